@@ -1,0 +1,157 @@
+"""What collectivelint knows about other people's APIs, read from `rules/catalog/*.toml`.
+
+The linter reads it to analyse, the tracer to know which calls create groups. Supporting another framework means
+adding a TOML file; nothing in the code names a framework.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Category = Literal[
+    "collective",
+    "point_to_point",
+    "group_constructor",
+    "group_accessor",
+    "lifecycle",
+    "rank_source",
+    "uniform_source",
+]
+
+#: TOML table name -> category of its rows.
+CATEGORIES: Final[Mapping[str, Category]] = {
+    "collectives": "collective",
+    "point_to_point": "point_to_point",
+    "group_constructors": "group_constructor",
+    "group_accessors": "group_accessor",
+    "lifecycle": "lifecycle",
+    "rank_sources": "rank_source",
+    "uniform_sources": "uniform_source",
+}
+#: A parameter of one of these names plays that role unless its row says otherwise.
+ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
+_ROW_KEYS: Final = frozenset({"name", "params", "uniform", "axis", "returns", "kind", "since", "source", *ROLES})
+
+
+class CatalogError(ValueError):
+    """A catalogue file that does not follow the format; the message names the file and the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One function of a framework and what its arguments mean.
+
+    `roles` maps a role (`group`, `src`, `async_op`, ...) to the name of the parameter that plays it; `uniform` names
+    the parameters whose content is equal on all ranks of the group after the call, with `"return"` for the result.
+    """
+
+    name: str
+    category: Category
+    params: tuple[str, ...]
+    roles: Mapping[str, str]
+    source: str
+    uniform: tuple[str, ...] = ()
+    axis: str | None = None
+    returns: str | None = None
+    kind: str | None = None
+    since: str | None = None
+
+    @property
+    def op(self) -> str:
+        """The operation's own name: `all_reduce`."""
+        return self.name.rpartition(".")[2]
+
+    def position(self, role: str) -> int | None:
+        """Index of the argument that plays `role` when it is passed by position, or None."""
+        name = self.roles.get(role)
+        return self.params.index(name) if name is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All rows of all files, by qualified name."""
+
+    apis: Mapping[str, Api]
+    environment: Mapping[str, str]
+    world: frozenset[str]
+    nongroup: frozenset[str]
+    modules: frozenset[str] = field(default_factory=frozenset)
+
+    def of(self, *categories: Category) -> list[Api]:
+        """The rows of these categories, each listed once per name it is known under."""
+        return [api for api in self.apis.values() if api.category in categories]
+
+
+def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
+    try:
+        name = row["name"]
+        params = tuple(row["params"].split())
+    except KeyError as missing:
+        raise CatalogError(f"{where}: a row of {category} in {module} has no {missing}") from None
+    if unknown := set(row) - _ROW_KEYS:
+        raise CatalogError(f"{where}: {module}.{name}: unknown key {sorted(unknown)[0]!r}")
+    roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
+    for role in ROLES:
+        if role in row and row[role] not in params:
+            raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
+    return Api(
+        name=f"{module}.{name}",
+        category=category,
+        params=params,
+        roles=roles,
+        source=row.get("source", source),
+        uniform=tuple(row.get("uniform", "").split()),
+        axis=row.get("axis"),
+        returns=row.get("returns"),
+        kind=row.get("kind"),
+        since=row.get("since"),
+    )
+
+
+def parse(files: Iterable[tuple[str, str]]) -> Catalog:
+    """Join catalogue files, given as (name, text); raise CatalogError where one is not well formed."""
+    apis: dict[str, Api] = {}
+    environment: dict[str, str] = {}
+    world: set[str] = set()
+    nongroup: set[str] = set()
+    modules: set[str] = set()
+    for where, text in files:
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise CatalogError(f"{where}: {error}") from None
+        for section in data.get("section", []):
+            if not section.get("source") or not section.get("module"):
+                raise CatalogError(f"{where}: a section needs `module` and `source`")
+            names = [section["module"], *section.get("also", [])]
+            environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
+            for module in names:
+                modules.add(module)
+                world |= {f"{module}.{name}" for name in section.get("world", [])}
+                nongroup |= {f"{module}.{name}" for name in section.get("nongroup", [])}
+                for table, category in CATEGORIES.items():
+                    for row in section.get(table, []):
+                        api = _api(where, module, category, row, section["source"])
+                        apis[api.name] = api
+    return Catalog(apis, environment, frozenset(world), frozenset(nongroup), frozenset(modules))
+
+
+@cache
+def load() -> Catalog:
+    """The catalogue that is shipped with collectivelint."""
+    # By name, not by import: nothing in this package depends on the rules statically.
+    folder = resources.files("collectivelint.rules.catalog")
+    found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    return parse((item.name, item.read_text(encoding="utf-8")) for item in found)
