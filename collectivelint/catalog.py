@@ -7,7 +7,7 @@ adding a TOML file; nothing in the code names a framework.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -28,6 +28,7 @@ Category = Literal[
     "lifecycle",
     "rank_source",
     "uniform_source",
+    "loader",
 ]
 
 #: TOML table name -> category of its rows.
@@ -39,10 +40,13 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "lifecycle": "lifecycle",
     "rank_sources": "rank_source",
     "uniform_sources": "uniform_source",
+    "loaders": "loader",
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
 ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
-_ROW_KEYS: Final = frozenset({"name", "params", "uniform", "axis", "returns", "kind", "since", "source", *ROLES})
+_ROW_KEYS: Final = frozenset(
+    {"name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source", *ROLES}
+)
 
 
 class CatalogError(ValueError):
@@ -53,8 +57,9 @@ class CatalogError(ValueError):
 class Api:
     """One function of a framework and what its arguments mean.
 
-    `roles` maps a role (`group`, `src`, `async_op`, ...) to the name of the parameter that plays it; `uniform` names
-    the parameters whose content is equal on all ranks of the group after the call, with `"return"` for the result.
+    `roles` maps a role (`group`, `src`, `async_op`, ...) to the name of the parameter that plays it. `uniform` names
+    the parameters whose content is equal on all ranks of the group after the call, `receives` those that hold data of
+    other ranks without being equal, `restores` those read from a file; `"return"` stands for the result.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Api:
     roles: Mapping[str, str]
     source: str
     uniform: tuple[str, ...] = ()
+    receives: tuple[str, ...] = ()
+    restores: tuple[str, ...] = ()
     axis: str | None = None
     returns: str | None = None
     kind: str | None = None
@@ -80,18 +87,42 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Convention:
+    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds."""
+
+    name: str
+    meaning: str
+    axis: str | None = None
+
+    def fits(self, name: str) -> bool:
+        """Is `name` one of these?"""
+        return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """All rows of all files, by qualified name."""
+    """All rows of all files, by qualified name.
+
+    `environment` maps a variable to the axis it varies over, `readers` names what reads variables, `classes` maps a
+    class to what its instances are: "group" or "mesh".
+    """
 
     apis: Mapping[str, Api]
     environment: Mapping[str, str]
+    readers: frozenset[str]
+    classes: Mapping[str, str]
     world: frozenset[str]
     nongroup: frozenset[str]
-    modules: frozenset[str] = field(default_factory=frozenset)
+    modules: frozenset[str]
+    conventions: tuple[Convention, ...]
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
         return [api for api in self.apis.values() if api.category in categories]
+
+    def convention(self, name: str, meaning: str) -> Convention | None:
+        """The convention that gives this name this meaning, if there is one."""
+        return next((rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name)), None)
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
@@ -113,6 +144,8 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         roles=roles,
         source=row.get("source", source),
         uniform=tuple(row.get("uniform", "").split()),
+        receives=tuple(row.get("receives", "").split()),
+        restores=tuple(row.get("restores", "").split()),
         axis=row.get("axis"),
         returns=row.get("returns"),
         kind=row.get("kind"),
@@ -124,9 +157,12 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     """Join catalogue files, given as (name, text); raise CatalogError where one is not well formed."""
     apis: dict[str, Api] = {}
     environment: dict[str, str] = {}
+    readers: set[str] = set()
+    classes: dict[str, str] = {}
     world: set[str] = set()
     nongroup: set[str] = set()
     modules: set[str] = set()
+    conventions: list[Convention] = []
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -136,16 +172,29 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             if not section.get("source") or not section.get("module"):
                 raise CatalogError(f"{where}: a section needs `module` and `source`")
             names = [section["module"], *section.get("also", [])]
+            conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
+            readers |= set(section.get("readers", []))
             for module in names:
-                modules.add(module)
+                classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
+                if any(section.get(table) for table in CATEGORIES):
+                    modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
                 nongroup |= {f"{module}.{name}" for name in section.get("nongroup", [])}
                 for table, category in CATEGORIES.items():
                     for row in section.get(table, []):
                         api = _api(where, module, category, row, section["source"])
                         apis[api.name] = api
-    return Catalog(apis, environment, frozenset(world), frozenset(nongroup), frozenset(modules))
+    return Catalog(
+        apis=apis,
+        environment=environment,
+        readers=frozenset(readers),
+        classes=classes,
+        world=frozenset(world),
+        nongroup=frozenset(nongroup),
+        modules=frozenset(modules),
+        conventions=tuple(conventions),
+    )
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Which ranks reach which collective, on which group: the analysis that the rules query."""

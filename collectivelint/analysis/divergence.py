@@ -1,0 +1,183 @@
+"""Comparing what ranks do on the two sides of a condition that differs between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from .effects import Choice, Event, Guard, Leave, Repeat, events, guards
+from .values import WORLD
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from .effects import Term
+    from .facts import FunctionFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A collective that ranks on one side of `guard` reach and those on the other do not.
+
+    `where`: "arm" if the collective stands in an arm of the condition, "exit" if an arm leaves before it. `holds` says
+    whether the ranks for which the condition holds are the ones that reach it; `more` counts further collectives that
+    the same call leads to.
+    """
+
+    guard: Guard
+    event: Event
+    where: Literal["arm", "exit"]
+    holds: bool
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A piece of a projected term: one collective, or a loop or undecided choice with the collectives inside."""
+
+    token: Hashable
+    events: tuple[tuple[Event, bool], ...]
+
+
+_Exit: TypeAlias = Literal["return", "raise", "break", "continue"] | None
+
+
+def divergences(facts: FunctionFacts, *, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """All divergences of a function, each call or collective once.
+
+    `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
+    one that the ranks outside the branch do not belong to.
+    """
+    judged: dict[str, Guard] = {}
+    for guard in guards(facts.term):
+        if guard.own and guard.varies:
+            judged.setdefault(guard.form, guard)
+    groups = list(dict.fromkeys(event.group for event in events(facts.term)))
+    reported: set[tuple[int, int]] = set()
+    for form, guard in judged.items():
+        for group in groups:
+            for divergence in _of_group(facts.term, form, guard, group, lists_of_ranks):
+                place = divergence.event.chain[0].span if divergence.event.chain else divergence.event.span
+                if (place.line, place.column) not in reported:
+                    reported.add((place.line, place.column))
+                    yield divergence
+
+
+def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
+    holding, left = _project(_only(term, group), form, holds=True, inside=False)
+    other, left_other = _project(_only(term, group), form, holds=False, inside=False)
+    if "raise" in (left, left_other):
+        # An uncaught exception ends the job on every rank: the launcher stops the others.
+        return
+    for mine, theirs, holds in ((holding, other, True), (other, holding, False)):
+        missing = _missing(mine, theirs)
+        first: dict[object, tuple[Event, bool]] = {}
+        count: Counter[object] = Counter()
+        for event, inside in missing:
+            place = event.chain[0].span if event.chain else event.span
+            first.setdefault(place, (event, inside))
+            count[place] += 1
+        for place, (event, inside) in first.items():
+            if _meets(guard, event, holds, theirs=_project(term, form, holds=not holds, inside=False)[0], lists=lists_of_ranks):
+                yield Divergence(guard, event, "arm" if inside else "exit", holds, count[place] - 1)
+
+
+def _meets(guard: Guard, event: Event, holds: bool, theirs: Sequence[_Seen], lists: bool) -> bool:
+    """Do ranks of one and the same group stand on both sides of the condition?"""
+    if event.group == WORLD or event.group in guard.varies:
+        return True
+    if WORLD not in guard.varies:
+        return False
+    # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
+    # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
+    alone = guard.one is holds
+    roles = any(inside for seen in theirs for _, inside in seen.events)
+    return alone and not roles and not event.partial and not lists
+
+
+def _only(term: Term, group: str) -> Term:
+    """The term restricted to one group; exits stay."""
+    kept: list[Event | Choice | Repeat | Leave] = []
+    for item in term:
+        match item:
+            case Event():
+                if item.group == group:
+                    kept.append(item)
+            case Choice(guard=guard, then=then, orelse=orelse):
+                kept.append(Choice(guard, _only(then, group), _only(orelse, group)))
+            case Repeat(form=form, body=body):
+                kept.append(Repeat(form, _only(body, group)))
+            case _:
+                kept.append(item)
+    return tuple(kept)
+
+
+def _project(term: Term, form: str, *, holds: bool, inside: bool) -> tuple[list[_Seen], _Exit]:
+    """What a rank does for which condition `form` holds (or does not), and how it leaves the term."""
+    seen: list[_Seen] = []
+    for item in term:
+        match item:
+            case Event():
+                seen.append(_Seen(item.token, ((item, inside),)))
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
+                part, left = _project(then if holds else orelse, form, holds=holds, inside=True)
+                seen += part
+                if left:
+                    return seen, left
+            case Choice(guard=guard, then=then, orelse=orelse):
+                one, left_one = _project(then, form, holds=holds, inside=inside)
+                two, left_two = _project(orelse, form, holds=holds, inside=inside)
+                if left_one == "raise" and not one:
+                    seen += two
+                    if left_two:
+                        return seen, left_two
+                elif left_two == "raise" and not two:
+                    seen += one
+                    if left_one:
+                        return seen, left_one
+                elif _tokens(one) == _tokens(two) and left_one == left_two:
+                    seen += one
+                    if left_one:
+                        return seen, left_one
+                else:
+                    token = ("choice", guard.form, _tokens(one), left_one, _tokens(two), left_two)
+                    seen.append(_Seen(token, _events((*one, *two))))
+            case Repeat(form=loop, body=body):
+                part, left = _project(body, form, holds=holds, inside=inside)
+                if part or left in ("break", "return"):
+                    seen.append(_Seen(("loop", loop, _tokens(part), left), _events(part)))
+            case Leave(kind=kind):
+                return seen, kind
+    return seen, None
+
+
+def _tokens(seen: Sequence[_Seen]) -> tuple[Hashable, ...]:
+    return tuple(item.token for item in seen)
+
+
+def _events(seen: Sequence[_Seen]) -> tuple[tuple[Event, bool], ...]:
+    return tuple(pair for item in seen for pair in item.events)
+
+
+def _missing(mine: Sequence[_Seen], theirs: Sequence[_Seen]) -> list[tuple[Event, bool]]:
+    """Collectives of `mine` that have no counterpart in `theirs`.
+
+    The sequences are aligned first; within what does not align, equal collectives in another structure (a loop on one
+    side, the same calls unrolled on the other) are given the benefit of the doubt.
+    """
+    matcher = SequenceMatcher(None, _tokens(mine), _tokens(theirs), autojunk=False)
+    left: list[tuple[Event, bool]] = []
+    right: Counter[tuple[str, str]] = Counter()
+    for tag, start, end, other_start, other_end in matcher.get_opcodes():
+        if tag != "equal":
+            left += _events(mine[start:end])
+            right.update(event.token for event, _ in _events(theirs[other_start:other_end]))
+    unmatched: list[tuple[Event, bool]] = []
+    for event, inside in left:
+        if right[event.token] > 0:
+            right[event.token] -= 1
+        else:
+            unmatched.append((event, inside))
+    return unmatched

@@ -1,0 +1,249 @@
+"""What a function does to the groups: ordered terms of collectives, branches, loops and exits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from .values import UNKNOWN, Cause, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ..events import Span
+
+#: A summary larger than this is reduced to the set of its collectives: calls would multiply it.
+MOST_ITEMS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """A call on the way to a collective: `function` of file `path` calls `callee` here."""
+
+    path: str
+    function: str
+    span: Span
+    callee: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One collective. `chain` are the calls that lead to it from the function whose term it stands in."""
+
+    op: str
+    group: str
+    partial: bool
+    path: str
+    function: str
+    span: Span
+    chain: tuple[CallSite, ...] = ()
+
+    @property
+    def token(self) -> tuple[str, str]:
+        """What has to be equal for two ranks to meet in a collective."""
+        return (self.op, self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One condition. `form` identifies it; `own` says that it has to be judged in the function whose term this is.
+
+    `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true).
+    """
+
+    form: str
+    varies: frozenset[str]
+    causes: tuple[Cause, ...]
+    depends: frozenset[str]
+    one: bool | None
+    path: str
+    span: Span
+    own: bool = True
+    chosen: tuple[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`then` where the guard holds, `orelse` where it does not."""
+
+    guard: Guard
+    then: Term
+    orelse: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A loop; loops over equal `form` make equally many turns."""
+
+    form: str
+    body: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The function (return, raise) or the turn of a loop (break, continue) ends here."""
+
+    kind: Literal["return", "raise", "break", "continue"]
+
+
+Item: TypeAlias = Event | Choice | Repeat | Leave
+Term: TypeAlias = tuple[Item, ...]
+
+
+def events(term: Term) -> Iterator[Event]:
+    """All collectives of a term, in order of appearance."""
+    for item in term:
+        match item:
+            case Event():
+                yield item
+            case Choice(then=then, orelse=orelse):
+                yield from events(then)
+                yield from events(orelse)
+            case Repeat(body=body):
+                yield from events(body)
+
+
+def guards(term: Term) -> Iterator[Guard]:
+    """All conditions of a term, outer ones first."""
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse):
+                yield guard
+                yield from guards(then)
+                yield from guards(orelse)
+            case Repeat(body=body):
+                yield from guards(body)
+
+
+def size(term: Term) -> int:
+    """Number of items."""
+    total = 0
+    for item in term:
+        total += 1
+        match item:
+            case Choice(then=then, orelse=orelse):
+                total += size(then) + size(orelse)
+            case Repeat(body=body):
+                total += size(body)
+    return total
+
+
+def tidy(term: Term) -> Term:
+    """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return."""
+    kept: list[Item] = []
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse):
+                then, orelse = tidy(then), tidy(orelse)
+                if then or orelse:
+                    kept.append(Choice(guard, then, orelse))
+            case Repeat(form=form, body=body):
+                if any(True for _ in events(body := tidy(body))) or _leaves(body):
+                    kept.append(Repeat(form, body))
+            case Leave():
+                kept.append(item)
+                break
+            case _:
+                kept.append(item)
+    return tuple(kept)
+
+
+def _leaves(term: Term) -> bool:
+    """Does the term end the function from inside a loop?"""
+    for item in term:
+        match item:
+            case Leave(kind="return" | "raise"):
+                return True
+            case Choice(then=then, orelse=orelse) if _leaves(then) or _leaves(orelse):
+                return True
+            case Repeat(body=body) if _leaves(body):
+                return True
+    return False
+
+
+def summarise(term: Term) -> Term:
+    """The term as callers see it: tidy, bounded, and with what follows an early return in the arms that get there."""
+    term = continued(tidy(term))
+    if not any(True for _ in events(term)):
+        # Callers care about collectives only; how this function ends is its own affair.
+        return ()
+    if size(term) > MOST_ITEMS:
+        seen: dict[tuple[str, str], Event] = {}
+        for event in events(term):
+            seen.setdefault(event.token, event)
+        # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
+        return (Repeat(f"unknown {id(term)}", tuple(list(seen.values())[:MOST_ITEMS])),)
+    return term
+
+
+def continued(term: Term, rest: Term = ()) -> Term:
+    """`term` followed by `rest`, with `if c: return` + more turned into `if c: return else: more`."""
+    result = rest
+    for item in reversed(term):
+        match item:
+            case Leave(kind="return" | "raise"):
+                result = (item,)
+            case Choice(guard=guard, then=then, orelse=orelse) if _leaves((item,)):
+                ends = any(arm and isinstance(arm[-1], Leave) for arm in (then, orelse))
+                if not ends and size(result) > MOST_ITEMS // 4:
+                    # Splitting would double a long continuation; several of these in a row would explode.
+                    result = (item, *result)
+                else:
+                    result = (Choice(guard, continued(then, result), continued(orelse, result)),)
+            case _:
+                result = (item, *result)
+    return result
+
+
+def inline(term: Term, site: CallSite, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Term:
+    """A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain.
+
+    A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
+    """
+    found: list[Item] = []
+    for item in term:
+        match item:
+            case Event():
+                argument = arguments.get(item.group.removeprefix("$"))
+                group = argument.group_key if argument is not None else rename(item.group)
+                partial = item.partial or (argument is not None and argument.partial)
+                found.append(replace(item, group=group, partial=partial, chain=(site, *item.chain)))
+            case Choice(guard=guard, then=then, orelse=orelse):
+                holds = _decided(guard, arguments)
+                if holds is not None:
+                    found.extend(inline(then if holds else orelse, site, arguments, rename))
+                    continue
+                given = [arguments[name] for name in guard.depends if name in arguments]
+                varies = guard.varies.union(*(value.varies for value in given))
+                causes = tuple(dict.fromkeys((*guard.causes, *(cause for value in given for cause in value.causes))))
+                inner = replace(
+                    guard,
+                    form=rename(guard.form),
+                    varies=varies,
+                    causes=causes[:3],
+                    depends=frozenset().union(*(value.depends for value in given)),
+                    own=bool(varies) and not guard.varies,
+                    chosen=None,
+                )
+                arms = inline(then, site, arguments, rename), inline(orelse, site, arguments, rename)
+                found.append(Choice(inner, *arms))
+            case Repeat(form=form, body=body):
+                found.append(Repeat(rename(form), inline(body, site, arguments, rename)))
+            case Leave(kind="return"):
+                # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
+                continue
+            case _:
+                found.append(item)
+    return tuple(found)
+
+
+def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
+    if guard.chosen is None:
+        return None
+    name, wanted = guard.chosen
+    argument = arguments.get(name)
+    if argument is None or argument.constant is UNKNOWN:
+        return None
+    if wanted is UNKNOWN:
+        return bool(argument.constant)
+    return argument.constant is wanted if wanted is None else argument.constant == wanted

@@ -1,0 +1,303 @@
+"""Expressions: their abstract value, and the collectives that computing them runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ..events import (
+    Attribute,
+    Bind,
+    Call,
+    Compare,
+    Compound,
+    Comprehension,
+    Conditional,
+    Constant,
+    Expr,
+    Lambda,
+    Logical,
+    Name,
+    Not,
+    Span,
+    Subscript,
+)
+from ..program import Target
+from . import apply
+from .effects import Choice, Guard, Repeat
+from .values import NONE, UNKNOWN, WORLD, Value, flow, join
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+#: Operators whose condition is the opposite of another one's, so that both share one form.
+_OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
+
+
+def evaluate(frame: Frame, expr: Expr) -> Value:
+    """The value of `expr`; its collectives are appended to the frame's term in evaluation order."""
+    match expr:
+        case Name(id=name):
+            return frame.look_up(name)
+        case Constant(value=None):
+            return NONE
+        case Constant(value=value):
+            return Value(repr(value), constant=value)
+        case Attribute():
+            return _attribute(frame, expr)
+        case Call():
+            return apply.call(frame, expr)
+        case Not(value=inner):
+            value = evaluate(frame, inner)
+            constant = UNKNOWN if value.constant is UNKNOWN else not value.constant
+            return replace(_truth(value, negate=True), constant=constant)
+        case Compare():
+            return _compare(frame, expr)
+        case Logical():
+            return _logical(frame, expr)
+        case Conditional(test=test, then=then, orelse=orelse, span=span):
+            guard_value, guard = condition(frame, test, span)
+            values, arms = [], []
+            for part in (then, orelse):
+                variables, out = frame.captured()
+                frame.out = []
+                values.append(evaluate(frame, part))
+                arms.append(tuple(frame.out))
+                frame.variables, frame.out = variables, out
+            choose(frame, guard, arms[0], arms[1])
+            fresh = f"({values[0].form} if {guard_value.form} else {values[1].form})"
+            return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
+        case Subscript(value=container, index=index):
+            return _subscript(frame, container, index)
+        case Comprehension():
+            return _comprehension(frame, expr)
+        case Bind(name=name, value=inner):
+            frame.variables[name] = evaluate(frame, inner)
+            return frame.variables[name]
+        case Lambda():
+            return Value(frame.fresh("lambda", Span(0, 0, 0, 0)))
+        case Compound(kind=kind, parts=parts):
+            values = [evaluate(frame, part) for part in parts]
+            return flow(f"{kind}({', '.join(value.form for value in values)})", values)
+
+
+def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
+    """Evaluate a condition; the guard is what branches on it carry. Its form may be negated: see `choose`."""
+    value = evaluate(frame, test)
+    form, positive = _canonical(value.form)
+    chosen = _chosen(form, value)
+    one = value.one if positive or value.one is None else not value.one
+    guard = Guard(form, value.varies, value.causes, value.depends, one, frame.path, span, chosen=chosen)
+    return value, guard
+
+
+def choose(frame: Frame, guard: Guard, then: tuple, orelse: tuple, *, positive: bool = True) -> None:  # type: ignore[type-arg]
+    """Append the choice between two terms, unless both are empty."""
+    if then or orelse:
+        frame.out.append(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
+
+
+def _canonical(form: str) -> tuple[str, bool]:
+    """A condition's form without its negation, and whether there was none."""
+    return (form[4:], False) if form.startswith("not ") else (form, True)
+
+
+def _chosen(form: str, value: Value) -> tuple[str, object] | None:
+    """The parameter that alone decides the condition, and the value for which it holds."""
+    if len(value.depends) != 1:
+        return None
+    (name,) = value.depends
+    if form == f"${name}":
+        return (name, UNKNOWN)
+    if form == f"${name} is None":
+        return (name, None)
+    return None
+
+
+def _truth(value: Value, *, negate: bool) -> Value:
+    """`bool(value)` or its opposite, in canonical form."""
+    form, one = value.form, value.one
+    if value.varies and value.one is None and value.type == "rank":
+        # A rank is true unless it is 0.
+        form, one = f"not {form} == 0", False
+    if negate:
+        form = form[4:] if form.startswith("not ") else f"not {form}"
+        one = None if one is None else not one
+    return replace(flow(form, (value,)), one=one, constant=UNKNOWN)
+
+
+def _compare(frame: Frame, expr: Compare) -> Value:
+    left, right = evaluate(frame, expr.left), evaluate(frame, expr.right)
+    op = expr.op
+    if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in ("==", "!=", "is", "is not"):
+        left, right = right, left
+    if left.type == "rank" and right.constant == 0 and op == ">":
+        op = "!="
+    if left.type == "rank" and right.constant == 1 and op == "<":
+        op, right = "==", Value("0", constant=0)
+    negated = op in _OPPOSITE
+    op = _OPPOSITE.get(op, op)
+    form = f"{left.form} {op} {right.form}"
+    value = flow(f"not {form}" if negated else form, (left, right))
+    if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
+        # Whether something was given at all is a matter of configuration, even where the thing itself varies.
+        value = replace(value, varies=frozenset(), causes=())
+        if (left.varies and left.optional) or any(cause.kind == "branch" for cause in left.causes):
+            value = replace(value, varies=left.varies, causes=left.causes)
+    constant = UNKNOWN
+    if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
+        constant = (left.constant == right.constant) != negated
+    one = None
+    if op == "==" and left.type == "rank" and not right.varies:
+        one = not negated
+    return replace(value, one=one, constant=constant)
+
+
+def _logical(frame: Frame, expr: Logical) -> Value:
+    """`and` / `or`: later operands, and their collectives, are reached only where the earlier ones allow."""
+    first = evaluate(frame, expr.values[0])
+    values = [first]
+    if len(expr.values) > 1:
+        truth = first if first.one is not None else _truth(first, negate=False)
+        form, positive = _canonical(truth.form)
+        span = Span(0, 0, 0, 0)
+        guard = Guard(form, truth.varies, truth.causes, truth.depends, truth.one, frame.path, span)
+        outer, frame.out = frame.out, []
+        rest = expr.values[1:]
+        values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest)))
+        inner, frame.out = tuple(frame.out), outer
+        choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
+    value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
+    if expr.op == "or" and values[-1].meaning:
+        value = replace(value, meaning=values[-1].meaning, type=values[-1].type)
+    return value
+
+
+def _attribute(frame: Frame, expr: Attribute) -> Value:
+    path = plain(expr)
+    if path is not None and path in frame.variables:
+        return frame.variables[path]
+    base = evaluate(frame, expr.value)
+    context = frame.context
+    form = f"{base.form}.{expr.name}"
+    if base.target is not None and base.target.kind in ("module", "class", "external"):
+        target = context.program.member(base.target, expr.name)
+        return frame.refer(target) if target is not None else Value(form)
+    if base.instance is not None:
+        method = context.program.method(base.instance, expr.name)
+        if method is not None:
+            bound = Value(form, target=method, receiver=base)
+            function = context.program.function(method)
+            if function is not None and any(_is_property(frame, item) for item in function.decorators):
+                return apply.invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
+            return bound
+        known = context.attribute(base.instance, expr.name)
+        if known is not None:
+            # Another object's attribute keeps its own name: `self.manager.group`.
+            if not known.form.startswith(f"${_SELF}.") and known.constant is UNKNOWN:
+                known = replace(known, form=known.form if known.varies or known.form == WORLD else form)
+            return replace(known, depends=frozenset())
+    if base.type is not None and base.type != "rank":
+        return Value(form, target=Target("external", "", f"{base.type}.{expr.name}"), receiver=base)
+    for meaning in ("rank", "group"):
+        convention = context.catalog.convention(expr.name, meaning)
+        if convention is not None and base.target is None:
+            return conventional(frame, convention.meaning, convention.axis, form, expr)
+    found = flow(form, (base,))
+    return replace(found, receiver=base)
+
+
+_SELF: Final = "self"
+
+
+def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where: Expr) -> Value:
+    """A value that is believed because of its name."""
+    span = frame.function.span if not isinstance(where, Call) else where.span
+    if meaning == "rank":
+        return Value(form, frozenset({axis or WORLD}), (frame.cause("rank", span),), type="rank")
+    return Value(form, meaning="group")
+
+
+def _is_property(frame: Frame, decorator: Expr) -> bool:
+    match decorator:
+        case Name(id="property"):
+            return True
+        case Attribute(name="cached_property") | Name(id="cached_property"):
+            return True
+        case _:
+            return False
+
+
+def plain(expr: Expr) -> str | None:
+    """`a.b.c` as text for a plain chain of names, else None."""
+    match expr:
+        case Name(id=name):
+            return name
+        case Attribute(value=value, name=name):
+            base = plain(value)
+            return None if base is None else f"{base}.{name}"
+        case _:
+            return None
+
+
+def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
+    base, key = evaluate(frame, container), evaluate(frame, index)
+    if base.target is not None and base.target.name in frame.context.catalog.readers:
+        return environment(frame, key, f"{base.form}[{key.form}]", frame.function.span)
+    found = flow(f"{base.form}[{key.form}]", (base, key))
+    if base.meaning == "mesh":
+        return replace(found, meaning="mesh", type=base.type)
+    return found
+
+
+def environment(frame: Frame, key: Value, form: str, span: Span) -> Value:
+    """The value of an environment variable: a rank where the catalogue says so."""
+    axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
+    if axis is None:
+        return Value(form)
+    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank")
+
+
+def _comprehension(frame: Frame, expr: Comprehension) -> Value:
+    variables, out = frame.captured()
+    sources = []
+    frame.out = []
+    for target, iterable in zip(expr.targets, expr.iterables, strict=True):
+        outer, frame.out = frame.out, out
+        source = evaluate(frame, iterable)
+        frame.out = outer
+        sources.append(source)
+        bind(frame, target, flow(f"each({source.form})", (source,)))
+    tests = [evaluate(frame, test) for test in expr.filters]
+    element = evaluate(frame, expr.element)
+    body = tuple(frame.out)
+    frame.variables, frame.out = variables, out
+    form = f"[{element.form} for {', '.join(source.form for source in sources)}]"
+    if body:
+        frame.out.append(Repeat(form, body))
+    return flow(form, (*sources, *tests, element))
+
+
+def bind(frame: Frame, target: Expr, value: Value) -> None:
+    """Assign to a target: a variable, an attribute, or each part of a tuple."""
+    match target:
+        case Name(id=name):
+            frame.variables[name] = value
+        case Attribute(value=owner, name=name):
+            path = plain(target)
+            if path is not None:
+                frame.variables[path] = value
+            if isinstance(owner, Name) and owner.id == _self_name(frame):
+                known = frame.facts.attributes.get(name)
+                merged = value if known is None else join(known, value, f"${_SELF}.{name}")
+                frame.facts.attributes[name] = merged
+        case Compound(parts=parts):
+            for position, part in enumerate(parts):
+                bind(frame, part, flow(f"{value.form}[{position}]", (value,)))
+        case _:
+            pass
+
+
+def _self_name(frame: Frame) -> str | None:
+    function = frame.function
+    return function.params[0].name if function.owner is not None and function.params else None

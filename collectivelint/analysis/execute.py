@@ -1,0 +1,325 @@
+"""Statements: how they change the variables, and the term they add."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..events import (
+    Assert,
+    Assign,
+    Attribute,
+    Block,
+    Branch,
+    Constant,
+    Define,
+    Evaluate,
+    Exit,
+    Expr,
+    Function,
+    Logical,
+    Loop,
+    Name,
+    Not,
+    Parameter,
+    Span,
+    Subscript,
+    Try,
+    With,
+)
+from ..program import Target
+from .effects import Choice, Guard, Leave, Repeat, Term, summarise
+from .evaluate import bind, choose, condition, conventional, evaluate, plain
+from .facts import FunctionFacts, Invariant
+from .frame import Context, Frame
+from .values import NONE, UNKNOWN, Value, flow, join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
+    """Interpret a function once; everything the rules and its callers need to know of it."""
+    facts = FunctionFacts(function)
+    frame = Frame(context, function, facts, {}, closure, imports=dict(function.imports))
+    for position, parameter in enumerate(function.params):
+        frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
+    _block(frame, function.body)
+    facts.term = tuple(frame.out)
+    facts.summary = summarise(facts.term)
+    facts.variables = frame.variables
+    return facts
+
+
+def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
+    """What is known of a parameter before anybody calls: its class, its annotation, its name."""
+    form = f"${parameter.name}"
+    plain_value = Value(form, depends=frozenset({parameter.name}))
+    function = frame.function
+    if first and function.owner is not None:
+        owner = Target("class", function.path, function.owner)
+        return replace(plain_value, depends=frozenset(), instance=owner)
+    if parameter.annotation is not None:
+        annotated = _annotated(frame, parameter.annotation)
+        if annotated is not None and annotated.kind == "class":
+            return replace(plain_value, instance=annotated)
+        if annotated is not None and annotated.name in frame.context.catalog.classes:
+            meaning = frame.context.catalog.classes[annotated.name]
+            return replace(plain_value, type=annotated.name, meaning=meaning)
+    for meaning in ("rank", "group"):
+        convention = frame.context.catalog.convention(parameter.name, meaning)
+        if convention is not None:
+            value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
+            return replace(value, depends=plain_value.depends)
+    return plain_value
+
+
+def _annotated(frame: Frame, annotation: Expr) -> Target | None:
+    """The class an annotation names, `Optional[...]` and `... | None` looked through."""
+    match annotation:
+        case Constant(value=str(text)) if text.replace(".", "").isidentifier():
+            name: str | None = text
+        case Subscript(value=container, index=index) if (plain(container) or "").endswith("Optional"):
+            return _annotated(frame, index)
+        case Name() | Attribute():
+            name = plain(annotation)
+        case _ if getattr(annotation, "kind", "") == "BitOr":
+            parts = [_annotated(frame, part) for part in annotation.parts]  # type: ignore[union-attr]
+            known = [part for part in parts if part is not None]
+            return known[0] if len(known) == 1 else None
+        case _:
+            return None
+    if name is None:
+        return None
+    head, _, rest = name.partition(".")
+    if head in frame.imports:
+        return frame.context.program.absolute(frame.path, frame.imports[head] + (f".{rest}" if rest else ""))
+    return frame.context.program.resolve(frame.path, name)
+
+
+def _block(frame: Frame, block: Block) -> None:
+    for statement in block:
+        match statement:
+            case Evaluate(value=value):
+                evaluate(frame, value)
+            case Assign():
+                _assign(frame, statement)
+            case Branch():
+                _branch(frame, statement)
+            case Loop():
+                _loop(frame, statement)
+            case Try():
+                _try(frame, statement)
+            case With(items=items, body=body):
+                for expr, target in items:
+                    entered = evaluate(frame, expr)
+                    if target is not None:
+                        bind(frame, target, entered)
+                _block(frame, body)
+            case Exit():
+                _exit(frame, statement)
+                if statement.kind != "raise" or True:
+                    return
+            case Assert(test=test, span=span):
+                value = evaluate(frame, test)
+                if value.origins:
+                    frame.facts.invariants.append(Invariant(frame.function, span, value.origins))
+            case Define(name=name, qualname=qualname):
+                kind = "function" if qualname in frame.context.program.functions(frame.path) else "class"
+                frame.context.define(frame.path, qualname, frame.variables)
+                frame.variables[name] = Value(qualname, target=Target(kind, frame.path, qualname))
+
+
+def _assign(frame: Frame, statement: Assign) -> None:
+    value = evaluate(frame, statement.value)
+    if statement.annotation is not None and value.instance is None and value.meaning is None:
+        annotated = _annotated(frame, statement.annotation)
+        if annotated is not None and annotated.kind == "class":
+            value = replace(value, instance=annotated)
+    for target in statement.targets:
+        if not isinstance(target, (Name, Attribute)):
+            evaluate(frame, target)
+        if value.constant is UNKNOWN and value.target is None and isinstance(target, Name) and not _stable(value):
+            bind(frame, target, replace(value, form=frame.fresh(target.id, statement.span)))
+        else:
+            bind(frame, target, value)
+
+
+def _stable(value: Value) -> bool:
+    """Does the form still mean the same value later on? Ranks, parameters and groups do; other texts may not."""
+    return bool(value.varies or value.meaning or value.instance or value.depends)
+
+
+def _exit(frame: Frame, statement: Exit) -> None:
+    value = evaluate(frame, statement.value) if statement.value is not None else NONE
+    if statement.kind == "return":
+        known = frame.facts.returns
+        fresh = frame.fresh("result", frame.function.span)
+        frame.facts.returns = value if known is None else _either(known, value, fresh)
+    frame.out.append(Leave(statement.kind))
+
+
+def _either(one: Value, other: Value, fresh: str) -> Value:
+    """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
+    if one.type == "rank" or other.type == "rank":
+        rank, rest = (one, other) if one.type == "rank" else (other, one)
+        if rest.constant is not UNKNOWN:
+            return rank
+    if one.one is not None and other.constant is not UNKNOWN:
+        return one
+    if other.one is not None and one.constant is not UNKNOWN:
+        return other
+    return join(one, other, fresh)
+
+
+def _atoms(test: Expr) -> Expr:
+    """`not (a and b)` as `not a or not b`, so that every condition is judged on its own."""
+    match test:
+        case Not(value=Logical(op=op, values=values)):
+            return Logical("or" if op == "and" else "and", tuple(_atoms(Not(value)) for value in values))
+        case Not(value=Not(value=inner)):
+            return _atoms(inner)
+        case _:
+            return test
+
+
+def _branch(frame: Frame, statement: Branch) -> None:
+    decided = _decide(frame, _atoms(statement.test), statement)
+    before = frame.variables
+    outer = frame.out
+    arms: list[tuple[dict[str, Value], Term]] = []
+    for body in (statement.then, statement.orelse):
+        frame.variables, frame.out = dict(before), []
+        _block(frame, body)
+        arms.append((frame.variables, tuple(frame.out)))
+    frame.out = outer
+    (then_variables, then), (else_variables, orelse) = arms
+    frame.out.extend(decided.term(then, orelse))
+    frame.variables = _joined(frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span)
+
+
+class _Decision:
+    """A condition taken apart into atoms; `term` builds the nested choices over them."""
+
+    def __init__(self, value: Value, build) -> None:  # type: ignore[no-untyped-def]
+        self.value, self._build = value, build
+
+    def term(self, then: Term, orelse: Term) -> Term:
+        return self._build(then, orelse) if then or orelse else self._build((), ())  # type: ignore[no-any-return]
+
+
+def _decide(frame: Frame, test: Expr, statement: Branch) -> _Decision:
+    match test:
+        case Logical(op=op, values=values):
+            first = _decide(frame, _atoms(values[0]), statement)
+            remaining = values[1] if len(values) == 2 else Logical(op, values[1:])
+            outer, frame.out = frame.out, []
+            rest = _decide(frame, _atoms(remaining), statement)
+            inner, frame.out = tuple(frame.out), outer
+
+            def build(then: Term, orelse: Term) -> Term:
+                # What the later operands run belongs to the arm in which they are evaluated.
+                later = (*inner, *rest.term(then, orelse))
+                return first.term(later, orelse) if op == "and" else first.term(then, later)
+
+            return _Decision(flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value)), build)
+        case _:
+            value, guard = condition(frame, _truthful(frame, test), statement.test_span)
+            positive = not value.form.startswith("not ")
+
+            def leaf(then: Term, orelse: Term) -> Term:
+                if not then and not orelse:
+                    return ()
+                if value.constant is not UNKNOWN:
+                    return then if value.constant else orelse
+                return (Choice(guard, then, orelse) if positive else Choice(guard, orelse, then),)
+
+            return _Decision(value, leaf)
+
+
+def _truthful(frame: Frame, test: Expr) -> Expr:
+    """A bare rank as a condition asks whether it is not 0."""
+    return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
+
+
+def _joined(
+    frame: Frame,
+    before: dict[str, Value],
+    arms: list[tuple[dict[str, Value], Term]],
+    guard: Value | None,
+    span: Span,
+) -> dict[str, Value]:
+    """The variables after a branch: those of the arms that get there, joined."""
+    reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
+    if not reaching:
+        return before
+    result = reaching[0]
+    for other in reaching[1:]:
+        names = result.keys() | other.keys()
+        merged: dict[str, Value] = {}
+        for name in names:
+            one, two = result.get(name), other.get(name)
+            if one is None or two is None:
+                known = one or two
+                if known is not None:
+                    merged[name] = known
+            elif one is two:
+                merged[name] = one
+            else:
+                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+        result = merged
+    return result
+
+
+def _loop(frame: Frame, statement: Loop) -> None:
+    outer, frame.out = frame.out, []
+    if statement.target is None:
+        value, guard = condition(frame, statement.iterable, statement.span)
+        form = f"while {guard.form}"
+        # The condition is computed once more than the body runs; its collectives belong to every turn.
+        before: Term = tuple(frame.out)
+    else:
+        outer_items, frame.out = outer, []
+        value = evaluate(frame, statement.iterable)
+        outer_items.extend(frame.out)
+        form, before = f"for {value.form}", ()
+        frame.out = []
+        bind(frame, statement.target, flow(frame.fresh("each", statement.span), (value,)))
+    entering = dict(frame.variables)
+    frame.out = []
+    _block(frame, statement.body)
+    body = (*before, *frame.out)
+    frame.variables = _joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
+    frame.out = outer
+    if body:
+        frame.out.append(Repeat(form, body))
+    _block(frame, statement.orelse)
+
+
+def _try(frame: Frame, statement: Try) -> None:
+    """`try`: a handler is an arm that may replace the rest of the body; nobody can say on which ranks."""
+    entering = dict(frame.variables)
+    outer, frame.out = frame.out, []
+    _block(frame, statement.body)
+    _block(frame, statement.orelse)
+    body, after = tuple(frame.out), frame.variables
+    arms: list[tuple[dict[str, Value], Term]] = [(after, body)]
+    term = body
+    for number, (_, name, block) in enumerate(statement.handlers):
+        frame.variables, frame.out = dict(entering), []
+        if name is not None:
+            frame.variables[name] = Value(frame.fresh(name, statement.span))
+        _block(frame, block)
+        handler = tuple(frame.out)
+        arms.append((frame.variables, handler))
+        if handler:
+            form = frame.fresh(f"exception {number}", statement.span)
+            guard = Guard(form, frozenset(), (), frozenset(), None, frame.path, statement.span, own=False)
+            term = (Choice(guard, handler, term),)
+    frame.out = outer
+    frame.out.extend(term)
+    frame.variables = _joined(frame, entering, arms, None, statement.span)
+    _block(frame, statement.final)
+
+
+__all__ = ["choose", "interpret"]

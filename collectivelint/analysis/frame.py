@@ -1,0 +1,109 @@
+"""The state of interpreting one function: its variables and the term it has produced so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from ..program import Target
+from .values import Cause, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..catalog import Catalog
+    from ..events import Function, Span
+    from ..program import Program
+    from .effects import Item, Term
+    from .facts import FunctionFacts
+
+
+class Context(Protocol):
+    """What interpreting a function needs to know about the rest of the program."""
+
+    program: Program
+    catalog: Catalog
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function of the program; None while it is being interpreted itself (recursion)."""
+
+    def attribute(self, owner: Target, name: str) -> Value | None:
+        """What the methods of a class assign to `self.name`."""
+
+    def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
+        """A nested function came into being where these variables were visible."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One function while it is interpreted. `out` is the term of the block at hand."""
+
+    context: Context
+    function: Function
+    facts: FunctionFacts
+    variables: dict[str, Value]
+    closure: Mapping[str, Value]
+    out: list[Item] = field(default_factory=list)
+    imports: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The file of the function."""
+        return self.function.path
+
+    def cause(self, kind: str, span: Span) -> Cause:
+        """A cause that stands in this function."""
+        return Cause(kind, self.path, span)  # type: ignore[arg-type]
+
+    def fresh(self, what: str, span: Span) -> str:
+        """The form of a value nothing is known about: equal only to itself."""
+        return f"{what}@{self.path}:{span.line}:{span.column}"
+
+    def captured(self) -> tuple[dict[str, Value], list[Item]]:
+        """Variables and term so far, to interpret an arm on a copy and come back."""
+        return dict(self.variables), self.out
+
+    def look_up(self, name: str) -> Value:
+        """The value of a variable: local, enclosing, global or builtin."""
+        if name in self.variables:
+            return self.variables[name]
+        if name in self.imports:
+            return self.refer(self.context.program.absolute(self.path, self.imports[name]))
+        if name in self.closure:
+            return self.closure[name]
+        target = self.context.program.resolve(self.path, name)
+        if target is not None:
+            return self.refer(target)
+        if name in __builtins_names__:
+            return Value(name, target=Target("external", "", f"builtins.{name}"))
+        return Value(f"{self.path}:{name}")
+
+    def refer(self, target: Target) -> Value:
+        """The value of something that a name refers to."""
+        form = f"{target.path}:{target.name}" if target.path else target.name
+        if target.kind == "variable":
+            module = Target("function", target.path, "<module>")
+            facts = None if self.function.qualname == "<module>" and target.path == self.path else self.context.facts(module)
+            if facts is not None and target.name in facts.variables:
+                return facts.variables[target.name]
+            return Value(form)
+        if target.name in self.context.catalog.world:
+            return Value("world", target=target, meaning="group")
+        if target.name in self.context.catalog.nongroup:
+            return Value(form, target=target)
+        return Value(form, target=target)
+
+
+__builtins_names__ = frozenset(dir(__import__("builtins")))
+
+
+def arm(frame: Frame, variables: dict[str, Value]) -> list[Item]:
+    """Start a new arm of a branch from these variables; returns the list its term is collected in."""
+    frame.variables = dict(variables)
+    frame.out = []
+    return frame.out
+
+
+def term_of(items: list[Item]) -> Term:
+    """The term of an arm."""
+    return tuple(items)

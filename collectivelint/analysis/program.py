@@ -1,0 +1,156 @@
+"""The analysis of a whole program: every function interpreted once, callees before their callers need them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..events import Assign, Attribute, Branch, Loop, Name, Try, With
+from ..program import Target
+from .divergence import divergences
+from .execute import interpret
+from .values import Value, join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ..catalog import Catalog
+    from ..events import Block, Function
+    from ..program import Program
+    from .divergence import Divergence
+    from .facts import ApiCall, FunctionFacts, Invariant
+
+
+class Analysis:
+    """What the rules ask. Facts of a function are computed when first needed and kept."""
+
+    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str]) -> None:
+        """`paths` are the files to answer about; functions of other files are interpreted where these call them."""
+        self.program, self.catalog = program, catalog
+        self.paths = tuple(paths)
+        self.failures: list[tuple[Function, Exception]] = []
+        self._facts: dict[tuple[str, str], FunctionFacts | None] = {}
+        self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
+        self._attributes: dict[tuple[Target, str], Value | None] = {}
+        self._assigning: dict[Target, Mapping[str, list[str]]] = {}
+
+    # ------------------------------------------------------------------------------------- what the rules ask for
+
+    @cached_property
+    def functions(self) -> list[FunctionFacts]:
+        """The facts of every function of the files in question, in order of position."""
+        found: list[FunctionFacts] = []
+        for path in self.paths:
+            lowered = sorted(self.program.functions(path).values(), key=lambda function: function.span)
+            for function in lowered:
+                facts = self.facts(Target("function", path, function.qualname))
+                if facts is not None:
+                    found.append(facts)
+        return found
+
+    def calls(self) -> Iterator[ApiCall]:
+        """Every call of an API of the catalogue."""
+        for facts in self.functions:
+            yield from facts.calls
+
+    def invariants(self) -> Iterator[Invariant]:
+        """Every assert about data of other ranks or of a checkpoint."""
+        for facts in self.functions:
+            yield from facts.invariants
+
+    @cached_property
+    def group_constructions(self) -> list[ApiCall]:
+        """Calls that make sub-groups, in the files in question."""
+        return [call for call in self.calls() if call.api.category == "group_constructor"]
+
+    def divergences(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
+        """Every collective that some ranks skip because of a condition that differs between ranks."""
+        lists = any(call.api.params[:1] == ("ranks",) for call in self.group_constructions)
+        for facts in self.functions:
+            if facts.term:
+                for divergence in divergences(facts, lists_of_ranks=lists):
+                    yield facts, divergence
+
+    # -------------------------------------------------------------------------- what interpreting a function needs
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function; None while it is being interpreted (recursion) or if it cannot be found."""
+        key = (target.path, target.name)
+        if key not in self._facts:
+            function = self.program.function(target)
+            self._facts[key] = None
+            if function is not None:
+                try:
+                    self._facts[key] = interpret(self, function, self._closures.get(key, {}))
+                except RecursionError as error:
+                    self.failures.append((function, error))
+        return self._facts[key]
+
+    def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
+        """Remember what a nested function sees of the function around it."""
+        self._closures[(path, qualname)] = variables
+
+    def attribute(self, owner: Target, name: str) -> Value | None:
+        """What the methods of a class and its bases assign to `self.name`, joined."""
+        key = (owner, name)
+        if key not in self._attributes:
+            self._attributes[key] = None
+            found: Value | None = None
+            for base in self.program.bases(owner):
+                for method in self._assigned_in(base).get(name, ()):
+                    facts = self.facts(Target("function", base.path, method))
+                    value = facts.attributes.get(name) if facts is not None else None
+                    if value is not None:
+                        found = value if found is None else join(found, value, f"$self.{name}")
+            if found is not None and found.form.startswith("$") and found.form != f"$self.{name}":
+                # A parameter of __init__ means nothing in another method; the attribute has its own name there.
+                found = _renamed(found, f"$self.{name}")
+            self._attributes[key] = found
+        return self._attributes[key]
+
+    def attributes(self, owner: Target) -> list[str]:
+        """The names that methods of a class and its bases assign on self."""
+        return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
+
+    def _assigned_in(self, owner: Target) -> Mapping[str, list[str]]:
+        """Attribute -> the methods of this class that assign it."""
+        if owner not in self._assigning:
+            found: defaultdict[str, list[str]] = defaultdict(list)
+            index = self.program.class_index(owner)
+            lowered = self.program.functions(owner.path)
+            for name in index.methods if index is not None else ():
+                function = lowered.get(f"{owner.name}.{name}")
+                if function is not None and function.params:
+                    for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
+                        found[attribute].append(function.qualname)
+            self._assigning[owner] = found
+        return self._assigning[owner]
+
+
+def _renamed(value: Value, form: str) -> Value:
+    from dataclasses import replace
+
+    return replace(value, form=form, depends=frozenset())
+
+
+def _assigned(block: Block, self_name: str) -> Iterator[str]:
+    """Names assigned as `self.name` anywhere in a block."""
+    for statement in block:
+        match statement:
+            case Assign(targets=targets):
+                for target in targets:
+                    match target:
+                        case Attribute(value=Name(id=owner), name=name) if owner == self_name:
+                            yield name
+            case Branch(then=then, orelse=orelse):
+                yield from _assigned(then, self_name)
+                yield from _assigned(orelse, self_name)
+            case Loop(body=body, orelse=orelse):
+                yield from _assigned(body, self_name)
+                yield from _assigned(orelse, self_name)
+            case With(body=body):
+                yield from _assigned(body, self_name)
+            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
+                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
+                    yield from _assigned(part, self_name)

@@ -1,0 +1,126 @@
+"""What the analysis knows about a value: over which axes it differs between ranks, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..events import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..program import Target
+
+#: The axis of the default group: what varies over it varies over every group.
+WORLD: Final = "world"
+#: Axes that are not process groups but places; ranks that share one differ in nothing else of it.
+PLACES: Final = frozenset({"local", "node"})
+
+_MOST_CAUSES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Where a property of a value comes from.
+
+    "rank": a rank was asked for; "branch": assigned under a condition that differs between ranks; "received": data of
+    other ranks; "restored": data read from a checkpoint.
+    """
+
+    kind: Literal["rank", "branch", "received", "restored"]
+    path: str
+    span: Span
+
+
+class _Unknown:
+    """The type of UNKNOWN, the constant of a value that is not one."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = _Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An abstract value.
+
+    `form` is a canonical text: equal forms in one function are equal values; `$name` in it stands for a parameter.
+    `depends` names the parameters that flow into it. `one` says of a condition whether it holds on exactly one rank
+    (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
+    `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
+    """
+
+    form: str
+    varies: frozenset[str] = frozenset()
+    causes: tuple[Cause, ...] = ()
+    origins: tuple[Cause, ...] = ()
+    depends: frozenset[str] = frozenset()
+    one: bool | None = None
+    constant: object = UNKNOWN
+    optional: bool = False
+    target: Target | None = None
+    receiver: Value | None = None
+    instance: Target | None = None
+    type: str | None = None
+    meaning: str | None = None
+    partial: bool = False
+
+    @property
+    def group_key(self) -> str:
+        """The name of the group this value is when it is passed as `group`; None means the default group."""
+        return WORLD if self.constant is None or self.form == WORLD else self.form
+
+
+NONE: Final = Value("None", constant=None)
+
+
+def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
+    """A new value computed from `values`: it varies as they do (if `ranks`), and comes from where they come from."""
+    varies: frozenset[str] = frozenset()
+    causes: tuple[Cause, ...] = ()
+    origins: tuple[Cause, ...] = ()
+    depends: frozenset[str] = frozenset()
+    for value in values:
+        origins = _merge(origins, value.origins)
+        if ranks:
+            varies |= value.varies
+            causes = _merge(causes, value.causes)
+            depends |= value.depends
+    return Value(form, varies, causes, origins, depends)
+
+
+def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
+    """The value of a variable after a branch whose arms gave it `one` and `other`.
+
+    Where `guard`, the condition, varies, so does the result, unless both arms agree: an implicit flow.
+    """
+    if one == other:
+        return one
+    if one.form == other.form and one.constant is UNKNOWN:
+        return replace(one, optional=one.optional or other.optional)
+    mixed = flow(fresh, (one, other))
+    # None beside an object is the common "not set up yet": the object's kind stays known.
+    known = other if one.constant is None else one
+    same = known.constant is UNKNOWN and (one.constant is None or other.constant is None or one.instance == other.instance)
+    if same:
+        mixed = replace(
+            mixed,
+            instance=known.instance,
+            type=known.type,
+            meaning=known.meaning,
+            target=known.target,
+            partial=known.partial,
+            form=known.form if known.form.startswith("$") else mixed.form,
+        )
+    mixed = replace(mixed, optional=one.constant is None or other.constant is None or one.optional or other.optional)
+    if guard is not None and guard.varies and where is not None:
+        causes = _merge(mixed.causes, (where,))
+        mixed = replace(mixed, varies=mixed.varies | guard.varies, causes=causes)
+    return mixed
+
+
+def _merge(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:
+    return one if not other else tuple(dict.fromkeys((*one, *other)))[:_MOST_CAUSES]

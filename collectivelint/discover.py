@@ -1,0 +1,156 @@
+"""Which files to lint: folders are searched as git would, files named by hand are taken as they are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .source import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pathspec
+
+    from .settings import Resolver, Settings
+
+SUFFIXES: Final = (".py", ".pyi")
+#: A folder that holds one of these is the root of a project.
+_ROOT_MARKS: Final = (".git", "pyproject.toml", "setup.py", "setup.cfg", "collectivelint.toml")
+
+
+@dataclass(slots=True)
+class Discovered:
+    """`files`: what to report about; `unreadable`: folders and links that could not be followed."""
+
+    files: list[Path] = field(default_factory=list)
+    unreadable: list[tuple[Path, UnreadableError]] = field(default_factory=list)
+
+
+def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
+    """The Python files behind `paths`, each once, in order."""
+    found = Discovered()
+    seen: set[Path] = set()
+
+    def add(file: Path) -> None:
+        if file not in seen:
+            seen.add(file)
+            found.files.append(file)
+
+    for path in paths:
+        if path.is_dir():
+            for file in _walk(path, resolver, found, _ignores_above(path)):
+                add(file)
+        elif not (resolver.settings(path).force_exclude and _is_excluded(path, resolver.settings(path), above=True)):
+            add(path)
+    return found
+
+
+def project_root(path: Path) -> Path | None:
+    """The nearest folder above (or at) `path` that looks like the root of a project."""
+    start = path.resolve()
+    for folder in (start, *start.parents):
+        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+            return folder
+    return None
+
+
+def _walk(
+    folder: Path, resolver: Resolver, found: Discovered, ignores: list[tuple[Path, pathspec.PathSpec]]
+) -> Iterator[Path]:
+    settings = resolver.settings(folder)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        found.unreadable.append((folder, UnreadableError(f"folder cannot be read: {error.strerror or error}")))
+        return
+    if settings.respect_gitignore and any(entry.name == ".gitignore" for entry in entries):
+        ignores = [*ignores, (folder, _gitignore(folder / ".gitignore"))]
+    for entry in entries:
+        path = folder / entry.name
+        if _is_excluded(path, settings):
+            continue
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if settings.respect_gitignore and _is_ignored(path, ignores, is_folder=is_folder):
+            continue
+        if is_folder:
+            yield from _walk(path, resolver, found, ignores)
+        elif entry.is_symlink() and _is_loop(path):
+            found.unreadable.append((path, UnreadableError("is a symbolic link that leads back to itself; not followed")))
+        elif entry.name.endswith(SUFFIXES) and not path.is_dir():
+            yield path
+
+
+def _is_loop(link: Path) -> bool:
+    """Does following the link never end, or end in a folder above it?"""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        return not isinstance(error, FileNotFoundError)
+    return target.is_dir() and target in link.absolute().parents
+
+
+@cache
+def _gitignore(file: Path) -> pathspec.PathSpec:
+    import pathspec
+
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return pathspec.PathSpec.from_lines("gitwildmatch", lines)
+
+
+def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.PathSpec]]:
+    """The .gitignore files between the root of the repository and `folder`, outermost first."""
+    found: list[tuple[Path, pathspec.PathSpec]] = []
+    absolute = folder.resolve()
+    if (absolute / ".git").exists():
+        return found
+    for parent in absolute.parents:
+        if (parent / ".gitignore").is_file():
+            found.insert(0, (parent, _gitignore(parent / ".gitignore")))
+        if (parent / ".git").exists():
+            return found
+    # Outside a repository a .gitignore further up has no meaning.
+    return []
+
+
+def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.PathSpec]], *, is_folder: bool) -> bool:
+    # The innermost file that has an opinion decides, as in git.
+    for folder, spec in reversed(ignores):
+        relative = os.path.relpath(path, folder) + ("/" if is_folder else "")
+        result = spec.check_file(relative)
+        if result.include is not None:
+            return result.include
+    return False
+
+
+@cache
+def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.PathSpec:
+    import pathspec
+
+    return pathspec.PathSpec.from_lines("gitwildmatch", patterns)
+
+
+def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
+    """Does an exclude pattern fit the name or the path; with `above` also of a folder it lies in?"""
+    patterns = (*settings.exclude, *settings.extend_exclude)
+    if not above and path.name in patterns:
+        return True
+    plain = [pattern for pattern in patterns if pattern not in _plain_names(settings.exclude)]
+    if not above and not plain:
+        return False
+    try:
+        relative = os.path.relpath(path.resolve() if above else os.path.abspath(path), settings.root)
+    except ValueError:
+        return False
+    return not relative.startswith("..") and bool(_exclude_spec(patterns).match_file(relative))
+
+
+@cache
+def _plain_names(patterns: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(pattern for pattern in patterns if not set(pattern) & set("*?[]/!"))

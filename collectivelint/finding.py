@@ -1,0 +1,73 @@
+"""What the linter says: findings, their trail and their fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["error", "warning"]
+#: "safe": behaviour is unchanged or provably what was meant; "unsafe": wants a look; "display": advice, never applied.
+Applicability: TypeAlias = Literal["safe", "unsafe", "display"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """Line and character column, both from 1."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a finding's trail, from what makes ranks differ to the collective they miss.
+
+    `kind`: "source", "condition", "call", "collective" or "note".
+    """
+
+    path: str
+    line: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the text from `start` to `end` (character offsets in the file) by `content`."""
+
+    start: int
+    end: int
+    content: str
+    location: Location
+    end_location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that belong together."""
+
+    applicability: Applicability
+    message: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem at one place."""
+
+    code: str
+    name: str
+    message: str
+    severity: Severity
+    path: str
+    location: Location
+    end_location: Location
+    function: str
+    trail: tuple[Step, ...] = ()
+    help: str = ""
+    fix: Fix | None = None
+
+    @property
+    def order(self) -> tuple[str, Location, str]:
+        """Findings are shown by file, position and code."""
+        return (self.path, self.location, self.code)

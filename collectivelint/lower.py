@@ -1,0 +1,274 @@
+"""From `ast` to the event tree: one file in, its functions out, positions kept."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Final
+
+from .events import (
+    Assert,
+    Assign,
+    Attribute,
+    Bind,
+    Block,
+    Branch,
+    Call,
+    Compare,
+    Compound,
+    Comprehension,
+    Conditional,
+    Constant,
+    Define,
+    Evaluate,
+    Exit,
+    Expr,
+    Function,
+    Lambda,
+    Logical,
+    Loop,
+    Name,
+    Not,
+    Parameter,
+    Span,
+    Statement,
+    Subscript,
+    Try,
+    With,
+)
+from .imports import bindings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMPARE: Final = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+
+
+def lower_module(tree: ast.Module, path: str) -> dict[str, Function]:
+    """All functions of a module by qualified name; its own body is `<module>`, that of a class `Class.<class>`."""
+    lowering = _Lowering(path)
+    body = lowering.block(tree.body, "", None)
+    end = max((statement.end_lineno or 1 for statement in tree.body), default=1)
+    module = Function(path, "<module>", None, (), (), None, body, (), Span(1, 0, end, 0))
+    return {"<module>": module, **lowering.functions}
+
+
+def span_of(node: ast.expr | ast.stmt) -> Span:
+    """Where a node stands."""
+    return Span(node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+
+
+class _Lowering:
+    """Collects the functions of one file while its statements are lowered."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.functions: dict[str, Function] = {}
+
+    # ------------------------------------------------------------------------------------------------ statements
+
+    def block(self, body: Sequence[ast.stmt], scope: str, owner: str | None) -> Block:
+        """Lower statements that stand in `scope`, the dotted prefix of the names defined here."""
+        lowered: list[Statement] = []
+        for node in body:
+            statement = self.statement(node, scope, owner)
+            if isinstance(statement, tuple):
+                lowered.extend(statement)
+            elif statement is not None:
+                lowered.append(statement)
+        return tuple(lowered)
+
+    def statement(self, node: ast.stmt, scope: str, owner: str | None) -> Statement | Block | None:
+        """One statement; None where it has nothing to say, several for a chain of targets."""
+        span = span_of(node)
+        match node:
+            case ast.Expr(value=value):
+                return None if isinstance(value, ast.Constant) else Evaluate(expression(value), span)
+            case ast.Assign(targets=targets, value=value):
+                return Assign(tuple(expression(target) for target in targets), expression(value), span)
+            case ast.AnnAssign(target=target, value=value, annotation=annotation):
+                assigned = Constant(None) if value is None else expression(value)
+                return Assign((expression(target),), assigned, span, expression(annotation))
+            case ast.AugAssign(target=target, value=value):
+                old = expression(target)
+                return Assign((old,), Compound("augmented", (old, expression(value))), span)
+            case ast.If(test=test, body=body, orelse=orelse):
+                then = self.block(body, scope, owner)
+                return Branch(expression(test), then, self.block(orelse, scope, owner), span, span_of(test))
+            case ast.For() | ast.AsyncFor():
+                target, iterable = expression(node.target), expression(node.iter)
+                body_ = self.block(node.body, scope, owner)
+                return Loop(target, iterable, body_, self.block(node.orelse, scope, owner), span)
+            case ast.While(test=test, body=body, orelse=orelse):
+                body_ = self.block(body, scope, owner)
+                return Loop(None, expression(test), body_, self.block(orelse, scope, owner), span)
+            case ast.With() | ast.AsyncWith():
+                items = tuple(
+                    (expression(item.context_expr), item.optional_vars and expression(item.optional_vars))
+                    for item in node.items
+                )
+                return With(items, self.block(node.body, scope, owner), span)
+            case ast.Return(value=value):
+                return Exit("return", value and expression(value), span)
+            case ast.Raise(exc=value):
+                return Exit("raise", value and expression(value), span)
+            case ast.Break():
+                return Exit("break", None, span)
+            case ast.Continue():
+                return Exit("continue", None, span)
+            case ast.Assert(test=test, msg=message):
+                return Assert(expression(test), message and expression(message), span)
+            case ast.Match(subject=subject, cases=cases):
+                return self.match(expression(subject), cases, scope, owner)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return self.function(node, scope, owner)
+            case ast.ClassDef(name=name, body=body):
+                qualname = f"{scope}{name}"
+                inner = self.block(body, f"{qualname}.", qualname)
+                body_name = f"{qualname}.<class>"
+                self.functions[body_name] = Function(self.path, body_name, qualname, (), (), None, inner, (), span)
+                return Define(name, qualname, span)
+            case ast.Delete(targets=targets):
+                return Evaluate(Compound("delete", tuple(expression(target) for target in targets)), span)
+            case _ if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
+                return self.try_(node, scope, owner, span)  # type: ignore[arg-type]  # ast.TryStar is new in 3.11
+            case _:
+                return None
+
+    def try_(self, node: ast.Try, scope: str, owner: str | None, span: Span) -> Try:
+        handlers = tuple(
+            (handler.type and expression(handler.type), handler.name, self.block(handler.body, scope, owner))
+            for handler in node.handlers
+        )
+        body, orelse = self.block(node.body, scope, owner), self.block(node.orelse, scope, owner)
+        return Try(body, handlers, orelse, self.block(node.finalbody, scope, owner), span)
+
+    def match(self, subject: Expr, cases: Sequence[ast.match_case], scope: str, owner: str | None) -> Block:
+        """`match` as a chain of branches on whether each pattern fits."""
+        if not cases:
+            return ()
+        first, *rest = cases
+        test: Expr = Compound("match", (subject, Constant(ast.unparse(first.pattern))))
+        if isinstance(first.pattern, ast.MatchValue):
+            test = Compare(subject, "==", expression(first.pattern.value))
+        if first.guard is not None:
+            test = Logical("and", (test, expression(first.guard)))
+        pattern = first.pattern
+        last_line = first.body[-1].end_lineno or pattern.lineno
+        test_span = Span(pattern.lineno, pattern.col_offset, pattern.end_lineno, pattern.end_col_offset)
+        span = Span(pattern.lineno, pattern.col_offset, last_line, first.body[-1].end_col_offset or 0)
+        then = self.block(first.body, scope, owner)
+        if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and first.guard is None:
+            return then
+        return (Branch(test, then, self.match(subject, rest, scope, owner), span, test_span),)
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: str, owner: str | None) -> Define:
+        qualname = f"{scope}{node.name}"
+        body = self.block(node.body, f"{qualname}.<locals>.", None)
+        imports = tuple((name, target) for name, targets in bindings(node.body).items() for target in targets)
+        self.functions[qualname] = Function(
+            path=self.path,
+            qualname=qualname,
+            owner=owner,
+            params=parameters(node.args),
+            decorators=tuple(expression(decorator) for decorator in node.decorator_list),
+            returns=node.returns and expression(node.returns),
+            body=body,
+            imports=imports,
+            span=span_of(node),
+        )
+        return Define(node.name, qualname, span_of(node))
+
+
+def parameters(args: ast.arguments) -> tuple[Parameter, ...]:
+    """The parameters of a function, in call order."""
+    positional = [*args.posonlyargs, *args.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
+    found: list[Parameter] = []
+
+    def add(arg: ast.arg, kind: str, default: ast.expr | None = None) -> None:
+        annotation = arg.annotation and expression(arg.annotation)
+        found.append(Parameter(arg.arg, kind, default and expression(default), annotation))  # type: ignore[arg-type]
+
+    for arg, default in zip(positional, defaults, strict=True):
+        add(arg, "positional", default)
+    if args.vararg:
+        add(args.vararg, "args")
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        add(arg, "keyword", default)
+    if args.kwarg:
+        add(args.kwarg, "kwargs")
+    return tuple(found)
+
+
+def expression(node: ast.expr) -> Expr:
+    """Lower one expression."""
+    match node:
+        case ast.Name(id=name):
+            return Name(name)
+        case ast.Attribute(value=value, attr=attr):
+            return Attribute(expression(value), attr)
+        case ast.Constant(value=value):
+            return Constant(value)
+        case ast.Call(func=function, args=args, keywords=keywords):
+            spread = any(isinstance(arg, ast.Starred) for arg in args) or any(word.arg is None for word in keywords)
+            return Call(
+                expression(function),
+                tuple(expression(arg) for arg in args),
+                tuple((word.arg or "**", expression(word.value)) for word in keywords),
+                spread,
+                span_of(node),
+            )
+        case ast.Await(value=value) | ast.YieldFrom(value=value) | ast.Starred(value=value):
+            return expression(value)
+        case ast.BoolOp(op=op, values=values):
+            return Logical("and" if isinstance(op, ast.And) else "or", tuple(expression(value) for value in values))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return Not(expression(operand))
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            operands = [expression(left), *(expression(item) for item in comparators)]
+            links = tuple(
+                Compare(operands[i], _COMPARE[type(op)], operands[i + 1]) for i, op in enumerate(ops)
+            )
+            return links[0] if len(links) == 1 else Logical("and", links)
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return Conditional(expression(test), expression(body), expression(orelse), span_of(node))
+        case ast.Subscript(value=value, slice=index):
+            return Subscript(expression(value), expression(index))
+        case ast.NamedExpr(target=ast.Name(id=name), value=value):
+            return Bind(name, expression(value))
+        case ast.Lambda(args=args, body=body):
+            return Lambda(tuple(parameter.name for parameter in parameters(args)), expression(body))
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            return _comprehension(node)
+        case _:
+            kind = type(node).__name__
+            if isinstance(node, (ast.BinOp, ast.UnaryOp)):
+                kind = type(node.op).__name__
+            parts = tuple(expression(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+            return Compound(kind, parts)
+
+
+def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Comprehension:
+    if isinstance(node, ast.DictComp):
+        parts = [part for part in (node.key, node.value) if part is not None]
+        element: Expr = Compound("item", tuple(expression(part) for part in parts))
+    else:
+        element = expression(node.elt)
+    return Comprehension(
+        tuple(expression(generator.target) for generator in node.generators),
+        tuple(expression(generator.iter) for generator in node.generators),
+        tuple(expression(test) for generator in node.generators for test in generator.ifs),
+        element,
+        span_of(node),
+    )

@@ -1,0 +1,255 @@
+"""The files joined into one program: which definition does a dotted name mean, seen from which file?"""
+
+from __future__ import annotations
+
+import os.path
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from .events import Function
+    from .index import ClassIndex, FileIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a name means: a function, class, module or global variable of the program, or something outside it.
+
+    For "external" `name` is the full dotted name and `path` is empty; for a module `name` is empty.
+    """
+
+    kind: Literal["function", "class", "module", "variable", "external"]
+    path: str
+    name: str
+
+
+class Program:
+    """Answers name and class questions over the indexes of all files; lowers a file when it is first asked for."""
+
+    def __init__(
+        self,
+        indexes: Iterable[FileIndex],
+        lower: Callable[[str], Mapping[str, Function]],
+        known_modules: frozenset[str] = frozenset(),
+    ) -> None:
+        """`lower` gives the functions of a file by qualified name; it is called at most once per file.
+
+        `known_modules` are those the catalogue describes: a name in one of them means that module even where a
+        file of the program could be imported by the same name.
+        """
+        self._known_modules = known_modules
+        self.indexes: dict[str, FileIndex] = {index.path: index for index in indexes}
+        self._lower = lower
+        self._lowered: dict[str, Mapping[str, Function]] = {}
+        self._resolved: dict[tuple[str, str], Target] = {}
+        self._modules: defaultdict[str, list[str]] = defaultdict(list)
+        for path in self.indexes:
+            for name in _module_names(path, self.indexes):
+                self._modules[name].append(path)
+
+    # ------------------------------------------------------------------------------------------------- functions
+
+    def functions(self, path: str) -> Mapping[str, Function]:
+        """The lowered functions of a file."""
+        if path not in self._lowered:
+            self._lowered[path] = self._lower(path)
+        return self._lowered[path]
+
+    def function(self, target: Target) -> Function | None:
+        """The lowered function behind a target, a class's `__init__` for a class."""
+        if target.kind == "class":
+            found = self.method(target, "__init__")
+            return self.function(found) if found else None
+        if target.kind != "function":
+            return None
+        return self.functions(target.path).get(target.name)
+
+    # ----------------------------------------------------------------------------------------------------- names
+
+    def resolve(self, path: str, name: str) -> Target | None:
+        """The meaning of dotted `name` at the top level of file `path`; None for an unknown variable."""
+        key = (path, name)
+        if key not in self._resolved:
+            # Re-exports can be circular; a name that is asked for again while it is being resolved means nothing.
+            self._resolved[key] = _NOTHING
+            self._resolved[key] = self._resolve(path, name) or _NOTHING
+        found = self._resolved[key]
+        return None if found is _NOTHING else found
+
+    def _resolve(self, path: str, name: str) -> Target | None:
+        index = self.indexes[path]
+        if name in index.functions:
+            return Target("function", path, name)
+        if name in index.classes:
+            return Target("class", path, name)
+        head, _, rest = name.partition(".")
+        if head in index.imports:
+            found = [self.absolute(path, f"{target}.{rest}" if rest else target) for target in index.imports[head]]
+            inside = [target for target in found if target.kind != "external"]
+            return (inside or found)[0]
+        if head in index.classes and rest:
+            return self.method(Target("class", path, head), rest)
+        if head in index.aliases and index.aliases[head] != head:
+            aliased = index.aliases[head]
+            return self.resolve(path, f"{aliased}.{rest}" if rest else aliased)
+        if name in index.variables:
+            return Target("variable", path, name)
+        for module in index.imports.get("*", ()):
+            star = self.absolute(path, module)
+            if star.kind == "external":
+                found_outside = Target("external", "", f"{star.name}.{name}")
+                if star.name in self._known_modules:
+                    return found_outside
+            elif star.path != path and (found_inside := self.resolve(star.path, name)):
+                return found_inside
+        return None
+
+    def absolute(self, importer: str, target: str) -> Target:
+        """An import target as it is written in `importer`, leading dots included."""
+        if target.startswith("."):
+            level = len(target) - len(target.lstrip("."))
+            folder = importer
+            for _ in range(level):
+                folder = os.path.dirname(folder)
+            return self._inside(folder, target[level:]) or Target("external", "", target)
+        parts = target.split(".")
+        for end in range(len(parts), 0, -1):
+            if ".".join(parts[:end]) in self._known_modules:
+                return Target("external", "", target)
+            if files := self._modules.get(".".join(parts[:end])):
+                path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
+                return self._member(path, parts[end:]) or Target("external", "", target)
+        return Target("external", "", target)
+
+    def _inside(self, folder: str, name: str) -> Target | None:
+        """`name` looked up from a folder: the files of a package first, then its `__init__`."""
+        parts = name.split(".") if name else []
+        for end in range(len(parts), -1, -1):
+            base = os.path.join(folder, *parts[:end])
+            for path in (f"{base}.py", os.path.join(base, "__init__.py")):
+                if path in self.indexes:
+                    return self._member(path, parts[end:])
+        return None
+
+    def _member(self, path: str, rest: list[str]) -> Target | None:
+        if not rest:
+            return Target("module", path, "")
+        return self.resolve(path, ".".join(rest)) or self._submodule(path, rest)
+
+    def _submodule(self, path: str, rest: list[str]) -> Target | None:
+        if PurePath(path).name != "__init__.py":
+            return None
+        folder = os.path.dirname(path)
+        for end in range(len(rest), 0, -1):
+            base = os.path.join(folder, *rest[:end])
+            for file in (f"{base}.py", os.path.join(base, "__init__.py")):
+                if file in self.indexes:
+                    return self._member(file, rest[end:])
+        return None
+
+    def member(self, target: Target, name: str) -> Target | None:
+        """`target.name` for a module, a class or something outside the program."""
+        match target.kind:
+            case "module":
+                return self._member(target.path, [name])
+            case "class":
+                return self.method(target, name)
+            case "external":
+                return Target("external", "", f"{target.name}.{name}")
+            case _:
+                return None
+
+    # --------------------------------------------------------------------------------------------------- classes
+
+    def class_index(self, target: Target) -> ClassIndex | None:
+        """The index of a class target."""
+        return self.indexes[target.path].classes.get(target.name) if target.kind == "class" else None
+
+    def bases(self, target: Target) -> Iterator[Target]:
+        """The class and its bases in the program, nearest first (depth first; close enough to the MRO)."""
+        seen: set[Target] = set()
+        pending = [target]
+        while pending:
+            current = pending.pop(0)
+            index = self.class_index(current)
+            if index is None or current in seen:
+                continue
+            seen.add(current)
+            yield current
+            found = [self.resolve(current.path, base) for base in index.bases]
+            pending = [base for base in found if base is not None and base.kind == "class"] + pending
+
+    def method(self, target: Target, name: str) -> Target | None:
+        """Method `name` of a class or its nearest base that has one."""
+        for owner in self.bases(target):
+            index = self.class_index(owner)
+            if index is not None and name in index.methods:
+                return Target("function", owner.path, f"{owner.name}.{name}")
+        return None
+
+    def methods(self, target: Target, name: str) -> list[Target]:
+        """Every method a call of `name` on an instance may run: the class's own or inherited one and all overrides."""
+        found = [self.method(target, name)]
+        found += [
+            Target("function", child.path, f"{child.name}.{name}")
+            for child in self.subclasses(target)
+            if (index := self.class_index(child)) is not None and name in index.methods
+        ]
+        return list(dict.fromkeys(method for method in found if method is not None))
+
+    def subclasses(self, target: Target) -> list[Target]:
+        """All classes of the program below this one."""
+        found: list[Target] = []
+        pending = [target]
+        while pending:
+            for child in self._children.get(pending.pop(), ()):
+                if child not in found and child != target:
+                    found.append(child)
+                    pending.append(child)
+        return found
+
+    @cached_property
+    def _children(self) -> Mapping[Target, list[Target]]:
+        children: defaultdict[Target, list[Target]] = defaultdict(list)
+        for path, index in self.indexes.items():
+            for name, class_ in index.classes.items():
+                for base in class_.bases:
+                    target = self.resolve(path, base)
+                    if target is not None and target.kind == "class":
+                        children[target].append(Target("class", path, name))
+        return children
+
+
+_NOTHING = Target("external", "", "")
+
+
+def _module_names(path: str, files: Mapping[str, object]) -> Iterator[str]:
+    """The dotted names a file can be imported by.
+
+    We do not know sys.path, so every suffix of the path counts, except that a package (a folder with `__init__.py`)
+    is never entered from the middle: `deepspeed/comm/torch.py` is not what `import torch` means.
+    """
+    pure = PurePath(path)
+    folders = list(pure.parent.parts)
+    names = folders if pure.stem == "__init__" else [*folders, pure.stem]
+    first = len(folders)
+    while first > 0 and os.path.join(*folders[:first], "__init__.py") in files:
+        first -= 1
+    for start in range(first, -1, -1):
+        if names[start:] and all(name.isidentifier() for name in names[start:]):
+            yield ".".join(names[start:])
+
+
+def _shared(one: str, other: str) -> int:
+    """Number of leading folders two paths share."""
+    count = 0
+    for left, right in zip(PurePath(one).parts[:-1], PurePath(other).parts[:-1], strict=False):
+        if left != right:
+            break
+        count += 1
+    return count

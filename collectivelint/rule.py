@@ -1,0 +1,122 @@
+"""What a rule is, and how rules are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .analysis.program import Analysis
+    from .anchor import Anchored
+    from .events import Span
+    from .finding import Fix, Severity
+    from .settings import Settings
+    from .source import Source, UnreadableError
+    from .suppress import Ignore
+
+#: Other distributions add rules by naming a module in this entry-point group.
+ENTRY_POINTS: Final = "collectivelint.rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A piece of source with what to say about it: a step of a trail before it has been anchored."""
+
+    path: str
+    span: Span
+    kind: Literal["source", "condition", "call", "collective", "note"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a rule yields: a finding before it has been anchored.
+
+    `statement` is the span of the whole statement (suppressions stand on its first or last line); `fix` builds the
+    fix on its syntax tree, and is called only when the finding is shown.
+    """
+
+    path: str
+    span: Span
+    statement: Span
+    function: str
+    message: str
+    severity: Severity
+    trail: tuple[Place, ...] = ()
+    help: str = ""
+    fix: FixBuilder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixContext:
+    """What a fix is built from: the file, its settings, and `anchor`, which parses one statement losslessly."""
+
+    source: Source
+    settings: Settings
+    anchor: Callable[[Span], Anchored | None]
+
+
+FixBuilder: TypeAlias = "Callable[[FixContext], Fix | None]"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a rule can ask: the analysis, the files that could not be read, the suppressions nobody needed."""
+
+    analysis: Analysis
+    unreadable: tuple[tuple[str, UnreadableError], ...]
+    unused_ignores: Callable[[], Iterator[tuple[Source, Ignore, tuple[str, ...]]]] = field(default=lambda: iter(()))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The identity of a rule. `default`: it runs without being selected; `last`: after all others."""
+
+    code: str
+    name: str
+    summary: str
+    default: bool = True
+    fix: Literal["", "safe", "unsafe", "safe, unsafe"] = ""
+    last: bool = False
+
+
+class RuleModule(Protocol):
+    """A module of `rules/`: its docstring is the rule's page."""
+
+    __doc__: str | None
+    RULE: Rule
+
+    @staticmethod
+    def check(findings: Findings) -> Iterator[Report]:
+        """Yield what the rule finds."""
+
+
+@cache
+def discover() -> dict[str, RuleModule]:
+    """All rules by code: the modules of `collectivelint.rules`, and those that other distributions register."""
+    from importlib.metadata import entry_points
+
+    package = importlib.import_module("collectivelint.rules")
+    modules = [
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    ]
+    modules += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
+    found = {module.RULE.code: module for module in modules if hasattr(module, "RULE")}
+    return dict(sorted(found.items()))
+
+
+def matches(selector: str, rule: Rule) -> bool:
+    """Does `CL201`, `CL2`, `rank-conditional` or `ALL` mean this rule?"""
+    return selector == "ALL" or selector == rule.name or rule.code.startswith(selector)
+
+
+def is_selector(selector: str) -> bool:
+    """Does the selector mean any rule at all?"""
+    return selector == "ALL" or any(matches(selector, module.RULE) for module in discover().values())

@@ -1,0 +1,173 @@
+"""Configuration: `[tool.collectivelint]` in pyproject.toml or collectivelint.toml, the nearest one wins."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .rule import Rule
+
+#: Folders that hold no code of the project's own; ruff's list.
+DEFAULT_EXCLUDE: Final = (
+    ".bzr", ".direnv", ".eggs", ".git", ".git-rewrite", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox", ".pants.d",
+    ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode", "__pypackages__", "_build",
+    "buck-out", "build", "dist", "node_modules", "site-packages", "venv",
+)  # fmt: skip
+FILES: Final = ("collectivelint.toml", "pyproject.toml")
+
+
+class SettingsError(Exception):
+    """Configuration that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What applies to a file. `root` is the folder of the configuration file that patterns are relative to."""
+
+    root: Path = field(default_factory=Path.cwd)
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    extend_select: tuple[str, ...] = ()
+    per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exclude: tuple[str, ...] = DEFAULT_EXCLUDE
+    extend_exclude: tuple[str, ...] = ()
+    respect_gitignore: bool = True
+    force_exclude: bool = False
+    unsafe_fixes: bool = False
+    explicit_world: bool = False
+    group: str = ""
+
+    def runs(self, rule: Rule) -> bool:
+        """Is the rule switched on? As in ruff, the more specific of `select` and `ignore` wins."""
+        from .rule import matches
+
+        def weight(selectors: tuple[str, ...]) -> int:
+            return max((_specific(item) for item in selectors if matches(item, rule)), default=-1)
+
+        chosen = weight((*self.select, *self.extend_select))
+        if not self.select and rule.default:
+            chosen = max(chosen, 0)
+        return chosen > weight(self.ignore)
+
+
+def _specific(selector: str) -> int:
+    """`ALL` is the vaguest selector, then shorter prefixes; a name is as good as a full code."""
+    return 0 if selector == "ALL" else len(selector) if selector.startswith("CL") else 5
+
+
+#: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
+_LISTS: Final = frozenset({"select", "ignore", "extend_select", "exclude", "extend_exclude"})
+_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root"}
+
+
+def read(file: Path) -> tuple[Settings | None, list[str]]:
+    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out."""
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return None, [f"{file}: {error}"]
+    if file.name == "pyproject.toml":
+        table = data.get("tool", {}).get("collectivelint")
+        if table is None:
+            return None, []
+    else:
+        table = data
+    return _parse(file, table)
+
+
+def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in _KEYS or "_" in key:
+            near = difflib.get_close_matches(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS], 1, 0.5)
+            problems.append(f"{file}: unknown key `{key}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+            continue
+        expected = "a list of strings" if name in _LISTS else "a table of lists" if name == "per_file_ignores" else ""
+        if name in _LISTS and _is_list(value):
+            values[name] = tuple(value)
+        elif name == "per_file_ignores" and isinstance(value, dict) and all(_is_list(item) for item in value.values()):
+            values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
+        elif not expected and isinstance(value, str if name == "group" else bool):
+            values[name] = value
+        else:
+            expected = expected or ("a string" if name == "group" else "true or false")
+            problems.append(f"{file}: `{key}` has to be {expected}")
+    settings = replace(Settings(root=file.parent.resolve()), **values)
+    settings, unknown = known_selectors(settings)
+    return settings, problems + [f"{file}: {problem}" for problem in unknown]
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings without selectors that mean no rule, and a message for each of those."""
+    from .rule import discover, is_selector
+
+    problems: list[str] = []
+
+    def known(selectors: tuple[str, ...]) -> tuple[str, ...]:
+        kept = []
+        for selector in selectors:
+            if is_selector(selector):
+                kept.append(selector)
+                continue
+            names = [name for module in discover().values() for name in (module.RULE.code, module.RULE.name)]
+            near = difflib.get_close_matches(selector, names, 1, 0.5)
+            problems.append(f"unknown rule `{selector}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+        return tuple(kept)
+
+    checked = replace(
+        settings,
+        select=known(settings.select),
+        ignore=known(settings.ignore),
+        extend_select=known(settings.extend_select),
+        per_file_ignores={pattern: known(codes) for pattern, codes in settings.per_file_ignores.items()},
+    )
+    return checked, problems
+
+
+class Resolver:
+    """Finds the settings of each file; remembers them per folder, and every problem once."""
+
+    def __init__(self, overrides: Mapping[str, Any] | None = None, *, isolated: bool = False) -> None:
+        """`overrides` come from the command line and win; `isolated` ignores all configuration files."""
+        self.problems: list[str] = []
+        self._overrides = dict(overrides or {})
+        self._isolated = isolated
+        self._by_folder: dict[Path, Settings] = {}
+
+    def settings(self, path: Path) -> Settings:
+        """What applies to a file or folder."""
+        folder = path if path.is_dir() else path.parent
+        return self._of(folder.resolve())
+
+    def _of(self, folder: Path) -> Settings:
+        if folder not in self._by_folder:
+            found: Settings | None = None
+            if not self._isolated:
+                for name in FILES:
+                    if found is None and (folder / name).is_file():
+                        found, problems = read(folder / name)
+                        self.problems += problems
+            if found is not None or folder.parent == folder or self._isolated:
+                found, problems = known_selectors(replace(found or Settings(), **self._overrides))
+                self.problems += [problem for problem in problems if problem not in self.problems]
+                self._by_folder[folder] = found
+            else:
+                self._by_folder[folder] = self._of(folder.parent)
+        return self._by_folder[folder]
