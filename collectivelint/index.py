@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .imports import bindings, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class ClassIndex:
 
 @dataclass(frozen=True, slots=True)
 class FileIndex:
-    """What other files can find in this one."""
+    """What other files can find in this one.
+
+    `rebound` names the variables that some function declares `global`: their first value means little.
+    """
 
     path: str
     imports: Mapping[str, tuple[str, ...]]
@@ -31,6 +34,7 @@ class FileIndex:
     classes: Mapping[str, ClassIndex]
     aliases: Mapping[str, str]
     variables: frozenset[str]
+    rebound: frozenset[str]
 
 
 def dotted(node: ast.expr) -> str | None:
@@ -63,7 +67,23 @@ def index_module(tree: ast.Module, path: str) -> FileIndex:
                 variables.add(name)
             case ast.AnnAssign(target=ast.Name(id=name)):
                 variables.add(name)
-    return FileIndex(path, bindings(tree.body), frozenset(functions), classes, aliases, frozenset(variables))
+    return FileIndex(
+        path=path,
+        imports=bindings(tree.body),
+        functions=frozenset(functions),
+        classes=classes,
+        aliases=aliases,
+        variables=frozenset(variables),
+        rebound=frozenset(_rebound(tree.body)),
+    )
+
+
+def _rebound(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in statements(body):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _rebound(node.body)
 
 
 def _class(node: ast.ClassDef, scope: str, functions: set[str], classes: dict[str, ClassIndex]) -> None:

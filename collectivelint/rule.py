@@ -66,10 +66,14 @@ FixBuilder: TypeAlias = "Callable[[FixContext], Fix | None]"
 
 @dataclass(slots=True)
 class Findings:
-    """What a rule can ask: the analysis, the files that could not be read, the suppressions nobody needed."""
+    """What a rule can ask: the analysis, the files that could not be read, the suppressions nobody needed.
+
+    `text` gives the source of a span on one line, shortened where it is long.
+    """
 
     analysis: Analysis
     unreadable: tuple[tuple[str, UnreadableError], ...]
+    text: Callable[[str, Span], str]
     unused_ignores: Callable[[], Iterator[tuple[Source, Ignore, tuple[str, ...]]]] = field(default=lambda: iter(()))
 
 

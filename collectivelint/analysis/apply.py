@@ -13,10 +13,10 @@ from .facts import ApiCall, GroupInReach
 from .values import UNKNOWN, WORLD, Value, flow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..catalog import Api
-    from ..events import Function
+    from ..events import Function, Span
     from ..program import Target
     from .frame import Frame
 
@@ -95,12 +95,16 @@ def _known(
     key = WORLD if group is None else group.group_key
     if role and not expr.spread:
         reach = _in_reach(frame) if api.category in ("collective", "point_to_point") else ()
-        frame.facts.calls.append(ApiCall(api, expr, frame.function, group, exprs.get(role), reach))
+        frame.facts.calls.append(ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach))
     elif api.category == "group_constructor":
-        frame.facts.calls.append(ApiCall(api, expr, frame.function, None, None))
+        frame.facts.calls.append(ApiCall(api, expr, frame.statement, frame.function, None, None))
     if api.category == "collective" and not expr.spread:
         partial = group is not None and group.partial
-        frame.out.append(Event(api.op, key, partial, frame.path, frame.function.qualname, expr.span))
+        event = Event(api.op, key, partial, frame.path, frame.function.qualname, expr.span, frame.statement)
+        frame.out.append(event)
+    if api.kind == "init":
+        where = (frame.path, frame.function.qualname, expr.span, frame.statement)
+        frame.out.append(Event(api.op, WORLD, False, *where, init=True))
     for name, kind in [*((n, "received") for n in (*api.uniform, *api.receives)), *((n, "restored") for n in api.restores)]:
         if name in exprs:
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),))
@@ -177,11 +181,11 @@ def invoke(
             continue
         arguments = _arguments(frame, facts.function, callee, expr, args, keywords)
         rename = _renamer(arguments)
-        site = CallSite(frame.path, frame.function.qualname, expr.span, facts.function.qualname)
+        site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
         term = inline(facts.summary, site, arguments, rename)
         if term and len(targets) > 1:
             form = frame.fresh(f"override {number} of {target.name.rpartition('.')[2]}", expr.span)
-            guard = Guard(form, frozenset(), (), frozenset(), None, frame.path, expr.span, own=False)
+            guard = _undecidable(frame, form, expr.span)
             frame.out.append(Choice(guard, term, ()))
         else:
             frame.out.extend(term)
@@ -191,6 +195,11 @@ def invoke(
     if len(results) == 1:
         return replace(results[0], receiver=None)
     return flow(form, results)
+
+
+def _undecidable(frame: Frame, form: str, span: Span) -> Guard:
+    """The guard of a choice that nothing in the source decides."""
+    return Guard(form, frozenset(), (), frozenset(), None, frame.path, span, frame.statement, own=False)
 
 
 def _arguments(
@@ -217,7 +226,7 @@ def _is_static(function: Function) -> bool:
     return any(expressions.plain(decorator) == "staticmethod" for decorator in function.decorators)
 
 
-def _renamer(arguments: Mapping[str, Value]):  # type: ignore[no-untyped-def]
+def _renamer(arguments: Mapping[str, Value]) -> Callable[[str], str]:
     def rename(form: str) -> str:
         return _PARAMETER.sub(lambda match: _form_of(arguments, match), form)
 
@@ -230,18 +239,17 @@ def _form_of(arguments: Mapping[str, Value], match: re.Match[str]) -> str:
     return argument.form if argument is not None else f"?{match.group(1)}"
 
 
-def _returned(value: Value, arguments: Mapping[str, Value], rename) -> Value:  # type: ignore[no-untyped-def]
+def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
     """The callee's return value as the caller sees it."""
     if value.form.startswith("$") and value.form[1:] in arguments:
         return arguments[value.form[1:]]
     given = [arguments[name] for name in value.depends if name in arguments]
     flowed = flow(rename(value.form), (replace(value, depends=frozenset()), *given))
-    instance = value.instance
     return replace(
         flowed,
-        constant=value.constant if value.constant is not UNKNOWN else UNKNOWN,
+        constant=value.constant,
         one=value.one,
-        instance=instance,
+        instance=value.instance,
         type=value.type,
         meaning=value.meaning,
         partial=value.partial,

@@ -59,7 +59,7 @@ def divergences(facts: FunctionFacts, *, lists_of_ranks: bool) -> Iterator[Diver
     for form, guard in judged.items():
         for group in groups:
             for divergence in _of_group(facts.term, form, guard, group, lists_of_ranks):
-                place = divergence.event.chain[0].span if divergence.event.chain else divergence.event.span
+                place, _ = divergence.event.place
                 if (place.line, place.column) not in reported:
                     reported.add((place.line, place.column))
                     yield divergence
@@ -73,10 +73,13 @@ def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: b
         return
     for mine, theirs, holds in ((holding, other, True), (other, holding, False)):
         missing = _missing(mine, theirs)
+        if any(event.init for event, _ in missing):
+            # These ranks make a default group of their own; it has nothing to do with the others.
+            continue
         first: dict[object, tuple[Event, bool]] = {}
         count: Counter[object] = Counter()
         for event, inside in missing:
-            place = event.chain[0].span if event.chain else event.span
+            place, _ = event.place
             first.setdefault(place, (event, inside))
             count[place] += 1
         for place, (event, inside) in first.items():

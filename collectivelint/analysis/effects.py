@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .values import UNKNOWN, Cause, Value
@@ -23,12 +24,16 @@ class CallSite:
     path: str
     function: str
     span: Span
+    statement: Span
     callee: str
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One collective. `chain` are the calls that lead to it from the function whose term it stands in."""
+    """One collective. `chain` are the calls that lead to it from the function whose term it stands in.
+
+    `init`: not a collective to report, but the birth of the default group, which has only the ranks that get here.
+    """
 
     op: str
     group: str
@@ -36,7 +41,14 @@ class Event:
     path: str
     function: str
     span: Span
+    statement: Span
+    init: bool = False
     chain: tuple[CallSite, ...] = ()
+
+    @property
+    def place(self) -> tuple[Span, Span]:
+        """Span and statement of what the function whose term this is does itself: the first call, or the collective."""
+        return (self.chain[0].span, self.chain[0].statement) if self.chain else (self.span, self.statement)
 
     @property
     def token(self) -> tuple[str, str]:
@@ -48,6 +60,8 @@ class Event:
 class Guard:
     """One condition. `form` identifies it; `own` says that it has to be judged in the function whose term this is.
 
+    `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
+
     `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true).
     """
 
@@ -58,6 +72,8 @@ class Guard:
     one: bool | None
     path: str
     span: Span
+    statement: Span
+    positive: bool = True
     own: bool = True
     chosen: tuple[str, object] | None = None
 
@@ -128,17 +144,33 @@ def size(term: Term) -> int:
     return total
 
 
-def tidy(term: Term) -> Term:
-    """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return."""
+def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
+    """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return.
+
+    Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
+    """
     kept: list[Item] = []
     for item in term:
         match item:
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.form in known:
+                kept.extend(tidy(then if known[guard.form] else orelse, known))
+                if kept and isinstance(kept[-1], Leave):
+                    break
             case Choice(guard=guard, then=then, orelse=orelse):
-                then, orelse = tidy(then), tidy(orelse)
+                then = tidy(then, {**known, guard.form: True})
+                orelse = tidy(orelse, {**known, guard.form: False})
                 if then or orelse:
                     kept.append(Choice(guard, then, orelse))
+                if then and orelse and isinstance(then[-1], Leave) and isinstance(orelse[-1], Leave):
+                    break
+                # After `if c: return` the rest knows that c does not hold.
+                if then and isinstance(then[-1], Leave):
+                    known = {**known, guard.form: False}
+                elif orelse and isinstance(orelse[-1], Leave):
+                    known = {**known, guard.form: True}
             case Repeat(form=form, body=body):
-                if any(True for _ in events(body := tidy(body))) or _leaves(body):
+                body = tidy(body, known)
+                if _leaves(body) or any(True for _ in events(body)):
                     kept.append(Repeat(form, body))
             case Leave():
                 kept.append(item)
@@ -163,7 +195,7 @@ def _leaves(term: Term) -> bool:
 
 def summarise(term: Term) -> Term:
     """The term as callers see it: tidy, bounded, and with what follows an early return in the arms that get there."""
-    term = continued(tidy(term))
+    term = tidy(continued(term))
     if not any(True for _ in events(term)):
         # Callers care about collectives only; how this function ends is its own affair.
         return ()
@@ -226,6 +258,10 @@ def inline(term: Term, site: CallSite, arguments: Mapping[str, Value], rename: C
                     chosen=None,
                 )
                 arms = inline(then, site, arguments, rename), inline(orelse, site, arguments, rename)
+                if inner.form.startswith("not "):
+                    one = None if inner.one is None else not inner.one
+                    inner = replace(inner, form=inner.form[4:], one=one, positive=not inner.positive)
+                    arms = arms[1], arms[0]
                 found.append(Choice(inner, *arms))
             case Repeat(form=form, body=body):
                 found.append(Repeat(rename(form), inline(body, site, arguments, rename)))

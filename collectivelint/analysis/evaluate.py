@@ -19,7 +19,6 @@ from ..events import (
     Logical,
     Name,
     Not,
-    Span,
     Subscript,
 )
 from ..program import Target
@@ -28,6 +27,8 @@ from .effects import Choice, Guard, Repeat
 from .values import NONE, UNKNOWN, WORLD, Value, flow, join
 
 if TYPE_CHECKING:
+    from ..events import Span
+    from .effects import Term
     from .frame import Frame
 
 #: Operators whose condition is the opposite of another one's, so that both share one form.
@@ -75,7 +76,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             frame.variables[name] = evaluate(frame, inner)
             return frame.variables[name]
         case Lambda():
-            return Value(frame.fresh("lambda", Span(0, 0, 0, 0)))
+            return Value(frame.fresh("lambda", frame.statement))
         case Compound(kind=kind, parts=parts):
             values = [evaluate(frame, part) for part in parts]
             return flow(f"{kind}({', '.join(value.form for value in values)})", values)
@@ -87,11 +88,22 @@ def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     form, positive = _canonical(value.form)
     chosen = _chosen(form, value)
     one = value.one if positive or value.one is None else not value.one
-    guard = Guard(form, value.varies, value.causes, value.depends, one, frame.path, span, chosen=chosen)
+    guard = Guard(
+        form=form,
+        varies=value.varies,
+        causes=value.causes,
+        depends=value.depends,
+        one=one,
+        path=frame.path,
+        span=span,
+        statement=frame.statement,
+        positive=positive,
+        chosen=chosen,
+    )
     return value, guard
 
 
-def choose(frame: Frame, guard: Guard, then: tuple, orelse: tuple, *, positive: bool = True) -> None:  # type: ignore[type-arg]
+def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bool = True) -> None:
     """Append the choice between two terms, unless both are empty."""
     if then or orelse:
         frame.out.append(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
@@ -160,8 +172,8 @@ def _logical(frame: Frame, expr: Logical) -> Value:
     if len(expr.values) > 1:
         truth = first if first.one is not None else _truth(first, negate=False)
         form, positive = _canonical(truth.form)
-        span = Span(0, 0, 0, 0)
-        guard = Guard(form, truth.varies, truth.causes, truth.depends, truth.one, frame.path, span)
+        where = frame.statement
+        guard = Guard(form, truth.varies, truth.causes, truth.depends, truth.one, frame.path, where, where)
         outer, frame.out = frame.out, []
         rest = expr.values[1:]
         values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest)))

@@ -11,6 +11,8 @@ from ..events import (
     Attribute,
     Block,
     Branch,
+    Call,
+    Compare,
     Constant,
     Define,
     Evaluate,
@@ -28,24 +30,24 @@ from ..events import (
     With,
 )
 from ..program import Target
-from .effects import Choice, Guard, Leave, Repeat, Term, summarise
-from .evaluate import bind, choose, condition, conventional, evaluate, plain
+from .effects import Choice, Guard, Leave, Repeat, Term, summarise, tidy
+from .evaluate import bind, condition, conventional, evaluate, plain
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .values import NONE, UNKNOWN, Value, flow, join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
     """Interpret a function once; everything the rules and its callers need to know of it."""
     facts = FunctionFacts(function)
-    frame = Frame(context, function, facts, {}, closure, imports=dict(function.imports))
+    frame = Frame(context, function, facts, {}, closure, function.span, imports=dict(function.imports))
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
     _block(frame, function.body)
-    facts.term = tuple(frame.out)
+    facts.term = tidy(tuple(frame.out))
     facts.summary = summarise(facts.term)
     facts.variables = frame.variables
     return facts
@@ -99,6 +101,7 @@ def _annotated(frame: Frame, annotation: Expr) -> Target | None:
 
 def _block(frame: Frame, block: Block) -> None:
     for statement in block:
+        frame.statement = statement.span
         match statement:
             case Evaluate(value=value):
                 evaluate(frame, value)
@@ -118,16 +121,32 @@ def _block(frame: Frame, block: Block) -> None:
                 _block(frame, body)
             case Exit():
                 _exit(frame, statement)
-                if statement.kind != "raise" or True:
-                    return
+                return
             case Assert(test=test, span=span):
                 value = evaluate(frame, test)
-                if value.origins:
+                if value.origins and not _narrows(test):
                     frame.facts.invariants.append(Invariant(frame.function, span, value.origins))
             case Define(name=name, qualname=qualname):
                 kind = "function" if qualname in frame.context.program.functions(frame.path) else "class"
                 frame.context.define(frame.path, qualname, frame.variables)
                 frame.variables[name] = Value(qualname, target=Target(kind, frame.path, qualname))
+
+
+def _narrows(test: Expr) -> bool:
+    """Does an assert only tell a type checker, or a reader, what kind of thing a value is?"""
+    match test:
+        case Logical(values=values):
+            return all(_narrows(value) for value in values)
+        case Not(value=value):
+            return _narrows(value)
+        case Compare(op="is" | "is not"):
+            return True
+        case Call(function=Name(id="isinstance" | "hasattr" | "callable" | "issubclass")):
+            return True
+        case Name() | Attribute():
+            return True
+        case _:
+            return False
 
 
 def _assign(frame: Frame, statement: Assign) -> None:
@@ -201,11 +220,11 @@ def _branch(frame: Frame, statement: Branch) -> None:
 class _Decision:
     """A condition taken apart into atoms; `term` builds the nested choices over them."""
 
-    def __init__(self, value: Value, build) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, value: Value, build: Callable[[Term, Term], Term]) -> None:
         self.value, self._build = value, build
 
     def term(self, then: Term, orelse: Term) -> Term:
-        return self._build(then, orelse) if then or orelse else self._build((), ())  # type: ignore[no-any-return]
+        return self._build(then, orelse)
 
 
 def _decide(frame: Frame, test: Expr, statement: Branch) -> _Decision:
@@ -314,12 +333,11 @@ def _try(frame: Frame, statement: Try) -> None:
         arms.append((frame.variables, handler))
         if handler:
             form = frame.fresh(f"exception {number}", statement.span)
-            guard = Guard(form, frozenset(), (), frozenset(), None, frame.path, statement.span, own=False)
+            nobody: frozenset[str] = frozenset()
+            guard = Guard(form, nobody, (), nobody, None, frame.path, statement.span, statement.span, own=False)
             term = (Choice(guard, handler, term),)
     frame.out = outer
     frame.out.extend(term)
     frame.variables = _joined(frame, entering, arms, None, statement.span)
     _block(frame, statement.final)
 
-
-__all__ = ["choose", "interpret"]

@@ -26,6 +26,7 @@ class ApiCall:
 
     api: Api
     call: Call
+    statement: Span
     function: Function
     group: Value | None
     group_expr: Expr | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..program import Target
 from .values import Cause, Value
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from ..catalog import Catalog
     from ..events import Function, Span
     from ..program import Program
-    from .effects import Item, Term
+    from .effects import Item
     from .facts import FunctionFacts
+
+
+_BUILTINS: Final = frozenset(dir(builtins))
 
 
 class Context(Protocol):
@@ -30,19 +34,23 @@ class Context(Protocol):
     def attribute(self, owner: Target, name: str) -> Value | None:
         """What the methods of a class assign to `self.name`."""
 
+    def attributes(self, owner: Target) -> list[str]:
+        """The names that a class assigns on self."""
+
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """A nested function came into being where these variables were visible."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """One function while it is interpreted. `out` is the term of the block at hand."""
+    """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to."""
 
     context: Context
     function: Function
     facts: FunctionFacts
     variables: dict[str, Value]
     closure: Mapping[str, Value]
+    statement: Span
     out: list[Item] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
 
@@ -74,7 +82,7 @@ class Frame:
         target = self.context.program.resolve(self.path, name)
         if target is not None:
             return self.refer(target)
-        if name in __builtins_names__:
+        if name in _BUILTINS:
             return Value(name, target=Target("external", "", f"builtins.{name}"))
         return Value(f"{self.path}:{name}")
 
@@ -83,10 +91,15 @@ class Frame:
         form = f"{target.path}:{target.name}" if target.path else target.name
         if target.kind == "variable":
             module = Target("function", target.path, "<module>")
-            facts = None if self.function.qualname == "<module>" and target.path == self.path else self.context.facts(module)
-            if facts is not None and target.name in facts.variables:
-                return facts.variables[target.name]
-            return Value(form)
+            named = self.context.catalog.convention(target.name.lstrip("_").lower(), "group")
+            placeholder = Value(form, meaning="group" if named else None)
+            if target.name in self.context.program.indexes[target.path].rebound:
+                return placeholder
+            inside = self.function.qualname == "<module>" and target.path == self.path
+            facts = None if inside else self.context.facts(module)
+            found = facts.variables.get(target.name) if facts is not None else None
+            # `GROUP = None` at the top of a module is a place for something that another module puts there.
+            return placeholder if found is None or found.constant is None else found
         if target.name in self.context.catalog.world:
             return Value("world", target=target, meaning="group")
         if target.name in self.context.catalog.nongroup:
@@ -94,16 +107,3 @@ class Frame:
         return Value(form, target=target)
 
 
-__builtins_names__ = frozenset(dir(__import__("builtins")))
-
-
-def arm(frame: Frame, variables: dict[str, Value]) -> list[Item]:
-    """Start a new arm of a branch from these variables; returns the list its term is collected in."""
-    frame.variables = dict(variables)
-    frame.out = []
-    return frame.out
-
-
-def term_of(items: list[Item]) -> Term:
-    """The term of an arm."""
-    return tuple(items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from ..events import Assign, Attribute, Branch, Loop, Name, Try, With
 from ..program import Target
 from .divergence import divergences
 from .execute import interpret
-from .values import Value, join
+from .values import UNKNOWN, Value, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 class Analysis:
     """What the rules ask. Facts of a function are computed when first needed and kept."""
 
-    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str]) -> None:
-        """`paths` are the files to answer about; functions of other files are interpreted where these call them."""
+    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str], making: Iterable[str]) -> None:
+        """`paths` are the files to answer about; functions of other files are interpreted where these call them.
+
+        `making` are the files of the program that may make groups.
+        """
         self.program, self.catalog = program, catalog
-        self.paths = tuple(paths)
+        self.paths, self.making = tuple(paths), tuple(making)
         self.failures: list[tuple[Function, Exception]] = []
         self._facts: dict[tuple[str, str], FunctionFacts | None] = {}
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
@@ -40,14 +44,14 @@ class Analysis:
     @cached_property
     def functions(self) -> list[FunctionFacts]:
         """The facts of every function of the files in question, in order of position."""
-        found: list[FunctionFacts] = []
-        for path in self.paths:
-            lowered = sorted(self.program.functions(path).values(), key=lambda function: function.span)
-            for function in lowered:
-                facts = self.facts(Target("function", path, function.qualname))
-                if facts is not None:
-                    found.append(facts)
-        return found
+        return [facts for path in self.paths for facts in self._of(path)]
+
+    def _of(self, path: str) -> Iterator[FunctionFacts]:
+        # By position, so that a function is interpreted before those defined inside it need its variables.
+        for function in sorted(self.program.functions(path).values(), key=lambda function: function.span):
+            facts = self.facts(Target("function", path, function.qualname))
+            if facts is not None:
+                yield facts
 
     def calls(self) -> Iterator[ApiCall]:
         """Every call of an API of the catalogue."""
@@ -61,8 +65,14 @@ class Analysis:
 
     @cached_property
     def group_constructions(self) -> list[ApiCall]:
-        """Calls that make sub-groups, in the files in question."""
-        return [call for call in self.calls() if call.api.category == "group_constructor"]
+        """Calls that make sub-groups, anywhere in the program."""
+        return [
+            call
+            for path in self.making
+            for facts in self._of(path)
+            for call in facts.calls
+            if call.api.category == "group_constructor"
+        ]
 
     def divergences(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
         """Every collective that some ranks skip because of a condition that differs between ranks."""
@@ -103,9 +113,11 @@ class Analysis:
                     value = facts.attributes.get(name) if facts is not None else None
                     if value is not None:
                         found = value if found is None else join(found, value, f"$self.{name}")
-            if found is not None and found.form.startswith("$") and found.form != f"$self.{name}":
-                # A parameter of __init__ means nothing in another method; the attribute has its own name there.
-                found = _renamed(found, f"$self.{name}")
+            if found is not None:
+                # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
+                # `self.group = None` is often only a place for what somebody else puts there.
+                form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
+                found = replace(found, form=form, depends=frozenset(), constant=UNKNOWN)
             self._attributes[key] = found
         return self._attributes[key]
 
@@ -126,12 +138,6 @@ class Analysis:
                         found[attribute].append(function.qualname)
             self._assigning[owner] = found
         return self._assigning[owner]
-
-
-def _renamed(value: Value, form: str) -> Value:
-    from dataclasses import replace
-
-    return replace(value, form=form, depends=frozenset())
 
 
 def _assigned(block: Block, self_name: str) -> Iterator[str]:

@@ -1,0 +1,66 @@
+"""The command line. Commands are named as strings and imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from .. import __version__
+
+#: Command -> where it lives and its line in `--help`. Those of the runtime need torch only in the job itself.
+COMMANDS: Final = {
+    "check": ("collectivelint.cli.check:check", "Lint Python files and folders (the default command)."),
+    "rule": ("collectivelint.cli.rules:rule", "Explain one rule."),
+    "rules": ("collectivelint.cli.rules:rules", "List all rules."),
+    "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
+    "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for, and takes `check` where none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order people meet them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`collectivelint --fix src/` means `collectivelint check --fix src/`."""
+        if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")):
+            args = ["check", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="collectivelint")
+def cli() -> None:
+    """Find the collectives that hang distributed PyTorch jobs: before the run, during it, and after it."""
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 clean, 1 findings, 2 usage or internal error."""
+    try:
+        cli.main(prog_name="collectivelint")
+    except BrokenPipeError:
+        # `collectivelint | head`: whoever read us has seen enough.
+        sys.stderr.close()
+        sys.exit(1)

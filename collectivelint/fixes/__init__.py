@@ -1,0 +1,1 @@
+"""Fixes: built on libcst nodes, turned into text edits, applied atomically."""

@@ -1,0 +1,41 @@
+"""How findings are shown: one module for each format, all with the same function."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..engine import Result
+
+#: The formats, by the name of their module. Each has `render(result, colour) -> str`.
+FORMATS: Final = ("text", "concise", "json")
+
+
+def renderer(name: str) -> Callable[..., str]:
+    """The `render` function of a format; only that module is imported."""
+    module = importlib.import_module(f".{'json_' if name == 'json' else name}", __name__)
+    found: Callable[..., str] = module.render
+    return found
+
+
+def summary(result: Result, fixed: int = 0) -> str:
+    """The last line: how much was found, and what `--fix` could do."""
+    count = len(result.findings)
+    parts = []
+    if fixed:
+        parts.append(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+    if not count:
+        parts.append(f"No findings in {result.files} file{'s' * (result.files != 1)}." if not fixed else "None left.")
+        return " ".join(parts)
+    parts.append(f"Found {count} finding{'s' * (count != 1)} in {result.files} file{'s' * (result.files != 1)}.")
+    able = [finding.fix for finding in result.findings if finding.fix is not None and finding.fix.edits]
+    safe = sum(fix.applicability == "safe" for fix in able)
+    unsafe = sum(fix.applicability == "unsafe" for fix in able)
+    if safe:
+        parts.append(f"{safe} fixable with `--fix`.")
+    if unsafe:
+        parts.append(f"{unsafe}{' more' * bool(safe)} fixable with `--fix --unsafe-fixes`.")
+    return " ".join(parts)

@@ -1,0 +1,254 @@
+"""The pipeline: paths in, findings out. Every step is a module of its own; this is the order they run in."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import catalog, suppress
+from .analysis.program import Analysis
+from .discover import discover, project_root
+from .finding import Finding, Location, Step
+from .index import FileIndex, index_module
+from .lower import lower_module
+from .program import Program
+from .rule import Findings, FixContext, discover as discover_rules, matches
+from .source import Source, UnreadableError, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .anchor import Anchored
+    from .events import Function, Span
+    from .rule import Report, RuleModule
+    from .settings import Resolver, Settings
+
+#: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
+_RECURSION: Final = 20_000
+_LONGEST_TEXT: Final = 80
+
+
+@dataclass(slots=True)
+class Result:
+    """`findings` in order; `errors` are internal failures: each names the rule or function it happened in."""
+
+    findings: list[Finding] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    files: int = 0
+
+
+class Linter:
+    """One run over a set of files. `text` overrides the content of files, as an editor's unsaved buffers do."""
+
+    def __init__(self, resolver: Resolver, texts: Mapping[str, Source] | None = None) -> None:
+        """`resolver` finds the settings of each file."""
+        self.resolver = resolver
+        self._sources: dict[str, Source] = dict(texts or {})
+        self._ignores: dict[str, list[suppress.Ignore]] = {}
+
+    # ------------------------------------------------------------------------------------------------------- input
+
+    def run(self, paths: Sequence[Path]) -> Result:
+        """Lint files and folders."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+        given = discover(paths, self.resolver)
+        unreadable = [(shown(path), error) for path, error in given.unreadable]
+        wanted = [shown(path) for path in given.files]
+        indexes: dict[str, FileIndex] = {}
+        for path in wanted:
+            try:
+                indexes[path] = self._index(path)
+            except UnreadableError as error:
+                unreadable.append((path, error))
+        for path in self._around(paths, indexes.keys() | {path for path, _ in unreadable}):
+            try:
+                indexes[path] = self._index(path)
+            except UnreadableError:
+                # Not asked about: it will be reported where it is.
+                continue
+        known = catalog.load()
+        program = Program(indexes.values(), self._lower, known.modules)
+        asked = [path for path in wanted if path in indexes]
+        analysis = Analysis(program, known, asked, self._mentioning(indexes, known))
+        return self._check(analysis, tuple(unreadable), len(wanted))
+
+    def _around(self, paths: Iterable[Path], have: set[str]) -> Iterator[str]:
+        """The other files of the projects that `paths` belong to: their functions may be called from here."""
+        roots = {root for path in paths if (root := project_root(path)) is not None}
+        for root in sorted(roots):
+            for path in discover([root], self.resolver).files:
+                name = shown(path)
+                if name not in have:
+                    yield name
+
+    def source(self, path: str) -> Source:
+        """The text of a file, read once."""
+        if path not in self._sources:
+            self._sources[path] = read(Path(path), path)
+        return self._sources[path]
+
+    def line(self, path: str, number: int) -> str:
+        """Text of one line of a file; empty where the file cannot be read."""
+        try:
+            return self.source(path).line(number)
+        except UnreadableError:
+            return ""
+
+    def _parse(self, path: str) -> ast.Module:
+        source = self.source(path)
+        try:
+            with warnings.catch_warnings():
+                # Invalid escapes in other people's strings are not our topic.
+                warnings.simplefilter("ignore")
+                return ast.parse(source.text)
+        except SyntaxError as error:
+            raise UnreadableError(f"cannot be parsed: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)) from None
+        except ValueError as error:
+            raise UnreadableError(f"cannot be parsed: {error}") from None
+        except (RecursionError, MemoryError):
+            raise UnreadableError("cannot be parsed: it is nested too deeply") from None
+
+    def _index(self, path: str) -> FileIndex:
+        return index_module(self._parse(path), path)
+
+    def _lower(self, path: str) -> Mapping[str, Function]:
+        return lower_module(self._parse(path), path)
+
+    def _mentioning(self, indexes: Iterable[str], known: catalog.Catalog) -> list[str]:
+        """The files that may make groups: those whose text has the name of a constructor in it."""
+        names = {api.op for api in known.of("group_constructor")}
+        return [path for path in indexes if any(name in self.source(path).text for name in names)]
+
+    # ------------------------------------------------------------------------------------------------------ output
+
+    def _check(self, analysis: Analysis, unreadable: tuple[tuple[str, UnreadableError], ...], files: int) -> Result:
+        result = Result(files=files)
+        asked = Findings(analysis, unreadable, self._text)
+        asked.unused_ignores = lambda: self._unused(analysis.paths)
+        modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
+        for module in modules:
+            try:
+                for report in module.check(asked):
+                    finding = self._finding(module, report)
+                    if finding is not None:
+                        result.findings.append(finding)
+            except Exception as error:  # one rule's failure must not lose the findings of the others
+                result.errors.append(_internal(f"rule {module.RULE.code}", error))
+        for function, error in analysis.failures:
+            result.errors.append(_internal(f"function {function.qualname} of {function.path}", error))
+        result.findings.sort(key=lambda finding: finding.order)
+        return result
+
+    def _finding(self, module: RuleModule, report: Report) -> Finding | None:
+        """Anchor a report, unless the rule is off here or a comment silences it."""
+        rule = module.RULE
+        settings = self.resolver.settings(Path(report.path))
+        if not settings.runs(rule) or _ignored_in(report.path, settings, module):
+            return None
+        source = self._sources.get(report.path)
+        if source is None:
+            # Nothing to anchor on: the file could not be read at all.
+            place = Location(report.span.line, report.span.column + 1)
+            return Finding(rule.code, rule.name, report.message, report.severity, report.path, place, place, "")
+        lines = (report.span.line, report.statement.line, report.statement.end_line)
+        if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
+            return None
+        start, end = self._locations(source, report)
+        trail = tuple(Step(place.path, place.span.line, place.kind, place.text) for place in report.trail)
+        fix = report.fix(FixContext(source, settings, lambda span: self._anchor(source, span))) if report.fix else None
+        return Finding(
+            code=rule.code,
+            name=rule.name,
+            message=report.message,
+            severity=report.severity,
+            path=report.path,
+            location=start,
+            end_location=end,
+            function="" if report.function == "<module>" else report.function,
+            trail=trail,
+            help=report.help,
+            fix=fix,
+        )
+
+    def _locations(self, source: Source, report: Report) -> tuple[Location, Location]:
+        span = report.span
+        if (span.line, span.column) == (span.end_line, span.end_column):
+            place = Location(span.line, span.column + 1)
+            return place, place
+        start = Location(span.line, source.column(span.line, span.column) + 1)
+        return start, Location(span.end_line, source.column(span.end_line, span.end_column) + 1)
+
+    @staticmethod
+    def _anchor(source: Source, span: Span) -> Anchored | None:
+        # Imported here: libcst costs more to import than linting a clean project does.
+        from .anchor import anchor
+
+        return anchor(source, span)
+
+    def _comments(self, path: str) -> list[suppress.Ignore]:
+        if path not in self._ignores:
+            self._ignores[path] = suppress.ignores(self.source(path))
+        return self._ignores[path]
+
+    def _unused(self, paths: Iterable[str]) -> Iterator[tuple[Source, suppress.Ignore, tuple[str, ...]]]:
+        """Our suppression comments that silenced nothing, with the codes that were not needed."""
+        rules = {module.RULE.code: module.RULE for module in discover_rules().values()}
+        for path in paths:
+            settings = self.resolver.settings(Path(path))
+            # A comment may silence CL001 itself, so those that do are looked at last.
+            for ignore in self._comments(path):
+                if not ignore.ours or "CL001" in ignore.codes:
+                    continue
+                off = {
+                    name
+                    for rule in rules.values()
+                    if not settings.runs(rule) or _ignored_in(path, settings, rule)
+                    for name in (rule.code, rule.name)
+                }
+                if not ignore.codes:
+                    if not ignore.used:
+                        yield self.source(path), ignore, ()
+                    continue
+                unused = tuple(code for code in ignore.codes if code not in ignore.used and code not in off)
+                if unused:
+                    yield self.source(path), ignore, unused
+
+    def _text(self, path: str, span: Span) -> str:
+        source = self.source(path)
+        start = source.offset(span.line, source.column(span.line, span.column))
+        end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
+        text = " ".join(source.text[start:end].split())
+        return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def shown(path: Path) -> str:
+    """A path as reports show it: relative to the current folder where it lies below."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _ignored_in(path: str, settings: Settings, module: object) -> bool:
+    """Does `per-file-ignores` switch the rule off for this file?"""
+    rule = getattr(module, "RULE", module)
+    if not settings.per_file_ignores:
+        return False
+    import pathspec
+
+    relative = os.path.relpath(os.path.abspath(path), settings.root)
+    return any(
+        any(matches(code, rule) for code in codes) and pathspec.PathSpec.from_lines("gitwildmatch", [pattern]).match_file(relative)
+        for pattern, codes in settings.per_file_ignores.items()
+    )
+
+
+def _internal(where: str, error: Exception) -> str:
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"internal error in {where}: {type(error).__name__}: {error} ({place}); please report it"

@@ -1,0 +1,77 @@
+"""Applying fixes to files: non-overlapping edits, a result that must parse, one atomic write."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..finding import Edit, Finding
+    from ..source import Source
+
+
+class FixError(Exception):
+    """A file that was left as it is; the message says why."""
+
+
+def select(findings: Iterable[Finding], *, unsafe: bool) -> list[Finding]:
+    """The findings whose fix may be applied now, without any two that touch the same text; the first one wins."""
+    chosen: list[Finding] = []
+    taken: list[tuple[int, int]] = []
+    for finding in findings:
+        fix = finding.fix
+        if fix is None or not fix.edits or fix.applicability == "display":
+            continue
+        if fix.applicability == "unsafe" and not unsafe:
+            continue
+        spans = [(edit.start, edit.end) for edit in fix.edits]
+        if all(end < other or start > other_end for start, end in spans for other, other_end in taken):
+            chosen.append(finding)
+            taken += spans
+    return chosen
+
+
+def fixed(source: Source, edits: Iterable[Edit]) -> str:
+    """The text with the edits applied; raise FixError if it does not parse any more."""
+    text = source.text
+    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
+        text = text[: edit.start] + edit.content + text[edit.end :]
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise FixError(f"{source.path}: not fixed, the result would not parse (line {error.lineno}: {error.msg})") from None
+    return text
+
+
+def write(path: Path, source: Source, text: str) -> None:
+    """Replace the file's content at once, mode kept, links followed; raise FixError if it changed since it was read."""
+    target = path.resolve()
+    try:
+        if target.read_bytes() != source.encode(source.text):
+            raise FixError(f"{source.path}: not fixed, the file changed while it was being linted")
+        data = source.encode(text)
+        mode = stat.S_IMODE(target.stat().st_mode)
+        # In the same folder, so that the rename cannot cross file systems.
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).chmod(mode)
+            Path(name).replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except UnicodeEncodeError as error:
+        raise FixError(f"{source.path}: not fixed, {error.encoding} cannot express the result") from None
+    except OSError as error:
+        raise FixError(f"{source.path}: not fixed, {error.strerror or error}") from None

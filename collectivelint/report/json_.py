@@ -1,0 +1,56 @@
+"""Findings as JSON, in the shape of ruff's, with the function and the trail added."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding, Fix, Location
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats."""
+    del linter, colour, fixed
+    return json.dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
+
+
+def as_dict(finding: Finding) -> dict[str, Any]:
+    """One finding as plain data."""
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "message": finding.message,
+        "severity": finding.severity,
+        "filename": finding.path,
+        "location": _location(finding.location),
+        "end_location": _location(finding.end_location),
+        "function": finding.function,
+        "help": finding.help,
+        "fix": _fix(finding.fix),
+        "trail": [
+            {"path": step.path, "line": step.line, "kind": step.kind, "text": step.text} for step in finding.trail
+        ],
+    }
+
+
+def _location(location: Location) -> dict[str, int]:
+    return {"row": location.row, "column": location.column}
+
+
+def _fix(fix: Fix | None) -> dict[str, Any] | None:
+    if fix is None:
+        return None
+    return {
+        "applicability": fix.applicability,
+        "message": fix.message,
+        "edits": [
+            {
+                "content": edit.content,
+                "location": _location(edit.location),
+                "end_location": _location(edit.end_location),
+            }
+            for edit in fix.edits
+        ],
+    }

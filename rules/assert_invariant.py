@@ -1,0 +1,103 @@
+"""Reports an `assert` about data that came from other ranks or from a checkpoint.
+
+## What it does
+Finds `assert` statements whose condition depends on what a collective received or on what was read from a checkpoint.
+Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so is test code.
+
+## Why is this bad
+`python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
+against counts that do not fit then does not run, and the job goes on with wrong weights instead of stopping.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+
+
+def exchange(counts: torch.Tensor, capacity: int, group: dist.ProcessGroup) -> torch.Tensor:
+    received = torch.empty_like(counts)
+    dist.all_to_all_single(received, counts, group=group)
+    total = int(received.sum().item())
+    assert total <= capacity, f"received {total}, room for {capacity}"  # CL406
+    return received
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+
+
+def exchange(counts: torch.Tensor, capacity: int, group: dist.ProcessGroup) -> torch.Tensor:
+    received = torch.empty_like(counts)
+    dist.all_to_all_single(received, counts, group=group)
+    total = int(received.sum().item())
+    if not total <= capacity:
+        raise RuntimeError(f"received {total}, room for {capacity}")
+    return received
+```
+
+## Fix safety
+Safe: the check and its message stay, the exception becomes a RuntimeError that `-O` does not remove. Code that catches
+AssertionError on purpose would notice.
+
+## References
+- [python -O](https://docs.python.org/3/using/cmdline.html#cmdoption-O)
+- [The assert statement](https://docs.python.org/3/reference/simple_stmts.html#the-assert-statement)
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.finding import Fix
+from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import Invariant
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL406", "assert-invariant", "an `assert` guards data of other ranks or of a checkpoint", fix="safe")
+
+_ORIGINS: Final = {"received": "data received from other ranks", "restored": "data read from a checkpoint"}
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such assert."""
+    for invariant in findings.analysis.invariants():
+        if _is_test(invariant.function.path):
+            continue
+        origin = invariant.origins[0]
+        steps = [Place(cause.path, cause.span, "source", _ORIGINS[cause.kind]) for cause in invariant.origins]
+        yield Report(
+            path=invariant.function.path,
+            span=invariant.span,
+            statement=invariant.span,
+            function=invariant.function.qualname,
+            message=f"`assert` checks {_ORIGINS[origin.kind]}, but `python -O` removes it",
+            severity="warning",
+            trail=(*steps, Place(invariant.function.path, invariant.span, "note", "removed by python -O")),
+            help="raise an exception instead",
+            fix=_builder(invariant),
+        )
+
+
+def _is_test(path: str) -> bool:
+    """Test code is run without -O, and its asserts are its purpose; pytest's and unittest's names of files."""
+    *folders, name = PurePath(path).parts
+    stem = name.partition(".")[0]
+    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+
+
+def _builder(invariant: Invariant) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        from collectivelint.fixes.asserts import as_raise
+
+        anchored = context.anchor(invariant.span)
+        edits = as_raise(anchored) if anchored is not None else ()
+        return Fix("safe", "Raise RuntimeError instead", edits) if edits else None
+
+    return build

@@ -1,0 +1,186 @@
+"""Reports a collective that does not say which process group it runs on.
+
+## What it does
+Finds every call of an operation that takes a process group (barrier, all_reduce, all_to_all, send, ...) and gives none:
+the argument is left out, is `None`, or falls back to `None` on some path. The finding is an error when the program makes
+sub-groups or a group is in reach of the call, and a warning otherwise.
+
+## Why is this bad
+Without a group the call runs on the default group, which is every rank of the job. That is right until a second kind of
+rank appears: a distillation teacher, an evaluation worker, a pipeline stage. Those ranks do not make the call, and the
+others wait for them until the process group times out. A reduction over the default group instead of the data-parallel
+group does not even hang: it silently averages the wrong values.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+class CheckpointManager:
+    def __init__(self, group: dist.ProcessGroup) -> None:
+        self.group = group
+
+    def save(self) -> None:
+        dist.barrier()  # CL101
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+class CheckpointManager:
+    def __init__(self, group: dist.ProcessGroup) -> None:
+        self.group = group
+
+    def save(self) -> None:
+        dist.barrier(group=self.group)
+```
+
+Where every rank of the job is really meant, say so: `dist.barrier(group=dist.group.WORLD)`.
+
+## Fix safety
+Naming the default group (`--explicit-world`) is safe: behaviour does not change. Taking the group in reach is unsafe,
+because it changes who takes part; it is offered only where a single one is in reach. `--group EXPR` writes the
+expression you give, and is taken at its word.
+
+## Options
+- `explicit-world`: offer `group=<default group>` where no group is in reach.
+- `group`: the expression to write, for all calls.
+
+## References
+- [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.events import Conditional, Constant
+from collectivelint.finding import Fix
+from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import libcst as cst
+
+    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.program import Analysis
+    from collectivelint.finding import Applicability
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each call without a group."""
+    made = findings.analysis.group_constructions
+    for call in findings.analysis.calls():
+        if call.api.category not in ("collective", "point_to_point") or "group" not in call.api.roles:
+            continue
+        if not _is_missing(call):
+            continue
+        op = call.api.op
+        where = f"`{op}` names no group, so it runs on the default group: every rank of the job"
+        if call.group is not None and call.group.constant is not None:
+            where = f"the group of `{op}` falls back to None, the default group: every rank of the job"
+        trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
+        if made:
+            place = f"{made[0].function.path}:{made[0].span.line}"
+            where += f"; this program makes sub-groups ({made[0].api.op} at {place})"
+            trail.append(Place(made[0].function.path, made[0].span, "note", f"{made[0].api.op} makes a sub-group"))
+        names = [item.text for item in call.in_reach]
+        advice = "name the group that takes part"
+        if names:
+            advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message=where,
+            severity="error" if made or names else "warning",
+            trail=tuple(trail),
+            help=advice,
+            fix=_builder(findings.analysis, call),
+        )
+
+
+def _is_missing(call: ApiCall) -> bool:
+    """No argument, a literal None, or an expression one arm of which is a literal None."""
+    if call.group is None or call.group.constant is None:
+        return True
+    return isinstance(call.group_expr, Conditional) and any(
+        arm == Constant(None) for arm in (call.group_expr.then, call.group_expr.orelse)
+    )
+
+
+def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        from collectivelint.fixes.world import world_expression
+
+        settings = context.settings
+        if settings.group:
+            return _fix(context, call, settings.group, "safe", f"Name the group: `{settings.group}`")
+        world = world_expression(analysis, call) if settings.explicit_world else None
+        if world is not None and not (settings.unsafe_fixes and len(call.in_reach) == 1):
+            return _fix(context, call, world, "safe", f"Name the default group: `{world}`")
+        fallback = isinstance(call.group_expr, Conditional)
+        if len(call.in_reach) == 1 and not fallback:
+            group = call.in_reach[0]
+            return _fix(context, call, group.text, "unsafe", f"Use the group in reach: `{group.text}` ({group.origin})")
+        if len(call.in_reach) > 1:
+            candidates = ", ".join(f"`{group.text}`" for group in call.in_reach)
+            return Fix("display", f"Several groups are in reach: {candidates}", ())
+        return None
+
+    return build
+
+
+def _fix(context: FixContext, call: ApiCall, expression: str, applicability: Applicability, message: str) -> Fix | None:
+    import libcst as cst
+
+    from collectivelint.fixes.arguments import with_keyword
+
+    anchored = context.anchor(call.statement)
+    node = anchored.find(cst.Call, call.span) if anchored is not None else None
+    if anchored is None or node is None:
+        return None
+    try:
+        value = cst.parse_expression(expression)
+    except cst.ParserSyntaxError:
+        return None
+    role = call.api.roles["group"]
+    existing = _argument(node, role, call.api.position("group"))
+    if existing is None:
+        new = with_keyword(node, role, value)
+    elif isinstance(existing.value, cst.IfExp):
+        new = node.with_deep_changes(existing, value=_named(existing.value, value))
+    else:
+        new = node.with_deep_changes(existing, value=value)
+    edits = anchored.replace(node, new)
+    return Fix(applicability, message, edits) if edits else None
+
+
+def _argument(node: cst.Call, role: str, position: int | None) -> cst.Arg | None:
+    """The argument of the call that is the group, by keyword or by position."""
+    for index, arg in enumerate(node.args):
+        if arg.keyword is not None and arg.keyword.value == role:
+            return arg
+        if arg.keyword is None and index == position:
+            return arg
+    return None
+
+
+def _named(conditional: cst.IfExp, value: cst.BaseExpression) -> cst.IfExp:
+    """`mesh.get_group() if mesh else None` with the None named."""
+    import libcst as cst
+
+    def is_none(arm: cst.BaseExpression) -> bool:
+        return isinstance(arm, cst.Name) and arm.value == "None"
+
+    return conditional.with_changes(
+        body=value if is_none(conditional.body) else conditional.body,
+        orelse=value if is_none(conditional.orelse) else conditional.orelse,
+    )

@@ -1,0 +1,130 @@
+"""Reports a collective that only some ranks reach because of a rank condition.
+
+## What it does
+Follows what a function does on both sides of a condition that depends on a rank, through calls into other functions of
+the program. If the ranks on one side run a collective that those on the other side do not run on the same group, it is
+reported where it happens in that function: at the collective, or at the call that leads to it.
+
+Branches that run the same collectives on both sides, complementary conditions (`if not main: barrier()` ... `if main:
+barrier()`), and conditions about membership in the very group that is used are fine and stay silent.
+
+## Why is this bad
+A collective returns when every rank of its group has called it. The ranks that were sent around it never call, the
+others wait until the process group times out, often half an hour later, and the job dies with a stack trace that shows
+the innocent side.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def clean_up(paths, group: dist.ProcessGroup) -> None:
+    if dist.get_rank(group) == 0:
+        for path in paths:
+            path.unlink()
+        dist.barrier(group=group)  # CL201
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def clean_up(paths, group: dist.ProcessGroup) -> None:
+    if dist.get_rank(group) == 0:
+        for path in paths:
+            path.unlink()
+    dist.barrier(group=group)
+```
+
+## Fix safety
+Unsafe: a barrier that is the last statement of an `if` without `else` is moved behind it, so that every rank reaches it.
+Whether the other ranks are meant to wait there is for you to decide. Other cases have no automatic fix.
+
+## References
+- [torch.distributed: Synchronous and asynchronous collective operations](https://docs.pytorch.org/docs/stable/distributed.html#synchronous-and-asynchronous-collective-operations)
+- Aiken, Gay: Barrier inference. POPL 1998
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.finding import Fix
+from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.divergence import Divergence
+    from collectivelint.analysis.effects import Event
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL201", "rank-conditional", "a collective that a rank condition keeps some ranks from", fix="unsafe")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each collective, or call that leads to collectives, in an arm of a rank condition."""
+    for facts, divergence in findings.analysis.divergences():
+        guard, event = divergence.guard, divergence.event
+        if divergence.where != "arm" or not any(cause.kind == "rank" for cause in guard.causes):
+            continue
+        span, statement = event.place
+        condition = findings.text(guard.path, guard.span)
+        side = "holds" if divergence.holds == guard.positive else "does not hold"
+        what = f"`{event.op}` on {group_text(event)}"
+        if event.chain:
+            what = f"`{event.chain[0].callee}` leads to {what}" + (" and more collectives" if divergence.more else "")
+        yield Report(
+            path=facts.function.path,
+            span=span,
+            statement=statement,
+            function=facts.function.qualname,
+            message=f"{what}, but only ranks where `{condition}` {side} get there; the others will not come",
+            severity="error",
+            trail=tuple(_trail(findings, divergence)),
+            help="let every rank of the group reach it: put under the condition only what one rank has to do alone",
+            fix=None if event.chain or event.op != "barrier" else _hoister(divergence),
+        )
+
+
+def group_text(event: Event) -> str:
+    """How a message names the group of a collective."""
+    if event.group == "world":
+        return "the default group"
+    name = event.group.replace("$", "")
+    return f"group `{name}`" if "@" not in name and "?" not in name else "its group"
+
+
+def _trail(findings: Findings, divergence: Divergence) -> Iterator[Place]:
+    guard, event = divergence.guard, divergence.event
+    for cause in guard.causes:
+        if cause.kind == "rank":
+            yield Place(cause.path, cause.span, "source", "differs between ranks")
+    yield Place(guard.path, guard.span, "condition", f"`{findings.text(guard.path, guard.span)}`")
+    for site in event.chain:
+        yield Place(site.path, site.span, "call", f"calls {site.callee}")
+    yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
+
+
+def _hoister(divergence: Divergence) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        anchored = context.anchor(divergence.guard.statement)
+        if anchored is None or not isinstance(anchored.statement, cst.If):
+            return None
+        branch = anchored.statement
+        call = anchored.find(cst.Call, divergence.event.span)
+        if call is None or branch.orelse is not None or not isinstance(branch.body, cst.IndentedBlock):
+            return None
+        *rest, last = branch.body.body
+        if not rest or not isinstance(last, cst.SimpleStatementLine) or len(last.body) != 1:
+            return None
+        if not isinstance(last.body[0], cst.Expr) or last.body[0].value is not call:
+            return None
+        kept = branch.with_changes(body=branch.body.with_changes(body=rest))
+        edits = anchored.replace(branch, cst.FlattenSentinel([kept, last]))
+        return Fix("unsafe", "Let every rank reach the barrier", edits) if edits else None
+
+    return build

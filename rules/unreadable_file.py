@@ -1,0 +1,38 @@
+"""Reports a file that cannot be read, decoded or parsed.
+
+## What it does
+Names the file, the position and the reason: a syntax error, bytes that do not fit the encoding, a missing permission,
+a symbolic link that leads back to itself. All other files are still linted.
+
+## Why is this bad
+What cannot be parsed is not checked. A silent gap would look like a clean result.
+
+## Use instead
+Mend the file, or leave it out with `extend-exclude`.
+
+## Options
+- `exclude`, `extend-exclude`: patterns of files to leave out.
+
+## References
+- [Encoding declarations](https://docs.python.org/3/reference/lexical_analysis.html#encoding-declarations)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.events import Span
+from collectivelint.rule import Findings, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL000", "unreadable-file", "a file that cannot be read, decoded or parsed")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each file that was given and could not be analysed."""
+    for path, error in findings.unreadable:
+        column = error.column - 1
+        span = Span(error.line, column, error.line, column)
+        yield Report(path, span, span, "", error.message, "error")

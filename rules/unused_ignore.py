@@ -1,0 +1,92 @@
+"""Reports a suppression comment that silences nothing.
+
+## What it does
+Looks at every `# collectivelint: ignore[...]` and `# collectivelint: ignore-file[...]` of the linted files. One that did
+not silence any finding of this run is reported, and so is each code in its list that was not needed. Codes of rules that
+are switched off are left alone.
+
+## Why is this bad
+A suppression that outlives its reason hides the next bug on that line.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def finish(group: dist.ProcessGroup) -> None:
+    dist.barrier(group=group)  # collectivelint: ignore[CL101]  # CL001
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def finish(group: dist.ProcessGroup) -> None:
+    dist.barrier(group=group)
+```
+
+## Fix safety
+Safe: only the comment changes.
+
+## References
+- [Suppressing findings](https://docs.astral.sh/ruff/linter/#error-suppression), the convention this follows
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.events import Span
+from collectivelint.finding import Fix
+from collectivelint.rule import FixContext, Findings, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.source import Source
+    from collectivelint.suppress import Ignore
+
+RULE: Final = Rule("CL001", "unused-ignore", "a suppression that silences nothing", fix="safe", last=True)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each comment with codes that silenced nothing."""
+    for source, ignore, codes in findings.unused_ignores():
+        what = f"[{', '.join(codes)}]" if codes else ""
+        line = source.line(ignore.line)
+        start, end = len(line[: ignore.column].encode()), len(line[: ignore.end_column].encode())
+        span = Span(ignore.line, start, ignore.line, end)
+        kind = "ignore-file" if ignore.whole_file else "ignore"
+
+        def fix(context: FixContext, source: Source = source, ignore: Ignore = ignore, codes: tuple[str, ...] = codes) -> Fix:
+            return _fix(context.source, ignore, codes)
+
+        message = f"nothing is silenced by `{kind}{what}`: remove it"
+        yield Report(source.path, span, span, "", message, "warning", fix=fix)
+
+
+def _fix(source: Source, ignore: Ignore, unused: tuple[str, ...]) -> Fix:
+    from collectivelint.anchor import edit
+
+    start = source.offset(ignore.line, ignore.column)
+    end = source.offset(ignore.line, ignore.end_column)
+    kept = [code for code in ignore.codes if code not in unused]
+    if kept:
+        text = source.text[start:end]
+        changed = re.sub(r"\[[^\]]*\]", f"[{', '.join(kept)}]", text)
+        return Fix("safe", "Remove the codes that are not needed", (edit(source, start, end, changed),))
+    line = source.line(ignore.line)
+    rest = line[ignore.end_column :]
+    before = line[: ignore.column].rstrip()
+    line_start = source.starts[ignore.line - 1]
+    # A reason behind the brackets goes with the comment; another comment behind it stays.
+    next_comment = rest.find("#")
+    end = end + next_comment if next_comment >= 0 else line_start + len(line)
+    start = start if next_comment >= 0 else line_start + len(before)
+    if not before and next_comment < 0:
+        # Nothing else stands on the line: take its line ending along.
+        end = source.starts[ignore.line] if ignore.line < len(source.starts) else len(source.text)
+        start = line_start
+    return Fix("safe", "Remove the comment", (edit(source, start, end, ""),))
