@@ -63,7 +63,8 @@ class Anchored:
 
     def replace(self, old: cst.CSTNode, new: cst.CSTNode | cst.FlattenSentinel[cst.BaseStatement]) -> tuple[Edit, ...]:
         """The text edits that put `new` in the place of `old`: only what differs, nothing if nothing does."""
-        changed = self.module.deep_replace(old, new)  # type: ignore[arg-type]  # libcst does accept the sentinel
+        # libcst's own types do not say so, but a sentinel puts several statements in the place of one.
+        changed = self.module.deep_replace(old, new)  # type: ignore[type-var]
         if not isinstance(changed, cst.Module):
             return ()
         found = minimal(self.source, self.module.code, changed.code, self.shift)

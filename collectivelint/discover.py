@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pathspec
 
@@ -59,7 +59,7 @@ def project_root(path: Path) -> Path | None:
 
 
 def _walk(
-    folder: Path, resolver: Resolver, found: Discovered, ignores: list[tuple[Path, pathspec.PathSpec]]
+    folder: Path, resolver: Resolver, found: Discovered, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]]
 ) -> Iterator[Path]:
     settings = resolver.settings(folder)
     try:
@@ -79,7 +79,8 @@ def _walk(
         if is_folder:
             yield from _walk(path, resolver, found, ignores)
         elif entry.is_symlink() and _is_loop(path):
-            found.unreadable.append((path, UnreadableError("is a symbolic link that leads back to itself; not followed")))
+            reason = "is a symbolic link that leads back to itself; not followed"
+            found.unreadable.append((path, UnreadableError(reason)))
         elif entry.name.endswith(SUFFIXES) and not path.is_dir():
             yield path
 
@@ -94,19 +95,19 @@ def _is_loop(link: Path) -> bool:
 
 
 @cache
-def _gitignore(file: Path) -> pathspec.PathSpec:
+def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
     import pathspec
 
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    return pathspec.PathSpec.from_lines("gitwildmatch", lines)
+    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
-def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.PathSpec]]:
+def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
     """The .gitignore files between the root of the repository and `folder`, outermost first."""
-    found: list[tuple[Path, pathspec.PathSpec]] = []
+    found: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
     absolute = folder.resolve()
     if (absolute / ".git").exists():
         return found
@@ -119,21 +120,21 @@ def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.PathSpec]]:
     return []
 
 
-def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.PathSpec]], *, is_folder: bool) -> bool:
+def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:
     # The innermost file that has an opinion decides, as in git.
     for folder, spec in reversed(ignores):
         relative = os.path.relpath(path, folder) + ("/" if is_folder else "")
         result = spec.check_file(relative)
         if result.include is not None:
-            return result.include
+            return bool(result.include)
     return False
 
 
 @cache
-def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.PathSpec:
+def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
     import pathspec
 
-    return pathspec.PathSpec.from_lines("gitwildmatch", patterns)
+    return pathspec.GitIgnoreSpec.from_lines(patterns)
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:

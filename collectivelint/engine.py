@@ -17,7 +17,8 @@ from .finding import Finding, Location, Step
 from .index import FileIndex, index_module
 from .lower import lower_module
 from .program import Program
-from .rule import Findings, FixContext, discover as discover_rules, matches
+from .rule import Findings, FixContext, matches
+from .rule import discover as discover_rules
 from .source import Source, UnreadableError, read
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .anchor import Anchored
     from .events import Function, Span
-    from .rule import Report, RuleModule
+    from .rule import Report, Rule, RuleModule
     from .settings import Resolver, Settings
 
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
@@ -50,6 +51,7 @@ class Linter:
         self.resolver = resolver
         self._sources: dict[str, Source] = dict(texts or {})
         self._ignores: dict[str, list[suppress.Ignore]] = {}
+        self._lowered: dict[str, Mapping[str, Function]] = {}
 
     # ------------------------------------------------------------------------------------------------------- input
 
@@ -62,12 +64,12 @@ class Linter:
         indexes: dict[str, FileIndex] = {}
         for path in wanted:
             try:
-                indexes[path] = self._index(path)
+                indexes[path] = self._index(path, asked=True)
             except UnreadableError as error:
                 unreadable.append((path, error))
         for path in self._around(paths, indexes.keys() | {path for path, _ in unreadable}):
             try:
-                indexes[path] = self._index(path)
+                indexes[path] = self._index(path, asked=False)
             except UnreadableError:
                 # Not asked about: it will be reported where it is.
                 continue
@@ -107,17 +109,24 @@ class Linter:
                 warnings.simplefilter("ignore")
                 return ast.parse(source.text)
         except SyntaxError as error:
-            raise UnreadableError(f"cannot be parsed: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)) from None
+            raise UnreadableError(
+                f"cannot be parsed: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)
+            ) from None
         except ValueError as error:
             raise UnreadableError(f"cannot be parsed: {error}") from None
         except (RecursionError, MemoryError):
             raise UnreadableError("cannot be parsed: it is nested too deeply") from None
 
-    def _index(self, path: str) -> FileIndex:
-        return index_module(self._parse(path), path)
+    def _index(self, path: str, *, asked: bool) -> FileIndex:
+        tree = self._parse(path)
+        if asked:
+            # Its functions are all needed soon: lower them while the tree is there, parsing is the larger half.
+            self._lowered[path] = lower_module(tree, path)
+        return index_module(tree, path)
 
     def _lower(self, path: str) -> Mapping[str, Function]:
-        return lower_module(self._parse(path), path)
+        found = self._lowered.pop(path, None)
+        return lower_module(self._parse(path), path) if found is None else found
 
     def _mentioning(self, indexes: Iterable[str], known: catalog.Catalog) -> list[str]:
         """The files that may make groups: those whose text has the name of a constructor in it."""
@@ -139,8 +148,8 @@ class Linter:
                         result.findings.append(finding)
             except Exception as error:  # one rule's failure must not lose the findings of the others
                 result.errors.append(_internal(f"rule {module.RULE.code}", error))
-        for function, error in analysis.failures:
-            result.errors.append(_internal(f"function {function.qualname} of {function.path}", error))
+        for function, failure in analysis.failures:
+            result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         result.findings.sort(key=lambda finding: finding.order)
         return result
 
@@ -148,7 +157,7 @@ class Linter:
         """Anchor a report, unless the rule is off here or a comment silences it."""
         rule = module.RULE
         settings = self.resolver.settings(Path(report.path))
-        if not settings.runs(rule) or _ignored_in(report.path, settings, module):
+        if not settings.runs(rule) or _ignored_in(report.path, settings, rule):
             return None
         source = self._sources.get(report.path)
         if source is None:
@@ -158,7 +167,7 @@ class Linter:
         lines = (report.span.line, report.statement.line, report.statement.end_line)
         if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
-        start, end = self._locations(source, report)
+        start, end = _locations(source, report)
         trail = tuple(Step(place.path, place.span.line, place.kind, place.text) for place in report.trail)
         fix = report.fix(FixContext(source, settings, lambda span: self._anchor(source, span))) if report.fix else None
         return Finding(
@@ -174,14 +183,6 @@ class Linter:
             help=report.help,
             fix=fix,
         )
-
-    def _locations(self, source: Source, report: Report) -> tuple[Location, Location]:
-        span = report.span
-        if (span.line, span.column) == (span.end_line, span.end_column):
-            place = Location(span.line, span.column + 1)
-            return place, place
-        start = Location(span.line, source.column(span.line, span.column) + 1)
-        return start, Location(span.end_line, source.column(span.end_line, span.end_column) + 1)
 
     @staticmethod
     def _anchor(source: Source, span: Span) -> Anchored | None:
@@ -232,16 +233,24 @@ def shown(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def _ignored_in(path: str, settings: Settings, module: object) -> bool:
+def _locations(source: Source, report: Report) -> tuple[Location, Location]:
+    span = report.span
+    if (span.line, span.column) == (span.end_line, span.end_column):
+        place = Location(span.line, span.column + 1)
+        return place, place
+    start = Location(span.line, source.column(span.line, span.column) + 1)
+    return start, Location(span.end_line, source.column(span.end_line, span.end_column) + 1)
+
+
+def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
     """Does `per-file-ignores` switch the rule off for this file?"""
-    rule = getattr(module, "RULE", module)
     if not settings.per_file_ignores:
         return False
     import pathspec
 
     relative = os.path.relpath(os.path.abspath(path), settings.root)
     return any(
-        any(matches(code, rule) for code in codes) and pathspec.PathSpec.from_lines("gitwildmatch", [pattern]).match_file(relative)
+        any(matches(code, rule) for code in codes) and pathspec.GitIgnoreSpec.from_lines([pattern]).match_file(relative)
         for pattern, codes in settings.per_file_ignores.items()
     )
 

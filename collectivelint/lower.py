@@ -106,28 +106,25 @@ class _Lowering:
                 then = self.block(body, scope, owner)
                 return Branch(expression(test), then, self.block(orelse, scope, owner), span, span_of(test))
             case ast.For() | ast.AsyncFor():
-                target, iterable = expression(node.target), expression(node.iter)
                 body_ = self.block(node.body, scope, owner)
-                return Loop(target, iterable, body_, self.block(node.orelse, scope, owner), span)
+                orelse_ = self.block(node.orelse, scope, owner)
+                return Loop(expression(node.target), expression(node.iter), body_, orelse_, span)
             case ast.While(test=test, body=body, orelse=orelse):
                 body_ = self.block(body, scope, owner)
                 return Loop(None, expression(test), body_, self.block(orelse, scope, owner), span)
             case ast.With() | ast.AsyncWith():
-                items = tuple(
-                    (expression(item.context_expr), item.optional_vars and expression(item.optional_vars))
-                    for item in node.items
-                )
+                items = tuple((expression(item.context_expr), _optional(item.optional_vars)) for item in node.items)
                 return With(items, self.block(node.body, scope, owner), span)
             case ast.Return(value=value):
-                return Exit("return", value and expression(value), span)
+                return Exit("return", _optional(value), span)
             case ast.Raise(exc=value):
-                return Exit("raise", value and expression(value), span)
+                return Exit("raise", _optional(value), span)
             case ast.Break():
                 return Exit("break", None, span)
             case ast.Continue():
                 return Exit("continue", None, span)
             case ast.Assert(test=test, msg=message):
-                return Assert(expression(test), message and expression(message), span)
+                return Assert(expression(test), _optional(message), span)
             case ast.Match(subject=subject, cases=cases):
                 return self.match(expression(subject), cases, scope, owner)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -147,8 +144,7 @@ class _Lowering:
 
     def try_(self, node: ast.Try, scope: str, owner: str | None, span: Span) -> Try:
         handlers = tuple(
-            (handler.type and expression(handler.type), handler.name, self.block(handler.body, scope, owner))
-            for handler in node.handlers
+            (_optional(handler.type), handler.name, self.block(handler.body, scope, owner)) for handler in node.handlers
         )
         body, orelse = self.block(node.body, scope, owner), self.block(node.orelse, scope, owner)
         return Try(body, handlers, orelse, self.block(node.finalbody, scope, owner), span)
@@ -182,7 +178,7 @@ class _Lowering:
             owner=owner,
             params=parameters(node.args),
             decorators=tuple(expression(decorator) for decorator in node.decorator_list),
-            returns=node.returns and expression(node.returns),
+            returns=_optional(node.returns),
             body=body,
             imports=imports,
             span=span_of(node),
@@ -197,8 +193,7 @@ def parameters(args: ast.arguments) -> tuple[Parameter, ...]:
     found: list[Parameter] = []
 
     def add(arg: ast.arg, kind: str, default: ast.expr | None = None) -> None:
-        annotation = arg.annotation and expression(arg.annotation)
-        found.append(Parameter(arg.arg, kind, default and expression(default), annotation))  # type: ignore[arg-type]
+        found.append(Parameter(arg.arg, kind, _optional(default), _optional(arg.annotation)))  # type: ignore[arg-type]
 
     for arg, default in zip(positional, defaults, strict=True):
         add(arg, "positional", default)
@@ -209,6 +204,10 @@ def parameters(args: ast.arguments) -> tuple[Parameter, ...]:
     if args.kwarg:
         add(args.kwarg, "kwargs")
     return tuple(found)
+
+
+def _optional(node: ast.expr | None) -> Expr | None:
+    return None if node is None else expression(node)
 
 
 def expression(node: ast.expr) -> Expr:
@@ -237,9 +236,7 @@ def expression(node: ast.expr) -> Expr:
             return Not(expression(operand))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             operands = [expression(left), *(expression(item) for item in comparators)]
-            links = tuple(
-                Compare(operands[i], _COMPARE[type(op)], operands[i + 1]) for i, op in enumerate(ops)
-            )
+            links = tuple(Compare(operands[i], _COMPARE[type(op)], operands[i + 1]) for i, op in enumerate(ops))
             return links[0] if len(links) == 1 else Logical("and", links)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return Conditional(expression(test), expression(body), expression(orelse), span_of(node))

@@ -8,8 +8,10 @@ import re
 import tokenize
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")

@@ -52,7 +52,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.finding import Fix
-from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

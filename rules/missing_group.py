@@ -58,7 +58,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.events import Conditional, Constant
 from collectivelint.finding import Fix
-from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,14 +82,14 @@ def check(findings: Findings) -> Iterator[Report]:
         if not _is_missing(call):
             continue
         op = call.api.op
-        where = f"`{op}` names no group, so it runs on the default group: every rank of the job"
+        where = f"`{op}` names no group and takes every rank of the job"
         if call.group is not None and call.group.constant is not None:
-            where = f"the group of `{op}` falls back to None, the default group: every rank of the job"
+            where = f"the group of `{op}` falls back to None, which takes every rank of the job"
         trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
         if made:
             place = f"{made[0].function.path}:{made[0].span.line}"
-            where += f"; this program makes sub-groups ({made[0].api.op} at {place})"
-            trail.append(Place(made[0].function.path, made[0].span, "note", f"{made[0].api.op} makes a sub-group"))
+            where += f", but the program has sub-groups ({made[0].api.op} at {place})"
+            trail.append(Place(made[0].function.path, made[0].span, "note", f"{made[0].api.op} makes sub-groups"))
         names = [item.text for item in call.in_reach]
         advice = "name the group that takes part"
         if names:

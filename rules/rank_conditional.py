@@ -51,7 +51,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.finding import Fix
-from collectivelint.rule import FixContext, Findings, Place, Report, Rule
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from collectivelint.analysis.effects import Event
     from collectivelint.rule import FixBuilder
 
-RULE: Final = Rule("CL201", "rank-conditional", "a collective that a rank condition keeps some ranks from", fix="unsafe")
+RULE: Final = Rule(
+    "CL201", "rank-conditional", "a collective that a rank condition keeps some ranks from", fix="unsafe"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -40,11 +40,12 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.events import Span
 from collectivelint.finding import Fix
-from collectivelint.rule import FixContext, Findings, Report, Rule
+from collectivelint.rule import Findings, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.rule import FixBuilder
     from collectivelint.source import Source
     from collectivelint.suppress import Ignore
 
@@ -60,11 +61,12 @@ def check(findings: Findings) -> Iterator[Report]:
         span = Span(ignore.line, start, ignore.line, end)
         kind = "ignore-file" if ignore.whole_file else "ignore"
 
-        def fix(context: FixContext, source: Source = source, ignore: Ignore = ignore, codes: tuple[str, ...] = codes) -> Fix:
-            return _fix(context.source, ignore, codes)
-
         message = f"nothing is silenced by `{kind}{what}`: remove it"
-        yield Report(source.path, span, span, "", message, "warning", fix=fix)
+        yield Report(source.path, span, span, "", message, "warning", fix=_builder(ignore, codes))
+
+
+def _builder(ignore: Ignore, unused: tuple[str, ...]) -> FixBuilder:
+    return lambda context: _fix(context.source, ignore, unused)
 
 
 def _fix(source: Source, ignore: Ignore, unused: tuple[str, ...]) -> Fix:

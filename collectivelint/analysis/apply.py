@@ -10,7 +10,7 @@ from ..events import Call, Constant, Expr
 from . import evaluate as expressions
 from .effects import CallSite, Choice, Event, Guard, inline
 from .facts import ApiCall, GroupInReach
-from .values import UNKNOWN, WORLD, Value, flow
+from .values import WORLD, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 #: Builtins whose result differs between ranks exactly as their arguments do.
 _PURE: Final = frozenset(
-    f"builtins.{name}" for name in "abs bool float int len list max min set sorted str sum tuple any all".split()
+    f"builtins.{name}"
+    for name in [
+        "abs",
+        "bool",
+        "float",
+        "int",
+        "len",
+        "list",
+        "max",
+        "min",
+        "set",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "any",
+        "all",
+    ]
 )
 #: More overrides than this, and a method name says too little to follow it.
 _MOST_TARGETS: Final = 8
@@ -76,9 +93,7 @@ def _unknown(callee: Value, values: list[Value]) -> Value:
 # ------------------------------------------------------------------------------------------------- the catalogue
 
 
-def _known(
-    frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], keywords: dict[str, Value]
-) -> Value:
+def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """A call of an API of the catalogue."""
     params = api.params
     exprs: dict[str, Expr] = {}
@@ -105,7 +120,10 @@ def _known(
     if api.kind == "init":
         where = (frame.path, frame.function.qualname, expr.span, frame.statement)
         frame.out.append(Event(api.op, WORLD, False, *where, init=True))
-    for name, kind in [*((n, "received") for n in (*api.uniform, *api.receives)), *((n, "restored") for n in api.restores)]:
+    for name, kind in [
+        *((n, "received") for n in (*api.uniform, *api.receives)),
+        *((n, "restored") for n in api.restores),
+    ]:
         if name in exprs:
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),))
             if name not in api.uniform:
@@ -179,7 +197,7 @@ def invoke(
         facts = frame.context.facts(target)
         if facts is None:
             continue
-        arguments = _arguments(frame, facts.function, callee, expr, args, keywords)
+        arguments = _arguments(facts.function, callee, expr, args, keywords)
         rename = _renamer(arguments)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
         term = inline(facts.summary, site, arguments, rename)
@@ -203,7 +221,7 @@ def _undecidable(frame: Frame, form: str, span: Span) -> Guard:
 
 
 def _arguments(
-    frame: Frame, function: Function, callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
+    function: Function, callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> dict[str, Value]:
     """Parameter name -> argument, the receiver and constant defaults included."""
     names = [parameter.name for parameter in function.params if parameter.kind in ("positional", "keyword")]

@@ -13,6 +13,7 @@ from .values import WORLD
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
+    from ..events import Span
     from .effects import Term
     from .facts import FunctionFacts
 
@@ -76,19 +77,24 @@ def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: b
         if any(event.init for event, _ in missing):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
-        first: dict[object, tuple[Event, bool]] = {}
-        count: Counter[object] = Counter()
+        first: dict[Span, tuple[Event, bool]] = {}
+        count: Counter[Span] = Counter()
         for event, inside in missing:
             place, _ = event.place
             first.setdefault(place, (event, inside))
             count[place] += 1
-        for place, (event, inside) in first.items():
-            if _meets(guard, event, holds, theirs=_project(term, form, holds=not holds, inside=False)[0], lists=lists_of_ranks):
-                yield Divergence(guard, event, "arm" if inside else "exit", holds, count[place] - 1)
+        everything, _ = _project(term, form, holds=not holds, inside=False)
+        roles = any(inside for seen in everything for _, inside in seen.events)
+        for where, (event, inside) in first.items():
+            if _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
+                yield Divergence(guard, event, "arm" if inside else "exit", holds, count[where] - 1)
 
 
-def _meets(guard: Guard, event: Event, holds: bool, theirs: Sequence[_Seen], lists: bool) -> bool:
-    """Do ranks of one and the same group stand on both sides of the condition?"""
+def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ranks: bool) -> bool:
+    """Do ranks of one and the same group stand on both sides of the condition?
+
+    `roles`: the ranks on the other side have collectives of their own in their arm.
+    """
     if event.group == WORLD or event.group in guard.varies:
         return True
     if WORLD not in guard.varies:
@@ -96,8 +102,7 @@ def _meets(guard: Guard, event: Event, holds: bool, theirs: Sequence[_Seen], lis
     # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
     # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
     alone = guard.one is holds
-    roles = any(inside for seen in theirs for _, inside in seen.events)
-    return alone and not roles and not event.partial and not lists
+    return alone and not roles and not event.partial and not lists_of_ranks
 
 
 def _only(term: Term, group: str) -> Term:
@@ -136,11 +141,7 @@ def _project(term: Term, form: str, *, holds: bool, inside: bool) -> tuple[list[
                     seen += two
                     if left_two:
                         return seen, left_two
-                elif left_two == "raise" and not two:
-                    seen += one
-                    if left_one:
-                        return seen, left_one
-                elif _tokens(one) == _tokens(two) and left_one == left_two:
+                elif (left_two == "raise" and not two) or (_tokens(one) == _tokens(two) and left_one == left_two):
                     seen += one
                     if left_one:
                         return seen, left_one

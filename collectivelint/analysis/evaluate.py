@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Operators whose condition is the opposite of another one's, so that both share one form.
 _OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
+#: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else.
+_MEMBERSHIP: Final = {(">=", 0), (">", -1), ("!=", -1), ("==", -1)}
 
 
 def evaluate(frame: Frame, expr: Expr) -> Value:
@@ -50,8 +52,8 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return apply.call(frame, expr)
         case Not(value=inner):
             value = evaluate(frame, inner)
-            constant = UNKNOWN if value.constant is UNKNOWN else not value.constant
-            return replace(_truth(value, negate=True), constant=constant)
+            known = UNKNOWN if value.constant is UNKNOWN else not value.constant
+            return replace(_truth(value, negate=True), constant=known)
         case Compare():
             return _compare(frame, expr)
         case Logical():
@@ -147,6 +149,11 @@ def _compare(frame: Frame, expr: Compare) -> Value:
         op = "!="
     if left.type == "rank" and right.constant == 1 and op == "<":
         op, right = "==", Value("0", constant=0)
+    if left.type == "rank" and (op, right.constant) in _MEMBERSHIP:
+        # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
+        inside = (op, right.constant) != ("==", -1)
+        form = f"member {left.form}" if inside else f"not member {left.form}"
+        return replace(left, type=None, one=None, varies=frozenset({WORLD}), form=form)
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
     form = f"{left.form} {op} {right.form}"
@@ -156,7 +163,7 @@ def _compare(frame: Frame, expr: Compare) -> Value:
         value = replace(value, varies=frozenset(), causes=())
         if (left.varies and left.optional) or any(cause.kind == "branch" for cause in left.causes):
             value = replace(value, varies=left.varies, causes=left.causes)
-    constant = UNKNOWN
+    constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
     one = None
@@ -200,7 +207,7 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         if method is not None:
             bound = Value(form, target=method, receiver=base)
             function = context.program.function(method)
-            if function is not None and any(_is_property(frame, item) for item in function.decorators):
+            if function is not None and any(_is_property(item) for item in function.decorators):
                 return apply.invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
             return bound
         known = context.attribute(base.instance, expr.name)
@@ -230,7 +237,7 @@ def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where:
     return Value(form, meaning="group")
 
 
-def _is_property(frame: Frame, decorator: Expr) -> bool:
+def _is_property(decorator: Expr) -> bool:
     match decorator:
         case Name(id="property"):
             return True

@@ -123,13 +123,14 @@ def _block(frame: Frame, block: Block) -> None:
                 _exit(frame, statement)
                 return
             case Assert(test=test, span=span):
-                value = evaluate(frame, test)
-                if value.origins and not _narrows(test):
-                    frame.facts.invariants.append(Invariant(frame.function, span, value.origins))
+                checked = evaluate(frame, test)
+                if checked.origins and not _narrows(test):
+                    frame.facts.invariants.append(Invariant(frame.function, span, checked.origins))
             case Define(name=name, qualname=qualname):
-                kind = "function" if qualname in frame.context.program.functions(frame.path) else "class"
+                known = frame.context.program.functions(frame.path)
+                target_ = Target("function" if qualname in known else "class", frame.path, qualname)
                 frame.context.define(frame.path, qualname, frame.variables)
-                frame.variables[name] = Value(qualname, target=Target(kind, frame.path, qualname))
+                frame.variables[name] = Value(qualname, target=target_)
 
 
 def _narrows(test: Expr) -> bool:
@@ -214,7 +215,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
     frame.out.extend(decided.term(then, orelse))
-    frame.variables = _joined(frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span)
+    frame.variables = _joined(
+        frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
+    )
 
 
 class _Decision:
@@ -243,7 +246,7 @@ def _decide(frame: Frame, test: Expr, statement: Branch) -> _Decision:
 
             return _Decision(flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value)), build)
         case _:
-            value, guard = condition(frame, _truthful(frame, test), statement.test_span)
+            value, guard = condition(frame, _truthful(test), statement.test_span)
             positive = not value.form.startswith("not ")
 
             def leaf(then: Term, orelse: Term) -> Term:
@@ -256,7 +259,7 @@ def _decide(frame: Frame, test: Expr, statement: Branch) -> _Decision:
             return _Decision(value, leaf)
 
 
-def _truthful(frame: Frame, test: Expr) -> Expr:
+def _truthful(test: Expr) -> Expr:
     """A bare rank as a condition asks whether it is not 0."""
     return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
 
@@ -340,4 +343,3 @@ def _try(frame: Frame, statement: Try) -> None:
     frame.out.extend(term)
     frame.variables = _joined(frame, entering, arms, None, statement.span)
     _block(frame, statement.final)
-

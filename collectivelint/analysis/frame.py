@@ -105,5 +105,3 @@ class Frame:
         if target.name in self.context.catalog.nongroup:
             return Value(form, target=target)
         return Value(form, target=target)
-
-

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Span
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..events import Span
     from ..program import Target
 
 #: The axis of the default group: what varies over it varies over every group.
@@ -104,7 +103,9 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     mixed = flow(fresh, (one, other))
     # None beside an object is the common "not set up yet": the object's kind stays known.
     known = other if one.constant is None else one
-    same = known.constant is UNKNOWN and (one.constant is None or other.constant is None or one.instance == other.instance)
+    same = known.constant is UNKNOWN and (
+        one.constant is None or other.constant is None or one.instance == other.instance
+    )
     if same:
         mixed = replace(
             mixed,

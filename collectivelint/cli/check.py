@@ -33,11 +33,15 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--diff", is_flag=True, help="Print what --fix would change instead of changing it; exit 1 if anything.")
 @click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
-@click.option("--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL).")
+@click.option(
+    "--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL)."
+)
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
 @click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
-@click.option("--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line.")
+@click.option(
+    "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
+)
 @click.option("--isolated", is_flag=True, help="Ignore all configuration files.")
 @click.option("--no-cache", is_flag=True, help="Accepted for ruff's habits; nothing is cached yet.")
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
@@ -159,9 +163,7 @@ def _diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, boo
             click.echo(f"error: {error}", err=True)
             failed = True
             continue
-        lines = difflib.unified_diff(
-            source.text.splitlines(keepends=True), text.splitlines(keepends=True), path, path
-        )
+        lines = difflib.unified_diff(source.text.splitlines(keepends=True), text.splitlines(keepends=True), path, path)
         for line in lines:
             click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
         changed = True

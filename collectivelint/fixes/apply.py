@@ -46,7 +46,9 @@ def fixed(source: Source, edits: Iterable[Edit]) -> str:
     try:
         ast.parse(text)
     except SyntaxError as error:
-        raise FixError(f"{source.path}: not fixed, the result would not parse (line {error.lineno}: {error.msg})") from None
+        raise FixError(
+            f"{source.path}: not fixed, the result would not parse (line {error.lineno}: {error.msg})"
+        ) from None
     return text
 
 

@@ -1,0 +1,37 @@
+# Two commands for people: `make demo` and `make test`. Both set up .venv first; Python and make are all they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CODE := collectivelint rules runtime tests examples benchmarks
+# One thread for each rank: the example jobs run several ranks on few cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint type bench dist clean
+
+demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
+
+test: $(VENV)/.installed  ## Run the tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed  ## Check style
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+type: $(VENV)/.installed  ## Check types; on the installed package, since rules/ and runtime/ are mapped into it
+	cd / && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" -p collectivelint
+
+bench: $(VENV)/.installed  ## Measure what the tracer adds to a call
+	$(BIN)/python benchmarks/trace_overhead.py
+
+dist: $(VENV)/.installed  ## Build the wheel and the source distribution
+	$(BIN)/python -m build
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[runtime,dev]'
+	touch $@
+
+clean:  ## Remove everything that was built
+	rm -rf .venv .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
