@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
 _RECURSION: Final = 20_000
 _LONGEST_TEXT: Final = 80
+#: Newer syntax is an error to an older interpreter; the message says which one read the file.
+_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ class Linter:
                 return ast.parse(source.text)
         except SyntaxError as error:
             raise UnreadableError(
-                f"cannot be parsed: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)
+                f"is not valid Python {_VERSION}: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)
             ) from None
         except ValueError as error:
             raise UnreadableError(f"cannot be parsed: {error}") from None
