@@ -1,0 +1,71 @@
+"""CL000: the position and the reason, and the other files are still linted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_GOOD = "import torch.distributed as dist\ndist.barrier()\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "words"),
+    [
+        pytest.param(b"x = (\n", (1, 5), "never closed", id="open bracket"),
+        pytest.param(b"x = 1\nif x\n    pass\n", (2, 5), "expected ':'", id="missing colon"),
+        pytest.param(b"def f():\npass\n", (2, 1), "indented block", id="indentation"),
+        pytest.param(b"x = 'a\n", (1, 5), "unterminated string", id="open string"),
+        pytest.param(b"x = 1\n# caf\xe9\n", (2, 6), "0xe9", id="latin-1 without a declaration"),
+        pytest.param("ä = 1\n'ö".encode() + b"\xff'\n", (2, 3), "0xff", id="columns count characters"),
+        pytest.param(b"# -*- coding: nonsense -*-\n", (1, 1), "nonsense", id="unknown encoding"),
+        pytest.param(b"# coding: ascii\nx = '\xc3\xa4'\n", (2, 6), "ascii", id="not what is declared"),
+        pytest.param("import os\n".encode("utf-16"), (1, 1), "0xff", id="utf-16"),
+        pytest.param(b"x = 1\nprint 'a'\n", (2, 1), "print", id="Python 2"),
+    ],
+)
+def test_position_and_reason(project: Project, content: bytes, place: tuple[int, int], words: str) -> None:
+    project.write({"bad.py": content, "good.py": _GOOD})
+    result = project.lint()
+    assert result.errors == []
+    bad, good = result.findings
+    assert (bad.path, bad.code, (bad.location.row, bad.location.column)) == ("bad.py", "CL000", place)
+    assert words in bad.message
+    assert (good.path, good.code) == ("good.py", "CL101")
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"x = 1\0\n", id="NUL"), pytest.param(b"\0" * 100, id="NULs"), b"\x80\x02}q\x00."]
+)
+def test_junk_is_one_finding(project: Project, content: bytes) -> None:
+    project.write({"bad.py": content, "good.py": _GOOD})
+    assert project.found() == [("bad.py", 1, "CL000"), ("good.py", 2, "CL101")]
+
+
+def test_expressions_that_are_too_deep(project: Project) -> None:
+    project.write({"bad.py": f"x = {'(' * 5000}1{')' * 5000}\n", "good.py": _GOOD})
+    assert project.found() == [("bad.py", 1, "CL000"), ("good.py", 2, "CL101")]
+
+
+def test_dangling_link_is_a_finding_when_named(project: Project) -> None:
+    project.write({"good.py": _GOOD})
+    (project.root / "gone.py").symlink_to("nowhere.py")
+    assert project.found("gone.py", "good.py") == [("gone.py", 1, "CL000"), ("good.py", 2, "CL101")]
+
+
+def test_broken_files_around_the_given_ones_do_not_matter(project: Project) -> None:
+    project.write({"bad.py": "x = (", "good.py": _GOOD})
+    assert project.found("good.py") == [("good.py", 2, "CL101")]
+
+
+def test_it_cannot_be_silenced_by_a_comment(project: Project) -> None:
+    project.write("# collectivelint: ignore-file\nx = (\n")
+    assert project.found() == [("main.py", 2, "CL000")]
+
+
+def test_it_can_be_ignored(project: Project) -> None:
+    project.write("x = (\n")
+    assert project.found(ignore=["CL000"]) == []
