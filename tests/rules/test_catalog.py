@@ -14,6 +14,7 @@ from collectivelint.catalog import CATEGORIES, ROLES, Api, CatalogError, load, p
 if TYPE_CHECKING:
     from types import ModuleType
 
+_NOT_YET: Final = pytest.mark.xfail(strict=True, reason="only torch.distributed has it, not distributed_c10d")
 _APIS: Final = [pytest.param(api, id=name) for name, api in load().apis.items() if name.partition(".")[0] == "torch"]
 
 
@@ -57,7 +58,7 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
 @pytest.mark.parametrize(
     "api",
     [
-        pytest.param(*item.values, id=item.id, marks=_NOT_YET if str(item.id).endswith("c10d.is_available") else ())
+        pytest.param(*item.values, id=item.id, marks=_NOT_YET if "c10d.is_available" in str(item.id) else ())
         for item in _APIS
     ],
 )
