@@ -1,0 +1,227 @@
+"""Configuration: where it is found, what is wrong with it, and which rules run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collectivelint.rule import discover
+from collectivelint.settings import Resolver, Settings, known_selectors, read
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_CODE = "import torch.distributed as dist\n\ndist.barrier()\nif dist.get_rank() == 0:\n    dist.barrier()\n"
+_ALL = {"CL101", "CL201"}
+
+
+def _codes(project: Project, path: str = ".") -> set[str]:
+    from collectivelint.engine import Linter
+
+    resolver = Resolver()
+    result = Linter(resolver).run([Path(path)])
+    assert (resolver.problems, result.errors) == ([], [])
+    return {finding.code for finding in result.findings}
+
+
+# ------------------------------------------------------------------------------------------------------ where
+
+
+def test_pyproject(project: Project) -> None:
+    project.write({"main.py": _CODE, "pyproject.toml": '[tool.collectivelint]\nselect = ["CL101"]\n'})
+    assert _codes(project) == {"CL101"}
+
+
+def test_own_file(project: Project) -> None:
+    project.write({"main.py": _CODE, "collectivelint.toml": 'select = ["CL101"]\n'})
+    assert _codes(project) == {"CL101"}
+
+
+def test_own_file_wins_over_pyproject_beside_it(project: Project) -> None:
+    project.write(
+        {
+            "main.py": _CODE,
+            "collectivelint.toml": 'select = ["CL101"]\n',
+            "pyproject.toml": '[tool.collectivelint]\nselect = ["CL201"]\n',
+        }
+    )
+    assert _codes(project) == {"CL101"}
+
+
+def test_nearest_wins_and_nothing_is_inherited(project: Project) -> None:
+    project.write(
+        {
+            "pyproject.toml": '[tool.collectivelint]\nselect = ["CL201"]\nexplicit-world = true\n',
+            "outer.py": _CODE,
+            "a/collectivelint.toml": 'ignore = ["CL201"]\n',
+            "a/b/inner.py": _CODE,
+        }
+    )
+    resolver = Resolver()
+    assert resolver.settings(Path("outer.py")).select == ("CL201",)
+    inner = resolver.settings(Path("a/b/inner.py"))
+    assert (inner.select, inner.ignore, inner.explicit_world) == ((), ("CL201",), False)
+    assert inner.root == (project.root / "a").resolve()
+
+
+def test_pyproject_without_our_table_is_passed_over(project: Project) -> None:
+    project.write(
+        {
+            "collectivelint.toml": 'select = ["CL101"]\n',
+            "a/pyproject.toml": '[project]\nname = "a"\n',
+            "a/main.py": _CODE,
+        }
+    )
+    assert _codes(project) == {"CL101"}
+
+
+def test_an_empty_table_counts(project: Project) -> None:
+    project.write(
+        {
+            "collectivelint.toml": 'select = ["CL101"]\n',
+            "a/pyproject.toml": "[tool.collectivelint]\n",
+            "a/main.py": _CODE,
+        }
+    )
+    assert _codes(project) >= _ALL
+
+
+def test_isolated(project: Project) -> None:
+    project.write({"main.py": _CODE, "collectivelint.toml": 'select = ["CL101"]\nnonsense = 1\n'})
+    resolver = Resolver(isolated=True)
+    assert (resolver.settings(Path("main.py")).select, resolver.problems) == ((), [])
+
+
+def test_command_line_wins(project: Project) -> None:
+    project.write({"main.py": _CODE, "collectivelint.toml": 'select = ["CL101"]\nignore = ["CL101"]\n'})
+    settings = Resolver({"select": ("CL201",)}).settings(Path("main.py"))
+    assert (settings.select, settings.ignore) == (("CL201",), ("CL101",))
+
+
+# ---------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("selct = []", ["`selct`", "did you mean `select`"]),
+        ("per_file_ignores = {}", ["`per_file_ignores`", "did you mean `per-file-ignores`"]),
+        ("extend-exlude = []", ["did you mean `extend-exclude`"]),
+        ("zzz = 1", ["unknown key `zzz`"]),
+        ("root = '.'", ["unknown key `root`"]),
+        ('select = "CL101"', ["`select`", "list of strings"]),
+        ("select = [1]", ["`select`", "list of strings"]),
+        ("ignore = true", ["`ignore`", "list of strings"]),
+        ("explicit-world = 1", ["`explicit-world`", "true or false"]),
+        ('unsafe-fixes = "yes"', ["`unsafe-fixes`", "true or false"]),
+        ("group = true", ["`group`", "string"]),
+        ("per-file-ignores = []", ["`per-file-ignores`", "table"]),
+        ('per-file-ignores = { "a.py" = "CL101" }', ["`per-file-ignores`", "table"]),
+        ('select = ["CL999"]', ["unknown rule `CL999`"]),
+        ('ignore = ["missing-grup"]', ["unknown rule `missing-grup`", "did you mean `missing-group`"]),
+        ('extend-select = ["cl101"]', ["unknown rule `cl101`"]),
+        ('per-file-ignores = { "a.py" = ["CL20l"] }', ["unknown rule `CL20l`", "did you mean `CL201`"]),
+        ("select = [", []),
+        ("\xff", []),
+    ],
+)
+def test_a_mistake_is_named_once_and_the_rest_counts(project: Project, text: str, words: list[str]) -> None:
+    project.write({"collectivelint.toml": f"force-exclude = true\n{text}\n", "a.py": _CODE, "b/c.py": _CODE})
+    resolver = Resolver()
+    for path in ("a.py", "b/c.py"):
+        resolver.settings(Path(path))
+    (problem,) = resolver.problems
+    for word in ["collectivelint.toml", *words]:
+        assert word in problem
+    if words:
+        assert resolver.settings(Path("a.py")).force_exclude
+
+
+@pytest.mark.xfail(strict=True, reason="it is taken for a table")
+def test_a_table_that_is_none(project: Project) -> None:
+    project.write({"pyproject.toml": '[tool]\ncollectivelint = ["CL101"]\n', "a.py": _CODE})
+    resolver = Resolver()
+    resolver.settings(Path("a.py"))
+    assert len(resolver.problems) == 1
+
+
+def test_undecodable_file(project: Project) -> None:
+    project.write({"collectivelint.toml": b"group = '\xff'\n"})
+    settings, problems = read(Path("collectivelint.toml"))
+    assert settings is None
+    assert len(problems) == 1
+
+
+# ------------------------------------------------------------------------------------------------- which rules
+
+
+@pytest.mark.parametrize(
+    ("settings", "runs"),
+    [
+        ({}, _ALL),
+        ({"select": ("CL1",)}, {"CL101"}),
+        ({"select": ("rank-conditional",)}, {"CL201"}),
+        ({"select": ("ALL",)}, _ALL),
+        ({"ignore": ("CL1",)}, {"CL201"}),
+        ({"ignore": ("ALL",)}, set()),
+        ({"ignore": ("missing-group",)}, {"CL201"}),
+        ({"select": ("CL1",), "extend_select": ("CL2",)}, _ALL),
+        ({"select": ("CL101",), "ignore": ("CL1",)}, {"CL101"}),
+        ({"select": ("CL1",), "ignore": ("CL101",)}, set()),
+        ({"select": ("CL101",), "ignore": ("CL101",)}, set()),
+        ({"select": ("ALL",), "ignore": ("CL2",)}, {"CL101"}),
+        ({"ignore": ("ALL",), "select": ("CL2",)}, {"CL201"}),
+        ({"ignore": ("CL2",), "extend_select": ("CL201",)}, _ALL),
+        ({"select": ("missing-group",), "ignore": ("CL1",)}, {"CL101"}),
+        ({"select": ("CL1",), "ignore": ("missing-group",)}, set()),
+    ],
+    ids=str,
+)
+def test_select_and_ignore(settings: dict[str, tuple[str, ...]], runs: set[str]) -> None:
+    rules = {code: module.RULE for code, module in discover().items()}
+    assert {code for code in _ALL if Settings(**settings).runs(rules[code])} == runs  # type: ignore[arg-type]
+
+
+def test_known_selectors_keeps_those_that_mean_something() -> None:
+    settings, problems = known_selectors(Settings(select=("CL101", "CL9", "ALL", "rank-conditional")))
+    assert settings.select == ("CL101", "ALL", "rank-conditional")
+    assert [problem.partition(";")[0] for problem in problems] == ["unknown rule `CL9`"]
+
+
+_TOO_SHORT = pytest.mark.xfail(strict=True, reason="any start of a code is a prefix")
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["L101", "CL1011", "cl", "all", "missing", pytest.param("", marks=_TOO_SHORT), pytest.param("C", marks=_TOO_SHORT)],
+)
+def test_selectors_that_mean_nothing(selector: str) -> None:
+    settings, problems = known_selectors(Settings(select=(selector,)))
+    assert settings.select == ()
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "silent"),
+    [
+        ("main.py", {"main.py", "sub/main.py"}),
+        ("/main.py", {"main.py"}),
+        ("sub/*.py", {"sub/main.py", "sub/other.py"}),
+        ("sub", {"sub/main.py", "sub/other.py"}),
+        ("**/other.py", {"sub/other.py"}),
+        ("*", {"main.py", "sub/main.py", "sub/other.py"}),
+        ("nothing.py", set()),
+    ],
+)
+def test_per_file_ignores(project: Project, pattern: str, silent: set[str]) -> None:
+    names = {"main.py", "sub/main.py", "sub/other.py"}
+    project.write(dict.fromkeys(names, _CODE))
+    found = project.found(select=["CL101"], per_file_ignores={pattern: ("CL1",)})
+    assert {name for name, _, _ in found} == names - silent
+
+
+def test_per_file_ignores_are_relative_to_their_file(project: Project) -> None:
+    project.write({"a/collectivelint.toml": 'per-file-ignores = { "/b/*" = ["CL1", "CL2"] }\n', "a/b/main.py": _CODE})
+    assert _codes(project, "a/b/main.py") == set()

@@ -1,0 +1,146 @@
+"""Comments that silence findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collectivelint.source import Source
+from collectivelint.suppress import ignores
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_BARE = pytest.mark.xfail(strict=True, reason="it is taken for a bare `ignore`")
+_HEAD = "import torch.distributed as dist\n"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# collectivelint: ignore[CL101]",
+        "# collectivelint: ignore[CL101] the whole job waits here",
+        "# collectivelint: ignore[missing-group]",
+        "# collectivelint: ignore",
+        "#collectivelint:ignore[CL101]",
+        "#  collectivelint:  ignore[ CL101 ]",
+        "# collectivelint: ignore[CL201,CL101]",
+        "# collectivelint: ignore[rank-conditional missing-group]",
+        "# type: ignore  # collectivelint: ignore[CL101]",
+        "# collectivelint: ignore[CL101]  # noqa: E501",
+        "# noqa: CL101",
+        "# noqa:CL101",
+        "# NOQA: cl101",
+        "# noqa: E501, CL101",
+        "# noqa: E501 CL101",
+        "# noqa: CL101 because",
+    ],
+)
+def test_silences_its_line(project: Project, comment: str) -> None:
+    project.write(f"{_HEAD}dist.barrier()  {comment}\ndist.barrier()\n")
+    assert project.found(select=["CL101"]) == [("main.py", 3, "CL101")]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# collectivelint: ignore[CL201]",
+        "# collectivelint: ignore[CL1]",
+        pytest.param("# collectivelint: ignore[]", marks=_BARE),
+        "# collectivelint ignore[CL101]",
+        "# collectivelint: ignored",
+        pytest.param("# collectivelint: ignore-line", marks=_BARE),
+        "# collectivelint: uniform",
+        "# noqa: E501",
+        "# noqa: CL201",
+        "# noqa: XCL101",
+        "# type: ignore[CL101]",
+    ],
+)
+def test_does_not_silence(project: Project, comment: str) -> None:
+    project.write(f"{_HEAD}dist.barrier()  {comment}\n")
+    assert project.found(select=["CL101"]) == [("main.py", 2, "CL101")]
+
+
+@pytest.mark.parametrize("line", [2, 3, 5])
+def test_a_statement_of_several_lines(project: Project, line: int) -> None:
+    lines = ["import torch.distributed as dist", "x = [", "    dist.barrier(", "    )", "]"]
+    lines[line - 1] += "  # collectivelint: ignore[CL101]"
+    project.write("\n".join(lines) + "\n")
+    assert project.found(select=["CL101"]) == []
+
+
+def test_another_line_of_the_statement_does_not_count(project: Project) -> None:
+    project.write(f"{_HEAD}x = [\n    dist.barrier(),\n    0,  # collectivelint: ignore[CL101]\n    1,\n]\n")
+    assert project.found(select=["CL101"]) == [("main.py", 3, "CL101")]
+
+
+def test_a_comment_on_a_line_of_its_own_means_that_line_alone(project: Project) -> None:
+    project.write(f"{_HEAD}# collectivelint: ignore[CL101]\ndist.barrier()\n")
+    assert project.found(select=["CL101"]) == [("main.py", 3, "CL101")]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the statement of a condition is the whole `if`, so its last line counts as well"
+)
+def test_the_last_line_of_a_block_is_not_that_of_its_head(project: Project) -> None:
+    project.write(f"{_HEAD}if dist.barrier():\n    print(1)\n    print(2)  # collectivelint: ignore[CL101]\n")
+    assert project.found(select=["CL101"]) == [("main.py", 2, "CL101")]
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_whole_file(project: Project, place: str) -> None:
+    comment = "# collectivelint: ignore-file[CL101]\n"
+    code = f"{_HEAD}dist.barrier()\ndist.barrier()\n"
+    project.write({"a.py": comment + code if place == "first" else code + comment, "b.py": code})
+    assert project.found(select=["CL101"]) == [("b.py", 2, "CL101"), ("b.py", 3, "CL101")]
+
+
+def test_a_whole_file_one_rule(project: Project) -> None:
+    code = f"{_HEAD}dist.barrier()\nif dist.get_rank() == 0:\n    dist.broadcast([], 0)\n"
+    project.write(f"# collectivelint: ignore-file[missing-group]\n{code}")
+    assert project.found(select=["CL101", "CL201"]) == [("main.py", 5, "CL201")]
+
+
+def test_several_rules_on_a_line(project: Project) -> None:
+    code = "import torch.distributed as dist\nif dist.get_rank() == 0:\n    dist.barrier()"
+    for comment, left in {
+        "": ["CL101", "CL201"],
+        "  # collectivelint: ignore[CL101]": ["CL201"],
+        "  # collectivelint: ignore[CL201]": ["CL101"],
+        "  # collectivelint: ignore[CL101, CL201]": [],
+        "  # collectivelint: ignore": [],
+        "  # collectivelint: ignore[CL101]  # collectivelint: ignore[CL201]": [],
+        "  # noqa: CL101  # collectivelint: ignore[CL201]": [],
+    }.items():
+        project.write(f"{code}{comment}\n")
+        assert [code for _, _, code in project.found(select=["CL1", "CL2"])] == left, comment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"# collectivelint: ignore[CL101]"\n',
+        '"""\n# collectivelint: ignore[CL101]\n"""\n',
+        "f'# collectivelint: ignore[CL101] {x}'\n",
+        "x = 1  # collectivelint\n",
+        "# collectivelint: ignorance\n",
+        "# noqa\n",
+        "# noqa: E501\n",
+    ],
+)
+def test_no_suppression(text: str) -> None:
+    assert ignores(Source("f.py", text, "utf-8", bom=False)) == []
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_as_python_counts(newline: str) -> None:
+    text = newline.join(["x = '\x0c'", "", "y = 'ä'  # collectivelint: ignore[CL101]", ""])
+    (found,) = ignores(Source("f.py", text, "utf-8", bom=False))
+    assert (found.line, found.column, found.codes) == (3, 9, ("CL101",))
+
+
+def test_comments_before_an_error_count() -> None:
+    text = "x = 1  # collectivelint: ignore[CL101]\ny = (\n"
+    assert [item.line for item in ignores(Source("f.py", text, "utf-8", bom=False))] == [1]
