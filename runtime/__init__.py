@@ -1,1 +1,24 @@
 """The tracer: what every rank of a real job called, on which group, in which order."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+
+@contextmanager
+def trace(out_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """Trace the process groups that this process makes from here on into `out_dir`, one pair of files for each rank.
+
+    Read them with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside may live longer.
+    """
+    from pathlib import Path
+
+    from .hook import activate
+
+    activate(Path(out_dir))
+    yield

@@ -1,0 +1,28 @@
+"""`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
+
+Traces go to $COLLECTIVELINT_TRACE, or to `collectivelint-trace` in the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from .hook import VARIABLE, activate
+
+
+def main() -> None:
+    """Run the script named on the command line as `__main__`."""
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m collectivelint.runtime SCRIPT [ARGS...]")
+    activate(Path(os.environ.get(VARIABLE, "collectivelint-trace")))
+    script = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""`collectivelint trace` and `collectivelint report`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from . import compare, explain, launch, ring
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--out-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("collectivelint-trace"),
+    show_default=True,
+    help="Where the trace goes; an earlier trace there is replaced.",
+)
+@click.option(
+    "--hang-after",
+    type=click.FloatRange(min=0.5),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Compare the ranks when one has sat in a call for so long.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def trace(out_dir: Path, hang_after: float, command: tuple[str, ...]) -> None:
+    """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
+
+    The script is not changed. When ranks diverge, both call sites are reported, the job is stopped if it hangs, and the
+    exit code is 1; otherwise it is the job's own. 2 if the command cannot be run.
+    """
+    try:
+        outcome = launch.run(command, out_dir, hang_after, lambda text: click.echo(text, err=True, nl=False))
+    except launch.CannotStartError as error:
+        raise click.UsageError(str(error)) from None
+    except (ring.TraceError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    if outcome.divergence is not None:
+        click.echo(explain.text(outcome.divergence), err=True, nl=False)
+    elif outcome.trace.ranks:
+        calls = sum(len(rank.events) for rank in outcome.trace.ranks.values())
+        click.echo(f"collectivelint: {calls} calls of {len(outcome.trace.ranks)} ranks, no divergence", err=True)
+    else:
+        click.echo("collectivelint: nothing was traced; no process called init_process_group", err=True)
+    click.echo(f"collectivelint: trace in {out_dir}", err=True)
+    sys.exit(outcome.code)
+
+
+@click.command()
+@click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def report(trace_dir: Path, output_format: str) -> None:
+    """Explain what a traced job did; exit code 1 if its ranks diverged."""
+    try:
+        found = ring.load(trace_dir)
+    except ring.TraceError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    divergence = compare.compare(found, over=True)
+    if output_format == "json":
+        data = {
+            "divergence": explain.as_dict(divergence) if divergence is not None else None,
+            "ranks": [
+                {"rank": rank.rank, "pid": rank.pid, "host": rank.host, "end": rank.end, "error": rank.error or None}
+                for rank in found.ranks.values()
+            ],
+            "calls": explain.table(found),
+        }
+        click.echo(json.dumps(data, indent=2))
+    else:
+        click.echo(explain.text(divergence) if divergence is not None else "No divergence.\n")
+        click.echo("\n".join(explain.overview(found)))
+    sys.exit(1 if divergence is not None else 0)

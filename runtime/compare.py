@@ -1,0 +1,301 @@
+"""The verdict on a trace: do the ranks of every group make the same calls, and who waits for whom in vain?
+
+Input is plain data (record.py), so an online checker can feed it as well as a finished trace. Only what is proved is
+called a divergence: a rank that is merely slow may still come.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .record import Event, Group, Rank, Trace
+
+#: "mismatch": different calls meet; "deadlock": somebody waits for a call that will not come; "order": groups are
+#: created in different order; "unmatched": calls nobody answered although the job ended; "outsider": a call by a rank
+#: that is not in the group.
+Verdict: TypeAlias = Literal["mismatch", "deadlock", "order", "unmatched", "outsider"]
+_Stream: TypeAlias = "tuple[tuple[tuple[int, ...], int], str]"
+
+#: What has to be equal for each operation, beside its name.
+_COMPARED: Final = ("reduce_op", "ranks", "tensors")
+_ROOTED: Final = frozenset({"broadcast", "reduce", "gather", "scatter"})
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What some ranks do: the event they are in or made, or how they ended."""
+
+    ranks: tuple[int, ...]
+    event: Event | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first divergence of a job. `sides`: the ranks that wait (or the majority) first."""
+
+    verdict: Verdict
+    group: Group
+    sequence: int
+    what: str
+    sides: tuple[Side, ...]
+    waited: float
+    rule: str = ""
+
+
+def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
+    """The first divergence that is proved; `over` says that the job has ended, so that nobody will come any more.
+
+    `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
+    """
+    found = [*_mismatches(trace), *_outsiders(trace)]
+    if found:
+        return min(found, key=_when)
+    stuck = _deadlock(trace, over=over, now=now)
+    if stuck is not None:
+        return stuck
+    return next(_unmatched(trace), None) if over else None
+
+
+def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
+    """Every rank that is stuck in a call, with the ranks it waits for."""
+    counts = _counts(trace)
+    found = []
+    for rank in trace.ranks.values():
+        event = rank.blocked
+        if event is not None:
+            found.append((event, tuple(_missing(trace, counts, event))))
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- mismatch
+
+
+def _mismatches(trace: Trace) -> Iterator[Divergence]:
+    """The first call of each group in which two ranks do not fit together."""
+    streams: defaultdict[_Stream, defaultdict[int, list[Event]]] = defaultdict(lambda: defaultdict(list))
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind in ("collective", "create"):
+                streams[(event.group.key, event.kind)][event.sequence].append(event)
+    for (_, kind), calls in streams.items():
+        for sequence in sorted(calls):
+            events = calls[sequence]
+            difference = _difference(events)
+            if difference:
+                yield _mismatch(events, sequence, difference, "order" if kind == "create" else "mismatch")
+                break
+
+
+def _difference(events: list[Event]) -> str:
+    """What the events of one (group, sequence) disagree about, "" if they fit."""
+    if len({event.op for event in events}) > 1:
+        return "operation"
+    op = events[0].op
+    for key in _COMPARED:
+        if key == "tensors" and op in ("all_gather", "reduce_scatter"):
+            continue
+        values = {repr(event.signature.get(key)) for event in events if key in event.signature}
+        if len(values) > 1:
+            return _named(key, events)
+    if op in _ROOTED and len({event.peer for event in events}) > 1:
+        return "root rank"
+    if op == "all_to_all_single" and _splits_disagree(events):
+        return "split sizes"
+    return ""
+
+
+def _named(key: str, events: list[Event]) -> str:
+    if key != "tensors":
+        return {"reduce_op": "reduce operation", "ranks": "ranks of the new group"}[key]
+    dtypes = {repr([dtype for _, dtype in event.signature["tensors"]]) for event in events}
+    return "dtype" if len(dtypes) > 1 else "shape"
+
+
+def _splits_disagree(events: list[Event]) -> bool:
+    """Does a rank expect another number of rows from a peer than that peer sends?"""
+    by_rank = {event.rank: event for event in events}
+    members = events[0].group.ranks
+    for event in events:
+        expected = event.signature.get("output_split_sizes")
+        if not expected:
+            continue
+        position = members.index(event.rank)
+        for index, size in enumerate(expected):
+            peer = by_rank.get(members[index]) if index < len(members) else None
+            sent = peer.signature.get("input_split_sizes") if peer is not None else None
+            if sent and position < len(sent) and sent[position] != size:
+                return True
+    return False
+
+
+def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -> Divergence:
+    sides: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in _COMPARED))
+        splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
+        sides[repr((key, splits))].append(event)
+    ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))
+    rule = "CL201" if what == "operation" else ""
+    return Divergence(
+        verdict=verdict,
+        group=events[0].group,
+        sequence=sequence,
+        what=what,
+        sides=tuple(Side(tuple(event.rank for event in side), side[0], "calls") for side in ordered),
+        waited=0.0,
+        rule="CL105" if verdict == "order" else rule,
+    )
+
+
+def _outsiders(trace: Trace) -> Iterator[Divergence]:
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind == "outsider":
+                side = Side((rank.rank,), event, "calls on a group it is not in")
+                yield Divergence("outsider", event.group, event.sequence, event.op, (side,), 0.0, "CL107")
+                break
+
+
+def _when(divergence: Divergence) -> float:
+    return min((side.event.start for side in divergence.sides if side.event is not None), default=0.0)
+
+
+# -------------------------------------------------------------------------------------------------------- deadlock
+
+
+def _counts(trace: Trace) -> Mapping[tuple[int, object], int]:
+    """(rank, stream) -> how many calls the rank has made there."""
+    counts: defaultdict[tuple[int, object], int] = defaultdict(int)
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            stream = (event.group.key, event.kind) if event.kind != "p2p" else (event.group.key, event.op, event.peer)
+            counts[(rank.rank, stream)] = max(counts[(rank.rank, stream)], event.sequence)
+    return counts
+
+
+def _missing(trace: Trace, counts: Mapping[tuple[int, object], int], event: Event) -> Iterator[int]:
+    """The ranks that have not made the call that `event` needs from them."""
+    if event.kind == "p2p":
+        if event.peer < 0:
+            return
+        other = "send" if event.op == "recv" else "recv"
+        if counts.get((event.peer, (event.group.key, other, event.rank)), 0) < event.sequence:
+            yield event.peer
+        return
+    for member in event.group.ranks:
+        if member in trace.ranks and counts.get((member, (event.group.key, event.kind)), 0) < event.sequence:
+            yield member
+
+
+def _deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
+    """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
+    counts = _counts(trace)
+    stuck = {rank.rank: event for rank in trace.ranks.values() if (event := rank.blocked) is not None and _is_in(rank)}
+    missing = {rank: tuple(_missing(trace, counts, event)) for rank, event in stuck.items()}
+    free = {rank.rank for rank in trace.ranks.values() if rank.rank not in stuck and not over and _may_come(rank)}
+    while True:
+        # A rank whose partners all come, or may come, gets on; what is left in the end waits for ever.
+        released = {rank for rank in stuck if rank not in free and all(member in free for member in missing[rank])}
+        if not released:
+            break
+        free |= released
+    doomed = [event for rank, event in sorted(stuck.items()) if rank not in free and missing[rank]]
+    if not doomed:
+        return None
+    first = min(doomed, key=lambda event: (-_shared(event, doomed), event.start))
+    together = [event for event in doomed if _same_call(event, first)]
+    absent = [member for member in missing[first.rank] if member not in {event.rank for event in together}]
+    sides = [Side(tuple(event.rank for event in together), first, "waits in")]
+    sides += [_absence(trace.ranks[member], stuck.get(member), over=over) for member in absent]
+    latest = max(event.start for event in together)
+    if now is None:
+        now = max(event.end or event.start for rank in trace.ranks.values() for event in rank.events)
+    return Divergence(
+        verdict="deadlock",
+        group=first.group,
+        sequence=first.sequence,
+        what=first.op,
+        sides=tuple(_merged(sides)),
+        waited=max(0.0, now - latest),
+        rule=_explained(first, [trace.ranks[member] for member in absent], stuck),
+    )
+
+
+def _is_in(rank: Rank) -> bool:
+    """Was the rank still in its call when the trace ended? One that raised out of it was not."""
+    return rank.end == "running"
+
+
+def _may_come(rank: Rank) -> bool:
+    return rank.end == "running" and rank.alive
+
+
+def _shared(event: Event, doomed: list[Event]) -> int:
+    return sum(_same_call(event, other) for other in doomed)
+
+
+def _same_call(one: Event, other: Event) -> bool:
+    if one.kind == "p2p" or other.kind == "p2p":
+        return one is other
+    return (one.group.key, one.kind, one.sequence) == (other.group.key, other.kind, other.sequence)
+
+
+def _absence(rank: Rank, event: Event | None, *, over: bool) -> Side:
+    """Why a rank does not come."""
+    if event is not None:
+        return Side((rank.rank,), event, "waits in")
+    last = rank.events[-1] if rank.events else None
+    if rank.end == "raised":
+        return Side((rank.rank,), last, f"raised {rank.error}")
+    if rank.end == "finished":
+        return Side((rank.rank,), last, "has finished")
+    return Side((rank.rank,), last, "was ended" if over or not rank.alive else "is elsewhere")
+
+
+def _merged(sides: list[Side]) -> Iterator[Side]:
+    """Ranks that are absent for the same reason at the same place, as one side."""
+    found: dict[object, Side] = {}
+    for side in sides:
+        event = side.event
+        key = (side.state, event and (event.place.path, event.place.line, event.op, event.group.key))
+        known = found.get(key)
+        found[key] = side if known is None else Side((*known.ranks, *side.ranks), known.event, known.state)
+    yield from found.values()
+
+
+def _explained(event: Event, absent: list[Rank], stuck: Mapping[int, Event]) -> str:
+    """The linter's rule for the pattern."""
+    if event.kind == "create":
+        return "CL105"
+    if event.kind == "p2p":
+        return "CL303"
+    if any(rank.end == "raised" for rank in absent):
+        return "CL204"
+    elsewhere = [stuck[rank.rank] for rank in absent if rank.rank in stuck]
+    if event.group.description == "default_pg" and any(other.group.key != event.group.key for other in elsewhere):
+        return "CL101"
+    return "CL201"
+
+
+# ------------------------------------------------------------------------------------------------------- unmatched
+
+
+def _unmatched(trace: Trace) -> Iterator[Divergence]:
+    """After a job that ended well: a group in which some rank made more calls than another."""
+    if any(rank.end != "finished" for rank in trace.ranks.values()):
+        return
+    counts = _counts(trace)
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind != "collective":
+                continue
+            absent = tuple(_missing(trace, counts, event))
+            if absent:
+                sides = (Side((rank.rank,), event, "called"), Side(absent, None, "has finished without it"))
+                yield Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0, "CL201")

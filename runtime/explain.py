@@ -1,0 +1,189 @@
+"""Verdicts and traces as text and as plain data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .compare import Divergence, Side
+    from .record import Event, Trace
+
+_RULES: Final = {
+    "CL101": "missing-group explains this: the call names no group, so it waits for every rank of the job",
+    "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
+    "CL107": "outsider-call explains this: only members may call on a group",
+    "CL201": "rank-conditional explains this: some ranks were sent around the call",
+    "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
+    "CL303": "p2p-deadlock explains this: neighbours wait for each other",
+}
+_DEEPEST: Final = 5
+
+
+def text(divergence: Divergence) -> str:
+    """The report: what happened, then each side with its call site and stack."""
+    lines = [_headline(divergence)]
+    names = [_ranks(side.ranks) for side in divergence.sides]
+    width = max(map(len, names))
+    for name, side in zip(names, divergence.sides, strict=True):
+        lines.append(f"  {name:<{width}}  {_side(side)}")
+        if side.event is not None:
+            lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
+    if divergence.rule:
+        lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
+    return "\n".join(lines) + "\n"
+
+
+def _headline(divergence: Divergence) -> str:
+    first, *others = divergence.sides
+    who, rest = _ranks(first.ranks), _ranks(sorted(rank for side in others for rank in side.ranks))
+    several = len(first.ranks) > 1
+    match divergence.verdict:
+        case "deadlock":
+            wait = "wait" if several else "waits"
+            return (
+                f"DEADLOCK after {divergence.waited:.1f} s: {who} {wait} in {divergence.what} "
+                f"on the {divergence.group}; {rest} will not come"
+            )
+        case "mismatch":
+            what = f"MISMATCH: {who} and {rest} disagree about the {divergence.what} of call #{divergence.sequence}"
+            return f"{what} on the {divergence.group}"
+        case "order":
+            return (
+                f"GROUP ORDER: {who} and {rest} disagree about the {divergence.what} (creation #{divergence.sequence})"
+            )
+        case "unmatched":
+            return f"UNMATCHED: {who} called {divergence.what} on the {divergence.group}; {rest} never did"
+        case "outsider":
+            return f"OUTSIDER: {who} called {divergence.what} on a group it is not in; the call did nothing"
+
+
+def _side(side: Side) -> str:
+    event = side.event
+    if event is None:
+        return side.state
+    call = f"{event.place.path}:{event.place.line}  {event.place.function} -> {described(event)}"
+    place = f"{event.group}  #{event.sequence}"
+    if side.state in ("waits in", "calls", "called"):
+        return f"{call}  {place}"
+    return f"{side.state}; its last call was {call}  {place}"
+
+
+def described(event: Event) -> str:
+    """`broadcast(src=0, float32[8,16])`."""
+    found = []
+    if event.peer >= 0:
+        name = {"broadcast": "src", "scatter": "src", "recv": "src"}.get(event.op, "dst")
+        found.append(f"{name}={event.peer}")
+    if "reduce_op" in event.signature:
+        found.append(str(event.signature["reduce_op"]))
+    tensors = event.signature.get("tensors") or event.signature.get("sent") or []
+    for shape, dtype in tensors[:2]:
+        found.append(f"{str(dtype).removeprefix('torch.')}[{','.join(map(str, shape))}]")
+    if len(tensors) > 2:
+        found.append(f"and {len(tensors) - 2} more")
+    for name in ("output_split_sizes", "input_split_sizes"):
+        if name in event.signature:
+            found.append(f"{name}={event.signature[name]}")
+    if "ranks" in event.signature:
+        found.append(f"ranks={event.signature['ranks']}")
+    return f"{event.op}({', '.join(found)})"
+
+
+def _ranks(ranks: Iterable[int]) -> str:
+    """`rank 3`, `ranks 0-2,5`."""
+    ordered = sorted(ranks)
+    if not ordered:
+        return "nobody"
+    runs: list[list[int]] = []
+    for rank in ordered:
+        if runs and runs[-1][-1] == rank - 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    shown = ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"{'ranks' if len(ordered) > 1 else 'rank'} {shown}"
+
+
+def straggler(stuck: Iterable[tuple[Event, tuple[int, ...]]], after: float) -> str:
+    """The hint for a wait that is long, but nobody can say will not end."""
+    lines = []
+    for event, absent in stuck:
+        if absent:
+            who = f"rank {event.rank} has waited {after:.0f} s in {described(event)} on the {event.group}"
+            lines.append(f"note: {who} at {event.place.path}:{event.place.line}; {_ranks(absent)} may still come")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def as_dict(divergence: Divergence) -> dict[str, Any]:
+    """The verdict as plain data, for divergence.json."""
+    return {
+        "verdict": divergence.verdict,
+        "what": divergence.what,
+        "group": {"ranks": list(divergence.group.ranks), "description": divergence.group.description},
+        "sequence": divergence.sequence,
+        "waited": round(divergence.waited, 3),
+        "rule": divergence.rule or None,
+        "sides": [
+            {"ranks": list(side.ranks), "state": side.state, "event": _event(side.event)} for side in divergence.sides
+        ],
+    }
+
+
+def _event(event: Event | None) -> dict[str, Any] | None:
+    if event is None:
+        return None
+    return {
+        "op": event.op,
+        "kind": event.kind,
+        "group": list(event.group.ranks),
+        "sequence": event.sequence,
+        "peer": event.peer if event.peer >= 0 else None,
+        "signature": dict(event.signature),
+        "async": event.is_async,
+        "state": event.state.name.lower(),
+        "start": event.start,
+        "end": event.end or None,
+        "site": {"path": event.place.path, "line": event.place.line, "function": event.place.function},
+        "stack": list(event.place.stack),
+    }
+
+
+def table(trace: Trace) -> list[dict[str, Any]]:
+    """Calls by operation, group and site, the most time first."""
+    rows: defaultdict[tuple[str, str, str], dict[str, Any]] = defaultdict(dict)
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            key = (event.op, str(event.group), f"{event.place.path}:{event.place.line}")
+            row = rows[key]
+            row.setdefault("ranks", set()).add(rank.rank)
+            row["calls"] = row.get("calls", 0) + 1
+            row["seconds"] = row.get("seconds", 0.0) + max(0.0, event.end - event.start if event.end else 0.0)
+    found = [
+        {"op": op, "group": group, "site": site, **row, "ranks": sorted(row["ranks"])}
+        for (op, group, site), row in rows.items()
+    ]
+    return sorted(found, key=lambda row: -row["seconds"])
+
+
+def overview(trace: Trace) -> Iterator[str]:
+    """A trace in a screenful: ranks, then calls."""
+    for rank in trace.ranks.values():
+        ended = (
+            f"raised {rank.error}"
+            if rank.end == "raised"
+            else "ended without a word"
+            if rank.end == "running"
+            else rank.end
+        )
+        lost = f", the first {rank.lost} overwritten" if rank.lost else ""
+        yield f"rank {rank.rank} of {rank.world_size}: {len(rank.events)} calls{lost}; {ended} (pid {rank.pid} on {rank.host})"
+    rows = table(trace)
+    if rows:
+        yield ""
+        yield f"{'calls':>7} {'seconds':>9}  {'ranks':<12} {'operation':<24} {'group':<28} site"
+    for row in rows:
+        ranks = _ranks(row["ranks"]).partition(" ")[2]
+        yield f"{row['calls']:>7} {row['seconds']:>9.3f}  {ranks:<12} {row['op']:<24} {row['group']:<28} {row['site']}"

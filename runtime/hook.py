@@ -1,0 +1,98 @@
+"""Arming the tracer in a process: nothing happens before torch.distributed is imported, little before it is used."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from pathlib import Path
+    from types import ModuleType
+
+#: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
+VARIABLE: Final = "COLLECTIVELINT_TRACE"
+_TARGET: Final = "torch.distributed"
+
+_armed: list[Path] = []
+
+
+def activate(folder: Path) -> None:
+    """Trace this process into `folder` from its first process group on. Safe to call again."""
+    if _armed:
+        return
+    _armed.append(folder)
+    if "torch.distributed.distributed_c10d" in sys.modules:
+        _arm(folder)
+    else:
+        sys.meta_path.insert(0, _Finder(folder))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Lets torch.distributed be found as ever, and arms the tracer when it has been executed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Wrap the loader of torch.distributed; anything else is not ours."""
+        del path, target
+        if fullname != _TARGET:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            _wrap(spec.loader, self._folder)
+        return spec
+
+
+def _wrap(loader: Any, folder: Path) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        if module.__name__ == _TARGET:
+            _arm(folder)
+
+    loader.exec_module = exec_module
+
+
+def _arm(folder: Path) -> None:
+    """Hook init_process_group; everything else is installed when it is called, since torch itself is ready then."""
+    try:
+        import torch
+        from torch.distributed import distributed_c10d as c10d
+
+        from .groups import hook_groups, hook_init
+        from .tracer import Tracer
+
+        tracer = Tracer(folder, os.path.dirname(torch.__file__))
+        installed: list[object] = []
+
+        def first() -> None:
+            if installed:
+                return
+            installed.append(None)
+            try:
+                from .intercept import Interception
+
+                installed.append(Interception(tracer))
+                hook_groups(c10d, tracer)
+            except Exception as error:
+                warn(error)
+
+        hook_init(c10d, tracer, first)
+    except Exception as error:
+        warn(error)
+
+
+def warn(error: BaseException) -> None:
+    """The job goes on without us."""
+    sys.stderr.write(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
+    sys.stderr.flush()

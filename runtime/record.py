@@ -1,0 +1,126 @@
+"""What a trace is made of: groups, events, ranks. Plain data, read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class State(IntEnum):
+    """How far an event has come. A rank is blocked in an event that is ENTERED or WAITING."""
+
+    ENTERED = 0
+    """The operation has been called and has not returned."""
+    ISSUED = 1
+    """It has returned a handle nobody has waited for yet."""
+    WAITING = 2
+    """`wait()` on the handle has been called and has not returned."""
+    DONE = 3
+    FAILED = 4
+
+
+#: "collective": numbered in its group; "p2p": between two ranks; "create": makes a group, numbered in the whole job;
+#: "outsider": a call by a rank that is not in the group.
+Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
+#: How a process ended: "running" means that it left no word, because it lives or because it was killed.
+End: TypeAlias = Literal["running", "finished", "raised"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A call site: path, line from 1, function, and the user's frames around it, innermost first."""
+
+    path: str
+    line: int
+    function: str
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A process group: its members as global ranks, and the how-manieth group of exactly these ranks it is (from 0).
+
+    torch's own counter name is no identity: it differs between ranks as soon as they create groups in another order.
+    """
+
+    ranks: tuple[int, ...]
+    ordinal: int
+    description: str
+
+    @property
+    def key(self) -> tuple[tuple[int, ...], int]:
+        """What the group is called on every rank."""
+        return (self.ranks, self.ordinal)
+
+    def __str__(self) -> str:
+        """As reports call it: description and members."""
+        members = ",".join(map(str, self.ranks))
+        if self.description in ("default_pg", ""):
+            return f"default group {{{members}}}" if self.description else f"group {{{members}}}"
+        return f"group `{self.description}` {{{members}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One call on one rank.
+
+    `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer.
+    `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
+    rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
+    Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended.
+    """
+
+    rank: int
+    number: int
+    kind: Kind
+    op: str
+    group: Group
+    sequence: int
+    peer: int
+    signature: Mapping[str, Any]
+    is_async: bool
+    state: State
+    start: float
+    end: float
+    place: Place
+
+    @property
+    def blocks(self) -> bool:
+        """Is the rank stuck in this call, as far as the record goes?"""
+        return self.state in (State.ENTERED, State.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One process of the job and what it did, oldest event first.
+
+    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with.
+    """
+
+    rank: int
+    world_size: int
+    pid: int
+    host: str
+    attempt: int
+    started: float
+    end: End
+    error: str
+    events: tuple[Event, ...]
+    lost: int = 0
+    alive: bool = False
+
+    @property
+    def blocked(self) -> Event | None:
+        """The newest call this rank is stuck in."""
+        return next((event for event in reversed(self.events) if event.blocks), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The newest attempt of a job: one entry for each rank that was recorded."""
+
+    ranks: Mapping[int, Rank] = field(default_factory=dict)
