@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from collectivelint.cli import cli
 from collectivelint.engine import Linter
 from collectivelint.settings import Resolver
 
@@ -24,11 +25,21 @@ if TYPE_CHECKING:
 _MARKER: Final = re.compile(r"#\s*(CL\d{3}(?:[ ,]+CL\d{3})*)\s*(?::.*)?$")
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
 @dataclass
 class Project:
     """The current folder of a test; paths of its files are shown relative to it."""
 
     root: Path
+    capture: pytest.CaptureFixture[str]
 
     def write(self, files: str | Mapping[str, str | bytes]) -> None:
         """Write files; a single text is `main.py`."""
@@ -51,6 +62,17 @@ class Project:
         result = self.lint(*paths, **settings)
         assert result.errors == []
         return sorted((finding.path, finding.location.row, finding.code) for finding in result.findings)
+
+    def run(self, *args: str) -> Ran:
+        """Run the command line in this process."""
+        with pytest.raises(SystemExit) as caught:
+            cli.main(list(args), prog_name="collectivelint")
+        out, err = self.capture.readouterr()
+        return Ran(int(caught.value.code or 0), out, err)
+
+    def fix(self, *options: str, path: str = ".") -> Ran:
+        """`collectivelint check --fix` with these options and no configuration."""
+        return self.run("check", "--isolated", "--fix", *options, path)
 
     def check_marked(self, files: str | Mapping[str, str], **settings: Any) -> None:
         """Write the files and lint them: exactly the marked lines are reported."""
@@ -75,9 +97,9 @@ def markers(text: str) -> Iterator[tuple[int, str]]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
     """An empty project that is the current folder."""
     monkeypatch.chdir(tmp_path)
     # Its root, so that nothing above the folder is taken for a part of the program.
     (tmp_path / "pyproject.toml").touch()
-    return Project(tmp_path)
+    return Project(tmp_path, capsys)
