@@ -1,0 +1,411 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from collectivelint import __version__
+from collectivelint.rule import discover
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_BAD: Final = "import torch.distributed as dist\n\n\ndef save():\n    dist.barrier()\n"
+_GOOD: Final = "print('nothing')\n"
+_DIVERGENT: Final = (
+    "import torch.distributed as dist\n\n\ndef sync(group):\n    dist.barrier(group=group)\n\n\n"
+    "def main(group):\n    if dist.get_rank(group) == 0:\n        sync(group)\n"
+)
+
+
+def _python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], check=False, capture_output=True, text=True, **options)
+
+
+# ------------------------------------------------------------------------------------------------------ exit codes
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["good.py"], 0),
+        (["bad.py"], 1),
+        (["."], 1),
+        ([], 1),
+        (["check", "bad.py"], 1),
+        (["check"], 1),
+        (["bad.py", "--exit-zero"], 0),
+        (["bad.py", "--ignore", "CL101"], 0),
+        (["bad.py", "--select", "CL201"], 0),
+        (["bad.py", "--diff"], 0),
+        (["bad.py", "--diff", "--explicit-world"], 1),
+        (["bad.py", "--diff", "--explicit-world", "--exit-zero"], 0),
+        (["bad.py", "--fix", "--explicit-world"], 0),
+        (["empty"], 0),
+        (["nowhere.py"], 2),
+        (["nowhere.py", "good.py"], 2),
+        (["nowhere.py", "bad.py"], 2),
+        (["nowhere.py", "--exit-zero"], 2),
+        (["--select", "CL999"], 2),
+        (["--nonsense"], 2),
+        (["--output-format", "xml"], 2),
+        (["rule"], 2),
+        (["rule", "CL999"], 2),
+        (["rule", "CL101"], 0),
+        (["rules"], 0),
+        (["--help"], 0),
+        (["-h"], 0),
+        (["check", "--help"], 0),
+        (["--version"], 0),
+        (["syntax.py"], 1),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, (list, set)) else str(value),
+)
+def test_exit_code(project: Project, args: list[str], code: int) -> None:
+    project.write({"good.py": _GOOD, "bad.py": _BAD, "empty/notes.txt": ""})
+    if "syntax.py" in args:
+        project.write({"syntax.py": "x = ("})
+    assert project.run(*args).code == code
+
+
+def test_internal_error_is_two_and_loses_no_other_finding(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> Any:
+        raise ZeroDivisionError("oops")
+
+    project.write(_BAD)
+    monkeypatch.setattr(discover()["CL201"], "check", broken)
+    ran = project.run("main.py", "--output-format", "concise")
+    assert ran.code == 2
+    assert "CL101" in ran.out
+    assert re.search(r"internal error in rule CL201: ZeroDivisionError: oops .*please report", ran.err)
+
+
+@pytest.mark.parametrize("text", ["nonsense = 1\n", 'select = ["CL999"]\n', "select = [\n"])
+def test_configuration_error_is_two_and_findings_are_still_shown(project: Project, text: str) -> None:
+    project.write({"main.py": _BAD, "collectivelint.toml": text})
+    ran = project.run("--output-format", "concise")
+    assert ran.code == 2
+    assert "CL101" in ran.out
+    assert ran.err.count("collectivelint.toml") == 1
+
+
+def test_unknown_code_names_the_nearest(project: Project) -> None:
+    ran = project.run("--select", "missing-grup")
+    assert (ran.code, ran.out) == (2, "")
+    assert "did you mean `missing-group`" in ran.err
+
+
+def test_a_missing_path_is_named(project: Project) -> None:
+    project.write({"good.py": _GOOD})
+    ran = project.run("good.py", "nowhere", "gone.py")
+    assert "nowhere: no such file" in ran.err
+    assert "gone.py: no such file" in ran.err
+    assert "No findings in 1 file." in ran.out
+
+
+# ----------------------------------------------------------------------------------------------------- selection
+
+
+@pytest.mark.parametrize(
+    ("args", "codes"),
+    [
+        ([], {"CL101", "CL201"}),
+        (["--select", "CL101"], {"CL101"}),
+        (["--select", "missing-group"], {"CL101"}),
+        (["--select", "CL2"], {"CL201"}),
+        (["--select", "CL101,CL201"], {"CL101", "CL201"}),
+        (["--select", "CL1", "--select", "CL2"], {"CL101", "CL201"}),
+        (["--select", "ALL", "--ignore", "CL2"], {"CL101"}),
+        (["--ignore", "rank-conditional, CL001"], {"CL101"}),
+        (["--select", "CL1", "--extend-select", "CL201"], {"CL101", "CL201"}),
+        (["--exclude", "main.py"], set()),
+        (["--exclude", "*.py,other"], set()),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, (list, set)) else str(value),
+)
+def test_selection(project: Project, args: list[str], codes: set[str]) -> None:
+    project.write("import torch.distributed as dist\nif dist.get_rank() == 0:\n    dist.barrier()\n")
+    found = json.loads(project.run("--output-format", "json", *args).out)
+    assert {item["code"] for item in found} == codes
+
+
+def test_options_win_over_the_file(project: Project) -> None:
+    project.write({"main.py": _BAD, "collectivelint.toml": 'select = ["CL201"]\nexplicit-world = true\n'})
+    assert project.run().code == 0
+    assert project.run("--select", "CL1").code == 1
+    assert project.run("--select", "CL1", "--diff", "--no-explicit-world").out == ""
+    assert "group=dist.group.WORLD" in project.run("--select", "CL1", "--diff").out
+    assert project.run("--isolated").code == 1
+
+
+def test_force_exclude_for_pre_commit(project: Project) -> None:
+    project.write({"build/bad.py": _BAD, "collectivelint.toml": 'extend-exclude = ["gen"]\n', "gen/bad.py": _BAD})
+    assert project.run("build/bad.py", "gen/bad.py").code == 1
+    assert project.run("build/bad.py", "gen/bad.py", "--force-exclude").code == 0
+
+
+# -------------------------------------------------------------------------------------------------------- formats
+
+
+def test_concise(project: Project) -> None:
+    project.write({"pkg/bad.py": _BAD})
+    lines = project.run("--output-format", "concise").out.splitlines()
+    assert lines[0].startswith("pkg/bad.py:5:5: CL101 [missing-group] `barrier` ")
+    assert lines[1:] == ["Found 1 finding in 1 file."]
+
+
+def test_text_shows_the_trail(project: Project) -> None:
+    project.write(_DIVERGENT)
+    out = project.run().out
+    assert out.startswith("main.py:10:9: CL201 [rank-conditional] ")
+    for number, code in [(9, "if dist.get_rank(group) == 0:"), (10, "sync(group)"), (5, "dist.barrier(group=group)")]:
+        assert re.search(rf"^ +{number} \| +{re.escape(code)}   <- ", out, re.MULTILINE)
+    assert "help: " in out
+    assert out.endswith("Found 1 finding in 1 file.\n")
+
+
+def test_json(project: Project) -> None:
+    project.write(_DIVERGENT)
+    (found,) = json.loads(project.run("--output-format", "json").out)
+    message = found.pop("message")
+    trail = found.pop("trail")
+    help_ = found.pop("help")
+    assert found == {
+        "code": "CL201",
+        "name": "rank-conditional",
+        "severity": "error",
+        "filename": "main.py",
+        "location": {"row": 10, "column": 9},
+        "end_location": {"row": 10, "column": 20},
+        "function": "main",
+        "fix": None,
+    }
+    assert "`sync`" in message
+    assert help_
+    assert [(step["path"], step["line"], step["kind"]) for step in trail] == [
+        ("main.py", 9, "source"),
+        ("main.py", 9, "condition"),
+        ("main.py", 10, "call"),
+        ("main.py", 5, "collective"),
+    ]
+    assert all(set(step) == {"path", "line", "kind", "text"} for step in trail)
+
+
+def test_json_fix(project: Project) -> None:
+    project.write("import torch.distributed as dist\n'ä🔥', dist.barrier()\n")
+    (found,) = json.loads(project.run("--output-format", "json", "--explicit-world").out)
+    place = {"row": 2, "column": 20}
+    assert found["location"] == {"row": 2, "column": 7}
+    assert found["function"] == ""
+    assert found["fix"] == {
+        "applicability": "safe",
+        "message": "Name the default group: `dist.group.WORLD`",
+        "edits": [{"content": "group=dist.group.WORLD", "location": place, "end_location": place}],
+    }
+
+
+def test_json_of_nothing_and_of_files_that_cannot_be_read(project: Project) -> None:
+    project.write({"good.py": _GOOD, "bad.py": b"\xff"})
+    assert project.run("good.py", "--output-format", "json").out == "[]\n"
+    (found,) = json.loads(project.run("bad.py", "--output-format", "json").out)
+    assert (found["code"], found["filename"], found["fix"]) == ("CL000", "bad.py", None)
+
+
+def test_findings_are_ordered(project: Project) -> None:
+    project.write({"b.py": _BAD + "    dist.barrier()\n", "a.py": _BAD, "a/c.py": _BAD})
+    found = json.loads(project.run("--output-format", "json").out)
+    places = [(item["filename"], item["location"]["row"]) for item in found]
+    assert places == sorted(places)
+    assert len(places) == 4
+
+
+@pytest.mark.parametrize("output_format", ["text", "concise", "json"])
+def test_quiet_prints_findings_only(project: Project, output_format: str) -> None:
+    project.write({"good.py": _GOOD, "bad.py": _BAD})
+    assert project.run("good.py", "-q", "--output-format", output_format).out == ""
+    assert "CL101" in project.run("bad.py", "-q", "--output-format", output_format).out
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colours(
+    project: Project, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    project.write(_BAD)
+    assert ("\x1b[" in project.run().out) is coloured
+    assert "\x1b[" not in project.run("--output-format", "json").out
+
+
+def test_text_that_looks_like_markup(project: Project) -> None:
+    project.write("import torch.distributed as dist\ndist.barrier(), x[red], '[/bold] :smile:'\n")
+    assert "dist.barrier(), x[red], '[/bold] :smile:'" in project.run().out
+
+
+# ------------------------------------------------------------------------------------------------- --diff and --fix
+
+
+def test_diff_changes_nothing(project: Project) -> None:
+    project.write({"main.py": _BAD, "other.py": _GOOD})
+    ran = project.run("--diff", "--explicit-world")
+    assert ran.out == (
+        "--- main.py\n+++ main.py\n@@ -2,4 +2,4 @@\n \n \n def save():\n"
+        "-    dist.barrier()\n+    dist.barrier(group=dist.group.WORLD)\n"
+    )
+    assert ran.err == "Would fix 1 finding.\n"
+    assert project.text() == _BAD
+
+
+def test_diff_without_a_final_newline_can_be_applied(project: Project) -> None:
+    project.write(_BAD.rstrip("\n"))
+    patch = project.run("--diff", "--explicit-world").out
+    done = subprocess.run(["git", "apply", "-p0", "-"], input=patch, check=False, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert project.text() == _BAD.rstrip("\n").replace("dist.barrier()", "dist.barrier(group=dist.group.WORLD)")
+
+
+_SPLIT = pytest.mark.xfail(strict=True, reason="the text is split at more than line ends")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _BAD.replace("\n", "\r\n"),
+        pytest.param(_BAD.replace("def", "\x0c\ndef"), marks=_SPLIT),
+        pytest.param(_BAD.replace("def", "x = '\x0b\u2028'\ndef"), marks=_SPLIT),
+    ],
+    ids=["CRLF", "form feed", "separators"],
+)
+def test_diff_of_unusual_line_ends_can_be_applied(project: Project, text: str) -> None:
+    project.write(text)
+    command = [sys.executable, "-m", "collectivelint", "--isolated", "--diff", "--explicit-world"]
+    patch = subprocess.run(command, check=False, capture_output=True).stdout
+    applied = subprocess.run(["git", "apply", "-p0", "-"], input=patch, check=False, capture_output=True)
+    assert applied.stderr == b""
+    assert project.text() == text.replace("dist.barrier()", "dist.barrier(group=dist.group.WORLD)")
+
+
+def test_fix_says_what_it_did(project: Project) -> None:
+    project.write({"a.py": _BAD, "b.py": _BAD + _DIVERGENT})
+    ran = project.run("--fix", "--explicit-world", "--output-format", "concise")
+    assert (ran.code, ran.err) == (1, "")
+    assert "CL201" in ran.out
+    assert ran.out.endswith("Fixed 2 findings. Found 1 finding in 2 files.\n")
+    assert project.run("a.py", "--fix", "--explicit-world").out == "No findings in 1 file.\n"
+
+
+def test_fix_touches_only_the_given_files(project: Project) -> None:
+    project.write({"a.py": _BAD, "b.py": _BAD})
+    assert project.run("a.py", "--fix", "--explicit-world").code == 0
+    assert project.text("b.py") == _BAD
+
+
+def test_summary_counts_what_could_be_fixed(project: Project) -> None:
+    project.write(f"{_BAD}\ndef other(group):\n    dist.barrier()\n")
+    assert project.run().out.endswith("Found 2 findings in 1 file. 1 fixable with `--fix --unsafe-fixes`.\n")
+    assert project.run("--explicit-world").out.endswith("Found 2 findings in 1 file. 2 fixable with `--fix`.\n")
+
+
+# --------------------------------------------------------------------------------------------------- documentation
+
+
+def test_rule(project: Project) -> None:
+    by_code, by_name = project.run("rule", "cl101").out, project.run("rule", "missing-group").out
+    assert by_code == by_name
+    assert by_code.startswith("# CL101 missing-group\n")
+    assert "## Why is this bad" in by_code
+    assert "did you mean `missing-group`" in project.run("rule", "mising-group").err
+
+
+def test_rules(project: Project) -> None:
+    lines = project.run("rules").out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[code, item.RULE.name] for code, item in discover().items()]
+
+
+def test_documentation_as_json(project: Project) -> None:
+    one = json.loads(project.run("rule", "CL101", "--output-format", "json").out)
+    every = json.loads(project.run("rules", "--output-format", "json").out)
+    assert one in every
+    assert set(one) == {"code", "name", "summary", "default", "fix", "explanation"}
+    assert [item["code"] for item in every] == list(discover())
+
+
+def test_help_names_every_command(project: Project) -> None:
+    out = project.run("--help").out
+    assert re.findall(r"^  (\w+) ", out, re.MULTILINE)[-5:] == ["check", "rule", "rules", "trace", "report"]
+
+
+# ----------------------------------------------------------------------------------------------------- as a process
+
+
+def test_python_m(project: Project) -> None:
+    project.write(_BAD)
+    done = _python("-m", "collectivelint", "main.py", "--output-format", "concise")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == project.run("main.py", "--output-format", "concise").out
+    assert _python("-m", "collectivelint", "--version").stdout == f"collectivelint, version {__version__}\n"
+
+
+def test_a_reader_that_leaves_early(project: Project) -> None:
+    project.write(_BAD + "    dist.barrier()\n" * 2000)
+    command = [sys.executable, "-m", "collectivelint", "--output-format", "concise"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"main.py:5:5: CL101")
+        process.stdout.close()
+        error = process.stderr.read()
+        code = process.wait()
+    assert (error, code) == (b"", 1)
+
+
+def test_a_terminal_that_knows_only_ascii(project: Project) -> None:
+    project.write("import torch.distributed as dist\n'ä🔥', dist.barrier()\n")
+    done = _python("-m", "collectivelint", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "CL101" in done.stdout
+
+
+def test_paths_are_relative_below_the_current_folder_and_absolute_elsewhere(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"a/main.py": _BAD})
+    inside = project.root / "a" / "main.py"
+    assert project.run(str(inside), "--output-format", "concise").out.startswith("a/main.py:5:5")
+    (project.root / "b").mkdir()
+    monkeypatch.chdir(project.root / "b")
+    assert project.run(str(inside), "--output-format", "concise").out.startswith(f"{inside}:5:5")
+    assert project.run("../a", "--output-format", "concise").out.startswith("../a/main.py:5:5")
+
+
+def test_given_files_are_seen_with_the_program_around_them(project: Project) -> None:
+    project.write(
+        {
+            "comm.py": "import torch.distributed as dist\n\n\ndef sync(g):\n    dist.barrier(group=g)\n    dist.barrier()\n",
+            "train.py": (
+                "import torch.distributed as dist\nfrom comm import sync\n\n\ndef main(g):\n"
+                "    if dist.get_rank() == 0:\n        sync(g)\n"
+            ),
+        }
+    )
+    found = json.loads(project.run("train.py", "--output-format", "json").out)
+    assert [(item["filename"], item["code"]) for item in found] == [("train.py", "CL201")]
+    assert found[0]["trail"][-1]["path"] == "comm.py"
