@@ -10,6 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from .record import State
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -23,6 +25,8 @@ _Stream: TypeAlias = "tuple[tuple[tuple[int, ...], int], str]"
 
 #: What has to be equal for each operation, beside its name.
 _COMPARED: Final = ("reduce_op", "ranks", "tensors")
+#: What torch raises when a partner is gone.
+_BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
 _ROOTED: Final = frozenset({"broadcast", "reduce", "gather", "scatter"})
 
 
@@ -67,7 +71,7 @@ def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
     counts = _counts(trace)
     found = []
     for rank in trace.ranks.values():
-        event = rank.blocked
+        event = rank.blocked or (rank.events[-1] if rank.events and rank.events[-1].state is State.ISSUED else None)
         if event is not None:
             found.append((event, tuple(_missing(trace, counts, event))))
     return found
@@ -196,7 +200,7 @@ def _missing(trace: Trace, counts: Mapping[tuple[int, object], int], event: Even
 def _deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
     """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
     counts = _counts(trace)
-    stuck = {rank.rank: event for rank in trace.ranks.values() if (event := rank.blocked) is not None and _is_in(rank)}
+    stuck = {rank.rank: event for rank in trace.ranks.values() if (event := _stuck(rank, over=over)) is not None}
     missing = {rank: tuple(_missing(trace, counts, event)) for rank, event in stuck.items()}
     free = {rank.rank for rank in trace.ranks.values() if rank.rank not in stuck and not over and _may_come(rank)}
     while True:
@@ -208,7 +212,8 @@ def _deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | No
     doomed = [event for rank, event in sorted(stuck.items()) if rank not in free and missing[rank]]
     if not doomed:
         return None
-    first = min(doomed, key=lambda event: (-_shared(event, doomed), event.start))
+    # Those who wait for each other, or for somebody who has ended, are the cause; others only wait for them.
+    first = min(doomed, key=lambda event: (not _is_cause(event, missing, stuck), -_shared(event, doomed), event.start))
     together = [event for event in doomed if _same_call(event, first)]
     absent = [member for member in missing[first.rank] if member not in {event.rank for event in together}]
     sides = [Side(tuple(event.rank for event in together), first, "waits in")]
@@ -227,9 +232,33 @@ def _deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | No
     )
 
 
-def _is_in(rank: Rank) -> bool:
-    """Was the rank still in its call when the trace ended? One that raised out of it was not."""
-    return rank.end == "running"
+def _stuck(rank: Rank, *, over: bool) -> Event | None:
+    """The call a rank sits in; after the job also the one it was thrown out of when its partner's connection broke."""
+    if rank.end == "running" and (event := rank.blocked) is not None:
+        return event
+    last = rank.events[-1] if rank.events else None
+    if not over or last is None:
+        return None
+    # C++ waits for the handles of DDP's reducer: there the last word is ISSUED. A rank with an exception of its own
+    # did not end because of that.
+    left_waiting = last.state is State.ISSUED and (rank.end == "running" or rank.error.startswith(_BROKEN))
+    return last if last.state is State.FAILED or left_waiting else None
+
+
+def _is_cause(event: Event, missing: Mapping[int, tuple[int, ...]], stuck: Mapping[int, Event]) -> bool:
+    """Does the rank wait for itself in the end, or for somebody who is not waiting at all?"""
+    seen: set[int] = set()
+    pending = list(missing[event.rank])
+    if any(rank not in stuck for rank in pending):
+        return True
+    while pending:
+        rank = pending.pop()
+        if rank == event.rank:
+            return True
+        if rank not in seen:
+            seen.add(rank)
+            pending += missing.get(rank, ())
+    return False
 
 
 def _may_come(rank: Rank) -> bool:
@@ -263,7 +292,8 @@ def _merged(sides: list[Side]) -> Iterator[Side]:
     found: dict[object, Side] = {}
     for side in sides:
         event = side.event
-        key = (side.state, event and (event.place.path, event.place.line, event.op, event.group.key))
+        peer = event.peer if event is not None and event.kind == "p2p" else -1
+        key = (side.state, peer, event and (event.place.path, event.place.line, event.op, event.group.key))
         known = found.get(key)
         found[key] = side if known is None else Side((*known.ranks, *side.ranks), known.event, known.state)
     yield from found.values()
@@ -277,9 +307,14 @@ def _explained(event: Event, absent: list[Rank], stuck: Mapping[int, Event]) -> 
         return "CL303"
     if any(rank.end == "raised" for rank in absent):
         return "CL204"
+    if any(rank.end == "running" and rank.rank not in stuck for rank in absent):
+        # Killed from outside: nothing in the source explains that.
+        return ""
     elsewhere = [stuck[rank.rank] for rank in absent if rank.rank in stuck]
     if event.group.description == "default_pg" and any(other.group.key != event.group.key for other in elsewhere):
         return "CL101"
+    if elsewhere and all(other.group.ranks == event.group.ranks for other in elsewhere):
+        return "CL206"
     return "CL201"
 
 

@@ -17,6 +17,7 @@ _RULES: Final = {
     "CL107": "outsider-call explains this: only members may call on a group",
     "CL201": "rank-conditional explains this: some ranks were sent around the call",
     "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
+    "CL206": "order-mismatch explains this: ranks use groups in different order",
     "CL303": "p2p-deadlock explains this: neighbours wait for each other",
 }
 _DEEPEST: Final = 5

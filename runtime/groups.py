@@ -28,10 +28,11 @@ def hook_init(c10d: ModuleType, tracer: Tracer, first: Callable[[], None]) -> No
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         first()
         result = original(*args, **kwargs)
-        world = c10d.GroupMember.WORLD
-        if world is not None:
+        try:
             tracer.start(c10d.get_rank(), c10d.get_world_size())
-            tracer.register(world)
+            tracer.register(c10d.GroupMember.WORLD)
+        except Exception as error:
+            tracer.give_up(error)
         return result
 
     _exchange(c10d, "init_process_group", init)

@@ -58,10 +58,16 @@ class Group:
 
     def __str__(self) -> str:
         """As reports call it: description and members."""
-        members = ",".join(map(str, self.ranks))
-        if self.description in ("default_pg", ""):
-            return f"default group {{{members}}}" if self.description else f"group {{{members}}}"
-        return f"group `{self.description}` {{{members}}}"
+        members = "{" + ",".join(map(str, self.ranks)) + "}"
+        again = f" (number {self.ordinal + 1} of these ranks)" if self.ordinal else ""
+        match self.description:
+            case "default_pg":
+                return f"default group {members}"
+            # What torch calls a group that was given no description.
+            case "undefined" | "":
+                return f"group {members}{again}"
+            case name:
+                return f"group `{name}` {members}{again}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _STDLIB: Final = sysconfig.get_paths()["stdlib"] + os.sep
+#: Wrappers around torch's own functions (`@deprecated`), not anybody's call.
+_PLUMBING: Final = ("typing_extensions.py",)
 _DEEPEST: Final = 12
 
 
@@ -40,7 +42,7 @@ class Sites:
     def _is_inner(self, path: str) -> bool:
         if path.startswith("<"):
             return path != "<stdin>" and not path.startswith("<ipython")
-        if path.startswith((self._torch, _HERE)):
+        if path.startswith((self._torch, _HERE)) or path.endswith(_PLUMBING):
             return True
         return path.startswith(_STDLIB) and "site-packages" not in path
 

@@ -60,6 +60,11 @@ class Tracer:
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         self._watch_end()
 
+    def give_up(self, error: BaseException) -> None:
+        """The trace cannot be written: the job goes on without us."""
+        self._writer = None
+        sys.stderr.write(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
+
     def _watch_end(self) -> None:
         """Leave a word about how the process ends; killed processes leave none."""
         previous = sys.excepthook

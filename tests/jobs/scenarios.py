@@ -1,0 +1,149 @@
+"""Small real jobs, one function each: `torchrun ... scenarios.py NAME`. All use gloo and end by themselves or hang."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import torch
+import torch.distributed as dist
+from torch.distributed import all_reduce as early_all_reduce
+from torch.distributed import new_group as early_new_group
+
+
+def agree() -> None:
+    for _ in range(3):
+        dist.all_reduce(torch.ones(4))
+    dist.barrier()
+
+
+def agree_only(rank: int, world: int) -> None:
+    pass
+
+
+def outsider(rank: int, world: int) -> None:
+    """The last rank serves another group while the others wait for it in a barrier of the default group."""
+    training = dist.new_group(list(range(world - 1)), group_desc="training")
+    service = dist.new_group([0, world - 1], group_desc="service")
+    if rank == world - 1:
+        dist.broadcast(torch.zeros(1), src=0, group=service)
+    else:
+        dist.all_reduce(torch.ones(1), group=training)
+        dist.barrier()
+
+
+def skipped(rank: int, world: int) -> None:
+    if rank != 1:
+        dist.barrier()
+
+
+def operation(rank: int, world: int) -> None:
+    if rank == 0:
+        dist.all_gather_object([None] * world, rank)
+    else:
+        dist.all_reduce(torch.ones(2))
+
+
+def shape(rank: int, world: int) -> None:
+    dist.all_reduce(torch.ones(4 if rank == 0 else 6))
+
+
+def dtype(rank: int, world: int) -> None:
+    dist.all_reduce(torch.ones(4, dtype=torch.float32 if rank == 0 else torch.int32))
+
+
+def reduce_op(rank: int, world: int) -> None:
+    dist.all_reduce(torch.ones(4), op=dist.ReduceOp.MAX if rank == 0 else dist.ReduceOp.SUM)
+
+
+def root(rank: int, world: int) -> None:
+    dist.broadcast(torch.ones(4), src=1 if rank == 1 else 0)
+
+
+def splits(rank: int, world: int) -> None:
+    sizes = [2] * world
+    out = torch.zeros(2 * world if rank else 2 * world + 1)
+    expected = sizes if rank else [3, *sizes[1:]]
+    dist.all_to_all_single(out, torch.ones(2 * world), expected, sizes)
+
+
+def exception(rank: int, world: int) -> None:
+    if rank == 1:
+        raise ValueError("rank 1 cannot read its shard")
+    dist.all_reduce(torch.ones(4))
+
+
+def early_exit(rank: int, world: int) -> None:
+    if rank == 1:
+        os._exit(0)
+    dist.all_reduce(torch.ones(4))
+
+
+def killed(rank: int, world: int) -> None:
+    dist.all_reduce(torch.ones(4))
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()
+
+
+def straggler(rank: int, world: int) -> None:
+    if rank == 1:
+        time.sleep(6)
+    dist.barrier()
+
+
+def crossing(rank: int, world: int) -> None:
+    """Two groups with the same members, used in crossing order."""
+    one, two = dist.new_group(list(range(world))), dist.new_group(list(range(world)))
+    for group in (one, two) if rank == 0 else (two, one):
+        dist.barrier(group=group)
+
+
+def group_order(rank: int, world: int) -> None:
+    lists = [[0, 1], [0, 2]]
+    for ranks in lists if rank != 1 else lists[::-1]:
+        dist.new_group(ranks)
+
+
+def recv_recv(rank: int, world: int) -> None:
+    if rank < 2:
+        dist.recv(torch.zeros(1), src=1 - rank)
+    dist.barrier()
+
+
+def backward(rank: int, world: int) -> None:
+    """One rank leaves before the backward pass of a DDP model: the others wait inside its C++ reducer."""
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    loss = model(torch.ones(1, 2)).sum()
+    if rank != 1:
+        loss.backward()
+
+
+def early_bound(rank: int, world: int) -> None:
+    group = early_new_group([0, 1], group_desc="early")
+    if rank < 2:
+        early_all_reduce(torch.ones(3), group=group)
+
+
+def uneven_all_gather(rank: int, world: int) -> None:
+    """Objects of different size and uneven splits are no divergence."""
+    dist.all_gather_object([None] * world, "x" * (100 * rank + 1))
+    dist.gather_object(rank, [None] * world if rank == 0 else None, dst=0)
+    counts = [rank + 1] * world
+    received = [peer + 1 for peer in range(world)]
+    dist.all_to_all_single(torch.zeros(sum(received)), torch.ones(sum(counts)), received, counts)
+    dist.barrier()
+
+
+def main() -> None:
+    dist.init_process_group("gloo")
+    rank, world = dist.get_rank(), dist.get_world_size()
+    agree()
+    globals()[sys.argv[1]](rank, world)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

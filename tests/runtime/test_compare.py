@@ -1,0 +1,141 @@
+"""The verdict on made-up records: what real jobs reach only by luck of timing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from collectivelint.runtime.compare import compare
+from collectivelint.runtime.record import Event, Group, Place, Rank, State, Trace
+
+WORLD = Group((0, 1, 2), 0, "default_pg")
+PAIR = Group((0, 1), 0, "pair")
+
+
+def rank(number: int, *calls: tuple[Any, ...], end: str = "running", alive: bool = True) -> Rank:
+    """A rank that made these calls: (op, group) or (op, group, state) or (op, group, state, signature, peer)."""
+    counts: dict[Any, int] = {}
+    events = []
+    for position, call in enumerate(calls):
+        op, group, state, signature, peer = (*call, *(State.DONE, {}, -1)[len(call) - 2 :])
+        kind = "p2p" if op in ("send", "recv") else "create" if op == "new_group" else "collective"
+        key = (group.key, kind, op if kind == "p2p" else "", peer if kind == "p2p" else -1)
+        counts[key] = counts.get(key, 0) + 1
+        place = Place(f"{op}.py", position + 1, "step")
+        signature = {"op": op, **signature}
+        start = float(position)
+        ended = start + 0.5 if state is State.DONE else 0.0
+        events.append(
+            Event(
+                number, position + 1, kind, op, group, counts[key], peer, signature, False, state, start, ended, place
+            )  # type: ignore[arg-type]
+        )
+    return Rank(number, 3, 100 + number, "host", 0, 0.0, end, "", tuple(events), alive=alive)  # type: ignore[arg-type]
+
+
+def trace(*ranks: Rank) -> Trace:
+    return Trace({rank.rank: rank for rank in ranks})
+
+
+WAITS = State.WAITING
+
+
+def test_nobody_has_called_anything() -> None:
+    assert compare(trace(rank(0), rank(1), rank(2)), over=False) is None
+
+
+def test_a_rank_that_computes_may_still_come() -> None:
+    jobs = trace(rank(0, ("barrier", WORLD, WAITS)), rank(1, ("barrier", WORLD, WAITS)), rank(2))
+    assert compare(jobs, over=False) is None
+    found = compare(jobs, over=True)
+    assert found is not None
+    assert [side.ranks for side in found.sides] == [(0, 1), (2,)]
+
+
+def test_a_rank_that_died_will_not_come() -> None:
+    jobs = trace(rank(0, ("barrier", WORLD, WAITS)), rank(1, ("barrier", WORLD, WAITS)), rank(2, alive=False))
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert found.sides[1].state == "was ended"
+
+
+def test_a_chain_of_waits_that_ends_at_a_running_rank_is_no_deadlock() -> None:
+    jobs = trace(
+        rank(0, ("all_reduce", WORLD, State.ISSUED), ("barrier", PAIR, WAITS)),
+        rank(1, ("all_reduce", WORLD, WAITS)),
+        rank(2),
+    )
+    assert compare(jobs, over=False) is None
+
+
+def test_a_cycle_of_waits_is_a_deadlock() -> None:
+    jobs = trace(
+        rank(0, ("barrier", PAIR, WAITS)), rank(1, ("barrier", WORLD, WAITS)), rank(2, ("barrier", WORLD, WAITS))
+    )
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert found.verdict == "deadlock"
+
+
+def test_the_cause_is_named_rather_than_those_who_wait_for_it() -> None:
+    jobs = trace(
+        rank(0, ("recv", WORLD, WAITS, {}, 1)),
+        rank(1, ("recv", WORLD, WAITS, {}, 0)),
+        rank(2, ("barrier", WORLD, WAITS)),
+    )
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert found.what == "recv"
+    assert [side.ranks for side in found.sides] == [(0,), (1,)]
+
+
+def test_a_receiver_gets_what_was_sent() -> None:
+    jobs = trace(rank(0, ("send", WORLD, State.DONE, {}, 1)), rank(1, ("recv", WORLD, WAITS, {}, 0)), rank(2))
+    assert compare(jobs, over=False) is None
+
+
+def test_everybody_has_arrived_so_nobody_is_stuck() -> None:
+    jobs = trace(*(rank(number, ("barrier", WORLD, WAITS)) for number in range(3)))
+    assert compare(jobs, over=False) is None
+    assert compare(jobs, over=True) is None
+
+
+def test_an_interrupted_rank_proves_nothing_about_the_order_of_groups() -> None:
+    jobs = trace(
+        rank(0, ("new_group", WORLD, State.DONE, {"ranks": [0, 1]})),
+        rank(1, ("new_group", WORLD, State.DONE, {"ranks": [0, 1]})),
+        rank(2),
+    )
+    assert compare(jobs, over=False) is None
+
+
+@pytest.mark.parametrize("key", ["reduce_op", "tensors"])
+def test_first_difference_in_time_is_reported(key: str) -> None:
+    early = ("all_reduce", WORLD, State.DONE, {"reduce_op": "SUM", "tensors": [[[1], "float"]]})
+    other = {**early[3], key: "MAX" if key == "reduce_op" else [[[2], "float"]]}
+    jobs = trace(
+        rank(0, early, ("barrier", WORLD), ("all_reduce", WORLD)),
+        rank(1, ("all_reduce", WORLD, State.DONE, other), ("all_gather", WORLD), ("all_reduce", WORLD)),
+    )
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert (found.sequence, found.what) == (1, "reduce operation" if key == "reduce_op" else "shape")
+
+
+def test_gather_lists_and_pieces_may_differ_between_ranks() -> None:
+    jobs = trace(
+        *(
+            rank(number, ("all_to_all_single", WORLD, State.DONE, {"sent": [[[number + 1], "float"]]}), end="finished")
+            for number in range(3)
+        )
+    )
+    assert compare(jobs, over=True) is None
+
+
+def test_a_call_that_nobody_answered_is_found_after_a_job_that_ended_well() -> None:
+    call = ("broadcast", WORLD, State.DONE, {}, 0)
+    jobs = trace(rank(0, call, end="finished"), rank(1, call, end="finished"), rank(2, end="finished"))
+    assert compare(jobs, over=False) is None
+    found = compare(jobs, over=True)
+    assert found is not None
+    assert (found.verdict, [side.ranks for side in found.sides]) == ("unmatched", [(0,), (2,)])

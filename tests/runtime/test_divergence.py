@@ -1,0 +1,81 @@
+"""Every divergent job is named with both call sites; correct ones are not disturbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Job
+
+pytest.importorskip("torch")
+
+#: Scenario, verdict, what, and for each side its ranks and a piece of the line it is at.
+DIVERGENT = [
+    ("operation", "mismatch", "operation", [([1, 2], "all_reduce(torch.ones(2))"), ([0], "all_gather_object([None] * world, rank)")]),
+    ("shape", "mismatch", "shape", [([1, 2], "4 if rank == 0 else 6"), ([0], "4 if rank == 0 else 6")]),
+    ("dtype", "mismatch", "dtype", [([1, 2], "else torch.int32"), ([0], "else torch.int32")]),
+    ("reduce_op", "mismatch", "reduce operation", [([1, 2], "else dist.ReduceOp.SUM"), ([0], "else dist.ReduceOp.SUM")]),
+    ("root", "mismatch", "root rank", [([0, 2], "src=1 if rank == 1"), ([1], "src=1 if rank == 1")]),
+    ("splits", "mismatch", "split sizes", [([1, 2], "expected, sizes)"), ([0], "expected, sizes)")]),
+    ("outsider", "deadlock", "barrier", [([0, 1], "        dist.barrier()"), ([2], "src=0, group=service")]),
+    ("skipped", "deadlock", "barrier", [([0, 2], "        dist.barrier()"), ([1], "    dist.barrier()")]),
+    ("exception", "deadlock", "all_reduce", [([0, 2], "dist.all_reduce(torch.ones(4))"), ([1], "    dist.barrier()")]),
+    ("early_exit", "deadlock", "all_reduce", [([0, 2], "dist.all_reduce(torch.ones(4))"), ([1], "    dist.barrier()")]),
+    ("killed", "deadlock", "barrier", [([0, 2], "    dist.barrier()"), ([1], "dist.all_reduce(torch.ones(4))")]),
+    ("crossing", "deadlock", "barrier", [([1, 2], "dist.barrier(group=group)"), ([0], "dist.barrier(group=group)")]),
+    ("group_order", "order", "ranks of the new group", [([0, 2], "dist.new_group(ranks)"), ([1], "dist.new_group(ranks)")]),
+    ("backward", "deadlock", "all_reduce", [([0, 2], "        loss.backward()"), ([1], "DistributedDataParallel(")]),
+    ("recv_recv", "deadlock", "recv", [([0], "src=1 - rank"), ([1], "src=1 - rank")]),
+]  # fmt: skip
+RULES = {"outsider": "CL101", "skipped": "CL201", "exception": "CL204", "crossing": "CL206", "group_order": "CL105"}
+
+
+@pytest.mark.parametrize(("scenario", "verdict", "what", "sides"), DIVERGENT, ids=[case[0] for case in DIVERGENT])
+def test_divergence_is_named_with_both_call_sites(
+    trace: Callable[..., Job], scenario: str, verdict: str, what: str, sides: list[tuple[list[int], str]]
+) -> None:
+    job = trace("scenarios.py", scenario)
+    assert job.code == 1, job.err
+    assert job.divergence is not None
+    assert (job.divergence["verdict"], job.divergence["what"]) == (verdict, what)
+    assert [ranks for ranks, _, _ in job.sides()] == [ranks for ranks, _ in sides]
+    for (_, _, line), (_, text) in zip(job.sides(), sides, strict=True):
+        assert text in _source()[line - 1]
+        assert f"scenarios.py:{line}" in job.err
+    assert job.divergence["rule"] == RULES.get(scenario, job.divergence["rule"])
+
+
+def _source() -> list[str]:
+    from .conftest import JOBS
+
+    return (JOBS / "scenarios.py").read_text().splitlines()
+
+
+@pytest.mark.parametrize("scenario", ["early_bound", "uneven_all_gather"])
+def test_correct_job_is_left_alone(trace: Callable[..., Job], scenario: str) -> None:
+    job = trace("scenarios.py", scenario)
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert "no divergence" in job.err
+
+
+def test_straggler_is_a_hint_and_no_error(trace: Callable[..., Job]) -> None:
+    job = trace("scenarios.py", "straggler")
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert f"scenarios.py:{line_of('    dist.barrier()', 'scenarios.py')}" not in job.err.partition("note:")[0]
+    assert "rank 1 may still come" in job.err
+
+
+def test_killed_rank_leaves_its_last_calls(trace: Callable[..., Job]) -> None:
+    from collectivelint.runtime import ring
+
+    job = trace("scenarios.py", "killed")
+    rank = ring.load(job.folder).ranks[1]
+    assert rank.end == "running"
+    assert [event.op for event in rank.events] == ["all_reduce"] * 3 + ["barrier", "all_reduce"]
+    assert all(event.end >= event.start for event in rank.events)
