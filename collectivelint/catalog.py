@@ -47,6 +47,9 @@ ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op
 _ROW_KEYS: Final = frozenset(
     {"name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source", *ROLES}
 )
+_SECTION_KEYS: Final = frozenset(
+    {"module", "also", "source", "world", "nongroup", "classes", "readers", "environment", "conventions", *CATEGORIES}
+)
 
 
 class CatalogError(ValueError):
@@ -133,6 +136,10 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         raise CatalogError(f"{where}: a row of {category} in {module} has no {missing}") from None
     if unknown := set(row) - _ROW_KEYS:
         raise CatalogError(f"{where}: {module}.{name}: unknown key {sorted(unknown)[0]!r}")
+    for key in ("uniform", "receives", "restores"):
+        for parameter in row.get(key, "").split():
+            if parameter not in (*params, "return"):
+                raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
     for role in ROLES:
         if role in row and row[role] not in params:
@@ -168,9 +175,13 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise CatalogError(f"{where}: {error}") from None
+        if wrong := set(data) - {"framework", "section"}:
+            raise CatalogError(f"{where}: unknown table {sorted(wrong)[0]!r}")
         for section in data.get("section", []):
             if not section.get("source") or not section.get("module"):
                 raise CatalogError(f"{where}: a section needs `module` and `source`")
+            if wrong := set(section) - _SECTION_KEYS:
+                raise CatalogError(f"{where}: {section['module']}: unknown table {sorted(wrong)[0]!r}")
             names = [section["module"], *section.get("also", [])]
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}

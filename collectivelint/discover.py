@@ -33,18 +33,23 @@ class Discovered:
 def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
     """The Python files behind `paths`, each once, in order."""
     found = Discovered()
-    seen: set[Path] = set()
+    seen: set[str] = set()
 
     def add(file: Path) -> None:
-        if file not in seen:
-            seen.add(file)
+        # The same file may be named twice, or lie in a folder that is named as well.
+        spelling = os.path.abspath(file)
+        if spelling not in seen:
+            seen.add(spelling)
             found.files.append(file)
 
     for path in paths:
+        settings = resolver.settings(path)
+        if settings.force_exclude and _is_excluded(path, settings, above=True):
+            continue
         if path.is_dir():
             for file in _walk(path, resolver, found, _ignores_above(path)):
                 add(file)
-        elif not (resolver.settings(path).force_exclude and _is_excluded(path, resolver.settings(path), above=True)):
+        else:
             add(path)
     return found
 
@@ -94,15 +99,18 @@ def _is_loop(link: Path) -> bool:
     return target.is_dir() and target in link.absolute().parents
 
 
-@cache
 def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
+    try:
+        return _gitignore_spec(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return _gitignore_spec("")
+
+
+@cache
+def _gitignore_spec(text: str) -> pathspec.GitIgnoreSpec:
     import pathspec
 
-    try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return pathspec.GitIgnoreSpec.from_lines(lines)
+    return pathspec.GitIgnoreSpec.from_lines(text.splitlines())
 
 
 def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:

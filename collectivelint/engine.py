@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
 _RECURSION: Final = 20_000
 _LONGEST_TEXT: Final = 80
+#: Statements with a body: a comment on their last line belongs to what stands there.
+_COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
 #: Newer syntax is an error to an older interpreter; the message says which one read the file.
 _VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -166,7 +169,9 @@ class Linter:
             # Nothing to anchor on: the file could not be read at all.
             place = Location(report.span.line, report.span.column + 1)
             return Finding(rule.code, rule.name, report.message, report.severity, report.path, place, place, "")
-        lines = (report.span.line, report.statement.line, report.statement.end_line)
+        lines = [report.span.line, report.span.end_line, report.statement.line]
+        if not _COMPOUND.match(self._text(report.path, report.statement)):
+            lines.append(report.statement.end_line)
         if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
         start, end = _locations(source, report)

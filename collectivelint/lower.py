@@ -234,6 +234,8 @@ def expression(node: ast.expr) -> Expr:
             return Logical("and" if isinstance(op, ast.And) else "or", tuple(expression(value) for value in values))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return Not(expression(operand))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return Constant(-number)
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             operands = [expression(left), *(expression(item) for item in comparators)]
             links = tuple(Compare(operands[i], _COMPARE[type(op)], operands[i + 1]) for i, op in enumerate(ops))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
@@ -118,7 +119,9 @@ def discover() -> dict[str, RuleModule]:
 
 def matches(selector: str, rule: Rule) -> bool:
     """Does `CL201`, `CL2`, `rank-conditional` or `ALL` mean this rule?"""
-    return selector == "ALL" or selector == rule.name or rule.code.startswith(selector)
+    if re.fullmatch(r"[A-Z]{2,}\d*", selector) and selector != "ALL":
+        return rule.code.startswith(selector)
+    return selector in ("ALL", rule.name)
 
 
 def is_selector(selector: str) -> bool:

@@ -81,6 +81,8 @@ def read(file: Path) -> tuple[Settings | None, list[str]]:
         table = data.get("tool", {}).get("collectivelint")
         if table is None:
             return None, []
+        if not isinstance(table, dict):
+            return None, [f"{file}: [tool.collectivelint] has to be a table"]
     else:
         table = data
     return _parse(file, table)

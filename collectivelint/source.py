@@ -90,7 +90,10 @@ def decode(data: bytes, path: str) -> Source:
             raise UnreadableError(f"cannot be decoded: {error}") from None
     try:
         return Source(path, data.decode(encoding), encoding, bom)
-    except UnicodeDecodeError as error:
+    except (LookupError, UnicodeError) as error:
+        if not isinstance(error, UnicodeDecodeError):
+            # A codec that is no text encoding (rot13), or one that cannot be used at all.
+            raise UnreadableError(f"cannot be decoded as {encoding}: {error}") from None
         before = data[: error.start]
         line = before.count(b"\n") + 1
         column = len(before.rpartition(b"\n")[2].decode(encoding, "replace")) + 1

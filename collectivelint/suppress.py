@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from .source import Source
 
-_IGNORE: Final = re.compile(r"#\s*collectivelint:\s*ignore(?P<file>-file)?\b(?:\[(?P<codes>[^\]]*)\])?")
+_IGNORE: Final = re.compile(r"#\s*collectivelint:\s*ignore(?P<file>-file)?(?![\w-])(?:\[(?P<codes>[^\]]*)\])?")
 _NOQA: Final = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)", re.IGNORECASE)
 
 
 @dataclass(eq=False, slots=True)
 class Ignore:
-    """One comment. `codes` is empty for all rules; `used` collects the codes it has silenced."""
+    """One comment: for `codes`, or for `everything` without a list; `used` collects the codes it has silenced."""
 
     line: int
     column: int
@@ -27,11 +27,12 @@ class Ignore:
     codes: tuple[str, ...]
     whole_file: bool
     ours: bool
+    everything: bool
     used: set[str] = field(default_factory=set)
 
     def silences(self, code: str, name: str) -> bool:
-        """Does the comment mean this rule?"""
-        return not self.codes or code in self.codes or name in self.codes
+        """Does the comment mean this rule? One for all rules does not silence the finding about itself."""
+        return (self.everything and code != "CL001") or code in self.codes or name in self.codes
 
 
 def ignores(source: Source) -> list[Ignore]:
@@ -61,13 +62,14 @@ def _scan(source: Source) -> Iterator[Ignore]:
                         codes if ours else tuple(code.upper() for code in codes),
                         bool(groups.get("file")),
                         ours,
+                        ours and groups["codes"] is None,
                     )
     except (tokenize.TokenError, SyntaxError, IndentationError):
         # A file that does not parse has its own finding; what was read so far still counts.
         return
 
 
-def silenced(found: list[Ignore], code: str, name: str, lines: tuple[int, ...]) -> bool:
+def silenced(found: list[Ignore], code: str, name: str, lines: Collection[int]) -> bool:
     """Is a finding on these lines silenced? Marks the comment that does it as used."""
     for ignore in found:
         if (ignore.whole_file or ignore.line in lines) and ignore.silences(code, name):

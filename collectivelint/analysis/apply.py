@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..events import Call, Constant, Expr
+from ..program import Target
 from . import evaluate as expressions
 from .effects import CallSite, Choice, Event, Guard, inline
 from .facts import ApiCall, GroupInReach
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from ..catalog import Api
     from ..events import Function, Span
-    from ..program import Target
     from .frame import Frame
 
 #: Builtins whose result differs between ranks exactly as their arguments do.
@@ -41,6 +41,8 @@ _PURE: Final = frozenset(
         "all",
     ]
 )
+#: The type of what `super()` gives: its methods are those of the base, not overrides.
+SUPER: Final = "super"
 #: More overrides than this, and a method name says too little to follow it.
 _MOST_TARGETS: Final = 8
 
@@ -53,6 +55,8 @@ def call(frame: Frame, expr: Call) -> Value:
     args = [expressions.evaluate(frame, arg) for arg in expr.args]
     keywords = {name: expressions.evaluate(frame, value) for name, value in expr.keywords}
     target = callee.target
+    if target is not None and target.name == "builtins.super" and not args:
+        return _super(frame)
     if target is not None and target.kind == "external":
         api = frame.context.catalog.apis.get(target.name)
         if api is not None:
@@ -67,11 +71,21 @@ def call(frame: Frame, expr: Call) -> Value:
         return made
     if target is not None and target.kind == "function":
         targets = [target]
-        if callee.receiver is not None and callee.receiver.instance is not None:
+        if callee.receiver is not None and callee.receiver.instance is not None and callee.receiver.type != SUPER:
             name = target.name.rpartition(".")[2]
             targets = frame.context.program.methods(callee.receiver.instance, name) or targets
         return invoke(frame, targets[:_MOST_TARGETS], callee, expr, args, keywords)
     return _unknown(callee, [*args, *keywords.values()])
+
+
+def _super(frame: Frame) -> Value:
+    """`super()`: this object, seen as one of the base class."""
+    function = frame.function
+    if function.owner is None or not function.params:
+        return Value("super()")
+    program = frame.context.program
+    bases = list(program.bases(Target("class", function.path, function.owner)))[1:]
+    return Value(f"${function.params[0].name}", instance=bases[0], type=SUPER) if bases else Value("super()")
 
 
 def _unknown(callee: Value, values: list[Value]) -> Value:
@@ -98,10 +112,10 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     params = api.params
     exprs: dict[str, Expr] = {}
     values: dict[str, Value] = {}
-    if params[:1] == ("self",):
+    if params[:1] == ("self",) and callee.receiver is not None:
+        # A method called on an instance; a function may have a parameter of that name as well.
         params = params[1:]
-        if callee.receiver is not None:
-            values["self"] = callee.receiver
+        values["self"] = callee.receiver
     if not expr.spread:
         exprs |= dict(zip(params, expr.args, strict=False)) | dict(expr.keywords)
         values |= dict(zip(params, args, strict=False)) | keywords
@@ -110,9 +124,9 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     key = WORLD if group is None else group.group_key
     if role and not expr.spread:
         reach = _in_reach(frame) if api.category in ("collective", "point_to_point") else ()
-        frame.facts.calls.append(ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach))
+        _note(frame, ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach))
     elif api.category == "group_constructor":
-        frame.facts.calls.append(ApiCall(api, expr, frame.statement, frame.function, None, None))
+        _note(frame, ApiCall(api, expr, frame.statement, frame.function, None, None))
     if api.category == "collective" and not expr.spread:
         partial = group is not None and group.partial
         event = Event(api.op, key, partial, frame.path, frame.function.qualname, expr.span, frame.statement)
@@ -130,6 +144,12 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
                 buffer = replace(buffer, varies=values[name].varies, causes=values[name].causes)
             expressions.bind(frame, exprs[name], buffer)
     return _result(frame, expr, api, key, values)
+
+
+def _note(frame: Frame, call: ApiCall) -> None:
+    """Keep a call for the rules, once: the middle of `a < f() < b` is looked at twice."""
+    if not any(known.span == call.span for known in frame.facts.calls):
+        frame.facts.calls.append(call)
 
 
 def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, Value]) -> Value:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ..events import Span
     from .effects import Term
-    from .facts import FunctionFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +33,37 @@ class Divergence:
     more: int
 
 
+#: Where a collective stands: "outside" all arms of the condition, in one of this function's own ("arm"), or in one of a
+#: function it calls, which has been judged there ("foreign").
+_Where: TypeAlias = Literal["outside", "arm", "foreign"]
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A piece of a projected term: one collective, or a loop or undecided choice with the collectives inside."""
 
     token: Hashable
-    events: tuple[tuple[Event, bool], ...]
+    events: tuple[tuple[Event, _Where], ...]
 
 
 _Exit: TypeAlias = Literal["return", "raise", "break", "continue"] | None
 
 
-def divergences(facts: FunctionFacts, *, lists_of_ranks: bool) -> Iterator[Divergence]:
-    """All divergences of a function, each call or collective once.
+def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """All divergences in a function's term, each call or collective once.
 
     `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
     one that the ranks outside the branch do not belong to.
     """
     judged: dict[str, Guard] = {}
-    for guard in guards(facts.term):
+    for guard in guards(term):
         if guard.own and guard.varies:
             judged.setdefault(guard.form, guard)
-    groups = list(dict.fromkeys(event.group for event in events(facts.term)))
+    groups = list(dict.fromkeys(event.group for event in events(term)))
     reported: set[tuple[int, int]] = set()
     for form, guard in judged.items():
         for group in groups:
-            for divergence in _of_group(facts.term, form, guard, group, lists_of_ranks):
+            for divergence in _of_group(term, form, guard, group, lists_of_ranks):
                 place, _ = divergence.event.place
                 if (place.line, place.column) not in reported:
                     reported.add((place.line, place.column))
@@ -67,8 +71,8 @@ def divergences(facts: FunctionFacts, *, lists_of_ranks: bool) -> Iterator[Diver
 
 
 def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
-    holding, left = _project(_only(term, group), form, holds=True, inside=False)
-    other, left_other = _project(_only(term, group), form, holds=False, inside=False)
+    holding, left = _project(_only(term, group), form, holds=True, where="outside")
+    other, left_other = _project(_only(term, group), form, holds=False, where="outside")
     if "raise" in (left, left_other):
         # An uncaught exception ends the job on every rank: the launcher stops the others.
         return
@@ -77,17 +81,17 @@ def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: b
         if any(event.init for event, _ in missing):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
-        first: dict[Span, tuple[Event, bool]] = {}
+        first: dict[Span, tuple[Event, _Where]] = {}
         count: Counter[Span] = Counter()
-        for event, inside in missing:
+        for event, where in missing:
             place, _ = event.place
-            first.setdefault(place, (event, inside))
+            first.setdefault(place, (event, where))
             count[place] += 1
-        everything, _ = _project(term, form, holds=not holds, inside=False)
-        roles = any(inside for seen in everything for _, inside in seen.events)
-        for where, (event, inside) in first.items():
-            if _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
-                yield Divergence(guard, event, "arm" if inside else "exit", holds, count[where] - 1)
+        everything, _ = _project(term, form, holds=not holds, where="outside")
+        roles = any(where != "outside" for seen in everything for _, where in seen.events)
+        for place, (event, where) in first.items():
+            if where != "foreign" and _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
+                yield Divergence(guard, event, "arm" if where == "arm" else "exit", holds, count[place] - 1)
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ranks: bool) -> bool:
@@ -122,21 +126,24 @@ def _only(term: Term, group: str) -> Term:
     return tuple(kept)
 
 
-def _project(term: Term, form: str, *, holds: bool, inside: bool) -> tuple[list[_Seen], _Exit]:
+def _project(term: Term, form: str, *, holds: bool, where: _Where) -> tuple[list[_Seen], _Exit]:
     """What a rank does for which condition `form` holds (or does not), and how it leaves the term."""
     seen: list[_Seen] = []
     for item in term:
         match item:
             case Event():
-                seen.append(_Seen(item.token, ((item, inside),)))
+                # The same statement on both sides is the same call; only what stands in arms has to be matched up.
+                token = (*item.token, id(item)) if where == "outside" else item.token
+                seen.append(_Seen(token, ((item, where),)))
             case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
-                part, left = _project(then if holds else orelse, form, holds=holds, inside=True)
+                arm: _Where = "arm" if guard.own else "foreign"
+                part, left = _project(then if holds else orelse, form, holds=holds, where=arm)
                 seen += part
                 if left:
                     return seen, left
             case Choice(guard=guard, then=then, orelse=orelse):
-                one, left_one = _project(then, form, holds=holds, inside=inside)
-                two, left_two = _project(orelse, form, holds=holds, inside=inside)
+                one, left_one = _project(then, form, holds=holds, where=where)
+                two, left_two = _project(orelse, form, holds=holds, where=where)
                 if left_one == "raise" and not one:
                     seen += two
                     if left_two:
@@ -149,7 +156,7 @@ def _project(term: Term, form: str, *, holds: bool, inside: bool) -> tuple[list[
                     token = ("choice", guard.form, _tokens(one), left_one, _tokens(two), left_two)
                     seen.append(_Seen(token, _events((*one, *two))))
             case Repeat(form=loop, body=body):
-                part, left = _project(body, form, holds=holds, inside=inside)
+                part, left = _project(body, form, holds=holds, where=where)
                 if part or left in ("break", "return"):
                     seen.append(_Seen(("loop", loop, _tokens(part), left), _events(part)))
             case Leave(kind=kind):
@@ -161,27 +168,27 @@ def _tokens(seen: Sequence[_Seen]) -> tuple[Hashable, ...]:
     return tuple(item.token for item in seen)
 
 
-def _events(seen: Sequence[_Seen]) -> tuple[tuple[Event, bool], ...]:
+def _events(seen: Sequence[_Seen]) -> tuple[tuple[Event, _Where], ...]:
     return tuple(pair for item in seen for pair in item.events)
 
 
-def _missing(mine: Sequence[_Seen], theirs: Sequence[_Seen]) -> list[tuple[Event, bool]]:
+def _missing(mine: Sequence[_Seen], theirs: Sequence[_Seen]) -> list[tuple[Event, _Where]]:
     """Collectives of `mine` that have no counterpart in `theirs`.
 
     The sequences are aligned first; within what does not align, equal collectives in another structure (a loop on one
     side, the same calls unrolled on the other) are given the benefit of the doubt.
     """
     matcher = SequenceMatcher(None, _tokens(mine), _tokens(theirs), autojunk=False)
-    left: list[tuple[Event, bool]] = []
+    left: list[tuple[Event, _Where]] = []
     right: Counter[tuple[str, str]] = Counter()
     for tag, start, end, other_start, other_end in matcher.get_opcodes():
         if tag != "equal":
             left += _events(mine[start:end])
             right.update(event.token for event, _ in _events(theirs[other_start:other_end]))
-    unmatched: list[tuple[Event, bool]] = []
-    for event, inside in left:
+    unmatched: list[tuple[Event, _Where]] = []
+    for event, where in left:
         if right[event.token] > 0:
             right[event.token] -= 1
         else:
-            unmatched.append((event, inside))
+            unmatched.append((event, where))
     return unmatched

@@ -27,6 +27,8 @@ from .effects import Choice, Guard, Repeat
 from .values import NONE, UNKNOWN, WORLD, Value, flow, join
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..events import Span
     from .effects import Term
     from .frame import Frame
@@ -77,11 +79,21 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Bind(name=name, value=inner):
             frame.variables[name] = evaluate(frame, inner)
             return frame.variables[name]
-        case Lambda():
+        case Lambda(params=params, body=body):
+            _later(frame, params, body)
             return Value(frame.fresh("lambda", frame.statement))
         case Compound(kind=kind, parts=parts):
             values = [evaluate(frame, part) for part in parts]
             return flow(f"{kind}({', '.join(value.form for value in values)})", values)
+
+
+def _later(frame: Frame, params: Sequence[str], body: Expr) -> None:
+    """Look at the calls of code that runs some other time: it has no effect here."""
+    variables, out = frame.captured()
+    frame.variables = {**variables} | {name: Value(frame.fresh(name, frame.statement)) for name in params}
+    frame.out = []
+    evaluate(frame, body)
+    frame.variables, frame.out = variables, out
 
 
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
@@ -216,7 +228,7 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             if not known.form.startswith(f"${_SELF}.") and known.constant is UNKNOWN:
                 known = replace(known, form=known.form if known.varies or known.form == WORLD else form)
             return replace(known, depends=frozenset())
-    if base.type is not None and base.type != "rank":
+    if base.type is not None and base.type not in ("rank", apply.SUPER):
         return Value(form, target=Target("external", "", f"{base.type}.{expr.name}"), receiver=base)
     for meaning in ("rank", "group"):
         convention = context.catalog.convention(expr.name, meaning)

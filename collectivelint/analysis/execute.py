@@ -122,12 +122,21 @@ def _block(frame: Frame, block: Block) -> None:
             case Exit():
                 _exit(frame, statement)
                 return
-            case Assert(test=test, span=span):
+            case Assert(test=test, message=message, span=span):
+                if message is not None:
+                    outer, frame.out = frame.out, []
+                    evaluate(frame, message)
+                    frame.out = outer
                 checked = evaluate(frame, test)
                 if checked.origins and not _narrows(test):
                     frame.facts.invariants.append(Invariant(frame.function, span, checked.origins))
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
+                if qualname in known:
+                    # These run now, not when the function is called.
+                    for part in (*known[qualname].decorators, *(item.default for item in known[qualname].params)):
+                        if part is not None:
+                            evaluate(frame, part)
                 target_ = Target("function" if qualname in known else "class", frame.path, qualname)
                 frame.context.define(frame.path, qualname, frame.variables)
                 frame.variables[name] = Value(qualname, target=target_)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..events import Block, Function
     from ..program import Program
     from .divergence import Divergence
+    from .effects import Term
     from .facts import ApiCall, FunctionFacts, Invariant
 
 
@@ -78,9 +79,20 @@ class Analysis:
         """Every collective that some ranks skip because of a condition that differs between ranks."""
         lists = any(call.api.params[:1] == ("ranks",) for call in self.group_constructions)
         for facts in self.functions:
-            if facts.term:
-                for divergence in divergences(facts, lists_of_ranks=lists):
+            term = self._whole_term(facts)
+            if term:
+                for divergence in divergences(term, lists_of_ranks=lists):
                     yield facts, divergence
+
+    def _whole_term(self, facts: FunctionFacts) -> Term:
+        """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
+        name, _, method = facts.function.qualname.rpartition(".")
+        if method in ("__exit__", "__aexit__"):
+            return ()
+        if method not in ("__enter__", "__aenter__"):
+            return facts.term
+        other = self.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
+        return (*facts.term, *other.term) if other is not None else facts.term
 
     # -------------------------------------------------------------------------- what interpreting a function needs
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..finding import Finding
+    from ..source import Source
 
 #: A fix can bring up the next one; more rounds than this means that two fixes undo each other.
 _MOST_ROUNDS = 10
@@ -120,9 +121,9 @@ def _fix(
     linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
 ) -> tuple[Linter, Result, int, bool]:
     """Apply fixes and lint again until nothing is left to fix; the last linter and result, how many, any failure."""
-    from ..fixes.apply import FixError, fixed, write
+    from ..fixes.apply import FixError, write
 
-    total, failed = 0, False
+    total = 0
     given_up: set[str] = set()
     for _ in range(_MOST_ROUNDS):
         wrote = False
@@ -130,43 +131,48 @@ def _fix(
             if path in given_up:
                 continue
             source = linter.source(path)
+            text, count, broken = _fixed(source, some)
+            if broken:
+                given_up.add(path)
             try:
-                edits = [edit for finding in some if finding.fix for edit in finding.fix.edits]
-                write(Path(path), source, fixed(source, edits))
+                if count:
+                    write(Path(path), source, text)
             except FixError as error:
                 click.echo(f"error: {error}", err=True)
                 given_up.add(path)
-                failed = True
                 continue
-            total += len(some)
-            wrote = True
+            total += count
+            wrote |= bool(count)
         if not wrote:
             break
         linter = Linter(resolver)
         result = linter.run(targets)
-    return linter, result, total, failed
+    return linter, result, total, bool(given_up)
+
+
+def _fixed(source: Source, findings: list[Finding]) -> tuple[str, int, bool]:
+    """The text of a file with its fixes applied, how many, and whether one had to be left out."""
+    from ..fixes.apply import applicable, fixed
+
+    some, errors = applicable(source, findings)
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
+    return text, len(some), bool(errors)
 
 
 def _diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, bool]:
     """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
     import difflib
 
-    from ..fixes.apply import FixError, fixed
-
-    changed = failed = False
+    total, failed = 0, False
     for path, some in _by_file(result.findings, resolver).items():
         source = linter.source(path)
-        try:
-            edits = [edit for finding in some if finding.fix for edit in finding.fix.edits]
-            text = fixed(source, edits)
-        except FixError as error:
-            click.echo(f"error: {error}", err=True)
-            failed = True
-            continue
-        lines = difflib.unified_diff(source.text.splitlines(keepends=True), text.splitlines(keepends=True), path, path)
-        for line in lines:
+        text, count, broken = _fixed(source, some)
+        old, new = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
+        for line in difflib.unified_diff(old, new, path, path):
             click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
-        changed = True
-    count = sum(len(some) for some in _by_file(result.findings, resolver).values())
-    click.echo(f"Would fix {count} finding{'s' * (count != 1)}.", err=True)
-    return changed, failed
+        total += count
+        failed |= broken
+    click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
+    return bool(total), failed

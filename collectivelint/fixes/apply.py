@@ -52,6 +52,28 @@ def fixed(source: Source, edits: Iterable[Edit]) -> str:
     return text
 
 
+def applicable(source: Source, findings: list[Finding]) -> tuple[list[Finding], list[FixError]]:
+    """The findings whose fixes can be applied together; one that breaks the file is dropped, with its error."""
+
+    def edits(some: Iterable[Finding]) -> list[Edit]:
+        return [edit for finding in some if finding.fix is not None for edit in finding.fix.edits]
+
+    try:
+        fixed(source, edits(findings))
+    except FixError:
+        kept: list[Finding] = []
+        errors: list[FixError] = []
+        for finding in findings:
+            try:
+                fixed(source, edits([*kept, finding]))
+            except FixError as error:
+                errors.append(error)
+            else:
+                kept.append(finding)
+        return kept, errors
+    return findings, []
+
+
 def write(path: Path, source: Source, text: str) -> None:
     """Replace the file's content at once, mode kept, links followed; raise FixError if it changed since it was read."""
     target = path.resolve()

@@ -1,38 +1,58 @@
-"""Adding or replacing an argument of a call without disturbing how the call is laid out."""
+"""Adding an argument to a call without disturbing how the call is laid out."""
 
 from __future__ import annotations
 
+from typing import Final, TypeAlias
+
 import libcst as cst
+
+_Space: TypeAlias = cst.BaseParenthesizableWhitespace
+
+_NONE: Final = cst.SimpleWhitespace("")
+_ONE: Final = cst.SimpleWhitespace(" ")
 
 
 def with_keyword(call: cst.Call, name: str, value: cst.BaseExpression) -> cst.Call:
-    """The call with `name=value` as its last argument; layout and a trailing comma are kept."""
-    new = cst.Arg(
-        value=value,
-        keyword=cst.Name(name),
-        equal=cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace("")),
-    )
+    """The call with `name=value` as its last argument; layout, comments and a trailing comma are kept."""
+    new = cst.Arg(value, keyword=cst.Name(name), equal=cst.AssignEqual(_NONE, _NONE))
     if not call.args:
         return call.with_changes(args=[new])
-    *_, last = call.args
+    *before, last = call.args
+    if isinstance(last.value, cst.GeneratorExp) and not last.value.lpar:
+        # A generator may go without parentheses only while it is alone.
+        last = last.with_changes(value=last.value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
+    trailing = isinstance(last.comma, cst.Comma)
+    # What stands between the last argument and the closing parenthesis: it may end the line, with a comment on it.
+    tail: _Space = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else last.whitespace_after_arg
+    comma = cst.Comma(whitespace_after=_between(call, tail))
     if isinstance(last.comma, cst.Comma):
-        # The comma that was trailing keeps that place; the one before the new argument looks like its neighbours.
-        between = _between(call) or last.comma.with_changes(whitespace_after=call.whitespace_before_args)
-        new = new.with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
-        last = last.with_changes(comma=between, whitespace_after_arg=cst.SimpleWhitespace(""))
-    else:
-        between = _between(call) or cst.Comma(whitespace_after=_separator(call))
-        new = new.with_changes(whitespace_after_arg=last.whitespace_after_arg)
-        last = last.with_changes(comma=between, whitespace_after_arg=cst.SimpleWhitespace(""))
-    return call.with_changes(args=[*call.args[:-1], last, new])
+        comma = comma.with_changes(whitespace_before=last.comma.whitespace_before)
+    last = last.with_changes(comma=comma, whitespace_after_arg=_NONE)
+    end = _without_comment(tail)
+    new = (
+        new.with_changes(comma=cst.Comma(whitespace_after=end))
+        if trailing
+        else new.with_changes(whitespace_after_arg=end)
+    )
+    return call.with_changes(args=[*before, last, new])
 
 
-def _between(call: cst.Call) -> cst.Comma | None:
-    """The comma between the first two arguments."""
-    comma = call.args[0].comma
-    return comma if len(call.args) > 1 and isinstance(comma, cst.Comma) else None
+def _between(call: cst.Call, tail: _Space) -> _Space:
+    """The white space in front of the new argument: a new line where the arguments stand on lines of their own."""
+    neighbour = call.args[-2].comma if len(call.args) > 1 else None
+    pattern = neighbour.whitespace_after if isinstance(neighbour, cst.Comma) else call.whitespace_before_args
+    if isinstance(pattern, cst.ParenthesizedWhitespace):
+        pattern = pattern.with_changes(empty_lines=[])
+        if isinstance(tail, cst.ParenthesizedWhitespace):
+            return pattern.with_changes(first_line=tail.first_line)
+        return _without_comment(pattern)
+    if isinstance(tail, cst.ParenthesizedWhitespace) and tail.first_line.comment is not None:
+        # The comment ends its line, so the new argument has to begin one.
+        return tail
+    return _ONE
 
 
-def _separator(call: cst.Call) -> cst.BaseParenthesizableWhitespace:
-    before = call.whitespace_before_args
-    return before if isinstance(before, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
+def _without_comment(space: _Space) -> _Space:
+    if isinstance(space, cst.ParenthesizedWhitespace):
+        return space.with_changes(first_line=space.first_line.with_changes(whitespace=_NONE, comment=None))
+    return space
