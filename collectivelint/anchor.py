@@ -30,7 +30,7 @@ class Anchored:
     """One statement as a libcst tree.
 
     `module` holds the statement alone, wrapped in `if True:` where it is indented; `shift` is what to add to an
-    offset in `module.code` to get the offset in the file.
+    offset in `module.code` to get the offset in the file. `alone`: nothing else stands on its lines but a comment.
     """
 
     source: Source
@@ -38,7 +38,7 @@ class Anchored:
     statement: cst.BaseStatement
     positions: Mapping[cst.CSTNode, CodeRange]
     shift: int
-    indent: str
+    alone: bool
 
     def find(self, kind: type[_Node], span: Span) -> _Node | None:
         """The node of this kind that stands exactly at `span`."""
@@ -74,11 +74,15 @@ class Anchored:
 def anchor(source: Source, span: Span) -> Anchored | None:
     """Parse the statement at `span`; None where it is not a statement of its own (a `case` pattern, say)."""
     start = source.offset(span.line, source.column(span.line, span.column))
-    line_start = source.starts[span.line - 1]
-    before = source.text[line_start:start]
+    end_column = source.column(span.end_line, span.end_column)
+    end = source.offset(span.end_line, end_column)
+    before = source.text[source.starts[span.line - 1] : start]
+    after = source.line(span.end_line)[end_column:].strip()
     indent = before[: len(before) - len(before.lstrip())]
-    end_line_start = source.starts[span.end_line - 1]
-    end = end_line_start + len(source.line(span.end_line))
+    alone = not before.strip() and (not after or after.startswith("#"))
+    if after.startswith("#"):
+        # The comment at its end belongs to the statement.
+        end = source.starts[span.end_line - 1] + len(source.line(span.end_line))
     text = source.text[start:end]
     if text.startswith("elif"):
         # The same statement without the chain it belongs to, at unchanged positions.
@@ -97,7 +101,7 @@ def anchor(source: Source, span: Span) -> Anchored | None:
         body = outer.body.body if isinstance(outer, cst.If) else ()  # type: ignore[assignment]
     if not body or not isinstance(body[0], cst.BaseStatement):
         return None
-    return Anchored(source, module, body[0], positions, start - len(prefix), indent)
+    return Anchored(source, module, body[0], positions, start - len(prefix), alone)
 
 
 def location(source: Source, line: int, byte_column: int) -> Location:

@@ -36,8 +36,8 @@ def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
     seen: set[str] = set()
 
     def add(file: Path) -> None:
-        # The same file may be named twice, or lie in a folder that is named as well.
-        spelling = os.path.abspath(file)
+        # The same file may be named twice, lie in a folder that is named as well, or be linked.
+        spelling = os.path.realpath(file)
         if spelling not in seen:
             seen.add(spelling)
             found.files.append(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .events import (
@@ -172,6 +173,11 @@ class _Lowering:
         qualname = f"{scope}{node.name}"
         body = self.block(node.body, f"{qualname}.<locals>.", None)
         imports = tuple((name, target) for name, targets in bindings(node.body).items() for target in targets)
+        if qualname in self.functions:
+            # Defined again (`if ...: def f` / `else: def f`, a property's setter): callers mean the last one, but all
+            # are looked at. A number that no name can contain keeps them apart.
+            number = 1 + sum(name.startswith(f"{qualname}#") for name in self.functions)
+            self.functions[f"{qualname}#{number}"] = replace(self.functions[qualname], qualname=f"{qualname}#{number}")
         self.functions[qualname] = Function(
             path=self.path,
             qualname=qualname,

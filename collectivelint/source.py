@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 class UnreadableError(Exception):
@@ -74,6 +75,12 @@ class Source:
     def encode(self, text: str) -> bytes:
         """`text` in the encoding of this file, with its byte order mark; raises UnicodeEncodeError."""
         return (codecs.BOM_UTF8 if self.bom else b"") + text.encode(self.encoding)
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text with their ends, as the Python tokenizer and patch count them."""
+    found = _LINE.findall(text)
+    return [line for line in found if line]
 
 
 def decode(data: bytes, path: str) -> Source:

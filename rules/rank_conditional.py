@@ -113,8 +113,12 @@ def _hoister(divergence: Divergence) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
 
-        anchored = context.anchor(divergence.guard.statement)
-        if anchored is None or not isinstance(anchored.statement, cst.If):
+        start = divergence.guard.statement
+        if context.source.text.startswith("elif", context.source.offset(start.line, start.column)):
+            # Behind an `elif` means behind the whole chain: other ranks than these would wait there too.
+            return None
+        anchored = context.anchor(start)
+        if anchored is None or not anchored.alone or not isinstance(anchored.statement, cst.If):
             return None
         branch = anchored.statement
         call = anchored.find(cst.Call, divergence.event.span)

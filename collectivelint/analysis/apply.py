@@ -124,7 +124,11 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     key = WORLD if group is None else group.group_key
     if role and not expr.spread:
         reach = _in_reach(frame) if api.category in ("collective", "point_to_point") else ()
-        _note(frame, ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach))
+        qualname = frame.function.qualname
+        bound = {} if qualname == "<module>" else frame.variables
+        around = frame.closure if "<locals>" in qualname else {}
+        names = frozenset(name for name in (*bound, *around) if "." not in name)
+        _note(frame, ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach, names))
     elif api.category == "group_constructor":
         _note(frame, ApiCall(api, expr, frame.statement, frame.function, None, None))
     if api.category == "collective" and not expr.spread:

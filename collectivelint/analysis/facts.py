@@ -22,7 +22,7 @@ class GroupInReach:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A call of something the catalogue knows, seen in one function."""
+    """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already."""
 
     api: Api
     call: Call
@@ -31,6 +31,7 @@ class ApiCall:
     group: Value | None
     group_expr: Expr | None
     in_reach: tuple[GroupInReach, ...] = ()
+    local_names: frozenset[str] = frozenset()
 
     @property
     def span(self) -> Span:

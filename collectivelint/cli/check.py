@@ -165,11 +165,13 @@ def _diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, boo
     """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
     import difflib
 
+    from ..source import lines
+
     total, failed = 0, False
     for path, some in _by_file(result.findings, resolver).items():
         source = linter.source(path)
         text, count, broken = _fixed(source, some)
-        old, new = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
+        old, new = lines(source.text), lines(text)
         for line in difflib.unified_diff(old, new, path, path):
             click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
         total += count

@@ -46,6 +46,8 @@ def _between(call: cst.Call, tail: _Space) -> _Space:
         if isinstance(tail, cst.ParenthesizedWhitespace):
             return pattern.with_changes(first_line=tail.first_line)
         return _without_comment(pattern)
+    if isinstance(neighbour, cst.Comma) and not isinstance(tail, cst.ParenthesizedWhitespace):
+        return pattern
     if isinstance(tail, cst.ParenthesizedWhitespace) and tail.first_line.comment is not None:
         # The comment ends its line, so the new argument has to begin one.
         return tail

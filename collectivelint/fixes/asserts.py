@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from ..anchor import Anchored
     from ..finding import Edit
 
-_INDENT: Final = re.compile(r"^([ \t]+)\S", re.MULTILINE)
+#: A header at the left margin, and the white space of the line after it.
+_BLOCK: Final = re.compile(r"^(?:def|class|if|for|while|with|try)\b.*:[ \t]*\r?\n([ \t]+)\S", re.MULTILINE)
 #: Comparisons with an exact opposite; `<` has none (NaN), and `==` may be overloaded without `!=`.
 _OPPOSITE: Final[dict[type[cst.BaseCompOp], cst.BaseCompOp]] = {
     cst.Is: cst.IsNot(),
@@ -24,6 +26,8 @@ _OPPOSITE: Final[dict[type[cst.BaseCompOp], cst.BaseCompOp]] = {
 def as_raise(anchored: Anchored) -> tuple[Edit, ...]:
     """The edits; none where the assert shares its line with other statements."""
     line = anchored.statement
+    if not anchored.alone:
+        return ()
     if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1 or not isinstance(line.body[0], cst.Assert):
         return ()
     statement = line.body[0]
@@ -31,8 +35,7 @@ def as_raise(anchored: Anchored) -> tuple[Edit, ...]:
         return ()
     message = statement.msg
     if message is None:
-        shown = " ".join(cst.Module([]).code_for_node(statement.test).split())
-        message = cst.SimpleString(repr(f"does not hold: {shown}"))
+        message = cst.SimpleString(repr(f"does not hold: {_shown(statement.test)}"))
     argument, before = _unwrapped(message)
     raised = cst.Raise(cst.Call(cst.Name("RuntimeError"), [argument], whitespace_before_args=before))
     branch = cst.If(
@@ -45,6 +48,12 @@ def as_raise(anchored: Anchored) -> tuple[Edit, ...]:
         leading_lines=line.leading_lines,
     )
     return anchored.replace(line, branch)
+
+
+def _shown(test: cst.BaseExpression) -> str:
+    """The condition on one line, without line continuations and comments."""
+    code = cst.Module([]).code_for_node(test)
+    return ast.unparse(ast.parse(code.strip() if not test.lpar else code, mode="eval"))
 
 
 def _unwrapped(message: cst.BaseExpression) -> tuple[cst.Arg, cst.BaseParenthesizableWhitespace]:
@@ -70,6 +79,6 @@ def _negated(test: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def _indent_unit(anchored: Anchored) -> str:
-    """One level of the file's indentation."""
-    match = _INDENT.search(anchored.source.text)
+    """One level of the file's indentation: that of its first block."""
+    match = _BLOCK.search(anchored.source.text)
     return match.group(1) if match else "    "

@@ -16,12 +16,16 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
     program, catalog = analysis.program, analysis.catalog
     path = call.function.path
     local = dict(call.function.imports)
+    # A parameter or variable of that name hides the import.
+    taken = set(call.local_names)
     for prefix in _prefixes(analysis, call):
         for world in sorted(catalog.world):
             # torch.distributed.group.WORLD: the last two parts are the class and its attribute.
             *_, holder, attribute = world.split(".")
             name = f"{prefix}.{holder}.{attribute}" if prefix else f"{holder}.{attribute}"
             head, _, rest = name.partition(".")
+            if head in taken and head not in local:
+                continue
             target = program.absolute(path, f"{local[head]}.{rest}") if head in local else program.resolve(path, name)
             if target is not None and target.name in catalog.world and holder == "group":
                 return name
