@@ -19,8 +19,9 @@ lint: $(VENV)/.installed  ## Check style
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-type: $(VENV)/.installed  ## Check types; on the installed package, since rules/ and runtime/ are mapped into it
-	cd / && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" -p collectivelint
+type: $(VENV)/.installed  ## Check types; on an installed copy, since rules/ and runtime/ are mapped into the package
+	rm -rf .typed && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .typed .
+	cd .typed && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" -p collectivelint
 
 bench: $(VENV)/.installed  ## Measure what the tracer adds to a call
 	$(BIN)/python benchmarks/trace_overhead.py
@@ -34,4 +35,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## Remove everything that was built
-	rm -rf .venv .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .demo .typed build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -114,14 +114,19 @@ def _gitignore_spec(text: str) -> pathspec.GitIgnoreSpec:
 
 
 def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
-    """The .gitignore files between the root of the repository and `folder`, outermost first."""
+    """The .gitignore files between the root of the repository and `folder`, outermost first.
+
+    One that hides the folder itself is left out: who names an ignored folder wants to see what is in it.
+    """
     found: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
     absolute = folder.resolve()
     if (absolute / ".git").exists():
         return found
     for parent in absolute.parents:
         if (parent / ".gitignore").is_file():
-            found.insert(0, (parent, _gitignore(parent / ".gitignore")))
+            above = (parent, _gitignore(parent / ".gitignore"))
+            if not _is_ignored(absolute, [above], is_folder=True):
+                found.insert(0, above)
         if (parent / ".git").exists():
             return found
     # Outside a repository a .gitignore further up has no meaning.

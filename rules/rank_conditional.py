@@ -84,7 +84,7 @@ def check(findings: Findings) -> Iterator[Report]:
             function=facts.function.qualname,
             message=f"{what}, but only ranks where `{condition}` {side} get there; the others will not come",
             severity="error",
-            trail=tuple(_trail(findings, divergence)),
+            trail=tuple(_trail(divergence)),
             help="let every rank of the group reach it: put under the condition only what one rank has to do alone",
             fix=None if event.chain or event.op != "barrier" else _hoister(divergence),
         )
@@ -98,12 +98,12 @@ def group_text(event: Event) -> str:
     return f"group `{name}`" if "@" not in name and "?" not in name else "its group"
 
 
-def _trail(findings: Findings, divergence: Divergence) -> Iterator[Place]:
+def _trail(divergence: Divergence) -> Iterator[Place]:
     guard, event = divergence.guard, divergence.event
     for cause in guard.causes:
         if cause.kind == "rank":
-            yield Place(cause.path, cause.span, "source", "differs between ranks")
-    yield Place(guard.path, guard.span, "condition", f"`{findings.text(guard.path, guard.span)}`")
+            yield Place(cause.path, cause.span, "source", "rank, differs between ranks")
+    yield Place(guard.path, guard.span, "condition", "condition")
     for site in event.chain:
         yield Place(site.path, site.span, "call", f"calls {site.callee}")
     yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")

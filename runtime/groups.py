@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CREATORS: Final = ("new_group", "split_group", "shrink_group")
 
 
-def hook_init(c10d: ModuleType, tracer: Tracer, first: Callable[[], None]) -> None:
+def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
     """Call `first` before the first process group is made; record the default group when it is there."""
 
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ def hook_init(c10d: ModuleType, tracer: Tracer, first: Callable[[], None]) -> No
     _exchange(c10d, "init_process_group", init)
 
 
-def hook_groups(c10d: ModuleType, tracer: Tracer) -> None:
+def hook_groups(c10d: Any, tracer: Tracer) -> None:
     """Record creations, destructions and calls by ranks that are not in the group."""
     for name in CREATORS:
         if hasattr(c10d, name):
@@ -63,9 +63,7 @@ def hook_groups(c10d: ModuleType, tracer: Tracer) -> None:
     c10d._warn_not_in_group = outsider
 
 
-def _create(
-    c10d: ModuleType, tracer: Tracer, name: str, original: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
+def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     world = c10d.GroupMember.WORLD
     if world is None or not tracer.is_started:
         return original(*args, **kwargs)

@@ -180,7 +180,7 @@ _REDUCE_NAMES: Final = {int(value): name for name, value in ReduceOp.RedOpType._
 
 def _reduce_name(boxed: Any) -> str:
     """The name of a reduce operation; what the dispatcher hands over can tell no more than its number."""
-    return _REDUCE_NAMES.get(boxed.op(), "?")
+    return _REDUCE_NAMES.get(int(boxed.op()), "?")
 
 
 _warned: list[str] = []

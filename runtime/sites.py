@@ -48,7 +48,7 @@ class Sites:
 
     def describe(self, frame: FrameType) -> dict[str, object]:
         """The place as stored in the trace, with the user's frames around it, innermost first."""
-        stack = []
+        stack: list[str] = []
         outer: FrameType | None = frame
         while outer is not None and len(stack) < _DEEPEST:
             path, line = outer.f_code.co_filename, outer.f_lineno

@@ -133,7 +133,7 @@ def _project(term: Term, form: str, *, holds: bool, where: _Where) -> tuple[list
         match item:
             case Event():
                 # The same statement on both sides is the same call; only what stands in arms has to be matched up.
-                token = (*item.token, id(item)) if where == "outside" else item.token
+                token: Hashable = (*item.token, id(item)) if where == "outside" else item.token
                 seen.append(_Seen(token, ((item, where),)))
             case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
                 arm: _Where = "arm" if guard.own else "foreign"

@@ -79,6 +79,8 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         if result.findings or fixed or not options["quiet"]:
             text = renderer(options["output_format"])(result, linter, colour=_colour(), fixed=fixed)
             click.echo(text, nl=False, color=True)
+    if not result.files and not missing:
+        click.echo("warning: no Python files here", err=True)
     for problem in [*resolver.problems, *result.errors]:
         click.echo(f"error: {problem}", err=True)
     if failed or resolver.problems or result.errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from . import summary
@@ -63,10 +64,12 @@ def _finding(console: Console, finding: Finding, linter: Linter) -> None:
 
 
 def _steps(finding: Finding) -> list[Step]:
-    """The trail without lines that would repeat the one before."""
+    """The trail with steps on one line made one."""
     kept: list[Step] = []
     for step in finding.trail:
-        if kept and (kept[-1].path, kept[-1].line, kept[-1].text) == (step.path, step.line, step.text):
-            continue
-        kept.append(step)
+        last = kept[-1] if kept else None
+        if last is None or (last.path, last.line) != (step.path, step.line):
+            kept.append(step)
+        elif step.text not in last.text:
+            kept[-1] = replace(step, text=f"{step.text}, {last.text}")
     return kept

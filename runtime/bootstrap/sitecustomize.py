@@ -4,23 +4,27 @@ Arms the tracer, then runs the sitecustomize that this one hides. It may run in 
 agent and shells' helpers included, so it imports next to nothing and never fails.
 """
 
+from __future__ import annotations
+
 import importlib.machinery
 import importlib.util
 import os
 import sys
 
 
-def _load(name, folder):
+def _load(name: str, folder: str) -> None:
     """Import a package from where the launcher has it, for a job whose environment does not have collectivelint."""
     if name not in sys.modules:
         init = os.path.join(folder, "__init__.py")
         spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[folder])
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no package in {folder}")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
 
 
-def _trace():
+def _trace() -> None:
     folder = os.environ.get("COLLECTIVELINT_TRACE")
     if not folder:
         return
@@ -36,7 +40,7 @@ def _trace():
         sys.stderr.write(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
 
-def _chain():
+def _chain() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     others = [entry for entry in sys.path if os.path.abspath(entry) != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)

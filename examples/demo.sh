@@ -1,0 +1,31 @@
+# The story in one screen: lint the broken job, see it hang, fix it, see it run. Called by `make demo`.
+set -u
+job=.demo/job
+ranks="torchrun --standalone --nproc-per-node 4"
+
+say() { printf '\n\033[1m== %s\033[0m\n\n' "$*"; }
+must() { if [ "$1" -ne "$2" ]; then echo "demo: expected exit code $2, got $1" >&2; exit 1; fi; }
+
+rm -rf .demo && mkdir -p .demo && cp -r examples/broken "$job" && rm -rf "$job/checkpoints"
+
+say "What the linter finds in a checkpoint job with the bugs of this field"
+collectivelint check --isolated "$job"
+must $? 1
+
+say "The same job, traced: it hangs in its first checkpoint and is stopped with a report"
+collectivelint trace --out-dir .demo/trace-broken --hang-after 3 -- $ranks "$job/train.py" --dir .demo/checkpoints-broken 2> .demo/broken.log
+must $? 1
+# The launcher's own traceback about being ended is left out here; it is in .demo/broken.log.
+sed -n '/^DEADLOCK/,$p' .demo/broken.log
+
+say "What --fix --unsafe-fixes would change"
+collectivelint check --isolated --fix --unsafe-fixes --diff "$job"
+must $? 1
+
+say "Fixed"
+collectivelint check --isolated --fix --unsafe-fixes "$job"
+must $? 0
+
+say "The fixed job, traced: it trains, saves, loads its checkpoint back and ends"
+collectivelint trace --out-dir .demo/trace-fixed --hang-after 20 -- $ranks "$job/train.py" --dir .demo/checkpoints-fixed
+must $? 0
