@@ -70,7 +70,9 @@ class Interception:
     def __init__(self, tracer: Tracer) -> None:
         """Install; raise whatever torch raises if its operators are not as expected."""
         self._tracer = tracer
-        self._library = torch.library.Library("c10d", "IMPL")
+        # torch.library has no types of its own. The registration lives as long as this object does.
+        library: Any = torch.library
+        self._library = library.Library("c10d", "IMPL")
         self._works: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._local = threading.local()
         for operator in _operators():
@@ -155,7 +157,7 @@ class Interception:
             tracer.mark(number, State.DONE)
             return result
 
-        Work.wait = wait  # type: ignore[method-assign]
+        Work.wait = wait  # type: ignore[method-assign,assignment]
 
 
 def _operators() -> list[Any]:
@@ -175,7 +177,8 @@ def _shapes(tensors: Any) -> tuple[Any, ...]:
     return tuple(item for tensor in tensors for item in _shapes(tensor))
 
 
-_REDUCE_NAMES: Final = {int(value): name for name, value in ReduceOp.RedOpType.__members__.items()}
+_RED_OP_TYPE: Any = ReduceOp.RedOpType
+_REDUCE_NAMES: Final = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
 
 
 def _reduce_name(boxed: Any) -> str:
