@@ -178,7 +178,7 @@ def _shapes(tensors: Any) -> tuple[Any, ...]:
 
 
 _RED_OP_TYPE: Any = ReduceOp.RedOpType
-_REDUCE_NAMES: Final = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
+_REDUCE_NAMES: Final[dict[int, str]] = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
 
 
 def _reduce_name(boxed: Any) -> str:

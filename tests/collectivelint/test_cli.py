@@ -281,15 +281,12 @@ def test_diff_without_a_final_newline_can_be_applied(project: Project) -> None:
     assert project.text() == _BAD.rstrip("\n").replace("dist.barrier()", "dist.barrier(group=dist.group.WORLD)")
 
 
-_SPLIT = pytest.mark.xfail(strict=True, reason="the text is split at more than line ends")
-
-
 @pytest.mark.parametrize(
     "text",
     [
         _BAD.replace("\n", "\r\n"),
-        pytest.param(_BAD.replace("def", "\x0c\ndef"), marks=_SPLIT),
-        pytest.param(_BAD.replace("def", "x = '\x0b\u2028'\ndef"), marks=_SPLIT),
+        _BAD.replace("def", "\x0c\ndef"),
+        _BAD.replace("def", "x = '\x0b\u2028'\ndef"),
     ],
     ids=["CRLF", "form feed", "separators"],
 )

@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collectivelint import discover as discovering
 from collectivelint.discover import discover
 from collectivelint.settings import DEFAULT_EXCLUDE, Resolver
 
 if TYPE_CHECKING:
     from tests.conftest import Project
-
-
-@pytest.fixture(autouse=True)
-def _new_process() -> None:
-    """Files that are read once per process are read anew."""
-    discovering._gitignore.cache_clear()
 
 
 def _files(*paths: str, **settings: Any) -> list[str]:

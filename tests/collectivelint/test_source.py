@@ -105,7 +105,6 @@ def test_position_of_a_bad_byte_after_lone_carriage_returns() -> None:
     assert (caught.value.line, caught.value.column) == (3, 6)
 
 
-@pytest.mark.xfail(strict=True, reason="only UnicodeDecodeError is expected from a codec")
 @pytest.mark.parametrize("declared", ["rot13", "hex", "base64", "zlib", "undefined"])
 def test_codecs_that_do_not_give_text(declared: str) -> None:
     with pytest.raises(UnreadableError, match="decoded"):
