@@ -80,9 +80,6 @@ def test_a_comment_on_a_line_of_its_own_means_that_line_alone(project: Project) 
     assert project.found(select=["CL101"]) == [("main.py", 3, "CL101")]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the statement of a condition is the whole `if`, so its last line counts as well"
-)
 def test_the_last_line_of_a_block_is_not_that_of_its_head(project: Project) -> None:
     project.write(f"{_HEAD}if dist.barrier():\n    print(1)\n    print(2)  # collectivelint: ignore[CL101]\n")
     assert project.found(select=["CL101"]) == [("main.py", 2, "CL101")]
