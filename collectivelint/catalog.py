@@ -91,11 +91,15 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds."""
+    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds.
+
+    `when = "optional"` restricts it to parameters that are None by default.
+    """
 
     name: str
     meaning: str
     axis: str | None = None
+    when: str | None = None
 
     def fits(self, name: str) -> bool:
         """Is `name` one of these?"""
@@ -123,9 +127,10 @@ class Catalog:
         """The rows of these categories, each listed once per name it is known under."""
         return [api for api in self.apis.values() if api.category in categories]
 
-    def convention(self, name: str, meaning: str) -> Convention | None:
-        """The convention that gives this name this meaning, if there is one."""
-        return next((rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name)), None)
+    def convention(self, name: str, meaning: str, *, optional: bool = False) -> Convention | None:
+        """The convention that gives this name this meaning, if there is one; `optional`: the default is None."""
+        fitting = (rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name))
+        return next((rule for rule in fitting if optional or rule.when is None), None)
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:

@@ -58,7 +58,7 @@ def project_root(path: Path) -> Path | None:
     """The nearest folder above (or at) `path` that looks like the root of a project."""
     start = path.resolve()
     for folder in (start, *start.parents):
-        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+        if any(os.path.exists(folder / mark) for mark in _ROOT_MARKS):
             return folder
     return None
 
@@ -86,7 +86,7 @@ def _walk(
         elif entry.is_symlink() and _is_loop(path):
             reason = "is a symbolic link that leads back to itself; not followed"
             found.unreadable.append((path, UnreadableError(reason)))
-        elif entry.name.endswith(SUFFIXES) and not path.is_dir():
+        elif entry.name.endswith(SUFFIXES) and not os.path.isdir(path):
             yield path
 
 
@@ -120,14 +120,14 @@ def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
     """
     found: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
     absolute = folder.resolve()
-    if (absolute / ".git").exists():
+    if os.path.exists(absolute / ".git"):
         return found
     for parent in absolute.parents:
-        if (parent / ".gitignore").is_file():
+        if os.path.isfile(parent / ".gitignore"):
             above = (parent, _gitignore(parent / ".gitignore"))
             if not _is_ignored(absolute, [above], is_folder=True):
                 found.insert(0, above)
-        if (parent / ".git").exists():
+        if os.path.exists(parent / ".git"):
             return found
     # Outside a repository a .gitignore further up has no meaning.
     return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -163,7 +164,8 @@ class Resolver:
             found: Settings | None = None
             if not self._isolated:
                 for name in FILES:
-                    if found is None and (folder / name).is_file():
+                    # os.path says no where Path would raise: a folder that may not be entered has no settings.
+                    if found is None and os.path.isfile(folder / name):
                         found, problems = read(folder / name)
                         self.problems += problems
             if found is not None or folder.parent == folder or self._isolated:

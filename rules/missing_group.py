@@ -153,6 +153,9 @@ def _fix(context: FixContext, call: ApiCall, expression: str, applicability: App
         return None
     role = call.api.roles["group"]
     existing = _argument(node, role, call.api.position("group"))
+    if existing is not None and not isinstance(existing.value, cst.IfExp) and not _is_none(existing.value):
+        # A variable that holds None here may hold something else when somebody changes the code above.
+        return None
     if existing is None:
         new = with_keyword(node, role, value)
     elif isinstance(existing.value, cst.IfExp):
@@ -175,12 +178,13 @@ def _argument(node: cst.Call, role: str, position: int | None) -> cst.Arg | None
 
 def _named(conditional: cst.IfExp, value: cst.BaseExpression) -> cst.IfExp:
     """`mesh.get_group() if mesh else None` with the None named."""
+    return conditional.with_changes(
+        body=value if _is_none(conditional.body) else conditional.body,
+        orelse=value if _is_none(conditional.orelse) else conditional.orelse,
+    )
+
+
+def _is_none(value: cst.BaseExpression) -> bool:
     import libcst as cst
 
-    def is_none(arm: cst.BaseExpression) -> bool:
-        return isinstance(arm, cst.Name) and arm.value == "None"
-
-    return conditional.with_changes(
-        body=value if is_none(conditional.body) else conditional.body,
-        orelse=value if is_none(conditional.orelse) else conditional.orelse,
-    )
+    return isinstance(value, cst.Name) and value.value == "None"

@@ -69,7 +69,8 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
             meaning = frame.context.catalog.classes[annotated.name]
             return replace(plain_value, type=annotated.name, meaning=meaning)
     for meaning in ("rank", "group"):
-        convention = frame.context.catalog.convention(parameter.name, meaning)
+        optional = parameter.default == Constant(None)
+        convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
         if convention is not None:
             value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
             return replace(value, depends=plain_value.depends)
@@ -138,7 +139,9 @@ def _block(frame: Frame, block: Block) -> None:
                         if part is not None:
                             evaluate(frame, part)
                 target_ = Target("function" if qualname in known else "class", frame.path, qualname)
-                frame.context.define(frame.path, qualname, frame.variables)
+                if frame.function.qualname != "<module>":
+                    # What a function of a module sees around it are globals, and those other functions may rebind.
+                    frame.context.define(frame.path, qualname, frame.variables)
                 frame.variables[name] = Value(qualname, target=target_)
 
 

@@ -73,15 +73,15 @@ class Frame:
 
     def look_up(self, name: str) -> Value:
         """The value of a variable: local, enclosing, global or builtin."""
-        imported = name in self.context.program.indexes[self.path].imports
-        for scope in (self.variables, self.closure):
-            # `except ImportError: dist = None` beside an import: where it matters, the import has worked.
-            if name in scope and not (imported and scope[name].constant is None):
-                return scope[name]
-            if name in self.imports:
-                break
+        index = self.context.program.indexes[self.path]
+        known = self.variables.get(name)
+        # `except ImportError: dist = None` beside an import: where it matters, the import has worked.
+        if known is not None and not (known.constant is None and name in index.imports):
+            return known
         if name in self.imports:
             return self.refer(self.context.program.absolute(self.path, self.imports[name]))
+        if name in self.closure:
+            return self.closure[name]
         target = self.context.program.resolve(self.path, name)
         if target is not None:
             return self.refer(target)
