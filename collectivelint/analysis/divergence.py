@@ -33,9 +33,9 @@ class Divergence:
     more: int
 
 
-#: Where a collective stands: "outside" all arms of the condition, in one of this function's own ("arm"), or in one of a
-#: function it calls, which has been judged there ("foreign").
-_Where: TypeAlias = Literal["outside", "arm", "foreign"]
+#: Where a collective stands: "outside" all arms of the condition, in one of this function's own ("arm", and "deep" if
+#: there is yet another condition to pass), or in one of a function it calls, which has been judged there ("foreign").
+_Where: TypeAlias = Literal["outside", "arm", "deep", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,11 @@ def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: b
         everything, _ = _project(term, form, holds=not holds, where="outside")
         roles = any(where != "outside" for seen in everything for _, where in seen.events)
         for place, (event, where) in first.items():
-            if where != "foreign" and _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
-                yield Divergence(guard, event, "arm" if where == "arm" else "exit", holds, count[place] - 1)
+            if where == "foreign" or (where == "deep" and guard.maybe):
+                # Two conditions of the configuration may well exclude each other.
+                continue
+            if _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
+                yield Divergence(guard, event, "exit" if where == "outside" else "arm", holds, count[place] - 1)
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ranks: bool) -> bool:
@@ -142,8 +145,9 @@ def _project(term: Term, form: str, *, holds: bool, where: _Where) -> tuple[list
                 if left:
                     return seen, left
             case Choice(guard=guard, then=then, orelse=orelse):
-                one, left_one = _project(then, form, holds=holds, where=where)
-                two, left_two = _project(orelse, form, holds=holds, where=where)
+                inner: _Where = "deep" if where == "arm" else where
+                one, left_one = _project(then, form, holds=holds, where=inner)
+                two, left_two = _project(orelse, form, holds=holds, where=inner)
                 if left_one == "raise" and not one:
                     seen += two
                     if left_two:

@@ -60,7 +60,7 @@ class Event:
 class Guard:
     """One condition. `form` identifies it; `own` says that it has to be judged in the function whose term this is.
 
-    `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
+    `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
 
     `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true).
     """
@@ -75,6 +75,7 @@ class Guard:
     statement: Span
     positive: bool = True
     own: bool = True
+    maybe: bool = False
     chosen: tuple[str, object] | None = None
 
 

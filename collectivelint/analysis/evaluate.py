@@ -112,6 +112,7 @@ def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
         span=span,
         statement=frame.statement,
         positive=positive,
+        maybe=value.maybe,
         chosen=chosen,
     )
     return value, guard

@@ -50,6 +50,7 @@ class Value:
     `depends` names the parameters that flow into it. `one` says of a condition whether it holds on exactly one rank
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
+    `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
     """
 
     form: str
@@ -66,6 +67,7 @@ class Value:
     type: str | None = None
     meaning: str | None = None
     partial: bool = False
+    maybe: bool = False
 
     @property
     def group_key(self) -> str:
@@ -82,13 +84,15 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
     causes: tuple[Cause, ...] = ()
     origins: tuple[Cause, ...] = ()
     depends: frozenset[str] = frozenset()
+    maybe = False
     for value in values:
         origins = _merge(origins, value.origins)
         if ranks:
             varies |= value.varies
+            maybe |= value.maybe
             causes = _merge(causes, value.causes)
             depends |= value.depends
-    return Value(form, varies, causes, origins, depends)
+    return Value(form, varies, causes, origins, depends, maybe=maybe)
 
 
 def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
@@ -117,6 +121,9 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             form=known.form if known.form.startswith("$") else mixed.form,
         )
     mixed = replace(mixed, optional=one.constant is None or other.constant is None or one.optional or other.optional)
+    settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
+    if settled and mixed.varies and (guard is None or not guard.varies):
+        mixed = replace(mixed, maybe=True)
     if guard is not None and guard.varies and where is not None:
         causes = _merge(mixed.causes, (where,))
         mixed = replace(mixed, varies=mixed.varies | guard.varies, causes=causes)
