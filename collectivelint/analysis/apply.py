@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..events import Call, Constant, Expr
 from ..program import Target
-from . import evaluate as expressions
 from .effects import CallSite, Choice, Event, Guard, inline
 from .facts import ApiCall, GroupInReach
+from .names import bind, environment, plain
 from .values import WORLD, Value, flow
 
 if TYPE_CHECKING:
@@ -49,11 +49,8 @@ _MOST_TARGETS: Final = 8
 _PARAMETER: Final = re.compile(r"\$(\w+)")
 
 
-def call(frame: Frame, expr: Call) -> Value:
-    """Evaluate a call: callee, arguments, then its effect."""
-    callee = expressions.evaluate(frame, expr.function)
-    args = [expressions.evaluate(frame, arg) for arg in expr.args]
-    keywords = {name: expressions.evaluate(frame, value) for name, value in expr.keywords}
+def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """The result of a call whose parts have been evaluated, and its effect on the frame."""
     target = callee.target
     if target is not None and target.name == "builtins.super" and not args:
         return _super(frame)
@@ -62,7 +59,7 @@ def call(frame: Frame, expr: Call) -> Value:
         if api is not None:
             return _known(frame, expr, api, callee, args, keywords)
         if target.name in frame.context.catalog.readers and args:
-            return expressions.environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
+            return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
     if target is not None and target.kind == "class":
         made = Value(frame.fresh(target.name, expr.span), instance=target)
         constructor = frame.context.program.method(target, "__init__")
@@ -146,7 +143,7 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),))
             if name not in api.uniform:
                 buffer = replace(buffer, varies=values[name].varies, causes=values[name].causes)
-            expressions.bind(frame, exprs[name], buffer)
+            bind(frame, exprs[name], buffer)
     return _result(frame, expr, api, key, values)
 
 
@@ -265,7 +262,7 @@ def _arguments(
 
 
 def _is_static(function: Function) -> bool:
-    return any(expressions.plain(decorator) == "staticmethod" for decorator in function.decorators)
+    return any(plain(decorator) == "staticmethod" for decorator in function.decorators)
 
 
 def _renamer(arguments: Mapping[str, Value]) -> Callable[[str], str]:

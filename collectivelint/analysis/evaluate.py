@@ -22,8 +22,9 @@ from ..events import (
     Subscript,
 )
 from ..program import Target
-from . import apply
+from .apply import SUPER, apply, invoke
 from .effects import Choice, Guard, Repeat
+from .names import SELF, bind, conventional, environment, plain
 from .values import NONE, UNKNOWN, WORLD, Value, flow, join
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Attribute():
             return _attribute(frame, expr)
         case Call():
-            return apply.call(frame, expr)
+            callee = evaluate(frame, expr.function)
+            args = [evaluate(frame, arg) for arg in expr.args]
+            return apply(frame, expr, callee, args, {name: evaluate(frame, value) for name, value in expr.keywords})
         case Not(value=inner):
             value = evaluate(frame, inner)
             known = UNKNOWN if value.constant is UNKNOWN else not value.constant
@@ -221,15 +224,15 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             bound = Value(form, target=method, receiver=base)
             function = context.program.function(method)
             if function is not None and any(_is_property(item) for item in function.decorators):
-                return apply.invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
+                return invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
             return bound
         known = context.attribute(base.instance, expr.name)
         if known is not None:
             # Another object's attribute keeps its own name: `self.manager.group`.
-            if not known.form.startswith(f"${_SELF}.") and known.constant is UNKNOWN:
+            if not known.form.startswith(f"${SELF}.") and known.constant is UNKNOWN:
                 known = replace(known, form=known.form if known.varies or known.form == WORLD else form)
             return replace(known, depends=frozenset())
-    if base.type is not None and base.type not in ("rank", apply.SUPER):
+    if base.type is not None and base.type not in ("rank", SUPER):
         return Value(form, target=Target("external", "", f"{base.type}.{expr.name}"), receiver=base)
     for meaning in ("rank", "group"):
         convention = context.catalog.convention(expr.name, meaning)
@@ -237,17 +240,6 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             return conventional(frame, convention.meaning, convention.axis, form, expr)
     found = flow(form, (base,))
     return replace(found, receiver=base)
-
-
-_SELF: Final = "self"
-
-
-def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where: Expr) -> Value:
-    """A value that is believed because of its name."""
-    span = frame.function.span if not isinstance(where, Call) else where.span
-    if meaning == "rank":
-        return Value(form, frozenset({axis or WORLD}), (frame.cause("rank", span),), type="rank")
-    return Value(form, meaning="group")
 
 
 def _is_property(decorator: Expr) -> bool:
@@ -260,18 +252,6 @@ def _is_property(decorator: Expr) -> bool:
             return False
 
 
-def plain(expr: Expr) -> str | None:
-    """`a.b.c` as text for a plain chain of names, else None."""
-    match expr:
-        case Name(id=name):
-            return name
-        case Attribute(value=value, name=name):
-            base = plain(value)
-            return None if base is None else f"{base}.{name}"
-        case _:
-            return None
-
-
 def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     base, key = evaluate(frame, container), evaluate(frame, index)
     if base.target is not None and base.target.name in frame.context.catalog.readers:
@@ -280,14 +260,6 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.meaning == "mesh":
         return replace(found, meaning="mesh", type=base.type)
     return found
-
-
-def environment(frame: Frame, key: Value, form: str, span: Span) -> Value:
-    """The value of an environment variable: a rank where the catalogue says so."""
-    axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
-    if axis is None:
-        return Value(form)
-    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank")
 
 
 def _comprehension(frame: Frame, expr: Comprehension) -> Value:
@@ -308,28 +280,3 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     if body:
         frame.out.append(Repeat(form, body))
     return flow(form, (*sources, *tests, element))
-
-
-def bind(frame: Frame, target: Expr, value: Value) -> None:
-    """Assign to a target: a variable, an attribute, or each part of a tuple."""
-    match target:
-        case Name(id=name):
-            frame.variables[name] = value
-        case Attribute(value=owner, name=name):
-            path = plain(target)
-            if path is not None:
-                frame.variables[path] = value
-            if isinstance(owner, Name) and owner.id == _self_name(frame):
-                known = frame.facts.attributes.get(name)
-                merged = value if known is None else join(known, value, f"${_SELF}.{name}")
-                frame.facts.attributes[name] = merged
-        case Compound(parts=parts):
-            for position, part in enumerate(parts):
-                bind(frame, part, flow(f"{value.form}[{position}]", (value,)))
-        case _:
-            pass
-
-
-def _self_name(frame: Frame) -> str | None:
-    function = frame.function
-    return function.params[0].name if function.owner is not None and function.params else None

@@ -24,20 +24,21 @@ from ..events import (
     Name,
     Not,
     Parameter,
-    Span,
     Subscript,
     Try,
     With,
 )
 from ..program import Target
+from .branching import atoms, decide, joined
 from .effects import Choice, Guard, Leave, Repeat, Term, summarise, tidy
-from .evaluate import bind, condition, conventional, evaluate, plain
+from .evaluate import condition, evaluate
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
+from .names import bind, conventional, plain
 from .values import NONE, UNKNOWN, Value, flow, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
@@ -204,19 +205,8 @@ def _either(one: Value, other: Value, fresh: str) -> Value:
     return join(one, other, fresh)
 
 
-def _atoms(test: Expr) -> Expr:
-    """`not (a and b)` as `not a or not b`, so that every condition is judged on its own."""
-    match test:
-        case Not(value=Logical(op=op, values=values)):
-            return Logical("or" if op == "and" else "and", tuple(_atoms(Not(value)) for value in values))
-        case Not(value=Not(value=inner)):
-            return _atoms(inner)
-        case _:
-            return test
-
-
 def _branch(frame: Frame, statement: Branch) -> None:
-    decided = _decide(frame, _atoms(statement.test), statement)
+    decided = decide(frame, atoms(statement.test), statement)
     before = frame.variables
     outer = frame.out
     arms: list[tuple[dict[str, Value], Term]] = []
@@ -227,82 +217,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
     frame.out.extend(decided.term(then, orelse))
-    frame.variables = _joined(
+    frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
-
-
-class _Decision:
-    """A condition taken apart into atoms; `term` builds the nested choices over them."""
-
-    def __init__(self, value: Value, build: Callable[[Term, Term], Term]) -> None:
-        self.value, self._build = value, build
-
-    def term(self, then: Term, orelse: Term) -> Term:
-        return self._build(then, orelse)
-
-
-def _decide(frame: Frame, test: Expr, statement: Branch) -> _Decision:
-    match test:
-        case Logical(op=op, values=values):
-            first = _decide(frame, _atoms(values[0]), statement)
-            remaining = values[1] if len(values) == 2 else Logical(op, values[1:])
-            outer, frame.out = frame.out, []
-            rest = _decide(frame, _atoms(remaining), statement)
-            inner, frame.out = tuple(frame.out), outer
-
-            def build(then: Term, orelse: Term) -> Term:
-                # What the later operands run belongs to the arm in which they are evaluated.
-                later = (*inner, *rest.term(then, orelse))
-                return first.term(later, orelse) if op == "and" else first.term(then, later)
-
-            return _Decision(flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value)), build)
-        case _:
-            value, guard = condition(frame, _truthful(test), statement.test_span)
-            positive = not value.form.startswith("not ")
-
-            def leaf(then: Term, orelse: Term) -> Term:
-                if not then and not orelse:
-                    return ()
-                if value.constant is not UNKNOWN:
-                    return then if value.constant else orelse
-                return (Choice(guard, then, orelse) if positive else Choice(guard, orelse, then),)
-
-            return _Decision(value, leaf)
-
-
-def _truthful(test: Expr) -> Expr:
-    """A bare rank as a condition asks whether it is not 0."""
-    return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
-
-
-def _joined(
-    frame: Frame,
-    before: dict[str, Value],
-    arms: list[tuple[dict[str, Value], Term]],
-    guard: Value | None,
-    span: Span,
-) -> dict[str, Value]:
-    """The variables after a branch: those of the arms that get there, joined."""
-    reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
-    if not reaching:
-        return before
-    result = reaching[0]
-    for other in reaching[1:]:
-        names = result.keys() | other.keys()
-        merged: dict[str, Value] = {}
-        for name in names:
-            one, two = result.get(name), other.get(name)
-            if one is None or two is None:
-                known = one or two
-                if known is not None:
-                    merged[name] = known
-            elif one is two:
-                merged[name] = one
-            else:
-                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
-        result = merged
-    return result
 
 
 def _loop(frame: Frame, statement: Loop) -> None:
@@ -323,7 +240,7 @@ def _loop(frame: Frame, statement: Loop) -> None:
     frame.out = []
     _block(frame, statement.body)
     body = (*before, *frame.out)
-    frame.variables = _joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
+    frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
     frame.out = outer
     if body:
         frame.out.append(Repeat(form, body))
@@ -353,5 +270,5 @@ def _try(frame: Frame, statement: Try) -> None:
             term = (Choice(guard, handler, term),)
     frame.out = outer
     frame.out.extend(term)
-    frame.variables = _joined(frame, entering, arms, None, statement.span)
+    frame.variables = joined(frame, entering, arms, None, statement.span)
     _block(frame, statement.final)

@@ -34,7 +34,7 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
 
 def _prefixes(analysis: Analysis, call: ApiCall) -> Iterator[str]:
     """Names under which a module that has the default group may be known here, the callee's own first."""
-    from ..analysis.evaluate import plain
+    from ..analysis.names import plain
 
     callee = plain(call.call.function)
     if callee is not None and "." in callee:

@@ -1,0 +1,103 @@
+"""Branching: conditions taken apart into atoms, and variables put together again after the arms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..events import Attribute, Expr, Logical, Name, Not
+from .effects import Choice, Leave, Term
+from .evaluate import condition
+from .values import UNKNOWN, Value, flow, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..events import Branch, Span
+    from .frame import Frame
+
+
+def atoms(test: Expr) -> Expr:
+    """`not (a and b)` as `not a or not b`, so that every condition is judged on its own."""
+    match test:
+        case Not(value=Logical(op=op, values=values)):
+            return Logical("or" if op == "and" else "and", tuple(atoms(Not(value)) for value in values))
+        case Not(value=Not(value=inner)):
+            return atoms(inner)
+        case _:
+            return test
+
+
+class Decision:
+    """A condition taken apart into atoms; `term` builds the nested choices over them."""
+
+    def __init__(self, value: Value, build: Callable[[Term, Term], Term]) -> None:
+        """`value` is the condition as a whole; `build` makes the choice from the terms of both arms."""
+        self.value, self._build = value, build
+
+    def term(self, then: Term, orelse: Term) -> Term:
+        """The choice between two arms."""
+        return self._build(then, orelse)
+
+
+def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
+    """Evaluate the condition of a branch, atom by atom."""
+    match test:
+        case Logical(op=op, values=values):
+            first = decide(frame, atoms(values[0]), statement)
+            remaining = values[1] if len(values) == 2 else Logical(op, values[1:])
+            outer, frame.out = frame.out, []
+            rest = decide(frame, atoms(remaining), statement)
+            inner, frame.out = tuple(frame.out), outer
+
+            def build(then: Term, orelse: Term) -> Term:
+                # What the later operands run belongs to the arm in which they are evaluated.
+                later = (*inner, *rest.term(then, orelse))
+                return first.term(later, orelse) if op == "and" else first.term(then, later)
+
+            return Decision(flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value)), build)
+        case _:
+            value, guard = condition(frame, _truthful(test), statement.test_span)
+            positive = not value.form.startswith("not ")
+
+            def leaf(then: Term, orelse: Term) -> Term:
+                if not then and not orelse:
+                    return ()
+                if value.constant is not UNKNOWN:
+                    return then if value.constant else orelse
+                return (Choice(guard, then, orelse) if positive else Choice(guard, orelse, then),)
+
+            return Decision(value, leaf)
+
+
+def _truthful(test: Expr) -> Expr:
+    """A bare rank as a condition asks whether it is not 0."""
+    return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
+
+
+def joined(
+    frame: Frame,
+    before: dict[str, Value],
+    arms: list[tuple[dict[str, Value], Term]],
+    guard: Value | None,
+    span: Span,
+) -> dict[str, Value]:
+    """The variables after a branch: those of the arms that get there, joined."""
+    reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
+    if not reaching:
+        return before
+    result = reaching[0]
+    for other in reaching[1:]:
+        names = result.keys() | other.keys()
+        merged: dict[str, Value] = {}
+        for name in names:
+            one, two = result.get(name), other.get(name)
+            if one is None or two is None:
+                known = one or two
+                if known is not None:
+                    merged[name] = known
+            elif one is two:
+                merged[name] = one
+            else:
+                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+        result = merged
+    return result

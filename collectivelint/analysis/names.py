@@ -1,0 +1,68 @@
+"""Names: what a target binds, what a name alone suggests, which environment variables are ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..events import Attribute, Call, Compound, Expr, Name
+from .values import WORLD, Value, flow, join
+
+if TYPE_CHECKING:
+    from ..events import Span
+    from .frame import Frame
+
+#: What forms of attributes call the object they belong to, however a method names its first parameter.
+SELF: Final = "self"
+
+
+def plain(expr: Expr) -> str | None:
+    """`a.b.c` as text for a plain chain of names, else None."""
+    match expr:
+        case Name(id=name):
+            return name
+        case Attribute(value=value, name=name):
+            base = plain(value)
+            return None if base is None else f"{base}.{name}"
+        case _:
+            return None
+
+
+def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where: Expr) -> Value:
+    """A value that is believed because of its name."""
+    span = frame.function.span if not isinstance(where, Call) else where.span
+    if meaning == "rank":
+        return Value(form, frozenset({axis or WORLD}), (frame.cause("rank", span),), type="rank")
+    return Value(form, meaning="group")
+
+
+def environment(frame: Frame, key: Value, form: str, span: Span) -> Value:
+    """The value of an environment variable: a rank where the catalogue says so."""
+    axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
+    if axis is None:
+        return Value(form)
+    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank")
+
+
+def bind(frame: Frame, target: Expr, value: Value) -> None:
+    """Assign to a target: a variable, an attribute, or each part of a tuple."""
+    match target:
+        case Name(id=name):
+            frame.variables[name] = value
+        case Attribute(value=owner, name=name):
+            path = plain(target)
+            if path is not None:
+                frame.variables[path] = value
+            if isinstance(owner, Name) and owner.id == _self_name(frame):
+                known = frame.facts.attributes.get(name)
+                merged = value if known is None else join(known, value, f"${SELF}.{name}")
+                frame.facts.attributes[name] = merged
+        case Compound(parts=parts):
+            for position, part in enumerate(parts):
+                bind(frame, part, flow(f"{value.form}[{position}]", (value,)))
+        case _:
+            pass
+
+
+def _self_name(frame: Frame) -> str | None:
+    function = frame.function
+    return function.params[0].name if function.owner is not None and function.params else None
