@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .compare import Divergence, Side
     from .record import Event, Trace
+    from .verdict import Divergence, Side
 
 _RULES: Final = {
     "CL101": "missing-group explains this: the call names no group, so it waits for every rank of the job",

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import compare, explain, ring
+from . import compare, explain, ring, waits
 from .hook import VARIABLE
 from .record import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .compare import Divergence
+    from .verdict import Divergence
 
 _POLL: Final = 0.3
 #: How long the job may take to end after it was asked to.
@@ -178,7 +178,7 @@ class _Watch:
         clock = time.time()
         long = [
             (event, absent)
-            for event, absent in compare.waiting(trace)
+            for event, absent in waits.waiting(trace)
             if clock - event.start >= self.hang_after and (event.rank, event.number) not in self._noted
         ]
         self._noted |= {(event.rank, event.number) for event, _ in long}
