@@ -30,13 +30,14 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
 
     `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
     """
-    found = [*_mismatches(trace), *_outsiders(trace)]
+    found = list(_mismatches(trace))
     if found:
         return min(found, key=_when)
     stuck = deadlock(trace, over=over, now=now)
-    if stuck is not None:
+    if stuck is not None or not over:
         return stuck
-    return next(_unmatched(trace), None) if over else None
+    # These do not stop a job, so they are no reason to stop it either.
+    return min(_outsiders(trace), key=_when, default=next(_unmatched(trace), None))
 
 
 # -------------------------------------------------------------------------------------------------------- mismatch

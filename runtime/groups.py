@@ -67,10 +67,14 @@ def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], 
     world = c10d.GroupMember.WORLD
     if world is None or not tracer.is_started:
         return original(*args, **kwargs)
-    ranks = kwargs.get("ranks", args[0] if args and name == "new_group" else None)
+    # As torch reads the argument: all ranks if there is none, and in order unless told otherwise.
+    given = kwargs.get("ranks", args[0] if args and name == "new_group" else None)
+    ranks = tuple(range(c10d.get_world_size()) if given is None else given)
+    if kwargs.get("sort_ranks", True):
+        ranks = tuple(sorted(ranks))
     # With local synchronisation only the members create the group: there is no order for all ranks to keep.
     local = bool(kwargs.get("use_local_synchronization"))
-    signature = (("op", name), ("ranks", tuple(ranks) if ranks is not None else "all"), ("local", local))
+    signature = (("op", name), ("ranks", ranks), ("local", local))
     number = 0 if local else tracer.begin(CREATE, world, signature)
     try:
         group = original(*args, **kwargs)

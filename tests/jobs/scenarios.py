@@ -137,6 +137,22 @@ def uneven_all_gather(rank: int, world: int) -> None:
     dist.barrier()
 
 
+def same_groups_spelt_differently(rank: int, world: int) -> None:
+    """Equal groups, whatever the order and form of the argument; a rank that calls on a group it is not in."""
+    dist.new_group([0, 1] if rank else [1, 0])
+    dist.new_group(None if rank else list(range(world)))
+    mine = dist.new_group([rank], use_local_synchronization=True)
+    dist.barrier(group=mine)
+
+
+def not_a_member(rank: int, world: int) -> None:
+    """torch warns and does nothing; then a rank is slow, which is no reason to stop the job."""
+    dist.all_reduce(torch.ones(1), group=dist.new_group([0, 1]))
+    if rank == 1:
+        time.sleep(4)
+    dist.barrier()
+
+
 def main() -> None:
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()

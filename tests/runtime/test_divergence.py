@@ -57,7 +57,7 @@ def _source() -> list[str]:
     return (JOBS / "scenarios.py").read_text().splitlines()
 
 
-@pytest.mark.parametrize("scenario", ["early_bound", "uneven_all_gather"])
+@pytest.mark.parametrize("scenario", ["early_bound", "uneven_all_gather", "same_groups_spelt_differently"])
 def test_correct_job_is_left_alone(trace: Callable[..., Job], scenario: str) -> None:
     job = trace("scenarios.py", scenario)
     assert (job.code, job.divergence) == (0, None), job.err
@@ -69,6 +69,13 @@ def test_straggler_is_a_hint_and_no_error(trace: Callable[..., Job]) -> None:
     assert (job.code, job.divergence) == (0, None), job.err
     assert f"scenarios.py:{line_of('    dist.barrier()', 'scenarios.py')}" not in job.err.partition("note:")[0]
     assert "rank 1 may still come" in job.err
+
+
+def test_a_call_by_an_outsider_is_reported_when_the_job_has_ended(trace: Callable[..., Job]) -> None:
+    job = trace("scenarios.py", "not_a_member", hang_after=1)
+    assert job.divergence is not None
+    assert (job.code, job.divergence["verdict"], [ranks for ranks, _, _ in job.sides()]) == (1, "outsider", [[2]])
+    assert "Received" not in job.err, "the job was stopped"
 
 
 def test_killed_rank_leaves_its_last_calls(trace: Callable[..., Job]) -> None:
