@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -78,7 +77,6 @@ _ALIASES: Final = pytest.mark.xfail(strict=True, reason="the alias is followed f
 def test_unusual_code_is_understood(project: Project, code: str) -> None:
     """No internal error; a marker collective before and behind the code is still found."""
     text = f"{_HEAD}\n\ndef first():\n    dist.barrier()\n\n\n{code}\n\ndef last():\n    dist.barrier()\n"
-    ast.parse(text)
     project.write(text)
     lines = [number for number, line in enumerate(text.split("\n"), 1) if line == "    dist.barrier()"]
     found = project.found(select=["CL101", "CL201"])
