@@ -47,6 +47,7 @@ class Program:
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
         self._resolved: dict[tuple[str, str], Target] = {}
+        self._below: dict[Target, list[Target]] = {}
         self._modules: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.indexes:
             for name in _module_names(path, self.indexes):
@@ -204,14 +205,17 @@ class Program:
 
     def subclasses(self, target: Target) -> list[Target]:
         """All classes of the program below this one."""
-        found: list[Target] = []
-        pending = [target]
-        while pending:
-            for child in self._children.get(pending.pop(), ()):
-                if child not in found and child != target:
-                    found.append(child)
-                    pending.append(child)
-        return found
+        if target not in self._below:
+            # A dict keeps the order in which they are met.
+            found: dict[Target, None] = {}
+            pending = [target]
+            while pending:
+                for child in self._children.get(pending.pop(), ()):
+                    if child not in found and child != target:
+                        found[child] = None
+                        pending.append(child)
+            self._below[target] = list(found)
+        return self._below[target]
 
     @cached_property
     def _children(self) -> Mapping[Target, list[Target]]:

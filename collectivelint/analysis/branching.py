@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..events import Attribute, Expr, Logical, Name, Not
-from .effects import Choice, Leave, Term
-from .evaluate import condition
+from .effects import Choice, Leave, Term, size
+from .evaluate import condition, guard_of
 from .values import UNKNOWN, Value, flow, join
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ def atoms(test: Expr) -> Expr:
             return atoms(inner)
         case _:
             return test
+
+
+#: Taking a condition apart repeats one of the arms for each operand; with a longer one it is taken as a whole.
+_MOST_REPEATED: Final = 40
 
 
 class Decision:
@@ -49,12 +53,17 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             rest = decide(frame, atoms(remaining), statement)
             inner, frame.out = tuple(frame.out), outer
 
+            value = flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value))
+
             def build(then: Term, orelse: Term) -> Term:
+                if size(orelse if op == "and" else then) > _MOST_REPEATED:
+                    evaluated = first.term(inner, ()) if op == "and" else first.term((), inner)
+                    return (*evaluated, Choice(guard_of(frame, value, statement.test_span), then, orelse))
                 # What the later operands run belongs to the arm in which they are evaluated.
                 later = (*inner, *rest.term(then, orelse))
                 return first.term(later, orelse) if op == "and" else first.term(then, later)
 
-            return Decision(flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value)), build)
+            return Decision(value, build)
         case _:
             value, guard = condition(frame, _truthful(test), statement.test_span)
             positive = not value.form.startswith("not ")

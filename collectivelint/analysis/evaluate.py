@@ -102,23 +102,25 @@ def _later(frame: Frame, params: Sequence[str], body: Expr) -> None:
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     """Evaluate a condition; the guard is what branches on it carry. Its form may be negated: see `choose`."""
     value = evaluate(frame, test)
+    return value, guard_of(frame, value, span)
+
+
+def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
+    """The guard of choices on a condition that has been evaluated to `value` and stands at `span`."""
     form, positive = _canonical(value.form)
-    chosen = _chosen(form, value)
-    one = value.one if positive or value.one is None else not value.one
-    guard = Guard(
+    return Guard(
         form=form,
         varies=value.varies,
         causes=value.causes,
         depends=value.depends,
-        one=one,
+        one=value.one if positive or value.one is None else not value.one,
         path=frame.path,
         span=span,
         statement=frame.statement,
         positive=positive,
         maybe=value.maybe,
-        chosen=chosen,
+        chosen=_chosen(form, value),
     )
-    return value, guard
 
 
 def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bool = True) -> None:

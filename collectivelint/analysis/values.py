@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ WORLD: Final = "world"
 PLACES: Final = frozenset({"local", "node"})
 
 _MOST_CAUSES: Final = 3
+_LONGEST_FORM: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class Value:
     meaning: str | None = None
     partial: bool = False
     maybe: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep forms short: `x = f(x, x)` would double them in every line. A digest is as good as a name."""
+        if len(self.form) > _LONGEST_FORM:
+            negated = self.form.startswith("not ")
+            digest = blake2b(self.form.removeprefix("not ").encode(), digest_size=12).hexdigest()
+            object.__setattr__(self, "form", f"not #{digest}" if negated else f"#{digest}")
 
     @property
     def group_key(self) -> str:
