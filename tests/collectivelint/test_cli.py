@@ -406,3 +406,14 @@ def test_given_files_are_seen_with_the_program_around_them(project: Project) -> 
     found = json.loads(project.run("train.py", "--output-format", "json").out)
     assert [(item["filename"], item["code"]) for item in found] == [("train.py", "CL201")]
     assert found[0]["trail"][-1]["path"] == "comm.py"
+
+
+@pytest.mark.xfail(strict=True, reason="folders above the project are looked at as well")
+def test_where_a_project_lies_does_not_matter(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import torch.distributed as dist\n\ndist.all_reduce(t, group=g)\nassert t.sum() == 1\n"
+    project.write({"tests/project/pyproject.toml": "", "tests/project/main.py": code})
+    (project.root / "elsewhere").mkdir()
+    monkeypatch.chdir(project.root / "tests" / "project")
+    assert "CL406" in project.run("main.py", "--output-format", "concise").out
+    monkeypatch.chdir(project.root / "elsewhere")
+    assert "CL406" in project.run("../tests/project/main.py", "--output-format", "concise").out
