@@ -33,6 +33,9 @@ for _ in range(40):
     for _ in range(500):
         dist.all_reduce(tensor)
     times.append((time.perf_counter() - start) / 500 * 1e6)
+if sys.argv[1] != "plain":
+    from collectivelint.runtime import ring
+    assert ring.load(Path(sys.argv[1])).ranks[0].events, "nothing was recorded"
 print(statistics.median(times))
 """
 

@@ -57,7 +57,7 @@ def hook_groups(c10d: Any, tracer: Tracer) -> None:
     def outsider(op_name: str) -> None:
         world = c10d.GroupMember.WORLD
         if world is not None and tracer.is_started:
-            tracer.mark(tracer.begin(OUTSIDER, world, (("op", op_name),)), State.DONE)
+            tracer.mark(tracer.begin(OUTSIDER, world, (op_name,), lambda key: {"op": key[0]}), State.DONE)
         warn(op_name)
 
     c10d._warn_not_in_group = outsider
@@ -74,8 +74,9 @@ def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], 
         ranks = tuple(sorted(ranks))
     # With local synchronisation only the members create the group: there is no order for all ranks to keep.
     local = bool(kwargs.get("use_local_synchronization"))
-    signature = (("op", name), ("ranks", ranks), ("local", local))
-    number = 0 if local else tracer.begin(CREATE, world, signature)
+    number = 0
+    if not local:
+        number = tracer.begin(CREATE, world, (name, ranks), lambda key: {"op": key[0], "ranks": list(key[1])})
     try:
         group = original(*args, **kwargs)
     except BaseException:

@@ -62,6 +62,7 @@ _SHAPED: Final = {
 }
 _SENT: Final = {"alltoall_": "input_tensors", "alltoall_base_": "input", "recv_": "tensors", "send": "tensors"}
 _PEERS: Final = ("root_rank", "src", "dst")
+_SPLITS: Final = ("output_split_sizes", "input_split_sizes")
 
 
 class Interception:
@@ -80,26 +81,20 @@ class Interception:
         self._wrap_wait()
 
     def _kernel(self, operator: Any) -> Callable[..., Any]:
-        schema = operator._schema
-        short = schema.name.partition("::")[2]
-        names = [argument.name for argument in schema.arguments]
-        defaults = {
-            argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()
-        }
-        is_p2p = OPS[short] in ("send", "recv")
-        kind = P2P if is_p2p else COLLECTIVE
+        arguments = _Arguments(operator._schema)
+        kind, describe = arguments.kind, arguments.describe
         below = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
-        tracer, mark = self._tracer, self._tracer.mark
-        redispatch = operator.redispatch
+        begin, mark, issued = self._tracer.begin, self._tracer.mark, self._issued
+        redispatch, unbox = operator.redispatch, ProcessGroup.unbox
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             number = 0
+            is_async = False
             try:
-                values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-                group = ProcessGroup.unbox(values["process_group"])
-                peer = next((values[name] for name in _PEERS if name in values), -1)
-                is_async = bool(values.get("async_op", is_p2p))
-                number = tracer.begin(kind, group, self._signature(short, values), peer, is_async=is_async)
+                values = arguments.complete(args, kwargs)
+                is_async = arguments.is_async(values)
+                group = unbox(values[arguments.group])
+                number = begin(kind, group, arguments.key(values), describe, arguments.peer(values), is_async)
             except Exception as error:
                 _warn_once(error)
             try:
@@ -108,56 +103,107 @@ class Interception:
                 mark(number, State.FAILED)
                 raise
             if number:
-                self._issued(number, result)
+                issued(number, result, is_async)
             return result
 
         return kernel
 
-    def _signature(self, short: str, values: dict[str, Any]) -> tuple[Any, ...]:
-        found: list[tuple[str, Any]] = [("op", OPS[short])]
-        tensors = values.get(_SHAPED.get(short, ""))
-        if tensors is not None:
-            found.append(("tensors", _shapes(tensors)))
-        elif (sent := values.get(_SENT.get(short, ""))) is not None:
-            found.append(("sent", _shapes(sent)))
-        if "reduce_op" in values:
-            found.append(("reduce_op", _reduce_name(values["reduce_op"])))
-        for name in ("output_split_sizes", "input_split_sizes"):
-            if values.get(name):
-                found.append((name, tuple(values[name])))
-        return tuple(found)
-
-    def _issued(self, number: int, result: Any) -> None:
+    def _issued(self, number: int, result: Any, is_async: bool) -> None:
         """The operator has returned. With a handle, the call ends when somebody has waited for that."""
-        handle = result[1] if isinstance(result, tuple) else result
+        handle = result[1] if type(result) is tuple else result
         if handle is None:
             self._tracer.mark(number, State.DONE)
             return
         work = Work.unbox(handle)
-        self._tracer.mark(number, State.ISSUED)
-        key = id(work)
-        self._works[key] = (weakref.ref(work, lambda _: self._works.pop(key, None)), number)
         # Python gets its own handle for the same work after we return; the two are one object only while ours lives.
-        self._local.latest = work
+        # It lives until the next call of this thread, or until somebody waits, whichever comes first.
+        self._local.latest = (work, number)
+        if is_async:
+            self._tracer.mark(number, State.ISSUED)
+            works, key = self._works, id(work)
+            works[key] = (weakref.ref(work, lambda _: works.pop(key, None)), number)
 
     def _wrap_wait(self) -> None:
         original = Work.wait
-        tracer, works, local = self._tracer, self._works, self._local
+        mark, works, local = self._tracer.mark, self._works, self._local
 
         def wait(work: Any, *args: Any, **kwargs: Any) -> Any:
-            known = works.get(id(work))
-            number = known[1] if known is not None else 0
+            latest = getattr(local, "latest", None)
+            if latest is not None and latest[0] is work:
+                number = latest[1]
+            else:
+                known = works.get(id(work))
+                number = known[1] if known is not None and known[0]() is work else 0
             local.latest = None
-            tracer.mark(number, State.WAITING)
+            mark(number, State.WAITING)
             try:
                 result = original(work, *args, **kwargs)
             except BaseException:
-                tracer.mark(number, State.FAILED)
+                mark(number, State.FAILED)
                 raise
-            tracer.mark(number, State.DONE)
+            mark(number, State.DONE)
             return result
 
         Work.wait = wait  # type: ignore[method-assign,assignment]
+
+
+class _Arguments:
+    """Where an operator's arguments stand, and what of them is recorded. One for each operator, made once."""
+
+    def __init__(self, schema: Any) -> None:
+        short = schema.name.partition("::")[2]
+        self._op = OPS[short]
+        self._names = [argument.name for argument in schema.arguments]
+        self._defaults = tuple(
+            argument.default_value if argument.has_default_value() else None for argument in schema.arguments
+        )
+        self.kind = P2P if self._op in ("send", "recv") else COLLECTIVE
+        self.group = self._names.index("process_group")
+        self._peer = next((self._names.index(name) for name in _PEERS if name in self._names), None)
+        self._async = self._names.index("async_op") if "async_op" in self._names else None
+        self._tensors = self._position(_SHAPED.get(short) or _SENT.get(short))
+        self._what = "tensors" if short in _SHAPED else "sent"
+        self._reduce_op = self._position("reduce_op")
+        self._splits = [self._names.index(name) for name in _SPLITS if name in self._names]
+
+    def _position(self, name: str | None) -> int | None:
+        return self._names.index(name) if name in self._names else None
+
+    def complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments in order, defaults included."""
+        values = args + self._defaults[len(args) :]
+        if kwargs:
+            return tuple(kwargs.get(name, value) for name, value in zip(self._names, values, strict=True))
+        return values
+
+    def is_async(self, values: tuple[Any, ...]) -> bool:
+        """Does the caller get a handle? Point-to-point operators always give one."""
+        return self._async is None or bool(values[self._async])
+
+    def peer(self, values: tuple[Any, ...]) -> int:
+        """The root or other side, as a rank of the group; -1 if there is none."""
+        return -1 if self._peer is None else int(values[self._peer])
+
+    def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What tells calls apart, cheap to make: `describe` turns it into what is stored, once for each new key."""
+        tensors = None if self._tensors is None else _shapes(values[self._tensors])
+        if self._reduce_op is not None:
+            return (self._op, tensors, values[self._reduce_op].op())
+        if self._splits:
+            return (self._op, tensors, *(tuple(values[index]) for index in self._splits))
+        return (self._op, tensors)
+
+    def describe(self, key: tuple[Any, ...]) -> dict[str, Any]:
+        """The signature as it is stored."""
+        op, tensors, *rest = key
+        found: dict[str, Any] = {"op": op}
+        if tensors is not None:
+            found[self._what] = [[list(shape), str(dtype)] for shape, dtype in tensors]
+        if self._reduce_op is not None:
+            found["reduce_op"] = _REDUCE_NAMES.get(int(rest[0]), "?")
+        else:
+            found |= {self._names[index]: list(sizes) for index, sizes in zip(self._splits, rest, strict=True) if sizes}
+        return found
 
 
 def _operators() -> list[Any]:
@@ -173,17 +219,15 @@ def _operators() -> list[Any]:
 def _shapes(tensors: Any) -> tuple[Any, ...]:
     """Shape and dtype of each tensor, in lists of lists too."""
     if isinstance(tensors, torch.Tensor):
-        return ((tuple(tensors.shape), tensors.dtype),)
+        return ((tensors.shape, tensors.dtype),)
+    if len(tensors) == 1 and isinstance(tensors[0], torch.Tensor):
+        return ((tensors[0].shape, tensors[0].dtype),)
     return tuple(item for tensor in tensors for item in _shapes(tensor))
 
 
+#: The dispatcher hands a reduce operation over as a box that can tell no more than its number.
 _RED_OP_TYPE: Any = ReduceOp.RedOpType
 _REDUCE_NAMES: Final[dict[int, str]] = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
-
-
-def _reduce_name(boxed: Any) -> str:
-    """The name of a reduce operation; what the dispatcher hands over can tell no more than its number."""
-    return _REDUCE_NAMES.get(int(boxed.op()), "?")
 
 
 _warned: list[str] = []

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .record import State
@@ -15,6 +16,7 @@ from .ring import KINDS, Writer
 from .sites import Sites
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group's id in the trace file, its members as global ranks, and how many calls of each kind it has seen."""
+
+    id: int
+    ranks: tuple[int, ...]
+    counts: dict[Any, int] = field(default_factory=dict)
 
 
 class Tracer:
@@ -33,11 +44,10 @@ class Tracer:
         self._sites = Sites(torch_folder)
         self._lock = threading.Lock()
         self._writer: Writer | None = None
-        self._groups: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._groups: dict[str, _Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
         self._places: dict[tuple[Any, int], int] = {}
         self._signatures: dict[Any, int] = {}
-        self._sequences: dict[Any, int] = {}
         self._nowhere = 0
 
     @property
@@ -59,6 +69,11 @@ class Tracer:
         )
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         self._watch_end()
+        # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
+        os.register_at_fork(after_in_child=self._stop)
+
+    def _stop(self) -> None:
+        self._writer = None
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
@@ -85,12 +100,7 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------------ groups
 
-    def group(self, group: ProcessGroup) -> tuple[int, tuple[int, ...]]:
-        """The id of a group in the trace file and its members as global ranks."""
-        known = self._groups.get(group.group_name)
-        return known if known is not None else self.register(group)
-
-    def register(self, group: ProcessGroup) -> tuple[int, tuple[int, ...]]:
+    def register(self, group: ProcessGroup) -> _Group:
         """Give a new group its identity: its ranks, and how many groups of the same ranks came before."""
         from torch.distributed import distributed_c10d as c10d
 
@@ -100,8 +110,7 @@ class Tracer:
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
         stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
-        found = (writer.name("group", stored), ranks)
-        self._groups[group.group_name] = found
+        found = self._groups[group.group_name] = _Group(writer.name("group", stored), ranks)
         return found
 
     def forget(self) -> None:
@@ -114,58 +123,35 @@ class Tracer:
         self,
         kind: int,
         group: ProcessGroup,
-        signature: tuple[Any, ...],
+        key: tuple[Any, ...],
+        describe: Callable[[tuple[Any, ...]], dict[str, Any]],
         peer: int = -1,
-        *,
         is_async: bool = False,
     ) -> int:
-        """A call is about to be made; the number of its event. `signature` is a tuple of (key, value) pairs."""
+        """A call is about to be made; the number of its event.
+
+        `key` tells signatures apart, the operation first; `describe` makes of a new one what is stored. `peer` is a
+        rank of the group. This is the path of every call: what is new is looked up once and then known by number.
+        """
         writer = self._writer
         if writer is None:
             return 0
         with self._lock:
-            group_id, ranks = self.group(group)
-            # A root or peer is a rank of the group here; people know global ranks.
-            peer = ranks[peer] if 0 <= peer < len(ranks) else -1
-            op = signature[0][1]
-            counter = (group_id, kind, op if kind == P2P else "", peer if kind == P2P else -1)
-            sequence = self._sequences[counter] = self._sequences.get(counter, 0) + 1
-            return writer.add(
-                kind,
-                group_id,
-                sequence,
-                self._signature(writer, signature),
-                self._place(writer),
-                peer,
-                is_async,
-                time.time(),
-            )
-
-    def _signature(self, writer: Writer, signature: tuple[Any, ...]) -> int:
-        known = self._signatures.get(signature)
-        if known is None:
-            stored = {key: _plain(value) for key, value in signature}
-            known = self._signatures[signature] = writer.name("signature", stored)
-        return known
-
-    def _place(self, writer: Writer) -> int:
-        frame = self._sites.find(sys._getframe(2))
-        if frame is None:
-            return self._nowhere
-        key = (frame.f_code, frame.f_lineno)
-        known = self._places.get(key)
-        if known is None:
-            known = self._places[key] = writer.name("place", self._sites.describe(frame))
-        return known
+            known = self._groups.get(group.group_name) or self.register(group)
+            peer = known.ranks[peer] if 0 <= peer < len(known.ranks) else -1
+            counter = kind if kind != P2P else (key[0], peer)
+            sequence = known.counts[counter] = known.counts.get(counter, 0) + 1
+            signature = self._signatures.get(key)
+            if signature is None:
+                signature = self._signatures[key] = writer.name("signature", describe(key))
+            frame = self._sites.find(sys._getframe(1))
+            place = self._places.get((frame.f_code, frame.f_lineno)) if frame is not None else self._nowhere
+            if place is None and frame is not None:
+                place = writer.name("place", self._sites.describe(frame))
+                self._places[(frame.f_code, frame.f_lineno)] = place
+            return writer.add(kind, known.id, sequence, signature, place or self._nowhere, peer, is_async, time.time())
 
     def mark(self, number: int, state: State) -> None:
         """The call has come further."""
         if number and self._writer is not None:
-            self._writer.mark(number, state, time.time() if state in (State.DONE, State.FAILED) else 0.0)
-
-
-def _plain(value: Any) -> Any:
-    """Shapes and dtypes as JSON has them."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (int, str, float, bool, type(None))) else str(value)
+            self._writer.mark(number, state, time.time() if state >= State.DONE else 0.0)
