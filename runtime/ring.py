@@ -137,6 +137,8 @@ def read(ring: Path) -> Rank:
         names = _names(ring.with_suffix(".names"))
     except OSError as error:
         raise TraceError(f"{ring}: {error.strerror or error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TraceError(f"{ring.with_suffix('.names')}: damaged: {type(error).__name__} {error}") from None
     if len(data) < _HEADER_SIZE or not data.startswith(MAGIC):
         raise TraceError(f"{ring}: not a collectivelint trace")
     _, version, capacity, rank, world_size, pid, attempt, started, written, end = HEADER.unpack_from(data)
@@ -204,7 +206,7 @@ def _names(file: Path) -> dict[int, Any]:
                 found[number] = Group(tuple(group["ranks"]), group["ordinal"], group["description"])
             case {"id": number, "place": place}:
                 found[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
-            case {"id": number, "signature": signature}:
+            case {"id": number, "signature": {"op": str()} as signature}:
                 found[number] = signature
     return found
 

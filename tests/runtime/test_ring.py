@@ -76,6 +76,19 @@ def test_damaged_file_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         ring.read(file)
 
 
+@pytest.mark.parametrize(
+    "line", ['{"id": 1, "group": 3}', '{"id": 2, "place": {}}', '{"id": [], "group": {}}', "null", "[]"]
+)
+def test_damaged_name_table_is_a_clear_error(tmp_path: Path, line: str) -> None:
+    file = write(tmp_path, 3)
+    names = file.with_suffix(".names")
+    names.write_text(line + "\n" + names.read_text())
+    try:
+        ring.read(file)
+    except ring.TraceError as error:
+        assert names.name in str(error)
+
+
 def test_no_trace_at_all(tmp_path: Path) -> None:
     with pytest.raises(ring.TraceError, match="no trace here"):
         ring.load(tmp_path)

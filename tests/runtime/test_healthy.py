@@ -1,0 +1,72 @@
+"""Correct jobs that look unusual are neither reported nor stopped, however impatient the tracer is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from collectivelint.runtime import ring
+
+from .conftest import JOBS, torchrun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Job
+
+pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks"),
+    [
+        ("mesh_2d", 4),
+        ("again", 2),
+        ("asynchronous", 3),
+        ("pipeline", 3),
+        ("loaders", 2),
+        ("uneven_work", 3),
+        ("ddp", 2),
+    ],
+)
+def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, name: str, ranks: int) -> None:
+    scratch = tmp_path / "scratch"
+    if name != "again":
+        scratch.mkdir()
+    job = trace("healthy.py", name, str(scratch), ranks=ranks, hang_after=1)
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert sorted(ring.load(job.folder).ranks) == list(range(ranks))
+
+
+def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "trace"
+    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--hang-after", "60", "--"]
+    process = subprocess.Popen(
+        [*launcher, *torchrun(2), str(JOBS / "healthy.py"), "uneven_work", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not any(ring.progress(file)[0] for file in ring.files(folder)) and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode == 130, err
+    assert not (folder / "divergence.json").exists(), err
+    for rank in ring.load(folder).ranks.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(rank.pid, 0)
