@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,7 +95,9 @@ class Program:
             return (inside or found)[0]
         if head in index.classes and rest:
             return self.method(Target("class", path, head), rest)
-        if head in index.aliases and index.aliases[head] != head:
+        # `y = y.z` and circles of such assignments name nothing; a name that grows shows them.
+        grows = name.count(".") > _DEEPEST_NAME or index.aliases.get(head, "").partition(".")[0] == head
+        if head in index.aliases and not grows:
             aliased = index.aliases[head]
             return self.resolve(path, f"{aliased}.{rest}" if rest else aliased)
         if name in index.variables:
@@ -229,7 +231,8 @@ class Program:
         return children
 
 
-_NOTHING = Target("external", "", "")
+_DEEPEST_NAME: Final = 16
+_NOTHING: Final = Target("external", "", "")
 
 
 def _module_names(path: str, files: Mapping[str, object]) -> Iterator[str]:

@@ -48,9 +48,10 @@ AssertionError on purpose would notice.
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.discover import project_root
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -87,7 +88,11 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _is_test(path: str) -> bool:
     """Test code is run without -O, and its asserts are its purpose; pytest's and unittest's names of files."""
-    *folders, name = PurePath(path).parts
+    # Where the project lies does not matter, only where the file lies in it.
+    root = project_root(Path(path))
+    absolute = Path(path).absolute()
+    inside = absolute.relative_to(root) if root is not None and root in absolute.parents else Path(path)
+    *folders, name = inside.parts
     stem = name.partition(".")[0]
     return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
 

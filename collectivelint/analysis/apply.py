@@ -293,4 +293,5 @@ def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[st
         meaning=value.meaning,
         partial=value.partial,
         optional=value.optional,
+        parts=tuple(_returned(part, arguments, rename) for part in value.parts),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .effects import Choice, Event, Guard, Leave, Repeat, events, guards
+from .effects import MOST_ITEMS, Choice, Event, Guard, Leave, Repeat, continued, events, guards, size
 from .values import WORLD
 
 if TYPE_CHECKING:
@@ -71,10 +71,13 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
 
 
 def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
-    holding, left = _project(_only(term, group), form, holds=True, where="outside")
-    other, left_other = _project(_only(term, group), form, holds=False, where="outside")
+    alone = _only(term, group)
+    holding, left = _project(alone, form, holds=True, where="outside")
+    other, left_other = _project(alone, form, holds=False, where="outside")
     if "raise" in (left, left_other):
         # An uncaught exception ends the job on every rank: the launcher stops the others.
+        return
+    if _same_to_the_end(alone, form):
         return
     for mine, theirs, holds in ((holding, other, True), (other, holding, False)):
         missing = _missing(mine, theirs)
@@ -95,6 +98,16 @@ def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: b
                 continue
             if _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
                 yield Divergence(guard, event, "exit" if where == "outside" else "arm", holds, count[place] - 1)
+
+
+def _same_to_the_end(term: Term, form: str) -> bool:
+    """Do both sides make the same calls once what follows early returns is taken into the arms that get there?"""
+    if size(term) > MOST_ITEMS:
+        return False
+    whole = continued(term)
+    one, _ = _project(whole, form, holds=True, where="arm")
+    two, _ = _project(whole, form, holds=False, where="arm")
+    return _tokens(one) == _tokens(two)
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ranks: bool) -> bool:

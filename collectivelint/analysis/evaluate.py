@@ -25,7 +25,7 @@ from ..program import Target
 from .apply import SUPER, apply, invoke
 from .effects import Choice, Guard, Repeat
 from .names import SELF, bind, conventional, environment, plain
-from .values import NONE, UNKNOWN, WORLD, Value, flow, join
+from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: Operators whose condition is the opposite of another one's, so that both share one form.
 _OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
+#: For ranks, which are integers, these are opposites too.
+_OPPOSITE_OF_INTEGERS: Final = {">=": "<", ">": "<="}
+_TABLES: Final = frozenset({"Dict", "JoinedStr", "FormattedValue"})
 #: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else.
 _MEMBERSHIP: Final = {(">=", 0), (">", -1), ("!=", -1), ("==", -1)}
 
@@ -87,7 +90,9 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return Value(frame.fresh("lambda", frame.statement))
         case Compound(kind=kind, parts=parts):
             values = [evaluate(frame, part) for part in parts]
-            return flow(f"{kind}({', '.join(value.form for value in values)})", values)
+            # Whether a text or a table is empty does not depend on the rank written into it.
+            computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
+            return replace(computed, parts=tuple(values)) if kind in ("Tuple", "List") else computed
 
 
 def _later(frame: Frame, params: Sequence[str], body: Expr) -> None:
@@ -167,11 +172,22 @@ def _compare(frame: Frame, expr: Compare) -> Value:
         op = "!="
     if left.type == "rank" and right.constant == 1 and op == "<":
         op, right = "==", Value("0", constant=0)
+    if left.type == "rank" and op in ("in", "not in") and right.parts:
+        # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
+        ranks = {part.constant for part in right.parts} - {-1}
+        if ranks <= {0}:
+            op, right = ("==" if op == "in" else "!="), Value("0" if ranks else "-1", constant=0 if ranks else -1)
     if left.type == "rank" and (op, right.constant) in _MEMBERSHIP:
-        # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
         inside = (op, right.constant) != ("==", -1)
+        if left.varies <= {WORLD, *PLACES}:
+            # No rank of the default group is -1: the job is distributed or it is not.
+            return Value("launched" if inside else "not launched")
+        # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
         form = f"member {left.form}" if inside else f"not member {left.form}"
         return replace(left, type=None, one=None, varies=frozenset({WORLD}), form=form)
+    if left.type == "rank" and op in _OPPOSITE_OF_INTEGERS:
+        op = _OPPOSITE_OF_INTEGERS[op]
+        return flow(f"not {left.form} {op} {right.form}", (left, right))
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
     form = f"{left.form} {op} {right.form}"
@@ -261,6 +277,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     found = flow(f"{base.form}[{key.form}]", (base, key))
     if base.meaning == "mesh":
         return replace(found, meaning="mesh", type=base.type)
+    position = key.constant
+    if isinstance(position, int) and -len(base.parts) <= position < len(base.parts):
+        return base.parts[position]
     return found
 
 

@@ -57,8 +57,9 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                 merged = value if known is None else join(known, value, f"${SELF}.{name}")
                 frame.facts.attributes[name] = merged
         case Compound(parts=parts):
+            elements = value.parts if len(value.parts) == len(parts) else ()
             for position, part in enumerate(parts):
-                bind(frame, part, flow(f"{value.form}[{position}]", (value,)))
+                bind(frame, part, elements[position] if elements else flow(f"{value.form}[{position}]", (value,)))
         case _:
             pass
 

@@ -52,7 +52,7 @@ class Value:
     `depends` names the parameters that flow into it. `one` says of a condition whether it holds on exactly one rank
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
-    `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
+    `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
     """
 
     form: str
@@ -70,6 +70,7 @@ class Value:
     meaning: str | None = None
     partial: bool = False
     maybe: bool = False
+    parts: tuple[Value, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep forms short: `x = f(x, x)` would double them in every line. A digest is as good as a name."""
@@ -114,6 +115,10 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     if one.form == other.form and one.constant is UNKNOWN:
         return replace(one, optional=one.optional or other.optional)
     mixed = flow(fresh, (one, other))
+    if len(one.parts) == len(other.parts):
+        pairs = enumerate(zip(one.parts, other.parts, strict=True))
+        parts = tuple(join(left, right, f"{fresh}[{index}]", guard, where) for index, (left, right) in pairs)
+        mixed = replace(mixed, parts=parts)
     # None beside an object is the common "not set up yet": the object's kind stays known.
     known = other if one.constant is None else one
     same = known.constant is UNKNOWN and (
