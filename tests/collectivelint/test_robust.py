@@ -64,16 +64,7 @@ _UNUSUAL: Final = {
 }  # fmt: skip
 
 
-_ALIASES: Final = pytest.mark.xfail(strict=True, reason="the alias is followed for ever")
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(code, id=name, marks=_ALIASES if name.startswith("assigned to ") and "part" in name else ())
-        for name, code in _UNUSUAL.items()
-    ],
-)
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in _UNUSUAL.items()])
 def test_unusual_code_is_understood(project: Project, code: str) -> None:
     """No internal error; a marker collective before and behind the code is still found."""
     text = f"{_HEAD}\n\ndef first():\n    dist.barrier()\n\n\n{code}\n\ndef last():\n    dist.barrier()\n"
