@@ -68,7 +68,7 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
     if not doomed:
         return None
     # Those who wait for each other, or for somebody who has ended, are the cause; others only wait for them.
-    first = min(doomed, key=lambda event: (not _is_cause(event, missing, stuck), -_shared(event, doomed), event.start))
+    first = min(doomed, key=lambda event: (not _is_cause(event, missing, stuck), -_shared(event, doomed), event.rank))
     together = [event for event in doomed if _same_call(event, first)]
     absent = [member for member in missing[first.rank] if member not in {event.rank for event in together}]
     sides = [Side(tuple(event.rank for event in together), first, "waits in")]

@@ -168,6 +168,7 @@ def test_module_form_and_context_manager(tmp_path: Path) -> None:
     assert [event.op for event in ring.load(tmp_path / "outside").ranks[0].events] == ["all_reduce"]
 
 
-def test_reading_a_trace_needs_no_torch() -> None:
+def test_reading_a_trace_needs_no_torch(tmp_path: Path) -> None:
     code = "import sys, collectivelint.runtime.cli; sys.exit('torch' in sys.modules or 'libcst' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    # Not in the checkout: there `-c` would find its folders instead of what is installed.
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
