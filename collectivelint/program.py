@@ -92,7 +92,9 @@ class Program:
         if head in index.imports:
             found = [self.absolute(path, f"{target}.{rest}" if rest else target) for target in index.imports[head]]
             inside = [target for target in found if target.kind != "external"]
-            return (inside or found)[0]
+            # Of several alternatives (`try: import fast_comm as dist` ...) one that we know something about.
+            known = [target for target in found if self._is_known(target.name)]
+            return (inside or known or found)[0]
         if head in index.classes and rest:
             return self.method(Target("class", path, head), rest)
         # `y = y.z` and circles of such assignments name nothing; a name that grows shows them.
@@ -111,6 +113,11 @@ class Program:
             elif star.path != path and (found_inside := self.resolve(star.path, name)):
                 return found_inside
         return None
+
+    def _is_known(self, name: str) -> bool:
+        """Does a dotted name lie in a module of the catalogue?"""
+        parts = name.split(".")
+        return any(".".join(parts[:end]) in self._known_modules for end in range(len(parts), 0, -1))
 
     def absolute(self, importer: str, target: str) -> Target:
         """An import target as it is written in `importer`, leading dots included."""
