@@ -51,8 +51,9 @@ def _finding(console: Console, finding: Finding, linter: Linter) -> None:
             console.print(Text(f"  {' ' * width} --> {step.path}", "dim"))
         elsewhere = step.path
         code = linter.line(step.path, step.line)
-        row = Text(f"  {step.line:>{width}} | ", "dim")
-        row.append(code, "default")
+        row = Text()
+        row.append(f"  {step.line:>{width}} | ", "dim")
+        row.append(code)
         row.append(f"   <- {step.text}", _KINDS.get(step.kind, ""))
         console.print(row)
     if finding.help:
