@@ -132,7 +132,8 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             meaning=known.meaning,
             target=known.target,
             partial=known.partial,
-            form=known.form if known.form.startswith("$") else mixed.form,
+            # `group = default() if group is None else group` is not the parameter any more.
+            form=known.form if known.form.startswith("$") and None in (one.constant, other.constant) else mixed.form,
         )
     mixed = replace(mixed, optional=one.constant is None or other.constant is None or one.optional or other.optional)
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
