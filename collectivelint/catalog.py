@@ -48,7 +48,7 @@ _ROW_KEYS: Final = frozenset(
     {"name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source", *ROLES}
 )
 _SECTION_KEYS: Final = frozenset(
-    {"module", "also", "source", "world", "nongroup", "classes", "readers", "environment", "conventions", *CATEGORIES}
+    {"module", "also", "source", "world", "classes", "readers", "environment", "conventions", *CATEGORIES}
 )
 
 
@@ -119,7 +119,6 @@ class Catalog:
     readers: frozenset[str]
     classes: Mapping[str, str]
     world: frozenset[str]
-    nongroup: frozenset[str]
     modules: frozenset[str]
     conventions: tuple[Convention, ...]
 
@@ -172,7 +171,6 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     readers: set[str] = set()
     classes: dict[str, str] = {}
     world: set[str] = set()
-    nongroup: set[str] = set()
     modules: set[str] = set()
     conventions: list[Convention] = []
     for where, text in files:
@@ -196,7 +194,6 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                 if any(section.get(table) for table in CATEGORIES):
                     modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
-                nongroup |= {f"{module}.{name}" for name in section.get("nongroup", [])}
                 for table, category in CATEGORIES.items():
                     for row in section.get(table, []):
                         api = _api(where, module, category, row, section["source"])
@@ -207,7 +204,6 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         readers=frozenset(readers),
         classes=classes,
         world=frozenset(world),
-        nongroup=frozenset(nongroup),
         modules=frozenset(modules),
         conventions=tuple(conventions),
     )

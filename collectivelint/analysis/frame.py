@@ -105,6 +105,4 @@ class Frame:
             return placeholder if found is None or found.constant is None else found
         if target.name in self.context.catalog.world:
             return Value("world", target=target, meaning="group")
-        if target.name in self.context.catalog.nongroup:
-            return Value(form, target=target)
         return Value(form, target=target)

@@ -105,7 +105,7 @@ class Analysis:
             if function is not None:
                 try:
                     self._facts[key] = interpret(self, function, self._closures.get(key, {}))
-                except RecursionError as error:
+                except Exception as error:  # one function's failure must not lose what is found in the others
                     self.failures.append((function, error))
         return self._facts[key]
 

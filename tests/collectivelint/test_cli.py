@@ -75,6 +75,24 @@ def test_exit_code(project: Project, args: list[str], code: int) -> None:
     assert project.run(*args).code == code
 
 
+def test_internal_error_in_one_function_loses_nothing_else(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collectivelint.analysis import execute, program
+
+    def fail(context: execute.Context, function: execute.Function, closure: object) -> execute.FunctionFacts:
+        if function.qualname == "broken":
+            raise ZeroDivisionError("oops")
+        return execute.interpret(context, function, closure)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(program, "interpret", fail)
+    project.write(
+        {"main.py": "import torch.distributed as dist\ndef broken(): dist.barrier()\ndef g(): dist.barrier()\n"}
+    )
+    ran = project.run("--output-format", "concise")
+    assert ran.code == 2
+    assert "main.py:3:10: CL101" in ran.out
+    assert re.search(r"internal error in function broken of main.py: ZeroDivisionError: oops .*please report", ran.err)
+
+
 def test_internal_error_is_two_and_loses_no_other_finding(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> Any:
         raise ZeroDivisionError("oops")

@@ -97,7 +97,7 @@ def test_result_is_a_class_of_the_catalogue(api: Api, torch: ModuleType) -> None
         assert inspect.isclass(_named(api.returns))
 
 
-@pytest.mark.parametrize("name", sorted(load().world | load().nongroup | load().classes.keys()))
+@pytest.mark.parametrize("name", sorted(load().world | load().classes.keys()))
 def test_other_names_exist(name: str, torch: ModuleType) -> None:
     _named(name)
 
