@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .anchor import Anchored
     from .events import Function, Span
+    from .finding import Fix
     from .rule import Report, Rule, RuleModule
     from .settings import Resolver, Settings
 
@@ -57,6 +58,7 @@ class Linter:
         self._sources: dict[str, Source] = dict(texts or {})
         self._ignores: dict[str, list[suppress.Ignore]] = {}
         self._lowered: dict[str, Mapping[str, Function]] = {}
+        self._failures: list[str] = []
 
     # ------------------------------------------------------------------------------------------------------- input
 
@@ -155,6 +157,7 @@ class Linter:
                 result.errors.append(_internal(f"rule {module.RULE.code}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
+        result.errors += self._failures
         result.findings.sort(key=lambda finding: finding.order)
         return result
 
@@ -176,7 +179,7 @@ class Linter:
             return None
         start, end = _locations(source, report)
         trail = tuple(Step(place.path, place.span.line, place.kind, place.text) for place in report.trail)
-        fix = report.fix(FixContext(source, settings, lambda span: self._anchor(source, span))) if report.fix else None
+        fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))
         return Finding(
             code=rule.code,
             name=rule.name,
@@ -190,6 +193,13 @@ class Linter:
             help=report.help,
             fix=fix,
         )
+
+    def _fix(self, rule: Rule, report: Report, context: FixContext) -> Fix | None:
+        try:
+            return report.fix(context) if report.fix is not None else None
+        except Exception as error:  # the finding stands, also without its fix
+            self._failures.append(_internal(f"the fix of {rule.code} at {report.path}:{report.span.line}", error))
+            return None
 
     @staticmethod
     def _anchor(source: Source, span: Span) -> Anchored | None:

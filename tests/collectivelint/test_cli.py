@@ -93,6 +93,20 @@ def test_internal_error_in_one_function_loses_nothing_else(project: Project, mon
     assert re.search(r"internal error in function broken of main.py: ZeroDivisionError: oops .*please report", ran.err)
 
 
+def test_internal_error_in_a_fix_keeps_the_finding(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collectivelint.fixes import arguments
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    project.write(_BAD)
+    monkeypatch.setattr(arguments, "with_keyword", fail)
+    ran = project.run("main.py", "--explicit-world", "--output-format", "concise")
+    assert ran.code == 2
+    assert "CL101" in ran.out
+    assert "internal error in the fix of CL101 at main.py:" in ran.err
+
+
 def test_internal_error_is_two_and_loses_no_other_finding(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> Any:
         raise ZeroDivisionError("oops")
