@@ -39,7 +39,7 @@ from .events import (
 from .imports import bindings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _COMPARE: Final = {
     ast.Eq: "==",
@@ -165,6 +165,9 @@ class _Lowering:
         test_span = Span(pattern.lineno, pattern.col_offset, pattern.end_lineno, pattern.end_col_offset)
         span = Span(pattern.lineno, pattern.col_offset, last_line, first.body[-1].end_col_offset or 0)
         then = self.block(first.body, scope, owner)
+        if names := tuple(Name(name) for name in _captured(pattern)):
+            part = Compound("capture", (subject,))
+            then = (*(Assign((name,), part, test_span) for name in names), *then)
         if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and first.guard is None:
             return then
         return (Branch(test, then, self.match(subject, rest, scope, owner), span, test_span),)
@@ -190,6 +193,14 @@ class _Lowering:
             span=span_of(node),
         )
         return Define(node.name, qualname, span_of(node))
+
+
+def _captured(pattern: ast.pattern) -> Iterator[str]:
+    """The names that a pattern binds."""
+    for node in ast.walk(pattern):
+        name = getattr(node, "rest", None) if isinstance(node, ast.MatchMapping) else getattr(node, "name", None)
+        if isinstance(node, (ast.MatchAs, ast.MatchStar, ast.MatchMapping)) and name is not None:
+            yield name
 
 
 def parameters(args: ast.arguments) -> tuple[Parameter, ...]:
