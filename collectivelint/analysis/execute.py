@@ -24,11 +24,13 @@ from ..events import (
     Name,
     Not,
     Parameter,
+    Span,
     Subscript,
     Try,
     With,
 )
 from ..program import Target
+from .apply import invoke
 from .branching import atoms, decide, joined
 from .effects import Choice, Guard, Leave, Repeat, Term, summarise, tidy
 from .evaluate import condition, evaluate
@@ -115,12 +117,8 @@ def _block(frame: Frame, block: Block) -> None:
                 _loop(frame, statement)
             case Try():
                 _try(frame, statement)
-            case With(items=items, body=body):
-                for expr, target in items:
-                    entered = evaluate(frame, expr)
-                    if target is not None:
-                        bind(frame, target, entered)
-                _block(frame, body)
+            case With():
+                _with(frame, statement)
             case Exit():
                 _exit(frame, statement)
                 return
@@ -144,6 +142,35 @@ def _block(frame: Frame, block: Block) -> None:
                     # What a function of a module sees around it are globals, and those other functions may rebind.
                     frame.context.define(frame.path, qualname, frame.variables)
                 frame.variables[name] = Value(qualname, target=target_)
+
+
+def _with(frame: Frame, statement: With) -> None:
+    """`with`: what entering and leaving run, around the body."""
+    managers: list[Value] = []
+    for expr, target in statement.items:
+        manager = evaluate(frame, expr)
+        managers.append(manager)
+        entered = _half(frame, manager, ("__enter__", "__aenter__"), statement.span)
+        if target is not None:
+            # A manager nearly always hands out itself.
+            bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
+    _block(frame, statement.body)
+    if not (frame.out and isinstance(frame.out[-1], Leave)):
+        for manager in reversed(managers):
+            _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
+
+
+def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
+    """Enter or leave a context manager of the program; None for any other."""
+    if manager.instance is None:
+        return None
+    for name in names:
+        targets = frame.context.program.methods(manager.instance, name)
+        if targets:
+            head = Span(span.line, span.column, span.line, span.column + len("with"))
+            callee = Value(f"{manager.form}.{name}", target=targets[0], receiver=manager)
+            return invoke(frame, targets, callee, Call(Name(name), (), (), False, head), [], {})
+    return None
 
 
 def _narrows(test: Expr) -> bool:

@@ -26,7 +26,7 @@ def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_pat
     job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2, hang_after=20)
     assert (job.code, job.divergence) == (0, None), job.err
     ranks = ring.load(job.folder).ranks
-    assert [rank.end for rank in ranks.values()] == ["finished", "finished"]
+    assert sorted(ranks) == [0, 1]
     unfinished = [event for rank in ranks.values() for event in rank.events if event.state.name != "DONE"]
     # Handles that C++ waits for are only known to have been issued.
     assert all(event.is_async and event.state.name == "ISSUED" for event in unfinished), unfinished
