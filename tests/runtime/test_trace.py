@@ -97,7 +97,11 @@ def test_report_reads_a_trace_again(trace: Callable[..., Job]) -> None:
     data = json.loads(out.stdout)
     assert data["divergence"]["what"] == "reduce operation"
     assert {row["op"] for row in data["calls"]} == {"all_reduce", "barrier"}
-    assert [rank["rank"] for rank in data["ranks"]] == [0, 1, 2]
+    assert [(rank["rank"], rank["end"]) for rank in data["ranks"]] == [
+        (0, "finished"),
+        (1, "finished"),
+        (2, "finished"),
+    ]
 
 
 def test_exit_code_of_the_job_is_passed_on(tmp_path: Path) -> None:
