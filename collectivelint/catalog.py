@@ -29,6 +29,11 @@ Category = Literal[
     "rank_source",
     "uniform_source",
     "loader",
+    "implicit",
+    "local_source",
+    "guard",
+    "decorator",
+    "registration",
 ]
 
 #: TOML table name -> category of its rows.
@@ -41,14 +46,27 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "rank_sources": "rank_source",
     "uniform_sources": "uniform_source",
     "loaders": "loader",
+    "implicit": "implicit",
+    "local_sources": "local_source",
+    "guards": "guard",
+    "decorators": "decorator",
+    "registrations": "registration",
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
 ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
 _ROW_KEYS: Final = frozenset(
-    {"name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source", *ROLES}
+    {
+        *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
+        *("cause", "one", "callback", "unless", "why"),
+        *ROLES,
+    }
 )
 _SECTION_KEYS: Final = frozenset(
-    {"module", "also", "source", "world", "classes", "readers", "environment", "conventions", *CATEGORIES}
+    {
+        *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
+        *("fallible", "failures"),
+        *CATEGORIES,
+    }
 )
 
 
@@ -62,7 +80,9 @@ class Api:
 
     `roles` maps a role (`group`, `src`, `async_op`, ...) to the name of the parameter that plays it. `uniform` names
     the parameters whose content is equal on all ranks of the group after the call, `receives` those that hold data of
-    other ranks without being equal, `restores` those read from a file; `"return"` stands for the result.
+    other ranks without being equal, `restores` those read from a file; `"return"` stands for the result. `cause` says
+    why the result differs between ranks; `one` whether a guard holds on exactly one rank; `callback` which parameter
+    is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains.
     """
 
     name: str
@@ -77,6 +97,11 @@ class Api:
     returns: str | None = None
     kind: str | None = None
     since: str | None = None
+    cause: str | None = None
+    one: bool | None = None
+    callback: str | None = None
+    unless: tuple[str, object] | None = None
+    why: str = ""
 
     @property
     def op(self) -> str:
@@ -93,13 +118,16 @@ class Api:
 class Convention:
     """What a parameter or attribute of this name (`*_group`: with this ending) usually holds.
 
-    `when = "optional"` restricts it to parameters that are None by default.
+    `meaning`: "rank", "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
+    it to parameters that are None by default.
     """
 
     name: str
     meaning: str
     axis: str | None = None
     when: str | None = None
+    one: bool | None = None
+    type: str | None = None
 
     def fits(self, name: str) -> bool:
         """Is `name` one of these?"""
@@ -111,7 +139,9 @@ class Catalog:
     """All rows of all files, by qualified name.
 
     `environment` maps a variable to the axis it varies over, `readers` names what reads variables, `classes` maps a
-    class to what its instances are: "group" or "mesh".
+    class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
+    object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
+    the exceptions that do.
     """
 
     apis: Mapping[str, Api]
@@ -121,6 +151,9 @@ class Catalog:
     world: frozenset[str]
     modules: frozenset[str]
     conventions: tuple[Convention, ...]
+    methods: Mapping[str, str]
+    fallible: frozenset[str]
+    failures: frozenset[str]
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
@@ -161,7 +194,20 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         returns=row.get("returns"),
         kind=row.get("kind"),
         since=row.get("since"),
+        cause=row.get("cause"),
+        one=row.get("one"),
+        callback=row.get("callback"),
+        unless=_unless(row.get("unless")),
+        why=row.get("why", ""),
     )
+
+
+def _unless(text: str | None) -> tuple[str, object] | None:
+    """`no_dist=true` as (parameter, constant)."""
+    if text is None:
+        return None
+    name, _, value = text.partition("=")
+    return name, {"true": True, "false": False, "none": None}.get(value, value)
 
 
 def parse(files: Iterable[tuple[str, str]]) -> Catalog:
@@ -173,6 +219,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     world: set[str] = set()
     modules: set[str] = set()
     conventions: list[Convention] = []
+    methods: dict[str, str] = {}
+    fallible: set[str] = set()
+    failures: set[str] = set()
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -189,9 +238,12 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
             readers |= set(section.get("readers", []))
+            methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
+            fallible |= set(section.get("fallible", []))
+            failures |= set(section.get("failures", []))
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
-                if any(section.get(table) for table in CATEGORIES):
+                if any(section.get(table) for table in ("classes", *CATEGORIES)):
                     modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
                 for table, category in CATEGORIES.items():
@@ -206,6 +258,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         world=frozenset(world),
         modules=frozenset(modules),
         conventions=tuple(conventions),
+        methods=methods,
+        fallible=frozenset(fallible),
+        failures=frozenset(failures),
     )
 
 

@@ -297,3 +297,30 @@ def walk(expr: Expr) -> Iterator[Expr]:
     yield expr
     for part in children(expr):
         yield from walk(part)
+
+
+def expressions(block: Block) -> Iterator[Expr]:
+    """Every expression of a block, inner blocks included."""
+    for statement in block:
+        match statement:
+            case Evaluate(value=value):
+                yield from walk(value)
+            case Assign(value=value):
+                yield from walk(value)
+            case Branch(test=test, then=then, orelse=orelse):
+                yield from walk(test)
+                yield from expressions(then)
+                yield from expressions(orelse)
+            case Loop(iterable=iterable, body=body, orelse=orelse):
+                yield from walk(iterable)
+                yield from expressions(body)
+                yield from expressions(orelse)
+            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
+                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
+                    yield from expressions(part)
+            case With(items=items, body=body):
+                for expr, _ in items:
+                    yield from walk(expr)
+                yield from expressions(body)
+            case Exit(value=value) if value is not None:
+                yield from walk(value)

@@ -245,6 +245,11 @@ def expression(node: ast.expr) -> Expr:
                 spread,
                 span_of(node),
             )
+        case ast.Yield(value=value):
+            return Compound("yield", () if value is None else (expression(value),))
+        case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper, step=step)):
+            bounds = tuple(Constant(None) if part is None else expression(part) for part in (lower, upper, step))
+            return Subscript(expression(value), Compound("Slice", bounds))
         case ast.Await(value=value) | ast.YieldFrom(value=value) | ast.Starred(value=value):
             return expression(value)
         case ast.BoolOp(op=op, values=values):

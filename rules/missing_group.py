@@ -56,6 +56,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.facts import misplaced
 from collectivelint.events import Conditional, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -79,7 +80,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category not in ("collective", "point_to_point") or "group" not in call.api.roles:
             continue
-        if not _is_missing(call):
+        if not _is_missing(call) or misplaced(call):
             continue
         op = call.api.op
         where = f"`{op}` names no group and takes every rank of the job"

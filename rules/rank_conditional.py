@@ -48,16 +48,18 @@ Whether the other ranks are meant to wait there is for you to decide. Other case
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.rule import Findings, FixContext, Report, Rule
+
+from .trails import condition_text, diverging, report, what_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.divergence import Divergence
-    from collectivelint.analysis.effects import Event
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(
@@ -67,46 +69,16 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in an arm of a rank condition."""
-    for facts, divergence in findings.analysis.divergences():
-        guard, event = divergence.guard, divergence.event
-        if divergence.where != "arm" or not any(cause.kind == "rank" for cause in guard.causes):
-            continue
-        span, statement = event.place
-        condition = findings.text(guard.path, guard.span)
-        side = "holds" if divergence.holds == guard.positive else "does not hold"
-        what = f"`{event.op}` on {group_text(event)}"
-        if event.chain:
-            what = f"`{event.chain[0].callee}` leads to {what}" + (" and more collectives" if divergence.more else "")
-        yield Report(
-            path=facts.function.path,
-            span=span,
-            statement=statement,
-            function=facts.function.qualname,
-            message=f"{what}, but only ranks where `{condition}` {side} get there; the others will not come",
-            severity="error",
-            trail=tuple(_trail(divergence)),
-            help="let every rank of the group reach it: put under the condition only what one rank has to do alone",
-            fix=None if event.chain or event.op != "barrier" else _hoister(divergence),
+    for facts, divergence in diverging(findings, "CL201"):
+        found = report(
+            facts,
+            divergence,
+            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there;"
+            " the others will not come",
+            "let every rank of the group reach it: put under the condition only what one rank has to do alone",
         )
-
-
-def group_text(event: Event) -> str:
-    """How a message names the group of a collective."""
-    if event.group == "world":
-        return "the default group"
-    name = event.group.replace("$", "")
-    return f"group `{name}`" if "@" not in name and "?" not in name else "its group"
-
-
-def _trail(divergence: Divergence) -> Iterator[Place]:
-    guard, event = divergence.guard, divergence.event
-    for cause in guard.causes:
-        if cause.kind == "rank":
-            yield Place(cause.path, cause.span, "source", "rank, differs between ranks")
-    yield Place(guard.path, guard.span, "condition", "condition")
-    for site in event.chain:
-        yield Place(site.path, site.span, "call", f"calls {site.callee}")
-    yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
+        hoists = not divergence.event.chain and divergence.event.op == "barrier"
+        yield replace(found, fix=_hoister(divergence)) if hoists else found
 
 
 def _hoister(divergence: Divergence) -> FixBuilder:

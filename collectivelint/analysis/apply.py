@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Call, Constant, Expr
+from ..events import Attribute, Call, Constant, Expr
 from ..program import Target
-from .effects import CallSite, Choice, Event, Guard, inline
-from .facts import ApiCall, GroupInReach
-from .names import bind, environment, plain
-from .values import WORLD, Value, flow
+from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
+from .facts import ApiCall, GroupInReach, HelperCall, Registration
+from .names import GUARD, bind, environment, guarding, plain
+from .values import UNKNOWN, WORLD, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..catalog import Api
     from ..events import Function, Span
+    from .effects import Term
+    from .facts import FunctionFacts
     from .frame import Frame
 
 #: Builtins whose result differs between ranks exactly as their arguments do.
@@ -39,6 +41,11 @@ _PURE: Final = frozenset(
         "tuple",
         "any",
         "all",
+        "frozenset",
+        "enumerate",
+        "zip",
+        "reversed",
+        "range",
     ]
 )
 #: The type of what `super()` gives: its methods are those of the base, not overrides.
@@ -52,12 +59,26 @@ _PARAMETER: Final = re.compile(r"\$(\w+)")
 def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """The result of a call whose parts have been evaluated, and its effect on the frame."""
     target = callee.target
+    if callee.type == GUARD:
+        return callee
     if target is not None and target.name == "builtins.super" and not args:
         return _super(frame)
+    if callee.runs:
+        site = CallSite(
+            frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
+        )
+        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: ())))  # type: ignore[arg-type]  # a term
+        return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
+        if target.name in frame.context.catalog.fallible:
+            frame.fails(frame.cause("exception", expr.span))
+        if target.name == "functools.partial" and args and _is_own(args[0]):
+            return args[0]
         api = frame.context.catalog.apis.get(target.name)
         if api is not None:
             return _known(frame, expr, api, callee, args, keywords)
+        if target.name in frame.context.catalog.classes:
+            return Value(frame.fresh(target.name, expr.span), type=target.name)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
     if target is not None and target.kind == "class":
@@ -72,7 +93,25 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
             name = target.name.rpartition(".")[2]
             targets = frame.context.program.methods(callee.receiver.instance, name) or targets
         return invoke(frame, targets[:_MOST_TARGETS], callee, expr, args, keywords)
-    return _unknown(callee, [*args, *keywords.values()])
+    if callee.instance is not None and target is None and callee.receiver is None:
+        called = _called(frame, callee.instance)
+        if called:
+            bound = replace(callee, receiver=callee)
+            return invoke(frame, called[:_MOST_TARGETS], bound, expr, args, keywords)
+    if callee.form.startswith("$") and callee.form[1:] in callee.depends:
+        frame.out.append(Deferred(callee.form[1:]))
+    return _unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _is_own(value: Value) -> bool:
+    """Is it a function of the program? What `partial` gives to others' functions would be lost."""
+    return value.target is not None and value.target.kind == "function"
+
+
+def _called(frame: Frame, instance: Target) -> list[Target]:
+    """What calling an object runs: `__call__`, which in a module is `forward`."""
+    program = frame.context.program
+    return program.methods(instance, "__call__") or program.methods(instance, "forward")
 
 
 def _super(frame: Frame) -> Value:
@@ -85,20 +124,73 @@ def _super(frame: Frame) -> Value:
     return Value(f"${function.params[0].name}", instance=bases[0], type=SUPER) if bases else Value("super()")
 
 
-def _unknown(callee: Value, values: list[Value]) -> Value:
+def _unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
     """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
     form = f"{callee.form}({', '.join(value.form for value in values)})"
     if callee.target is not None and callee.target.name in _PURE:
-        found = flow(form, values)
-        if len(values) == 1 and callee.target.name == "builtins.int":
-            return replace(found, form=values[0].form, type=values[0].type, one=values[0].one)
-        if len(values) == 1 and callee.target.name == "builtins.bool":
-            return replace(found, form=values[0].form, one=values[0].one)
-        return found
-    if callee.receiver is not None:
-        # A method of a value: `flag.item()` varies as `flag` does.
-        return replace(flow(form, (callee, *values), ranks=False), varies=callee.varies, causes=callee.causes)
+        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), form, values)
+    if callee.receiver is not None and isinstance(expr.function, Attribute):
+        return _method(frame, expr, expr.function.name, form, callee, values)
     return flow(form, values, ranks=False)
+
+
+def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
+    """A builtin whose result is computed from its arguments and nothing else."""
+    found = flow(form, values)
+    first = values[0] if values else Value(form)
+    match name:
+        case "int" | "bool" if len(values) == 1:
+            kept = replace(found, form=first.form, one=first.one, size_of=first.size_of)
+            return replace(kept, type=first.type) if name == "int" else kept
+        case "len" if first.uneven:
+            return replace(found, varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
+        case "len":
+            return replace(found, size_of=first.size_of)
+        case "set" | "frozenset":
+            return replace(found, uneven=first.uneven, unordered=frame.cause("data", expr.span))
+        case "sorted":
+            return replace(found, uneven=first.uneven)
+        case "list" | "tuple" | "enumerate" | "zip" | "reversed":
+            unordered = next((value.unordered for value in values if value.unordered), None)
+            uneven = next((value.uneven for value in values if value.uneven), ())
+            return replace(found, parts=first.parts, uneven=uneven, unordered=unordered, size_of=first.size_of)
+        case "range":
+            # One bound that differs makes another number of turns; two may only shift them.
+            bounds = [value for value in values[:2] if value.varies]
+            step = len(values) > 2 and bool(values[2].varies)
+            uneven = bounds[0].causes if len(bounds) == 1 or (bounds and step) else ()
+            return replace(found, uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
+        case _:
+            return found
+
+
+#: Methods of tensors and containers that say how many elements there are.
+_SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
+_ADDING: Final = frozenset({"append", "extend", "add", "insert", "put", "appendleft", "update"})
+_SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
+
+
+def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, values: list[Value]) -> Value:
+    """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
+    assert callee.receiver is not None
+    receiver = callee.receiver
+    varies, causes = callee.varies, callee.causes
+    kind = frame.context.catalog.methods.get(name)
+    if kind is not None:
+        varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name in _SIZES and receiver.uneven:
+        varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
+    if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
+        # Filled on some ranks only.
+        _, guard = frame.guards[-1]
+        if receiver.form.startswith("$") is False:
+            bind(frame, expr.function.value, replace(receiver, uneven=guard.causes))
+    found = replace(flow(form, (callee, *values), ranks=False), varies=varies, causes=causes)
+    kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
+    found = replace(found, uneven=kept, unordered=receiver.unordered if name in _SETS else None)
+    if kind == "file system":
+        found = replace(found, uneven=(causes[0],))
+    return found
 
 
 # ------------------------------------------------------------------------------------------------- the catalogue
@@ -119,38 +211,104 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     role = api.roles.get("group")
     group = values.get(role) if role else None
     key = WORLD if group is None else group.group_key
-    if role and not expr.spread:
-        reach = _in_reach(frame) if api.category in ("collective", "point_to_point") else ()
-        qualname = frame.function.qualname
-        bound = {} if qualname == "<module>" else frame.variables
-        around = frame.closure if "<locals>" in qualname else {}
-        names = frozenset(name for name in (*bound, *around) if "." not in name)
-        _note(frame, ApiCall(api, expr, frame.statement, frame.function, group, exprs.get(role), reach, names))
-    elif api.category == "group_constructor":
-        _note(frame, ApiCall(api, expr, frame.statement, frame.function, None, None))
-    if api.category == "collective" and not expr.spread:
-        partial = group is not None and group.partial
-        event = Event(api.op, key, partial, frame.path, frame.function.qualname, expr.span, frame.statement)
-        frame.out.append(event)
-    if api.kind == "init":
-        where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-        frame.out.append(Event(api.op, WORLD, False, *where, init=True))
+    if "mesh_dim" in values and "mesh_dim" in api.params:
+        # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
+        key = f"{key}[{values['mesh_dim'].form}]"
+    _note(frame, expr, api, group, exprs, values)
+    _effect(frame, expr, api, key, group, values)
     for name, kind in [
         *((n, "received") for n in (*api.uniform, *api.receives)),
         *((n, "restored") for n in api.restores),
     ]:
         if name in exprs:
-            buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),))
+            known = values[name]
+            buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
             if name not in api.uniform:
-                buffer = replace(buffer, varies=values[name].varies, causes=values[name].causes)
+                buffer = replace(buffer, varies=known.varies, causes=known.causes)
             bind(frame, exprs[name], buffer)
     return _result(frame, expr, api, key, values)
 
 
-def _note(frame: Frame, call: ApiCall) -> None:
-    """Keep a call for the rules, once: the middle of `a < f() < b` is looked at twice."""
-    if not any(known.span == call.span for known in frame.facts.calls):
+#: What every rank has to call, with the kind of its event.
+_EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]] = {
+    "collective": "collective",
+    "implicit": "implicit",
+    "group_constructor": "create",
+}
+
+
+def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, values: Mapping[str, Value]) -> None:
+    """The event that a call of an API is, if it is one."""
+    kind = _EVENTS.get(api.category)
+    if api.kind == "init":
+        kind = "init"
+    if kind is None or (expr.spread and kind == "collective"):
+        return
+    if api.unless is not None:
+        name, constant = api.unless
+        given = values.get(name)
+        if given is not None and given.constant is not UNKNOWN and given.constant == constant:
+            return
+    local = values.get("use_local_synchronization")
+    if kind == "create" and local is not None and local.constant is not False:
+        # Only the members of the new group have to call then.
+        return
+    partial = group is not None and group.partial
+    where = (frame.path, frame.function.qualname, expr.span, frame.statement)
+    frame.out.append(Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind))
+
+
+def _note(
+    frame: Frame,
+    expr: Call,
+    api: Api,
+    group: Value | None,
+    exprs: Mapping[str, Expr],
+    values: Mapping[str, Value],
+) -> None:
+    """Keep a call for the rules, once: the middle of `a < f() < b`, and the body of a loop, are looked at twice."""
+    if api.category == "registration":
+        _register(frame, expr, api, values)
+    role = api.roles.get("group")
+    grouped = role is not None and not expr.spread
+    if not grouped and api.category != "group_constructor":
+        return
+    names: frozenset[str] = frozenset()
+    reach: tuple[GroupInReach, ...] = ()
+    if api.category in ("collective", "point_to_point", "implicit"):
+        reach = in_reach(frame)
+        qualname = frame.function.qualname
+        bound = {} if qualname == "<module>" else frame.variables
+        around = frame.closure if "<locals>" in qualname else {}
+        names = frozenset(name for name in (*bound, *around) if "." not in name)
+    call = ApiCall(
+        api,
+        expr,
+        frame.statement,
+        frame.function,
+        group,
+        exprs.get(role) if role else None,
+        reach,
+        names,
+        values,
+        exprs,
+        tuple(guard for guard, _ in frame.guards),
+        tuple(frame.turns),
+        used=frame.dropped is not expr,
+    )
+    known = [index for index, other in enumerate(frame.facts.calls) if other.span == call.span]
+    if known:
+        frame.facts.calls[known[0]] = call
+    else:
         frame.facts.calls.append(call)
+
+
+def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -> None:
+    callback = values.get(api.callback or "")
+    if callback is not None and callback.target is not None and callback.target.kind == "function":
+        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", callback.target)
+        if found not in frame.facts.registrations:
+            frame.facts.registrations.append(found)
 
 
 def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, Value]) -> Value:
@@ -163,20 +321,34 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
         case "rank_source":
             axis = api.axis or WORLD if key == WORLD else key
             return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
+        case "guard":
+            return guarding(frame, api.axis or WORLD, expr.span, one=api.one)
+        case "local_source":
+            cause = frame.cause(api.cause or "process", expr.span)
+            steady = cause.kind in ("file system", "process")
+            fresh = form if steady else frame.fresh(api.op, expr.span)
+            uneven = (cause,) if cause.kind == "file system" else ()
+            return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
+        case "uniform_source" if api.op == "get_world_size":
+            return Value(form, size_of=key)
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
             partial = ranks is not None and ranks.constant is not None
             meaning = frame.context.catalog.classes.get(api.returns or "")
+            everyone = api.params[:1] == ("ranks",) and not partial
+            parts = ranks.parts if ranks is not None else ()
             # Every call makes another group, also in a loop: the place names them all.
-            return Value(frame.fresh(api.op, expr.span), type=api.returns, meaning=meaning, partial=partial)
+            made = frame.fresh(api.op, expr.span)
+            return Value(made, type=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts)
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
-            return Value(form, type=api.returns, meaning=meaning)
+            name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
+            return Value(name, type=api.returns, meaning=meaning)
         case _:
-            return Value(form)
+            return Value(form, type=api.returns)
 
 
-def _in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
+def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
     """The groups and meshes that have a name where the frame stands."""
     found: dict[str, GroupInReach] = {}
 
@@ -221,7 +393,17 @@ def invoke(
         arguments = _arguments(facts.function, callee, expr, args, keywords)
         rename = _renamer(arguments)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
-        term = inline(facts.summary, site, arguments, rename)
+
+        def run(value: Value, site: CallSite = site) -> Term:
+            return _passed(frame, value, site)
+
+        term = inline(facts.summary, Inlining(site, arguments, rename, run))
+        if facts.fallible is not None:
+            frame.fails(facts.fallible)
+        _note_helper(frame, expr, facts, arguments, args, keywords)
+        if is_manager(facts.function):
+            # Its body runs around that of the `with` statement.
+            return Value(frame.fresh("manager", expr.span), manager=term)
         if term and len(targets) > 1:
             form = frame.fresh(f"override {number} of {target.name.rpartition('.')[2]}", expr.span)
             guard = _undecidable(frame, form, expr.span)
@@ -234,6 +416,60 @@ def invoke(
     if len(results) == 1:
         return replace(results[0], receiver=None)
     return flow(form, results)
+
+
+def is_manager(function: Function) -> bool:
+    """Is it a generator that `with` runs?"""
+    return any((plain(item) or "").rpartition(".")[2] in _MANAGERS for item in function.decorators)
+
+
+_MANAGERS: Final = ("contextmanager", "asynccontextmanager")
+
+
+def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
+    """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
+    if value.runs:
+        return value.runs  # type: ignore[return-value]  # a term
+    if value.form.startswith("$") and value.form[1:] in value.depends:
+        return (Deferred(value.form[1:]),)
+    target = value.target
+    if target is None:
+        return ()
+    if target.kind == "external":
+        api = frame.context.catalog.apis.get(target.name)
+        if api is None or api.category not in ("collective", "implicit"):
+            return ()
+        where = (site.path, site.function, site.span, site.statement)
+        kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
+        return (Event(api.op, WORLD, False, *where, kind=kind),)
+    facts = frame.context.facts(target)
+    if facts is None:
+        return ()
+    receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
+    into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
+    return inline(facts.summary, Inlining(into, receiver, _renamer(receiver), lambda _: ()))
+
+
+def _note_helper(
+    frame: Frame,
+    expr: Call,
+    facts: FunctionFacts,
+    arguments: Mapping[str, Value],
+    args: list[Value],
+    keywords: Mapping[str, Value],
+) -> None:
+    """Keep a call of a function that passes a group of its caller on to collectives."""
+    groups = tuple(dict.fromkeys(event.group[1:] for event in facts.events if event.group.startswith("$")))
+    groups = tuple(name for name in groups if any(parameter.name == name for parameter in facts.function.params))
+    if not groups or expr.spread:
+        return
+    positional = [parameter.name for parameter in facts.function.params if parameter.kind == "positional"]
+    shift = 1 if facts.function.owner is not None and not _is_static(facts.function) else 0
+    given = {name: arguments[name] for name in (*positional[shift : shift + len(args)], *keywords) if name in arguments}
+    helper = HelperCall(
+        frame.function, expr, frame.statement, facts.function, groups, given, in_reach(frame), facts.events
+    )
+    frame.facts.helpers = [other for other in frame.facts.helpers if other.span != helper.span] + [helper]
 
 
 def _undecidable(frame: Frame, form: str, span: Span) -> Guard:

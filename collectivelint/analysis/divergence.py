@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -11,42 +11,39 @@ from .effects import MOST_ITEMS, Choice, Event, Guard, Leave, Repeat, continued,
 from .values import WORLD
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from ..events import Span
-    from .effects import Term
+    from .effects import Item, Term
+
+#: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
+#: that leaves ("exit"), or on both sides but in another "order".
+Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
-    `where`: "arm" if the collective stands in an arm of the condition, "exit" if an arm leaves before it. `holds` says
-    whether the ranks for which the condition holds are the ones that reach it; `more` counts further collectives that
-    the same call leads to.
+    `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
+    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
     """
 
     guard: Guard
     event: Event
-    where: Literal["arm", "exit"]
+    where: Where
     holds: bool
-    more: int
+    more: int = 0
+    other: Event | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Why the condition differs between ranks."""
+        return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
 
 
-#: Where a collective stands: "outside" all arms of the condition, in one of this function's own ("arm", and "deep" if
-#: there is yet another condition to pass), or in one of a function it calls, which has been judged there ("foreign").
-_Where: TypeAlias = Literal["outside", "arm", "deep", "foreign"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A piece of a projected term: one collective, or a loop or undecided choice with the collectives inside."""
-
-    token: Hashable
-    events: tuple[tuple[Event, _Where], ...]
-
-
-_Exit: TypeAlias = Literal["return", "raise", "break", "continue"] | None
+#: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
+#: condition to pass), or in one of a function it calls, which has been judged there ("foreign").
+_Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
 
 
 def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
@@ -59,55 +56,68 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
     for guard in guards(term):
         if guard.own and guard.varies:
             judged.setdefault(guard.form, guard)
+    if not judged:
+        return
     groups = list(dict.fromkeys(event.group for event in events(term)))
     reported: set[tuple[int, int]] = set()
-    for form, guard in judged.items():
+    for guard in judged.values():
         for group in groups:
-            for divergence in _of_group(term, form, guard, group, lists_of_ranks):
+            for divergence in _of_group(term, guard, group, lists_of_ranks):
                 place, _ = divergence.event.place
                 if (place.line, place.column) not in reported:
                     reported.add((place.line, place.column))
                     yield divergence
 
 
-def _of_group(term: Term, form: str, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
+def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
     alone = _only(term, group)
-    holding, left = _project(alone, form, holds=True, where="outside")
-    other, left_other = _project(alone, form, holds=False, where="outside")
-    if "raise" in (left, left_other):
+    places: dict[int, _Place] = {}
+    _place(alone, guard.form, "outside", places)
+    whole = continued(alone) if size(alone) <= MOST_ITEMS else alone
+    sides = {holds: _side(whole, guard.form, holds=holds) for holds in (True, False)}
+    if any(side and side[-1] == Leave("raise") for side in sides.values()):
         # An uncaught exception ends the job on every rank: the launcher stops the others.
         return
-    if _same_to_the_end(alone, form):
+    if _tokens(sides[True], _plain) == _tokens(sides[False], _plain):
         return
-    for mine, theirs, holds in ((holding, other, True), (other, holding, False)):
-        missing = _missing(mine, theirs)
-        if any(event.init for event, _ in missing):
+    roles = {holds: _roles(term, guard.form, holds=not holds) for holds in (True, False)}
+    found = False
+    for holds in (True, False):
+        missing = _missing(sides[holds], sides[not holds], places)
+        if any(event.kind == "init" for event in missing):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
-        first: dict[Span, tuple[Event, _Where]] = {}
-        count: Counter[Span] = Counter()
-        for event, where in missing:
+        first: dict[object, Event] = {}
+        count: Counter[object] = Counter()
+        for event in missing:
             place, _ = event.place
-            first.setdefault(place, (event, where))
+            first.setdefault(place, event)
             count[place] += 1
-        everything, _ = _project(term, form, holds=not holds, where="outside")
-        roles = any(where != "outside" for seen in everything for _, where in seen.events)
-        for place, (event, where) in first.items():
+        for place, event in first.items():
+            found = True
+            where = places.get(id(event), "outside")
             if where == "foreign" or (where == "deep" and guard.maybe):
                 # Two conditions of the configuration may well exclude each other.
                 continue
-            if _meets(guard, event, holds=holds, roles=roles, lists_of_ranks=lists_of_ranks):
-                yield Divergence(guard, event, "exit" if where == "outside" else "arm", holds, count[place] - 1)
+            if _meets(guard, event, holds=holds, roles=roles[holds], lists_of_ranks=lists_of_ranks):
+                shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
+                yield Divergence(guard, event, shown, holds, count[place] - 1)
+    if not found:
+        yield from _disorder(guard, sides[True], sides[False], lists_of_ranks)
 
 
-def _same_to_the_end(term: Term, form: str) -> bool:
-    """Do both sides make the same calls once what follows early returns is taken into the arms that get there?"""
-    if size(term) > MOST_ITEMS:
-        return False
-    whole = continued(term)
-    one, _ = _project(whole, form, holds=True, where="arm")
-    two, _ = _project(whole, form, holds=False, where="arm")
-    return _tokens(one) == _tokens(two)
+def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """The same collectives on both sides, one after the other, but not in the same order."""
+    mine = [item for item in one if not isinstance(item, Leave)]
+    theirs = [item for item in two if not isinstance(item, Leave)]
+    for left, right in zip(mine, theirs, strict=False):
+        if not isinstance(left, Event) or not isinstance(right, Event):
+            return
+        if left.token != right.token:
+            meets = _meets(guard, left, holds=True, roles=True, lists_of_ranks=lists_of_ranks)
+            if meets and Counter(map(_plain, mine)) == Counter(map(_plain, theirs)):
+                yield Divergence(guard, left, "order", True, other=right)
+            return
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ranks: bool) -> bool:
@@ -119,6 +129,9 @@ def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ran
         return True
     if WORLD not in guard.varies:
         return False
+    if not any(cause.kind in ("rank", "branch") for cause in guard.causes):
+        # Clocks and disks know nothing of groups: any two ranks may differ.
+        return True
     # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
     # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
     alone = guard.one is holds
@@ -127,85 +140,203 @@ def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ran
 
 def _only(term: Term, group: str) -> Term:
     """The term restricted to one group; exits stay."""
-    kept: list[Event | Choice | Repeat | Leave] = []
+    kept: list[Item] = []
     for item in term:
         match item:
             case Event():
                 if item.group == group:
                     kept.append(item)
             case Choice(guard=guard, then=then, orelse=orelse):
-                kept.append(Choice(guard, _only(then, group), _only(orelse, group)))
-            case Repeat(form=form, body=body):
-                kept.append(Repeat(form, _only(body, group)))
-            case _:
+                then, orelse = _only(then, group), _only(orelse, group)
+                if then or orelse:
+                    kept.append(Choice(guard, then, orelse))
+            case Repeat(form=form, body=body, trips=trips):
+                if body := _only(body, group):
+                    kept.append(Repeat(form, body, trips))
+            case Leave():
                 kept.append(item)
     return tuple(kept)
 
 
-def _project(term: Term, form: str, *, holds: bool, where: _Where) -> tuple[list[_Seen], _Exit]:
-    """What a rank does for which condition `form` holds (or does not), and how it leaves the term."""
-    seen: list[_Seen] = []
+def _place(term: Term, form: str, where: _Place, places: dict[int, _Place]) -> None:
+    """Note where each collective stands with regard to the condition."""
     for item in term:
         match item:
             case Event():
-                # The same statement on both sides is the same call; only what stands in arms has to be matched up.
-                token: Hashable = (*item.token, id(item)) if where == "outside" else item.token
-                seen.append(_Seen(token, ((item, where),)))
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
-                arm: _Where = "arm" if guard.own else "foreign"
-                part, left = _project(then if holds else orelse, form, holds=holds, where=arm)
-                seen += part
-                if left:
-                    return seen, left
+                places[id(item)] = where
             case Choice(guard=guard, then=then, orelse=orelse):
-                inner: _Where = "deep" if where == "arm" else where
-                one, left_one = _project(then, form, holds=holds, where=inner)
-                two, left_two = _project(orelse, form, holds=holds, where=inner)
-                if left_one == "raise" and not one:
-                    seen += two
-                    if left_two:
-                        return seen, left_two
-                elif (left_two == "raise" and not two) or (_tokens(one) == _tokens(two) and left_one == left_two):
-                    seen += one
-                    if left_one:
-                        return seen, left_one
+                inner: _Place = "deep" if where == "arm" else where
+                if guard.form == form:
+                    inner = "arm" if guard.own else "foreign"
+                _place(then, form, inner, places)
+                _place(orelse, form, inner, places)
+            case Repeat(body=body, trips=trips):
+                if trips is not None and trips.form == form:
+                    _place(body, form, "loop" if trips.own else "foreign", places)
                 else:
-                    token = ("choice", guard.form, _tokens(one), left_one, _tokens(two), left_two)
-                    seen.append(_Seen(token, _events((*one, *two))))
-            case Repeat(form=loop, body=body):
-                part, left = _project(body, form, holds=holds, where=where)
-                if part or left in ("break", "return"):
-                    seen.append(_Seen(("loop", loop, _tokens(part), left), _events(part)))
-            case Leave(kind=kind):
-                return seen, kind
-    return seen, None
+                    _place(body, form, where, places)
 
 
-def _tokens(seen: Sequence[_Seen]) -> tuple[Hashable, ...]:
-    return tuple(item.token for item in seen)
+def _roles(term: Term, form: str, *, holds: bool) -> bool:
+    """Do the ranks on this side have collectives in their arm, on whatever group?"""
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
+                if any(True for _ in events(then if holds else orelse)):
+                    return True
+            case Choice(then=then, orelse=orelse):
+                if _roles(then, form, holds=holds) or _roles(orelse, form, holds=holds):
+                    return True
+            case Repeat(body=body):
+                if _roles(body, form, holds=holds):
+                    return True
+    return False
 
 
-def _events(seen: Sequence[_Seen]) -> tuple[tuple[Event, _Where], ...]:
-    return tuple(pair for item in seen for pair in item.events)
+def _side(term: Term, form: str, *, holds: bool) -> Term:
+    """What a rank does for which condition `form` holds (or does not)."""
+    kept: list[Item] = []
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
+                kept.extend(_side(then if holds else orelse, form, holds=holds))
+            case Choice(guard=guard, then=then, orelse=orelse):
+                one, two = _side(then, form, holds=holds), _side(orelse, form, holds=holds)
+                if one == (Leave("raise"),):
+                    kept.extend(two)
+                elif two == (Leave("raise"),):
+                    kept.extend(one)
+                elif one or two:
+                    kept.append(Choice(guard, one, two))
+            case Repeat(trips=trips) if trips is not None and trips.form == form and not holds:
+                continue
+            case Repeat(form=loop, body=body, trips=trips):
+                if inner := _side(body, form, holds=holds):
+                    kept.append(Repeat(loop, inner, trips))
+            case _:
+                kept.append(item)
+        if kept and isinstance(kept[-1], Leave):
+            break
+    return tuple(kept)
 
 
-def _missing(mine: Sequence[_Seen], theirs: Sequence[_Seen]) -> list[tuple[Event, _Where]]:
+_Key: TypeAlias = "Callable[[Item], Hashable]"
+
+
+def _plain(item: Item) -> Hashable:
+    """Where two ranks meet: the operation and its group."""
+    return item.token if isinstance(item, Event) else item
+
+
+def _tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
+    found: list[Hashable] = []
+    for item in term:
+        match item:
+            case Event():
+                found.append(key(item))
+            case Choice(guard=guard, then=then, orelse=orelse):
+                found.append(("choice", guard.form, _tokens(then, key), _tokens(orelse, key)))
+            case Repeat(form=form, body=body):
+                found.append(("loop", form, _tokens(body, key), _leaves(body)))
+    return tuple(found)
+
+
+def _leaves(term: Term) -> frozenset[str]:
+    """In which ways a turn of a loop may be the last one."""
+    found: set[str] = set()
+    for item in term:
+        match item:
+            case Leave(kind=("break" | "return") as kind):
+                found.add(kind)
+            case Choice(then=then, orelse=orelse):
+                found |= _leaves(then) | _leaves(orelse)
+            case Repeat(body=body):
+                found |= _leaves(body) & {"return"}
+    return frozenset(found)
+
+
+@dataclass(slots=True)
+class _Difference:
+    """What is left over when two terms have been laid side by side."""
+
+    mine: list[Event] = field(default_factory=list)
+    theirs: Counter[Hashable] = field(default_factory=Counter)
+    #: Collectives of loops that the other side leaves early.
+    skipped: list[Event] = field(default_factory=list)
+
+
+def _missing(mine: Term, theirs: Term, places: dict[int, _Place]) -> list[Event]:
     """Collectives of `mine` that have no counterpart in `theirs`.
 
     The sequences are aligned first; within what does not align, equal collectives in another structure (a loop on one
     side, the same calls unrolled on the other) are given the benefit of the doubt.
     """
-    matcher = SequenceMatcher(None, _tokens(mine), _tokens(theirs), autojunk=False)
-    left: list[tuple[Event, _Where]] = []
-    right: Counter[tuple[str, str]] = Counter()
-    for tag, start, end, other_start, other_end in matcher.get_opcodes():
-        if tag != "equal":
-            left += _events(mine[start:end])
-            right.update(event.token for event, _ in _events(theirs[other_start:other_end]))
-    unmatched: list[tuple[Event, _Where]] = []
-    for event, where in left:
-        if right[event.token] > 0:
-            right[event.token] -= 1
+
+    def key(item: Item) -> Hashable:
+        # The same statement on both sides is the same call; only what stands in arms has to be matched up.
+        outside = isinstance(item, Event) and places.get(id(item)) == "outside"
+        return (_plain(item), id(item)) if outside else _plain(item)
+
+    difference = _Difference()
+    _compare(mine, theirs, key, difference)
+    unmatched: list[Event] = []
+    for event in difference.mine:
+        if difference.theirs[_plain(event)] > 0:
+            difference.theirs[_plain(event)] -= 1
         else:
-            unmatched.append((event, where))
-    return unmatched
+            unmatched.append(event)
+    return unmatched or difference.skipped
+
+
+def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
+    if any(side and side[-1] == Leave("raise") for side in (mine, theirs)):
+        return
+    left, right = _without_leaves(mine), _without_leaves(theirs)
+    left, right = _merged(left, right), _merged(right, left)
+    matcher = SequenceMatcher(None, _tokens(left, key), _tokens(right, key), autojunk=False)
+    for tag, start, end, other_start, other_end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        partners = list(right[other_start:other_end])
+        for item in left[start:end]:
+            partner = next((other for other in partners if _same_kind(item, other)), None)
+            if partner is not None:
+                partners.remove(partner)
+            match item, partner:
+                case Choice(), Choice():
+                    _compare(item.then, partner.then, key, difference)
+                    _compare(item.orelse, partner.orelse, key, difference)
+                case Repeat(), Repeat():
+                    _compare(item.body, partner.body, key, difference)
+                    if _leaves(partner.body) - _leaves(item.body):
+                        difference.skipped += events(item.body)
+                case _:
+                    difference.mine += events((item,))
+        difference.theirs.update(_plain(event) for event in events(tuple(partners)))
+
+
+def _merged(term: Term, other: Term) -> Term:
+    """The term without choices that make no difference, unless the other side has the same choice."""
+    forms = {item.guard.form for item in other if isinstance(item, Choice)}
+    found: list[Item] = []
+    for item in term:
+        if isinstance(item, Choice) and item.guard.form not in forms:
+            then, orelse = _merged(_without_leaves(item.then), ()), _merged(_without_leaves(item.orelse), ())
+            found += then if _tokens(then, _plain) == _tokens(orelse, _plain) else (item,)
+        else:
+            found.append(item)
+    return tuple(found)
+
+
+def _same_kind(one: Item, other: Item) -> bool:
+    match one, other:
+        case Choice(), Choice():
+            return one.guard.form == other.guard.form
+        case Repeat(), Repeat():
+            return one.form == other.form
+        case _:
+            return False
+
+
+def _without_leaves(term: Sequence[Item]) -> Term:
+    return tuple(item for item in term if not isinstance(item, Leave))

@@ -32,7 +32,8 @@ class CallSite:
 class Event:
     """One collective. `chain` are the calls that lead to it from the function whose term it stands in.
 
-    `init`: not a collective to report, but the birth of the default group, which has only the ranks that get here.
+    `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
+    call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here.
     """
 
     op: str
@@ -42,7 +43,7 @@ class Event:
     function: str
     span: Span
     statement: Span
-    init: bool = False
+    kind: Literal["collective", "implicit", "create", "init"] = "collective"
     chain: tuple[CallSite, ...] = ()
 
     @property
@@ -90,10 +91,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A loop; loops over equal `form` make equally many turns."""
+    """A loop; loops over equal `form` make equally many turns.
+
+    `trips` says what the number of turns depends on where that differs between ranks. `unordered`: the set whose order
+    it follows; `over` names the parameter that it runs over.
+    """
 
     form: str
     body: Term
+    trips: Guard | None = None
+    unordered: Cause | None = None
+    over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,26 @@ class Leave:
     kind: Literal["return", "raise", "break", "continue"]
 
 
-Item: TypeAlias = Event | Choice | Repeat | Leave
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """Here something may fail on one rank alone; only terms inside `try` have these."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """The `yield` of a context manager: the body of the `with` runs here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A call of what was passed for a parameter."""
+
+    parameter: str
+
+
+Item: TypeAlias = Event | Choice | Repeat | Leave | Fails | Yielded | Deferred
 Term: TypeAlias = tuple[Item, ...]
 
 
@@ -128,8 +155,22 @@ def guards(term: Term) -> Iterator[Guard]:
                 yield guard
                 yield from guards(then)
                 yield from guards(orelse)
-            case Repeat(body=body):
+            case Repeat(body=body, trips=trips):
+                if trips is not None:
+                    yield trips
                 yield from guards(body)
+
+
+def repeats(term: Term) -> Iterator[Repeat]:
+    """All loops of a term, outer ones first."""
+    for item in term:
+        match item:
+            case Choice(then=then, orelse=orelse):
+                yield from repeats(then)
+                yield from repeats(orelse)
+            case Repeat(body=body):
+                yield item
+                yield from repeats(body)
 
 
 def size(term: Term) -> int:
@@ -169,13 +210,15 @@ def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
                     known = {**known, guard.form: False}
                 elif orelse and isinstance(orelse[-1], Leave):
                     known = {**known, guard.form: True}
-            case Repeat(form=form, body=body):
+            case Repeat(body=body):
                 body = tidy(body, known)
-                if _leaves(body) or any(True for _ in events(body)):
-                    kept.append(Repeat(form, body))
+                if _leaves(body) or matters(body):
+                    kept.append(replace(item, body=body))
             case Leave():
                 kept.append(item)
                 break
+            case Fails():
+                continue
             case _:
                 kept.append(item)
     return tuple(kept)
@@ -194,10 +237,31 @@ def _leaves(term: Term) -> bool:
     return False
 
 
+def _splits(term: Term) -> bool:
+    """Does an arm of the term, not of a loop in it, end the function or the turn of the loop around it?"""
+    return any(
+        isinstance(item, Leave) or (isinstance(item, Choice) and (_splits(item.then) or _splits(item.orelse)))
+        for item in term
+    )
+
+
+def matters(term: Term) -> bool:
+    """Is there a collective in the term, or may one come in with an argument?"""
+    for item in term:
+        match item:
+            case Event() | Deferred():
+                return True
+            case Choice(then=then, orelse=orelse) if matters(then) or matters(orelse):
+                return True
+            case Repeat(body=body) if matters(body):
+                return True
+    return False
+
+
 def summarise(term: Term) -> Term:
     """The term as callers see it: tidy, bounded, and with what follows an early return in the arms that get there."""
     term = tidy(continued(term))
-    if not any(True for _ in events(term)):
+    if not matters(term):
         # Callers care about collectives only; how this function ends is its own affair.
         return ()
     if size(term) > MOST_ITEMS:
@@ -214,9 +278,11 @@ def continued(term: Term, rest: Term = ()) -> Term:
     result = rest
     for item in reversed(term):
         match item:
-            case Leave(kind="return" | "raise"):
+            case Leave():
                 result = (item,)
-            case Choice(guard=guard, then=then, orelse=orelse) if _leaves((item,)):
+            case Repeat(body=body):
+                result = (replace(item, body=continued(body)), *result)
+            case Choice(guard=guard, then=then, orelse=orelse) if _splits((item,)):
                 ends = any(arm and isinstance(arm[-1], Leave) for arm in (then, orelse))
                 if not ends and size(result) > MOST_ITEMS // 4:
                     # Splitting would double a long continuation; several of these in a row would explode.
@@ -228,7 +294,17 @@ def continued(term: Term, rest: Term = ()) -> Term:
     return result
 
 
-def inline(term: Term, site: CallSite, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Term:
+@dataclass(frozen=True, slots=True)
+class Inlining:
+    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run."""
+
+    site: CallSite
+    arguments: Mapping[str, Value]
+    rename: Callable[[str], str]
+    run: Callable[[Value], Term]
+
+
+def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
     """A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain.
 
     A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
@@ -237,41 +313,58 @@ def inline(term: Term, site: CallSite, arguments: Mapping[str, Value], rename: C
     for item in term:
         match item:
             case Event():
-                argument = arguments.get(item.group.removeprefix("$"))
-                group = argument.group_key if argument is not None else rename(item.group)
+                argument = call.arguments.get(item.group.removeprefix("$"))
+                group = argument.group_key if argument is not None else call.rename(item.group)
                 partial = item.partial or (argument is not None and argument.partial)
-                found.append(replace(item, group=group, partial=partial, chain=(site, *item.chain)))
+                found.append(replace(item, group=group, partial=partial, chain=(call.site, *item.chain)))
             case Choice(guard=guard, then=then, orelse=orelse):
-                holds = _decided(guard, arguments)
+                holds = _decided(guard, call.arguments)
                 if holds is not None:
-                    found.extend(inline(then if holds else orelse, site, arguments, rename))
+                    found.extend(inline(then if holds else orelse, call, loop=loop))
                     continue
-                given = [arguments[name] for name in guard.depends if name in arguments]
-                varies = guard.varies.union(*(value.varies for value in given))
-                causes = tuple(dict.fromkeys((*guard.causes, *(cause for value in given for cause in value.causes))))
-                inner = replace(
-                    guard,
-                    form=rename(guard.form),
-                    varies=varies,
-                    causes=causes[:3],
-                    depends=frozenset().union(*(value.depends for value in given)),
-                    own=bool(varies) and not guard.varies,
-                    chosen=None,
-                )
-                arms = inline(then, site, arguments, rename), inline(orelse, site, arguments, rename)
-                if inner.form.startswith("not "):
-                    one = None if inner.one is None else not inner.one
-                    inner = replace(inner, form=inner.form[4:], one=one, positive=not inner.positive)
-                    arms = arms[1], arms[0]
-                found.append(Choice(inner, *arms))
-            case Repeat(form=form, body=body):
-                found.append(Repeat(rename(form), inline(body, site, arguments, rename)))
+                arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
+                inner = _inlined(guard, call)
+                found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
+            case Repeat(form=form, body=body, trips=trips, unordered=unordered, over=over):
+                argument = call.arguments.get(over or "")
+                inside = inline(body, call, loop=True)
+                turns = _inlined(trips, call) if trips is not None else None
+                if argument is not None:
+                    unordered = unordered or argument.unordered
+                    over = argument.form[1:] if argument.form[1:] in argument.depends else None
+                found.append(Repeat(call.rename(form), inside, turns, unordered, over))
             case Leave(kind="return"):
                 # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
-                continue
+                if loop:
+                    found.append(Leave("break"))
+            case Deferred(parameter=parameter):
+                argument = call.arguments.get(parameter)
+                if argument is not None:
+                    found.extend(call.run(argument))
             case _:
                 found.append(item)
     return tuple(found)
+
+
+def _inlined(guard: Guard, call: Inlining) -> Guard:
+    """A callee's condition in the terms of its caller."""
+    given = [call.arguments[name] for name in guard.depends if name in call.arguments]
+    varies = guard.varies.union(*(value.varies for value in given))
+    causes = tuple(dict.fromkeys((*guard.causes, *(cause for value in given for cause in value.causes))))
+    form, positive, one = call.rename(guard.form), guard.positive, guard.one
+    if form.startswith("not "):
+        form, positive, one = form[4:], not positive, None if one is None else not one
+    return replace(
+        guard,
+        form=form,
+        varies=varies,
+        causes=causes[:3],
+        depends=frozenset().union(*(value.depends for value in given)),
+        one=one,
+        positive=positive,
+        own=bool(varies) and not guard.varies,
+        chosen=None,
+    )
 
 
 def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,12 +24,12 @@ from ..events import (
 )
 from ..program import Target
 from .apply import SUPER, apply, invoke
-from .effects import Choice, Guard, Repeat
-from .names import SELF, bind, conventional, environment, plain
+from .effects import Choice, Guard, Repeat, Yielded
+from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..events import Span
     from .effects import Term
@@ -72,7 +73,8 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             for part in (then, orelse):
                 variables, out = frame.captured()
                 frame.out = []
-                values.append(evaluate(frame, part))
+                with under(frame, guard, guard_value):
+                    values.append(evaluate(frame, part))
                 arms.append(tuple(frame.out))
                 frame.variables, frame.out = variables, out
             choose(frame, guard, arms[0], arms[1])
@@ -86,27 +88,66 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             frame.variables[name] = evaluate(frame, inner)
             return frame.variables[name]
         case Lambda(params=params, body=body):
-            _later(frame, params, body)
-            return Value(frame.fresh("lambda", frame.statement))
+            return Value(frame.fresh("lambda", frame.statement), runs=_later(frame, params, body))
         case Compound(kind=kind, parts=parts):
-            values = [evaluate(frame, part) for part in parts]
-            # Whether a text or a table is empty does not depend on the rank written into it.
-            computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
-            return replace(computed, parts=tuple(values)) if kind in ("Tuple", "List") else computed
+            return _compound(frame, kind, [evaluate(frame, part) for part in parts])
 
 
-def _later(frame: Frame, params: Sequence[str], body: Expr) -> None:
-    """Look at the calls of code that runs some other time: it has no effect here."""
+def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
+    """What is computed from parts."""
+    # Whether a text or a table is empty does not depend on the rank written into it.
+    computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
+    match kind:
+        case "Tuple" | "List":
+            return replace(computed, parts=tuple(values))
+        case "Set" if not all(isinstance(value.constant, int) for value in values):
+            return replace(computed, unordered=frame.cause("data", frame.statement))
+        case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
+            return replace(computed, unordered=next(value.unordered for value in values if value.unordered))
+        case "Mult" if len(values) == 2:
+            # `[None] * world_size`
+            return replace(computed, size_of=next((value.size_of for value in values if value.size_of), None))
+        case "Slice" if len(values) == 3 and values[2].varies:
+            # `items[rank::world_size]`: the shards of an odd number of items are not equally long.
+            return replace(computed, uneven=values[2].causes)
+        case "Slice" if len(values) == 3 and values[0].varies and not values[1].varies:
+            return replace(computed, uneven=values[0].causes)
+        case "yield":
+            frame.out.append(Yielded())
+            return Value(frame.fresh("sent", frame.statement))
+        case _:
+            return computed
+
+
+def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
+    """What code does that runs some other time: it has no effect here."""
     variables, out = frame.captured()
     frame.variables = {**variables} | {name: Value(frame.fresh(name, frame.statement)) for name in params}
     frame.out = []
     evaluate(frame, body)
+    found = tuple(frame.out)
     frame.variables, frame.out = variables, out
+    return found
+
+
+@contextmanager
+def under(frame: Frame, guard: Guard, value: Value) -> Iterator[None]:
+    """Interpret an arm: what is seen there knows the condition around it, if that differs between ranks."""
+    if not guard.varies:
+        yield
+        return
+    frame.guards.append((guard, value))
+    try:
+        yield
+    finally:
+        frame.guards.pop()
 
 
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     """Evaluate a condition; the guard is what branches on it carry. Its form may be negated: see `choose`."""
     value = evaluate(frame, test)
+    if value.uneven and not value.varies:
+        value = _truth(value, negate=False)
     return value, guard_of(frame, value, span)
 
 
@@ -154,6 +195,9 @@ def _chosen(form: str, value: Value) -> tuple[str, object] | None:
 def _truth(value: Value, *, negate: bool) -> Value:
     """`bool(value)` or its opposite, in canonical form."""
     form, one = value.form, value.one
+    if value.uneven and not value.varies:
+        # A container is true unless it is empty.
+        value = replace(value, varies=frozenset({WORLD}), causes=value.uneven)
     if value.varies and value.one is None and value.type == "rank":
         # A rank is true unless it is 0.
         form, one = f"not {form} == 0", False
@@ -217,7 +261,8 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         guard = Guard(form, truth.varies, truth.causes, truth.depends, truth.one, frame.path, where, where)
         outer, frame.out = frame.out, []
         rest = expr.values[1:]
-        values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest)))
+        with under(frame, guard, truth):
+            values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest)))
         inner, frame.out = tuple(frame.out), outer
         choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
     value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
@@ -250,14 +295,34 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             if not known.form.startswith(f"${SELF}.") and known.constant is UNKNOWN:
                 known = replace(known, form=known.form if known.varies or known.form == WORLD else form)
             return replace(known, depends=frozenset())
-    if base.type is not None and base.type not in ("rank", SUPER):
-        return Value(form, target=Target("external", "", f"{base.type}.{expr.name}"), receiver=base)
-    for meaning in ("rank", "group"):
+    if base.type is not None and base.type not in ("rank", GUARD, SUPER):
+        return _of_type(frame, expr, base, form)
+    for meaning in ("rank", "group", "guard", "object"):
         convention = context.catalog.convention(expr.name, meaning)
         if convention is not None and base.target is None:
+            if meaning == "object":
+                return Value(form, type=convention.type, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, form, expr)
     found = flow(form, (base,))
+    if expr.name == "shape" and base.uneven:
+        found = replace(found, varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
     return replace(found, receiver=base)
+
+
+def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
+    """An attribute of an object whose class the catalogue knows."""
+    target = Target("external", "", f"{base.type}.{expr.name}")
+    api = frame.context.catalog.apis.get(target.name)
+    if api is not None and api.params == ("self",) and api.category in ("guard", "rank_source"):
+        # A property, or a method that will be called: the same either way.
+        span = frame.statement
+        if api.category == "guard":
+            return guarding(frame, api.axis or WORLD, span, one=api.one)
+        if api.axis is not None:
+            rank = Value(f"{api.op}({api.axis})", frozenset({api.axis}), (frame.cause("rank", span),), type="rank")
+            form = "get_rank(world)" if api.axis == WORLD else rank.form
+            return replace(rank, form=form, target=target, receiver=base)
+    return Value(form, target=target, receiver=base)
 
 
 def _is_property(decorator: Expr) -> bool:
@@ -277,10 +342,19 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     found = flow(f"{base.form}[{key.form}]", (base, key))
     if base.meaning == "mesh":
         return replace(found, meaning="mesh", type=base.type)
+    if key.uneven:
+        return replace(found, uneven=key.uneven)
+    if isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index)):
+        # How many elements a mask selects is a matter of this rank's data.
+        return replace(found, uneven=(frame.cause("data", frame.statement),))
     position = key.constant
     if isinstance(position, int) and -len(base.parts) <= position < len(base.parts):
         return base.parts[position]
     return found
+
+
+def _is_mask(call: Call) -> bool:
+    return isinstance(call.function, Attribute) and call.function.name == "bool"
 
 
 def _comprehension(frame: Frame, expr: Comprehension) -> Value:
@@ -293,11 +367,27 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         frame.out = outer
         sources.append(source)
         bind(frame, target, flow(f"each({source.form})", (source,)))
-    tests = [evaluate(frame, test) for test in expr.filters]
+    tests: list[Value] = []
+    filters: list[Guard] = []
+    for test in expr.filters:
+        value, guard = condition(frame, test, expr.span)
+        tests.append(value)
+        filters.append(guard)
+    outer, frame.out = frame.out, []
     element = evaluate(frame, expr.element)
-    body = tuple(frame.out)
+    body: Term = tuple(frame.out)
+    for guard, value in zip(reversed(filters), reversed(tests), strict=True):
+        if body:
+            body = (Choice(guard, (), body) if value.form.startswith("not ") else Choice(guard, body, ()),)
+    body = (*outer, *body)
     frame.variables, frame.out = variables, out
     form = f"[{element.form} for {', '.join(source.form for source in sources)}]"
     if body:
         frame.out.append(Repeat(form, body))
-    return flow(form, (*sources, *tests, element))
+    found = flow(form, (*sources, *tests, element))
+    uneven = next((value.uneven for value in sources if value.uneven), ())
+    if not uneven:
+        uneven = next((value.causes for value in tests if value.varies), ())
+    unordered = next((value.unordered for value in sources if value.unordered), None)
+    size_of = sources[0].size_of if len(sources) == 1 and not tests else None
+    return replace(found, uneven=uneven, unordered=unordered, size_of=size_of)

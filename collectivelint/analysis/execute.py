@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import (
     Assert,
@@ -13,6 +13,7 @@ from ..events import (
     Branch,
     Call,
     Compare,
+    Compound,
     Constant,
     Define,
     Evaluate,
@@ -32,12 +33,13 @@ from ..events import (
 from ..program import Target
 from .apply import invoke
 from .branching import atoms, decide, joined
-from .effects import Choice, Guard, Leave, Repeat, Term, summarise, tidy
-from .evaluate import condition, evaluate
+from .decorators import around, decorated
+from .effects import Choice, Fails, Guard, Item, Leave, Repeat, Term, continued, events, size, summarise, tidy
+from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .names import bind, conventional, plain
-from .values import NONE, UNKNOWN, Value, flow, join
+from .values import NONE, UNKNOWN, WORLD, Cause, Value, flow, join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +52,9 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
     _block(frame, function.body)
-    facts.term = tidy(tuple(frame.out))
+    facts.term = tidy(decorated(frame, tuple(frame.out)))
     facts.summary = summarise(facts.term)
+    facts.events = tuple(events(facts.summary))
     facts.variables = frame.variables
     return facts
 
@@ -71,9 +74,11 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
         if annotated is not None and annotated.name in frame.context.catalog.classes:
             meaning = frame.context.catalog.classes[annotated.name]
             return replace(plain_value, type=annotated.name, meaning=meaning)
-    for meaning in ("rank", "group"):
+    for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
+        if convention is not None and meaning == "object":
+            return replace(plain_value, type=convention.type)
         if convention is not None:
             value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
             return replace(value, depends=plain_value.depends)
@@ -108,7 +113,9 @@ def _block(frame: Frame, block: Block) -> None:
         frame.statement = statement.span
         match statement:
             case Evaluate(value=value):
+                frame.dropped = value
                 evaluate(frame, value)
+                frame.dropped = None
             case Assign():
                 _assign(frame, statement)
             case Branch():
@@ -154,10 +161,14 @@ def _with(frame: Frame, statement: With) -> None:
         if target is not None:
             # A manager nearly always hands out itself.
             bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
+    outer, frame.out = frame.out, []
     _block(frame, statement.body)
-    if not (frame.out and isinstance(frame.out[-1], Leave)):
-        for manager in reversed(managers):
+    for manager in reversed(managers):
+        if manager.manager:
+            frame.out = list(around(manager.manager, tuple(frame.out)))  # type: ignore[arg-type]  # a term
+        elif not (frame.out and isinstance(frame.out[-1], Leave)):
             _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
+    frame.out = [*outer, *frame.out]
 
 
 def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
@@ -213,13 +224,20 @@ def _stable(value: Value) -> bool:
 def _exit(frame: Frame, statement: Exit) -> None:
     value = evaluate(frame, statement.value) if statement.value is not None else NONE
     if statement.kind == "return":
-        known = frame.facts.returns
-        fresh = frame.fresh("result", frame.function.span)
-        frame.facts.returns = value if known is None else _either(known, value, fresh)
+        facts = frame.facts
+        if frame.guards:
+            facts.return_guard = frame.guards[-1][1]
+        if facts.returns is None:
+            facts.returns = value
+        else:
+            fresh = frame.fresh("result", frame.function.span)
+            facts.returns = _either(
+                facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
+            )
     frame.out.append(Leave(statement.kind))
 
 
-def _either(one: Value, other: Value, fresh: str) -> Value:
+def _either(one: Value, other: Value, fresh: str, guard: Value | None, where: Cause) -> Value:
     """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
     if one.type == "rank" or other.type == "rank":
         rank, rest = (one, other) if one.type == "rank" else (other, one)
@@ -229,7 +247,7 @@ def _either(one: Value, other: Value, fresh: str) -> Value:
         return one
     if other.one is not None and one.constant is not UNKNOWN:
         return other
-    return join(one, other, fresh)
+    return join(one, other, fresh, guard, where)
 
 
 def _branch(frame: Frame, statement: Branch) -> None:
@@ -237,9 +255,11 @@ def _branch(frame: Frame, statement: Branch) -> None:
     before = frame.variables
     outer = frame.out
     arms: list[tuple[dict[str, Value], Term]] = []
+    guard = guard_of(frame, decided.value, statement.test_span)
     for body in (statement.then, statement.orelse):
         frame.variables, frame.out = dict(before), []
-        _block(frame, body)
+        with under(frame, guard, decided.value):
+            _block(frame, body)
         arms.append((frame.variables, tuple(frame.out)))
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
@@ -250,52 +270,179 @@ def _branch(frame: Frame, statement: Branch) -> None:
 
 
 def _loop(frame: Frame, statement: Loop) -> None:
-    outer, frame.out = frame.out, []
+    """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
+    entering, outer = dict(frame.variables), frame.out
+    for _ in range(_MOST_TURNS):
+        frame.out = []
+        before = dict(frame.variables)
+        _turn(frame, statement)
+        looked = _carried(before, frame.variables)
+        frame.variables = joined(frame, before, [(frame.variables, ()), (before, ())], None, statement.span)
+        if not looked:
+            break
+    turn = tuple(frame.out)
+    frame.out = [*outer, *turn]
+    frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
+    _block(frame, statement.orelse)
+
+
+#: Turns of a loop that are interpreted until what varies at its head no longer changes.
+_MOST_TURNS: Final = 2
+
+
+def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
+    """Does a variable enter the next turn of a loop varying as it did not enter this one?"""
+    return any(
+        (value.varies and not known.varies) or (value.uneven and not known.uneven)
+        for name, value in after.items()
+        if (known := before.get(name)) is not None and known is not value
+    )
+
+
+def _turn(frame: Frame, statement: Loop) -> None:
+    """Interpret a loop once; its `Repeat` becomes the frame's term."""
+    over = unordered = None
     if statement.target is None:
         value, guard = condition(frame, statement.iterable, statement.span)
         form = f"while {guard.form}"
         # The condition is computed once more than the body runs; its collectives belong to every turn.
-        before: Term = tuple(frame.out)
+        head: tuple[Item, ...] = tuple(frame.out)
+        before: tuple[Item, ...] = ()
+        trips = guard if guard.varies or guard.depends else None
     else:
-        outer_items, frame.out = outer, []
         value = evaluate(frame, statement.iterable)
-        outer_items.extend(frame.out)
-        form, before = f"for {value.form}", ()
-        frame.out = []
+        head, before = (), tuple(frame.out)
+        form = f"for {value.form}"
+        unordered = value.unordered
+        over = value.form[1:] if value.form[1:] in value.depends else None
+        trips = _trips(frame, statement, value)
         bind(frame, statement.target, flow(frame.fresh("each", statement.span), (value,)))
-    entering = dict(frame.variables)
     frame.out = []
-    _block(frame, statement.body)
-    body = (*before, *frame.out)
-    frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
-    frame.out = outer
+    frame.turns.append(value.form)
+    if trips is not None:
+        with under(frame, trips, replace(value, varies=trips.varies, causes=trips.causes)):
+            _block(frame, statement.body)
+    else:
+        _block(frame, statement.body)
+    frame.turns.pop()
+    body = (*head, *frame.out)
+    frame.out = list(before)
     if body:
-        frame.out.append(Repeat(form, body))
-    _block(frame, statement.orelse)
+        frame.out.append(Repeat(form, body, trips, unordered, over))
+
+
+def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
+    """The number of turns as a condition, where it differs between ranks."""
+    if not value.uneven:
+        return None
+    axes = value.varies or frozenset({WORLD})
+    counted = Value(f"turns of {value.form}", axes, value.uneven, depends=value.depends)
+    head = Span(statement.span.line, statement.span.column, statement.span.line, statement.span.column + len("for"))
+    return guard_of(frame, counted, head)
 
 
 def _try(frame: Frame, statement: Try) -> None:
-    """`try`: a handler is an arm that may replace the rest of the body; nobody can say on which ranks."""
-    entering = dict(frame.variables)
-    outer, frame.out = frame.out, []
+    """`try`: a handler takes over where the body fails, which one rank may do alone."""
+    entering, outer = dict(frame.variables), frame.out
+    swallows = [not _always_leaves(block) for _, _, block in statement.handlers]
+    names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
+    catching = any(swallow and name != "ours" for swallow, name in zip(swallows, names, strict=True))
+    frame.out = []
+    frame.catching += catching
     _block(frame, statement.body)
-    _block(frame, statement.orelse)
+    frame.catching -= catching
     body, after = tuple(frame.out), frame.variables
-    arms: list[tuple[dict[str, Value], Term]] = [(after, body)]
-    term = body
+    frame.out = []
+    _block(frame, statement.orelse)
+    whole: Term = (*body, *frame.out)
+    arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
+    failing = _first_failure(body)
+    guard_value: Value | None = None
     for number, (_, name, block) in enumerate(statement.handlers):
+        cause = failing[1] if failing is not None and names[number] == "any" else None
+        prefix: Term = body[: failing[0]] if failing is not None else ()
+        if names[number] == "local":
+            cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
+        value = Value(frame.fresh(f"exception {number}", statement.span))
+        if cause is not None:
+            value = replace(value, varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            guard_value = value
+        guard = guard_of(frame, value, _head(statement.span))
+        if cause is None:
+            guard = replace(guard, own=False)
         frame.variables, frame.out = dict(entering), []
         if name is not None:
             frame.variables[name] = Value(frame.fresh(name, statement.span))
-        _block(frame, block)
-        handler = tuple(frame.out)
+        with under(frame, guard, value):
+            _block(frame, block)
+        handler = (*prefix, *frame.out)
         arms.append((frame.variables, handler))
-        if handler:
-            form = frame.fresh(f"exception {number}", statement.span)
-            nobody: frozenset[str] = frozenset()
-            guard = Guard(form, nobody, (), nobody, None, frame.path, statement.span, statement.span, own=False)
-            term = (Choice(guard, handler, term),)
-    frame.out = outer
-    frame.out.extend(term)
-    frame.variables = joined(frame, entering, arms, None, statement.span)
+        if frame.out or cause is not None:
+            whole = (Choice(guard, handler, _without_raises(whole, tuple(frame.out))),)
+    frame.out = [*outer, *whole]
+    frame.variables = joined(frame, after, arms, guard_value, statement.span)
     _block(frame, statement.final)
+
+
+def _head(span: Span) -> Span:
+    return Span(span.line, span.column, span.line, span.column + len("try"))
+
+
+def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"]:
+    """What a handler catches: failures of one rank's surroundings, anything, or errors that all ranks share."""
+    if kind is None:
+        return "any"
+    parts = kind.parts if isinstance(kind, Compound) else (kind,)
+    values = [evaluate(frame, part) for part in parts]
+    names = [value.target.name for value in values if value.target is not None]
+    if any(name in frame.context.catalog.failures for name in names):
+        return "local"
+    return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
+
+
+_BROAD: Final = ("Exception", "BaseException", "RuntimeError")
+
+
+def _always_leaves(block: Block) -> bool:
+    """Does a handler pass the exception on, or end the process?"""
+    match block[-1] if block else None:
+        case Exit(kind="raise"):
+            return True
+        case Evaluate(value=Call(function=function)):
+            return (plain(function) or "") in ("sys.exit", "os._exit", "exit", "quit", "os.abort")
+        case _:
+            return False
+
+
+def _first_failure(term: Term) -> tuple[int, Cause] | None:
+    """Where in a term something may fail first, and why."""
+    for index, item in enumerate(term):
+        match item:
+            case Fails(cause=cause):
+                return index, cause
+            case Choice(then=then, orelse=orelse):
+                inner = _first_failure(then) or _first_failure(orelse)
+                if inner is not None:
+                    return index, inner[1]
+            case Repeat(body=body):
+                inner = _first_failure(body)
+                if inner is not None:
+                    return index, inner[1]
+    return None
+
+
+def _without_raises(term: Term, handler: Term) -> Term:
+    """The body of a `try`, where what it raises itself is caught by its handler."""
+    found: list[Item] = []
+    for item in continued(term) if size(term) < _MOST_CAUGHT else term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse):
+                found.append(Choice(guard, _without_raises(then, handler), _without_raises(orelse, handler)))
+            case Leave(kind="raise"):
+                found.extend(handler)
+            case _:
+                found.append(item)
+    return tuple(found)
+
+
+_MOST_CAUGHT: Final = 60

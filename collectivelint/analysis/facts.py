@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..catalog import Api
     from ..events import Call, Expr, Function, Span
-    from .effects import Term
+    from ..program import Target
+    from .effects import Event, Guard, Term
     from .values import Cause, Value
 
 
@@ -22,7 +25,11 @@ class GroupInReach:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already."""
+    """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already.
+
+    `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
+    differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is.
+    """
 
     api: Api
     call: Call
@@ -32,6 +39,11 @@ class ApiCall:
     group_expr: Expr | None
     in_reach: tuple[GroupInReach, ...] = ()
     local_names: frozenset[str] = frozenset()
+    values: Mapping[str, Value] = field(default_factory=dict)
+    exprs: Mapping[str, Expr] = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
+    turns: tuple[str, ...] = ()
+    used: bool = True
 
     @property
     def span(self) -> Span:
@@ -48,6 +60,39 @@ class Invariant:
     origins: tuple[Cause, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HelperCall:
+    """A call of a function of the program that passes groups on to collectives.
+
+    `groups` are the parameters that it uses as groups, `given` those of all its parameters that the call fills.
+    """
+
+    function: Function
+    call: Call
+    statement: Span
+    callee: Function
+    groups: tuple[str, ...]
+    given: Mapping[str, Value]
+    in_reach: tuple[GroupInReach, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def span(self) -> Span:
+        """Where the call stands."""
+        return self.call.span
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A function of the program handed over to be called some other time: `kind` says when."""
+
+    function: Function
+    span: Span
+    statement: Span
+    kind: str
+    target: Target
+
+
 @dataclass(slots=True)
 class FunctionFacts:
     """Everything known about one function after it was interpreted."""
@@ -60,3 +105,24 @@ class FunctionFacts:
     returns: Value | None = None
     attributes: dict[str, Value] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
+    helpers: list[HelperCall] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    #: The collectives of its summary.
+    events: tuple[Event, ...] = ()
+    #: What may fail in it on one rank alone, and is not caught there.
+    fallible: Cause | None = None
+    #: Set where a condition that differs between ranks decides what is returned.
+    return_guard: Value | None = None
+    #: Attribute calls whose function could not be found, for those who ask.
+    unresolved: list[tuple[str, Span]] = field(default_factory=list)
+
+
+def misplaced(call: ApiCall) -> str | None:
+    """The parameter of a collective, not its group, that is given a group."""
+    role = call.api.roles.get("group")
+    for name, value in call.values.items():
+        if name in (role, "self") or value.meaning != "group" or value.constant is None:
+            continue
+        if name in call.api.params and value.type != "rank":
+            return name
+    return None

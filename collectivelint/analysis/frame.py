@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..program import Target
+from .effects import Fails
 from .values import Cause, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..catalog import Catalog
-    from ..events import Function, Span
+    from ..events import Expr, Function, Span
     from ..program import Program
-    from .effects import Item
+    from .effects import Guard, Item
     from .facts import FunctionFacts
 
 
@@ -37,13 +38,21 @@ class Context(Protocol):
     def attributes(self, owner: Target) -> list[str]:
         """The names that a class assigns on self."""
 
+    def handled(self, owner: Target, name: str) -> Cause | None:
+        """Where a signal handler sets `self.name`."""
+
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """A nested function came into being where these variables were visible."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to."""
+    """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to.
+
+    `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
+    around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
+    whose result nobody uses.
+    """
 
     context: Context
     function: Function
@@ -53,6 +62,17 @@ class Frame:
     statement: Span
     out: list[Item] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
+    guards: list[tuple[Guard, Value]] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)
+    catching: int = 0
+    dropped: Expr | None = None
+
+    def fails(self, cause: Cause) -> None:
+        """Something happens here that may fail on this rank alone."""
+        if self.catching:
+            self.out.append(Fails(cause))
+        elif self.facts.fallible is None:
+            self.facts.fallible = cause
 
     @property
     def path(self) -> str:
@@ -87,7 +107,8 @@ class Frame:
             return self.refer(target)
         if name in _BUILTINS:
             return Value(name, target=Target("external", "", f"builtins.{name}"))
-        return Value(f"{self.path}:{name}")
+        known_type = self.context.catalog.convention(name, "object")
+        return Value(f"{self.path}:{name}", type=known_type.type if known_type is not None else None)
 
     def refer(self, target: Target) -> Value:
         """The value of something that a name refers to."""

@@ -27,11 +27,24 @@ def plain(expr: Expr) -> str | None:
             return None
 
 
+#: The type of a condition that holds on one rank; calling it, where it is a method, changes nothing.
+GUARD: Final = "guard"
+
+
+def guarding(frame: Frame, axis: str, span: Span, *, one: bool | None) -> Value:
+    """A condition that holds on exactly one rank, or with `one` False on all but one."""
+    rank = "get_node_local_rank(local)" if axis == "local" else f"get_rank({axis})"
+    form = f"{rank} == 0" if one else f"not {rank} == 0"
+    return Value(form, frozenset({axis}), (frame.cause("rank", span),), one=one, type=GUARD)
+
+
 def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where: Expr) -> Value:
     """A value that is believed because of its name."""
     span = frame.function.span if not isinstance(where, Call) else where.span
     if meaning == "rank":
         return Value(form, frozenset({axis or WORLD}), (frame.cause("rank", span),), type="rank")
+    if meaning == "guard":
+        return guarding(frame, axis or WORLD, span, one=True)
     return Value(form, meaning="group")
 
 
@@ -54,7 +67,14 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                 frame.variables[path] = value
             if isinstance(owner, Name) and owner.id == _self_name(frame):
                 known = frame.facts.attributes.get(name)
-                merged = value if known is None else join(known, value, f"${SELF}.{name}")
+                form = f"${SELF}.{name}"
+                if frame.guards:
+                    # Set on some ranks only, or differently there.
+                    guard, condition = frame.guards[-1]
+                    before = known if known is not None else Value(f"{form} before")
+                    merged = join(before, value, form, condition, frame.cause("branch", guard.span))
+                else:
+                    merged = value if known is None else join(known, value, form)
                 frame.facts.attributes[name] = merged
         case Compound(parts=parts):
             elements = value.parts if len(value.parts) == len(parts) else ()

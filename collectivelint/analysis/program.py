@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..events import Assign, Attribute, Branch, Loop, Name, Try, With
+from ..events import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
 from ..program import Target
 from .divergence import divergences
+from .effects import events, repeats
 from .execute import interpret
-from .values import UNKNOWN, Value, join
+from .facts import Registration
+from .values import UNKNOWN, WORLD, Cause, Value, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ..events import Block, Function
     from ..program import Program
     from .divergence import Divergence
-    from .effects import Term
+    from .effects import Event, Repeat, Term
     from .facts import ApiCall, FunctionFacts, Invariant
 
 
@@ -38,6 +40,7 @@ class Analysis:
         self._facts: dict[tuple[str, str], FunctionFacts | None] = {}
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
         self._attributes: dict[tuple[Target, str], Value | None] = {}
+        self._handling: dict[Target, list[str]] = {}
         self._assigning: dict[Target, Mapping[str, list[str]]] = {}
 
     # ------------------------------------------------------------------------------------- what the rules ask for
@@ -77,12 +80,63 @@ class Analysis:
 
     def divergences(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
         """Every collective that some ranks skip because of a condition that differs between ranks."""
+        return iter(self._divergences)
+
+    @cached_property
+    def _divergences(self) -> list[tuple[FunctionFacts, Divergence]]:
+        return list(self._diverging())
+
+    def _diverging(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
         lists = any(call.api.params[:1] == ("ranks",) for call in self.group_constructions)
         for facts in self.functions:
             term = self._whole_term(facts)
             if term:
                 for divergence in divergences(term, lists_of_ranks=lists):
                     yield facts, divergence
+
+    def why(self, event: Event) -> str:
+        """What the catalogue says about a framework call that is a collective inside."""
+        return next((api.why for api in self.catalog.of("implicit") if api.op == event.op and api.why), "")
+
+    def unordered_loops(self) -> Iterator[tuple[FunctionFacts, Repeat, Event]]:
+        """Every loop over a set that runs a collective, with the first one."""
+        for facts in self.functions:
+            reported: set[object] = set()
+            for loop in repeats(facts.term):
+                event = next(events(loop.body), None)
+                if loop.unordered is None or event is None:
+                    continue
+                # In the function where the set meets the loop; its callers need not hear of it again.
+                here = loop.unordered.path == facts.function.path and not event.chain
+                passed = event.chain and self._is_given(event, loop)
+                if (here or passed) and event.place not in reported:
+                    reported.add(event.place)
+                    yield facts, loop, event
+
+    def _is_given(self, event: Event, loop: Repeat) -> bool:
+        """Did this function pass the set to a callee that loops over it?"""
+        callee = self.facts(Target("function", event.path, event.function))
+        if callee is None:
+            return False
+        return not any(inner.unordered == loop.unordered for inner in repeats(callee.term))
+
+    def registered(self) -> Iterator[tuple[FunctionFacts, Registration, Event]]:
+        """Everything that is called some other time and reaches a collective, with the first one."""
+        for facts in self.functions:
+            function = facts.function
+            if function.owner is not None and function.qualname.endswith(".__del__"):
+                for event in facts.events[:1]:
+                    span, statement = event.place
+                    own = Target("function", function.path, function.qualname)
+                    yield facts, Registration(function, span, statement, "a finaliser", own), event
+            for registration in facts.registrations:
+                target = self.facts(registration.target)
+                reached = [event for event in target.events if event.kind != "init"] if target is not None else []
+                if "thread" in registration.kind:
+                    # A thread with a group of its own is how collectives run in the background.
+                    reached = [event for event in reached if event.group == WORLD]
+                for event in reached[:1]:
+                    yield facts, registration, event
 
     def _whole_term(self, facts: FunctionFacts) -> Term:
         """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
@@ -125,6 +179,9 @@ class Analysis:
                     value = facts.attributes.get(name) if facts is not None else None
                     if value is not None:
                         found = value if found is None else join(found, value, f"$self.{name}")
+            flag = self.handled(owner, name)
+            if found is not None and flag is not None:
+                found = replace(found, varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
             if found is not None:
                 # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
                 # `self.group = None` is often only a place for what somebody else puts there.
@@ -132,6 +189,30 @@ class Analysis:
                 found = replace(found, form=form, depends=frozenset(), constant=UNKNOWN)
             self._attributes[key] = found
         return self._attributes[key]
+
+    def handled(self, owner: Target, name: str) -> Cause | None:
+        """Where a method that handles a signal sets `self.name`."""
+        for base in self.program.bases(owner):
+            for method in self._handlers(base):
+                if method in self._assigned_in(base).get(name, ()):
+                    function = self.program.function(Target("function", base.path, method))
+                    if function is not None:
+                        return Cause("signal", base.path, function.span)
+        return None
+
+    def _handlers(self, owner: Target) -> list[str]:
+        """The methods of a class that it registers as signal handlers: `signal.signal(SIGTERM, self.method)`."""
+        if owner not in self._handling:
+            found: list[str] = []
+            index = self.program.class_index(owner)
+            # Reading the statements is enough, and saves interpreting every method of every class for it.
+            for name in index.methods if index is not None else ():
+                function = self.program.functions(owner.path).get(f"{owner.name}.{name}")
+                if function is not None and function.params:
+                    methods = _registered(function.body, function.params[0].name)
+                    found += [f"{owner.name}.{method}" for method in methods]
+            self._handling[owner] = found
+        return self._handling[owner]
 
     def attributes(self, owner: Target) -> list[str]:
         """The names that methods of a class and its bases assign on self."""
@@ -150,6 +231,15 @@ class Analysis:
                         found[attribute].append(function.qualname)
             self._assigning[owner] = found
         return self._assigning[owner]
+
+
+def _registered(block: Block, self_name: str) -> Iterator[str]:
+    """Methods of `self` that a block makes signal handlers."""
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
+                if owner == self_name:
+                    yield method
 
 
 def _assigned(block: Block, self_name: str) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ..events import Span
     from ..program import Target
@@ -21,15 +21,44 @@ _MOST_CAUSES: Final = 3
 _LONGEST_FORM: Final = 400
 
 
+Kind: TypeAlias = Literal[
+    "rank",
+    "branch",
+    "received",
+    "restored",
+    "file system",
+    "clock",
+    "random",
+    "process",
+    "queue",
+    "poll",
+    "signal",
+    "data",
+    "exception",
+]
+#: What a rank sees of its own surroundings, with how a report says it.
+LOCAL: Final[Mapping[Kind, str]] = {
+    "file system": "the state of the file system, as this rank sees it",
+    "clock": "the clock, differs between ranks",
+    "random": "a random number, differs between ranks",
+    "process": "a property of this process or host",
+    "queue": "how full a queue of this rank is",
+    "poll": "a poll of work in the background, differs between ranks",
+    "signal": "set by a signal handler, on the ranks that get the signal",
+    "data": "the size of this rank's data",
+    "exception": "an exception that may happen on one rank only",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Where a property of a value comes from.
 
     "rank": a rank was asked for; "branch": assigned under a condition that differs between ranks; "received": data of
-    other ranks; "restored": data read from a checkpoint.
+    other ranks; "restored": data read from a checkpoint; the others are `LOCAL`.
     """
 
-    kind: Literal["rank", "branch", "received", "restored"]
+    kind: Kind
     path: str
     span: Span
 
@@ -53,6 +82,9 @@ class Value:
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
     `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
+    `uneven` says why its length differs between ranks, `unordered` where the set it iterates over was made. `size_of`:
+    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `runs` is the term of
+    calling it, `manager` that of the `with` statement it manages.
     """
 
     form: str
@@ -71,6 +103,12 @@ class Value:
     partial: bool = False
     maybe: bool = False
     parts: tuple[Value, ...] = ()
+    uneven: tuple[Cause, ...] = ()
+    unordered: Cause | None = None
+    size_of: str | None = None
+    everyone: bool = False
+    runs: tuple[object, ...] = ()
+    manager: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep forms short: `x = f(x, x)` would double them in every line. A digest is as good as a name."""
@@ -135,12 +173,19 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             # `group = default() if group is None else group` is not the parameter any more.
             form=known.form if known.form.startswith("$") and None in (one.constant, other.constant) else mixed.form,
         )
-    mixed = replace(mixed, optional=one.constant is None or other.constant is None or one.optional or other.optional)
+    mixed = replace(
+        mixed,
+        optional=one.constant is None or other.constant is None or one.optional or other.optional,
+        uneven=_merge(one.uneven, other.uneven),
+        unordered=one.unordered and other.unordered,
+        size_of=one.size_of if one.size_of == other.size_of else None,
+        everyone=one.everyone and other.everyone,
+    )
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):
         mixed = replace(mixed, maybe=True)
     if guard is not None and guard.varies and where is not None:
-        causes = _merge(mixed.causes, (where,))
+        causes = _merge(mixed.causes, (*guard.causes, where))
         mixed = replace(mixed, varies=mixed.varies | guard.varies, causes=causes)
     return mixed
 

@@ -39,6 +39,11 @@ def _comparable(text: str) -> str:
     return ast.dump(ast.parse(text))
 
 
+def _selection(module: RuleModule) -> dict[str, list[str]]:
+    """The default rules, and the module's own."""
+    return {} if module.RULE.default else {"extend_select": [module.RULE.code]}
+
+
 @pytest.mark.parametrize("module", _MODULES)
 def test_sections(module: RuleModule) -> None:
     names = list(_sections(module))
@@ -52,12 +57,12 @@ def test_sections(module: RuleModule) -> None:
 def test_example_is_reported_at_its_marks(module: RuleModule, project: Project) -> None:
     code = _code(module, "Example")
     assert f"# {module.RULE.code}" in code
-    project.check_marked(code)
+    project.check_marked(code, **_selection(module))
 
 
 @pytest.mark.parametrize("module", _MODULES)
 def test_use_instead_is_silent(module: RuleModule, project: Project) -> None:
-    project.check_marked(_code(module, "Use instead"))
+    project.check_marked(_code(module, "Use instead"), **_selection(module))
 
 
 @pytest.mark.parametrize("module", _MODULES)
@@ -65,7 +70,7 @@ def test_fixed_example_is_use_instead(module: RuleModule, project: Project) -> N
     if not module.RULE.fix:
         pytest.skip(f"{module.RULE.code} has no fix")
     project.write(_code(module, "Example"))
-    linter = Linter(Resolver({"unsafe_fixes": True}, isolated=True))
+    linter = Linter(Resolver({"unsafe_fixes": True, "select": (module.RULE.code,)}, isolated=True))
     chosen = select(linter.run([Path("main.py")]).findings, unsafe=True)
     text = fixed(linter.source("main.py"), [edit for finding in chosen if finding.fix for edit in finding.fix.edits])
     assert _comparable(text) == _comparable(_code(module, "Use instead"))

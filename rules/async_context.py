@@ -1,0 +1,85 @@
+"""Reports a collective reached from a signal handler, an exit handler, a finaliser or a thread.
+
+## What it does
+Follows the functions that the program hands to `signal.signal`, `atexit.register`, `weakref.finalize` and
+`threading.Thread`, and `__del__` methods, and reports those that reach a collective.
+
+## Why is this bad
+Each rank runs such code at a moment of its own: when its signal arrives, when its garbage is collected, when its thread is
+scheduled. The collective then falls between different collectives of the main program on each rank, or it is issued by
+one rank only. At exit the other ranks may already be gone.
+
+## Example
+```python
+import signal
+
+import torch.distributed as dist
+
+
+def install(save, group: dist.ProcessGroup):
+    def stop(signum, frame):
+        dist.barrier(group=group)
+        save()
+
+    signal.signal(signal.SIGTERM, stop)  # CL207
+```
+
+## Use instead
+```python
+import signal
+
+import torch
+import torch.distributed as dist
+
+requested = False
+
+
+def install():
+    def stop(signum, frame):
+        global requested
+        requested = True
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def stop_together(group: dist.ProcessGroup):
+    flag = torch.tensor(requested)
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=group)
+    return flag.item()
+```
+
+## References
+- [Python: signal handlers](https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Place, Report, Rule
+
+from .trails import group_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule(
+    "CL207", "async-context", "a collective reached from a signal handler, exit handler, finaliser or thread"
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each registration, and for each `__del__`."""
+    for facts, registration, event in findings.analysis.registered():
+        trail = [Place(site.path, site.span, "call", f"calls {site.callee}") for site in event.chain]
+        yield Report(
+            path=facts.function.path,
+            span=registration.span,
+            statement=registration.statement,
+            function=facts.function.qualname,
+            message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a moment of"
+            " its own",
+            severity="warning" if "thread" in registration.kind else "error",
+            trail=(*trail, Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")),
+            help="set a flag there, share it in the main program, and run the collective where all ranks do",
+        )

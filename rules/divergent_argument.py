@@ -1,0 +1,73 @@
+"""Reports a root that is another rank on each rank.
+
+## What it does
+Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, outside of
+any condition that lets only the root get there.
+
+## Why is this bad
+Each rank takes itself for the root: everybody sends, nobody receives. Some backends hang, others leave every rank with
+its own data, as if there had been no broadcast.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def share(weights, group: dist.ProcessGroup):
+    dist.broadcast(weights, src=dist.get_rank(), group=group)  # CL108
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def share(weights, group: dist.ProcessGroup):
+    dist.broadcast(weights, src=dist.get_global_rank(group, 0), group=group)
+```
+
+## References
+- [torch.distributed.broadcast](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.values import WORLD
+from collectivelint.rule import Findings, Place, Report, Rule
+
+from .trails import cause_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such argument."""
+    for call in findings.analysis.calls():
+        if call.api.category != "collective" or call.guards:
+            continue
+        key = WORLD if call.group is None else call.group.group_key
+        for role in ("src", "dst", "group_src", "group_dst"):
+            value = call.values.get(call.api.roles.get(role, ""))
+            if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
+                continue
+            if any(value.form == f"${item.name}" for item in call.function.params):
+                # A parameter called `rank` is often the root.
+                continue
+            yield Report(
+                path=call.function.path,
+                span=call.span,
+                statement=call.statement,
+                function=call.function.qualname,
+                message=f"`{role}` of `{call.api.op}` is this rank itself, so every rank takes itself for the root",
+                severity="error",
+                trail=(
+                    *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in value.causes),
+                    Place(call.function.path, call.span, "collective", call.api.op),
+                ),
+                help="name one rank that is the same everywhere",
+            )

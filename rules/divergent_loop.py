@@ -1,0 +1,65 @@
+"""Reports a collective in a loop that makes a different number of turns on each rank.
+
+## What it does
+Finds loops whose number of turns depends on something that differs between ranks, and whose body reaches a collective:
+`while not queue.empty()`, a `while` over a clock, a `for` over files this rank sees, over every n-th item from its rank on,
+over a list that was filtered or filled by a condition of this rank.
+
+## Why is this bad
+The rank with the longest loop waits in its last turns for ranks that have long left theirs.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def evaluate(model, samples, total, group: dist.ProcessGroup):
+    for sample in samples[dist.get_rank(group) :: dist.get_world_size(group)]:
+        total += model(sample)
+        dist.all_reduce(total, group=group)  # CL205
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def evaluate(model, samples, total, group: dist.ProcessGroup):
+    for sample in samples[dist.get_rank(group) :: dist.get_world_size(group)]:
+        total += model(sample)
+    dist.all_reduce(total, group=group)
+```
+
+Where the collective belongs in the loop, let all ranks make as many turns as the longest one: reduce the number of turns
+with MAX first, and pad.
+
+## References
+- [Join: uneven inputs](https://docs.pytorch.org/tutorials/advanced/generic_join.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Report, Rule
+
+from .trails import diverging, report, what_text, why_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL205", "divergent-loop", "a collective in a loop whose number of turns differs between ranks")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each collective, or call that leads to collectives, in such a loop."""
+    for facts, divergence in diverging(findings, "CL205"):
+        loop = findings.text(divergence.guard.path, divergence.guard.span)
+        head = "the loop" if loop == "for" else f"`{loop}`"
+        yield report(
+            facts,
+            divergence,
+            f"{what_text(divergence)} runs in every turn of {head}, whose number differs between ranks:"
+            f" {why_text(divergence)}",
+            "move it behind the loop, or let all ranks make the same number of turns",
+        )

@@ -1,0 +1,134 @@
+"""Reports a call that leaves out the group its caller has and uses.
+
+## What it does
+Finds a call of a function that takes a group, or a mesh, and passes it on to collectives, where the call leaves it out and
+the caller has one: a parameter of its own, or a group that it gives to other collectives of the same function. A
+collective that names no group itself is CL101's.
+
+## Why is this bad
+The helper falls back to the default group. With one dimension of parallelism both groups are the same and nothing shows;
+with two, the mean is taken over the wrong ranks, or ranks outside the group are waited for.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def mean(value, group=None):
+    dist.all_reduce(value, group=group)
+    return value / dist.get_world_size(group)
+
+
+def mean_of_all(values, group: dist.ProcessGroup):
+    return {name: mean(value) for name, value in values.items()}  # CL102
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def mean(value, group=None):
+    dist.all_reduce(value, group=group)
+    return value / dist.get_world_size(group)
+
+
+def mean_of_all(values, group: dist.ProcessGroup):
+    return {name: mean(value, group=group) for name, value in values.items()}
+```
+
+## Fix safety
+Unsafe: the call runs on another group afterwards. Offered where a single group is in reach.
+
+## References
+- [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.names import plain
+from collectivelint.events import Constant
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import FunctionFacts, HelperCall
+    from collectivelint.events import Expr
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for facts in findings.analysis.functions:
+        for helper in facts.helpers:
+            group = _dropped(facts, helper)
+            if group is None:
+                continue
+            event = next(event for event in helper.events if event.group == f"${helper.groups[0]}")
+            name = helper.callee.qualname
+            yield Report(
+                path=helper.function.path,
+                span=helper.span,
+                statement=helper.statement,
+                function=helper.function.qualname,
+                message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it that is the default"
+                f" group, but `{group}` is at hand",
+                severity="error",
+                trail=(
+                    Place(helper.function.path, helper.span, "call", f"calls {name}"),
+                    Place(event.path, event.span, "collective", f"{event.op}, group `{helper.groups[0]}`"),
+                ),
+                help=f"pass it on: `{helper.groups[0]}={group}`",
+                fix=_builder(helper, group),
+            )
+
+
+def _dropped(facts: FunctionFacts, helper: HelperCall) -> str | None:
+    """The one group the caller should have passed on."""
+    parameter = helper.groups[0]
+    by_name = {item.name: item for item in helper.callee.params}
+    if len(helper.groups) != 1 or parameter in helper.given or by_name[parameter].default != Constant(None):
+        return None
+    if helper.callee.span == facts.function.span:
+        return None
+    used = {_text(call.group_expr) for call in facts.calls if call.group_expr is not None}
+    for other in facts.helpers:
+        words = dict(other.call.keywords)
+        used |= {_text(words[name]) for name in other.groups if name in words}
+    # A mesh and a group do not stand for each other, and `tp_group` is nothing for a parameter that means `dp_group`.
+    reach = [item for item in helper.in_reach if item.origin == "parameter" or item.text in used]
+    if len(reach) != 1 or not _alike(parameter, reach[0].text):
+        return None
+    return reach[0].text.removesuffix(".get_group()") if "mesh" in parameter else reach[0].text
+
+
+def _alike(parameter: str, text: str) -> bool:
+    """May a group of this name be meant by this parameter? `group` takes any, others one of the same kind."""
+    plain = {"group", "process_group", "pg", "mesh", "device_mesh"}
+    return parameter in plain or parameter in text or text in plain
+
+
+def _text(expr: Expr | None) -> str | None:
+    return plain(expr) if expr is not None else None
+
+
+def _builder(helper: HelperCall, group: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        from collectivelint.fixes.arguments import with_keyword
+
+        anchored = context.anchor(helper.statement)
+        node = anchored.find(cst.Call, helper.span) if anchored is not None else None
+        if anchored is None or node is None:
+            return None
+        edits = anchored.replace(node, with_keyword(node, helper.groups[0], cst.parse_expression(group)))
+        return Fix("unsafe", f"Pass `{group}` on", edits) if edits else None
+
+    return build

@@ -1,0 +1,83 @@
+"""Reports collectives that a rank skips, or runs alone, because of an exception it caught.
+
+## What it does
+Looks at `try` statements whose body can fail on one rank alone: reading or writing files, network access, running out of
+memory, or a handler for such an error. Reported is
+
+- a collective in the body, or after the statement, that a rank misses because its handler swallows the error, returns,
+  breaks or continues;
+- a collective in the handler;
+- a fallback value set in the handler that later decides about a collective.
+
+A handler that raises again is silent: the rank ends, and the launcher ends the job. So is a `finally`, which every rank
+runs.
+
+## Why is this bad
+The rank that recovered goes on, one collective behind the others. They wait for it, or worse, they pair its next
+collective with their current one and exchange the wrong data.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+
+
+def restore(path, model, group: dist.ProcessGroup):
+    try:
+        state = torch.load(path)
+        dist.barrier(group=group)  # CL204
+        model.load_state_dict(state)
+    except FileNotFoundError:
+        print("starting from scratch")
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+
+
+def restore(path, model, group: dist.ProcessGroup):
+    try:
+        state = torch.load(path)
+    except FileNotFoundError:
+        state = None
+    found = torch.tensor(state is not None)
+    dist.all_reduce(found, op=dist.ReduceOp.MIN, group=group)
+    if found.item():
+        model.load_state_dict(state)
+```
+
+## References
+- [torch.distributed.elastic: Error propagation](https://docs.pytorch.org/docs/stable/elastic/errors.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Report, Rule
+
+from .trails import condition_text, diverging, report, what_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule(
+    "CL204", "exception-divergence", "a collective that a rank skips or runs alone because of a caught exception"
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each collective, or call that leads to collectives, on one side of an exception."""
+    for facts, divergence in diverging(findings, "CL204"):
+        caught = divergence.guard.form.startswith("exception ")
+        where = "where an exception was caught" if divergence.holds else "where nothing was caught"
+        if not caught:
+            where = f"where {condition_text(findings, divergence)}, which depends on an exception"
+        yield report(
+            facts,
+            divergence,
+            f"{what_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",
+            "catch the error, share whether anybody failed (all_reduce or all_gather_object), then act on it together",
+        )

@@ -1,0 +1,71 @@
+"""Reports a process group that is made again and again.
+
+## What it does
+Finds the making of a group in a loop whose turns it does not depend on, or in a `forward` or `step` method.
+
+## Why is this bad
+A process group holds communicators, memory on the device and threads until it is destroyed, and making one is a
+rendezvous of all ranks. One for each step exhausts memory in the middle of the night.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def train(batches, step):
+    for batch in batches:
+        group = dist.new_group()  # CL106
+        step(batch, group)
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def train(batches, step):
+    group = dist.new_group()
+    for batch in batches:
+        step(batch, group)
+```
+
+## References
+- [torch.distributed.destroy_process_group](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.destroy_process_group)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL106", "group-per-call", "a process group that is made again and again", default=False)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for call in findings.analysis.calls():
+        if call.api.category != "group_constructor":
+            continue
+        # `for ranks in lists: new_group(ranks)` makes every group once.
+        repeated = bool(call.turns) and not any(value.form for value in call.values.values() if "@" in value.form)
+        method = call.function.qualname.rpartition(".")[2]
+        if not repeated and not (call.function.owner is not None and method in _OFTEN):
+            continue
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message=f"`{call.api.op}` makes a new group each time it is reached, "
+            + ("in every turn of the loop" if repeated else f"in every call of `{method}`"),
+            severity="warning",
+            trail=(Place(call.function.path, call.span, "collective", call.api.op),),
+            help="make the group once and keep it",
+        )
+
+
+_OFTEN: Final = ("forward", "__call__", "step", "training_step", "backward")

@@ -1,0 +1,71 @@
+"""Reports a framework call that is a collective inside and that only some ranks reach.
+
+## What it does
+Knows calls that do not look like collectives but are: gathering a sharded state dict, `full_tensor()`, saving a checkpoint
+with DCP, FSDP, DeepSpeed, Accelerate or Lightning, consolidating a sharded optimizer. One that is reached under a
+condition that differs between ranks is reported, with the reason why every rank has to make the call.
+
+## Why is this bad
+"Only rank 0 saves" is right for a file and wrong for these calls: rank 0 enters a gather and waits for the shards of ranks
+that went around it.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+
+
+def export(weight: DTensor, path):
+    if dist.get_rank() == 0:
+        torch.save(weight.full_tensor(), path)  # CL208
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+
+
+def export(weight: DTensor, path):
+    whole = weight.full_tensor()
+    if dist.get_rank() == 0:
+        torch.save(whole, path)
+```
+
+## References
+- [DTensor.full_tensor](https://docs.pytorch.org/docs/stable/distributed.tensor.html#torch.distributed.tensor.DTensor.full_tensor)
+- [torch.distributed.checkpoint](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Report, Rule
+
+from .trails import condition_text, diverging, report, what_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule(
+    "CL208", "implicit-collective", "a framework call that is a collective inside, which only some ranks reach"
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call, or call of the program that leads to one."""
+    for facts, divergence in diverging(findings, "CL208"):
+        if divergence.where == "exit":
+            reach = f"lies ahead only where {condition_text(findings, divergence)}; the other ranks have left"
+        else:
+            reach = f"is reached only where {condition_text(findings, divergence)}"
+        reason = findings.analysis.why(divergence.event)
+        yield report(
+            facts,
+            divergence,
+            f"{what_text(divergence)} {reach}, but every rank has to make the call" + (f": {reason}" if reason else ""),
+            "let every rank make the call, and keep under the condition only what one rank has to do alone",
+        )

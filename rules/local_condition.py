@@ -1,0 +1,67 @@
+"""Reports a collective under a condition that every rank decides from its own surroundings.
+
+## What it does
+Follows values that differ between ranks although nobody asked for a rank: the state of the file system, clocks, random
+numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, sizes of this
+rank's data. If such a value decides whether a collective is reached, it is reported, also through variables,
+attributes, calls and returned values. A decision that was broadcast or reduced is the same on all ranks, and silent.
+
+## Why is this bad
+The condition seems to be the same everywhere, and mostly it is. Then one node sees the file a second later, or one rank
+reaches the time limit first, and the ranks take different branches: some wait in a collective that the others never call.
+
+## Example
+```python
+import os
+
+import torch.distributed as dist
+
+
+def fetch(path, download, group: dist.ProcessGroup):
+    if not os.path.exists(path):
+        if dist.get_rank(group) == 0:
+            download(path)
+        dist.barrier(group=group)  # CL203
+```
+
+## Use instead
+```python
+import os
+
+import torch.distributed as dist
+
+
+def fetch(path, download, group: dist.ProcessGroup):
+    if dist.get_rank(group) == 0 and not os.path.exists(path):
+        download(path)
+    dist.barrier(group=group)
+```
+
+## References
+- [torch.distributed: broadcast_object_list](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast_object_list)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Report, Rule
+
+from .trails import condition_text, diverging, report, what_text, why_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL203", "local-condition", "a collective under a condition that each rank decides for itself")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each collective, or call that leads to collectives, in an arm of such a condition."""
+    for facts, divergence in diverging(findings, "CL203"):
+        yield report(
+            facts,
+            divergence,
+            f"{what_text(divergence)}, but only where {condition_text(findings, divergence)}, which each rank decides"
+            f" for itself: {why_text(divergence)}",
+            "decide once and share it: broadcast or all_reduce the decision before branching",
+        )

@@ -1,0 +1,71 @@
+"""Reports a collective on a group of listed ranks that all ranks reach.
+
+## What it does
+Finds a group made from a written list of ranks that leaves out a lower one (`new_group([1, 2])`), and a collective on it
+under no condition that would keep the other ranks away.
+
+## Why is this bad
+A rank outside the group gets `GroupMember.NON_GROUP_MEMBER`: its call warns and returns at once, with its tensors as
+they were. What it goes on with was never reduced.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def reduce(tensor):
+    workers = dist.new_group([1, 2, 3])
+    dist.all_reduce(tensor, group=workers)  # CL107
+    return tensor
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def reduce(tensor):
+    workers = dist.new_group([1, 2, 3])
+    if dist.get_rank() in [1, 2, 3]:
+        dist.all_reduce(tensor, group=workers)
+    return tensor
+```
+
+## References
+- [torch.distributed.new_group](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.new_group)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for call in findings.analysis.calls():
+        if call.api.category != "collective" or call.group is None or call.guards:
+            continue
+        ranks = [part.constant for part in call.group.parts]
+        numbers = [rank for rank in ranks if isinstance(rank, int)]
+        if not call.group.partial or not numbers or len(numbers) != len(ranks):
+            continue
+        if set(numbers) == set(range(len(numbers))):
+            # Perhaps these are all the ranks there are.
+            continue
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message=f"`{call.api.op}` runs on the group of ranks {sorted(numbers)}, but the other ranks reach it as well",
+            severity="error",
+            trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, ranks {sorted(numbers)}"),),
+            help="put it under a condition that only the members of the group meet",
+        )

@@ -1,0 +1,113 @@
+"""What the divergence rules share: which of them a divergence belongs to, and how its trail reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collectivelint.analysis.values import LOCAL
+from collectivelint.rule import Place, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.divergence import Divergence
+    from collectivelint.analysis.effects import Event
+    from collectivelint.analysis.facts import FunctionFacts
+    from collectivelint.analysis.values import Cause
+    from collectivelint.finding import Severity
+    from collectivelint.rule import Findings
+
+
+def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Divergence]]:
+    """The divergences that rule `code` reports."""
+    for facts, divergence in findings.analysis.divergences():
+        if _rule(divergence) == code:
+            yield facts, divergence
+
+
+def _rule(divergence: Divergence) -> str:
+    """Each divergence has one rule: first by what is reached, then by how, then by why."""
+    if divergence.event.kind == "create":
+        return "CL105"
+    if divergence.where == "order":
+        return "CL206"
+    if "exception" in divergence.kinds:
+        return "CL204"
+    if divergence.event.kind == "implicit":
+        return "CL208"
+    if divergence.where == "loop":
+        return "CL205"
+    if divergence.where == "exit":
+        return "CL202"
+    return "CL201" if "rank" in divergence.kinds else "CL203"
+
+
+def group_text(event: Event) -> str:
+    """How a message names the group of a collective."""
+    if event.group == "world":
+        return "the default group"
+    name = event.group.replace("$", "")
+    plain = not any(mark in name for mark in "@?#:(")
+    return f"group `{name}`" if plain else "its group"
+
+
+def what_text(divergence: Divergence) -> str:
+    """What is reached, and through which call."""
+    event = divergence.event
+    what = f"`{event.op}`" if event.kind in ("implicit", "create") else f"`{event.op}` on {group_text(event)}"
+    if not event.chain:
+        return what
+    return f"`{event.chain[0].callee}` leads to {what}" + (" and more collectives" if divergence.more else "")
+
+
+def condition_text(findings: Findings, divergence: Divergence) -> str:
+    """The condition as it is written, and whether it holds where the collective is reached."""
+    guard = divergence.guard
+    side = "holds" if divergence.holds == guard.positive else "does not hold"
+    return f"`{findings.text(guard.path, guard.span)}` {side}"
+
+
+def why_text(divergence: Divergence) -> str:
+    """The first cause that is no branch, in words."""
+    for cause in divergence.guard.causes:
+        if cause.kind != "branch":
+            return cause_text(cause)
+    return "differs between ranks"
+
+
+def cause_text(cause: Cause) -> str:
+    """A cause in words."""
+    if cause.kind == "branch":
+        return "set under a condition that differs between ranks"
+    return LOCAL.get(cause.kind, "rank, differs between ranks")
+
+
+def trail(divergence: Divergence) -> Iterator[Place]:
+    """From the source of the difference through the condition and the calls to the collective."""
+    guard, event = divergence.guard, divergence.event
+    for cause in guard.causes:
+        yield Place(cause.path, cause.span, "source", cause_text(cause))
+    yield Place(guard.path, guard.span, "condition", "condition")
+    for site in event.chain:
+        yield Place(site.path, site.span, "call", f"calls {site.callee}")
+    yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
+    if divergence.other is not None:
+        other = divergence.other
+        yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")
+
+
+def report(
+    facts: FunctionFacts, divergence: Divergence, message: str, advice: str, severity: Severity = "error"
+) -> Report:
+    """The finding of a divergence, at the collective or at the call of this function that leads to it."""
+    span, statement = divergence.event.place
+    return Report(
+        path=facts.function.path,
+        span=span,
+        statement=statement,
+        function=facts.function.qualname,
+        message=message,
+        severity=severity,
+        trail=tuple(trail(divergence)),
+        help=advice,
+    )

@@ -1,0 +1,148 @@
+"""Reports a root that is a rank of the group where a rank of the whole job is expected.
+
+## What it does
+`src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is not all
+ranks, a literal number, a default of 0 that is left alone, or a rank inside that very group (`dist.get_rank(group)`).
+Likewise a function of the program that takes a root and is called without it, while its caller has a root that it gives
+to the other calls.
+
+## Why is this bad
+With data-parallel groups {0, 2} and {1, 3} the ranks of the second group broadcast from rank 0, which is not among them:
+an error at best, a hang or the wrong weights otherwise. On a single group it works, so tests do not find it.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def share(weights, group: dist.ProcessGroup):
+    dist.broadcast(weights, src=0, group=group)  # CL103
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def share(weights, group: dist.ProcessGroup):
+    dist.broadcast(weights, src=dist.get_global_rank(group, 0), group=group)
+```
+
+With torch 2.6 or newer `group_src=0` says the same.
+
+## Fix safety
+Unsafe: another rank becomes the root, the one that has this number inside the group.
+
+## References
+- [torch.distributed.broadcast](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.names import plain
+from collectivelint.analysis.values import WORLD
+from collectivelint.events import Attribute
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule(
+    "CL103", "wrong-rank-space", "a root inside the group where a rank of the whole job is expected", fix="unsafe"
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such root."""
+    for call in findings.analysis.calls():
+        if call.api.category not in ("collective", "point_to_point") or not _is_part(call):
+            continue
+        for role in ("src", "dst"):
+            wrong = _wrong(call, role)
+            if wrong is None:
+                continue
+            yield Report(
+                path=call.function.path,
+                span=call.span,
+                statement=call.statement,
+                function=call.function.qualname,
+                message=f"`{role}` of `{call.api.op}` is a rank of the whole job, but {wrong}",
+                severity="error",
+                trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
+                help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
+                fix=_builder(call, role),
+            )
+
+
+def _is_part(call: ApiCall) -> bool:
+    """Is the group given, and perhaps not that of all ranks?"""
+    group = call.group
+    if group is None or group.constant is None or group.form == WORLD or group.everyone:
+        return False
+    if group.meaning != "group" or group.optional:
+        return False
+    # A parameter that may be None may be the default group.
+    defaults = {f"${item.name}": item.default for item in call.function.params}
+    return defaults.get(group.form) is None
+
+
+def _wrong(call: ApiCall, role: str) -> str | None:
+    """What is wrong with this root, or None."""
+    if role not in call.api.roles:
+        return None
+    other = call.api.roles.get(f"group_{role}")
+    if other in call.values:
+        return None
+    value = call.values.get(call.api.roles[role])
+    if value is None:
+        if call.api.category != "collective" or call.call.spread:
+            return None
+        return "it is left at its default, global rank 0, which need not be in the group"
+    if isinstance(value.constant, int) and not isinstance(value.constant, bool):
+        return f"{value.constant} is written here, and that rank need not be in the group"
+    assert call.group is not None
+    if value.type == "rank" and value.varies == {call.group.group_key}:
+        return "this is a rank inside the group"
+    return None
+
+
+def _builder(call: ApiCall, role: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        from collectivelint.fixes.arguments import with_keyword
+
+        anchored = context.anchor(call.statement)
+        node = anchored.find(cst.Call, call.span) if anchored is not None else None
+        group = plain(call.group_expr) if call.group_expr is not None else None
+        module = call.call.function
+        if anchored is None or node is None or group is None or not isinstance(module, Attribute):
+            return None
+        name = call.api.roles[role]
+        value = call.values.get(name)
+        number = str(value.constant) if value is not None and isinstance(value.constant, int) else "0"
+        if value is not None and not isinstance(value.constant, int):
+            return None
+        expression = cst.parse_expression(f"{plain(module.value)}.get_global_rank({group}, {number})")
+        given = next((arg for arg in node.args if arg.keyword is not None and arg.keyword.value == name), None)
+        position = call.api.params.index(name) - (1 if call.api.params[:1] == ("self",) else 0)
+        if (
+            given is None
+            and len(node.args) > position
+            and all(arg.keyword is None for arg in node.args[: position + 1])
+        ):
+            given = node.args[position]
+        if given is None:
+            new: cst.CSTNode = with_keyword(node, name, expression)
+        else:
+            new = node.with_deep_changes(given, value=expression)
+        edits = anchored.replace(node, new)
+        return Fix("unsafe", f"Take the group's rank {number}", edits) if edits else None
+
+    return build
