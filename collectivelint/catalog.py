@@ -64,10 +64,14 @@ _ROW_KEYS: Final = frozenset(
 _SECTION_KEYS: Final = frozenset(
     {
         *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
-        *("fallible", "failures"),
+        *("fallible", "failures", "callers"),
         *CATEGORIES,
     }
 )
+
+
+#: Sections that describe names of any object, not of a module.
+_NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
 
 
 class CatalogError(ValueError):
@@ -141,7 +145,7 @@ class Catalog:
     `environment` maps a variable to the axis it varies over, `readers` names what reads variables, `classes` maps a
     class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
     object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
-    the exceptions that do.
+    the exceptions that do. `callers` call their first argument with the others, and give back its result.
     """
 
     apis: Mapping[str, Api]
@@ -154,6 +158,7 @@ class Catalog:
     methods: Mapping[str, str]
     fallible: frozenset[str]
     failures: frozenset[str]
+    callers: frozenset[str]
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
@@ -222,6 +227,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     methods: dict[str, str] = {}
     fallible: set[str] = set()
     failures: set[str] = set()
+    callers: set[str] = set()
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -241,9 +247,10 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
             fallible |= set(section.get("fallible", []))
             failures |= set(section.get("failures", []))
+            callers |= set(section.get("callers", []))
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
-                if any(section.get(table) for table in ("classes", *CATEGORIES)):
+                if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
                     modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
                 for table, category in CATEGORIES.items():
@@ -261,6 +268,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         methods=methods,
         fallible=frozenset(fallible),
         failures=frozenset(failures),
+        callers=frozenset(callers),
     )
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Attribute, Call, Constant, Expr
+from ..events import Attribute, Call, Constant, Expr, Name
 from ..program import Target
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import ApiCall, GroupInReach, HelperCall, Registration
@@ -61,6 +61,10 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     target = callee.target
     if callee.type == GUARD:
         return callee
+    if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
+        named = frame.context.catalog.convention(expr.function.id, "guard")
+        if named is not None and (target is None or target.name not in frame.context.catalog.apis):
+            return guarding(frame, named.axis or WORLD, expr.span, one=True)
     if target is not None and target.name == "builtins.super" and not args:
         return _super(frame)
     if callee.runs:
@@ -72,6 +76,9 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible:
             frame.fails(frame.cause("exception", expr.span))
+        if target.name in frame.context.catalog.callers and expr.args:
+            inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
+            return apply(frame, inner, args[0], args[1:], keywords)
         if target.name == "functools.partial" and args and _is_own(args[0]):
             return args[0]
         api = frame.context.catalog.apis.get(target.name)
@@ -81,6 +88,11 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
             return Value(frame.fresh(target.name, expr.span), type=target.name)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
+    if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:
+        # Methods of names that only one kind of object has.
+        api = frame.context.catalog.apis.get(f"methods.{expr.function.name}")
+        if api is not None:
+            return _known(frame, expr, api, callee, args, keywords)
     if target is not None and target.kind == "class":
         made = Value(frame.fresh(target.name, expr.span), instance=target)
         constructor = frame.context.program.method(target, "__init__")
@@ -242,7 +254,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
     kind = _EVENTS.get(api.category)
     if api.kind == "init":
         kind = "init"
-    if kind is None or (expr.spread and kind == "collective"):
+    if kind is None or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
         name, constant = api.unless
@@ -322,7 +334,7 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             axis = api.axis or WORLD if key == WORLD else key
             return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
         case "guard":
-            return guarding(frame, api.axis or WORLD, expr.span, one=api.one)
+            return guarding(frame, api.axis or WORLD, expr.span, one=api.one, other=api.kind)
         case "local_source":
             cause = frame.cause(api.cause or "process", expr.span)
             steady = cause.kind in ("file system", "process")
@@ -399,7 +411,7 @@ def invoke(
 
         term = inline(facts.summary, Inlining(site, arguments, rename, run))
         if facts.fallible is not None:
-            frame.fails(facts.fallible)
+            frame.fails(facts.fallible, own=False)
         _note_helper(frame, expr, facts, arguments, args, keywords)
         if is_manager(facts.function):
             # Its body runs around that of the `with` statement.
@@ -530,4 +542,8 @@ def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[st
         partial=value.partial,
         optional=value.optional,
         parts=tuple(_returned(part, arguments, rename) for part in value.parts),
+        uneven=value.uneven or next((item.uneven for item in given if item.uneven), ()),
+        unordered=value.unordered,
+        size_of=value.size_of,
+        everyone=value.everyone,
     )

@@ -75,7 +75,7 @@ def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Ite
     _place(alone, guard.form, "outside", places)
     whole = continued(alone) if size(alone) <= MOST_ITEMS else alone
     sides = {holds: _side(whole, guard.form, holds=holds) for holds in (True, False)}
-    if any(side and side[-1] == Leave("raise") for side in sides.values()):
+    if any(_raises(side) for side in sides.values()):
         # An uncaught exception ends the job on every rank: the launcher stops the others.
         return
     if _tokens(sides[True], _plain) == _tokens(sides[False], _plain):
@@ -202,9 +202,9 @@ def _side(term: Term, form: str, *, holds: bool) -> Term:
                 kept.extend(_side(then if holds else orelse, form, holds=holds))
             case Choice(guard=guard, then=then, orelse=orelse):
                 one, two = _side(then, form, holds=holds), _side(orelse, form, holds=holds)
-                if one == (Leave("raise"),):
+                if one == (Leave("raise"),) and not _raises(two):
                     kept.extend(two)
-                elif two == (Leave("raise"),):
+                elif two == (Leave("raise"),) and not _raises(one):
                     kept.extend(one)
                 elif one or two:
                     kept.append(Choice(guard, one, two))
@@ -218,6 +218,17 @@ def _side(term: Term, form: str, *, holds: bool) -> Term:
         if kept and isinstance(kept[-1], Leave):
             break
     return tuple(kept)
+
+
+def _raises(term: Term) -> bool:
+    """Does every way through the term end with an exception?"""
+    match term[-1] if term else None:
+        case Leave(kind="raise"):
+            return True
+        case Choice(then=then, orelse=orelse):
+            return _raises(then) and _raises(orelse)
+        case _:
+            return False
 
 
 _Key: TypeAlias = "Callable[[Item], Hashable]"
@@ -289,7 +300,7 @@ def _missing(mine: Term, theirs: Term, places: dict[int, _Place]) -> list[Event]
 
 
 def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
-    if any(side and side[-1] == Leave("raise") for side in (mine, theirs)):
+    if _raises(mine) or _raises(theirs):
         return
     left, right = _without_leaves(mine), _without_leaves(theirs)
     left, right = _merged(left, right), _merged(right, left)

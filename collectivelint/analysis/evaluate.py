@@ -235,7 +235,11 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
     form = f"{left.form} {op} {right.form}"
-    value = flow(f"not {form}" if negated else form, (left, right))
+    parts = (left, right)
+    if op == "in" and left.type != "rank":
+        # Whether a table has an entry says little about who asks; which ranks a list holds is what a rank asks.
+        parts = (right,)
+    value = flow(f"not {form}" if negated else form, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
         value = replace(value, varies=frozenset(), causes=())
@@ -317,7 +321,7 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
         # A property, or a method that will be called: the same either way.
         span = frame.statement
         if api.category == "guard":
-            return guarding(frame, api.axis or WORLD, span, one=api.one)
+            return guarding(frame, api.axis or WORLD, span, one=api.one, other=api.kind)
         if api.axis is not None:
             rank = Value(f"{api.op}({api.axis})", frozenset({api.axis}), (frame.cause("rank", span),), type="rank")
             form = "get_rank(world)" if api.axis == WORLD else rank.form

@@ -123,6 +123,7 @@ def misplaced(call: ApiCall) -> str | None:
     for name, value in call.values.items():
         if name in (role, "self") or value.meaning != "group" or value.constant is None:
             continue
-        if name in call.api.params and value.type != "rank":
+        # Believed only where the type is known: `pg` may also be a peer's global rank.
+        if name in call.api.params and value.type not in (None, "rank"):
             return name
     return None

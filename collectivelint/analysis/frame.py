@@ -67,11 +67,12 @@ class Frame:
     catching: int = 0
     dropped: Expr | None = None
 
-    def fails(self, cause: Cause) -> None:
-        """Something happens here that may fail on this rank alone."""
+    def fails(self, cause: Cause, *, own: bool = True) -> None:
+        """Something happens here, or with `own` False in a callee, that may fail on this rank alone."""
         if self.catching:
             self.out.append(Fails(cause))
-        elif self.facts.fallible is None:
+        elif own and self.facts.fallible is None:
+            # Only what a callee does itself counts: far down the calls there is always a file that is opened.
             self.facts.fallible = cause
 
     @property

@@ -31,9 +31,13 @@ def plain(expr: Expr) -> str | None:
 GUARD: Final = "guard"
 
 
-def guarding(frame: Frame, axis: str, span: Span, *, one: bool | None) -> Value:
-    """A condition that holds on exactly one rank, or with `one` False on all but one."""
+def guarding(frame: Frame, axis: str, span: Span, *, one: bool | None, other: str | None = None) -> Value:
+    """A condition that holds on exactly one rank, or with `one` False on all but one.
+
+    That is rank 0 unless `other` names another one.
+    """
     rank = "get_node_local_rank(local)" if axis == "local" else f"get_rank({axis})"
+    rank = f"{rank} from the {other}" if other is not None else rank
     form = f"{rank} == 0" if one else f"not {rank} == 0"
     return Value(form, frozenset({axis}), (frame.cause("rank", span),), one=one, type=GUARD)
 

@@ -84,7 +84,22 @@ class Analysis:
 
     @cached_property
     def _divergences(self) -> list[tuple[FunctionFacts, Divergence]]:
-        return list(self._diverging())
+        """All of them, but of one cause that is no rank only the nearest.
+
+        What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
+        program. Whoever shares the first decision has repaired the others.
+        """
+        found = list(self._diverging())
+        direct = {_root(divergence) for _, divergence in found if not _derived(divergence)}
+        kept: list[tuple[FunctionFacts, Divergence]] = []
+        for facts, divergence in found:
+            root = _root(divergence)
+            if root is not None and _derived(divergence):
+                if root in direct:
+                    continue
+                direct.add(root)
+            kept.append((facts, divergence))
+        return kept
 
     def _diverging(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
         lists = any(call.api.params[:1] == ("ranks",) for call in self.group_constructions)
@@ -231,6 +246,17 @@ class Analysis:
                         found[attribute].append(function.qualname)
             self._assigning[owner] = found
         return self._assigning[owner]
+
+
+def _root(divergence: Divergence) -> Cause | None:
+    """What a divergence comes from, unless it is a rank."""
+    causes = [cause for cause in divergence.guard.causes if cause.kind != "branch"]
+    return None if any(cause.kind == "rank" for cause in causes) else next(iter(causes), None)
+
+
+def _derived(divergence: Divergence) -> bool:
+    """Does it depend on what was set under another condition?"""
+    return any(cause.kind == "branch" for cause in divergence.guard.causes)
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:

@@ -179,7 +179,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         uneven=_merge(one.uneven, other.uneven),
         unordered=one.unordered and other.unordered,
         size_of=one.size_of if one.size_of == other.size_of else None,
-        everyone=one.everyone and other.everyone,
+        everyone=all(value.everyone for value in (one, other) if value.constant is not None),
     )
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):
