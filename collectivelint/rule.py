@@ -127,3 +127,14 @@ def matches(selector: str, rule: Rule) -> bool:
 def is_selector(selector: str) -> bool:
     """Does the selector mean any rule at all?"""
     return selector == "ALL" or any(matches(selector, module.RULE) for module in discover().values())
+
+
+def suggestion(selector: str) -> str:
+    """`; did you mean ...?` with the code or name nearest to a misspelt one, or nothing."""
+    import difflib
+
+    names = [name for module in discover().values() for name in (module.RULE.code, module.RULE.name)]
+    near = difflib.get_close_matches(selector, names, len(names), 0.5)
+    likeness = {name: difflib.SequenceMatcher(None, name, selector).ratio() for name in near}
+    # Of equally near ones the first, as a table of rules lists them.
+    return f"; did you mean `{min(near, key=lambda name: (-likeness[name], name))}`?" if near else ""

@@ -119,7 +119,7 @@ def _is_list(value: object) -> bool:
 
 def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings without selectors that mean no rule, and a message for each of those."""
-    from .rule import discover, is_selector
+    from .rule import is_selector, suggestion
 
     problems: list[str] = []
 
@@ -129,9 +129,7 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
             if is_selector(selector):
                 kept.append(selector)
                 continue
-            names = [name for module in discover().values() for name in (module.RULE.code, module.RULE.name)]
-            near = difflib.get_close_matches(selector, names, 1, 0.5)
-            problems.append(f"unknown rule `{selector}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+            problems.append(f"unknown rule `{selector}`" + suggestion(selector))
         return tuple(kept)
 
     checked = replace(

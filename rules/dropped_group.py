@@ -91,6 +91,8 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _dropped(facts: FunctionFacts, helper: HelperCall) -> str | None:
     """The one group the caller should have passed on."""
+    if not helper.groups:
+        return None
     parameter = helper.groups[0]
     by_name = {item.name: item for item in helper.callee.params}
     if len(helper.groups) != 1 or parameter in helper.given or by_name[parameter].default != Constant(None):

@@ -1,10 +1,9 @@
 """Reports a root that is a rank of the group where a rank of the whole job is expected.
 
 ## What it does
-`src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is not all
-ranks, a literal number, a default of 0 that is left alone, or a rank inside that very group (`dist.get_rank(group)`).
-Likewise a function of the program that takes a root and is called without it, while its caller has a root that it gives
-to the other calls.
+`src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
+all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0 that is left alone, or a rank inside that very group (`dist.get_rank(group)`).
+Likewise a call of the program's own that leaves out a root which its caller was given and hands to other collectives.
 
 ## Why is this bad
 With data-parallel groups {0, 2} and {1, 3} the ranks of the second group broadcast from rank 0, which is not among them:
@@ -15,8 +14,8 @@ an error at best, a hang or the wrong weights otherwise. On a single group it wo
 import torch.distributed as dist
 
 
-def share(weights, group: dist.ProcessGroup):
-    dist.broadcast(weights, src=0, group=group)  # CL103
+def share(weights, dp_group: dist.ProcessGroup):
+    dist.broadcast(weights, src=0, group=dp_group)  # CL103
 ```
 
 ## Use instead
@@ -24,8 +23,8 @@ def share(weights, group: dist.ProcessGroup):
 import torch.distributed as dist
 
 
-def share(weights, group: dist.ProcessGroup):
-    dist.broadcast(weights, src=dist.get_global_rank(group, 0), group=group)
+def share(weights, dp_group: dist.ProcessGroup):
+    dist.broadcast(weights, src=dist.get_global_rank(dp_group, 0), group=dp_group)
 ```
 
 With torch 2.6 or newer `group_src=0` says the same.
@@ -43,7 +42,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.names import plain
 from collectivelint.analysis.values import WORLD
-from collectivelint.events import Attribute
+from collectivelint.events import Attribute, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -60,8 +59,9 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such root."""
+    yield from _dropped_roots(findings)
     for call in findings.analysis.calls():
-        if call.api.category not in ("collective", "point_to_point") or not _is_part(call):
+        if call.api.category not in ("collective", "point_to_point") or not _is_part(findings, call):
             continue
         for role in ("src", "dst"):
             wrong = _wrong(call, role)
@@ -80,22 +80,52 @@ def check(findings: Findings) -> Iterator[Report]:
             )
 
 
-def _is_part(call: ApiCall) -> bool:
-    """Is the group given, and perhaps not that of all ranks?"""
+def _dropped_roots(findings: Findings) -> Iterator[Report]:
+    """Calls that leave out the root which their caller was given and hands to its other collectives."""
+    for facts in findings.analysis.functions:
+        own = {item.name for item in facts.function.params} & set(facts.roots)
+        for helper in facts.helpers:
+            by_name = {item.name: item for item in helper.callee.params}
+            for root in helper.roots:
+                left_out = root not in helper.given and by_name[root].default == Constant(0)
+                if not left_out or root not in own:
+                    continue
+                yield Report(
+                    path=helper.function.path,
+                    span=helper.span,
+                    statement=helper.statement,
+                    function=helper.function.qualname,
+                    message=f"`{helper.callee.qualname}` takes rank 0 for its `{root}` here, but the caller was told"
+                    f" another `{root}` and gives it to its other collectives",
+                    severity="error",
+                    trail=(Place(helper.function.path, helper.span, "call", f"calls {helper.callee.qualname}"),),
+                    help=f"pass it on: `{root}={root}`",
+                )
+
+
+def _is_part(findings: Findings, call: ApiCall) -> bool:
+    """Is the group surely not that of all ranks: one dimension of the parallelism, or listed ranks?"""
     group = call.group
     if group is None or group.constant is None or group.form == WORLD or group.everyone:
         return False
-    if group.meaning != "group" or group.optional:
+    if group.optional or group.meaning != "group":
         return False
+    if group.partial:
+        return any(isinstance(part.constant, int) for part in group.parts)
     # A parameter that may be None may be the default group.
     defaults = {f"${item.name}": item.default for item in call.function.params}
-    return defaults.get(group.form) is None
+    return defaults.get(group.form) is None and findings.analysis.dimension(call) is not None
 
 
 def _wrong(call: ApiCall, role: str) -> str | None:
     """What is wrong with this root, or None."""
     if role not in call.api.roles:
         return None
+    if call.group is not None and call.group.partial:
+        members = [part.constant for part in call.group.parts]
+        root = call.values.get(call.api.roles[role])
+        if (0 if root is None else root.constant) in members:
+            return None
     other = call.api.roles.get(f"group_{role}")
     if other in call.values:
         return None

@@ -178,7 +178,7 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
 
 #: Methods of tensors and containers that say how many elements there are.
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
-_ADDING: Final = frozenset({"append", "extend", "add", "insert", "put", "appendleft", "update"})
+_ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
 
@@ -190,12 +190,15 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     kind = frame.context.catalog.methods.get(name)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name in _SIZES:
+        # The shards that ranks pick by their number are equally large, unless something says otherwise.
+        varies, causes = frozenset(), ()
     if name in _SIZES and receiver.uneven:
         varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
         # Filled on some ranks only.
         _, guard = frame.guards[-1]
-        if receiver.form.startswith("$") is False:
+        if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
             bind(frame, expr.function.value, replace(receiver, uneven=guard.causes))
     found = replace(flow(form, (callee, *values), ranks=False), varies=varies, causes=causes)
     kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
@@ -222,11 +225,17 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
         values |= dict(zip(params, args, strict=False)) | keywords
     role = api.roles.get("group")
     group = values.get(role) if role else None
+    if group is not None and group.form in frame.worlds:
+        group = replace(group, form=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
+    if api.kind == "mesh" and "self" in values:
+        # It runs on the mesh of this tensor, whichever that is.
+        key = f"the mesh of {values['self'].form}"
     if "mesh_dim" in values and "mesh_dim" in api.params:
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
         key = f"{key}[{values['mesh_dim'].form}]"
     _note(frame, expr, api, group, exprs, values)
+    _roots(frame, [values[name] for role in ("src", "dst") if (name := api.roles.get(role)) in values])
     _effect(frame, expr, api, key, group, values)
     for name, kind in [
         *((n, "received") for n in (*api.uniform, *api.receives)),
@@ -307,6 +316,7 @@ def _note(
         tuple(guard for guard, _ in frame.guards),
         tuple(frame.turns),
         used=frame.dropped is not expr,
+        conditional=frame.branches > 0,
     )
     known = [index for index, other in enumerate(frame.facts.calls) if other.span == call.span]
     if known:
@@ -410,12 +420,15 @@ def invoke(
             return _passed(frame, value, site)
 
         term = inline(facts.summary, Inlining(site, arguments, rename, run))
-        if facts.fallible is not None:
-            frame.fails(facts.fallible, own=False)
         _note_helper(frame, expr, facts, arguments, args, keywords)
         if is_manager(facts.function):
             # Its body runs around that of the `with` statement.
             return Value(frame.fresh("manager", expr.span), manager=term)
+        if facts.fallible is not None and len(targets) == 1:
+            # Where in the callee it fails is not known; its collectives are given the benefit of the doubt.
+            frame.out.extend(term)
+            term = ()
+            frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
             form = frame.fresh(f"override {number} of {target.name.rpartition('.')[2]}", expr.span)
             guard = _undecidable(frame, form, expr.span)
@@ -436,6 +449,12 @@ def is_manager(function: Function) -> bool:
 
 
 _MANAGERS: Final = ("contextmanager", "asynccontextmanager")
+
+
+def _roots(frame: Frame, values: list[Value]) -> None:
+    """Note which parameters of this function are given to a collective as its root."""
+    found = [value.form[1:] for value in values if value.form[1:] in value.depends]
+    frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))
 
 
 def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
@@ -473,13 +492,14 @@ def _note_helper(
     """Keep a call of a function that passes a group of its caller on to collectives."""
     groups = tuple(dict.fromkeys(event.group[1:] for event in facts.events if event.group.startswith("$")))
     groups = tuple(name for name in groups if any(parameter.name == name for parameter in facts.function.params))
-    if not groups or expr.spread:
+    if not (groups or facts.roots) or expr.spread:
         return
+    _roots(frame, [arguments[name] for name in facts.roots if name in arguments])
     positional = [parameter.name for parameter in facts.function.params if parameter.kind == "positional"]
     shift = 1 if facts.function.owner is not None and not _is_static(facts.function) else 0
     given = {name: arguments[name] for name in (*positional[shift : shift + len(args)], *keywords) if name in arguments}
     helper = HelperCall(
-        frame.function, expr, frame.statement, facts.function, groups, given, in_reach(frame), facts.events
+        frame.function, expr, frame.statement, facts.function, groups, facts.roots, given, in_reach(frame), facts.events
     )
     frame.facts.helpers = [other for other in frame.facts.helpers if other.span != helper.span] + [helper]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..events import Attribute, Expr, Logical, Name, Not
 from .effects import Choice, Leave, Term, size
 from .evaluate import condition, guard_of
-from .values import UNKNOWN, Value, flow, join
+from .values import UNKNOWN, Value, flow, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +92,11 @@ def joined(
 ) -> dict[str, Value]:
     """The variables after a branch: those of the arms that get there, joined."""
     reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
+    distributed = launched(guard.form) if guard is not None else None
+    if distributed is not None and len(reaching) == len(arms) == 2:
+        # What a job of one process does instead says nothing about a job of many; but it may be all there is.
+        main, alone = reaching if distributed else reaching[::-1]
+        return {**{name: value for name, value in alone.items() if name not in main}, **main}
     if not reaching:
         return before
     result = reaching[0]

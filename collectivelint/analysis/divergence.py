@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .effects import MOST_ITEMS, Choice, Event, Guard, Leave, Repeat, continued, events, guards, size
 from .values import WORLD
@@ -41,6 +41,9 @@ class Divergence:
         return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
 
 
+#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable.
+_DEEPEST: Final = 6
+
 #: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
 #: condition to pass), or in one of a function it calls, which has been judged there ("foreign").
 _Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
@@ -72,7 +75,8 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
 def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
     alone = _only(term, group)
     places: dict[int, _Place] = {}
-    _place(alone, guard.form, "outside", places)
+    depths: dict[int, int] = {}
+    _place(alone, guard.form, "outside", places, depths)
     whole = continued(alone) if size(alone) <= MOST_ITEMS else alone
     sides = {holds: _side(whole, guard.form, holds=holds) for holds in (True, False)}
     if any(_raises(side) for side in sides.values()):
@@ -98,6 +102,10 @@ def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Ite
             where = places.get(id(event), "outside")
             if where == "foreign" or (where == "deep" and guard.maybe):
                 # Two conditions of the configuration may well exclude each other.
+                continue
+            depth = depths.get(id(event), 0)
+            if depth > (0 if event.kind == "create" else _DEEPEST):
+                # The same, the more conditions there are; and a group is mostly made once, where it is first needed.
                 continue
             if _meets(guard, event, holds=holds, roles=roles[holds], lists_of_ranks=lists_of_ranks):
                 shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
@@ -135,7 +143,7 @@ def _meets(guard: Guard, event: Event, *, holds: bool, roles: bool, lists_of_ran
     # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
     # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
     alone = guard.one is holds
-    return alone and not roles and not event.partial and not lists_of_ranks
+    return alone and not roles and not event.partial and not (lists_of_ranks and event.kind != "implicit")
 
 
 def _only(term: Term, group: str) -> Term:
@@ -158,23 +166,28 @@ def _only(term: Term, group: str) -> Term:
     return tuple(kept)
 
 
-def _place(term: Term, form: str, where: _Place, places: dict[int, _Place]) -> None:
-    """Note where each collective stands with regard to the condition."""
+def _place(
+    term: Term, form: str, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
+) -> None:
+    """Note where each collective stands with regard to the condition, and below how many others."""
     for item in term:
         match item:
             case Event():
                 places[id(item)] = where
+                depths[id(item)] = depth
             case Choice(guard=guard, then=then, orelse=orelse):
                 inner: _Place = "deep" if where == "arm" else where
+                below = depth + 1
                 if guard.form == form:
                     inner = "arm" if guard.own else "foreign"
-                _place(then, form, inner, places)
-                _place(orelse, form, inner, places)
+                    below = 0
+                _place(then, form, inner, places, depths, below)
+                _place(orelse, form, inner, places, depths, below)
             case Repeat(body=body, trips=trips):
                 if trips is not None and trips.form == form:
-                    _place(body, form, "loop" if trips.own else "foreign", places)
+                    _place(body, form, "loop" if trips.own else "foreign", places, depths)
                 else:
-                    _place(body, form, where, places)
+                    _place(body, form, where, places, depths, depth)
 
 
 def _roles(term: Term, form: str, *, holds: bool) -> bool:
@@ -202,11 +215,7 @@ def _side(term: Term, form: str, *, holds: bool) -> Term:
                 kept.extend(_side(then if holds else orelse, form, holds=holds))
             case Choice(guard=guard, then=then, orelse=orelse):
                 one, two = _side(then, form, holds=holds), _side(orelse, form, holds=holds)
-                if one == (Leave("raise"),) and not _raises(two):
-                    kept.extend(two)
-                elif two == (Leave("raise"),) and not _raises(one):
-                    kept.extend(one)
-                elif one or two:
+                if one or two:
                     kept.append(Choice(guard, one, two))
             case Repeat(trips=trips) if trips is not None and trips.form == form and not holds:
                 continue
@@ -333,7 +342,12 @@ def _merged(term: Term, other: Term) -> Term:
     for item in term:
         if isinstance(item, Choice) and item.guard.form not in forms:
             then, orelse = _merged(_without_leaves(item.then), ()), _merged(_without_leaves(item.orelse), ())
-            found += then if _tokens(then, _plain) == _tokens(orelse, _plain) else (item,)
+            if _tokens(then, _plain) == _tokens(orelse, _plain) or item.orelse == (Leave("raise"),):
+                found += then
+            elif item.then == (Leave("raise"),):
+                found += orelse
+            else:
+                found.append(item)
         else:
             found.append(item)
     return tuple(found)

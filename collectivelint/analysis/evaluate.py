@@ -214,6 +214,8 @@ def _compare(frame: Frame, expr: Compare) -> Value:
         left, right = right, left
     if left.type == "rank" and right.constant == 0 and op == ">":
         op = "!="
+    if left.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
+        return Value("launched" if op in (">", "!=") else "not launched", depends=left.depends)
     if left.type == "rank" and right.constant == 1 and op == "<":
         op, right = "==", Value("0", constant=0)
     if left.type == "rank" and op in ("in", "not in") and right.parts:

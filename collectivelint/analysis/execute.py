@@ -39,7 +39,7 @@ from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .names import bind, conventional, plain
-from .values import NONE, UNKNOWN, WORLD, Cause, Value, flow, join
+from .values import NONE, UNKNOWN, WORLD, Cause, Value, flow, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
     _block(frame, function.body)
+    facts.returns = facts.returns or facts.alone
     facts.term = tidy(decorated(frame, tuple(frame.out)))
     facts.summary = summarise(facts.term)
     facts.events = tuple(events(facts.summary))
@@ -227,7 +228,9 @@ def _exit(frame: Frame, statement: Exit) -> None:
         facts = frame.facts
         if frame.guards:
             facts.return_guard = frame.guards[-1][1]
-        if facts.returns is None:
+        if frame.alone:
+            facts.alone = facts.alone or value
+        elif facts.returns is None:
             facts.returns = value
         else:
             fresh = frame.fresh("result", frame.function.span)
@@ -256,10 +259,19 @@ def _branch(frame: Frame, statement: Branch) -> None:
     outer = frame.out
     arms: list[tuple[dict[str, Value], Term]] = []
     guard = guard_of(frame, decided.value, statement.test_span)
-    for body in (statement.then, statement.orelse):
+    distributed = launched(decided.value.form)
+    worlds = _world_in(frame, statement.test)
+    for holds, body in ((True, statement.then), (False, statement.orelse)):
         frame.variables, frame.out = dict(before), []
+        lonely = distributed is not None and distributed is not holds
+        frame.alone += lonely
+        frame.branches += distributed is None
+        frame.worlds |= worlds[holds]
         with under(frame, guard, decided.value):
             _block(frame, body)
+        frame.worlds -= worlds[holds]
+        frame.alone -= lonely
+        frame.branches -= distributed is None
         arms.append((frame.variables, tuple(frame.out)))
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
@@ -267,6 +279,18 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
+
+
+def _world_in(frame: Frame, test: Expr) -> dict[bool, set[str]]:
+    """Which groups are the default group where a condition holds, and where it does not: `group is group.WORLD`."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    if isinstance(test, Compare) and test.op in ("==", "is", "!=", "is not"):
+        outer, frame.out = frame.out, []
+        forms = {evaluate(frame, test.left).form, evaluate(frame, test.right).form}
+        frame.out = outer
+        if WORLD in forms:
+            found[test.op in ("==", "is")] = forms - {WORLD}
+    return found
 
 
 def _loop(frame: Frame, statement: Loop) -> None:

@@ -28,7 +28,8 @@ class ApiCall:
     """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already.
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
-    differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is.
+    differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is, and
+    `conditional` that it stands under any condition.
     """
 
     api: Api
@@ -44,6 +45,7 @@ class ApiCall:
     guards: tuple[Guard, ...] = ()
     turns: tuple[str, ...] = ()
     used: bool = True
+    conditional: bool = False
 
     @property
     def span(self) -> Span:
@@ -62,9 +64,10 @@ class Invariant:
 
 @dataclass(frozen=True, slots=True)
 class HelperCall:
-    """A call of a function of the program that passes groups on to collectives.
+    """A call of a function of the program that passes groups, or a root, on to collectives.
 
-    `groups` are the parameters that it uses as groups, `given` those of all its parameters that the call fills.
+    `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` those of all its
+    parameters that the call fills.
     """
 
     function: Function
@@ -72,6 +75,7 @@ class HelperCall:
     statement: Span
     callee: Function
     groups: tuple[str, ...]
+    roots: tuple[str, ...]
     given: Mapping[str, Value]
     in_reach: tuple[GroupInReach, ...]
     events: tuple[Event, ...]
@@ -107,6 +111,10 @@ class FunctionFacts:
     variables: dict[str, Value] = field(default_factory=dict)
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
+    #: Its parameters that are the root of a collective it runs, itself or in what it calls.
+    roots: tuple[str, ...] = ()
+    #: What it returns where there are no other ranks.
+    alone: Value | None = None
     #: The collectives of its summary.
     events: tuple[Event, ...] = ()
     #: What may fail in it on one rank alone, and is not caught there.

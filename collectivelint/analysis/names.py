@@ -72,7 +72,7 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
             if isinstance(owner, Name) and owner.id == _self_name(frame):
                 known = frame.facts.attributes.get(name)
                 form = f"${SELF}.{name}"
-                if frame.guards:
+                if frame.guards and (known is not None or isinstance(value.constant, bool)):
                     # Set on some ranks only, or differently there.
                     guard, condition = frame.guards[-1]
                     before = known if known is not None else Value(f"{form} before")

@@ -13,6 +13,7 @@ from .divergence import divergences
 from .effects import events, repeats
 from .execute import interpret
 from .facts import Registration
+from .names import plain
 from .values import UNKNOWN, WORLD, Cause, Value, join
 
 if TYPE_CHECKING:
@@ -109,6 +110,22 @@ class Analysis:
                 for divergence in divergences(term, lists_of_ranks=lists):
                     yield facts, divergence
 
+    def dimension(self, call: ApiCall) -> str | None:
+        """The dimension of the parallelism that the group of a call is, as far as its name or its accessor says."""
+        match call.group_expr:
+            case Call(function=function):
+                name = plain(function)
+            case None:
+                return None
+            case expr:
+                name = plain(expr)
+        short = (name or "").rpartition(".")[2].lstrip("_").lower()
+        for convention in self.catalog.conventions:
+            if convention.meaning == "group" and convention.axis is not None and convention.fits(short):
+                return convention.axis
+        form = call.group.form if call.group is not None else ""
+        return form if form.endswith("]") and "mesh" in form else None
+
     def why(self, event: Event) -> str:
         """What the catalogue says about a framework call that is a collective inside."""
         return next((api.why for api in self.catalog.of("implicit") if api.op == event.op and api.why), "")
@@ -119,7 +136,7 @@ class Analysis:
             reported: set[object] = set()
             for loop in repeats(facts.term):
                 event = next(events(loop.body), None)
-                if loop.unordered is None or event is None:
+                if loop.unordered is None or event is None or event.kind == "implicit":
                     continue
                 # In the function where the set meets the loop; its callers need not hear of it again.
                 here = loop.unordered.path == facts.function.path and not event.chain

@@ -184,10 +184,30 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):
         mixed = replace(mixed, maybe=True)
-    if guard is not None and guard.varies and where is not None:
+    sized = one.size_of is not None or other.size_of is not None
+    if guard is not None and guard.varies and where is not None and not sized:
         causes = _merge(mixed.causes, (*guard.causes, where))
         mixed = replace(mixed, varies=mixed.varies | guard.varies, causes=causes)
     return mixed
+
+
+#: What is true of a job that is distributed; the other case has no other ranks to disagree with.
+_LAUNCHED: Final = frozenset({"is_initialized()", "is_available()", "launched"})
+
+
+def launched(form: str) -> bool | None:
+    """Does a condition ask whether the job is distributed at all (True), or whether it is not (False)?"""
+    if form.startswith("not "):
+        inner = launched(form[4:])
+        return None if inner is None else not inner
+    if form in _LAUNCHED:
+        return True
+    for word, outcome in ((" and ", True), (" or ", False)):
+        if form.startswith("(") and form.endswith(")") and word in form:
+            parts = [launched(part) for part in form[1:-1].split(word)]
+            if all(part is outcome for part in parts):
+                return outcome
+    return None
 
 
 def _merge(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..rule import discover
+from ..rule import discover, suggestion
 
 if TYPE_CHECKING:
     from ..rule import RuleModule
@@ -22,9 +21,7 @@ def rule(code: str, output_format: str) -> None:
     found = discover()
     module = next((item for item in found.values() if code.upper() == item.RULE.code or code == item.RULE.name), None)
     if module is None:
-        names = [name for item in found.values() for name in (item.RULE.code, item.RULE.name)]
-        near = difflib.get_close_matches(code, names, 1, 0.5)
-        raise click.UsageError(f"no rule `{code}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+        raise click.UsageError(f"no rule `{code}`" + suggestion(code))
     if output_format == "json":
         click.echo(json.dumps(_as_dict(module), indent=2))
         return
