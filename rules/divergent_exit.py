@@ -4,7 +4,8 @@
 Finds `return`, `break` and `continue` under a condition that differs between ranks (a rank, the clock, the file system,
 the size of this rank's data, ...) where the ranks that stay run a collective afterwards that those that left do not run.
 What the leaving ranks run before they go counts: the same collectives in another place are fine. A `raise` is not
-reported unless it is caught again, because a rank that dies takes the job with it.
+reported unless it is caught again, because a rank that dies takes the job with it; but a last `else: raise` is, if ranks
+get there only because an earlier branch was for another rank (`if mode == "a" and rank == 0` ... `else: raise`).
 
 ## Why is this bad
 The ranks that left never call the collective. The others wait for them until the process group times out.
@@ -50,9 +51,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.rule import Findings, Place, Report, Rule
 
-from .trails import condition_text, diverging, report, what_text, why_text
+from .trails import cause_text, condition_text, diverging, report, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,4 +70,20 @@ def check(findings: Findings) -> Iterator[Report]:
             f"{what_text(divergence)} lies ahead only where {condition_text(findings, divergence)};"
             f" the other ranks have left ({why_text(divergence)})",
             "decide together: broadcast or all_reduce the decision before anybody leaves",
+        )
+    for facts, guard, span, event in findings.analysis.fallen():
+        yield Report(
+            path=facts.function.path,
+            span=span,
+            statement=span,
+            function=facts.function.qualname,
+            message=f"the ranks for which only the rank in `{findings.text(guard.path, guard.span)}` does not hold end up"
+            f" here and raise, while `{event.op}` lies ahead of the others",
+            severity="error",
+            trail=(
+                *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
+                Place(guard.path, guard.span, "condition", "condition"),
+                Place(facts.function.path, event.place[0], "collective", f"leads to {event.op}"),
+            ),
+            help="ask about the rank inside the branch, so that the others do not fall through to the last one",
         )

@@ -80,18 +80,21 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
     passed = Value("decorated", runs=term)
     run = Inlining(site, {parameter: passed}, lambda form: form, lambda value: value.runs)  # type: ignore[arg-type,return-value]
-    return _judged_here(inline(wrapper.summary, run))
+    return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 
-def _judged_here(term: Term) -> Term:
-    """The conditions of a wrapper are those of what it wraps: it has no collectives of its own."""
+def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
+    """The conditions of a wrapper are those of what it wraps, whose items are `wrapped`: it has no collectives itself."""
     found: list[Item] = []
     for item in term:
         match item:
+            case _ if id(item) in wrapped:
+                found.append(item)
             case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(Choice(replace(guard, own=bool(guard.varies)), _judged_here(then), _judged_here(orelse)))
+                arms = _judged_here(then, wrapped), _judged_here(orelse, wrapped)
+                found.append(Choice(replace(guard, own=bool(guard.varies)), *arms))
             case Repeat(body=body):
-                found.append(replace(item, body=_judged_here(body)))
+                found.append(replace(item, body=_judged_here(body, wrapped)))
             case _:
                 found.append(item)
     return tuple(found)

@@ -259,6 +259,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
     outer = frame.out
     arms: list[tuple[dict[str, Value], Term]] = []
     guard = guard_of(frame, decided.value, statement.test_span)
+    _fall_through(frame, statement, guard)
     distributed = launched(decided.value.form)
     worlds = _world_in(frame, statement.test)
     for holds, body in ((True, statement.then), (False, statement.orelse)):
@@ -279,6 +280,33 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
+
+
+def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:
+    """`if mode == "a" and rank == 0: ... elif mode == "b": ... else: raise`: in mode a, all ranks but one raise."""
+    if not isinstance(statement.test, Logical) or statement.test.op != "and" or not guard.varies:
+        return
+    parts = [_quietly(frame, value) for value in statement.test.values]
+    ranks = [any(cause.kind == "rank" for cause in part.causes) for part in parts]
+    last: Block = statement.orelse
+    chained = False
+    while len(last) == 1 and isinstance(last[0], Branch):
+        if any(cause.kind == "rank" for cause in _quietly(frame, last[0].test).causes):
+            return
+        last, chained = last[0].orelse, True
+    raises = last[-1] if last else None
+    if chained and any(ranks) and not all(ranks) and isinstance(raises, Exit) and raises.kind == "raise":
+        found = (guard, raises.span)
+        if not _always_leaves(statement.then) and found not in frame.facts.fallen:
+            frame.facts.fallen.append(found)
+
+
+def _quietly(frame: Frame, expr: Expr) -> Value:
+    """The value of an expression that is evaluated elsewhere: without its effects."""
+    outer, calls, frame.out = frame.out, list(frame.facts.calls), []
+    value = evaluate(frame, expr)
+    frame.out, frame.facts.calls = outer, calls
+    return value
 
 
 def _world_in(frame: Frame, test: Expr) -> dict[bool, set[str]]:

@@ -113,6 +113,8 @@ class FunctionFacts:
     registrations: list[Registration] = field(default_factory=list)
     #: Its parameters that are the root of a collective it runs, itself or in what it calls.
     roots: tuple[str, ...] = ()
+    #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
+    fallen: list[tuple[Guard, Span]] = field(default_factory=list)
     #: What it returns where there are no other ranks.
     alone: Value | None = None
     #: The collectives of its summary.

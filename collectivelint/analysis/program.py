@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..events import Block, Function
     from ..program import Program
     from .divergence import Divergence
-    from .effects import Event, Repeat, Term
+    from ..events import Span
+    from .effects import Event, Guard, Repeat, Term
     from .facts import ApiCall, FunctionFacts, Invariant
 
 
@@ -125,6 +126,14 @@ class Analysis:
                 return convention.axis
         form = call.group.form if call.group is not None else ""
         return form if form.endswith("]") and "mesh" in form else None
+
+    def fallen(self) -> Iterator[tuple[FunctionFacts, Guard, Span, Event]]:
+        """Exceptions that some ranks alone run into, each with a collective that lies ahead of the others."""
+        for facts in self.functions:
+            for guard, span in facts.fallen:
+                ahead = [event for event in events(facts.term) if event.place[0].line > span.line]
+                if ahead:
+                    yield facts, guard, span, ahead[0]
 
     def why(self, event: Event) -> str:
         """What the catalogue says about a framework call that is a collective inside."""
