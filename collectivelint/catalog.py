@@ -7,7 +7,7 @@ adding a TOML file; nothing in the code names a framework.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -159,6 +159,8 @@ class Catalog:
     fallible: frozenset[str]
     failures: frozenset[str]
     callers: frozenset[str]
+    #: What `convention` has answered: the same few names are asked for again and again.
+    known_names: dict[tuple[str, str, bool], Convention | None] = field(default_factory=dict, compare=False)
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
@@ -166,8 +168,11 @@ class Catalog:
 
     def convention(self, name: str, meaning: str, *, optional: bool = False) -> Convention | None:
         """The convention that gives this name this meaning, if there is one; `optional`: the default is None."""
-        fitting = (rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name))
-        return next((rule for rule in fitting if optional or rule.when is None), None)
+        key = (name, meaning, optional)
+        if key not in self.known_names:
+            fitting = (rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name))
+            self.known_names[key] = next((rule for rule in fitting if optional or rule.when is None), None)
+        return self.known_names[key]
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:

@@ -12,18 +12,22 @@ an error at best, a hang or the wrong weights otherwise. On a single group it wo
 ## Example
 ```python
 import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
 
 
-def share(weights, dp_group: dist.ProcessGroup):
+def share(weights, mesh: DeviceMesh):
+    dp_group = mesh.get_group("dp")
     dist.broadcast(weights, src=0, group=dp_group)  # CL103
 ```
 
 ## Use instead
 ```python
 import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
 
 
-def share(weights, dp_group: dist.ProcessGroup):
+def share(weights, mesh: DeviceMesh):
+    dp_group = mesh.get_group("dp")
     dist.broadcast(weights, src=dist.get_global_rank(dp_group, 0), group=dp_group)
 ```
 
@@ -110,11 +114,12 @@ def _is_part(findings: Findings, call: ApiCall) -> bool:
         return False
     if group.optional or group.meaning != "group":
         return False
+    if group.given or group.form[1:] in group.depends:
+        # Whoever passed it in knows which ranks it holds.
+        return False
     if group.partial:
         return any(isinstance(part.constant, int) for part in group.parts)
-    # A parameter that may be None may be the default group.
-    defaults = {f"${item.name}": item.default for item in call.function.params}
-    return defaults.get(group.form) is None and findings.analysis.dimension(call) is not None
+    return findings.analysis.dimension(call) is not None
 
 
 def _wrong(call: ApiCall, role: str) -> str | None:

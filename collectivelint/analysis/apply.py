@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import Attribute, Call, Constant, Expr, Name
@@ -97,7 +96,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
         made = Value(frame.fresh(target.name, expr.span), instance=target)
         constructor = frame.context.program.method(target, "__init__")
         if constructor is not None:
-            invoke(frame, [constructor], replace(made, receiver=made), expr, args, keywords)
+            invoke(frame, [constructor], made.but(receiver=made), expr, args, keywords)
         return made
     if target is not None and target.kind == "function":
         targets = [target]
@@ -108,7 +107,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if callee.instance is not None and target is None and callee.receiver is None:
         called = _called(frame, callee.instance)
         if called:
-            bound = replace(callee, receiver=callee)
+            bound = callee.but(receiver=callee)
             return invoke(frame, called[:_MOST_TARGETS], bound, expr, args, keywords)
     if callee.form.startswith("$") and callee.form[1:] in callee.depends:
         frame.out.append(Deferred(callee.form[1:]))
@@ -152,26 +151,26 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
     first = values[0] if values else Value(form)
     match name:
         case "int" | "bool" if len(values) == 1:
-            kept = replace(found, form=first.form, one=first.one, size_of=first.size_of)
-            return replace(kept, type=first.type) if name == "int" else kept
+            kept = found.but(form=first.form, one=first.one, size_of=first.size_of)
+            return kept.but(type=first.type) if name == "int" else kept
         case "len" if first.uneven:
-            return replace(found, varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
+            return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
         case "len":
-            return replace(found, size_of=first.size_of)
+            return found.but(size_of=first.size_of)
         case "set" | "frozenset":
-            return replace(found, uneven=first.uneven, unordered=frame.cause("data", expr.span))
+            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span))
         case "sorted":
-            return replace(found, uneven=first.uneven)
+            return found.but(uneven=first.uneven)
         case "list" | "tuple" | "enumerate" | "zip" | "reversed":
             unordered = next((value.unordered for value in values if value.unordered), None)
             uneven = next((value.uneven for value in values if value.uneven), ())
-            return replace(found, parts=first.parts, uneven=uneven, unordered=unordered, size_of=first.size_of)
+            return found.but(parts=first.parts, uneven=uneven, unordered=unordered, size_of=first.size_of)
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
             bounds = [value for value in values[:2] if value.varies]
             step = len(values) > 2 and bool(values[2].varies)
             uneven = bounds[0].causes if len(bounds) == 1 or (bounds and step) else ()
-            return replace(found, uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
+            return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
         case _:
             return found
 
@@ -199,12 +198,12 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
         # Filled on some ranks only.
         _, guard = frame.guards[-1]
         if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
-            bind(frame, expr.function.value, replace(receiver, uneven=guard.causes))
-    found = replace(flow(form, (callee, *values), ranks=False), varies=varies, causes=causes)
+            bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
+    found = flow(form, (callee, *values), ranks=False).but(varies=varies, causes=causes)
     kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
-    found = replace(found, uneven=kept, unordered=receiver.unordered if name in _SETS else None)
+    found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
     if kind == "file system":
-        found = replace(found, uneven=(causes[0],))
+        found = found.but(uneven=(causes[0],))
     return found
 
 
@@ -226,7 +225,7 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     role = api.roles.get("group")
     group = values.get(role) if role else None
     if group is not None and group.form in frame.worlds:
-        group = replace(group, form=WORLD, everyone=True)
+        group = group.but(form=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
     if api.kind == "mesh" and "self" in values:
         # It runs on the mesh of this tensor, whichever that is.
@@ -245,7 +244,7 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
             known = values[name]
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
             if name not in api.uniform:
-                buffer = replace(buffer, varies=known.varies, causes=known.causes)
+                buffer = buffer.but(varies=known.varies, causes=known.causes)
             bind(frame, exprs[name], buffer)
     return _result(frame, expr, api, key, values)
 
@@ -439,7 +438,7 @@ def invoke(
             results.append(_returned(facts.returns, arguments, rename))
     form = f"{callee.form}({', '.join(value.form for value in (*args, *keywords.values()))})"
     if len(results) == 1:
-        return replace(results[0], receiver=None)
+        return results[0].but(receiver=None)
     return flow(form, results)
 
 
@@ -551,9 +550,8 @@ def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[st
     if value.form.startswith("$") and value.form[1:] in arguments:
         return arguments[value.form[1:]]
     given = [arguments[name] for name in value.depends if name in arguments]
-    flowed = flow(rename(value.form), (replace(value, depends=frozenset()), *given))
-    return replace(
-        flowed,
+    flowed = flow(rename(value.form), (value.but(depends=frozenset()), *given))
+    return flowed.but(
         constant=value.constant,
         one=value.one,
         instance=value.instance,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..events import (
@@ -62,7 +61,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Not(value=inner):
             value = evaluate(frame, inner)
             known = UNKNOWN if value.constant is UNKNOWN else not value.constant
-            return replace(_truth(value, negate=True), constant=known)
+            return _truth(value, negate=True).but(constant=known)
         case Compare():
             return _compare(frame, expr)
         case Logical():
@@ -99,19 +98,19 @@ def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
     computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
     match kind:
         case "Tuple" | "List":
-            return replace(computed, parts=tuple(values))
+            return computed.but(parts=tuple(values))
         case "Set" if not all(isinstance(value.constant, int) for value in values):
-            return replace(computed, unordered=frame.cause("data", frame.statement))
+            return computed.but(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
-            return replace(computed, unordered=next(value.unordered for value in values if value.unordered))
+            return computed.but(unordered=next(value.unordered for value in values if value.unordered))
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
-            return replace(computed, size_of=next((value.size_of for value in values if value.size_of), None))
+            return computed.but(size_of=next((value.size_of for value in values if value.size_of), None))
         case "Slice" if len(values) == 3 and values[2].varies:
             # `items[rank::world_size]`: the shards of an odd number of items are not equally long.
-            return replace(computed, uneven=values[2].causes)
+            return computed.but(uneven=values[2].causes)
         case "Slice" if len(values) == 3 and values[0].varies and not values[1].varies:
-            return replace(computed, uneven=values[0].causes)
+            return computed.but(uneven=values[0].causes)
         case "yield":
             frame.out.append(Yielded())
             return Value(frame.fresh("sent", frame.statement))
@@ -197,14 +196,14 @@ def _truth(value: Value, *, negate: bool) -> Value:
     form, one = value.form, value.one
     if value.uneven and not value.varies:
         # A container is true unless it is empty.
-        value = replace(value, varies=frozenset({WORLD}), causes=value.uneven)
+        value = value.but(varies=frozenset({WORLD}), causes=value.uneven)
     if value.varies and value.one is None and value.type == "rank":
         # A rank is true unless it is 0.
         form, one = f"not {form} == 0", False
     if negate:
         form = form[4:] if form.startswith("not ") else f"not {form}"
         one = None if one is None else not one
-    return replace(flow(form, (value,)), one=one, constant=UNKNOWN)
+    return flow(form, (value,)).but(one=one, constant=UNKNOWN)
 
 
 def _compare(frame: Frame, expr: Compare) -> Value:
@@ -230,7 +229,7 @@ def _compare(frame: Frame, expr: Compare) -> Value:
             return Value("launched" if inside else "not launched")
         # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
         form = f"member {left.form}" if inside else f"not member {left.form}"
-        return replace(left, type=None, one=None, varies=frozenset({WORLD}), form=form)
+        return left.but(type=None, one=None, varies=frozenset({WORLD}), form=form)
     if left.type == "rank" and op in _OPPOSITE_OF_INTEGERS:
         op = _OPPOSITE_OF_INTEGERS[op]
         return flow(f"not {left.form} {op} {right.form}", (left, right))
@@ -244,16 +243,16 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     value = flow(f"not {form}" if negated else form, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
-        value = replace(value, varies=frozenset(), causes=())
+        value = value.but(varies=frozenset(), causes=())
         if (left.varies and left.optional) or any(cause.kind == "branch" for cause in left.causes):
-            value = replace(value, varies=left.varies, causes=left.causes)
+            value = value.but(varies=left.varies, causes=left.causes)
     constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
     one = None
     if op == "==" and left.type == "rank" and not right.varies:
         one = not negated
-    return replace(value, one=one, constant=constant)
+    return value.but(one=one, constant=constant)
 
 
 def _logical(frame: Frame, expr: Logical) -> Value:
@@ -273,7 +272,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
     value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
     if expr.op == "or" and values[-1].meaning:
-        value = replace(value, meaning=values[-1].meaning, type=values[-1].type)
+        value = value.but(meaning=values[-1].meaning, type=values[-1].type)
     return value
 
 
@@ -299,8 +298,8 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         if known is not None:
             # Another object's attribute keeps its own name: `self.manager.group`.
             if not known.form.startswith(f"${SELF}.") and known.constant is UNKNOWN:
-                known = replace(known, form=known.form if known.varies or known.form == WORLD else form)
-            return replace(known, depends=frozenset())
+                known = known.but(form=known.form if known.varies or known.form == WORLD else form)
+            return known.but(depends=frozenset())
     if base.type is not None and base.type not in ("rank", GUARD, SUPER):
         return _of_type(frame, expr, base, form)
     for meaning in ("rank", "group", "guard", "object"):
@@ -311,8 +310,8 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             return conventional(frame, convention.meaning, convention.axis, form, expr)
     found = flow(form, (base,))
     if expr.name == "shape" and base.uneven:
-        found = replace(found, varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
-    return replace(found, receiver=base)
+        found = found.but(varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
+    return found.but(receiver=base)
 
 
 def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
@@ -327,7 +326,7 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
         if api.axis is not None:
             rank = Value(f"{api.op}({api.axis})", frozenset({api.axis}), (frame.cause("rank", span),), type="rank")
             form = "get_rank(world)" if api.axis == WORLD else rank.form
-            return replace(rank, form=form, target=target, receiver=base)
+            return rank.but(form=form, target=target, receiver=base)
     return Value(form, target=target, receiver=base)
 
 
@@ -347,12 +346,12 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
         return environment(frame, key, f"{base.form}[{key.form}]", frame.function.span)
     found = flow(f"{base.form}[{key.form}]", (base, key))
     if base.meaning == "mesh":
-        return replace(found, meaning="mesh", type=base.type)
+        return found.but(meaning="mesh", type=base.type)
     if key.uneven:
-        return replace(found, uneven=key.uneven)
+        return found.but(uneven=key.uneven)
     if isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index)):
         # How many elements a mask selects is a matter of this rank's data.
-        return replace(found, uneven=(frame.cause("data", frame.statement),))
+        return found.but(uneven=(frame.cause("data", frame.statement),))
     position = key.constant
     if isinstance(position, int) and -len(base.parts) <= position < len(base.parts):
         return base.parts[position]
@@ -396,4 +395,4 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         uneven = next((value.causes for value in tests if value.varies), ())
     unordered = next((value.unordered for value in sources if value.unordered), None)
     size_of = sources[0].size_of if len(sources) == 1 and not tests else None
-    return replace(found, uneven=uneven, unordered=unordered, size_of=size_of)
+    return found.but(uneven=uneven, unordered=unordered, size_of=size_of)

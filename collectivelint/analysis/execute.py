@@ -67,22 +67,22 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
     function = frame.function
     if first and function.owner is not None:
         owner = Target("class", function.path, function.owner)
-        return replace(plain_value, depends=frozenset(), instance=owner)
+        return plain_value.but(depends=frozenset(), instance=owner)
     if parameter.annotation is not None:
         annotated = _annotated(frame, parameter.annotation)
         if annotated is not None and annotated.kind == "class":
-            return replace(plain_value, instance=annotated)
+            return plain_value.but(instance=annotated)
         if annotated is not None and annotated.name in frame.context.catalog.classes:
             meaning = frame.context.catalog.classes[annotated.name]
-            return replace(plain_value, type=annotated.name, meaning=meaning)
+            return plain_value.but(type=annotated.name, meaning=meaning)
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
         if convention is not None and meaning == "object":
-            return replace(plain_value, type=convention.type)
+            return plain_value.but(type=convention.type)
         if convention is not None:
             value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
-            return replace(value, depends=plain_value.depends)
+            return value.but(depends=plain_value.depends)
     return plain_value
 
 
@@ -207,12 +207,12 @@ def _assign(frame: Frame, statement: Assign) -> None:
     if statement.annotation is not None and value.instance is None and value.meaning is None:
         annotated = _annotated(frame, statement.annotation)
         if annotated is not None and annotated.kind == "class":
-            value = replace(value, instance=annotated)
+            value = value.but(instance=annotated)
     for target in statement.targets:
         if not isinstance(target, (Name, Attribute)):
             evaluate(frame, target)
         if value.constant is UNKNOWN and value.target is None and isinstance(target, Name) and not _stable(value):
-            bind(frame, target, replace(value, form=frame.fresh(target.id, statement.span)))
+            bind(frame, target, value.but(form=frame.fresh(target.id, statement.span)))
         else:
             bind(frame, target, value)
 
@@ -372,7 +372,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
     frame.out = []
     frame.turns.append(value.form)
     if trips is not None:
-        with under(frame, trips, replace(value, varies=trips.varies, causes=trips.causes)):
+        with under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
             _block(frame, statement.body)
     else:
         _block(frame, statement.body)
@@ -417,7 +417,7 @@ def _try(frame: Frame, statement: Try) -> None:
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
         value = Value(frame.fresh(f"exception {number}", statement.span))
         if cause is not None:
-            value = replace(value, varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
             guard_value = value
         guard = guard_of(frame, value, _head(statement.span))
         if cause is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ..catalog import Catalog
-    from ..events import Block, Function
+    from ..events import Block, Function, Span
     from ..program import Program
     from .divergence import Divergence
-    from ..events import Span
     from .effects import Event, Guard, Repeat, Term
     from .facts import ApiCall, FunctionFacts, Invariant
 
@@ -222,12 +220,13 @@ class Analysis:
                         found = value if found is None else join(found, value, f"$self.{name}")
             flag = self.handled(owner, name)
             if found is not None and flag is not None:
-                found = replace(found, varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
+                found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
             if found is not None:
                 # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
                 # `self.group = None` is often only a place for what somebody else puts there.
                 form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
-                found = replace(found, form=form, depends=frozenset(), constant=UNKNOWN)
+                given = found.form[1:] in found.depends
+                found = found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
             self._attributes[key] = found
         return self._attributes[key]
 

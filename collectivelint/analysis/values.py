@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,9 +73,11 @@ class _Unknown:
 UNKNOWN: Final = _Unknown()
 
 
-@dataclass(frozen=True, slots=True)
 class Value:
-    """An abstract value.
+    """An abstract value; never changed, `but` makes a changed copy.
+
+    Most values have most fields at their defaults, and millions are made: only what differs is stored. A frozen
+    dataclass with these fields takes six times as long to copy.
 
     `form` is a canonical text: equal forms in one function are equal values; `$name` in it stands for a parameter.
     `depends` names the parameters that flow into it. `one` says of a condition whether it holds on exactly one rank
@@ -83,7 +85,8 @@ class Value:
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
     `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
     `uneven` says why its length differs between ranks, `unordered` where the set it iterates over was made. `size_of`:
-    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `runs` is the term of
+    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `given`: an attribute that only
+    holds what was passed in. `runs` is the term of
     calling it, `manager` that of the `with` statement it manages.
     """
 
@@ -107,20 +110,58 @@ class Value:
     unordered: Cause | None = None
     size_of: str | None = None
     everyone: bool = False
+    given: bool = False
     runs: tuple[object, ...] = ()
     manager: tuple[object, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Keep forms short: `x = f(x, x)` would double them in every line. A digest is as good as a name."""
-        if len(self.form) > _LONGEST_FORM:
-            negated = self.form.startswith("not ")
-            digest = blake2b(self.form.removeprefix("not ").encode(), digest_size=12).hexdigest()
-            object.__setattr__(self, "form", f"not #{digest}" if negated else f"#{digest}")
+    def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
+        """`more` are other fields by name."""
+        fields = self.__dict__
+        fields["form"] = form if len(form) <= _LONGEST_FORM else _digest(form)
+        if varies:
+            fields["varies"] = varies
+        if causes:
+            fields["causes"] = causes
+        if more:
+            fields.update(more)
+
+    def but(self, **changes: Any) -> Value:
+        """A copy with other values for these fields."""
+        copy = object.__new__(Value)
+        fields = copy.__dict__
+        fields.update(self.__dict__)
+        fields.update(changes)
+        if len(fields["form"]) > _LONGEST_FORM:
+            fields["form"] = _digest(fields["form"])
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every field."""
+        if not isinstance(other, Value):
+            return NotImplemented
+        mine, theirs = self.__dict__, other.__dict__
+        if mine == theirs:
+            return True
+        names = mine.keys() | theirs.keys()
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]  # equal values may store different fields
+
+    def __repr__(self) -> str:
+        """The fields that are not at their defaults."""
+        return f"Value({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
 
     @property
     def group_key(self) -> str:
         """The name of the group this value is when it is passed as `group`; None means the default group."""
         return WORLD if self.constant is None or self.form == WORLD else self.form
+
+
+def _digest(form: str) -> str:
+    """A short form for a long one: `x = f(x, x)` would double it in every line."""
+    negated = form.startswith("not ")
+    digest = blake2b(form.removeprefix("not ").encode(), digest_size=12).hexdigest()
+    return f"not #{digest}" if negated else f"#{digest}"
 
 
 NONE: Final = Value("None", constant=None)
@@ -134,13 +175,25 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
     depends: frozenset[str] = frozenset()
     maybe = False
     for value in values:
-        origins = _merge(origins, value.origins)
+        if value.origins:
+            origins = _merge(origins, value.origins)
         if ranks:
-            varies |= value.varies
-            maybe |= value.maybe
-            causes = _merge(causes, value.causes)
-            depends |= value.depends
-    return Value(form, varies, causes, origins, depends, maybe=maybe)
+            if value.varies:
+                varies |= value.varies
+                maybe |= value.maybe
+            if value.causes:
+                causes = _merge(causes, value.causes)
+            if value.depends:
+                depends |= value.depends
+    found = Value(form, varies, causes)
+    fields = found.__dict__
+    if origins:
+        fields["origins"] = origins
+    if depends:
+        fields["depends"] = depends
+    if maybe:
+        fields["maybe"] = True
+    return found
 
 
 def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
@@ -151,20 +204,19 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     if one == other:
         return one
     if one.form == other.form and one.constant is UNKNOWN:
-        return replace(one, optional=one.optional or other.optional)
+        return one.but(optional=one.optional or other.optional)
     mixed = flow(fresh, (one, other))
     if len(one.parts) == len(other.parts):
         pairs = enumerate(zip(one.parts, other.parts, strict=True))
         parts = tuple(join(left, right, f"{fresh}[{index}]", guard, where) for index, (left, right) in pairs)
-        mixed = replace(mixed, parts=parts)
+        mixed = mixed.but(parts=parts)
     # None beside an object is the common "not set up yet": the object's kind stays known.
     known = other if one.constant is None else one
     same = known.constant is UNKNOWN and (
         one.constant is None or other.constant is None or one.instance == other.instance
     )
     if same:
-        mixed = replace(
-            mixed,
+        mixed = mixed.but(
             instance=known.instance,
             type=known.type,
             meaning=known.meaning,
@@ -173,8 +225,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             # `group = default() if group is None else group` is not the parameter any more.
             form=known.form if known.form.startswith("$") and None in (one.constant, other.constant) else mixed.form,
         )
-    mixed = replace(
-        mixed,
+    mixed = mixed.but(
         optional=one.constant is None or other.constant is None or one.optional or other.optional,
         uneven=_merge(one.uneven, other.uneven),
         unordered=one.unordered and other.unordered,
@@ -183,11 +234,11 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     )
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):
-        mixed = replace(mixed, maybe=True)
+        mixed = mixed.but(maybe=True)
     sized = one.size_of is not None or other.size_of is not None
     if guard is not None and guard.varies and where is not None and not sized:
         causes = _merge(mixed.causes, (*guard.causes, where))
-        mixed = replace(mixed, varies=mixed.varies | guard.varies, causes=causes)
+        mixed = mixed.but(varies=mixed.varies | guard.varies, causes=causes)
     return mixed
 
 
