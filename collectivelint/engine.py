@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import catalog, suppress
+from . import catalog, suppress, workers
 from .analysis.program import Analysis
 from .discover import discover, project_root
 from .finding import Finding, Location, Step
-from .index import FileIndex, index_module
+from .index import FileIndex, Indexes, index_module
 from .lower import lower_module
+from .memory import Memory, Shard
 from .program import Program
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
@@ -25,6 +26,7 @@ from .source import Source, UnreadableError, read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from .analysis.facts import Making
     from .anchor import Anchored
     from .events import Function, Span
     from .finding import Fix
@@ -52,9 +54,18 @@ class Result:
 class Linter:
     """One run over a set of files. `text` overrides the content of files, as an editor's unsaved buffers do."""
 
-    def __init__(self, resolver: Resolver, texts: Mapping[str, Source] | None = None) -> None:
-        """`resolver` finds the settings of each file."""
+    def __init__(
+        self,
+        resolver: Resolver,
+        texts: Mapping[str, Source] | None = None,
+        *,
+        cache_folder: Path | None = None,
+        jobs: int = 1,
+    ) -> None:
+        """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs."""
         self.resolver = resolver
+        self._cache_folder = None if texts else cache_folder
+        self._jobs = jobs
         self._sources: dict[str, Source] = dict(texts or {})
         self._ignores: dict[str, list[suppress.Ignore]] = {}
         self._lowered: dict[str, Mapping[str, Function]] = {}
@@ -67,24 +78,47 @@ class Linter:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
-        wanted = [shown(path) for path in given.files]
-        indexes: dict[str, FileIndex] = {}
-        for path in wanted:
-            try:
-                indexes[path] = self._index(path, asked=True)
-            except UnreadableError as error:
-                unreadable.append((path, error))
-        for path in self._around(paths, indexes.keys() | {path for path, _ in unreadable}):
-            try:
-                indexes[path] = self._index(path, asked=False)
-            except UnreadableError:
-                # Not asked about: it will be reported where it is.
-                continue
-        known = catalog.load()
-        program = Program(indexes.values(), self._lower, known.modules)
-        asked = [path for path in wanted if path in indexes]
-        analysis = Analysis(program, known, asked, self._mentioning(indexes, known))
-        return self._check(analysis, tuple(unreadable), len(wanted))
+        asked = [shown(path) for path in given.files]
+        every = [*asked, *self._around(paths, set(asked))]
+        memory = Memory(None if unreadable else self._cache_folder, asked, every, self.resolver)
+        indexes = Indexes(every, self._index)
+        program = Program(indexes, self._lower, catalog.load().modules)
+        pending = memory.pending(program, indexes)
+        shard = Shard()
+        if pending:
+            shard = self._analyse(program, indexes, pending, memory.making(program))
+            memory.keep(shard, indexes)
+        findings = [*memory.findings(), *(self._check(Analysis(program, catalog.load(), ()), unreadable).findings)]
+        return Result(list(_nearest(findings)), shard.errors, len(asked))
+
+    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], making: Sequence[Making]) -> Shard:
+        """Findings of the files that have to be looked at, by this process or by several."""
+        jobs = workers.usable(self._jobs, len(pending))
+        if jobs > 1:
+            indexes.preload(workers.spread(self._indexed, list(indexes.missing()), jobs))
+            # What is read and indexed is shared with the processes; each interprets its part, and what that calls.
+            parts = workers.spread(lambda some: [self._shard(program, indexes, some, making)], pending, jobs, parts=4)
+        else:
+            for path in pending:
+                # Its functions are all needed soon: lower them while the tree is there, parsing is the larger half.
+                indexes.get(path)
+            parts = [self._shard(program, indexes, pending, making)]
+        whole = Shard()
+        for part in parts:
+            whole.add(part)
+        return whole
+
+    def _indexed(self, paths: list[str]) -> list[FileIndex]:
+        found = Indexes(paths, self._index)
+        return [found[path] for path in paths]
+
+    def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
+        analysis = Analysis(program, catalog.load(), [path for path in paths if indexes[path].problem is None])
+        analysis.making = making
+        broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
+        shard = self._check(analysis, broken)
+        shard.edges = {path: sorted(others - {path}) for path, others in program.edges.items()}
+        return shard
 
     def _around(self, paths: Iterable[Path], have: set[str]) -> Iterator[str]:
         """The other files of the projects that `paths` belong to: their functions may be called from here."""
@@ -124,27 +158,23 @@ class Linter:
         except (RecursionError, MemoryError):
             raise UnreadableError("cannot be parsed: it is nested too deeply") from None
 
-    def _index(self, path: str, *, asked: bool) -> FileIndex:
-        tree = self._parse(path)
-        if asked:
-            # Its functions are all needed soon: lower them while the tree is there, parsing is the larger half.
-            self._lowered[path] = lower_module(tree, path)
+    def _index(self, path: str) -> FileIndex:
+        try:
+            tree = self._parse(path)
+        except UnreadableError as error:
+            return FileIndex.unreadable(path, error)
+        self._lowered[path] = lower_module(tree, path)
         return index_module(tree, path)
 
     def _lower(self, path: str) -> Mapping[str, Function]:
         found = self._lowered.pop(path, None)
         return lower_module(self._parse(path), path) if found is None else found
 
-    def _mentioning(self, indexes: Iterable[str], known: catalog.Catalog) -> list[str]:
-        """The files that may make groups: those whose text has the name of a constructor in it."""
-        names = {api.op for api in known.of("group_constructor")}
-        return [path for path in indexes if any(name in self.source(path).text for name in names)]
-
     # ------------------------------------------------------------------------------------------------------ output
 
-    def _check(self, analysis: Analysis, unreadable: tuple[tuple[str, UnreadableError], ...], files: int) -> Result:
-        result = Result(files=files)
-        asked = Findings(analysis, unreadable, self._text)
+    def _check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Shard:
+        result = Shard()
+        asked = Findings(analysis, tuple(unreadable), self._text)
         asked.unused_ignores = lambda: self._unused(analysis.paths)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
@@ -158,7 +188,7 @@ class Linter:
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         result.errors += self._failures
-        result.findings.sort(key=lambda finding: finding.order)
+        self._failures = []
         return result
 
     def _finding(self, module: RuleModule, report: Report) -> Finding | None:
@@ -192,6 +222,8 @@ class Linter:
             trail=trail,
             help=report.help,
             fix=fix,
+            root=report.root,
+            derived=report.derived,
         )
 
     def _fix(self, rule: Rule, report: Report, context: FixContext) -> Fix | None:
@@ -242,6 +274,18 @@ class Linter:
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
         text = " ".join(source.text[start:end].split())
         return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings, but of those that share a root only the ones nearest to it."""
+    every = list(findings)
+    told = {finding.root for finding in every if finding.root and not finding.derived}
+    for finding in sorted(every, key=lambda finding: finding.order):
+        if finding.root and finding.derived:
+            if finding.root in told:
+                continue
+            told.add(finding.root)
+        yield finding
 
 
 def shown(path: Path) -> str:

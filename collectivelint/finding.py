@@ -53,7 +53,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem at one place."""
+    """One problem at one place.
+
+    `root` is what findings of one cause share, where only the nearest is worth showing; `derived` ones are further away.
+    """
 
     code: str
     name: str
@@ -66,6 +69,8 @@ class Finding:
     trail: tuple[Step, ...] = ()
     help: str = ""
     fix: Fix | None = None
+    root: str = ""
+    derived: bool = False
 
     @property
     def order(self) -> tuple[str, Location, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .imports import bindings, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .source import UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,49 @@ class FileIndex:
     aliases: Mapping[str, str]
     variables: frozenset[str]
     rebound: frozenset[str]
+    problem: UnreadableError | None = None
+
+    @classmethod
+    def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
+        """The index of a file that could not be parsed: it has nothing in it."""
+        nothing: frozenset[str] = frozenset()
+        return cls(path, {}, nothing, {}, {}, nothing, nothing, problem)
+
+
+class Indexes(Mapping[str, FileIndex]):
+    """The index of every file of a program, made when it is first asked for."""
+
+    def __init__(self, paths: Iterable[str], make: Callable[[str], FileIndex]) -> None:
+        """`make` reads a file and indexes it."""
+        self._made: dict[str, FileIndex | None] = dict.fromkeys(paths)
+        self._make = make
+
+    def __getitem__(self, path: str) -> FileIndex:
+        """The index of one file."""
+        found = self._made[path]
+        if found is None:
+            found = self._made[path] = self._make(path)
+        return found
+
+    def __contains__(self, path: object) -> bool:
+        """Is it a file of the program? Costs nothing."""
+        return path in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        """All files."""
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        """How many files there are."""
+        return len(self._made)
+
+    def missing(self) -> Iterator[str]:
+        """The files that have not been indexed yet."""
+        return (path for path, found in self._made.items() if found is None)
+
+    def preload(self, found: Iterable[FileIndex]) -> None:
+        """Indexes that were made elsewhere."""
+        self._made.update((index.path, index) for index in found)
 
 
 def dotted(node: ast.expr) -> str | None:
@@ -97,3 +143,14 @@ def _class(node: ast.ClassDef, scope: str, functions: set[str], classes: dict[st
             _class(member, f"{qualname}.", functions, classes)
     bases = tuple(base for base in map(dotted, node.bases) if base is not None)
     classes[qualname] = ClassIndex(qualname, bases, tuple(methods))
+
+
+def class_table(index: FileIndex) -> list[tuple[str, str, str]]:
+    """(class, base as written, the base's own name) of each class of a file and each of its bases."""
+    found = []
+    for qualname, class_ in index.classes.items():
+        for base in class_.bases:
+            head, _, rest = base.partition(".")
+            own = rest or index.imports.get(head, (head,))[0]
+            found.append((qualname, base, own.rpartition(".")[2]))
+    return found

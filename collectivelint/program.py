@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Literal
 
+from .index import class_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .events import Function
     from .index import ClassIndex, FileIndex
@@ -33,17 +35,22 @@ class Program:
 
     def __init__(
         self,
-        indexes: Iterable[FileIndex],
+        indexes: Mapping[str, FileIndex],
         lower: Callable[[str], Mapping[str, Function]],
         known_modules: frozenset[str] = frozenset(),
+        classes: Callable[[], Mapping[str, Sequence[tuple[str, str, str]]]] | None = None,
     ) -> None:
-        """`lower` gives the functions of a file by qualified name; it is called at most once per file.
+        """`indexes` may be made when asked for. `lower` gives the functions of a file by qualified name; it is called at
+        most once per file.
 
         `known_modules` are those the catalogue describes: a name in one of them means that module even where a
-        file of the program could be imported by the same name.
+        file of the program could be imported by the same name. `classes` gives `class_table` of every file.
         """
         self._known_modules = known_modules
-        self.indexes: dict[str, FileIndex] = {index.path: index for index in indexes}
+        #: File -> the files that were looked at to say what its names mean.
+        self.edges: defaultdict[str, set[str]] = defaultdict(set)
+        self.indexes = indexes
+        self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
         self._resolved: dict[tuple[str, str], Target] = {}
@@ -80,6 +87,8 @@ class Program:
             self._resolved[key] = _NOTHING
             self._resolved[key] = self._resolve(path, name) or _NOTHING
         found = self._resolved[key]
+        if found.path:
+            self.edges[path].add(found.path)
         return None if found is _NOTHING else found
 
     def _resolve(self, path: str, name: str) -> Target | None:
@@ -126,23 +135,25 @@ class Program:
             folder = importer
             for _ in range(level):
                 folder = os.path.dirname(folder)
-            return self._inside(folder, target[level:]) or Target("external", "", target)
+            return self._inside(folder, target[level:], importer) or Target("external", "", target)
         parts = target.split(".")
         for end in range(len(parts), 0, -1):
             if ".".join(parts[:end]) in self._known_modules:
                 return Target("external", "", target)
             if files := self._modules.get(".".join(parts[:end])):
                 path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
+                self.edges[importer].add(path)
                 return self._member(path, parts[end:]) or Target("external", "", target)
         return Target("external", "", target)
 
-    def _inside(self, folder: str, name: str) -> Target | None:
+    def _inside(self, folder: str, name: str, importer: str) -> Target | None:
         """`name` looked up from a folder: the files of a package first, then its `__init__`."""
         parts = name.split(".") if name else []
         for end in range(len(parts), -1, -1):
             base = os.path.join(folder, *parts[:end])
             for path in (f"{base}.py", os.path.join(base, "__init__.py")):
                 if path in self.indexes:
+                    self.edges[importer].add(path)
                     return self._member(path, parts[end:])
         return None
 
@@ -219,23 +230,27 @@ class Program:
             found: dict[Target, None] = {}
             pending = [target]
             while pending:
-                for child in self._children.get(pending.pop(), ()):
+                for child in self._children(pending.pop()):
                     if child not in found and child != target:
                         found[child] = None
                         pending.append(child)
             self._below[target] = list(found)
         return self._below[target]
 
+    def _children(self, target: Target) -> Iterator[Target]:
+        """The classes that name this one as a base; only those whose base has its name are looked at."""
+        for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):
+            if self.resolve(path, base) == target:
+                yield Target("class", path, qualname)
+
     @cached_property
-    def _children(self) -> Mapping[Target, list[Target]]:
-        children: defaultdict[Target, list[Target]] = defaultdict(list)
-        for path, index in self.indexes.items():
-            for name, class_ in index.classes.items():
-                for base in class_.bases:
-                    target = self.resolve(path, base)
-                    if target is not None and target.kind == "class":
-                        children[target].append(Target("class", path, name))
-        return children
+    def _by_base(self) -> Mapping[str, list[tuple[str, str, str]]]:
+        """Name of a class -> (file, class, base as written) of those that may have it for a base."""
+        found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for path, classes in self._classes().items():
+            for qualname, base, name in classes:
+                found[name].append((path, qualname, base))
+        return found
 
 
 _DEEPEST_NAME: Final = 16

@@ -39,7 +39,7 @@ class Report:
     """What a rule yields: a finding before it has been anchored.
 
     `statement` is the span of the whole statement (suppressions stand on its first or last line); `fix` builds the
-    fix on its syntax tree, and is called only when the finding is shown.
+    fix on its syntax tree, and is called only when the finding is shown. `root` and `derived` are those of `Finding`.
     """
 
     path: str
@@ -51,6 +51,8 @@ class Report:
     trail: tuple[Place, ...] = ()
     help: str = ""
     fix: FixBuilder | None = None
+    root: str = ""
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,10 @@ class Resolver:
         folder = path if path.is_dir() else path.parent
         return self._of(folder.resolve())
 
+    def settings_in(self, folder: str) -> Settings:
+        """What applies to the files of a folder."""
+        return self._of(Path(folder).resolve())
+
     def _of(self, folder: Path) -> Settings:
         if folder not in self._by_folder:
             found: Settings | None = None

@@ -76,7 +76,7 @@ RULE: Final = Rule("CL101", "missing-group", "a collective that does not say whi
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each call without a group."""
-    made = findings.analysis.group_constructions
+    made = findings.analysis.making
     for call in findings.analysis.calls():
         if call.api.category not in ("collective", "point_to_point") or "group" not in call.api.roles:
             continue
@@ -88,9 +88,8 @@ def check(findings: Findings) -> Iterator[Report]:
             where = f"the group of `{op}` falls back to None, which takes every rank of the job"
         trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
         if made:
-            place = f"{made[0].function.path}:{made[0].span.line}"
-            where += f", but the program has sub-groups ({made[0].api.op} at {place})"
-            trail.append(Place(made[0].function.path, made[0].span, "note", f"{made[0].api.op} makes sub-groups"))
+            where += f", but the program has sub-groups ({made[0].op} at {made[0].path}:{made[0].span.line})"
+            trail.append(Place(made[0].path, made[0].span, "note", f"{made[0].op} makes sub-groups"))
         names = [item.text for item in call.in_reach]
         advice = "name the group that takes part"
         if names:

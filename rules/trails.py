@@ -110,4 +110,6 @@ def report(
         severity=severity,
         trail=tuple(trail(divergence)),
         help=advice,
+        root=divergence.root,
+        derived=divergence.derived,
     )

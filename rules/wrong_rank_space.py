@@ -91,7 +91,8 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
         for helper in facts.helpers:
             by_name = {item.name: item for item in helper.callee.params}
             for root in helper.roots:
-                left_out = root not in helper.given and by_name[root].default == Constant(0)
+                own_default = by_name[root].default if root in by_name else None
+                left_out = root not in helper.given and own_default == Constant(0)
                 if not left_out or root not in own:
                     continue
                 yield Report(

@@ -72,7 +72,7 @@ class Project:
 
     def fix(self, *options: str, path: str = ".") -> Ran:
         """`collectivelint check --fix` with these options and no configuration."""
-        return self.run("check", "--isolated", "--fix", *options, path)
+        return self.run("check", "--isolated", "--no-cache", "--fix", *options, path)
 
     def check_marked(self, files: str | Mapping[str, str], **settings: Any) -> None:
         """Write the files and lint them: exactly the marked lines are reported."""

@@ -36,6 +36,23 @@ class Divergence:
     other: Event | None = None
 
     @property
+    def root(self) -> str:
+        """What it comes from, unless it is a rank: findings of one root are repaired together.
+
+        What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
+        program. Whoever shares the first decision has repaired the others.
+        """
+        causes = [cause for cause in self.guard.causes if cause.kind != "branch"]
+        if not causes or any(cause.kind == "rank" for cause in causes):
+            return ""
+        return f"{causes[0].kind} {causes[0].path}:{causes[0].span.line}:{causes[0].span.column}"
+
+    @property
+    def derived(self) -> bool:
+        """Does it depend on what was set under another condition?"""
+        return any(cause.kind == "branch" for cause in self.guard.causes)
+
+    @property
     def kinds(self) -> frozenset[str]:
         """Why the condition differs between ranks."""
         return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}

@@ -87,6 +87,16 @@ class HelperCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """A place where the program makes sub-groups; `lists`: of ranks that it chooses."""
+
+    op: str
+    path: str
+    span: Span
+    lists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """A function of the program handed over to be called some other time: `kind` says when."""
 

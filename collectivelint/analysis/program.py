@@ -16,26 +16,30 @@ from .names import plain
 from .values import UNKNOWN, WORLD, Cause, Value, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ..catalog import Catalog
     from ..events import Block, Function, Span
     from ..program import Program
     from .divergence import Divergence
     from .effects import Event, Guard, Repeat, Term
-    from .facts import ApiCall, FunctionFacts, Invariant
+    from .facts import ApiCall, FunctionFacts, Invariant, Making
 
 
 class Analysis:
     """What the rules ask. Facts of a function are computed when first needed and kept."""
 
-    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str], making: Iterable[str]) -> None:
+    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str]) -> None:
         """`paths` are the files to answer about; functions of other files are interpreted where these call them.
 
-        `making` are the files of the program that may make groups.
+        Set `making` before asking for divergences: where the whole program makes sub-groups. `edges` then say which other
+        files the answers about a file rest on.
         """
         self.program, self.catalog = program, catalog
-        self.paths, self.making = tuple(paths), tuple(making)
+        self.paths = tuple(paths)
+        self.making: Sequence[Making] = ()
+        self.edges: defaultdict[str, set[str]] = program.edges
+        self._owners: list[str] = []
         self.failures: list[tuple[Function, Exception]] = []
         self._facts: dict[tuple[str, str], FunctionFacts | None] = {}
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
@@ -67,42 +71,16 @@ class Analysis:
         for facts in self.functions:
             yield from facts.invariants
 
-    @cached_property
-    def group_constructions(self) -> list[ApiCall]:
-        """Calls that make sub-groups, anywhere in the program."""
-        return [
-            call
-            for path in self.making
-            for facts in self._of(path)
-            for call in facts.calls
-            if call.api.category == "group_constructor"
-        ]
-
     def divergences(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
         """Every collective that some ranks skip because of a condition that differs between ranks."""
         return iter(self._divergences)
 
     @cached_property
     def _divergences(self) -> list[tuple[FunctionFacts, Divergence]]:
-        """All of them, but of one cause that is no rank only the nearest.
-
-        What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
-        program. Whoever shares the first decision has repaired the others.
-        """
-        found = list(self._diverging())
-        direct = {_root(divergence) for _, divergence in found if not _derived(divergence)}
-        kept: list[tuple[FunctionFacts, Divergence]] = []
-        for facts, divergence in found:
-            root = _root(divergence)
-            if root is not None and _derived(divergence):
-                if root in direct:
-                    continue
-                direct.add(root)
-            kept.append((facts, divergence))
-        return kept
+        return list(self._diverging())
 
     def _diverging(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
-        lists = any(call.api.params[:1] == ("ranks",) for call in self.group_constructions)
+        lists = any(made.lists for made in self.making)
         for facts in self.functions:
             term = self._whole_term(facts)
             if term:
@@ -192,14 +170,19 @@ class Analysis:
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function; None while it is being interpreted (recursion) or if it cannot be found."""
         key = (target.path, target.name)
+        if self._owners:
+            self.edges[self._owners[-1]].add(target.path)
         if key not in self._facts:
             function = self.program.function(target)
             self._facts[key] = None
             if function is not None:
+                self._owners.append(target.path)
                 try:
                     self._facts[key] = interpret(self, function, self._closures.get(key, {}))
                 except Exception as error:  # one function's failure must not lose what is found in the others
                     self.failures.append((function, error))
+                finally:
+                    self._owners.pop()
         return self._facts[key]
 
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
@@ -271,17 +254,6 @@ class Analysis:
                         found[attribute].append(function.qualname)
             self._assigning[owner] = found
         return self._assigning[owner]
-
-
-def _root(divergence: Divergence) -> Cause | None:
-    """What a divergence comes from, unless it is a rank."""
-    causes = [cause for cause in divergence.guard.causes if cause.kind != "branch"]
-    return None if any(cause.kind == "rank" for cause in causes) else next(iter(causes), None)
-
-
-def _derived(divergence: Divergence) -> bool:
-    """Does it depend on what was set under another condition?"""
-    return any(cause.kind == "branch" for cause in divergence.guard.causes)
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:

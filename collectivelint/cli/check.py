@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..cache import FOLDER
+from ..discover import project_root
 from ..engine import Linter, Result
 from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..finding import Finding
     from ..source import Source
@@ -44,7 +46,9 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
 )
 @click.option("--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.option("--no-cache", is_flag=True, help="Accepted for ruff's habits; nothing is cached yet.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep what is known of files that have not changed.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
@@ -63,8 +67,13 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     _, unknown = known_selectors(Settings(**{key: options[key] for key in ("select", "ignore", "extend_select")}))
     if unknown:
         raise click.UsageError("; ".join(unknown))
-    linter = Linter(resolver)
     targets = existing or [Path()]
+    folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
+
+    def fresh() -> Linter:
+        return Linter(resolver, cache_folder=folder, jobs=options["jobs"])
+
+    linter = fresh()
     result = linter.run(targets)
     failed = bool(missing)
     fixed = 0
@@ -74,7 +83,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         failed |= failed_diff
     else:
         if options["fix"]:
-            linter, result, fixed, failed_fix = _fix(linter, result, resolver, targets)
+            linter, result, fixed, failed_fix = _fix(fresh, linter, result, resolver, targets)
             failed |= failed_fix
         if result.findings or fixed or not options["quiet"]:
             text = renderer(options["output_format"])(result, linter, colour=_colour(), fixed=fixed)
@@ -120,7 +129,7 @@ def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[
 
 
 def _fix(
-    linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
+    fresh: Callable[[], Linter], linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
 ) -> tuple[Linter, Result, int, bool]:
     """Apply fixes and lint again until nothing is left to fix; the last linter and result, how many, any failure."""
     from ..fixes.apply import FixError, write
@@ -147,7 +156,7 @@ def _fix(
             wrote |= bool(count)
         if not wrote:
             break
-        linter = Linter(resolver)
+        linter = fresh()
         result = linter.run(targets)
     return linter, result, total, bool(given_up)
 
