@@ -34,10 +34,15 @@ def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
     """The Python files behind `paths`, each once, in order."""
     found = Discovered()
     seen: set[str] = set()
+    real: dict[Path, str] = {}
 
     def add(file: Path) -> None:
         # The same file may be named twice, lie in a folder that is named as well, or be linked.
-        spelling = os.path.realpath(file)
+        folder = file.parent
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+        plain = os.path.join(real[folder], file.name)
+        spelling = os.path.realpath(plain) if file.is_symlink() else plain
         if spelling not in seen:
             seen.add(spelling)
             found.files.append(file)
@@ -75,10 +80,12 @@ def _walk(
     if settings.respect_gitignore and any(entry.name == ".gitignore" for entry in entries):
         ignores = [*ignores, (folder, _gitignore(folder / ".gitignore"))]
     for entry in entries:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if not is_folder and not entry.name.endswith(SUFFIXES) and not entry.is_symlink():
+            continue
         path = folder / entry.name
         if _is_excluded(path, settings):
             continue
-        is_folder = entry.is_dir(follow_symlinks=False)
         if settings.respect_gitignore and _is_ignored(path, ignores, is_folder=is_folder):
             continue
         if is_folder:

@@ -227,9 +227,9 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     if group is not None and group.form in frame.worlds:
         group = group.but(form=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
-    if api.kind == "mesh" and "self" in values:
-        # It runs on the mesh of this tensor, whichever that is.
-        key = f"the mesh of {values['self'].form}"
+    if api.kind == "mesh" and group is None and (owner := values.get("self" if "self" in values else params[0])):
+        # It runs on the mesh of this tensor, or of the parameters of this model, whichever that is.
+        key = f"the mesh of {owner.form}"
     if "mesh_dim" in values and "mesh_dim" in api.params:
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
         key = f"{key}[{values['mesh_dim'].form}]"

@@ -101,7 +101,7 @@ def joined(
         return before
     result = reaching[0]
     for other in reaching[1:]:
-        names = result.keys() | other.keys()
+        names = dict.fromkeys((*result, *other))
         merged: dict[str, Value] = {}
         for name in names:
             one, two = result.get(name), other.get(name)

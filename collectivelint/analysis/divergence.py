@@ -13,6 +13,8 @@ from .values import WORLD
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from collectivelint.events import Span
+
     from .effects import Item, Term
 
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
@@ -108,13 +110,13 @@ def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Ite
         if any(event.kind == "init" for event in missing):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
-        first: dict[object, Event] = {}
-        count: Counter[object] = Counter()
+        first: dict[Span, Event] = {}
+        count: Counter[Span] = Counter()
         for event in missing:
-            place, _ = event.place
-            first.setdefault(place, event)
-            count[place] += 1
-        for place, event in first.items():
+            span, _ = event.place
+            first.setdefault(span, event)
+            count[span] += 1
+        for span, event in first.items():
             found = True
             where = places.get(id(event), "outside")
             if where == "foreign" or (where == "deep" and guard.maybe):
@@ -126,7 +128,7 @@ def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Ite
                 continue
             if _meets(guard, event, holds=holds, roles=roles[holds], lists_of_ranks=lists_of_ranks):
                 shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
-                yield Divergence(guard, event, shown, holds, count[place] - 1)
+                yield Divergence(guard, event, shown, holds, count[span] - 1)
     if not found:
         yield from _disorder(guard, sides[True], sides[False], lists_of_ranks)
 

@@ -236,7 +236,7 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
     form = f"{left.form} {op} {right.form}"
-    parts = (left, right)
+    parts: tuple[Value, ...] = (left, right)
     if op == "in" and left.type != "rank":
         # Whether a table has an entry says little about who asks; which ranks a list holds is what a rank asks.
         parts = (right,)

@@ -13,6 +13,7 @@ from .effects import events, repeats
 from .execute import interpret
 from .facts import Registration
 from .names import plain
+from .solver import Solver
 from .values import UNKNOWN, WORLD, Cause, Value, join
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ class Analysis:
         self.edges: defaultdict[str, set[str]] = program.edges
         self._owners: list[str] = []
         self.failures: list[tuple[Function, Exception]] = []
-        self._facts: dict[tuple[str, str], FunctionFacts | None] = {}
+        self._solver = Solver()
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
-        self._attributes: dict[tuple[Target, str], Value | None] = {}
         self._handling: dict[Target, list[str]] = {}
         self._assigning: dict[Target, Mapping[str, list[str]]] = {}
 
@@ -168,22 +168,23 @@ class Analysis:
     # -------------------------------------------------------------------------- what interpreting a function needs
 
     def facts(self, target: Target) -> FunctionFacts | None:
-        """The facts of a function; None while it is being interpreted (recursion) or if it cannot be found."""
-        key = (target.path, target.name)
+        """The facts of a function; None if it cannot be found, or while nothing is known of a recursion."""
         if self._owners:
             self.edges[self._owners[-1]].add(target.path)
-        if key not in self._facts:
-            function = self.program.function(target)
-            self._facts[key] = None
-            if function is not None:
-                self._owners.append(target.path)
-                try:
-                    self._facts[key] = interpret(self, function, self._closures.get(key, {}))
-                except Exception as error:  # one function's failure must not lose what is found in the others
-                    self.failures.append((function, error))
-                finally:
-                    self._owners.pop()
-        return self._facts[key]
+        return self._solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
+
+    def _interpreted(self, target: Target) -> FunctionFacts | None:
+        function = self.program.function(target)
+        if function is None:
+            return None
+        self._owners.append(target.path)
+        try:
+            return interpret(self, function, self._closures.get((target.path, target.name), {}))
+        except Exception as error:  # one function's failure must not lose what is found in the others
+            self.failures.append((function, error))
+            return None
+        finally:
+            self._owners.pop()
 
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """Remember what a nested function sees of the function around it."""
@@ -191,27 +192,26 @@ class Analysis:
 
     def attribute(self, owner: Target, name: str) -> Value | None:
         """What the methods of a class and its bases assign to `self.name`, joined."""
-        key = (owner, name)
-        if key not in self._attributes:
-            self._attributes[key] = None
-            found: Value | None = None
-            for base in self.program.bases(owner):
-                for method in self._assigned_in(base).get(name, ()):
-                    facts = self.facts(Target("function", base.path, method))
-                    value = facts.attributes.get(name) if facts is not None else None
-                    if value is not None:
-                        found = value if found is None else join(found, value, f"$self.{name}")
-            flag = self.handled(owner, name)
-            if found is not None and flag is not None:
-                found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
-            if found is not None:
-                # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
-                # `self.group = None` is often only a place for what somebody else puts there.
-                form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
-                given = found.form[1:] in found.depends
-                found = found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
-            self._attributes[key] = found
-        return self._attributes[key]
+        return self._solver.solve(("attribute", owner.path, owner.name, name), lambda: self._joined(owner, name))
+
+    def _joined(self, owner: Target, name: str) -> Value | None:
+        found: Value | None = None
+        for base in self.program.bases(owner):
+            for method in self._assigned_in(base).get(name, ()):
+                facts = self.facts(Target("function", base.path, method))
+                value = facts.attributes.get(name) if facts is not None else None
+                if value is not None:
+                    found = value if found is None else join(found, value, f"$self.{name}")
+        if found is None:
+            return None
+        flag = self.handled(owner, name)
+        if flag is not None:
+            found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
+        # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
+        # `self.group = None` is often only a place for what somebody else puts there.
+        form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
+        given = found.form[1:] in found.depends
+        return found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
 
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a method that handles a signal sets `self.name`."""
