@@ -68,6 +68,17 @@ def project_root(path: Path) -> Path | None:
     return None
 
 
+def is_test(path: Path) -> bool:
+    """Is it a file of tests, by the names that pytest and unittest look for?"""
+    # Where the project lies does not matter, only where the file lies in it.
+    root = project_root(path)
+    absolute = path.absolute()
+    inside = absolute.relative_to(root) if root is not None and root in absolute.parents else path
+    *folders, name = inside.parts
+    stem = name.partition(".")[0]
+    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+
+
 def _walk(
     folder: Path, resolver: Resolver, found: Discovered, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]]
 ) -> Iterator[Path]:

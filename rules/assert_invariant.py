@@ -51,7 +51,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.discover import project_root
+from collectivelint.discover import is_test
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -69,7 +69,8 @@ _ORIGINS: Final = {"received": "data received from other ranks", "restored": "da
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such assert."""
     for invariant in findings.analysis.invariants():
-        if _is_test(invariant.function.path):
+        if is_test(Path(invariant.function.path)):
+            # Run without -O, and asserts are its purpose.
             continue
         origin = invariant.origins[0]
         steps = [Place(cause.path, cause.span, "source", _ORIGINS[cause.kind]) for cause in invariant.origins]
@@ -84,17 +85,6 @@ def check(findings: Findings) -> Iterator[Report]:
             help="raise an exception instead",
             fix=_builder(invariant),
         )
-
-
-def _is_test(path: str) -> bool:
-    """Test code is run without -O, and its asserts are its purpose; pytest's and unittest's names of files."""
-    # Where the project lies does not matter, only where the file lies in it.
-    root = project_root(Path(path))
-    absolute = Path(path).absolute()
-    inside = absolute.relative_to(root) if root is not None and root in absolute.parents else Path(path)
-    *folders, name = inside.parts
-    stem = name.partition(".")[0]
-    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
 
 
 def _builder(invariant: Invariant) -> FixBuilder:

@@ -58,7 +58,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.rule import Findings, Report, Rule
 
-from .trails import condition_text, diverging, report, what_text
+from .trails import condition_text, diverging, report, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,6 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report(
             facts,
             divergence,
-            f"{what_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",
+            f"{subject_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",
             "catch the error, share whether anybody failed (all_reduce or all_gather_object), then act on it together",
         )

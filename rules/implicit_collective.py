@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.rule import Findings, Report, Rule
 
-from .trails import condition_text, diverging, report, what_text
+from .trails import condition_text, diverging, report, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +66,7 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report(
             facts,
             divergence,
-            f"{what_text(divergence)} {reach}, but every rank has to make the call" + (f": {reason}" if reason else ""),
+            f"{subject_text(divergence)} {reach}, but every rank has to make the call"
+            + (f": {reason}" if reason else ""),
             "let every rank make the call, and keep under the condition only what one rank has to do alone",
         )

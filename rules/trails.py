@@ -60,6 +60,12 @@ def what_text(divergence: Divergence) -> str:
     return f"`{event.chain[0].callee}` leads to {what}" + (" and more collectives" if divergence.more else "")
 
 
+def subject_text(divergence: Divergence) -> str:
+    """The same as the subject of a sentence."""
+    call, leads, rest = what_text(divergence).partition(" leads to ")
+    return f"{call}, which leads to {rest}," if leads else call
+
+
 def condition_text(findings: Findings, divergence: Divergence) -> str:
     """The condition as it is written, and whether it holds where the collective is reached."""
     guard = divergence.guard

@@ -2,7 +2,9 @@
 
 ## What it does
 `src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
-all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0 that is left alone, or a rank inside that very group (`dist.get_rank(group)`).
+all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0
+that is left alone, or a rank inside that very group (`dist.get_rank(group)`). Numbers in tests are silent: a test starts
+as many ranks as suits it.
 Likewise a call of the program's own that leaves out a root which its caller was given and hands to other collectives.
 
 ## Why is this bad
@@ -42,10 +44,12 @@ Unsafe: another rank becomes the root, the one that has this number inside the g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectivelint.analysis.names import plain
 from collectivelint.analysis.values import WORLD
+from collectivelint.discover import is_test
 from collectivelint.events import Attribute, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -69,14 +73,15 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         for role in ("src", "dst"):
             wrong = _wrong(call, role)
-            if wrong is None:
+            if wrong is None or (wrong.fixed and is_test(Path(call.function.path))):
+                # A test starts as many ranks as suits it; often they are one group.
                 continue
             yield Report(
                 path=call.function.path,
                 span=call.span,
                 statement=call.statement,
                 function=call.function.qualname,
-                message=f"`{role}` of `{call.api.op}` is a rank of the whole job, but {wrong}",
+                message=f"`{role}` of `{call.api.op}` is a rank of the whole job, but {wrong.text}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
                 help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
@@ -123,7 +128,14 @@ def _is_part(findings: Findings, call: ApiCall) -> bool:
     return findings.analysis.dimension(call) is not None
 
 
-def _wrong(call: ApiCall, role: str) -> str | None:
+class _Wrong(NamedTuple):
+    """What is wrong with a root, and whether it is a `fixed` number."""
+
+    text: str
+    fixed: bool
+
+
+def _wrong(call: ApiCall, role: str) -> _Wrong | None:
     """What is wrong with this root, or None."""
     if role not in call.api.roles:
         return None
@@ -139,12 +151,12 @@ def _wrong(call: ApiCall, role: str) -> str | None:
     if value is None:
         if call.api.category != "collective" or call.call.spread:
             return None
-        return "it is left at its default, global rank 0, which need not be in the group"
+        return _Wrong("it is left at its default, global rank 0, which need not be in the group", fixed=True)
     if isinstance(value.constant, int) and not isinstance(value.constant, bool):
-        return f"{value.constant} is written here, and that rank need not be in the group"
+        return _Wrong(f"{value.constant} is written here, and that rank need not be in the group", fixed=True)
     assert call.group is not None
     if value.type == "rank" and value.varies == {call.group.group_key}:
-        return "this is a rank inside the group"
+        return _Wrong("this is a rank inside the group", fixed=False)
     return None
 
 

@@ -10,7 +10,7 @@ from ..program import Target
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import ApiCall, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
-from .values import UNKNOWN, WORLD, Value, flow
+from .values import UNKNOWN, WORLD, Value, flow, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
         frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: ())))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
-        if target.name in frame.context.catalog.fallible:
+        if target.name in frame.context.catalog.fallible and not _is_harmless(keywords):
             frame.fails(frame.cause("exception", expr.span))
         if target.name in frame.context.catalog.callers and expr.args:
             inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
@@ -112,6 +112,11 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if callee.form.startswith("$") and callee.form[1:] in callee.depends:
         frame.out.append(Deferred(callee.form[1:]))
     return _unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _is_harmless(keywords: Mapping[str, Value]) -> bool:
+    """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
+    return "exist_ok" in keywords and keywords["exist_ok"].constant is True
 
 
 def _is_own(value: Value) -> bool:
@@ -192,6 +197,7 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     if name in _SIZES:
         # The shards that ranks pick by their number are equally large, unless something says otherwise.
         varies, causes = frozenset(), ()
+        callee = of_shape(callee)
     if name in _SIZES and receiver.uneven:
         varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
@@ -227,9 +233,8 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
     if group is not None and group.form in frame.worlds:
         group = group.but(form=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
-    if api.kind == "mesh" and group is None and (owner := values.get("self" if "self" in values else params[0])):
-        # It runs on the mesh of this tensor, or of the parameters of this model, whichever that is.
-        key = f"the mesh of {owner.form}"
+    if api.kind == "mesh" and group is None:
+        key = _mesh(api, values)
     if "mesh_dim" in values and "mesh_dim" in api.params:
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
         key = f"{key}[{values['mesh_dim'].form}]"
@@ -243,10 +248,21 @@ def _known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value],
         if name in exprs:
             known = values[name]
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
-            if name not in api.uniform:
+            if name in api.uniform:
+                buffer = buffer.but(shared=True)
+            else:
                 buffer = buffer.but(varies=known.varies, causes=known.causes)
             bind(frame, exprs[name], buffer)
     return _result(frame, expr, api, key, values)
+
+
+def _mesh(api: Api, values: Mapping[str, Value]) -> str:
+    """The group of what runs on a mesh: one that is named, or that of this tensor or of this model's parameters."""
+    named = values.get("device_mesh")
+    if named is not None and named.constant is UNKNOWN:
+        return named.form
+    owner = values.get("self") or values.get(api.params[0])
+    return WORLD if owner is None else f"the mesh of {owner.form}"
 
 
 #: What every rank has to call, with the kind of its event.

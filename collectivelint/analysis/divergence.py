@@ -60,7 +60,8 @@ class Divergence:
         return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
 
 
-#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable.
+#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. Which
+#: of several classes an object has counts for half of it.
 _DEEPEST: Final = 6
 
 #: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
@@ -92,7 +93,7 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
 
 
 def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Iterator[Divergence]:
-    alone = _only(term, group)
+    alone = _surviving(_only(term, group))
     places: dict[int, _Place] = {}
     depths: dict[int, int] = {}
     _place(alone, guard.form, "outside", places, depths)
@@ -185,6 +186,28 @@ def _only(term: Term, group: str) -> Term:
     return tuple(kept)
 
 
+def _surviving(term: Term) -> Term:
+    """The term of ranks that do not end with an exception: who does takes the job along."""
+    kept: list[Item] = []
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse):
+                then, orelse = _surviving(then), _surviving(orelse)
+                if _raises(then):
+                    kept += orelse
+                elif _raises(orelse):
+                    kept += then
+                elif then or orelse:
+                    kept.append(Choice(guard, then, orelse))
+            case Repeat(form=form, body=body, trips=trips):
+                kept.append(Repeat(form, _surviving(body), trips))
+            case _:
+                kept.append(item)
+        if kept and isinstance(kept[-1], Leave):
+            break
+    return tuple(kept)
+
+
 def _place(
     term: Term, form: str, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
 ) -> None:
@@ -196,7 +219,7 @@ def _place(
                 depths[id(item)] = depth
             case Choice(guard=guard, then=then, orelse=orelse):
                 inner: _Place = "deep" if where == "arm" else where
-                below = depth + 1
+                below = depth + (_DEEPEST // 2 if guard.form.startswith("override ") else 1)
                 if guard.form == form:
                     inner = "arm" if guard.own else "foreign"
                     below = 0

@@ -25,7 +25,7 @@ from ..program import Target
 from .apply import SUPER, apply, invoke
 from .effects import Choice, Guard, Repeat, Yielded
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
-from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join
+from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -308,6 +308,8 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             if meaning == "object":
                 return Value(form, type=convention.type, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, form, expr)
+    if expr.name == "shape":
+        base = of_shape(base)
     found = flow(form, (base,))
     if expr.name == "shape" and base.uneven:
         found = found.but(varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
@@ -349,7 +351,8 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
         return found.but(meaning="mesh", type=base.type)
     if key.uneven:
         return found.but(uneven=key.uneven)
-    if isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index)):
+    is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
+    if is_mask and not base.shared:
         # How many elements a mask selects is a matter of this rank's data.
         return found.but(uneven=(frame.cause("data", frame.statement),))
     position = key.constant

@@ -85,7 +85,8 @@ class Value:
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
     `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
     `uneven` says why its length differs between ranks, `unordered` where the set it iterates over was made. `size_of`:
-    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `given`: an attribute that only
+    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `shared`: filled by a collective that leaves the same data on all
+    ranks. `given`: an attribute that only
     holds what was passed in. `runs` is the term of
     calling it, `manager` that of the `with` statement it manages.
     """
@@ -110,6 +111,7 @@ class Value:
     unordered: Cause | None = None
     size_of: str | None = None
     everyone: bool = False
+    shared: bool = False
     given: bool = False
     runs: tuple[object, ...] = ()
     manager: tuple[object, ...] = ()
@@ -194,6 +196,13 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
     if maybe:
         fields["maybe"] = True
     return found
+
+
+def of_shape(value: Value) -> Value:
+    """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
+    if not any(cause.kind == "received" for cause in value.origins):
+        return value
+    return value.but(origins=tuple(cause for cause in value.origins if cause.kind != "received"))
 
 
 def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
