@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import catalog, suppress, workers
 from .analysis.program import Analysis
+from .annotations import annotations
 from .discover import discover, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from .analysis.facts import Making
     from .anchor import Anchored
+    from .annotations import Annotation
     from .events import Function, Span
     from .finding import Fix
     from .rule import Report, Rule, RuleModule
@@ -88,7 +90,8 @@ class Linter:
         if pending:
             shard = self._analyse(program, indexes, pending, memory.making(program))
             memory.keep(shard, indexes)
-        findings = [*memory.findings(), *(self._check(Analysis(program, catalog.load(), ()), unreadable).findings)]
+        broken = self._check(Analysis(program, catalog.load(), ()), unreadable)
+        findings = [*memory.findings(), *broken.findings]
         return Result(list(_nearest(findings)), shard.errors, len(asked))
 
     def _analyse(self, program: Program, indexes: Indexes, pending: list[str], making: Sequence[Making]) -> Shard:
@@ -113,12 +116,20 @@ class Linter:
         return [found[path] for path in paths]
 
     def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
-        analysis = Analysis(program, catalog.load(), [path for path in paths if indexes[path].problem is None])
+        readable = [path for path in paths if indexes[path].problem is None]
+        analysis = Analysis(program, catalog.load(), readable, self._configured(paths))
         analysis.making = making
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
         shard.edges = {path: sorted(others - {path}) for path, others in program.edges.items()}
         return shard
+
+    def _configured(self, paths: Iterable[str]) -> dict[str, Annotation]:
+        """What the configuration of these files says of names."""
+        found: dict[str, Annotation] = {}
+        for folder in dict.fromkeys(os.path.dirname(path) for path in paths):
+            found |= self.resolver.settings_in(folder).catalog
+        return found
 
     def _around(self, paths: Iterable[Path], have: set[str]) -> Iterator[str]:
         """The other files of the projects that `paths` belong to: their functions may be called from here."""
@@ -163,12 +174,13 @@ class Linter:
             tree = self._parse(path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
-        self._lowered[path] = lower_module(tree, path)
-        return index_module(tree, path)
+        notes = annotations(self.source(path))
+        self._lowered[path] = lower_module(tree, path, notes)
+        return index_module(tree, path, annotated=bool(notes))
 
     def _lower(self, path: str) -> Mapping[str, Function]:
         found = self._lowered.pop(path, None)
-        return lower_module(self._parse(path), path) if found is None else found
+        return lower_module(self._parse(path), path, annotations(self.source(path))) if found is None else found
 
     # ------------------------------------------------------------------------------------------------------ output
 

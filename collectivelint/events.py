@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .annotations import Annotation
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -110,6 +112,15 @@ class Compound:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """A value with an annotation in a comment beside it."""
+
+    value: Expr
+    annotation: Annotation
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Comprehension:
     """A comprehension: loops over `iterables` binding `targets`, filters, then `element`."""
 
@@ -147,6 +158,7 @@ Expr: TypeAlias = (
     | Conditional
     | Subscript
     | Compound
+    | Declared
     | Comprehension
     | Bind
     | Lambda
@@ -269,12 +281,13 @@ class Function:
     body: Block
     imports: tuple[tuple[str, str], ...]
     span: Span
+    annotation: Annotation | None = None
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct parts of an expression, in evaluation order; a lambda's body is not one."""
     match expr:
-        case Attribute(value=value) | Not(value=value) | Bind(value=value):
+        case Attribute(value=value) | Not(value=value) | Bind(value=value) | Declared(value=value):
             return (value,)
         case Call(function=function, args=args, keywords=keywords):
             return (function, *args, *(value for _, value in keywords))

@@ -28,7 +28,8 @@ class ClassIndex:
 class FileIndex:
     """What other files can find in this one.
 
-    `rebound` names the variables that some function declares `global`: their first value means little.
+    `rebound` names the variables that some function declares `global`: their first value means little. `annotated`: its
+    comments may tell the analysis something.
     """
 
     path: str
@@ -39,6 +40,7 @@ class FileIndex:
     variables: frozenset[str]
     rebound: frozenset[str]
     problem: UnreadableError | None = None
+    annotated: bool = False
 
     @classmethod
     def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
@@ -94,7 +96,7 @@ def dotted(node: ast.expr) -> str | None:
     return ".".join([node.id, *reversed(names)])
 
 
-def index_module(tree: ast.Module, path: str) -> FileIndex:
+def index_module(tree: ast.Module, path: str, *, annotated: bool = False) -> FileIndex:
     """Index the top level of a module and its classes; what functions do inside is left to the lowering."""
     functions: set[str] = set()
     classes: dict[str, ClassIndex] = {}
@@ -121,6 +123,7 @@ def index_module(tree: ast.Module, path: str) -> FileIndex:
         aliases=aliases,
         variables=frozenset(variables),
         rebound=frozenset(_rebound(tree.body)),
+        annotated=annotated,
     )
 
 

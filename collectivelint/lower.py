@@ -19,6 +19,7 @@ from .events import (
     Comprehension,
     Conditional,
     Constant,
+    Declared,
     Define,
     Evaluate,
     Exit,
@@ -39,7 +40,9 @@ from .events import (
 from .imports import bindings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .annotations import Annotation
 
 _COMPARE: Final = {
     ast.Eq: "==",
@@ -55,9 +58,12 @@ _COMPARE: Final = {
 }
 
 
-def lower_module(tree: ast.Module, path: str) -> dict[str, Function]:
-    """All functions of a module by qualified name; its own body is `<module>`, that of a class `Class.<class>`."""
-    lowering = _Lowering(path)
+def lower_module(tree: ast.Module, path: str, notes: Mapping[int, Annotation] | None = None) -> dict[str, Function]:
+    """All functions of a module by qualified name; its own body is `<module>`, that of a class `Class.<class>`.
+
+    `notes` are the annotations in its comments, by line.
+    """
+    lowering = _Lowering(path, notes or {})
     body = lowering.block(tree.body, "", None)
     end = max((statement.end_lineno or 1 for statement in tree.body), default=1)
     module = Function(path, "<module>", None, (), (), None, body, (), Span(1, 0, end, 0))
@@ -72,8 +78,9 @@ def span_of(node: ast.expr | ast.stmt) -> Span:
 class _Lowering:
     """Collects the functions of one file while its statements are lowered."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, notes: Mapping[int, Annotation]) -> None:
         self.path = path
+        self.notes = notes
         self.functions: dict[str, Function] = {}
 
     # ------------------------------------------------------------------------------------------------ statements
@@ -83,11 +90,29 @@ class _Lowering:
         lowered: list[Statement] = []
         for node in body:
             statement = self.statement(node, scope, owner)
+            if self.notes and not isinstance(statement, tuple) and statement is not None:
+                statement = self.annotated(statement)
             if isinstance(statement, tuple):
                 lowered.extend(statement)
             elif statement is not None:
                 lowered.append(statement)
         return tuple(lowered)
+
+    def annotated(self, statement: Statement) -> Statement:
+        """The statement, with what a comment on its first or last line says of its value or its condition."""
+        first = statement.span.line
+        match statement:
+            case Assign(value=value, span=span) | Exit(value=value, span=span) if value is not None:
+                note = self.notes.get(first) or self.notes.get(span.end_line)
+                return statement if note is None else replace(statement, value=Declared(value, note, span))
+            case Branch(test=test, test_span=span):
+                note = self.notes.get(first) or self.notes.get(span.end_line)
+                return statement if note is None else replace(statement, test=Declared(test, note, span))
+            case Loop(iterable=iterable, span=span):
+                note = self.notes.get(first)
+                return statement if note is None else replace(statement, iterable=Declared(iterable, note, span))
+            case _:
+                return statement
 
     def statement(self, node: ast.stmt, scope: str, owner: str | None) -> Statement | Block | None:
         """One statement; None where it has nothing to say, several for a chain of targets."""
@@ -191,8 +216,15 @@ class _Lowering:
             body=body,
             imports=imports,
             span=span_of(node),
+            annotation=self.note_of(node) if self.notes else None,
         )
         return Define(node.name, qualname, span_of(node))
+
+    def note_of(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Annotation | None:
+        """The annotation on the lines of its decorators and its signature."""
+        first = min((decorator.lineno for decorator in node.decorator_list), default=node.lineno)
+        last = max(node.lineno, node.body[0].lineno - 1)
+        return next((self.notes[line] for line in range(first, last + 1) if line in self.notes), None)
 
 
 def _captured(pattern: ast.pattern) -> Iterator[str]:

@@ -68,6 +68,10 @@ class Program:
             self._lowered[path] = self._lower(path)
         return self._lowered[path]
 
+    def is_annotated(self, path: str) -> bool:
+        """Does the file have annotations in comments? Costs nothing where it has not been read."""
+        return path in self.indexes and self.indexes[path].annotated
+
     def function(self, target: Target) -> Function | None:
         """The lowered function behind a target, a class's `__init__` for a class."""
         if target.kind == "class":

@@ -14,9 +14,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from .annotations import configured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .annotations import Annotation
     from .rule import Rule
 
 #: Folders that hold no code of the project's own; ruff's list.
@@ -48,6 +51,7 @@ class Settings:
     unsafe_fixes: bool = False
     explicit_world: bool = False
     group: str = ""
+    catalog: Mapping[str, Annotation] = field(default_factory=dict)
 
     def runs(self, rule: Rule) -> bool:
         """Is the rule switched on? As in ruff, the more specific of `select` and `ignore` wins."""
@@ -97,6 +101,13 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         if name not in _KEYS or "_" in key:
             near = difflib.get_close_matches(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS], 1, 0.5)
             problems.append(f"{file}: unknown key `{key}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+            continue
+        if name == "catalog" and isinstance(value, dict):
+            values[name], wrong = configured(value)
+            problems += [f"{file}: {problem}" for problem in wrong]
+            continue
+        if name == "catalog":
+            problems.append(f"{file}: `catalog` has to be a table")
             continue
         expected = "a list of strings" if name in _LISTS else "a table of lists" if name == "per_file_ignores" else ""
         if name in _LISTS and _is_list(value):

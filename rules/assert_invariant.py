@@ -2,7 +2,8 @@
 
 ## What it does
 Finds `assert` statements whose condition depends on what a collective received or on what was read from a checkpoint.
-Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so is test code.
+Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so are test code and
+files that read a checkpoint but call no collective: tools that a person runs on one file.
 
 ## Why is this bad
 `python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
@@ -68,11 +69,15 @@ _ORIGINS: Final = {"received": "data received from other ranks", "restored": "da
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such assert."""
+    distributed = {call.function.path for call in findings.analysis.calls()}
     for invariant in findings.analysis.invariants():
         if is_test(Path(invariant.function.path)):
             # Run without -O, and asserts are its purpose.
             continue
         origin = invariant.origins[0]
+        if origin.kind == "restored" and invariant.function.path not in distributed:
+            # A tool that works on one file alone: a person runs it, and sees what it does.
+            continue
         steps = [Place(cause.path, cause.span, "source", _ORIGINS[cause.kind]) for cause in invariant.origins]
         yield Report(
             path=invariant.function.path,

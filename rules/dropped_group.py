@@ -2,8 +2,10 @@
 
 ## What it does
 Finds a call of a function that takes a group, or a mesh, and passes it on to collectives, where the call leaves it out and
-the caller has one: a parameter of its own, or a group that it gives to other collectives of the same function. A
-collective that names no group itself is CL101's.
+the caller has one: a parameter of its own, or a group that it gives to other collectives of the same function.
+
+A collective that names no group itself is CL101's, unless it is known to be wrong: it is reported here where a condition
+on the way to it, in a caller, picks ranks by their place in a group (`dist.get_rank(group) == 0`).
 
 ## Why is this bad
 The helper falls back to the default group. With one dimension of parallelism both groups are the same and nothing shows;
@@ -53,6 +55,8 @@ from collectivelint.events import Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
+from .trails import condition_text, excluding, trail
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,7 +68,19 @@ RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group i
 
 
 def check(findings: Findings) -> Iterator[Report]:
-    """One finding for each such call."""
+    """One finding for each such call, and for each collective that leaves out the only group whose ranks reach it."""
+    for call, divergence in excluding(findings):
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message=f"`{call.api.op}` takes every rank of the job, but {condition_text(findings, divergence)} on the way"
+            " here, which picks ranks by their place in a group",
+            severity="error",
+            trail=tuple(trail(divergence)),
+            help="name the group whose ranks get here",
+        )
     for facts in findings.analysis.functions:
         for helper in facts.helpers:
             group = _dropped(facts, helper)

@@ -61,6 +61,8 @@ from collectivelint.events import Conditional, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
+from .trails import excluding
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -77,10 +79,12 @@ RULE: Final = Rule("CL101", "missing-group", "a collective that does not say whi
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each call without a group."""
     made = findings.analysis.making
+    # CL102 says more about these.
+    worse = {(call.function.path, call.span) for call, _ in excluding(findings)}
     for call in findings.analysis.calls():
         if call.api.category not in ("collective", "point_to_point") or "group" not in call.api.roles:
             continue
-        if not _is_missing(call) or misplaced(call):
+        if not _is_missing(call) or misplaced(call) or (call.function.path, call.span) in worse:
             continue
         op = call.api.op
         where = f"`{op}` names no group and takes every rank of the job"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collectivelint.analysis.values import LOCAL
+from collectivelint.analysis.values import LOCAL, PLACES, WORLD
 from collectivelint.rule import Place, Report
 
 if TYPE_CHECKING:
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from collectivelint.analysis.divergence import Divergence
     from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.facts import FunctionFacts
+    from collectivelint.analysis.facts import ApiCall, FunctionFacts
     from collectivelint.analysis.values import Cause
+    from collectivelint.events import Span
     from collectivelint.finding import Severity
     from collectivelint.rule import Findings
 
@@ -23,6 +24,20 @@ def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Di
     for facts, divergence in findings.analysis.divergences():
         if _rule(divergence) == code:
             yield facts, divergence
+
+
+def excluding(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
+    """Collectives without a group that only ranks with a certain place in some group reach, through a call."""
+    calls: dict[tuple[str, Span], ApiCall] = {}
+    for _, divergence in diverging(findings, "CL201"):
+        event = divergence.event
+        axes = divergence.guard.varies - {WORLD, *PLACES}
+        if not axes or event.group != WORLD or not event.chain:
+            continue
+        calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
+        found = calls.get((event.path, event.span))
+        if found is not None and found.group is None:
+            yield found, divergence
 
 
 def _rule(divergence: Divergence) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import Attribute, Call, Constant, Expr, Name
 from ..program import Target
+from .declared import declared, declared_collective
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import ApiCall, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
@@ -60,6 +61,16 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     target = callee.target
     if callee.type == GUARD:
         return callee
+    annotation = frame.context.annotation(target) if target is not None else None
+    if annotation is not None and annotation.kind == "collective":
+        return declared_collective(frame, expr, annotation)
+    found = _applied(frame, expr, callee, args, keywords)
+    return found if annotation is None else declared(frame, found, annotation, expr.span)
+
+
+def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """The value of a call that nobody has declared anything about."""
+    target = callee.target
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):

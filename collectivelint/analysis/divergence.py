@@ -272,9 +272,9 @@ def _side(term: Term, form: str, *, holds: bool) -> Term:
 
 
 def _raises(term: Term) -> bool:
-    """Does every way through the term end with an exception?"""
+    """Does every way through the term end with an exception, or with a refusal?"""
     match term[-1] if term else None:
-        case Leave(kind="raise"):
+        case Leave(kind="raise") | Leave(refused=True):
             return True
         case Choice(then=then, orelse=orelse):
             return _raises(then) and _raises(orelse)

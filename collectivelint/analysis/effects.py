@@ -106,9 +106,13 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The function (return, raise) or the turn of a loop (break, continue) ends here."""
+    """The function (return, raise) or the turn of a loop (break, continue) ends here.
+
+    `refused`: it returns because what it was asked for cannot be done.
+    """
 
     kind: Literal["return", "raise", "break", "continue"]
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

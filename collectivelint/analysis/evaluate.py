@@ -14,6 +14,7 @@ from ..events import (
     Comprehension,
     Conditional,
     Constant,
+    Declared,
     Expr,
     Lambda,
     Logical,
@@ -23,6 +24,7 @@ from ..events import (
 )
 from ..program import Target
 from .apply import SUPER, apply, invoke
+from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join, of_shape
@@ -88,6 +90,8 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return frame.variables[name]
         case Lambda(params=params, body=body):
             return Value(frame.fresh("lambda", frame.statement), runs=_later(frame, params, body))
+        case Declared(value=inner, annotation=annotation, span=span):
+            return declared(frame, evaluate(frame, inner), annotation, span)
         case Compound(kind=kind, parts=parts):
             return _compound(frame, kind, [evaluate(frame, part) for part in parts])
 

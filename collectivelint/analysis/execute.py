@@ -273,6 +273,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
         frame.worlds -= worlds[holds]
         frame.alone -= lonely
         frame.branches -= distributed is None
+        if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
+            frame.out[-1] = Leave("return", refused=True)
         arms.append((frame.variables, tuple(frame.out)))
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
@@ -280,6 +282,15 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
+
+
+def _refuses(body: Block) -> bool:
+    """`if os.path.isfile(folder): log.error(...); return`: a check of what was asked for, an exception in other words."""
+    match body:
+        case (Evaluate(value=Call(function=Attribute(name=("error" | "critical")))), Exit(kind="return", value=value)):
+            return value is None or isinstance(value, Constant)
+        case _:
+            return False
 
 
 def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:

@@ -13,6 +13,7 @@ from .values import Cause, Value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..annotations import Annotation
     from ..catalog import Catalog
     from ..events import Expr, Function, Span
     from ..program import Program
@@ -31,6 +32,9 @@ class Context(Protocol):
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function of the program; None while it is being interpreted itself (recursion)."""
+
+    def annotation(self, target: Target) -> Annotation | None:
+        """What a comment or the configuration says of a function or a variable."""
 
     def attribute(self, owner: Target, name: str) -> Value | None:
         """What the methods of a class assign to `self.name`."""
@@ -118,6 +122,9 @@ class Frame:
     def refer(self, target: Target) -> Value:
         """The value of something that a name refers to."""
         form = f"{target.path}:{target.name}" if target.path else target.name
+        annotation = self.context.annotation(target)
+        if annotation is not None and annotation.kind == "axis" and target.kind != "function":
+            return Value(annotation.axis or form, target=target, meaning="group")
         if target.kind == "variable":
             module = Target("function", target.path, "<module>")
             named = self.context.catalog.convention(target.name.lstrip("_").lower(), "group")

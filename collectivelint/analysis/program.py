@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..events import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
@@ -19,6 +20,7 @@ from .values import UNKNOWN, WORLD, Cause, Value, join
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from ..annotations import Annotation
     from ..catalog import Catalog
     from ..events import Block, Function, Span
     from ..program import Program
@@ -30,8 +32,16 @@ if TYPE_CHECKING:
 class Analysis:
     """What the rules ask. Facts of a function are computed when first needed and kept."""
 
-    def __init__(self, program: Program, catalog: Catalog, paths: Iterable[str]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        catalog: Catalog,
+        paths: Iterable[str],
+        annotations: Mapping[str, Annotation] = MappingProxyType({}),
+    ) -> None:
         """`paths` are the files to answer about; functions of other files are interpreted where these call them.
+
+        `annotations` are those of the configuration, by dotted name.
 
         Set `making` before asking for divergences: where the whole program makes sub-groups. `edges` then say which other
         files the answers about a file rest on.
@@ -44,6 +54,11 @@ class Analysis:
         self.failures: list[tuple[Function, Exception]] = []
         self._solver = Solver()
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
+        #: By (path, name): what the configuration says of the names it mentions.
+        self._configured: dict[tuple[str, str], Annotation] = {}
+        for name, annotation in annotations.items():
+            target = program.absolute("", name)
+            self._configured[target.path, target.name] = annotation
         self._handling: dict[Target, list[str]] = {}
         self._assigning: dict[Target, Mapping[str, list[str]]] = {}
 
@@ -172,6 +187,14 @@ class Analysis:
         if self._owners:
             self.edges[self._owners[-1]].add(target.path)
         return self._solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
+
+    def annotation(self, target: Target) -> Annotation | None:
+        """What a comment or the configuration says of a function or a variable."""
+        found = self._configured.get((target.path, target.name)) if self._configured else None
+        if found is None and target.kind == "function" and self.program.is_annotated(target.path):
+            function = self.program.function(target)
+            found = function.annotation if function is not None else None
+        return found
 
     def _interpreted(self, target: Target) -> FunctionFacts | None:
         function = self.program.function(target)

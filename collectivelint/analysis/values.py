@@ -35,6 +35,7 @@ Kind: TypeAlias = Literal[
     "signal",
     "data",
     "exception",
+    "declared",
 ]
 #: What a rank sees of its own surroundings, with how a report says it.
 LOCAL: Final[Mapping[Kind, str]] = {
@@ -47,6 +48,7 @@ LOCAL: Final[Mapping[Kind, str]] = {
     "signal": "set by a signal handler, on the ranks that get the signal",
     "data": "the size of this rank's data",
     "exception": "an exception that may happen on one rank only",
+    "declared": "declared to differ between ranks",
 }
 
 
