@@ -64,7 +64,7 @@ _ROW_KEYS: Final = frozenset(
 _SECTION_KEYS: Final = frozenset(
     {
         *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
-        *("fallible", "failures", "callers"),
+        *("fallible", "failures", "callers", "wrappers"),
         *CATEGORIES,
     }
 )
@@ -145,7 +145,8 @@ class Catalog:
     `environment` maps a variable to the axis it varies over, `readers` names what reads variables, `classes` maps a
     class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
     object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
-    the exceptions that do. `callers` call their first argument with the others, and give back its result.
+    the exceptions that do. `callers` call their first argument with the others, and give back its result;
+    `wrappers` give back what iterates as their first argument does.
     """
 
     apis: Mapping[str, Api]
@@ -159,6 +160,7 @@ class Catalog:
     fallible: frozenset[str]
     failures: frozenset[str]
     callers: frozenset[str]
+    wrappers: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[tuple[str, str, bool], Convention | None] = field(default_factory=dict, compare=False)
 
@@ -233,6 +235,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     fallible: set[str] = set()
     failures: set[str] = set()
     callers: set[str] = set()
+    wrappers: set[str] = set()
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -253,6 +256,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             fallible |= set(section.get("fallible", []))
             failures |= set(section.get("failures", []))
             callers |= set(section.get("callers", []))
+            wrappers |= set(section.get("wrappers", []))
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
@@ -274,6 +278,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         fallible=frozenset(fallible),
         failures=frozenset(failures),
         callers=frozenset(callers),
+        wrappers=frozenset(wrappers),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import os
 import re
 import sys
@@ -19,7 +20,7 @@ from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
 from .lower import lower_module
 from .memory import Memory, Shard
-from .program import Program
+from .program import Program, Target
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
 from .source import Source, UnreadableError, read
@@ -93,6 +94,27 @@ class Linter:
         broken = self._check(Analysis(program, catalog.load(), ()), unreadable)
         findings = [*memory.findings(), *broken.findings]
         return Result(list(_nearest(findings)), shard.errors, len(asked))
+
+    def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
+        """What is known of each function of this qualified name, or its end; without any, names that are similar."""
+        from .report.analysis import explain
+
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+        asked = [shown(path) for path in discover(paths, self.resolver).files]
+        indexes = Indexes([*asked, *self._around(paths, set(asked))], self._index)
+        analysis = Analysis(
+            Program(indexes, self._lower, catalog.load().modules), catalog.load(), asked, self._configured(asked)
+        )
+        analysis.explaining = True
+        texts: list[str] = []
+        others: set[str] = set()
+        for path in asked:
+            for name, function in sorted(analysis.program.functions(path).items(), key=lambda item: item[1].span):
+                if name != qualname and not name.endswith(f".{qualname}"):
+                    others.add(name)
+                elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
+                    texts.append(explain(facts, self._text))
+        return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)
 
     def _analyse(self, program: Program, indexes: Indexes, pending: list[str], making: Sequence[Making]) -> Shard:
         """Findings of the files that have to be looked at, by this process or by several."""

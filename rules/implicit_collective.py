@@ -62,7 +62,7 @@ def check(findings: Findings) -> Iterator[Report]:
             reach = f"lies ahead only where {condition_text(findings, divergence)}; the other ranks have left"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
-        reason = findings.analysis.why(divergence.event)
+        reason = divergence.event.why
         yield report(
             facts,
             divergence,

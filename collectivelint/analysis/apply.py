@@ -11,13 +11,13 @@ from .declared import declared, declared_collective
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import ApiCall, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
-from .values import UNKNOWN, WORLD, Value, flow, of_shape
+from .values import UNKNOWN, WORLD, Value, each, flow, holding, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..catalog import Api
-    from ..events import Function, Span
+    from ..events import Function
     from .effects import Term
     from .facts import FunctionFacts
     from .frame import Frame
@@ -89,6 +89,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         if target.name in frame.context.catalog.callers and expr.args:
             inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
             return apply(frame, inner, args[0], args[1:], keywords)
+        if target.name in frame.context.catalog.wrappers and args:
+            return args[0].but(target=None, receiver=None)
         if target.name == "functools.partial" and args and _is_own(args[0]):
             return args[0]
         api = frame.context.catalog.apis.get(target.name)
@@ -114,15 +116,20 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         if callee.receiver is not None and callee.receiver.instance is not None and callee.receiver.type != SUPER:
             name = target.name.rpartition(".")[2]
             targets = frame.context.program.methods(callee.receiver.instance, name) or targets
-        return invoke(frame, targets[:_MOST_TARGETS], callee, expr, args, keywords)
+        return invoke(frame, _likely(targets), callee, expr, args, keywords)
     if callee.instance is not None and target is None and callee.receiver is None:
         called = _called(frame, callee.instance)
         if called:
             bound = callee.but(receiver=callee)
-            return invoke(frame, called[:_MOST_TARGETS], bound, expr, args, keywords)
+            return invoke(frame, _likely(called), bound, expr, args, keywords)
     if callee.form.startswith("$") and callee.form[1:] in callee.depends:
         frame.out.append(Deferred(callee.form[1:]))
     return _unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _likely(targets: list[Target]) -> list[Target]:
+    """The methods to follow: of too many only the class's own."""
+    return targets if len(targets) <= _MOST_TARGETS else targets[:1]
 
 
 def _is_harmless(keywords: Mapping[str, Value]) -> bool:
@@ -156,6 +163,10 @@ def _unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Va
     form = f"{callee.form}({', '.join(value.form for value in values)})"
     if callee.target is not None and callee.target.name in _PURE:
         return _pure(frame, expr, callee.target.name.removeprefix("builtins."), form, values)
+    if frame.context.explaining and callee.target is None:
+        unresolved = (plain(expr.function) or "a computed function", expr.span)
+        if unresolved not in frame.facts.unresolved:
+            frame.facts.unresolved.append(unresolved)
     if callee.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, form, callee, values)
     return flow(form, values, ranks=False)
@@ -174,13 +185,22 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
         case "len":
             return found.but(size_of=first.size_of)
         case "set" | "frozenset":
-            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span))
+            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span), item=first.item)
         case "sorted":
-            return found.but(uneven=first.uneven)
+            return found.but(uneven=first.uneven, item=first.item)
         case "list" | "tuple" | "enumerate" | "zip" | "reversed":
             unordered = next((value.unordered for value in values if value.unordered), None)
             uneven = next((value.uneven for value in values if value.uneven), ())
-            return found.but(parts=first.parts, uneven=uneven, unordered=unordered, size_of=first.size_of)
+            found = found.but(uneven=uneven, unordered=unordered, size_of=first.size_of)
+            if name in ("enumerate", "zip"):
+                numbered = [Value("number"), *values[:1]] if name == "enumerate" else values
+                turn = tuple(
+                    value if value.form == "number" else each(value, f"each({value.form})") for value in numbered
+                )
+                return (
+                    found.but(item=Value(f"each({form})", parts=turn)) if any(part.instance for part in turn) else found
+                )
+            return found.but(parts=first.parts, item=first.item)
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
             bounds = [value for value in values[:2] if value.varies]
@@ -216,7 +236,13 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
         _, guard = frame.guards[-1]
         if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
             bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
+    if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
+        bind(frame, expr.function.value, receiver.but(item=receiver.item or item))
     found = flow(form, (callee, *values), ranks=False).but(varies=varies, causes=causes)
+    if name == "values":
+        found = found.but(item=receiver.item)
+    elif name == "items" and receiver.item is not None:
+        found = found.but(item=Value(f"each({form})", parts=(Value("key"), each(receiver, f"each({receiver.form})"))))
     kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
     found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
     if kind == "file system":
@@ -302,7 +328,9 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
         return
     partial = group is not None and group.partial
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind))
+    frame.out.append(
+        Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why)
+    )
 
 
 def _note(
@@ -457,7 +485,18 @@ def invoke(
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
             form = frame.fresh(f"override {number} of {target.name.rpartition('.')[2]}", expr.span)
-            guard = _undecidable(frame, form, expr.span)
+            guard = Guard(
+                form,
+                frozenset(),
+                (),
+                frozenset(),
+                None,
+                frame.path,
+                expr.span,
+                frame.statement,
+                own=False,
+                ways=len(targets),
+            )
             frame.out.append(Choice(guard, term, ()))
         else:
             frame.out.extend(term)
@@ -498,7 +537,7 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
             return ()
         where = (site.path, site.function, site.span, site.statement)
         kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
-        return (Event(api.op, WORLD, False, *where, kind=kind),)
+        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why),)
     facts = frame.context.facts(target)
     if facts is None:
         return ()
@@ -528,11 +567,6 @@ def _note_helper(
         frame.function, expr, frame.statement, facts.function, groups, facts.roots, given, in_reach(frame), facts.events
     )
     frame.facts.helpers = [other for other in frame.facts.helpers if other.span != helper.span] + [helper]
-
-
-def _undecidable(frame: Frame, form: str, span: Span) -> Guard:
-    """The guard of a choice that nothing in the source decides."""
-    return Guard(form, frozenset(), (), frozenset(), None, frame.path, span, frame.statement, own=False)
 
 
 def _arguments(

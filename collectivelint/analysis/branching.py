@@ -111,6 +111,9 @@ def joined(
                     merged[name] = known
             elif one is two:
                 merged[name] = one
+            elif one.was and one.was == two.was and before.get(name) is not one and before.get(name) is not two:
+                # Both arms assign the same expression.
+                merged[name] = one.but(form=frame.fresh(name, span))
             else:
                 merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
         result = merged

@@ -60,8 +60,8 @@ class Divergence:
         return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
 
 
-#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. Which
-#: of several classes an object has counts for half of it.
+#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. One of many
+#: overrides counts for more than one.
 _DEEPEST: Final = 6
 
 #: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
@@ -83,7 +83,10 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
         return
     groups = list(dict.fromkeys(event.group for event in events(term)))
     reported: set[tuple[int, int]] = set()
-    for guard in judged.values():
+    # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
+    # on all ranks: then the condition next to the collective says most.
+    ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
+    for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
         for group in groups:
             for divergence in _of_group(term, guard, group, lists_of_ranks):
                 place, _ = divergence.event.place
@@ -215,11 +218,13 @@ def _place(
     for item in term:
         match item:
             case Event():
-                places[id(item)] = where
-                depths[id(item)] = depth
+                # `if a or b:` has its body twice.
+                if places.get(id(item), "outside") == "outside":
+                    places[id(item)] = where
+                    depths[id(item)] = depth
             case Choice(guard=guard, then=then, orelse=orelse):
                 inner: _Place = "deep" if where == "arm" else where
-                below = depth + (_DEEPEST // 2 if guard.form.startswith("override ") else 1)
+                below = depth + (guard.ways - 1).bit_length()
                 if guard.form == form:
                     inner = "arm" if guard.own else "foreign"
                     below = 0

@@ -33,7 +33,8 @@ class Event:
     """One collective. `chain` are the calls that lead to it from the function whose term it stands in.
 
     `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
-    call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here.
+    call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
+    says of an implicit one what it does that every rank has to take part in.
     """
 
     op: str
@@ -45,6 +46,7 @@ class Event:
     statement: Span
     kind: Literal["collective", "implicit", "create", "init"] = "collective"
     chain: tuple[CallSite, ...] = ()
+    why: str = ""
 
     @property
     def place(self) -> tuple[Span, Span]:
@@ -63,7 +65,8 @@ class Guard:
 
     `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
 
-    `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true).
+    `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true). `ways`: it
+    picks one of that many overrides of a method.
     """
 
     form: str
@@ -78,6 +81,7 @@ class Guard:
     own: bool = True
     maybe: bool = False
     chosen: tuple[str, object] | None = None
+    ways: int = 2
 
 
 @dataclass(frozen=True, slots=True)

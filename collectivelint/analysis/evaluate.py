@@ -27,7 +27,7 @@ from .apply import SUPER, apply, invoke
 from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
-from .values import NONE, PLACES, UNKNOWN, WORLD, Value, flow, join, of_shape
+from .values import NONE, PLACES, UNKNOWN, WORLD, Value, each, flow, holding, join, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,8 +101,8 @@ def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
     # Whether a text or a table is empty does not depend on the rank written into it.
     computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
     match kind:
-        case "Tuple" | "List":
-            return computed.but(parts=tuple(values))
+        case "Tuple" | "List" | "item":
+            return computed.but(parts=tuple(values), item=holding(values))
         case "Set" if not all(isinstance(value.constant, int) for value in values):
             return computed.but(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
@@ -353,6 +353,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     found = flow(f"{base.form}[{key.form}]", (base, key))
     if base.meaning == "mesh":
         return found.but(meaning="mesh", type=base.type)
+    if base.item is not None:
+        whole = isinstance(index, Compound) and index.kind == "Slice"
+        found = found.but(item=base.item) if whole else each(base, found.form)
     if key.uneven:
         return found.but(uneven=key.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
@@ -378,7 +381,7 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         source = evaluate(frame, iterable)
         frame.out = outer
         sources.append(source)
-        bind(frame, target, flow(f"each({source.form})", (source,)))
+        bind(frame, target, each(source, f"each({source.form})"))
     tests: list[Value] = []
     filters: list[Guard] = []
     for test in expr.filters:
@@ -402,4 +405,8 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         uneven = next((value.causes for value in tests if value.varies), ())
     unordered = next((value.unordered for value in sources if value.unordered), None)
     size_of = sources[0].size_of if len(sources) == 1 and not tests else None
-    return found.but(uneven=uneven, unordered=unordered, size_of=size_of)
+    item = element if element.instance is not None else None
+    if isinstance(expr.element, Compound) and expr.element.kind == "item":
+        # `{key: value for ...}`
+        item = element.parts[-1] if element.parts and element.parts[-1].instance is not None else None
+    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item)

@@ -39,7 +39,7 @@ from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .names import bind, conventional, plain
-from .values import NONE, UNKNOWN, WORLD, Cause, Value, flow, join, launched
+from .values import NONE, UNKNOWN, WORLD, Cause, Value, each, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,7 +212,7 @@ def _assign(frame: Frame, statement: Assign) -> None:
         if not isinstance(target, (Name, Attribute)):
             evaluate(frame, target)
         if value.constant is UNKNOWN and value.target is None and isinstance(target, Name) and not _stable(value):
-            bind(frame, target, value.but(form=frame.fresh(target.id, statement.span)))
+            bind(frame, target, value.but(form=frame.fresh(target.id, statement.span), was=value.form))
         else:
             bind(frame, target, value)
 
@@ -379,7 +379,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
         unordered = value.unordered
         over = value.form[1:] if value.form[1:] in value.depends else None
         trips = _trips(frame, statement, value)
-        bind(frame, statement.target, flow(frame.fresh("each", statement.span), (value,)))
+        bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
     frame.out = []
     frame.turns.append(value.form)
     if trips is not None:

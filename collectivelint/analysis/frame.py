@@ -29,6 +29,7 @@ class Context(Protocol):
 
     program: Program
     catalog: Catalog
+    explaining: bool
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function of the program; None while it is being interpreted itself (recursion)."""

@@ -50,6 +50,8 @@ class Analysis:
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
         self.edges: defaultdict[str, set[str]] = program.edges
+        #: Should facts say which calls could not be followed?
+        self.explaining = False
         self._owners: list[str] = []
         self.failures: list[tuple[Function, Exception]] = []
         self._solver = Solver()
@@ -125,10 +127,6 @@ class Analysis:
                 ahead = [event for event in events(facts.term) if event.place[0].line > span.line]
                 if ahead:
                     yield facts, guard, span, ahead[0]
-
-    def why(self, event: Event) -> str:
-        """What the catalogue says about a framework call that is a collective inside."""
-        return next((api.why for api in self.catalog.of("implicit") if api.op == event.op and api.why), "")
 
     def unordered_loops(self) -> Iterator[tuple[FunctionFacts, Repeat, Event]]:
         """Every loop over a set that runs a collective, with the first one."""

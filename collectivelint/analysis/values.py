@@ -90,7 +90,8 @@ class Value:
     its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `shared`: filled by a collective that leaves the same data on all
     ranks. `given`: an attribute that only
     holds what was passed in. `runs` is the term of
-    calling it, `manager` that of the `with` statement it manages.
+    calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
+    `item`: what any element of a container is, where that is an object of the program.
     """
 
     form: str
@@ -117,6 +118,8 @@ class Value:
     given: bool = False
     runs: tuple[object, ...] = ()
     manager: tuple[object, ...] = ()
+    was: str = ""
+    item: Value | None = None
 
     def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
         """`more` are other fields by name."""
@@ -207,6 +210,24 @@ def of_shape(value: Value) -> Value:
     return value.but(origins=tuple(cause for cause in value.origins if cause.kind != "received"))
 
 
+def each(value: Value, form: str) -> Value:
+    """An element of a container, or what a loop over it binds."""
+    found = flow(form, (value,))
+    known = value.item
+    if known is None:
+        return found
+    return found.but(instance=known.instance, parts=known.parts, item=known.item)
+
+
+def holding(values: Iterable[Value]) -> Value | None:
+    """What all elements of a container are, as far as they are objects of one class."""
+    every = list(values)
+    first = every[0] if every else None
+    if first is None or first.instance is None or any(value.instance != first.instance for value in every):
+        return None
+    return first
+
+
 def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
     """The value of a variable after a branch whose arms gave it `one` and `other`.
 
@@ -216,6 +237,11 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         return one
     if one.form == other.form and one.constant is UNKNOWN:
         return one.but(optional=one.optional or other.optional)
+    if guard is None or not guard.varies:
+        for rank, rest in ((one, other), (other, one)):
+            if rank.type == "rank" and rest.constant in (0, -1) and rest.constant is not False:
+                # What a job of one process says instead.
+                return rank
     mixed = flow(fresh, (one, other))
     if len(one.parts) == len(other.parts):
         pairs = enumerate(zip(one.parts, other.parts, strict=True))
@@ -242,6 +268,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         unordered=one.unordered and other.unordered,
         size_of=one.size_of if one.size_of == other.size_of else None,
         everyone=all(value.everyone for value in (one, other) if value.constant is not None),
+        item=one.item or other.item,
     )
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):

@@ -50,6 +50,9 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
+)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
 def check(paths: tuple[Path, ...], **options: Any) -> None:
@@ -74,6 +77,9 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         return Linter(resolver, cache_folder=folder, jobs=options["jobs"])
 
     linter = fresh()
+    if options["show_analysis"]:
+        _show_analysis(linter, targets, options["show_analysis"])
+        return
     result = linter.run(targets)
     failed = bool(missing)
     fixed = 0
@@ -96,6 +102,14 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         sys.exit(2)
     found = changed if options["diff"] else bool(result.findings)
     sys.exit(1 if found and not options["exit_zero"] else 0)
+
+
+def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
+    texts, similar = linter.explain(targets, name)
+    if not texts:
+        hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+        raise click.UsageError(f"no function `{name}` here{hint}")
+    click.echo("\n".join(texts), nl=False)
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

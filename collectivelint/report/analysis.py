@@ -1,0 +1,84 @@
+"""`--show-analysis`: what the linter knows of one function, for those who wonder why it says something, or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..analysis.effects import Choice, Event, Leave, Repeat
+from ..analysis.values import LOCAL, WORLD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..analysis.effects import Guard, Term
+    from ..analysis.facts import FunctionFacts
+    from ..analysis.values import Cause
+    from ..events import Span
+
+_STEP: Final = "  "
+_WHY: Final = {"rank": "asks for a rank", "branch": "set under a condition that differs between ranks"}
+
+
+def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
+    """The collectives of a function in order, its values that differ between ranks, and what could not be followed.
+
+    `text` gives the source of a span of a file.
+    """
+    function = facts.function
+    lines = [f"{function.path}:{function.span.line}: {function.qualname}", "", "Collectives, in order:"]
+    lines += list(_term(facts.term, text, 1)) or [f"{_STEP}none"]
+    differing = {name: value for name, value in facts.variables.items() if value.varies and not name.startswith("<")}
+    lines += ["", "Values that differ between ranks:"]
+    lines += [
+        f"{_STEP}{name}: over {_axes(value.varies)}; {'; '.join(_cause(cause) for cause in value.causes) or 'by its name'}"
+        for name, value in differing.items()
+    ] or [f"{_STEP}none"]
+    if facts.returns is not None and facts.returns.varies:
+        lines.append(f"{_STEP}what it returns: over {_axes(facts.returns.varies)}")
+    lines += ["", "Calls that could not be followed:"]
+    lines += [f"{_STEP}line {span.line}: {name}" for name, span in facts.unresolved] or [f"{_STEP}none"]
+    return "\n".join(lines) + "\n"
+
+
+def _term(term: Term, text: Callable[[str, Span], str], depth: int) -> Iterator[str]:
+    indent = _STEP * depth
+    for item in term:
+        match item:
+            case Event():
+                way = "".join(f", through {site.callee}" for site in item.chain)
+                yield f"{indent}line {item.place[0].line}: {item.op} on {_group(item.group)}{way}"
+            case Choice(guard=guard, then=then, orelse=orelse):
+                yield f"{indent}{_condition(guard, text, holds=bool(then))}"
+                then, orelse = (then, orelse) if then else (orelse, ())
+                yield from _term(then, text, depth + 1)
+                if orelse:
+                    yield f"{indent}else"
+                    yield from _term(orelse, text, depth + 1)
+            case Repeat(body=body, trips=trips):
+                turns = "" if trips is None else f", a number of times that differs over {_axes(trips.varies)}"
+                yield f"{indent}again and again{turns}"
+                yield from _term(body, text, depth + 1)
+            case Leave(kind=kind):
+                yield f"{indent}{kind}"
+
+
+def _condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
+    written = text(guard.path, guard.span)
+    holds = holds == guard.positive
+    if written.startswith("not ") and not holds and " and " not in written and " or " not in written:
+        written, holds = written[4:], True
+    differs = f", which differs over {_axes(guard.varies)}" if guard.varies else ""
+    return f"line {guard.span.line}: if {'' if holds else 'not '}`{written}`{differs}"
+
+
+def _group(group: str) -> str:
+    return "the default group" if group == WORLD else f"group `{group.replace('$', '')}`"
+
+
+def _axes(varies: frozenset[str]) -> str:
+    return ", ".join(sorted(_group(axis) for axis in varies))
+
+
+def _cause(cause: Cause) -> str:
+    why = _WHY.get(cause.kind) or LOCAL.get(cause.kind) or cause.kind
+    return f"{why} ({cause.path}:{cause.span.line})"
