@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os.path
 from collections import defaultdict
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ class Program:
             return self.resolve(path, f"{aliased}.{rest}" if rest else aliased)
         if name in index.variables:
             return Target("variable", path, name)
-        for module in index.imports.get("*", ()):
+        # What modules give away by `*` hardly ever hides `open` or `range`.
+        for module in index.imports.get("*", ()) if head not in _BUILTINS else ():
             star = self.absolute(path, module)
             if star.kind == "external":
                 found_outside = Target("external", "", f"{star.name}.{name}")
@@ -257,6 +259,7 @@ class Program:
         return found
 
 
+_BUILTINS: Final = frozenset(dir(builtins))
 _DEEPEST_NAME: Final = 16
 _NOTHING: Final = Target("external", "", "")
 

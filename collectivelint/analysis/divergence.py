@@ -139,15 +139,17 @@ def _of_group(term: Term, guard: Guard, group: str, lists_of_ranks: bool) -> Ite
 
 def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
     """The same collectives on both sides, one after the other, but not in the same order."""
-    mine = [item for item in one if not isinstance(item, Leave)]
-    theirs = [item for item in two if not isinstance(item, Leave)]
-    for left, right in zip(mine, theirs, strict=False):
-        if not isinstance(left, Event) or not isinstance(right, Event):
-            return
-        if left.token != right.token:
-            meets = _meets(guard, left, holds=True, roles=True, lists_of_ranks=lists_of_ranks)
-            if meets and Counter(map(_plain, mine)) == Counter(map(_plain, theirs)):
-                yield Divergence(guard, left, "order", True, other=right)
+    mine, theirs = [_without_leaves(_merged(side, ())) for side in (one, two)]
+    tokens, other_tokens = _tokens(mine, _plain), _tokens(theirs, _plain)
+    if len(tokens) != len(mine) or Counter(tokens) != Counter(other_tokens):
+        return
+    for index, left in enumerate(mine):
+        if tokens[index] != other_tokens[index]:
+            event, other = next(events((left,)), None), next(events((theirs[index],)), None)
+            if event is not None and other is not None and event.token != other.token:
+                meets = _meets(guard, event, holds=True, roles=True, lists_of_ranks=lists_of_ranks)
+                if meets:
+                    yield Divergence(guard, event, "order", True, other=other)
             return
 
 

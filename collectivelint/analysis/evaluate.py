@@ -300,8 +300,11 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             return bound
         known = context.attribute(base.instance, expr.name)
         if known is not None:
-            # Another object's attribute keeps its own name: `self.manager.group`.
-            if not known.form.startswith(f"${SELF}.") and known.constant is UNKNOWN:
+            # Another object's attribute keeps its own name: `self.manager.group`, `manager.group`.
+            own = frame.function.owner is not None and base.form == f"${frame.function.params[0].name}"
+            if known.form.startswith(f"${SELF}."):
+                known = known if own else known.but(form=f"{base.form}{known.form[len(SELF) + 1 :]}")
+            elif known.constant is UNKNOWN:
                 known = known.but(form=known.form if known.varies or known.form == WORLD else form)
             return known.but(depends=frozenset())
     if base.type is not None and base.type not in ("rank", GUARD, SUPER):
