@@ -39,7 +39,7 @@ class Annotation:
     axis: str | None = None
 
 
-def annotations(source: Source) -> dict[int, Annotation]:
+def annotated_lines(source: Source) -> dict[int, Annotation]:
     """The annotations of a file by the line they speak of; a comment alone on its line speaks of the next one."""
     if "collectivelint:" not in source.text:
         return {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import catalog, suppress, workers
 from .analysis.program import Analysis
-from .annotations import annotations
+from .annotations import annotated_lines
 from .discover import discover, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
@@ -196,13 +196,13 @@ class Linter:
             tree = self._parse(path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
-        notes = annotations(self.source(path))
+        notes = annotated_lines(self.source(path))
         self._lowered[path] = lower_module(tree, path, notes)
         return index_module(tree, path, annotated=bool(notes))
 
     def _lower(self, path: str) -> Mapping[str, Function]:
         found = self._lowered.pop(path, None)
-        return lower_module(self._parse(path), path, annotations(self.source(path))) if found is None else found
+        return lower_module(self._parse(path), path, annotated_lines(self.source(path))) if found is None else found
 
     # ------------------------------------------------------------------------------------------------------ output
 

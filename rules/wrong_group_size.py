@@ -1,9 +1,9 @@
-"""Reports a list of results sized for another group than the one the collective runs on.
+"""Reports buffers of another size than what the collective puts into them.
 
 ## What it does
 Follows which group's size a list was made with (`[None] * dist.get_world_size()`), and compares it with the group of
 the collective that fills it. Reported is a list of the size of the default group for a collective on a sub-group, or the
-other way round.
+other way round; and a broadcast whose root sends a list that has grown, while the others made a buffer of a fixed size.
 
 ## Why is this bad
 `all_gather` checks the length on some backends and fails; others write what there is and leave the rest as it was, so the
@@ -45,13 +45,30 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RULE: Final = Rule("CL104", "wrong-group-size", "results sized for another group than the collective's")
+RULE: Final = Rule("CL104", "wrong-group-size", "results sized for another group, or another sender, than there is")
 
 
 def check(findings: Findings) -> Iterator[Report]:
-    """One finding for each such list."""
+    """One finding for each such list, and for each buffer that does not fit what its root sends."""
     for call in findings.analysis.calls():
         if call.api.category != "collective":
+            continue
+        length = call.values["tensor"].length if call.api.op == "broadcast" and "tensor" in call.values else None
+        if length is not None and length.kind == "mixed":
+            yield Report(
+                path=call.function.path,
+                span=call.span,
+                statement=call.statement,
+                function=call.function.qualname,
+                message="the root broadcasts as many elements as its list happens to have, the others receive into a"
+                " buffer of a fixed size",
+                severity="error",
+                trail=(
+                    Place(length.cause.path, length.cause.span, "source", "the list grows here"),
+                    Place(call.function.path, call.span, "collective", "broadcast"),
+                ),
+                help="fill the list up to the size of the buffer, or broadcast its length first",
+            )
             continue
         key = WORLD if call.group is None else call.group.group_key
         if call.group is not None and call.group.everyone:

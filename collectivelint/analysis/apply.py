@@ -11,7 +11,7 @@ from .declared import declared, declared_collective
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import ApiCall, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
-from .values import UNKNOWN, WORLD, Value, each, flow, holding, of_shape
+from .values import UNKNOWN, WORLD, Length, Value, each, flow, holding, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +169,14 @@ def _unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Va
             frame.facts.unresolved.append(unresolved)
     if callee.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, form, callee, values)
-    return flow(form, values, ranks=False)
+    found = flow(form, values, ranks=False)
+    if callee.target is not None and callee.target.name.startswith("torch.") and values:
+        name = callee.target.name.rpartition(".")[2]
+        if name in _TENSORS:
+            found = found.but(length=values[0].length)
+        elif name in _BUFFERS and not any(value.origins for value in values):
+            found = found.but(length=Length("made", frame.cause("data", expr.span)))
+    return found
 
 
 def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
@@ -211,6 +218,10 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found
 
 
+#: What makes a tensor of a list, and what makes one of a size.
+_TENSORS: Final = frozenset({"tensor", "as_tensor", "LongTensor", "IntTensor", "FloatTensor", "stack", "cat"})
+_BUFFERS: Final = frozenset({"empty", "zeros", "ones", "full"})
+
 #: Methods of tensors and containers that say how many elements there are.
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
 _ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
@@ -244,6 +255,8 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     elif name == "items" and receiver.item is not None:
         found = found.but(item=Value(f"each({form})", parts=(Value("key"), each(receiver, f"each({receiver.form})"))))
     kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
+    if receiver.length is not None and name not in _SIZES:
+        found = found.but(length=receiver.length)
     found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
     if kind == "file system":
         found = found.but(uneven=(causes[0],))

@@ -27,7 +27,7 @@ from .apply import SUPER, apply, invoke
 from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
-from .values import NONE, PLACES, UNKNOWN, WORLD, Value, each, flow, holding, join, of_shape
+from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,6 +107,10 @@ def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
             return computed.but(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
             return computed.but(unordered=next(value.unordered for value in values if value.unordered))
+        case "augmented" if values[0].was.startswith("List(") or values[0].length is not None:
+            # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
+            padded = f"len({values[0].form})" in values[1].form
+            return computed.but(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
             return computed.but(size_of=next((value.size_of for value in values if value.size_of), None))

@@ -65,6 +65,14 @@ class Cause:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Where a length comes from: a list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed")."""
+
+    kind: Literal["grown", "made", "mixed"]
+    cause: Cause
+
+
 class _Unknown:
     """The type of UNKNOWN, the constant of a value that is not one."""
 
@@ -91,7 +99,8 @@ class Value:
     ranks. `given`: an attribute that only
     holds what was passed in. `runs` is the term of
     calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
-    `item`: what any element of a container is, where that is an object of the program.
+    `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
+    from, as far as that matters to who receives it.
     """
 
     form: str
@@ -120,6 +129,7 @@ class Value:
     manager: tuple[object, ...] = ()
     was: str = ""
     item: Value | None = None
+    length: Length | None = None
 
     def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
         """`more` are other fields by name."""
@@ -236,7 +246,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     if one == other:
         return one
     if one.form == other.form and one.constant is UNKNOWN:
-        return one.but(optional=one.optional or other.optional)
+        return one.but(optional=one.optional or other.optional, item=one.item or other.item)
     if guard is None or not guard.varies:
         for rank, rest in ((one, other), (other, one)):
             if rank.type == "rank" and rest.constant in (0, -1) and rest.constant is not False:
@@ -269,6 +279,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         size_of=one.size_of if one.size_of == other.size_of else None,
         everyone=all(value.everyone for value in (one, other) if value.constant is not None),
         item=one.item or other.item,
+        length=_longer(one.length, other.length, guard),
     )
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
     if settled and mixed.varies and (guard is None or not guard.varies):
@@ -278,6 +289,18 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         causes = _merge(mixed.causes, (*guard.causes, where))
         mixed = mixed.but(varies=mixed.varies | guard.varies, causes=causes)
     return mixed
+
+
+def _longer(one: Length | None, other: Length | None, guard: Value | None) -> Length | None:
+    """The length after a branch: on some ranks that of what they have, on others that of a buffer for it."""
+    roles = guard is not None and any(cause.kind == "rank" for cause in guard.causes)
+    if one is None or other is None:
+        known = one or other
+        return known if known is not None and known.kind == "grown" and not roles else None
+    if one.kind == other.kind:
+        return one
+    grown = one if one.kind == "grown" else other
+    return Length("mixed", grown.cause) if roles else None
 
 
 #: What is true of a job that is distributed; the other case has no other ranks to disagree with.
