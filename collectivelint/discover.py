@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from .settings import FILES
 from .source import UnreadableError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
         if settings.force_exclude and _is_excluded(path, settings, above=True):
             continue
         if path.is_dir():
-            for file in _walk(path, resolver, found, _ignores_above(path)):
+            for file in _walk(path, settings, resolver, found, _ignores_above(path)):
                 add(file)
         else:
             add(path)
@@ -80,15 +81,21 @@ def is_test(path: Path) -> bool:
 
 
 def _walk(
-    folder: Path, resolver: Resolver, found: Discovered, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]]
+    folder: Path,
+    settings: Settings,
+    resolver: Resolver,
+    found: Discovered,
+    ignores: list[tuple[Path, pathspec.GitIgnoreSpec]],
 ) -> Iterator[Path]:
-    settings = resolver.settings(folder)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         found.unreadable.append((folder, UnreadableError(f"folder cannot be read: {error.strerror or error}")))
         return
-    if settings.respect_gitignore and any(entry.name == ".gitignore" for entry in entries):
+    names = {entry.name for entry in entries}
+    if not names.isdisjoint(FILES):
+        settings = resolver.settings(folder)
+    if settings.respect_gitignore and ".gitignore" in names:
         ignores = [*ignores, (folder, _gitignore(folder / ".gitignore"))]
     for entry in entries:
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -100,7 +107,7 @@ def _walk(
         if settings.respect_gitignore and _is_ignored(path, ignores, is_folder=is_folder):
             continue
         if is_folder:
-            yield from _walk(path, resolver, found, ignores)
+            yield from _walk(path, settings, resolver, found, ignores)
         elif entry.is_symlink() and _is_loop(path):
             reason = "is a symbolic link that leads back to itself; not followed"
             found.unreadable.append((path, UnreadableError(reason)))
@@ -153,8 +160,12 @@ def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
 
 def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:
     # The innermost file that has an opinion decides, as in git.
+    text = str(path)
     for folder, spec in reversed(ignores):
-        relative = os.path.relpath(path, folder) + ("/" if is_folder else "")
+        above = f"{folder}{os.sep}"
+        # Taking the folder's name off the front is what relpath does, in a tenth of the time.
+        relative = text[len(above) :] if text.startswith(above) else os.path.relpath(path, folder)
+        relative += "/" if is_folder else ""
         result = spec.check_file(relative)
         if result.include is not None:
             return bool(result.include)
@@ -171,11 +182,11 @@ def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
     """Does an exclude pattern fit the name or the path; with `above` also of a folder it lies in?"""
     patterns = (*settings.exclude, *settings.extend_exclude)
-    if not above and path.name in patterns:
-        return True
-    plain = [pattern for pattern in patterns if pattern not in _plain_names(settings.exclude)]
-    if not above and not plain:
-        return False
+    if not above:
+        if path.name in patterns:
+            return True
+        if _plain_names(settings.exclude).issuperset(patterns):
+            return False
     try:
         relative = os.path.relpath(path.resolve() if above else os.path.abspath(path), settings.root)
     except ValueError:

@@ -9,26 +9,29 @@ import re
 import sys
 import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import catalog, suppress, workers
-from .analysis.program import Analysis
 from .annotations import annotated_lines
 from .discover import discover, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
-from .lower import lower_module
 from .memory import Memory, Shard
 from .program import Program, Target
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
 from .source import Source, UnreadableError, read
 
+# Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
+# they are not, and importing them takes as long as everything else.
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .analysis.facts import Making
+    from .analysis.program import Analysis
     from .anchor import Anchored
     from .annotations import Annotation
     from .events import Function, Span
@@ -82,26 +85,33 @@ class Linter:
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
         asked = [shown(path) for path in given.files]
-        every = [*asked, *self._around(paths, set(asked))]
-        memory = Memory(None if unreadable else self._cache_folder, asked, every, self.resolver)
-        indexes = Indexes(every, self._index)
-        program = Program(indexes, self._lower, catalog.load().modules)
+        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        every = [*asked, *self._around(roots, set(asked))]
+        below = [str(root) for root in roots] or [str(path) for path in paths]
+        memory = Memory(None if unreadable else self._cache_folder, asked, every, below, self.resolver)
+        indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
+        program = Program(indexes, self._lower, catalog.load().modules, lambda: memory.bases(indexes))
         pending = memory.pending(program, indexes)
         shard = Shard()
         if pending:
             shard = self._analyse(program, indexes, pending, memory.making(program))
-            memory.keep(shard, indexes)
-        broken = self._check(Analysis(program, catalog.load(), ()), unreadable)
-        findings = [*memory.findings(), *broken.findings]
+            memory.keep(shard, pending, indexes)
+        findings = memory.findings()
+        if unreadable:
+            from .analysis.program import Analysis
+
+            findings += self._check(Analysis(program, catalog.load(), ()), unreadable).findings
         return Result(list(_nearest(findings)), shard.errors, len(asked))
 
     def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
         """What is known of each function of this qualified name, or its end; without any, names that are similar."""
+        from .analysis.program import Analysis
         from .report.analysis import explain
 
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         asked = [shown(path) for path in discover(paths, self.resolver).files]
-        indexes = Indexes([*asked, *self._around(paths, set(asked))], self._index)
+        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        indexes = Indexes([*asked, *self._around(roots, set(asked))], self._index)
         analysis = Analysis(
             Program(indexes, self._lower, catalog.load().modules), catalog.load(), asked, self._configured(asked)
         )
@@ -138,6 +148,8 @@ class Linter:
         return [found[path] for path in paths]
 
     def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
+        from .analysis.program import Analysis
+
         readable = [path for path in paths if indexes[path].problem is None]
         analysis = Analysis(program, catalog.load(), readable, self._configured(paths))
         analysis.making = making
@@ -153,10 +165,9 @@ class Linter:
             found |= self.resolver.settings_in(folder).catalog
         return found
 
-    def _around(self, paths: Iterable[Path], have: set[str]) -> Iterator[str]:
-        """The other files of the projects that `paths` belong to: their functions may be called from here."""
-        roots = {root for path in paths if (root := project_root(path)) is not None}
-        for root in sorted(roots):
+    def _around(self, roots: Sequence[Path], have: set[str]) -> Iterator[str]:
+        """The other files of the projects at `roots`: their functions may be called from here."""
+        for root in roots:
             for path in discover([root], self.resolver).files:
                 name = shown(path)
                 if name not in have:
@@ -196,11 +207,15 @@ class Linter:
             tree = self._parse(path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
+        from .lower import lower_module
+
         notes = annotated_lines(self.source(path))
         self._lowered[path] = lower_module(tree, path, notes)
         return index_module(tree, path, annotated=bool(notes))
 
     def _lower(self, path: str) -> Mapping[str, Function]:
+        from .lower import lower_module
+
         found = self._lowered.pop(path, None)
         return lower_module(self._parse(path), path, annotated_lines(self.source(path))) if found is None else found
 
@@ -324,8 +339,17 @@ def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def shown(path: Path) -> str:
     """A path as reports show it: relative to the current folder where it lies below."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    folder, name = os.path.split(path)
+    relative = _relative(folder or os.curdir, os.getcwd())
+    if relative.startswith(os.pardir):
+        return str(path)
+    return name if relative == os.curdir else os.path.join(relative, name)
+
+
+@cache
+def _relative(folder: str, _: str) -> str:
+    """A folder as seen from the current one, which is the second argument so that changing it is noticed."""
+    return os.path.relpath(folder)
 
 
 def _locations(source: Source, report: Report) -> tuple[Location, Location]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import catalog
-from .analysis.facts import Making
-from .analysis.making import made_in
-from .cache import Cache, Entry, affected, key, stamp
-from .events import Span
-from .index import class_table
+from .cache import Cache, Row, affected, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from .analysis.facts import Making
+    from .events import Span
     from .finding import Finding
-    from .index import Indexes
+    from .index import FileIndex, Indexes
     from .program import Program
     from .settings import Resolver
 
@@ -42,86 +39,101 @@ class Shard:
 class Memory:
     """One run's view of the cache."""
 
-    def __init__(self, folder: Path | None, asked: Sequence[str], every: Sequence[str], resolver: Resolver) -> None:
-        """Without a folder nothing is known and nothing kept."""
-        self._asked = asked
-        self._every = every
+    def __init__(
+        self, folder: Path | None, asked: Sequence[str], every: Sequence[str], roots: Sequence[str], resolver: Resolver
+    ) -> None:
+        """`every` are the files of the program below `roots`. Without a folder nothing is known and nothing kept."""
+        self._asked, self._every = asked, every
         self._store: Cache | None = None
-        self._known: Entry | None = None
-        self._entry = Entry()
-        self._kept: set[str] = set()
+        self._stamps: dict[str, tuple[int, int, str]] = {}
+        self._changed: set[str] = set(every)
+        #: Is everything known thrown away?
+        self._anew = True
+        self._found: dict[str, list[Finding]] = {}
+        self._edges: dict[str, list[str]] = {}
+        self._again: set[str] = set(every)
         self._made: dict[str, list[Making]] | None = None
         if folder is not None:
-            places = dict.fromkeys(os.path.dirname(path) for path in asked)
-            self._store = Cache(folder, key(asked, [(place, resolver.settings_in(place)) for place in places]))
-            self._known = self._store.load()
-            before = self._known.stamps if self._known is not None else {}
-            self._entry.stamps = {path: stamp(path, before.get(path)) for path in every}
+            places = dict.fromkeys(path.rpartition("/")[0] for path in every)
+            self._store = Cache(folder, key(roots, [(place, resolver.settings_in(place)) for place in places]))
+            before = self._store.stamps()
+            self._stamps = {path: stamp(path, before.get(path)) for path in every}
+            if before and before.keys() == self._stamps.keys():
+                self._anew = False
+                now = self._stamps.items()
+                self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
+
+    def index(self, path: str) -> FileIndex | None:
+        """The index of a file that has not changed."""
+        return None if self._store is None or self._anew or path in self._changed else self._store.index(path)
+
+    def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+        """`class_table` of every file."""
+        if self._store is None or self._anew:
+            return {path: bases_in(shape(index)) for path, index in indexes.items()}
+        known = {path: bases_in(some) for path, some in self._store.shapes().items() if path not in self._changed}
+        return known | {path: bases_in(shape(indexes[path])) for path in self._changed}
 
     def pending(self, program: Program, indexes: Indexes) -> list[str]:
         """The asked files whose findings are not known."""
-        known, now = self._known, self._entry.stamps
-        if known is None or known.stamps.keys() != now.keys():
+        if self._store is None or self._anew:
             return list(self._asked)
-        changed = {path for path, (_, _, digest) in now.items() if digest != known.stamps[path][2] or not digest}
-        if changed and self._reshaped(known, changed, program, indexes):
+        if self._changed and self._reshaped(self._store, program, indexes):
+            self._anew = True
             return list(self._asked)
-        again = affected(changed, known.edges)
-        self._kept = {path for path in self._asked if path not in again}
-        return [path for path in self._asked if path in again]
+        self._again = set()
+        if self._changed:
+            self._edges = self._store.edges()
+            self._again = affected(self._changed, self._edges)
+        self._found = {path: some for path, some in self._store.findings().items() if path not in self._again}
+        return [path for path in self._asked if path not in self._found]
 
-    def _reshaped(self, known: Entry, changed: set[str], program: Program, indexes: Indexes) -> bool:
+    def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
         """Has something changed that files may rest on without having looked at it: classes, or whether groups are made?"""
-        if any(_shape(indexes, path) != known.shapes.get(path, []) for path in changed):
+        if any(shape(indexes[path]) != store.shape(path) for path in self._changed):
             return True
-        self._made = {path: [_making(path, item) for item in some] for path, some in known.made.items()}
+        self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
         before = _summary(self._made)
-        self._made |= {path: made_in(program, catalog.load(), path) for path in changed if _mentions(path)}
+        self._made |= {path: _made_in(program, path) for path in self._changed}
         return _summary(self._made) != before
 
     def making(self, program: Program) -> list[Making]:
         """Where the program makes sub-groups."""
         if self._made is None:
-            self._made = {path: made_in(program, catalog.load(), path) for path in self._every if _mentions(path)}
+            if self._store is not None and not self._anew:
+                self._made = {path: [_making(path, item) for item in some] for path, some in self._store.made().items()}
+            else:
+                self._made = {path: _made_in(program, path) for path in self._every}
         return [item for path in self._every for item in self._made.get(path, ())]
 
-    def keep(self, shard: Shard, indexes: Indexes) -> None:
+    def keep(self, shard: Shard, pending: Sequence[str], indexes: Indexes) -> None:
         """Take over what has been found now, and save it for the next run unless something went wrong."""
-        entry, known = self._entry, self._known
+        found: dict[str, list[Finding]] = {path: [] for path in pending}
         for finding in shard.findings:
-            entry.findings.setdefault(finding.path, []).append(finding)
+            found.setdefault(finding.path, []).append(finding)
+        self._found |= found
         if self._store is None or shard.errors:
             return
-        entry.edges = dict(shard.edges)
-        entry.made = {
-            path: [[item.op, *_tuple(item.span), item.lists] for item in some]
-            for path, some in (self._made or {}).items()
-        }
-        if known is not None and self._kept:
-            again = {path for path in self._asked if path not in self._kept}
-            entry.edges = {path: some for path, some in known.edges.items() if path not in again} | entry.edges
-            changed = {path for path, (_, _, digest) in entry.stamps.items() if digest != known.stamps[path][2]}
-            entry.shapes = known.shapes | {path: _shape(indexes, path) for path in changed}
-        else:
-            entry.shapes = {path: shape for path in self._every if (shape := _shape(indexes, path))}
-        kept = {path: self._known.findings.get(path, []) for path in self._kept} if self._known is not None else {}
-        self._store.save(
-            Entry(entry.stamps, list(self._asked), entry.findings | kept, entry.edges, entry.made, entry.shapes)
-        )
+        if not self._anew and not self._edges:
+            self._edges = self._store.edges()
+        # What depends on a change and was not asked about is not known any more.
+        paths = self._every if self._anew else {*self._again, *pending, *shard.edges}
+        rows: dict[str, Row] = {}
+        for path in paths:
+            known = self._edges.get(path, ())
+            made = self._made.get(path, ()) if self._made is not None else ()
+            rows[path] = Row(
+                stamp=self._stamps[path],
+                findings=self._found.get(path),
+                edges=sorted({*known, *shard.edges.get(path, ())}) if path not in found else shard.edges.get(path, []),
+                made=[[item.op, *_tuple(item.span), item.lists] for item in made],
+                index=indexes[path],
+            )
+        self._store.save(rows, only=self._anew)
 
     def findings(self) -> list[Finding]:
         """Those found now and those that are still true."""
-        found = [finding for some in self._entry.findings.values() for finding in some]
-        if self._known is not None:
-            found += [finding for path in self._kept for finding in self._known.findings.get(path, ())]
-        return found
-
-
-def _shape(indexes: Indexes, path: str) -> list[list[str]]:
-    """What the classes of a file look like from outside."""
-    index = indexes[path]
-    bases = [[name, base, own] for name, base, own in class_table(index)]
-    return bases + [[name, *class_.methods] for name, class_ in index.classes.items()]
+        return [finding for path in self._asked for finding in self._found.get(path, ())]
 
 
 def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
@@ -130,16 +142,23 @@ def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
     return (*every[:1], any(item.lists for item in every))
 
 
-def _mentions(path: str) -> bool:
-    """Does the text of a file have the name of a group's constructor in it?"""
+def _made_in(program: Program, path: str) -> list[Making]:
+    """Where a file makes groups, if its text has the name of a constructor in it."""
+    from .analysis.making import made_in
+
     try:
         text = Path(path).read_bytes()
     except OSError:
-        return False
-    return any(api.op.encode() in text for api in catalog.load().of("group_constructor"))
+        return []
+    if not any(api.op.encode() in text for api in catalog.load().of("group_constructor")):
+        return []
+    return made_in(program, catalog.load(), path)
 
 
 def _making(path: str, item: list[object]) -> Making:
+    from .analysis.facts import Making
+    from .events import Span
+
     op, *span, lists = item
     return Making(str(op), path, Span(*span), lists=bool(lists))  # type: ignore[arg-type]  # four numbers
 

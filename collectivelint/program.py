@@ -56,10 +56,23 @@ class Program:
         self._lowered: dict[str, Mapping[str, Function]] = {}
         self._resolved: dict[tuple[str, str], Target] = {}
         self._below: dict[Target, list[Target]] = {}
-        self._modules: defaultdict[str, list[str]] = defaultdict(list)
+
+    @cached_property
+    def _modules(self) -> Mapping[str, list[str]]:
+        """Dotted name -> the files that can be imported by it."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        packages: dict[str, list[str]] = {}
         for path in self.indexes:
-            for name in _module_names(path, self.indexes):
-                self._modules[name].append(path)
+            folder, _, file = path.rpartition(os.sep)
+            stem = os.path.splitext(file)[0]
+            if folder not in packages:
+                packages[folder] = list(_package_names(folder, self.indexes))
+            for package in packages[folder]:
+                if stem == "__init__" and package:
+                    found[package].append(path)
+                elif stem.isidentifier() and stem != "__init__":
+                    found[f"{package}.{stem}" if package else stem].append(path)
+        return found
 
     # ------------------------------------------------------------------------------------------------- functions
 
@@ -264,21 +277,19 @@ _DEEPEST_NAME: Final = 16
 _NOTHING: Final = Target("external", "", "")
 
 
-def _module_names(path: str, files: Mapping[str, object]) -> Iterator[str]:
-    """The dotted names a file can be imported by.
+def _package_names(folder: str, files: Mapping[str, object]) -> Iterator[str]:
+    """The dotted names by which the files of a folder can be imported; "" where the folder itself is on the path.
 
     We do not know sys.path, so every suffix of the path counts, except that a package (a folder with `__init__.py`)
     is never entered from the middle: `deepspeed/comm/torch.py` is not what `import torch` means.
     """
-    pure = PurePath(path)
-    folders = list(pure.parent.parts)
-    names = folders if pure.stem == "__init__" else [*folders, pure.stem]
+    folders = list(PurePath(folder).parts)
     first = len(folders)
     while first > 0 and os.path.join(*folders[:first], "__init__.py") in files:
         first -= 1
     for start in range(first, -1, -1):
-        if names[start:] and all(name.isidentifier() for name in names[start:]):
-            yield ".".join(names[start:])
+        if all(name.isidentifier() for name in folders[start:]):
+            yield ".".join(folders[start:])
 
 
 def _shared(one: str, other: str) -> int:

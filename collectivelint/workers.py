@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -33,6 +32,8 @@ def spread(work: Callable[[list[str]], list[T]], paths: list[str], jobs: int, *,
     pieces = [paths[start : start + size] for start in range(0, len(paths), size)]
     if len(pieces) < 2:
         return work(paths)
+    import multiprocessing
+
     _inherited["work"] = work
     # What exists now is shared with the processes for as long as nobody writes to it, the garbage collector included.
     gc.freeze()

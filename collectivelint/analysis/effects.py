@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A summary larger than this is reduced to the set of its collectives: calls would multiply it.
 MOST_ITEMS: Final = 200
+#: Nobody reads more calls on the way to a collective, and each function has chains of its own.
+_LONGEST_CHAIN: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +326,9 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                 argument = call.arguments.get(item.group.removeprefix("$"))
                 group = argument.group_key if argument is not None else call.rename(item.group)
                 partial = item.partial or (argument is not None and argument.partial)
-                found.append(replace(item, group=group, partial=partial, chain=(call.site, *item.chain)))
+                found.append(
+                    replace(item, group=group, partial=partial, chain=(call.site, *item.chain[:_LONGEST_CHAIN]))
+                )
             case Choice(guard=guard, then=then, orelse=orelse):
                 holds = _decided(guard, call.arguments)
                 if holds is not None:

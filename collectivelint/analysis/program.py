@@ -14,7 +14,7 @@ from .effects import events, repeats
 from .execute import interpret
 from .facts import Registration
 from .names import plain
-from .solver import Solver
+from .solver import Postponed, Solver
 from .values import UNKNOWN, WORLD, Cause, Value, join
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ class Analysis:
         self._owners.append(target.path)
         try:
             return interpret(self, function, self._closures.get((target.path, target.name), {}))
+        except Postponed:
+            raise
         except Exception as error:  # one function's failure must not lose what is found in the others
             self.failures.append((function, error))
             return None

@@ -6,6 +6,7 @@ computed from nothing, in a fixed order, a few times over; what has been seen of
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -16,6 +17,19 @@ Key: TypeAlias = tuple[str, ...]
 
 #: How often the facts of a circle are computed: what one says of itself has then gone around once.
 _ROUNDS: Final = 2
+#: Computing is a recursion of Python functions. Below this depth it starts again with the fact at hand, which is then
+#: known when the first one is computed anew; but not endlessly, since a large circle has no bottom.
+_DEEPEST: Final = 250
+_MOST_RESTARTS: Final = 64
+
+
+class Postponed(Exception):  # noqa: N818  # nothing has gone wrong
+    """Raised through computations that are too deep: `key` is to be computed first."""
+
+    def __init__(self, key: Key, compute: Callable[[], Any]) -> None:
+        """Remember what to start with."""
+        super().__init__(key)
+        self.key, self.compute = key, compute
 
 
 class Solver:
@@ -27,13 +41,33 @@ class Solver:
         #: Facts on the way: provisional until the circle they belong to is complete.
         self._provisional: dict[Key, Any] = {}
         self._compute: dict[Key, Callable[[], Any]] = {}
+        self._numbers = count()
         self._number: dict[Key, int] = {}
         self._lowest: dict[Key, int] = {}
         self._open: list[Key] = []
         self._asking: list[Key] = []
+        self._restarts = 0
+        #: How many circles are being completed: there is no way back out of that.
+        self._closing = 0
 
     def solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         """The fact of this key; None while nothing is known of it because it depends on itself."""
+        if key in self._known or self._asking:
+            return self._solve(key, compute)
+        first: list[tuple[Key, Callable[[], Any]]] = [(key, compute)]
+        self._restarts = 0
+        while True:
+            try:
+                found: T | None = self._solve(*first[-1])
+            except Postponed as deeper:
+                first.append((deeper.key, deeper.compute))
+                self._restarts += 1
+                continue
+            first.pop()
+            if not first:
+                return found
+
+    def _solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         if key in self._known:
             found: T | None = self._known[key]
             return found
@@ -43,13 +77,20 @@ class Solver:
                 self._lowest[asking] = min(self._lowest[asking], self._number[key])
             provisional: T | None = self._provisional[key]
             return provisional
-        number = self._number[key] = self._lowest[key] = len(self._number)
+        if len(self._asking) >= _DEEPEST and self._restarts < _MOST_RESTARTS and not self._closing:
+            raise Postponed(key, compute)
+        number = self._number[key] = self._lowest[key] = next(self._numbers)
         self._provisional[key] = None
         self._compute[key] = compute
         self._open.append(key)
         self._asking.append(key)
-        self._provisional[key] = compute()
-        self._asking.pop()
+        try:
+            self._provisional[key] = compute()
+        except Postponed:
+            self._forget(key)
+            raise
+        finally:
+            self._asking.pop()
         if self._lowest[key] == number:
             self._close(key)
             result: T | None = self._known[key]
@@ -59,6 +100,14 @@ class Solver:
             self._lowest[asking] = min(self._lowest[asking], self._lowest[key])
         return result
 
+    def _forget(self, root: Key) -> None:
+        """Take back that `root` is on the way, with all that is open since."""
+        while True:
+            key = self._open.pop()
+            del self._provisional[key], self._compute[key]
+            if key == root:
+                return
+
     def _close(self, root: Key) -> None:
         """All that `root` depends on is known but for the circle it is in, which is complete now."""
         start = len(self._open) - 1
@@ -66,12 +115,15 @@ class Solver:
             start -= 1
         circle = self._open[start:]
         del self._open[start:]
+        computations = [(key, self._compute.pop(key)) for key in sorted(circle)]
         if len(circle) == 1:
             self._known[root] = self._provisional.pop(root)
             return
         for key in circle:
             del self._provisional[key]
             self._known[key] = None
+        self._closing += 1
         for _ in range(_ROUNDS):
-            for key in sorted(circle):
-                self._known[key] = self._compute[key]()
+            for key, compute in computations:
+                self._known[key] = compute()
+        self._closing -= 1

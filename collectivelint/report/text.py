@@ -2,66 +2,58 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import click
 
 from . import summary
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable, Iterator, Mapping
 
     from ..engine import Linter, Result
     from ..finding import Finding, Step
 
-_KINDS: Final = {"source": "cyan", "condition": "yellow", "call": "blue", "collective": "red", "note": "dim"}
+_KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "source": {"fg": "cyan"},
+    "condition": {"fg": "yellow"},
+    "call": {"fg": "blue"},
+    "collective": {"fg": "red"},
+    "note": {"dim": True},
+}
 
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """All findings with their trails, then the summary."""
-    if not result.findings:
-        # Nothing to lay out: a clean run does not pay for rich.
-        return summary(result, fixed) + "\n"
-    from rich.console import Console
-
-    out = io.StringIO()
-    console = Console(
-        file=out, force_terminal=colour, no_color=not colour, highlight=False, soft_wrap=True, emoji=False, markup=False
-    )
-    for finding in result.findings:
-        _finding(console, finding, linter)
-    console.print(summary(result, fixed), style="bold")
-    return out.getvalue()
+    style = click.style if colour else _plain
+    lines = [line for finding in result.findings for line in _finding(finding, linter, style)]
+    return "\n".join([*lines, style(summary(result, fixed), bold=True)]) + "\n"
 
 
-def _finding(console: Console, finding: Finding, linter: Linter) -> None:
-    from rich.text import Text
+def _plain(text: str, **_: object) -> str:
+    return text
 
-    head = Text()
-    head.append(f"{finding.path}:{finding.location.row}:{finding.location.column}", "bold")
-    head.append(": ")
-    head.append(finding.code, "bold red" if finding.severity == "error" else "bold yellow")
-    head.append(f" [{finding.name}] {finding.message}")
-    console.print(head)
+
+def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Iterator[str]:
+    place = style(f"{finding.path}:{finding.location.row}:{finding.location.column}", bold=True)
+    code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
+    yield f"{place}: {code} [{finding.name}] {finding.message}"
     steps = _steps(finding)
     width = max((len(str(step.line)) for step in steps), default=0)
     elsewhere = ""
     for step in steps:
         if step.path != finding.path and step.path != elsewhere:
-            console.print(Text(f"  {' ' * width} --> {step.path}", "dim"))
+            yield style(f"  {' ' * width} --> {step.path}", dim=True)
         elsewhere = step.path
-        code = linter.line(step.path, step.line)
-        row = Text()
-        row.append(f"  {step.line:>{width}} | ", "dim")
-        row.append(code)
-        row.append(f"   <- {step.text}", _KINDS.get(step.kind, ""))
-        console.print(row)
+        number = style(f"  {step.line:>{width}} | ", dim=True)
+        yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
     if finding.help:
-        console.print(Text.assemble(("  help: ", "bold"), finding.help))
+        yield style("  help: ", bold=True) + finding.help
     if finding.fix is not None and finding.fix.edits:
         flag = "--fix" if finding.fix.applicability == "safe" else "--fix --unsafe-fixes"
-        console.print(Text.assemble(("  fix: ", "bold"), f"{finding.fix.message} ({flag})"))
-    console.print()
+        yield style("  fix: ", bold=True) + f"{finding.fix.message} ({flag})"
+    yield ""
 
 
 def _steps(finding: Finding) -> list[Step]:
