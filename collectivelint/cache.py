@@ -40,7 +40,7 @@ _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS programs (key TEXT PRIMARY KEY, generation INTEGER, used REAL);
 CREATE TABLE IF NOT EXISTS files (
     key TEXT, path TEXT, mtime INTEGER, size INTEGER, digest TEXT,
-    findings TEXT, edges TEXT, made TEXT, contents TEXT, shape TEXT,
+    findings TEXT, looked TEXT, made TEXT, contents TEXT, shape TEXT,
     PRIMARY KEY (key, path)
 ) WITHOUT ROWID;
 """
@@ -56,12 +56,13 @@ Shape = list[list[str]]
 class Row:
     """What is known of one file. `findings` is None where it has not been analysed itself.
 
-    `stamp` is (mtime in ns, size, digest); `edges` are the files its analysis has looked at, `made` where it makes groups.
+    `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files that its findings rest on, as `Program.bits` numbers them;
+    `made` is where it makes groups.
     """
 
     stamp: tuple[int, int, str]
     findings: list[Finding] | None = None
-    edges: list[str] = field(default_factory=list)
+    looked: int = 0
     made: list[list[Any]] = field(default_factory=list)
     index: FileIndex | None = None
 
@@ -91,9 +92,9 @@ class Cache:
         """The findings of each file that has been analysed."""
         return self._texts("findings", lambda some: [_finding(item) for item in some])
 
-    def edges(self) -> dict[str, list[str]]:
-        """By path: the files that its analysis has looked at."""
-        return self._texts("edges", _names)
+    def looked(self) -> dict[str, int]:
+        """By path: the files that its findings rest on."""
+        return self._texts("looked", lambda text: int(text, 16))
 
     def made(self) -> dict[str, list[list[Any]]]:
         """By path: where groups are made."""
@@ -235,9 +236,10 @@ def _columns(row: Row) -> tuple[str | None, ...]:
         return json.dumps(value, separators=(",", ":")) if value else None
 
     findings = None if row.findings is None else json.dumps([asdict(finding) for finding in row.findings])
+    looked = text(f"{row.looked:x}")
     index = row.index
     if index is None or index.problem is not None:
-        return (findings, text(row.edges), text(row.made), None, None)
+        return (findings, looked, text(row.made), None, None)
     contents = {
         "imports": dict(index.imports),
         "functions": sorted(index.functions),
@@ -247,7 +249,7 @@ def _columns(row: Row) -> tuple[str | None, ...]:
         "rebound": sorted(index.rebound),
         "annotated": index.annotated,
     }
-    return (findings, text(row.edges), text(row.made), text(contents), text(shape(index)))
+    return (findings, looked, text(row.made), text(contents), text(shape(index)))
 
 
 def _index(path: str, data: dict[str, Any]) -> FileIndex:
@@ -311,22 +313,6 @@ def stamp(path: str, known: tuple[int, int, str] | None) -> tuple[int, int, str]
     except OSError:
         return (0, 0, "")
     return (stat.st_mtime_ns, stat.st_size, digest)
-
-
-def affected(changed: set[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
-    """The changed files and all whose analysis has looked at one of them, directly or through others."""
-    looked_at_by: dict[str, list[str]] = {}
-    for path, others in edges.items():
-        for other in others:
-            looked_at_by.setdefault(other, []).append(path)
-    found = set(changed)
-    pending = list(changed)
-    while pending:
-        for path in looked_at_by.get(pending.pop(), ()):
-            if path not in found:
-                found.add(path)
-                pending.append(path)
-    return found
 
 
 def _finding(data: dict[str, Any]) -> Finding:

@@ -155,7 +155,7 @@ class Linter:
         analysis.making = making
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
-        shard.edges = {path: sorted(others - {path}) for path, others in program.edges.items()}
+        shard.looked = {path: analysis.looked(path) for path in readable}
         return shard
 
     def _configured(self, paths: Iterable[str]) -> dict[str, Annotation]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import catalog
-from .cache import Cache, Row, affected, bases_in, key, shape, stamp
+from .cache import Cache, Row, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,18 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Shard:
-    """What analysing some files gave: findings, internal errors, and for each file which others were looked at."""
+    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on."""
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    edges: dict[str, list[str]] = field(default_factory=dict)
+    looked: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Shard) -> None:
         """Take over what another shard found."""
         self.findings += other.findings
         self.errors += [error for error in other.errors if error not in self.errors]
-        for path, seen in other.edges.items():
-            self.edges[path] = sorted({*self.edges.get(path, ()), *seen})
+        self.looked |= other.looked
 
 
 class Memory:
@@ -50,7 +49,6 @@ class Memory:
         #: Is everything known thrown away?
         self._anew = True
         self._found: dict[str, list[Finding]] = {}
-        self._edges: dict[str, list[str]] = {}
         self._again: set[str] = set(every)
         self._made: dict[str, list[Making]] | None = None
         if folder is not None:
@@ -83,8 +81,9 @@ class Memory:
             return list(self._asked)
         self._again = set()
         if self._changed:
-            self._edges = self._store.edges()
-            self._again = affected(self._changed, self._edges)
+            bits = sum(program.bits[path] for path in self._changed)
+            rest = {path for path, looked in self._store.looked().items() if looked & bits}
+            self._again = self._changed | rest
         self._found = {path: some for path, some in self._store.findings().items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
 
@@ -114,18 +113,15 @@ class Memory:
         self._found |= found
         if self._store is None or shard.errors:
             return
-        if not self._anew and not self._edges:
-            self._edges = self._store.edges()
         # What depends on a change and was not asked about is not known any more.
-        paths = self._every if self._anew else {*self._again, *pending, *shard.edges}
+        paths = self._every if self._anew else {*self._again, *pending}
         rows: dict[str, Row] = {}
         for path in paths:
-            known = self._edges.get(path, ())
             made = self._made.get(path, ()) if self._made is not None else ()
             rows[path] = Row(
                 stamp=self._stamps[path],
                 findings=self._found.get(path),
-                edges=sorted({*known, *shard.edges.get(path, ())}) if path not in found else shard.edges.get(path, []),
+                looked=shard.looked.get(path, 0),
                 made=[[item.op, *_tuple(item.span), item.lists] for item in made],
                 index=indexes[path],
             )

@@ -48,14 +48,24 @@ class Program:
         file of the program could be imported by the same name. `classes` gives `class_table` of every file.
         """
         self._known_modules = known_modules
-        #: File -> the files that were looked at to say what its names mean.
-        self.edges: defaultdict[str, set[str]] = defaultdict(set)
+        #: The files that have been looked at since somebody set this to 0, as a sum of their `bit`s.
+        self.looked = 0
         self.indexes = indexes
         self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
-        self._resolved: dict[tuple[str, str], Target] = {}
+        #: With what had to be looked at to say so.
+        self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
         self._below: dict[Target, list[Target]] = {}
+
+    @cached_property
+    def bits(self) -> Mapping[str, int]:
+        """A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast."""
+        return {path: 1 << number for number, path in enumerate(sorted(self.indexes))}
+
+    def look(self, path: str) -> None:
+        """What follows rests on this file."""
+        self.looked |= self.bits.get(path, 0)
 
     @cached_property
     def _modules(self) -> Mapping[str, list[str]]:
@@ -64,7 +74,7 @@ class Program:
         packages: dict[str, list[str]] = {}
         for path in self.indexes:
             folder, _, file = path.rpartition(os.sep)
-            stem = os.path.splitext(file)[0]
+            stem = file.rpartition(".")[0]
             if folder not in packages:
                 packages[folder] = list(_package_names(folder, self.indexes))
             for package in packages[folder]:
@@ -78,6 +88,7 @@ class Program:
 
     def functions(self, path: str) -> Mapping[str, Function]:
         """The lowered functions of a file."""
+        self.look(path)
         if path not in self._lowered:
             self._lowered[path] = self._lower(path)
         return self._lowered[path]
@@ -99,14 +110,18 @@ class Program:
 
     def resolve(self, path: str, name: str) -> Target | None:
         """The meaning of dotted `name` at the top level of file `path`; None for an unknown variable."""
-        key = (path, name)
-        if key not in self._resolved:
+        known = self._resolved.get((path, name))
+        if known is None:
+            before, self.looked = self.looked, 0
+            self.look(path)
             # Re-exports can be circular; a name that is asked for again while it is being resolved means nothing.
-            self._resolved[key] = _NOTHING
-            self._resolved[key] = self._resolve(path, name) or _NOTHING
-        found = self._resolved[key]
-        if found.path:
-            self.edges[path].add(found.path)
+            self._resolved[path, name] = (_NOTHING, self.looked)
+            target = self._resolve(path, name) or _NOTHING
+            self.look(target.path)
+            known = self._resolved[path, name] = (target, self.looked)
+            self.looked = before
+        found, looked = known
+        self.looked |= looked
         return None if found is _NOTHING else found
 
     def _resolve(self, path: str, name: str) -> Target | None:
@@ -154,25 +169,25 @@ class Program:
             folder = importer
             for _ in range(level):
                 folder = os.path.dirname(folder)
-            return self._inside(folder, target[level:], importer) or Target("external", "", target)
+            return self._inside(folder, target[level:]) or Target("external", "", target)
         parts = target.split(".")
         for end in range(len(parts), 0, -1):
             if ".".join(parts[:end]) in self._known_modules:
                 return Target("external", "", target)
             if files := self._modules.get(".".join(parts[:end])):
                 path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
-                self.edges[importer].add(path)
+                self.look(path)
                 return self._member(path, parts[end:]) or Target("external", "", target)
         return Target("external", "", target)
 
-    def _inside(self, folder: str, name: str, importer: str) -> Target | None:
+    def _inside(self, folder: str, name: str) -> Target | None:
         """`name` looked up from a folder: the files of a package first, then its `__init__`."""
         parts = name.split(".") if name else []
         for end in range(len(parts), -1, -1):
             base = os.path.join(folder, *parts[:end])
             for path in (f"{base}.py", os.path.join(base, "__init__.py")):
                 if path in self.indexes:
-                    self.edges[importer].add(path)
+                    self.look(path)
                     return self._member(path, parts[end:])
         return None
 
@@ -208,6 +223,8 @@ class Program:
 
     def class_index(self, target: Target) -> ClassIndex | None:
         """The index of a class target."""
+        if target.kind == "class":
+            self.look(target.path)
         return self.indexes[target.path].classes.get(target.name) if target.kind == "class" else None
 
     def bases(self, target: Target) -> Iterator[Target]:

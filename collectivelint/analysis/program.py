@@ -43,18 +43,17 @@ class Analysis:
 
         `annotations` are those of the configuration, by dotted name.
 
-        Set `making` before asking for divergences: where the whole program makes sub-groups. `edges` then say which other
-        files the answers about a file rest on.
+        Set `making` before asking for divergences: where the whole program makes sub-groups.
         """
         self.program, self.catalog = program, catalog
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
-        self.edges: defaultdict[str, set[str]] = program.edges
         #: Should facts say which calls could not be followed?
         self.explaining = False
-        self._owners: list[str] = []
         self.failures: list[tuple[Function, Exception]] = []
-        self._solver = Solver()
+        self._solver = Solver(program)
+        #: By path: what rules have looked at beyond the facts of the file's own functions.
+        self._looked: defaultdict[str, int] = defaultdict(int)
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
         #: By (path, name): what the configuration says of the names it mentions.
         self._configured: dict[tuple[str, str], Annotation] = {}
@@ -77,6 +76,13 @@ class Analysis:
             facts = self.facts(Target("function", path, function.qualname))
             if facts is not None:
                 yield facts
+
+    def looked(self, path: str) -> int:
+        """The files that the answers about a file rest on, as a sum of their bits."""
+        total = self._looked[path] | self.program.bits[path]
+        for qualname in self.program.functions(path):
+            total |= self._solver.looked.get(("function", path, qualname), 0)
+        return total
 
     def calls(self) -> Iterator[ApiCall]:
         """Every call of an API of the catalogue."""
@@ -160,7 +166,10 @@ class Analysis:
                     own = Target("function", function.path, function.qualname)
                     yield facts, Registration(function, span, statement, "a finaliser", own), event
             for registration in facts.registrations:
+                before, self.program.looked = self.program.looked, 0
                 target = self.facts(registration.target)
+                self._looked[function.path] |= self.program.looked
+                self.program.looked = before
                 reached = [event for event in target.events if event.kind != "init"] if target is not None else []
                 if "thread" in registration.kind:
                     # A thread with a group of its own is how collectives run in the background.
@@ -182,8 +191,6 @@ class Analysis:
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function; None if it cannot be found, or while nothing is known of a recursion."""
-        if self._owners:
-            self.edges[self._owners[-1]].add(target.path)
         return self._solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
 
     def annotation(self, target: Target) -> Annotation | None:
@@ -198,7 +205,6 @@ class Analysis:
         function = self.program.function(target)
         if function is None:
             return None
-        self._owners.append(target.path)
         try:
             return interpret(self, function, self._closures.get((target.path, target.name), {}))
         except Postponed:
@@ -206,8 +212,6 @@ class Analysis:
         except Exception as error:  # one function's failure must not lose what is found in the others
             self.failures.append((function, error))
             return None
-        finally:
-            self._owners.pop()
 
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """Remember what a nested function sees of the function around it."""

@@ -7,7 +7,7 @@ computed from nothing, in a fixed order, a few times over; what has been seen of
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +32,20 @@ class Postponed(Exception):  # noqa: N818  # nothing has gone wrong
         self.key, self.compute = key, compute
 
 
-class Solver:
-    """Computes facts by key, and remembers them."""
+class Looking(Protocol):
+    """Who notes what is looked at."""
 
-    def __init__(self) -> None:
+    looked: int
+
+
+class Solver:
+    """Computes facts by key, and remembers them, and what had to be looked at for each."""
+
+    def __init__(self, looking: Looking) -> None:
         """Nothing is known yet."""
+        self._looking = looking
+        #: By key: the files that the fact rests on, directly or through others.
+        self.looked: dict[Key, int] = {}
         self._known: dict[Key, Any] = {}
         #: Facts on the way: provisional until the circle they belong to is complete.
         self._provisional: dict[Key, Any] = {}
@@ -69,6 +78,7 @@ class Solver:
 
     def _solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         if key in self._known:
+            self._looking.looked |= self.looked[key]
             found: T | None = self._known[key]
             return found
         asking = self._asking[-1] if self._asking else None
@@ -84,6 +94,7 @@ class Solver:
         self._compute[key] = compute
         self._open.append(key)
         self._asking.append(key)
+        before, self._looking.looked = self._looking.looked, 0
         try:
             self._provisional[key] = compute()
         except Postponed:
@@ -91,6 +102,8 @@ class Solver:
             raise
         finally:
             self._asking.pop()
+            self.looked[key] = self._looking.looked
+            self._looking.looked = before
         if self._lowest[key] == number:
             self._close(key)
             result: T | None = self._known[key]
@@ -98,6 +111,7 @@ class Solver:
             result = self._provisional[key]
         if asking is not None:
             self._lowest[asking] = min(self._lowest[asking], self._lowest[key])
+        self._looking.looked |= self.looked[key]
         return result
 
     def _forget(self, root: Key) -> None:
@@ -122,8 +136,15 @@ class Solver:
         for key in circle:
             del self._provisional[key]
             self._known[key] = None
+            self.looked.setdefault(key, 0)
+        before, self._looking.looked = self._looking.looked, 0
         self._closing += 1
         for _ in range(_ROUNDS):
             for key, compute in computations:
                 self._known[key] = compute()
         self._closing -= 1
+        every = self._looking.looked
+        for key in circle:
+            every |= self.looked[key]
+        self.looked.update(dict.fromkeys(circle, every))
+        self._looking.looked = before
