@@ -94,7 +94,7 @@ class Linter:
         pending = memory.pending(program, indexes)
         shard = Shard()
         if pending:
-            shard = self._analyse(program, indexes, pending, memory.making(program))
+            shard = self._analyse(program, indexes, pending, memory)
             memory.keep(shard, pending, indexes)
         findings = memory.findings()
         if unreadable:
@@ -126,26 +126,47 @@ class Linter:
                     texts.append(explain(facts, self._text))
         return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)
 
-    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], making: Sequence[Making]) -> Shard:
+    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory) -> Shard:
         """Findings of the files that have to be looked at, by this process or by several."""
         jobs = workers.usable(self._jobs, len(pending))
-        if jobs > 1:
-            indexes.preload(workers.spread(self._indexed, list(indexes.missing()), jobs))
-            # What is read and indexed is shared with the processes; each interprets its part, and what that calls.
-            parts = workers.spread(lambda some: [self._shard(program, indexes, some, making)], pending, jobs, parts=4)
-        else:
+        if jobs == 1:
             for path in pending:
                 # Its functions are all needed soon: lower them while the tree is there, parsing is the larger half.
                 indexes.get(path)
-            parts = [self._shard(program, indexes, pending, making)]
-        whole = Shard()
-        for part in parts:
-            whole.add(part)
-        return whole
+            return self._shard(program, indexes, pending, memory.making(program))
+        if not memory.anew:
+            # The processes cannot ask the cache themselves.
+            indexes.preload(index for path in list(indexes) if (index := memory.index(path)) is not None)
+        parts = workers.split(list(indexes) if memory.anew else pending, jobs)
+        wanted = set(pending)
 
-    def _indexed(self, paths: list[str]) -> list[FileIndex]:
-        found = Indexes(paths, self._index)
-        return [found[path] for path in paths]
+        def index(part: list[str]) -> list[FileIndex]:
+            return [indexes[path] for path in part]
+
+        def make(given: tuple[list[str], list[FileIndex]]) -> dict[str, list[Making]]:
+            part, others = given
+            indexes.preload(others)
+            return memory.made_in(program, part)
+
+        def analyse(given: tuple[list[str], Sequence[Making]]) -> Shard:
+            return self._shard(program, indexes, *given)
+
+        whole = Shard()
+        crew = workers.Crew((index, make, analyse), jobs)
+        try:
+            found = crew.ask(0, parts)
+            indexes.preload(index for some in found for index in some)
+            if memory.anew:
+                others = [[index for some in found if some is not mine for index in some] for mine in found]
+                memory.learn(crew.ask(1, list(zip(parts, others, strict=True))))
+            making = memory.making(program)
+            for shard in crew.ask(2, [([path for path in part if path in wanted], making) for part in parts]):
+                whole.add(shard)
+        except BaseException:
+            crew.stop()
+            raise
+        crew.close()
+        return whole
 
     def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
         from .analysis.program import Analysis

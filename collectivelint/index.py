@@ -76,10 +76,6 @@ class Indexes(Mapping[str, FileIndex]):
         """How many files there are."""
         return len(self._made)
 
-    def missing(self) -> Iterator[str]:
-        """The files that have not been indexed yet."""
-        return (path for path, found in self._made.items() if found is None)
-
     def preload(self, found: Iterable[FileIndex]) -> None:
         """Indexes that were made elsewhere."""
         self._made.update((index.path, index) for index in found)

@@ -47,7 +47,7 @@ class Memory:
         self._stamps: dict[str, tuple[int, int, str]] = {}
         self._changed: set[str] = set(every)
         #: Is everything known thrown away?
-        self._anew = True
+        self.anew = True
         self._found: dict[str, list[Finding]] = {}
         self._again: set[str] = set(every)
         self._made: dict[str, list[Making]] | None = None
@@ -57,27 +57,27 @@ class Memory:
             before = self._store.stamps()
             self._stamps = {path: stamp(path, before.get(path)) for path in every}
             if before and before.keys() == self._stamps.keys():
-                self._anew = False
+                self.anew = False
                 now = self._stamps.items()
                 self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
 
     def index(self, path: str) -> FileIndex | None:
         """The index of a file that has not changed."""
-        return None if self._store is None or self._anew or path in self._changed else self._store.index(path)
+        return None if self._store is None or self.anew or path in self._changed else self._store.index(path)
 
     def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
         """`class_table` of every file."""
-        if self._store is None or self._anew:
+        if self._store is None or self.anew:
             return {path: bases_in(shape(index)) for path, index in indexes.items()}
         known = {path: bases_in(some) for path, some in self._store.shapes().items() if path not in self._changed}
         return known | {path: bases_in(shape(indexes[path])) for path in self._changed}
 
     def pending(self, program: Program, indexes: Indexes) -> list[str]:
         """The asked files whose findings are not known."""
-        if self._store is None or self._anew:
+        if self._store is None or self.anew:
             return list(self._asked)
         if self._changed and self._reshaped(self._store, program, indexes):
-            self._anew = True
+            self.anew = True
             return list(self._asked)
         self._again = set()
         if self._changed:
@@ -99,11 +99,19 @@ class Memory:
     def making(self, program: Program) -> list[Making]:
         """Where the program makes sub-groups."""
         if self._made is None:
-            if self._store is not None and not self._anew:
+            if self._store is not None and not self.anew:
                 self._made = {path: [_making(path, item) for item in some] for path, some in self._store.made().items()}
             else:
-                self._made = {path: _made_in(program, path) for path in self._every}
+                self._made = self.made_in(program, self._every)
         return [item for path in self._every for item in self._made.get(path, ())]
+
+    def made_in(self, program: Program, paths: Sequence[str]) -> dict[str, list[Making]]:
+        """Where these files make groups."""
+        return {path: made for path in paths if (made := _made_in(program, path))}
+
+    def learn(self, made: Sequence[dict[str, list[Making]]]) -> None:
+        """Take over where groups are made, as other processes have found."""
+        self._made = {path: places for some in made for path, places in some.items()}
 
     def keep(self, shard: Shard, pending: Sequence[str], indexes: Indexes) -> None:
         """Take over what has been found now, and save it for the next run unless something went wrong."""
@@ -114,7 +122,7 @@ class Memory:
         if self._store is None or shard.errors:
             return
         # What depends on a change and was not asked about is not known any more.
-        paths = self._every if self._anew else {*self._again, *pending}
+        paths = self._every if self.anew else {*self._again, *pending}
         rows: dict[str, Row] = {}
         for path in paths:
             made = self._made.get(path, ()) if self._made is not None else ()
@@ -125,7 +133,7 @@ class Memory:
                 made=[[item.op, *_tuple(item.span), item.lists] for item in made],
                 index=indexes[path],
             )
-        self._store.save(rows, only=self._anew)
+        self._store.save(rows, only=self.anew)
 
     def findings(self) -> list[Finding]:
         """Those found now and those that are still true."""

@@ -1,20 +1,18 @@
-"""Several processes for one run: each inherits what has been read so far, and sends back what it found."""
+"""Several processes for one run. Each keeps what it has read, so that every file is parsed and lowered once."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection
 
-T = TypeVar("T")
 #: Fewer files than this for each process do not pay for starting it.
 _FEWEST: Final = 60
-#: What the processes inherit: a function and its arguments need not be sent, and could not be.
-_inherited: dict[str, Any] = {}
 
 
 def usable(wanted: int, files: int) -> int:
@@ -26,25 +24,89 @@ def usable(wanted: int, files: int) -> int:
     return max(1, min(available, files // _FEWEST))
 
 
-def spread(work: Callable[[list[str]], list[T]], paths: list[str], jobs: int, *, parts: int = 8) -> list[T]:
-    """Do `work` on `paths`, in `jobs` processes and `parts` pieces for each; neighbours stay together."""
-    size = max(1, -(-len(paths) // (jobs * parts)))
-    pieces = [paths[start : start + size] for start in range(0, len(paths), size)]
-    if len(pieces) < 2:
-        return work(paths)
-    import multiprocessing
+def split(paths: Sequence[str], parts: int) -> list[list[str]]:
+    """The files in as many parts of about the same size in bytes; neighbours stay together, they call each other."""
+    sizes = [_size(path) for path in paths]
+    share = sum(sizes) / parts
+    found: list[list[str]] = [[]]
+    total = 0.0
+    for path, size in zip(paths, sizes, strict=True):
+        if total + size / 2 > share * len(found) and len(found) < parts:
+            found.append([])
+        found[-1].append(path)
+        total += size
+    return found
 
-    _inherited["work"] = work
-    # What exists now is shared with the processes for as long as nobody writes to it, the garbage collector included.
-    gc.freeze()
+
+def _size(path: str) -> int:
     try:
-        with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            return [item for some in pool.imap(_one, pieces, chunksize=1) for item in some]
-    finally:
+        return os.stat(path).st_size  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
+    except OSError:
+        return 0
+
+
+class WorkerError(Exception):
+    """A process ended, or failed in a way that is not ours to handle; the message says what happened."""
+
+
+class Crew:
+    """Processes that do one task after the other, each with a state of its own.
+
+    A process inherits everything there is when the crew is made; what it is asked to do, and what it answers, is sent.
+    """
+
+    def __init__(self, tasks: Sequence[Callable[[Any], Any]], members: int) -> None:
+        """`tasks` are called in the processes, with what `ask` is given for each."""
+        import multiprocessing
+
+        self._tasks = tasks
+        context = multiprocessing.get_context("fork")
+        self._connections: list[Connection] = []
+        self._processes = []
+        # What exists now is shared with the processes for as long as nobody writes to it, the garbage collector included.
+        gc.freeze()
+        for _ in range(members):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=self._serve, args=(theirs, [*self._connections, ours]), daemon=True)
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
         gc.unfreeze()
-        _inherited.clear()
 
+    def _serve(self, connection: Connection, others: list[Connection]) -> None:
+        gc.disable()
+        for other in others:
+            other.close()
+        try:
+            while True:
+                number, given = connection.recv()
+                connection.send(self._tasks[number](given))
+        except (EOFError, KeyboardInterrupt):
+            return
 
-def _one(paths: list[str]) -> list[Any]:
-    gc.disable()
-    return list(_inherited["work"](paths))
+    def ask(self, number: int, given: Sequence[Any]) -> list[Any]:
+        """The answers of all processes to task `number`, each with its own of `given`."""
+        for connection, value in zip(self._connections, given, strict=True):
+            connection.send((number, value))
+        answers = []
+        for connection, process in zip(self._connections, self._processes, strict=True):
+            try:
+                answers.append(connection.recv())
+            except EOFError:
+                process.join()
+                raise WorkerError(f"a process ended with exit code {process.exitcode}; try --jobs 1") from None
+        return answers
+
+    def close(self) -> None:
+        """End the processes, which are waiting for something to do."""
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join()
+
+    def stop(self) -> None:
+        """End the processes, whatever they are doing."""
+        for process in self._processes:
+            process.terminate()
+        self.close()
