@@ -162,7 +162,7 @@ class Catalog:
     callers: frozenset[str]
     wrappers: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
-    known_names: dict[tuple[str, str, bool], Convention | None] = field(default_factory=dict, compare=False)
+    known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
@@ -170,11 +170,13 @@ class Catalog:
 
     def convention(self, name: str, meaning: str, *, optional: bool = False) -> Convention | None:
         """The convention that gives this name this meaning, if there is one; `optional`: the default is None."""
-        key = (name, meaning, optional)
-        if key not in self.known_names:
-            fitting = (rule for rule in self.conventions if rule.meaning == meaning and rule.fits(name))
-            self.known_names[key] = next((rule for rule in fitting if optional or rule.when is None), None)
-        return self.known_names[key]
+        fitting = self.known_names.get(name)
+        if fitting is None:
+            fitting = self.known_names[name] = [rule for rule in self.conventions if rule.fits(name)]
+        for rule in fitting:
+            if rule.meaning == meaning and (optional or rule.when is None):
+                return rule
+        return None
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
 _RECURSION: Final = 20_000
 _LONGEST_TEXT: Final = 80
+#: In so many pieces each process does its part of the files; who is done early takes some from the others.
+_PIECES: Final = 8
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
 #: Newer syntax is an error to an older interpreter; the message says which one read the file.
@@ -76,6 +78,8 @@ class Linter:
         self._ignores: dict[str, list[suppress.Ignore]] = {}
         self._lowered: dict[str, Mapping[str, Function]] = {}
         self._failures: list[str] = []
+        #: What is known of functions, for all files that this process looks at.
+        self._analysis: Analysis | None = None
 
     # ------------------------------------------------------------------------------------------------------- input
 
@@ -94,7 +98,10 @@ class Linter:
         pending = memory.pending(program, indexes)
         shard = Shard()
         if pending:
-            shard = self._analyse(program, indexes, pending, memory)
+            try:
+                shard = self._analyse(program, indexes, pending, memory)
+            except workers.WorkerError as error:
+                shard = Shard(errors=[str(error)])
             memory.keep(shard, pending, indexes)
         findings = memory.findings()
         if unreadable:
@@ -160,7 +167,8 @@ class Linter:
                 others = [[index for some in found if some is not mine for index in some] for mine in found]
                 memory.learn(crew.ask(1, list(zip(parts, others, strict=True))))
             making = memory.making(program)
-            for shard in crew.ask(2, [([path for path in part if path in wanted], making) for part in parts]):
+            pieces = [workers.split([path for path in part if path in wanted], _PIECES) for part in parts]
+            for shard in crew.share(2, [[(piece, making) for piece in some] for some in pieces]):
                 whole.add(shard)
         except BaseException:
             crew.stop()
@@ -172,8 +180,10 @@ class Linter:
         from .analysis.program import Analysis
 
         readable = [path for path in paths if indexes[path].problem is None]
-        analysis = Analysis(program, catalog.load(), readable, self._configured(paths))
-        analysis.making = making
+        if self._analysis is None:
+            self._analysis = Analysis(program, catalog.load(), (), self._configured(indexes))
+            self._analysis.making = making
+        analysis = self._analysis.about(readable)
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
         shard.looked = {path: analysis.looked(path) for path in readable}
@@ -257,6 +267,7 @@ class Linter:
                 result.errors.append(_internal(f"rule {module.RULE.code}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
+        analysis.failures.clear()
         result.errors += self._failures
         self._failures = []
         return result

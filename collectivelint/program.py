@@ -57,6 +57,7 @@ class Program:
         #: With what had to be looked at to say so.
         self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
         self._below: dict[Target, list[Target]] = {}
+        self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
 
     @cached_property
     def bits(self) -> Mapping[str, int]:
@@ -227,8 +228,18 @@ class Program:
             self.look(target.path)
         return self.indexes[target.path].classes.get(target.name) if target.kind == "class" else None
 
-    def bases(self, target: Target) -> Iterator[Target]:
+    def bases(self, target: Target) -> Sequence[Target]:
         """The class and its bases in the program, nearest first (depth first; close enough to the MRO)."""
+        known = self._bases.get(target)
+        if known is None:
+            before, self.looked = self.looked, 0
+            known = self._bases[target] = (tuple(self._above(target)), self.looked)
+            self.looked = before
+        found, looked = known
+        self.looked |= looked
+        return found
+
+    def _above(self, target: Target) -> Iterator[Target]:
         seen: set[Target] = set()
         pending = [target]
         while pending:
@@ -244,8 +255,7 @@ class Program:
     def method(self, target: Target, name: str) -> Target | None:
         """Method `name` of a class or its nearest base that has one."""
         for owner in self.bases(target):
-            index = self.class_index(owner)
-            if index is not None and name in index.methods:
+            if name in self.indexes[owner.path].classes[owner.name].methods:
                 return Target("function", owner.path, f"{owner.name}.{name}")
         return None
 

@@ -89,14 +89,43 @@ class Crew:
         """The answers of all processes to task `number`, each with its own of `given`."""
         for connection, value in zip(self._connections, given, strict=True):
             connection.send((number, value))
-        answers = []
-        for connection, process in zip(self._connections, self._processes, strict=True):
-            try:
-                answers.append(connection.recv())
-            except EOFError:
-                process.join()
-                raise WorkerError(f"a process ended with exit code {process.exitcode}; try --jobs 1") from None
+        return [self._answer(member) for member in range(len(self._connections))]
+
+    def share(self, number: int, given: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to task `number` for pieces of work: each process does its own, then what is left of others'."""
+        from multiprocessing.connection import wait
+
+        queues = [list(pieces) for pieces in given]
+        busy: dict[Connection, int] = {}
+        answers: list[Any] = []
+
+        def next_for(member: int) -> None:
+            longest = max(queues, key=len)
+            if queues[member]:
+                piece = queues[member].pop(0)
+            elif longest:
+                piece = longest.pop()
+            else:
+                return
+            self._connections[member].send((number, piece))
+            busy[self._connections[member]] = member
+
+        for member in range(len(queues)):
+            next_for(member)
+        while busy:
+            for connection in wait(list(busy)):
+                member = busy.pop(connection)  # type: ignore[index]  # these are connections
+                answers.append(self._answer(member))
+                next_for(member)
         return answers
+
+    def _answer(self, member: int) -> Any:
+        try:
+            return self._connections[member].recv()
+        except EOFError:
+            self._processes[member].join()
+            code = self._processes[member].exitcode
+            raise WorkerError(f"a process ended with exit code {code}; try --jobs 1") from None
 
     def close(self) -> None:
         """End the processes, which are waiting for something to do."""

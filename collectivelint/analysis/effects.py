@@ -327,7 +327,18 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                 group = argument.group_key if argument is not None else call.rename(item.group)
                 partial = item.partial or (argument is not None and argument.partial)
                 found.append(
-                    replace(item, group=group, partial=partial, chain=(call.site, *item.chain[:_LONGEST_CHAIN]))
+                    Event(
+                        item.op,
+                        group,
+                        partial,
+                        item.path,
+                        item.function,
+                        item.span,
+                        item.statement,
+                        item.kind,
+                        (call.site, *item.chain[:_LONGEST_CHAIN]),
+                        item.why,
+                    )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):
                 holds = _decided(guard, call.arguments)
@@ -366,16 +377,19 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
     form, positive, one = call.rename(guard.form), guard.positive, guard.one
     if form.startswith("not "):
         form, positive, one = form[4:], not positive, None if one is None else not one
-    return replace(
-        guard,
-        form=form,
-        varies=varies,
-        causes=causes[:3],
-        depends=frozenset().union(*(value.depends for value in given)),
-        one=one,
-        positive=positive,
+    return Guard(
+        form,
+        varies,
+        causes[:3],
+        frozenset().union(*(value.depends for value in given)),
+        one,
+        guard.path,
+        guard.span,
+        guard.statement,
+        positive,
         own=bool(varies) and not guard.varies,
-        chosen=None,
+        maybe=guard.maybe,
+        ways=guard.ways,
     )
 
 

@@ -34,7 +34,7 @@ from ..program import Target
 from .apply import invoke
 from .branching import atoms, decide, joined
 from .decorators import around, decorated
-from .effects import Choice, Fails, Guard, Item, Leave, Repeat, Term, continued, events, size, summarise, tidy
+from .effects import Choice, Fails, Guard, Item, Leave, Repeat, Term, continued, events, matters, size, summarise, tidy
 from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
@@ -53,8 +53,10 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
         frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
     _block(frame, function.body)
     facts.returns = facts.returns or facts.alone
-    facts.term = tidy(decorated(frame, tuple(frame.out)))
-    facts.summary = summarise(facts.term)
+    term = decorated(frame, tuple(frame.out))
+    if matters(term):
+        facts.term = tidy(term)
+        facts.summary = summarise(facts.term)
     facts.events = tuple(events(facts.summary))
     facts.variables = frame.variables
     return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import copy
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -62,6 +63,14 @@ class Analysis:
             self._configured[target.path, target.name] = annotation
         self._handling: dict[Target, list[str]] = {}
         self._assigning: dict[Target, Mapping[str, list[str]]] = {}
+
+    def about(self, paths: Iterable[str]) -> Analysis:
+        """The same for other files; what is known of functions is shared."""
+        other = copy(self)
+        for name in ("functions", "_divergences"):
+            other.__dict__.pop(name, None)
+        other.paths, other.failures = tuple(paths), self.failures
+        return other
 
     # ------------------------------------------------------------------------------------- what the rules ask for
 
