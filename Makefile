@@ -7,7 +7,7 @@ CODE := collectivelint rules runtime tests examples benchmarks
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type bench dist clean
+.PHONY: demo test lint type bench bench-lint dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -25,6 +25,9 @@ type: $(VENV)/.installed  ## Check types; on an installed copy, since rules/ and
 
 bench: $(VENV)/.installed  ## Measure what the tracer adds to a call
 	$(BIN)/python benchmarks/trace_overhead.py
+
+bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make bench-lint TREES=folder
+	$(BIN)/python benchmarks/lint_speed.py "$(TREES)"
 
 dist: $(VENV)/.installed  ## Build the wheel and the source distribution
 	$(BIN)/python -m build

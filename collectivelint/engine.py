@@ -147,7 +147,7 @@ class Linter:
         parts = workers.split(list(indexes) if memory.anew else pending, jobs)
         wanted = set(pending)
 
-        def index(part: list[str]) -> list[FileIndex]:
+        def index_all(part: list[str]) -> list[FileIndex]:
             return [indexes[path] for path in part]
 
         def make(given: tuple[list[str], list[FileIndex]]) -> dict[str, list[Making]]:
@@ -159,7 +159,7 @@ class Linter:
             return self._shard(program, indexes, *given)
 
         whole = Shard()
-        crew = workers.Crew((index, make, analyse), jobs)
+        crew = workers.Crew((index_all, make, analyse), jobs)
         try:
             found = crew.ask(0, parts)
             indexes.preload(index for some in found for index in some)

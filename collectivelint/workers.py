@@ -113,8 +113,9 @@ class Crew:
         for member in range(len(queues)):
             next_for(member)
         while busy:
-            for connection in wait(list(busy)):
-                member = busy.pop(connection)  # type: ignore[index]  # these are connections
+            for ready in wait(list(busy)):
+                member = next(member for connection, member in busy.items() if connection is ready)
+                del busy[self._connections[member]]
                 answers.append(self._answer(member))
                 next_for(member)
         return answers
