@@ -128,7 +128,8 @@ class Linter:
         for path in asked:
             for name, function in sorted(analysis.program.functions(path).items(), key=lambda item: item[1].span):
                 if name != qualname and not name.endswith(f".{qualname}"):
-                    others.add(name)
+                    if not name.endswith(">"):
+                        others.add(name)
                 elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
                     texts.append(explain(facts, self._text))
         return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)

@@ -20,6 +20,7 @@ from .record import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .record import Rank
     from .verdict import Divergence
 
 _POLL: Final = 0.3
@@ -116,10 +117,24 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
     host = os.uname().nodename
     return Trace(
         {
-            number: replace(rank, alive=always or rank.host != host or _exists(rank.pid))
+            number: replace(
+                rank,
+                alive=always or rank.host != host or _exists(rank.pid),
+                concurrent=sum(rank.host != host or _runs(rank.pid, thread) for thread in _threads(rank)) > 1,
+            )
             for number, rank in trace.ranks.items()
         }
     )
+
+
+def _threads(rank: Rank) -> set[int]:
+    """The threads in which the rank has made calls; 0 is the main one."""
+    return {event.thread for event in rank.events}
+
+
+def _runs(pid: int, thread: int) -> bool:
+    """Is the thread still there? Where that cannot be told, it is believed to be."""
+    return thread == 0 or not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()
 
 
 def _exists(pid: int) -> bool:

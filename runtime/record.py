@@ -77,7 +77,8 @@ class Event:
     `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer.
     `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
     rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
-    Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended.
+    Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main
+    thread and those that it waits for.
     """
 
     rank: int
@@ -93,6 +94,7 @@ class Event:
     start: float
     end: float
     place: Place
+    thread: int = 0
 
     @property
     def blocks(self) -> bool:
@@ -104,7 +106,8 @@ class Event:
 class Rank:
     """One process of the job and what it did, oldest event first.
 
-    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with.
+    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `concurrent`: more
+    than one of its threads makes calls, so that one that waits says nothing of the others.
     """
 
     rank: int
@@ -118,6 +121,7 @@ class Rank:
     events: tuple[Event, ...]
     lost: int = 0
     alive: bool = False
+    concurrent: bool = False
 
     @property
     def blocked(self) -> Event | None:

@@ -1,6 +1,6 @@
 """The trace file: one for each process, written so that a killed process leaves everything up to its last call.
 
-Two files stand side by side. Version 1, little endian:
+Two files stand side by side. Version 2, little endian:
 
 `NAME.ring`, memory-mapped. A header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world
 size i32, pid i32, attempt i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished,
@@ -8,7 +8,10 @@ size i32, pid i32, attempt i32, started f64, written u64 (the number of events s
 records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
     number u64, group u32, sequence u32, signature u32, place u32, peer i32, kind u8, state u8, is_async u8, pad u8,
-    start f64, end f64, pad 12
+    start f64, end f64, thread u32, pad 8
+
+`thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
+is the number the system gives the thread.
 
 The number is written last, so that a half-written record is not mistaken for a whole one.
 
@@ -33,9 +36,9 @@ if TYPE_CHECKING:
     from .record import End, Kind
 
 MAGIC: Final = b"CLTRACE\0"
-VERSION: Final = 1
+VERSION: Final = 2
 HEADER: Final = struct.Struct("<8sIIiiiidQI")
-RECORD: Final = struct.Struct("<QIIIIiBBBxdd12x")
+RECORD: Final = struct.Struct("<QIIIIiBBBxddI8x")
 _HEADER_SIZE: Final = 512
 _HOST: Final = slice(64, 192)
 _ERROR: Final = slice(192, 512)
@@ -82,13 +85,35 @@ class Writer:
         return number
 
     def add(
-        self, kind: int, group: int, sequence: int, signature: int, place: int, peer: int, is_async: bool, start: float
+        self,
+        kind: int,
+        group: int,
+        sequence: int,
+        signature: int,
+        place: int,
+        peer: int,
+        is_async: bool,
+        start: float,
+        thread: int = 0,
     ) -> int:
         """Write an event that is about to start; its number."""
         number = self.written + 1
         slot = _HEADER_SIZE + (self.written % CAPACITY) * RECORD.size
         RECORD.pack_into(
-            self._map, slot, 0, group, sequence, signature, place, peer, kind, State.ENTERED, is_async, start, 0.0
+            self._map,
+            slot,
+            0,
+            group,
+            sequence,
+            signature,
+            place,
+            peer,
+            kind,
+            State.ENTERED,
+            is_async,
+            start,
+            0.0,
+            thread,
         )
         _U64.pack_into(self._map, slot, number)
         self.written = number
@@ -164,7 +189,7 @@ def read(ring: Path) -> Rank:
 def _events(data: bytes, capacity: int, written: int, rank: int, names: dict[int, Any]) -> Iterator[Event]:
     for number in range(max(1, written - capacity + 1), written + 1):
         slot = _HEADER_SIZE + ((number - 1) % capacity) * RECORD.size
-        stored, group, sequence, signature, place, peer, kind, state, is_async, start, end = RECORD.unpack_from(
+        stored, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread = RECORD.unpack_from(
             data, slot
         )
         if (
@@ -190,6 +215,7 @@ def _events(data: bytes, capacity: int, written: int, rank: int, names: dict[int
             start=start,
             end=end,
             place=names[place],
+            thread=thread,
         )
 
 

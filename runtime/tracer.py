@@ -26,6 +26,16 @@ COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
 
 
+_MAIN: Final = threading.main_thread().ident
+
+
+def _number_of_thread() -> int:
+    """The system's number of a thread that Python has started, 0 for one of C++: that is autograd at work for another."""
+    # threading has no public name for the objects that stand for threads of C++.
+    is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
+    return threading.get_native_id() if is_ours else 0
+
+
 @dataclass(slots=True)
 class _Group:
     """A group's id in the trace file, its members as global ranks, and how many calls of each kind it has seen."""
@@ -149,7 +159,9 @@ class Tracer:
             if place is None and frame is not None:
                 place = writer.name("place", self._sites.describe(frame))
                 self._places[(frame.f_code, frame.f_lineno)] = place
-            return writer.add(kind, known.id, sequence, signature, place or self._nowhere, peer, is_async, time.time())
+            thread = 0 if threading.get_ident() == _MAIN else _number_of_thread()
+            site = place or self._nowhere
+            return writer.add(kind, known.id, sequence, signature, site, peer, is_async, time.time(), thread)
 
     def mark(self, number: int, state: State) -> None:
         """The call has come further."""

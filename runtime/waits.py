@@ -48,6 +48,9 @@ def missing_from(trace: Trace, counts: Mapping[tuple[int, object], int], event: 
             yield event.peer
         return
     for member in event.group.ranks:
+        if member in trace.ranks and trace.ranks[member].lost and (member, (event.group.key, event.kind)) not in counts:
+            # It may have made the call so long ago that the record has moved past it.
+            continue
         if member in trace.ranks and counts.get((member, (event.group.key, event.kind)), 0) < event.sequence:
             yield member
 
@@ -89,7 +92,7 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
 
 def _stuck(rank: Rank, *, over: bool) -> Event | None:
     """The call a rank sits in; after the job also the one it was thrown out of when its partner's connection broke."""
-    if rank.end == "running" and (event := rank.blocked) is not None:
+    if rank.end == "running" and (event := rank.blocked) is not None and (over or not rank.concurrent):
         return event
     last = rank.events[-1] if rank.events else None
     if not over or last is None:

@@ -305,7 +305,8 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         known = context.attribute(base.instance, expr.name)
         if known is not None:
             # Another object's attribute keeps its own name: `self.manager.group`, `manager.group`.
-            own = frame.function.owner is not None and base.form == f"${frame.function.params[0].name}"
+            params = frame.function.params[:1] if frame.function.owner is not None else ()
+            own = any(base.form == f"${parameter.name}" for parameter in params)
             if known.form.startswith(f"${SELF}."):
                 known = known if own else known.but(form=f"{base.form}{known.form[len(SELF) + 1 :]}")
             elif known.constant is UNKNOWN:

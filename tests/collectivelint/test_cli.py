@@ -449,3 +449,68 @@ def test_where_a_project_lies_does_not_matter(project: Project, monkeypatch: pyt
     assert "CL406" in project.run("main.py", "--output-format", "concise").out
     monkeypatch.chdir(project.root / "elsewhere")
     assert "CL406" in project.run("../tests/project/main.py", "--output-format", "concise").out
+
+
+_SAVE = """\
+import os
+import torch.distributed as dist
+
+
+class Trainer:
+    def save(self, path, group, writer):
+        exists = os.path.exists(path)
+        if exists:
+            dist.barrier(group=group)
+        writer.flush(path)
+"""
+
+
+def test_show_analysis(project: Project) -> None:
+    project.write(_SAVE)
+    done = project.run("check", "--show-analysis", "save")
+    assert done.code == 0
+    assert done.out == (
+        "main.py:6: Trainer.save\n"
+        "\n"
+        "Collectives, in order:\n"
+        "  line 8: if `exists`, which differs over the default group\n"
+        "    line 9: barrier on group `group`\n"
+        "\n"
+        "Values that differ between ranks:\n"
+        "  exists: over the default group; the state of the file system, as this rank sees it (main.py:7)\n"
+        "\n"
+        "Calls that could not be followed:\n"
+        "  line 10: writer.flush\n"
+    )
+
+
+def test_show_analysis_of_what_is_not_there(project: Project) -> None:
+    project.write(_SAVE)
+    done = project.run("check", "--show-analysis", "Trainer.safe")
+    assert done.code == 2
+    assert "no function `Trainer.safe` here; did you mean Trainer.save?" in done.err
+
+
+def test_names_of_the_configuration(project: Project) -> None:
+    project.write(
+        {
+            "pyproject.toml": '[tool.collectivelint.catalog]\ncollectives = ["lib.sync[group=dp]", "pkg.comm.join"]\n'
+            'uniform = ["pkg.comm.agreed"]\ndivergent = ["lib.local"]\nguards = ["lib.leads"]\n'
+            'axes = { "pkg.comm.TP" = "tp" }\n',
+            "pkg/__init__.py": "",
+            "pkg/comm.py": "import os\n\nTP = make()\n\n\ndef join():\n    pass\n\n\n"
+            "def agreed(path):\n    return os.path.exists(path)\n",
+            "main.py": "import torch.distributed as dist\nimport lib\nfrom pkg.comm import TP, agreed, join\n\n\n"
+            "def a(path):\n    if agreed(path):\n        dist.barrier(group=TP)\n\n\n"
+            "def b(path):\n    if lib.local(path):\n        dist.barrier(group=TP)\n\n\n"
+            "def c():\n    if lib.leads():\n        join()\n\n\n"
+            "def d():\n    if dist.get_rank() == 0:\n        lib.sync()\n\n\n"
+            "def e():\n    if dist.get_rank(TP) == 0:\n        lib.sync()\n",
+        }
+    )
+    done = project.run("check", "--no-cache", "--select", "CL201,CL203", "--output-format", "concise")
+    assert [line.split(" [")[0] for line in done.out.splitlines()[:-1]] == [
+        "main.py:13:9: CL203",
+        "main.py:18:9: CL201",
+        "main.py:23:9: CL201",
+    ]

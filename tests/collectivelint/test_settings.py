@@ -221,3 +221,24 @@ def test_per_file_ignores(project: Project, pattern: str, silent: set[str]) -> N
 def test_per_file_ignores_are_relative_to_their_file(project: Project) -> None:
     project.write({"a/collectivelint.toml": 'per-file-ignores = { "/b/*" = ["CL1", "CL2"] }\n', "a/b/main.py": _CODE})
     assert _codes(project, "a/b/main.py") == set()
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('sources = ["a.b"]', "unknown key `catalog.sources`; there are collectives, uniform, divergent, guards, axes"),
+        ('uniform = "a.b"', "`catalog.uniform` has to be a list of strings"),
+        ('guards = ["a b"]', "`catalog.guards`: 'a b' is not a dotted name like package.module.function"),
+        ('axes = ["tp"]', "`catalog.axes` has to be a table of strings"),
+    ],
+)
+def test_a_catalogue_that_is_wrong(project: Project, table: str, problem: str) -> None:
+    project.write({"pyproject.toml": f"[tool.collectivelint.catalog]\n{table}\n", "a.py": "x = 1\n"})
+    done = project.run("check")
+    assert done.code == 2
+    assert problem in done.err
+
+
+def test_a_catalogue_that_is_no_table(project: Project) -> None:
+    project.write({"pyproject.toml": '[tool.collectivelint]\ncatalog = "a"\n', "a.py": "x = 1\n"})
+    assert "`catalog` has to be a table" in project.run("check").err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 
 import torch
@@ -86,6 +87,26 @@ def ddp(rank: int, world: int) -> None:
     state = {"weight": model.module.weight.detach(), "rank": torch.tensor(rank)}
     dcp.async_save(state, checkpoint_id=os.path.join(sys.argv[2], "checkpoint")).result()
     dist.monitored_barrier()
+
+
+def threads(rank: int, world: int) -> None:
+    """Two threads with groups of their own; rank 1's second thread is late, while its main thread waits for rank 0."""
+    first, second = dist.new_group(list(range(world))), dist.new_group(list(range(world)))
+
+    def background() -> None:
+        if rank == 1:
+            time.sleep(3.5)
+        for _ in range(2):
+            dist.all_reduce(torch.ones(1), group=second)
+
+    dist.all_reduce(torch.ones(1), group=second)
+    thread = threading.Thread(target=background)
+    thread.start()
+    if rank == 0:
+        # Only after the other thread is through: until then rank 1 waits in `first`, and this rank in `second`.
+        thread.join()
+    dist.all_reduce(torch.ones(1), group=first)
+    thread.join()
 
 
 def main() -> None:

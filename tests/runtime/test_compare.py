@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,3 +140,22 @@ def test_a_call_that_nobody_answered_is_found_after_a_job_that_ended_well() -> N
     found = compare(jobs, over=True)
     assert found is not None
     assert (found.verdict, [side.ranks for side in found.sides]) == ("unmatched", [(0,), (2,)])
+
+
+def test_a_thread_that_waits_says_nothing_of_the_others() -> None:
+    """Crossing groups on two ranks, but another thread of one of them may still make the call."""
+    waits = rank(0, ("barrier", WORLD, WAITS)), rank(1, ("all_reduce", PAIR, WAITS))
+    jobs = trace(*waits, rank(2, alive=False))
+    assert compare(jobs, over=False) is not None
+    jobs = trace(replace(waits[0], concurrent=True), waits[1], rank(2))
+    assert compare(jobs, over=False) is None
+    assert compare(jobs, over=True) is not None
+
+
+def test_calls_that_the_record_has_moved_past() -> None:
+    """Rank 1 has made so many other calls since that its barrier is not in the ring any more."""
+    first = rank(0, ("barrier", WORLD, WAITS))
+    second = rank(1, ("all_reduce", PAIR))
+    third = rank(2, ("barrier", WORLD, WAITS))
+    assert compare(trace(first, second, third), over=True) is not None
+    assert compare(trace(first, replace(second, lost=7, end="finished"), third), over=True) is None

@@ -33,6 +33,7 @@ pytest.importorskip("torch")
         ("loaders", 2),
         ("uneven_work", 3),
         ("ddp", 2),
+        ("threads", 2),
     ],
 )
 def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, name: str, ranks: int) -> None:
