@@ -1,0 +1,101 @@
+"""Reports an asynchronous collective that nobody waits for.
+
+## What it does
+Follows the work handle of a call with `async_op=True`, of `isend` and of `irecv` within its function. Reported is a handle
+that is dropped, one that is kept and never looked at, and one that is assigned in a loop but waited for only behind it:
+then the last call is waited for, and all others are not. A handle that is returned, stored or passed on is somebody
+else's to wait for.
+
+## Why is this bad
+The call returns before the data has arrived. What reads the buffer next sees old values, new ones, or half of each; with
+gloo always, with NCCL as soon as another stream or the host reads it. A buffer that is freed meanwhile is overwritten
+later.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def double(tensor, group: dist.ProcessGroup):
+    dist.broadcast(tensor, group_src=0, group=group, async_op=True)  # CL301
+    return tensor * 2
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def double(tensor, group: dist.ProcessGroup):
+    dist.broadcast(tensor, group_src=0, group=group, async_op=True).wait()
+    return tensor * 2
+```
+
+Or keep the handle, do something else meanwhile, and wait then.
+
+## Fix safety
+Unsafe, and only for a handle that is dropped: `.wait()` behind the call makes it synchronous.
+
+## References
+- [Synchronous and asynchronous collective operations](https://docs.pytorch.org/docs/stable/distributed.html#synchronous-and-asynchronous-collective-operations)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.handles import unwaited
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.handles import Fate, Unwaited
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe")
+
+_TEXTS: Final[dict[Fate, str]] = {
+    "dropped": "the work handle of `{op}` is dropped, so nobody waits for it",
+    "unused": "nobody waits for the work handle of `{op}`",
+    "overwritten": "each turn of the loop overwrites the work handle of `{op}`; only the last one is waited for",
+}
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    program = findings.analysis.program
+    for facts in findings.analysis.functions:
+        if not facts.calls:
+            continue
+        for found in unwaited(facts.function, facts.calls, program.functions(facts.function.path)):
+            call = found.call
+            steps = [Place(call.function.path, call.span, "collective", f"{call.api.op}, asynchronous")]
+            if found.wait is not None:
+                steps.append(Place(call.function.path, found.wait, "note", "the last one is waited for here"))
+            yield Report(
+                path=call.function.path,
+                span=call.span,
+                statement=call.statement,
+                function=call.function.qualname,
+                message=_TEXTS[found.fate].format(op=call.api.op),
+                severity="error",
+                trail=tuple(steps),
+                help="keep every handle and wait for it before the data is used",
+                fix=_builder(found) if found.fate == "dropped" else None,
+            )
+
+
+def _builder(found: Unwaited) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        anchored = context.anchor(found.call.statement)
+        node = anchored.find(cst.Call, found.call.span) if anchored is not None else None
+        if anchored is None or node is None:
+            return None
+        edits = anchored.replace(node, cst.Call(cst.Attribute(node, cst.Name("wait"))))
+        return Fix("unsafe", "Wait for it here", edits) if edits else None
+
+    return build
