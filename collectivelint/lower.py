@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from .events import (
@@ -263,7 +264,7 @@ def expression(node: ast.expr) -> Expr:
     """Lower one expression."""
     match node:
         case ast.Name(id=name):
-            return Name(name)
+            return _name(name)
         case ast.Attribute(value=value, attr=attr):
             return Attribute(expression(value), attr)
         case ast.Constant(value=value):
@@ -310,6 +311,12 @@ def expression(node: ast.expr) -> Expr:
                 kind = type(node.op).__name__
             parts = tuple(expression(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
             return Compound(kind, parts)
+
+
+@cache
+def _name(name: str) -> Name:
+    """One object for all uses of a name: they are a third of all expressions."""
+    return Name(name)
 
 
 def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Comprehension:

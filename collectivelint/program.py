@@ -50,6 +50,7 @@ class Program:
         self._known_modules = known_modules
         #: The files that have been looked at since somebody set this to 0, as a sum of their `bit`s.
         self.looked = 0
+        self._sets: dict[int, int] = {}
         self.indexes = indexes
         self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
         self._lower = lower
@@ -63,6 +64,10 @@ class Program:
     def bits(self) -> Mapping[str, int]:
         """A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast."""
         return {path: 1 << number for number, path in enumerate(sorted(self.indexes))}
+
+    def shared(self, files: int) -> int:
+        """The same set of files, as one object for all who keep it."""
+        return self._sets.setdefault(files, files)
 
     def look(self, path: str) -> None:
         """What follows rests on this file."""
@@ -119,7 +124,7 @@ class Program:
             self._resolved[path, name] = (_NOTHING, self.looked)
             target = self._resolve(path, name) or _NOTHING
             self.look(target.path)
-            known = self._resolved[path, name] = (target, self.looked)
+            known = self._resolved[path, name] = (target, self.shared(self.looked))
             self.looked = before
         found, looked = known
         self.looked |= looked

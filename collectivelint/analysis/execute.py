@@ -58,7 +58,8 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
     facts.events = tuple(events(facts.summary))
-    facts.variables = frame.variables
+    if function.qualname == "<module>" or context.explaining:
+        facts.variables = frame.variables
     return facts
 
 

@@ -118,6 +118,7 @@ class FunctionFacts:
     summary: Term = ()
     returns: Value | None = None
     attributes: dict[str, Value] = field(default_factory=dict)
+    #: Of a module, what its global variables are; of other functions only where somebody wants an explanation.
     variables: dict[str, Value] = field(default_factory=dict)
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)

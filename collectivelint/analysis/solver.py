@@ -37,6 +37,9 @@ class Looking(Protocol):
 
     looked: int
 
+    def shared(self, files: int, /) -> int:
+        """The same set, as one object for all who keep it."""
+
 
 class Solver:
     """Computes facts by key, and remembers them, and what had to be looked at for each."""
@@ -102,7 +105,7 @@ class Solver:
             raise
         finally:
             self._asking.pop()
-            self.looked[key] = self._looking.looked
+            self.looked[key] = self._looking.shared(self._looking.looked)
             self._looking.looked = before
         if self._lowest[key] == number:
             self._close(key)
@@ -146,5 +149,5 @@ class Solver:
         every = self._looking.looked
         for key in circle:
             every |= self.looked[key]
-        self.looked.update(dict.fromkeys(circle, every))
+        self.looked.update(dict.fromkeys(circle, self._looking.shared(every)))
         self._looking.looked = before
