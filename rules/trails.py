@@ -27,12 +27,15 @@ def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Di
 
 
 def excluding(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
-    """Collectives without a group that only ranks with a certain place in some group reach, through a call."""
+    """Collectives without a group that only ranks with a certain place in some group reach, through a call.
+
+    Both stand in one file: what is said of a file must not depend on who else is looked at.
+    """
     calls: dict[tuple[str, Span], ApiCall] = {}
-    for _, divergence in diverging(findings, "CL201"):
+    for facts, divergence in diverging(findings, "CL201"):
         event = divergence.event
         axes = divergence.guard.varies - {WORLD, *PLACES}
-        if not axes or event.group != WORLD or not event.chain:
+        if not axes or event.group != WORLD or not event.chain or event.path != facts.function.path:
             continue
         calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
         found = calls.get((event.path, event.span))

@@ -359,7 +359,7 @@ def _note(
         _register(frame, expr, api, values)
     role = api.roles.get("group")
     grouped = role is not None and not expr.spread
-    if not grouped and api.category != "group_constructor":
+    if not grouped and api.category not in ("group_constructor", "lifecycle"):
         return
     names: frozenset[str] = frozenset()
     reach: tuple[GroupInReach, ...] = ()

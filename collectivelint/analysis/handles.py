@@ -24,6 +24,7 @@ from ..events import (
     Try,
     With,
     children,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -174,6 +175,12 @@ def _is_wait(expr: Expr, handle: str) -> bool:
             return name == handle
         case _:
             return False
+
+
+def calls_in(statement: Statement) -> Iterator[Call]:
+    """The calls that a statement makes itself, not those of the blocks inside it."""
+    for expr in _parts(statement):
+        yield from (part for part in walk(expr) if isinstance(part, Call))
 
 
 def blocks(statement: Statement) -> Iterator[Block]:

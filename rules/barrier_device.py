@@ -1,0 +1,75 @@
+"""Reports a barrier that may run on the wrong GPU.
+
+## What it does
+Finds barriers on NCCL that do not say which device to use, and those whose `device_ids` holds a rank of the whole job where
+the number of a device on this node belongs. A group that is made for gloo needs none.
+
+## Why is this bad
+NCCL's barrier is an all_reduce of one number. Without a device torch guesses one from the rank, and if two ranks of a node
+end up on one GPU, the job hangs. The rank of the job names a device that the second node does not have.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def synchronise(group: dist.ProcessGroup):
+    dist.barrier(group=group, device_ids=[dist.get_rank()])  # CL601
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def synchronise(group: dist.ProcessGroup):
+    dist.barrier(group=group, device_ids=[dist.get_node_local_rank()])
+```
+
+With torch 2.3 or newer, `init_process_group(device_id=...)` says it once for all.
+
+## References
+- [torch.distributed.barrier](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.barrier)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.values import WORLD
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import ApiCall
+
+RULE: Final = Rule("CL601", "barrier-device", "a barrier on NCCL that may run on the wrong GPU", default=False)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such barrier."""
+    for call in findings.analysis.calls():
+        if call.api.op != "barrier" or "device_ids" not in call.api.params or call.call.spread:
+            continue
+        message = _wrong(call)
+        if message is not None:
+            yield Report(
+                path=call.function.path,
+                span=call.span,
+                statement=call.statement,
+                function=call.function.qualname,
+                message=message,
+                severity="warning",
+                trail=(Place(call.function.path, call.span, "collective", "barrier"),),
+                help="name the device of this process: `device_ids=[local_rank]`, or give `init_process_group` a `device_id`",
+            )
+
+
+def _wrong(call: ApiCall) -> str | None:
+    devices = call.values.get("device_ids")
+    if devices is None or devices.constant is None:
+        return "`barrier` does not say on which device it runs; NCCL guesses one"
+    if any(part.type == "rank" and WORLD in part.varies for part in devices.parts):
+        return "`device_ids` of `barrier` is a rank of the whole job; the devices of each node start from 0"
+    return None

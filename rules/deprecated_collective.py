@@ -1,0 +1,102 @@
+"""Reports collectives under names that torch has given up.
+
+## What it does
+Finds calls of `_all_gather_base` and `_reduce_scatter_base`. Code that also knows the new name, to run on old and new
+versions of torch, is left alone.
+
+## Why is this bad
+The old names warn at every call, and go away with some release.
+
+## Example
+```python
+import torch.distributed as dist
+
+
+def gather(whole, part, group: dist.ProcessGroup):
+    dist._all_gather_base(whole, part, group=group)  # CL604
+```
+
+## Use instead
+```python
+import torch.distributed as dist
+
+
+def gather(whole, part, group: dist.ProcessGroup):
+    dist.all_gather_into_tensor(whole, part, group=group)
+```
+
+## Fix safety
+Safe: the new names take the same arguments, and are what the old ones call.
+
+## References
+- [torch.distributed.all_gather_into_tensor](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.all_gather_into_tensor)
+- [torch.distributed.reduce_scatter_tensor](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.reduce_scatter_tensor)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.events import Attribute, Constant, Name, expressions
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.events import Expr
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL604", "deprecated-collective", "a collective under a name that torch has given up", fix="safe")
+
+_NEW: Final = {"_all_gather_base": "all_gather_into_tensor", "_reduce_scatter_base": "reduce_scatter_tensor"}
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for call in findings.analysis.calls():
+        new = _NEW.get(call.api.op)
+        if new is None or not call.api.name.startswith("torch.") or _knows(findings, call.function.path, new):
+            continue
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message=f"`{call.api.op}` is the old name of `{new}`",
+            severity="warning",
+            trail=(Place(call.function.path, call.span, "collective", call.api.op),),
+            help=f"call `{new}`",
+            fix=_builder(call, new),
+        )
+
+
+def _knows(findings: Findings, path: str, name: str) -> bool:
+    """Does the file mention the new name as well?"""
+    functions = findings.analysis.program.functions(path).values()
+    return any(_mentions(expr, name) for function in functions for expr in expressions(function.body))
+
+
+def _mentions(expr: Expr, name: str) -> bool:
+    match expr:
+        case Attribute(name=found) | Name(id=found) | Constant(value=str(found)):
+            return found == name
+        case _:
+            return False
+
+
+def _builder(call: ApiCall, new: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        anchored = context.anchor(call.statement)
+        node = anchored.find(cst.Call, call.span) if anchored is not None else None
+        if anchored is None or node is None or not isinstance(node.func, cst.Attribute):
+            return None
+        if node.func.attr.value != call.api.op:
+            return None
+        edits = anchored.replace(node, node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
+        return Fix("safe", f"Call `{new}`", edits) if edits else None
+
+    return build

@@ -1,0 +1,85 @@
+"""Reports a process group that is set up with a rank of one node.
+
+## What it does
+Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
+on its node, not in the job. A function that sets the address of the first node to this machine is left alone.
+
+## Why is this bad
+On one node both are the same and everything works. On two nodes every number is there twice: the processes wait for ranks
+that never come, or take each other's place, and the job hangs before its first step.
+
+## Example
+```python
+import os
+
+import torch.distributed as dist
+
+
+def setup():
+    rank = int(os.environ["LOCAL_RANK"])
+    dist.init_process_group("nccl", rank=rank, world_size=int(os.environ["WORLD_SIZE"]))  # CL602
+```
+
+## Use instead
+```python
+import os
+
+import torch.distributed as dist
+
+
+def setup():
+    dist.init_process_group("nccl", rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
+```
+
+Under torchrun neither has to be given: `init_process_group` reads both from the environment.
+
+## References
+- [torch.distributed.init_process_group](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.init_process_group)
+- [torchrun: environment variables](https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.values import PLACES
+from collectivelint.events import Constant, expressions
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import ApiCall
+
+RULE: Final = Rule("CL602", "late-set-device", "a process group that is set up with a rank of one node")
+
+
+#: What the address of the first node is set to where there is only one.
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "tcp://127.0.0.1", "tcp://localhost")
+
+
+def _is_one_node(call: ApiCall) -> bool:
+    """Does the function say that the job has one node?"""
+    texts = (expr.value for expr in expressions(call.function.body) if isinstance(expr, Constant))
+    return any(isinstance(text, str) and text.startswith(_LOOPBACK) for text in texts)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for call in findings.analysis.calls():
+        rank = call.values.get("rank")
+        if call.api.op != "init_process_group" or rank is None:
+            continue
+        if rank.type != "rank" or not rank.varies or not rank.varies <= PLACES or _is_one_node(call):
+            continue
+        sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.causes]
+        yield Report(
+            path=call.function.path,
+            span=call.span,
+            statement=call.statement,
+            function=call.function.qualname,
+            message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",
+            severity="error",
+            trail=(*sources, Place(call.function.path, call.span, "collective", "init_process_group")),
+            help='take the rank of the job, `int(os.environ["RANK"])`, or leave it to torchrun',
+        )
