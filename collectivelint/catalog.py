@@ -64,7 +64,7 @@ _ROW_KEYS: Final = frozenset(
 _SECTION_KEYS: Final = frozenset(
     {
         *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
-        *("fallible", "failures", "callers", "wrappers"),
+        *("fallible", "failures", "callers", "wrappers", "file_uses"),
         *CATEGORIES,
     }
 )
@@ -146,7 +146,8 @@ class Catalog:
     class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
     object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
     the exceptions that do. `callers` call their first argument with the others, and give back its result;
-    `wrappers` give back what iterates as their first argument does.
+    `wrappers` give back what iterates as their first argument does. `file_uses` says what a call does to the path that is
+    its first argument, or, for `methods.NAME`, to the object it is called on: "look", "make" or "write".
     """
 
     apis: Mapping[str, Api]
@@ -161,6 +162,7 @@ class Catalog:
     failures: frozenset[str]
     callers: frozenset[str]
     wrappers: frozenset[str]
+    file_uses: Mapping[str, str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -238,6 +240,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     failures: set[str] = set()
     callers: set[str] = set()
     wrappers: set[str] = set()
+    file_uses: dict[str, str] = {}
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -259,6 +262,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             failures |= set(section.get("failures", []))
             callers |= set(section.get("callers", []))
             wrappers |= set(section.get("wrappers", []))
+            file_uses |= {name: row["use"] for row in section.get("file_uses", []) for name in row["names"].split()}
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
@@ -281,6 +285,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         failures=frozenset(failures),
         callers=frozenset(callers),
         wrappers=frozenset(wrappers),
+        file_uses=file_uses,
     )
 
 

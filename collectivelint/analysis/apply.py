@@ -9,7 +9,7 @@ from ..events import Attribute, Call, Constant, Expr, Name
 from ..program import Target
 from .declared import declared, declared_collective
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
-from .facts import ApiCall, GroupInReach, HelperCall, Registration
+from .facts import ApiCall, FileUse, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
 from .values import UNKNOWN, WORLD, Length, Value, each, flow, holding, of_shape
 
@@ -64,6 +64,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     annotation = frame.context.annotation(target) if target is not None else None
     if annotation is not None and annotation.kind == "collective":
         return declared_collective(frame, expr, annotation)
+    _note_file(frame, expr, callee, args, keywords)
     found = _applied(frame, expr, callee, args, keywords)
     return found if annotation is None else declared(frame, found, annotation, expr.span)
 
@@ -130,6 +131,41 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
 def _likely(targets: list[Target]) -> list[Target]:
     """The methods to follow: of too many only the class's own."""
     return targets if len(targets) <= _MOST_TARGETS else targets[:1]
+
+
+_WRITING: Final = ("save", "write", "dump", "store")
+
+
+def _note_file(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: Mapping[str, Value]) -> None:
+    """Keep a call that does something to a path, once."""
+    uses = frame.context.catalog.file_uses
+    path: Value | None = None
+    where: Expr | None = None
+    use: str | None = None
+    if callee.target is not None and callee.target.kind == "external":
+        use = uses.get(callee.target.name)
+        # `symlink(source, link)` and `save(object, path)` have it second.
+        position = 1 if callee.target.name in ("os.symlink", "torch.save") else 0
+        if use is not None and len(args) > position and not expr.spread:
+            path, where = args[position], expr.args[position]
+    elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
+        use = uses.get(f"methods.{expr.function.name}")
+        path, where = callee.receiver, expr.function.value
+        if args and expr.function.name in ("exists", "isfile", "isdir", "makedirs", "mkdir", "save_to_disk"):
+            # A file system's method, or one that takes where to write.
+            path, where = args[0], expr.args[0]
+    if use is None and isinstance(expr.function, Attribute) and expr.function.name.startswith(_WRITING):
+        # Whatever writes it, it is a path that somebody has looked for.
+        known = {other.form for other in frame.facts.files if other.use == "look"}
+        for value, argument in zip(args, expr.args, strict=False):
+            if value.form in known:
+                use, path, where = "write", value, argument
+    if use is None or path is None or where is None or any(other.span == expr.span for other in frame.facts.files):
+        return
+    few = frame.few or any(cause.kind == "rank" for guard, _ in frame.guards for cause in guard.causes)
+    # A text does not differ because a rank is written into it, as conditions go; a path does.
+    few |= any(cause.kind == "rank" for cause in path.causes) or "rank" in f"{path.was} {path.form}"
+    frame.facts.files.append(FileUse(use, path.form, where, expr.span, frame.statement, few, _is_harmless(keywords)))
 
 
 def _is_harmless(keywords: Mapping[str, Value]) -> bool:

@@ -150,8 +150,10 @@ def _block(frame: Frame, block: Block) -> None:
                             evaluate(frame, part)
                 target_ = Target("function" if qualname in known else "class", frame.path, qualname)
                 if frame.function.qualname != "<module>":
-                    # What a function of a module sees around it are globals, and those other functions may rebind.
-                    frame.context.define(frame.path, qualname, frame.variables)
+                    # What a function of a module sees around it are globals, and those other functions may rebind. The
+                    # names of a class are not seen by its methods, but those of the function around the class are.
+                    in_class = frame.function.qualname.endswith("<class>")
+                    frame.context.define(frame.path, qualname, frame.closure if in_class else frame.variables)
                 frame.variables[name] = Value(qualname, target=target_)
 
 
@@ -281,6 +283,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
         arms.append((frame.variables, tuple(frame.out)))
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
+    leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
+    frame.few |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.out.extend(decided.term(then, orelse))
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span

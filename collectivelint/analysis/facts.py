@@ -107,6 +107,23 @@ class Registration:
     target: Target
 
 
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """A call that looks for a path, makes it or writes it.
+
+    `form` is that of the path, `expr` how it is written. `few`: not all ranks get here, or each has a path of its own;
+    `tolerant`: it is no error if the path is there.
+    """
+
+    use: str
+    form: str
+    expr: Expr
+    span: Span
+    statement: Span
+    few: bool
+    tolerant: bool
+
+
 @dataclass(slots=True)
 class FunctionFacts:
     """Everything known about one function after it was interpreted."""
@@ -122,6 +139,7 @@ class FunctionFacts:
     variables: dict[str, Value] = field(default_factory=dict)
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
+    files: list[FileUse] = field(default_factory=list)
     #: Its parameters that are the root of a collective it runs, itself or in what it calls.
     roots: tuple[str, ...] = ()
     #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.

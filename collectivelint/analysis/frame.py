@@ -57,7 +57,7 @@ class Frame:
     `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
     whose result nobody uses; `branches` counts the conditions around it, `alone` those that say there are no other ranks; `worlds` are the
-    forms of groups that are the default group here.
+    forms of groups that are the default group here; `few` says that some ranks have left by now.
     """
 
     context: Context
@@ -75,6 +75,7 @@ class Frame:
     alone: int = 0
     branches: int = 0
     worlds: set[str] = field(default_factory=set)
+    few: bool = False
 
     def fails(self, cause: Cause, *, own: bool = True) -> None:
         """Something happens here, or with `own` False in a callee, that may fail on this rank alone."""

@@ -52,7 +52,7 @@ class Analysis:
         #: Should facts say which calls could not be followed?
         self.explaining = False
         self.failures: list[tuple[Function, Exception]] = []
-        self._solver = Solver(program)
+        self._solver = Solver(program, _same)
         #: By path: what rules have looked at beyond the facts of the file's own functions.
         self._looked: defaultdict[str, int] = defaultdict(int)
         self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
@@ -290,6 +290,19 @@ class Analysis:
                         found[attribute].append(function.qualname)
             self._assigning[owner] = found
         return self._assigning[owner]
+
+
+def _same(one: FunctionFacts | Value | None, other: FunctionFacts | Value | None) -> bool:
+    """Do two facts say the same to those who ask for them?"""
+    if isinstance(one, Value) or isinstance(other, Value) or one is None or other is None:
+        return one == other
+    return (
+        one.summary == other.summary
+        and one.returns == other.returns
+        and one.attributes == other.attributes
+        and one.roots == other.roots
+        and one.fallible == other.fallible
+    )
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:
