@@ -360,7 +360,7 @@ def test_other_branches_are_left_alone(project: Project, code: str) -> None:
 def test_unused_ignore_is_removed(project: Project, before: str, after: str, newline: str) -> None:
     head = "" if "file" in before else _HEAD
     project.write((head + before).replace("\n", newline))
-    ran = project.fix("--select", "CL")
+    ran = project.fix("--select", "CL0,CL1,CL2")
     assert (ran.code, ran.err) == (0, "")
     assert project.text() == (head + after).replace("\n", newline)
 
