@@ -154,7 +154,7 @@ def test_a_missing_path_is_named(project: Project) -> None:
         (["--select", "CL2"], {"CL201"}),
         (["--select", "CL101,CL201"], {"CL101", "CL201"}),
         (["--select", "CL1", "--select", "CL2"], {"CL101", "CL201"}),
-        (["--select", "ALL", "--ignore", "CL2"], {"CL101"}),
+        (["--select", "ALL", "--ignore", "CL2,CL6"], {"CL101"}),
         (["--ignore", "rank-conditional, CL001"], {"CL101"}),
         (["--select", "CL1", "--extend-select", "CL201"], {"CL101", "CL201"}),
         (["--exclude", "main.py"], set()),
