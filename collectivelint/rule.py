@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .analysis.program import Analysis
     from .anchor import Anchored
-    from .events import Span
+    from .events import Function, Span
     from .finding import Fix, Severity
     from .settings import Settings
     from .source import Source, UnreadableError
@@ -53,6 +53,37 @@ class Report:
     fix: FixBuilder | None = None
     root: str = ""
     derived: bool = False
+
+    @classmethod
+    def at(
+        cls,
+        site: Site,
+        *,
+        message: str,
+        severity: Severity,
+        trail: tuple[Place, ...] = (),
+        help: str = "",  # noqa: A002  # the name it has in a finding
+        fix: FixBuilder | None = None,
+    ) -> Report:
+        """A report about a call that the analysis has kept."""
+        function = site.function
+        return cls(function.path, site.span, site.statement, function.qualname, message, severity, trail, help, fix)
+
+
+class Site(Protocol):
+    """Something the analysis has kept, with where it stands."""
+
+    @property
+    def function(self) -> Function:
+        """The function it stands in."""
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+
+    @property
+    def statement(self) -> Span:
+        """The statement around it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,8 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         message = _wrong(call)
         if message is not None:
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=message,
                 severity="warning",
                 trail=(Place(call.function.path, call.span, "collective", "barrier"),),

@@ -59,11 +59,8 @@ def check(findings: Findings) -> Iterator[Report]:
         new = _NEW.get(call.api.op)
         if new is None or not call.api.name.startswith("torch.") or _knows(findings, call.function.path, new):
             continue
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=f"`{call.api.op}` is the old name of `{new}`",
             severity="warning",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),

@@ -60,11 +60,8 @@ def check(findings: Findings) -> Iterator[Report]:
             lost = _lost(expr)
             if lost is None:
                 continue
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=f"`{call.api.op}` writes its result into {lost}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),

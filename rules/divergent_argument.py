@@ -59,11 +59,8 @@ def check(findings: Findings) -> Iterator[Report]:
             if any(value.form == f"${item.name}" for item in call.function.params):
                 # A parameter called `rank` is often the root.
                 continue
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=f"`{role}` of `{call.api.op}` is this rank itself, so every rank takes itself for the root",
                 severity="error",
                 trail=(

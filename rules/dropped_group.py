@@ -70,11 +70,8 @@ RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group i
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call, and for each collective that leaves out the only group whose ranks reach it."""
     for call, divergence in excluding(findings):
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=f"`{call.api.op}` takes every rank of the job, but {condition_text(findings, divergence)} on the way"
             " here, which picks ranks by their place in a group",
             severity="error",
@@ -88,11 +85,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             event = next(event for event in helper.events if event.group == f"${helper.groups[0]}")
             name = helper.callee.qualname
-            yield Report(
-                path=helper.function.path,
-                span=helper.span,
-                statement=helper.statement,
-                function=helper.function.qualname,
+            yield Report.at(
+                helper,
                 message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it that is the default"
                 f" group, but `{group}` is at hand",
                 severity="error",

@@ -55,11 +55,8 @@ def check(findings: Findings) -> Iterator[Report]:
         method = call.function.qualname.rpartition(".")[2]
         if not repeated and not (call.function.owner is not None and method in _OFTEN):
             continue
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=f"`{call.api.op}` makes a new group each time it is reached, "
             + ("in every turn of the loop" if repeated else f"in every call of `{method}`"),
             severity="warning",

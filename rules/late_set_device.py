@@ -73,11 +73,8 @@ def check(findings: Findings) -> Iterator[Report]:
         if rank.type != "rank" or not rank.varies or not rank.varies <= PLACES or _is_one_node(call):
             continue
         sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.causes]
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",
             severity="error",
             trail=(*sources, Place(call.function.path, call.span, "collective", "init_process_group")),

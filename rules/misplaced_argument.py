@@ -64,11 +64,8 @@ def check(findings: Findings) -> Iterator[Report]:
             message = f"a group is passed as `{wrong}` of `{call.api.op}`, which then runs on the default group"
         else:
             message = f"`{call.api.op}` gets both `{both[0]}` and `group_{both[0]}`; only one of them may be given"
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=message,
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),

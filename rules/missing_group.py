@@ -98,11 +98,8 @@ def check(findings: Findings) -> Iterator[Report]:
         advice = "name the group that takes part"
         if names:
             advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=where,
             severity="error" if made or names else "warning",
             trail=tuple(trail),

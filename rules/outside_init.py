@@ -58,11 +58,8 @@ def check(findings: Findings) -> Iterator[Report]:
         by_span = {call.span: call for call in facts.calls}
         for call, end in _outside(facts.function.body, by_span):
             when = "after" if end.api.op == "destroy_process_group" else "before"
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=f"`{call.api.op}` runs {when} `{end.api.op}`, where there is no process group",
                 severity="error",
                 trail=(

@@ -59,11 +59,8 @@ def check(findings: Findings) -> Iterator[Report]:
         if set(numbers) == set(range(len(numbers))):
             # Perhaps these are all the ranks there are.
             continue
-        yield Report(
-            path=call.function.path,
-            span=call.span,
-            statement=call.statement,
-            function=call.function.qualname,
+        yield Report.at(
+            call,
             message=f"`{call.api.op}` runs on the group of ranks {sorted(numbers)}, but the other ranks reach it as well",
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, ranks {sorted(numbers)}"),),

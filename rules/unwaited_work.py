@@ -74,11 +74,8 @@ def check(findings: Findings) -> Iterator[Report]:
             steps = [Place(call.function.path, call.span, "collective", f"{call.api.op}, asynchronous")]
             if found.wait is not None:
                 steps.append(Place(call.function.path, found.wait, "note", "the last one is waited for here"))
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=_TEXTS[found.fate].format(op=call.api.op),
                 severity="error",
                 trail=tuple(steps),

@@ -55,11 +55,8 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         length = call.values["tensor"].length if call.api.op == "broadcast" and "tensor" in call.values else None
         if length is not None and length.kind == "mixed":
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message="the root broadcasts as many elements as its list happens to have, the others receive into a"
                 " buffer of a fixed size",
                 severity="error",
@@ -82,11 +79,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             have = "the default group" if value.size_of == WORLD else "another group"
             runs = "the default group" if key == WORLD else "its group"
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=f"`{name}` of `{call.api.op}` has one entry for each rank of {have}, but the collective runs on"
                 f" {runs}",
                 severity="error",

@@ -76,11 +76,8 @@ def check(findings: Findings) -> Iterator[Report]:
             if wrong is None or (wrong.fixed and is_test(Path(call.function.path))):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
-            yield Report(
-                path=call.function.path,
-                span=call.span,
-                statement=call.statement,
-                function=call.function.qualname,
+            yield Report.at(
+                call,
                 message=f"`{role}` of `{call.api.op}` is a rank of the whole job, but {wrong.text}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
@@ -100,11 +97,8 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
                 left_out = root not in helper.given and own_default == Constant(0)
                 if not left_out or root not in own:
                     continue
-                yield Report(
-                    path=helper.function.path,
-                    span=helper.span,
-                    statement=helper.statement,
-                    function=helper.function.qualname,
+                yield Report.at(
+                    helper,
                     message=f"`{helper.callee.qualname}` takes rank 0 for its `{root}` here, but the caller was told"
                     f" another `{root}` and gives it to its other collectives",
                     severity="error",
