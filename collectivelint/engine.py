@@ -96,6 +96,7 @@ class Linter:
                 gc.enable()
 
     def _run(self, paths: Sequence[Path]) -> Result:
+        self._analysis = None
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
