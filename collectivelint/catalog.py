@@ -57,14 +57,14 @@ ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op
 _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why"),
+        *("cause", "one", "callback", "unless", "why", "renamed"),
         *ROLES,
     }
 )
 _SECTION_KEYS: Final = frozenset(
     {
         *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
-        *("fallible", "failures", "callers", "wrappers", "file_uses"),
+        *("fallible", "failures", "callers", "wrappers", "file_uses", "tensors", "buffers", "hints"),
         *CATEGORIES,
     }
 )
@@ -86,7 +86,8 @@ class Api:
     the parameters whose content is equal on all ranks of the group after the call, `receives` those that hold data of
     other ranks without being equal, `restores` those read from a file; `"return"` stands for the result. `cause` says
     why the result differs between ranks; `one` whether a guard holds on exactly one rank; `callback` which parameter
-    is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains.
+    is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains;
+    `renamed` the name it has by now.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Api:
     callback: str | None = None
     unless: tuple[str, object] | None = None
     why: str = ""
+    renamed: str | None = None
 
     @property
     def op(self) -> str:
@@ -146,8 +148,9 @@ class Catalog:
     class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
     object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
     the exceptions that do. `callers` call their first argument with the others, and give back its result;
-    `wrappers` give back what iterates as their first argument does. `file_uses` says what a call does to the path that is
-    its first argument, or, for `methods.NAME`, to the object it is called on: "look", "make" or "write".
+    `wrappers` give back what iterates as their first argument does. `file_uses` says what a call does to a path
+    ("look", "make", "write", "may write"), and which argument that is; -1 is the object it is called on. `tensors` make a
+    tensor of their first argument, `buffers` one of a size; `hints` are parts of names by which projects ask for one rank.
     """
 
     apis: Mapping[str, Api]
@@ -162,7 +165,10 @@ class Catalog:
     failures: frozenset[str]
     callers: frozenset[str]
     wrappers: frozenset[str]
-    file_uses: Mapping[str, str]
+    file_uses: Mapping[str, tuple[str, int]]
+    tensors: frozenset[str]
+    buffers: frozenset[str]
+    hints: tuple[str, ...]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -215,6 +221,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         callback=row.get("callback"),
         unless=_unless(row.get("unless")),
         why=row.get("why", ""),
+        renamed=row.get("renamed"),
     )
 
 
@@ -240,7 +247,10 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     failures: set[str] = set()
     callers: set[str] = set()
     wrappers: set[str] = set()
-    file_uses: dict[str, str] = {}
+    file_uses: dict[str, tuple[str, int]] = {}
+    tensors: set[str] = set()
+    buffers: set[str] = set()
+    hints: list[str] = []
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -262,7 +272,11 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             failures |= set(section.get("failures", []))
             callers |= set(section.get("callers", []))
             wrappers |= set(section.get("wrappers", []))
-            file_uses |= {name: row["use"] for row in section.get("file_uses", []) for name in row["names"].split()}
+            for row in section.get("file_uses", []):
+                file_uses |= dict.fromkeys(row["names"].split(), (row["use"], row.get("at", 0)))
+            tensors |= set(section.get("tensors", []))
+            buffers |= set(section.get("buffers", []))
+            hints += section.get("hints", [])
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
@@ -286,6 +300,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         callers=frozenset(callers),
         wrappers=frozenset(wrappers),
         file_uses=file_uses,
+        tensors=frozenset(tensors),
+        buffers=frozenset(buffers),
+        hints=tuple(hints),
     )
 
 

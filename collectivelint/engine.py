@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import gc
 import os
 import re
@@ -124,6 +123,8 @@ class Linter:
 
     def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
         """What is known of each function of this qualified name, or its end; without any, names that are similar."""
+        import difflib
+
         from .analysis.program import Analysis
         from .report.analysis import explain
 
@@ -174,14 +175,14 @@ class Linter:
         whole = Shard()
         crew = workers.Crew((index_all, make, analyse), jobs)
         try:
-            found = crew.ask(0, parts)
+            found = crew.ask(index_all, parts)
             indexes.preload(index for some in found for index in some)
             if memory.anew:
                 others = [[index for some in found if some is not mine for index in some] for mine in found]
-                memory.learn(crew.ask(1, list(zip(parts, others, strict=True))))
+                memory.learn(crew.ask(make, list(zip(parts, others, strict=True))))
             making = memory.making(program)
             pieces = [workers.split([path for path in part if path in wanted], _PIECES) for part in parts]
-            for shard in crew.share(2, [[(piece, making) for piece in some] for some in pieces]):
+            for shard in crew.share(analyse, [[(piece, making) for piece in some] for some in pieces]):
                 whole.add(shard)
         except BaseException:
             crew.stop()

@@ -284,6 +284,41 @@ class Function:
     annotation: Annotation | None = None
 
 
+def blocks(statement: Statement) -> Iterator[Block]:
+    """The blocks inside a statement."""
+    match statement:
+        case Branch(then=then, orelse=orelse):
+            yield from (then, orelse)
+        case Loop(body=body, orelse=orelse):
+            yield from (body, orelse)
+        case With(body=body):
+            yield body
+        case Try(body=body, handlers=handlers, orelse=orelse, final=final):
+            yield from (body, *(handler for _, _, handler in handlers), orelse, final)
+
+
+def parts(statement: Statement) -> Iterator[Expr]:
+    """The expressions that a statement evaluates itself; a plain name that is assigned to is not read."""
+    match statement:
+        case Evaluate(value=value):
+            yield value
+        case Assign(targets=targets, value=value):
+            yield value
+            yield from (target for target in targets if not isinstance(target, Name))
+        case Branch(test=test):
+            yield test
+        case Loop(iterable=iterable):
+            yield iterable
+        case With(items=items):
+            yield from (expr for expr, _ in items)
+        case Exit(value=value) if value is not None:
+            yield value
+        case Assert(test=test, message=message):
+            yield test
+            if message is not None:
+                yield message
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct parts of an expression, in evaluation order; a lambda's body is not one."""
     match expr:
@@ -315,25 +350,13 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def expressions(block: Block) -> Iterator[Expr]:
     """Every expression of a block, inner blocks included."""
     for statement in block:
-        match statement:
-            case Evaluate(value=value):
-                yield from walk(value)
-            case Assign(value=value):
-                yield from walk(value)
-            case Branch(test=test, then=then, orelse=orelse):
-                yield from walk(test)
-                yield from expressions(then)
-                yield from expressions(orelse)
-            case Loop(iterable=iterable, body=body, orelse=orelse):
-                yield from walk(iterable)
-                yield from expressions(body)
-                yield from expressions(orelse)
-            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
-                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
-                    yield from expressions(part)
-            case With(items=items, body=body):
-                for expr, _ in items:
-                    yield from walk(expr)
-                yield from expressions(body)
-            case Exit(value=value) if value is not None:
-                yield from walk(value)
+        for expr in parts(statement):
+            yield from walk(expr)
+        for inner in blocks(statement):
+            yield from expressions(inner)
+
+
+def calls(statement: Statement) -> Iterator[Call]:
+    """The calls that a statement makes itself, not those of the blocks inside it."""
+    for expr in parts(statement):
+        yield from (part for part in walk(expr) if isinstance(part, Call))

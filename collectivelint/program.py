@@ -103,6 +103,17 @@ class Program:
         """Does the file have annotations in comments? Costs nothing where it has not been read."""
         return path in self.indexes and self.indexes[path].annotated
 
+    def mentions(self, path: str, name: str) -> bool:
+        """Does any function of the file use this name, as a variable, an attribute or a text?"""
+        # Not at the top: a run in which nothing has changed does not need it.
+        from .events import expressions
+
+        return any(
+            name in (getattr(expr, "id", None), getattr(expr, "name", None), getattr(expr, "value", None))
+            for function in self.functions(path).values()
+            for expr in expressions(function.body)
+        )
+
     def function(self, target: Target) -> Function | None:
         """The lowered function behind a target, a class's `__init__` for a class."""
         if target.kind == "class":

@@ -85,14 +85,16 @@ class Crew:
         except (EOFError, KeyboardInterrupt):
             return
 
-    def ask(self, number: int, given: Sequence[Any]) -> list[Any]:
-        """The answers of all processes to task `number`, each with its own of `given`."""
+    def ask(self, task: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
+        """The answers of all processes to one of the tasks, each with its own of `given`."""
+        number = self._tasks.index(task)
         for connection, value in zip(self._connections, given, strict=True):
             connection.send((number, value))
         return [self._answer(member) for member in range(len(self._connections))]
 
-    def share(self, number: int, given: Sequence[Sequence[Any]]) -> list[Any]:
-        """The answers to task `number` for pieces of work: each process does its own, then what is left of others'."""
+    def share(self, task: Callable[[Any], Any], given: Sequence[Sequence[Any]]) -> list[Any]:
+        """The answers to one of the tasks for pieces of work: each process does its own, then what is left of others'."""
+        number = self._tasks.index(task)
         from multiprocessing.connection import wait
 
         queues = [list(pieces) for pieces in given]

@@ -37,7 +37,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Attribute, Constant, Name, expressions
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -45,19 +44,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.facts import ApiCall
-    from collectivelint.events import Expr
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL604", "deprecated-collective", "a collective under a name that torch has given up", fix="safe")
-
-_NEW: Final = {"_all_gather_base": "all_gather_into_tensor", "_reduce_scatter_base": "reduce_scatter_tensor"}
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for call in findings.analysis.calls():
-        new = _NEW.get(call.api.op)
-        if new is None or not call.api.name.startswith("torch.") or _knows(findings, call.function.path, new):
+        new = call.api.renamed
+        if new is None or findings.analysis.program.mentions(call.function.path, new):
             continue
         yield Report.at(
             call,
@@ -67,20 +63,6 @@ def check(findings: Findings) -> Iterator[Report]:
             help=f"call `{new}`",
             fix=_builder(call, new),
         )
-
-
-def _knows(findings: Findings, path: str, name: str) -> bool:
-    """Does the file mention the new name as well?"""
-    functions = findings.analysis.program.functions(path).values()
-    return any(_mentions(expr, name) for function in functions for expr in expressions(function.body))
-
-
-def _mentions(expr: Expr, name: str) -> bool:
-    match expr:
-        case Attribute(name=found) | Name(id=found) | Constant(value=str(found)):
-            return found == name
-        case _:
-            return False
 
 
 def _builder(call: ApiCall, new: str) -> FixBuilder:

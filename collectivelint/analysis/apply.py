@@ -9,8 +9,9 @@ from ..events import Attribute, Call, Constant, Expr, Name
 from ..program import Target
 from .declared import declared, declared_collective
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
-from .facts import ApiCall, FileUse, GroupInReach, HelperCall, Registration
+from .facts import ApiCall, GroupInReach, HelperCall, Registration
 from .names import GUARD, bind, environment, guarding, plain
+from .paths import note_use, tolerates
 from .values import UNKNOWN, WORLD, Length, Value, each, flow, holding, of_shape
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     annotation = frame.context.annotation(target) if target is not None else None
     if annotation is not None and annotation.kind == "collective":
         return declared_collective(frame, expr, annotation)
-    _note_file(frame, expr, callee, args, keywords)
+    note_use(frame, expr, callee, args, keywords)
     found = _applied(frame, expr, callee, args, keywords)
     return found if annotation is None else declared(frame, found, annotation, expr.span)
 
@@ -85,7 +86,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: ())))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
-        if target.name in frame.context.catalog.fallible and not _is_harmless(keywords):
+        if target.name in frame.context.catalog.fallible and not tolerates(keywords):
             frame.fails(frame.cause("exception", expr.span))
         if target.name in frame.context.catalog.callers and expr.args:
             inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
@@ -133,46 +134,6 @@ def _likely(targets: list[Target]) -> list[Target]:
     return targets if len(targets) <= _MOST_TARGETS else targets[:1]
 
 
-_WRITING: Final = ("save", "write", "dump", "store")
-
-
-def _note_file(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: Mapping[str, Value]) -> None:
-    """Keep a call that does something to a path, once."""
-    uses = frame.context.catalog.file_uses
-    path: Value | None = None
-    where: Expr | None = None
-    use: str | None = None
-    if callee.target is not None and callee.target.kind == "external":
-        use = uses.get(callee.target.name)
-        # `symlink(source, link)` and `save(object, path)` have it second.
-        position = 1 if callee.target.name in ("os.symlink", "torch.save") else 0
-        if use is not None and len(args) > position and not expr.spread:
-            path, where = args[position], expr.args[position]
-    elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
-        use = uses.get(f"methods.{expr.function.name}")
-        path, where = callee.receiver, expr.function.value
-        if args and expr.function.name in ("exists", "isfile", "isdir", "makedirs", "mkdir", "save_to_disk"):
-            # A file system's method, or one that takes where to write.
-            path, where = args[0], expr.args[0]
-    if use is None and isinstance(expr.function, Attribute) and expr.function.name.startswith(_WRITING):
-        # Whatever writes it, it is a path that somebody has looked for.
-        known = {other.form for other in frame.facts.files if other.use == "look"}
-        for value, argument in zip(args, expr.args, strict=False):
-            if value.form in known:
-                use, path, where = "write", value, argument
-    if use is None or path is None or where is None or any(other.span == expr.span for other in frame.facts.files):
-        return
-    few = frame.few or any(cause.kind == "rank" for guard, _ in frame.guards for cause in guard.causes)
-    # A text does not differ because a rank is written into it, as conditions go; a path does.
-    few |= any(cause.kind == "rank" for cause in path.causes) or "rank" in f"{path.was} {path.form}"
-    frame.facts.files.append(FileUse(use, path.form, where, expr.span, frame.statement, few, _is_harmless(keywords)))
-
-
-def _is_harmless(keywords: Mapping[str, Value]) -> bool:
-    """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
-    return "exist_ok" in keywords and keywords["exist_ok"].constant is True
-
-
 def _is_own(value: Value) -> bool:
     """Is it a function of the program? What `partial` gives to others' functions would be lost."""
     return value.target is not None and value.target.kind == "function"
@@ -206,11 +167,11 @@ def _unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Va
     if callee.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, form, callee, values)
     found = flow(form, values, ranks=False)
-    if callee.target is not None and callee.target.name.startswith("torch.") and values:
-        name = callee.target.name.rpartition(".")[2]
-        if name in _TENSORS:
+    if callee.target is not None and values:
+        catalog = frame.context.catalog
+        if callee.target.name in catalog.tensors:
             found = found.but(length=values[0].length)
-        elif name in _BUFFERS and not any(value.origins for value in values):
+        elif callee.target.name in catalog.buffers and not any(value.origins for value in values):
             found = found.but(length=Length("made", frame.cause("data", expr.span)))
     return found
 
@@ -253,10 +214,6 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
         case _:
             return found
 
-
-#: What makes a tensor of a list, and what makes one of a size.
-_TENSORS: Final = frozenset({"tensor", "as_tensor", "LongTensor", "IntTensor", "FloatTensor", "stack", "cat"})
-_BUFFERS: Final = frozenset({"empty", "zeros", "ones", "full"})
 
 #: Methods of tensors and containers that say how many elements there are.
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})

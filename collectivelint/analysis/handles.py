@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..events import (
-    Assert,
     Assign,
     Attribute,
-    Branch,
     Call,
     Define,
     Evaluate,
-    Exit,
     Lambda,
     Loop,
     Name,
-    Try,
-    With,
+    blocks,
     children,
-    walk,
+    parts,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +105,7 @@ class _Uses:
             self.statement(statement, loops)
 
     def statement(self, statement: Statement, loops: tuple[Span, ...]) -> None:
-        for expr in _parts(statement):
+        for expr in parts(statement):
             for name in _names(expr):
                 self.found.setdefault(name, []).append((statement.span, loops))
         match statement:
@@ -177,49 +173,8 @@ def _is_wait(expr: Expr, handle: str) -> bool:
             return False
 
 
-def calls_in(statement: Statement) -> Iterator[Call]:
-    """The calls that a statement makes itself, not those of the blocks inside it."""
-    for expr in _parts(statement):
-        yield from (part for part in walk(expr) if isinstance(part, Call))
-
-
-def blocks(statement: Statement) -> Iterator[Block]:
-    """The blocks inside a statement."""
-    match statement:
-        case Branch(then=then, orelse=orelse):
-            yield from (then, orelse)
-        case Loop(body=body, orelse=orelse):
-            yield from (body, orelse)
-        case With(body=body):
-            yield body
-        case Try(body=body, handlers=handlers, orelse=orelse, final=final):
-            yield from (body, *(handler for _, _, handler in handlers), orelse, final)
-
-
-def _parts(statement: Statement) -> Iterator[Expr]:
-    """The expressions that a statement evaluates itself; a plain name that is assigned to is not read."""
-    match statement:
-        case Evaluate(value=value):
-            yield value
-        case Assign(targets=targets, value=value):
-            yield value
-            yield from (target for target in targets if not isinstance(target, Name))
-        case Branch(test=test):
-            yield test
-        case Loop(iterable=iterable):
-            yield iterable
-        case With(items=items):
-            yield from (expr for expr, _ in items)
-        case Exit(value=value) if value is not None:
-            yield value
-        case Assert(test=test, message=message):
-            yield test
-            if message is not None:
-                yield message
-
-
 def _all_parts(statement: Statement) -> Iterator[Expr]:
-    yield from _parts(statement)
+    yield from parts(statement)
     for block in blocks(statement):
         for inner in block:
             yield from _all_parts(inner)

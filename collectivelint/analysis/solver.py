@@ -18,7 +18,7 @@ T = TypeVar("T")
 Key: TypeAlias = tuple[str, ...]
 
 #: How often the facts of a circle are computed at most; mostly nothing changes after the second time.
-_MOST_ROUNDS: Final = 6
+_MOST_ROUNDS: Final = 10
 #: Computing is a recursion of Python functions. Below this depth it starts again with the fact at hand, which is then
 #: known when the first one is computed anew; but not endlessly, since a large circle has no bottom.
 _DEEPEST: Final = 250
@@ -161,8 +161,7 @@ class Solver:
         kept = len(self._passing)
         self._closing += 1
         touched, self._touched = self._touched, _NONE
-        # A circle within a turn of another one is computed again in the next turn anyway.
-        for _ in range(_MOST_ROUNDS if self._closing == 1 else 1):
+        for _ in range(_MOST_ROUNDS):
             changed = False
             self._forget_passing(kept)
             for key, compute in computations:

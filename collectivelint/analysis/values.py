@@ -100,7 +100,7 @@ class Value:
     holds what was passed in. `runs` is the term of
     calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
     `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
-    from, as far as that matters to who receives it.
+    from, as far as that matters to who receives it. `ranked`: a rank is written into it, which makes another text of it.
     """
 
     form: str
@@ -130,6 +130,7 @@ class Value:
     was: str = ""
     item: Value | None = None
     length: Length | None = None
+    ranked: bool = False
 
     def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
         """`more` are other fields by name."""
@@ -190,8 +191,9 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
     causes: tuple[Cause, ...] = ()
     origins: tuple[Cause, ...] = ()
     depends: frozenset[str] = frozenset()
-    maybe = False
+    maybe = ranked = False
     for value in values:
+        ranked |= value.ranked or any(cause.kind == "rank" for cause in value.causes)
         if value.origins:
             origins = _merge(origins, value.origins)
         if ranks:
@@ -210,6 +212,8 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
         fields["depends"] = depends
     if maybe:
         fields["maybe"] = True
+    if ranked:
+        fields["ranked"] = True
     return found
 
 

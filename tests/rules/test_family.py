@@ -207,8 +207,6 @@ def _collectives() -> dict[str, str]:
         if module != "torch.distributed":
             continue
         arguments = [f"{param}={_ARGUMENTS[param]}" for param in api.params if param in _ARGUMENTS]
-        if "op" in api.params and "tensor" not in api.params and not arguments:
-            continue
         found[name] = ", ".join([*arguments, "group=group"])
     return found
 

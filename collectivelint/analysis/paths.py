@@ -1,0 +1,145 @@
+"""Paths that several ranks use: what a function does to them, and where one rank may come between two steps of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..events import Assign, Attribute, Branch, Call, Exit, Logical, Name, Not, blocks, walk
+from .effects import events
+from .facts import FileUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..events import Block, Expr, Span
+    from .facts import FunctionFacts
+    from .frame import Frame
+    from .values import Value
+
+
+def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]) -> None:
+    """Keep a call that does something to a path, once."""
+    if callee.target is not None and callee.target.kind == "external":
+        name, owner = callee.target.name, None
+    elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
+        name, owner = f"methods.{expr.function.name}", (callee.receiver, expr.function.value)
+    else:
+        return
+    use, position = frame.context.catalog.file_uses.get(name, ("", 0))
+    given = list(zip(args, expr.args, strict=False))
+    found = given[position] if 0 <= position < len(given) and not expr.spread else owner
+    if use == "may write":
+        known = {other.form for other in frame.facts.files if other.use == "look"}
+        use, found = "write", next((pair for pair in given if pair[0].form in known), None)
+    if not use or found is None or any(other.span == expr.span for other in frame.facts.files):
+        return
+    path, where = found
+    guards = (cause.kind for guard, _ in frame.guards for cause in guard.causes)
+    few = frame.few or path.ranked or "rank" in (*guards, *(cause.kind for cause in path.causes))
+    frame.facts.files.append(FileUse(use, path.form, where, expr.span, frame.statement, few, tolerates(keywords)))
+
+
+def tolerates(keywords: Mapping[str, Value]) -> bool:
+    """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
+    return "exist_ok" in keywords and keywords["exist_ok"].constant is True
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
+
+    "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
+    """
+
+    kind: Literal["raises", "twice"]
+    look: FileUse
+    use: FileUse
+
+
+def races(facts: FunctionFacts, hints: Sequence[str]) -> Iterator[Race]:
+    """The races in one function; a condition with one of the `hints` in its names is taken for one rank's."""
+    lines = [event.place[0].line for event in events(facts.term)]
+    lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
+    # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
+    several = bool(lines or facts.calls)
+    branches = list(_branches(facts.function.body))
+    for look in facts.files:
+        around = [branch for branch in branches if _holds(branch.span, look.span)]
+        asked = next((branch for branch in reversed(around) if _holds(branch.test_span, look.span)), None)
+        if look.use != "look" or look.few or asked is None:
+            continue
+        if any(_hinted(branch.test, hints) for branch in around):
+            continue
+        for use in facts.files:
+            between = any(look.span.line <= line <= use.span.line for line in lines)
+            if use.use == "look" or use.span < look.span or between or not _same(facts, look, use):
+                continue
+            kind = _kind(asked, use)
+            if kind == "raises" or (kind == "twice" and several):
+                yield Race(kind, look, use)
+                break
+
+
+def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
+    inside = _holds(asked.span, use.span)
+    absent = _is_absence(asked.test)
+    if not inside and not absent and _raises(asked):
+        return "raises"
+    if inside and absent and use.use == "make" and not use.few and not use.tolerant:
+        return "twice"
+    return None
+
+
+def _branches(block: Block) -> Iterator[Branch]:
+    for statement in block:
+        if isinstance(statement, Branch):
+            yield statement
+        for inner in blocks(statement):
+            yield from _branches(inner)
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
+    return start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
+
+
+def _raises(branch: Branch) -> bool:
+    last = branch.then[-1] if branch.then else None
+    return isinstance(last, Exit) and last.kind == "raise"
+
+
+def _is_absence(test: Expr) -> bool:
+    """Is it a check that the path is not there, whatever else is asked?"""
+    values = test.values if isinstance(test, Logical) else (test,)
+    return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
+
+
+def _asks(call: Call) -> bool:
+    function = call.function
+    word = function.name if isinstance(function, Attribute) else function.id if isinstance(function, Name) else ""
+    return "exist" in word or word in ("isfile", "isdir", "is_file", "is_dir")
+
+
+def _hinted(test: Expr, hints: Sequence[str]) -> bool:
+    names = [
+        part.id if isinstance(part, Name) else part.name for part in walk(test) if isinstance(part, (Name, Attribute))
+    ]
+    return any(hint in name.lower() for name in names for hint in hints)
+
+
+def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
+    """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
+    if look.form == use.form:
+        return True
+    if not isinstance(look.expr, Name) or look.expr != use.expr:
+        return False
+    return not any(look.span < span < use.span for span in _assigned(facts.function.body, look.expr))
+
+
+def _assigned(block: Block, name: Name) -> Iterator[Span]:
+    for statement in block:
+        if isinstance(statement, Assign) and name in statement.targets:
+            yield statement.span
+        for inner in blocks(statement):
+            yield from _assigned(inner, name)
