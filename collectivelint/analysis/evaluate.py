@@ -23,9 +23,10 @@ from ..events import (
     Subscript,
 )
 from ..program import Target
-from .apply import SUPER, apply, invoke
+from .apply import SUPER, apply
 from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
+from .invoke import invoke
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, of_shape
 

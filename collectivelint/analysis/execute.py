@@ -31,13 +31,13 @@ from ..events import (
     With,
 )
 from ..program import Target
-from .apply import invoke
 from .branching import atoms, decide, joined
 from .decorators import around, decorated
 from .effects import Choice, Fails, Guard, Item, Leave, Repeat, Term, continued, events, matters, size, summarise, tidy
 from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
+from .invoke import invoke
 from .names import bind, conventional, plain
 from .values import NONE, UNKNOWN, WORLD, Cause, Value, each, join, launched
 

@@ -1,0 +1,142 @@
+"""Calls of what is neither in the program nor in the catalogue: builtins, methods of anything, functions of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..events import Attribute, Call, Name
+from .names import bind, plain
+from .values import WORLD, Length, Value, each, flow, holding, of_shape
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+#: Builtins whose result differs between ranks exactly as their arguments do.
+_PURE: Final = frozenset(
+    f"builtins.{name}"
+    for name in [
+        "abs",
+        "bool",
+        "float",
+        "int",
+        "len",
+        "list",
+        "max",
+        "min",
+        "set",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "any",
+        "all",
+        "frozenset",
+        "enumerate",
+        "zip",
+        "reversed",
+        "range",
+    ]
+)
+
+
+def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
+    """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
+    form = f"{callee.form}({', '.join(value.form for value in values)})"
+    if callee.target is not None and callee.target.name in _PURE:
+        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), form, values)
+    if frame.context.explaining and callee.target is None:
+        unresolved = (plain(expr.function) or "a computed function", expr.span)
+        if unresolved not in frame.facts.unresolved:
+            frame.facts.unresolved.append(unresolved)
+    if callee.receiver is not None and isinstance(expr.function, Attribute):
+        return _method(frame, expr, expr.function.name, form, callee, values)
+    found = flow(form, values, ranks=False)
+    if callee.target is not None and values:
+        catalog = frame.context.catalog
+        if callee.target.name in catalog.tensors:
+            found = found.but(length=values[0].length)
+        elif callee.target.name in catalog.buffers and not any(value.origins for value in values):
+            found = found.but(length=Length("made", frame.cause("data", expr.span)))
+    return found
+
+
+def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
+    """A builtin whose result is computed from its arguments and nothing else."""
+    found = flow(form, values)
+    first = values[0] if values else Value(form)
+    match name:
+        case "int" | "bool" if len(values) == 1:
+            kept = found.but(form=first.form, one=first.one, size_of=first.size_of)
+            return kept.but(type=first.type) if name == "int" else kept
+        case "len" if first.uneven:
+            return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
+        case "len":
+            return found.but(size_of=first.size_of)
+        case "set" | "frozenset":
+            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span), item=first.item)
+        case "sorted":
+            return found.but(uneven=first.uneven, item=first.item)
+        case "list" | "tuple" | "enumerate" | "zip" | "reversed":
+            unordered = next((value.unordered for value in values if value.unordered), None)
+            uneven = next((value.uneven for value in values if value.uneven), ())
+            found = found.but(uneven=uneven, unordered=unordered, size_of=first.size_of)
+            if name in ("enumerate", "zip"):
+                numbered = [Value("number"), *values[:1]] if name == "enumerate" else values
+                turn = tuple(
+                    value if value.form == "number" else each(value, f"each({value.form})") for value in numbered
+                )
+                return (
+                    found.but(item=Value(f"each({form})", parts=turn)) if any(part.instance for part in turn) else found
+                )
+            return found.but(parts=first.parts, item=first.item)
+        case "range":
+            # One bound that differs makes another number of turns; two may only shift them.
+            bounds = [value for value in values[:2] if value.varies]
+            step = len(values) > 2 and bool(values[2].varies)
+            uneven = bounds[0].causes if len(bounds) == 1 or (bounds and step) else ()
+            return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
+        case _:
+            return found
+
+
+#: Methods of tensors and containers that say how many elements there are.
+
+
+_SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
+_ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
+_SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
+
+
+def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, values: list[Value]) -> Value:
+    """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
+    assert callee.receiver is not None
+    receiver = callee.receiver
+    varies, causes = callee.varies, callee.causes
+    kind = frame.context.catalog.methods.get(name)
+    if kind is not None:
+        varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name in _SIZES:
+        # The shards that ranks pick by their number are equally large, unless something says otherwise.
+        varies, causes = frozenset(), ()
+        callee = of_shape(callee)
+    if name in _SIZES and receiver.uneven:
+        varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
+    if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
+        # Filled on some ranks only.
+        _, guard = frame.guards[-1]
+        if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
+            bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
+    if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
+        bind(frame, expr.function.value, receiver.but(item=receiver.item or item))
+    found = flow(form, (callee, *values), ranks=False).but(varies=varies, causes=causes)
+    if name == "values":
+        found = found.but(item=receiver.item)
+    elif name == "items" and receiver.item is not None:
+        found = found.but(item=Value(f"each({form})", parts=(Value("key"), each(receiver, f"each({receiver.form})"))))
+    kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
+    if receiver.length is not None and name not in _SIZES:
+        found = found.but(length=receiver.length)
+    found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
+    if kind == "file system":
+        found = found.but(uneven=(causes[0],))
+    return found
