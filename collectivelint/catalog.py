@@ -34,6 +34,7 @@ Category = Literal[
     "guard",
     "decorator",
     "registration",
+    "function",
 ]
 
 #: TOML table name -> category of its rows.
@@ -51,20 +52,26 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "guards": "guard",
     "decorators": "decorator",
     "registrations": "registration",
+    "functions": "function",
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
 ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
 _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why", "renamed"),
+        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps"),
         *ROLES,
     }
 )
+#: Tables that are plain lists of names.
+_LISTS: Final = (
+    *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
+    *("local_states", "reporting", "temporary", "shard_words"),
+)
 _SECTION_KEYS: Final = frozenset(
     {
-        *("module", "also", "source", "world", "classes", "readers", "environment", "conventions", "methods"),
-        *("fallible", "failures", "callers", "wrappers", "file_uses", "tensors", "buffers", "hints"),
+        *("module", "also", "source", "world", "classes", "environment", "conventions", "methods", "file_uses"),
+        *("families", *_LISTS),
         *CATEGORIES,
     }
 )
@@ -87,7 +94,9 @@ class Api:
     other ranks without being equal, `restores` those read from a file; `"return"` stands for the result. `cause` says
     why the result differs between ranks; `one` whether a guard holds on exactly one rank; `callback` which parameter
     is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains;
-    `renamed` the name it has by now.
+    `renamed` the name it has by now. `shards` names the parameter that is sharded over the ranks from then on, `saves`
+    the one that is written to disk, `ignored` one that has no effect. `returns` may name a class for each element of the
+    tuple that it returns, and `wraps` says for the class of an argument what is returned in its place.
     """
 
     name: str
@@ -108,6 +117,10 @@ class Api:
     unless: tuple[str, object] | None = None
     why: str = ""
     renamed: str | None = None
+    shards: str | None = None
+    saves: str | None = None
+    ignored: str | None = None
+    wraps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def op(self) -> str:
@@ -141,6 +154,18 @@ class Convention:
 
 
 @dataclass(frozen=True, slots=True)
+class FileApi:
+    """What a call does to a path: "look", "make", "write", "may write", "link" or "remove".
+
+    `at` says which argument the path is, -1 being the object it is called on; `state` which one is written there.
+    """
+
+    use: str
+    at: int = 0
+    state: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All rows of all files, by qualified name.
 
@@ -148,29 +173,46 @@ class Catalog:
     class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
     object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
     the exceptions that do. `callers` call their first argument with the others, and give back its result;
-    `wrappers` give back what iterates as their first argument does. `file_uses` says what a call does to a path
-    ("look", "make", "write", "may write"), and which argument that is; -1 is the object it is called on. `tensors` make a
-    tensor of their first argument, `buffers` one of a size; `hints` are parts of names by which projects ask for one rank.
+    `wrappers` give back what iterates as their first argument does. `file_uses` says what calls do to paths. `tensors`
+    make a tensor of their first argument, `buffers` one of a size, `parameters` what a model learns. `local_states` give
+    what each rank has of its own; `reporting` tells people something and does nothing else; `temporary` is gone when it
+    is left. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole.
+    `families` maps the beginning of a class's name to the class that all of them are.
     """
 
     apis: Mapping[str, Api]
     environment: Mapping[str, str]
-    readers: frozenset[str]
     classes: Mapping[str, str]
+    families: Mapping[str, str]
     world: frozenset[str]
     modules: frozenset[str]
     conventions: tuple[Convention, ...]
     methods: Mapping[str, str]
+    file_uses: Mapping[str, FileApi]
+    readers: frozenset[str]
     fallible: frozenset[str]
     failures: frozenset[str]
     callers: frozenset[str]
     wrappers: frozenset[str]
-    file_uses: Mapping[str, tuple[str, int]]
     tensors: frozenset[str]
     buffers: frozenset[str]
-    hints: tuple[str, ...]
+    hints: frozenset[str]
+    parameters: frozenset[str]
+    local_states: frozenset[str]
+    reporting: frozenset[str]
+    temporary: frozenset[str]
+    shard_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
+
+    def class_of(self, name: str) -> str | None:
+        """The class of the catalogue that this one is, or that it belongs to the family of."""
+        if name in self.classes:
+            return name
+        last = name.rpartition(".")[2]
+        if not last[:1].isupper():
+            return None
+        return next((known for prefix, known in self.families.items() if name.startswith(prefix)), None)
 
     def of(self, *categories: Category) -> list[Api]:
         """The rows of these categories, each listed once per name it is known under."""
@@ -200,7 +242,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
             if parameter not in (*params, "return"):
                 raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
-    for role in ROLES:
+    for role in (*ROLES, "shards", "saves", "ignored"):
         if role in row and row[role] not in params:
             raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
     return Api(
@@ -222,6 +264,10 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         unless=_unless(row.get("unless")),
         why=row.get("why", ""),
         renamed=row.get("renamed"),
+        shards=row.get("shards"),
+        saves=row.get("saves"),
+        ignored=row.get("ignored"),
+        wraps=row.get("wraps", {}),
     )
 
 
@@ -237,20 +283,14 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     """Join catalogue files, given as (name, text); raise CatalogError where one is not well formed."""
     apis: dict[str, Api] = {}
     environment: dict[str, str] = {}
-    readers: set[str] = set()
+    lists: dict[str, set[str]] = {name: set() for name in _LISTS}
     classes: dict[str, str] = {}
+    families: dict[str, str] = {}
     world: set[str] = set()
     modules: set[str] = set()
     conventions: list[Convention] = []
     methods: dict[str, str] = {}
-    fallible: set[str] = set()
-    failures: set[str] = set()
-    callers: set[str] = set()
-    wrappers: set[str] = set()
-    file_uses: dict[str, tuple[str, int]] = {}
-    tensors: set[str] = set()
-    buffers: set[str] = set()
-    hints: list[str] = []
+    file_uses: dict[str, FileApi] = {}
     for where, text in files:
         try:
             data = tomllib.loads(text)
@@ -266,17 +306,13 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             names = [section["module"], *section.get("also", [])]
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
-            readers |= set(section.get("readers", []))
             methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
-            fallible |= set(section.get("fallible", []))
-            failures |= set(section.get("failures", []))
-            callers |= set(section.get("callers", []))
-            wrappers |= set(section.get("wrappers", []))
+            families |= {row["prefix"]: row["type"] for row in section.get("families", [])}
             for row in section.get("file_uses", []):
-                file_uses |= dict.fromkeys(row["names"].split(), (row["use"], row.get("at", 0)))
-            tensors |= set(section.get("tensors", []))
-            buffers |= set(section.get("buffers", []))
-            hints += section.get("hints", [])
+                known = FileApi(row["use"], row.get("at", 0), row.get("state"))
+                file_uses |= dict.fromkeys(row["names"].split(), known)
+            for table, found in lists.items():
+                found |= set(section.get(table, []))
             for module in names:
                 classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
@@ -289,20 +325,14 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     return Catalog(
         apis=apis,
         environment=environment,
-        readers=frozenset(readers),
         classes=classes,
         world=frozenset(world),
         modules=frozenset(modules),
         conventions=tuple(conventions),
         methods=methods,
-        fallible=frozenset(fallible),
-        failures=frozenset(failures),
-        callers=frozenset(callers),
-        wrappers=frozenset(wrappers),
+        families=families,
         file_uses=file_uses,
-        tensors=frozenset(tensors),
-        buffers=frozenset(buffers),
-        hints=tuple(hints),
+        **{name: frozenset(found) for name, found in lists.items()},  # type: ignore[arg-type]  # each is a field
     )
 
 

@@ -69,7 +69,7 @@ _ORIGINS: Final = {"received": "data received from other ranks", "restored": "da
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such assert."""
-    distributed = {call.function.path for call in findings.analysis.calls()}
+    distributed = findings.analysis.distributed()
     for invariant in findings.analysis.invariants():
         if is_test(Path(invariant.function.path)):
             # Run without -O, and asserts are its purpose.

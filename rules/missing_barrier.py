@@ -70,6 +70,18 @@ def check(findings: Findings) -> Iterator[Report]:
         # A rank that is asked for says as much as a collective: there are others.
         if path not in distributed and not any(use.few for use in facts.files):
             continue
+        for note in facts.notes:
+            if note.kind == "temporary":
+                yield Report.at(
+                    note,
+                    message="the temporary folder is removed while other ranks may still use it",
+                    severity="error",
+                    trail=(
+                        *(Place(cause.path, cause.span, "source", "only some ranks make it") for cause in note.causes),
+                        Place(path, note.span, "note", "they leave without waiting for the others"),
+                    ),
+                    help="let all ranks meet in a barrier at the end of the `with`, in a `finally`",
+                )
         for race in races(facts, findings.analysis.catalog.hints):
             at, message = race.use, "all ranks look for the path and then make it; those that come second fail"
             if race.kind == "raises":

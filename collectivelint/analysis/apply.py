@@ -65,8 +65,9 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         api = frame.context.catalog.apis.get(target.name)
         if api is not None:
             return known(frame, expr, api, callee, args, keywords)
-        if target.name in frame.context.catalog.classes:
-            return Value(frame.fresh(target.name, expr.span), type=target.name)
+        made_of = frame.context.catalog.class_of(target.name)
+        if made_of is not None:
+            return Value(frame.fresh(target.name, expr.span), type=made_of)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:

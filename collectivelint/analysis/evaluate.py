@@ -28,6 +28,7 @@ from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
 from .invoke import invoke
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
+from .outside import share_of
 from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, of_shape
 
 if TYPE_CHECKING:
@@ -93,12 +94,13 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return Value(frame.fresh("lambda", frame.statement), runs=_later(frame, params, body))
         case Declared(value=inner, annotation=annotation, span=span):
             return declared(frame, evaluate(frame, inner), annotation, span)
-        case Compound(kind=kind, parts=parts):
-            return _compound(frame, kind, [evaluate(frame, part) for part in parts])
+        case Compound(parts=parts):
+            return _compound(frame, expr, [evaluate(frame, part) for part in parts])
 
 
-def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
+def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
     """What is computed from parts."""
+    kind = expr.kind
     # Whether a text or a table is empty does not depend on the rank written into it.
     computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
     match kind:
@@ -114,7 +116,16 @@ def _compound(frame: Frame, kind: str, values: list[Value]) -> Value:
             return computed.but(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
-            return computed.but(size_of=next((value.size_of for value in values if value.size_of), None))
+            size_of = next((value.size_of for value in values if value.size_of), None)
+            return computed.but(size_of=size_of, length=None if size_of else share_of(values))
+        case "FloorDiv" | "Div" if values[1].size_of is not None and values[0].size_of is None:
+            # `hidden_size // world_size`
+            return computed.but(length=Length("share", frame.cause("data", frame.statement)))
+        case "Add" if values[1].constant == 1 and values[0].length is not None and values[0].length.kind == "highest":
+            frame.note("guess", frame.statement, (values[0].length.cause,), *expr.parts[:1])
+            return computed
+        case "Add" | "Sub" | "FloorDiv" if share_of(values) is not None:
+            return computed.but(length=share_of(values))
         case "Slice" if len(values) == 3 and values[2].varies:
             # `items[rank::world_size]`: the shards of an odd number of items are not equally long.
             return computed.but(uneven=values[2].causes)
@@ -360,6 +371,8 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.target is not None and base.target.name in frame.context.catalog.readers:
         return environment(frame, key, f"{base.form}[{key.form}]", frame.function.span)
     found = flow(f"{base.form}[{key.form}]", (base, key))
+    if any(cause.kind == "received" for cause in key.origins) and "Sub(" in (key.form[:4], key.was[:4]):
+        frame.note("index", frame.statement, key.origins, index)
     if base.meaning == "mesh":
         return found.but(meaning="mesh", type=base.type)
     if base.item is not None:

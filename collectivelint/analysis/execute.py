@@ -33,7 +33,22 @@ from ..events import (
 from ..program import Target
 from .branching import atoms, decide, joined
 from .decorators import around, decorated
-from .effects import Choice, Fails, Guard, Item, Leave, Repeat, Term, continued, events, matters, size, summarise, tidy
+from .effects import (
+    Choice,
+    Event,
+    Fails,
+    Guard,
+    Item,
+    Leave,
+    Repeat,
+    Term,
+    continued,
+    events,
+    matters,
+    size,
+    summarise,
+    tidy,
+)
 from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
@@ -75,9 +90,9 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
         annotated = _annotated(frame, parameter.annotation)
         if annotated is not None and annotated.kind == "class":
             return plain_value.but(instance=annotated)
-        if annotated is not None and annotated.name in frame.context.catalog.classes:
-            meaning = frame.context.catalog.classes[annotated.name]
-            return plain_value.but(type=annotated.name, meaning=meaning)
+        known = frame.context.catalog.class_of(annotated.name) if annotated is not None else None
+        if known is not None:
+            return plain_value.but(type=known, meaning=frame.context.catalog.classes.get(known))
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
@@ -169,12 +184,24 @@ def _with(frame: Frame, statement: With) -> None:
             bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
     outer, frame.out = frame.out, []
     _block(frame, statement.body)
+    _leave_temporary(frame, statement, managers)
     for manager in reversed(managers):
         if manager.manager:
             frame.out = list(around(manager.manager, tuple(frame.out)))  # type: ignore[arg-type]  # a term
         elif not (frame.out and isinstance(frame.out[-1], Leave)):
             _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
     frame.out = [*outer, *frame.out]
+
+
+def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
+    """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
+    if frame.out and isinstance(frame.out[-1], (Event, Leave)):
+        return
+    for manager, (expr, _) in zip(managers, statement.items, strict=True):
+        causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
+        if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
+            frame.statement = statement.span
+            frame.note("temporary", _head(statement.span, "with"), causes, expr)
 
 
 def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
@@ -184,7 +211,7 @@ def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> V
     for name in names:
         targets = frame.context.program.methods(manager.instance, name)
         if targets:
-            head = Span(span.line, span.column, span.line, span.column + len("with"))
+            head = _head(span, "with")
             callee = Value(f"{manager.form}.{name}", target=targets[0], receiver=manager)
             return invoke(frame, targets, callee, Call(Name(name), (), (), False, head), [], {})
     return None
@@ -437,7 +464,7 @@ def _try(frame: Frame, statement: Try) -> None:
         if cause is not None:
             value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
             guard_value = value
-        guard = guard_of(frame, value, _head(statement.span))
+        guard = guard_of(frame, value, _head(statement.span, "try"))
         if cause is None:
             guard = replace(guard, own=False)
         frame.variables, frame.out = dict(entering), []
@@ -454,8 +481,8 @@ def _try(frame: Frame, statement: Try) -> None:
     _block(frame, statement.final)
 
 
-def _head(span: Span) -> Span:
-    return Span(span.line, span.column, span.line, span.column + len("try"))
+def _head(span: Span, word: str) -> Span:
+    return Span(span.line, span.column, span.line, span.column + len(word))
 
 
 def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"]:

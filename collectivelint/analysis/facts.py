@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ class ApiCall:
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
     differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is, and
-    `conditional` that it stands under any condition.
+    `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it.
     """
 
     api: Api
@@ -46,11 +46,17 @@ class ApiCall:
     turns: tuple[str, ...] = ()
     used: bool = True
     conditional: bool = False
+    alone: bool = False
 
     @property
     def span(self) -> Span:
         """Where the call stands."""
         return self.call.span
+
+    @property
+    def is_distributed(self) -> bool:
+        """Is it something that only makes sense among several ranks?"""
+        return self.api.category not in ("function", "loader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +115,60 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class FileUse:
-    """A call that looks for a path, makes it or writes it.
+    """A call that does something to a path; `use` is one of those of `FileApi`.
 
-    `form` is that of the path, `expr` how it is written. `few`: not all ranks get here, or each has a path of its own;
-    `tolerant`: it is no error if the path is there.
+    `path` is what the path is, `expr` how it is written, `state` what is written there. `alone`: some condition on ranks
+    leads here; `few`: that, or each rank has a path of its own; `tolerant`: it is no error if the path is there.
     """
 
     use: str
-    form: str
+    api: str
+    path: Value
     expr: Expr
+    function: Function
     span: Span
     statement: Span
-    few: bool
+    alone: bool
     tolerant: bool
+    state: Value | None = None
+    guards: tuple[Guard, ...] = ()
+
+    @property
+    def few(self) -> bool:
+        """Do not all ranks get here, or has each a path of its own?"""
+        return self.alone or self.path.ranked or any(cause.kind == "rank" for cause in self.path.causes)
+
+
+#: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.
+#: "index": received data, less an offset, is an index. "temporary": some ranks leave a temporary folder. "write": a
+#: function of the program is called that writes to a path. "in place": a tensor is changed that was not made here.
+NoteKind: TypeAlias = Literal["share", "guess", "index", "temporary", "write", "in place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a rule may want to know of; `causes` say where it comes from.
+
+    `exprs` are the expressions it is about, `callee` the function of the program that is called. `alone`: not all ranks get
+    here, because of a condition on ranks.
+    """
+
+    kind: NoteKind
+    function: Function
+    span: Span
+    statement: Span
+    causes: tuple[Cause, ...] = ()
+    exprs: tuple[Expr, ...] = ()
+    callee: str = ""
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of."""
+
+    cause: Cause
+    depends: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -140,6 +187,9 @@ class FunctionFacts:
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
     files: list[FileUse] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    #: What all ranks that call it write to.
+    writing: Writing | None = None
     #: Its parameters that are the root of a collective it runs, itself or in what it calls.
     roots: tuple[str, ...] = ()
     #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
@@ -154,6 +204,12 @@ class FunctionFacts:
     return_guard: Value | None = None
     #: Attribute calls whose function could not be found, for those who ask.
     unresolved: list[tuple[str, Span]] = field(default_factory=list)
+
+
+def note(facts: FunctionFacts, found: Note) -> None:
+    """Keep a note once: the body of a loop is looked at twice."""
+    if not any(other.kind == found.kind and other.span == found.span for other in facts.notes):
+        facts.notes.append(found)
 
 
 def misplaced(call: ApiCall) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ..program import Target
 from .effects import Fails
+from .facts import Note, note
 from .values import Cause, Value
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..events import Expr, Function, Span
     from ..program import Program
     from .effects import Guard, Item
-    from .facts import FunctionFacts
+    from .facts import FunctionFacts, NoteKind
 
 
 _BUILTINS: Final = frozenset(dir(builtins))
@@ -45,6 +46,9 @@ class Context(Protocol):
 
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""
+
+    def shared_out(self, owner: Target) -> Cause | None:
+        """Where a model of this class makes a parameter of one rank's share of a size."""
 
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """A nested function came into being where these variables were visible."""
@@ -84,6 +88,16 @@ class Frame:
         elif own and self.facts.fallible is None:
             # Only what a callee does itself counts: far down the calls there is always a file that is opened.
             self.facts.fallible = cause
+
+    def note(self, kind: NoteKind, span: Span, causes: tuple[Cause, ...], *exprs: Expr, callee: str = "") -> None:
+        """Keep something for the rules."""
+        found = Note(kind, self.function, span, self.statement, causes, exprs, callee, self.alone_here)
+        note(self.facts, found)
+
+    @property
+    def alone_here(self) -> bool:
+        """Does a condition on ranks lead here?"""
+        return self.few or any(cause.kind == "rank" for guard, _ in self.guards for cause in guard.causes)
 
     @property
     def path(self) -> str:

@@ -10,7 +10,8 @@ from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import HelperCall
 from .known import in_reach, note_roots
 from .names import plain
-from .values import WORLD, Value, flow
+from .paths import note_writing
+from .values import WORLD, Cause, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,11 @@ def invoke(
 
         term = inline(facts.summary, Inlining(site, arguments, rename, run))
         _note_helper(frame, expr, facts, arguments, args, keywords)
+        note_writing(frame, expr, facts, arguments)
+        changed = next((note for note in facts.notes if note.kind == "in place" and not note.callee), None)
+        if changed is not None:
+            where = Cause("data", facts.function.path, changed.span)
+            frame.note("in place", expr.span, (where,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):
             # Its body runs around that of the `with` statement.
             return Value(frame.fresh("manager", expr.span), manager=term)

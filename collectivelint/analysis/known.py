@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Call, Expr
 from .effects import Event
 from .facts import ApiCall, GroupInReach, Registration
 from .names import bind, guarding
-from .values import UNKNOWN, WORLD, Value
+from .values import UNKNOWN, WORLD, Sharded, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..catalog import Api
+    from ..events import Call, Expr
     from .frame import Frame
 
 
@@ -54,6 +54,10 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
             else:
                 buffer = buffer.but(varies=known.varies, causes=known.causes)
             bind(frame, exprs[name], buffer)
+    if api.shards is not None and api.shards in exprs:
+        sharded = values[api.shards].but(sharded=Sharded("framework", frame.cause("data", expr.span)))
+        bind(frame, exprs[api.shards], sharded)
+        return sharded
     return _result(frame, expr, api, key, values)
 
 
@@ -110,7 +114,8 @@ def _note(
         _register(frame, expr, api, values)
     role = api.roles.get("group")
     grouped = role is not None and not expr.spread
-    if not grouped and api.category not in ("group_constructor", "lifecycle"):
+    of_checkpoints = api.saves is not None or bool(api.restores)
+    if not (grouped or of_checkpoints or api.category in ("group_constructor", "lifecycle", "function")):
         return
     names: frozenset[str] = frozenset()
     reach: tuple[GroupInReach, ...] = ()
@@ -135,6 +140,7 @@ def _note(
         tuple(frame.turns),
         used=frame.dropped is not expr,
         conditional=frame.branches > 0,
+        alone=frame.alone_here,
     )
     known = [index for index, other in enumerate(frame.facts.calls) if other.span == call.span]
     if known:
@@ -184,6 +190,12 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             meaning = frame.context.catalog.classes.get(api.returns or "")
             name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
             return Value(name, type=api.returns, meaning=meaning)
+        case _ if api.wraps:
+            wrapped = [value.but(type=api.wraps.get(value.type or "", value.type)) for value in values.values()]
+            return wrapped[0] if len(wrapped) == 1 else Value(form, parts=tuple(wrapped))
+        case _ if api.returns is not None and " " in api.returns:
+            classes = enumerate(api.returns.split())
+            return Value(form, parts=tuple(Value(f"{form}[{index}]", type=name) for index, name in classes))
         case _:
             return Value(form, type=api.returns)
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from ..events import Attribute, Call, Name
 from .names import bind, plain
-from .values import WORLD, Length, Value, each, flow, holding, of_shape
+from .values import WORLD, Cause, Length, Sharded, Value, each, flow, holding, of_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .frame import Frame
 
 #: Builtins whose result differs between ranks exactly as their arguments do.
@@ -51,13 +53,38 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     if callee.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, form, callee, values)
     found = flow(form, values, ranks=False)
-    if callee.target is not None and values:
-        catalog = frame.context.catalog
-        if callee.target.name in catalog.tensors:
-            found = found.but(length=values[0].length)
-        elif callee.target.name in catalog.buffers and not any(value.origins for value in values):
-            found = found.but(length=Length("made", frame.cause("data", expr.span)))
+    if callee.target is None:
+        return found
+    return _external(frame, expr, callee.target.name, found, values)
+
+
+def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
+    """A function of a library: `found` is what is known of any function."""
+    catalog = frame.context.catalog
+    if found.sharded is not None and not name.startswith(_COPYING):
+        # It may well gather the parts.
+        found = found.but(sharded=None)
+    if name in catalog.local_states:
+        return found.but(sharded=Sharded("own", frame.cause("process", expr.span)))
+    share = share_of(values)
+    if share is not None:
+        if name in catalog.parameters:
+            frame.note("share", expr.span, (share.cause,))
+        return found.but(length=share)
+    if name in catalog.tensors and values:
+        return found.but(length=values[0].length)
+    if name in catalog.buffers and values and not any(value.origins for value in values):
+        return found.but(length=Length("made", frame.cause("data", expr.span)))
     return found
+
+
+#: Modules whose functions give back what they were given, in another container.
+_COPYING: Final = ("builtins.", "copy.", "collections.")
+
+
+def share_of(values: Iterable[Value]) -> Length | None:
+    """The first of the values that is one rank's share of something."""
+    return next((value.length for value in values if value.length is not None and value.length.kind == "share"), None)
 
 
 def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
@@ -66,8 +93,12 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
     first = values[0] if values else Value(form)
     match name:
         case "int" | "bool" if len(values) == 1:
-            kept = found.but(form=first.form, one=first.one, size_of=first.size_of)
+            kept = found.but(form=first.form, one=first.one, size_of=first.size_of, length=share_of(values))
             return kept.but(type=first.type) if name == "int" else kept
+        case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
+            return found.but(length=Length("highest", cause))
+        case "min" | "max":
+            return found.but(length=share_of(values))
         case "len" if first.uneven:
             return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
         case "len":
@@ -97,6 +128,11 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
         case _:
             return found
+
+
+def _of_disk(value: Value) -> Cause | None:
+    """Where the file system was asked for what is in a container."""
+    return next((cause for cause in (*value.uneven, *value.causes) if cause.kind == "file system"), None)
 
 
 #: Methods of tensors and containers that say how many elements there are.
@@ -139,4 +175,9 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
     if kind == "file system":
         found = found.but(uneven=(causes[0],))
+    if name == "state_dict" and receiver.instance is not None:
+        cause = frame.context.shared_out(receiver.instance)
+        found = found if cause is None else found.but(sharded=Sharded("hand", cause))
+    if name.endswith("_") and not name.startswith("_") and receiver.length is None:
+        frame.note("in place", expr.span, (), expr.function)
     return found

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from ..events import Assign, Attribute, Branch, Call, Exit, Logical, Name, Not, blocks, walk
 from .effects import events
-from .facts import FileUse
+from .facts import FileUse, Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from ..events import Block, Expr, Span
+    from ..events import Block, Expr, Function, Span
     from .facts import FunctionFacts
     from .frame import Frame
     from .values import Value
@@ -26,18 +26,50 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         name, owner = f"methods.{expr.function.name}", (callee.receiver, expr.function.value)
     else:
         return
-    use, position = frame.context.catalog.file_uses.get(name, ("", 0))
+    api = frame.context.catalog.file_uses.get(name)
+    if api is None:
+        return
+    use = api.use
     given = list(zip(args, expr.args, strict=False))
-    found = given[position] if 0 <= position < len(given) and not expr.spread else owner
+    found = given[api.at] if 0 <= api.at < len(given) and not expr.spread else owner
     if use == "may write":
-        known = {other.form for other in frame.facts.files if other.use == "look"}
+        known = {other.path.form for other in frame.facts.files if other.use == "look"}
         use, found = "write", next((pair for pair in given if pair[0].form in known), None)
-    if not use or found is None or any(other.span == expr.span for other in frame.facts.files):
+    if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
-    guards = (cause.kind for guard, _ in frame.guards for cause in guard.causes)
-    few = frame.few or path.ranked or "rank" in (*guards, *(cause.kind for cause in path.causes))
-    frame.facts.files.append(FileUse(use, path.form, where, expr.span, frame.statement, few, tolerates(keywords)))
+    state = args[api.state] if api.state is not None and api.state < len(args) else None
+    guards = tuple(guard for guard, _ in frame.guards)
+    made = FileUse(
+        use,
+        name.rpartition(".")[2],
+        path,
+        where,
+        frame.function,
+        expr.span,
+        frame.statement,
+        frame.alone_here,
+        tolerates(keywords),
+        state,
+        guards,
+    )
+    frame.facts.files.append(made)
+    if use in ("write", "link", "remove") and not made.few and frame.facts.writing is None:
+        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
+
+
+def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """Keep a call of a function of the program that writes to a path."""
+    writing = callee.writing
+    if writing is None or callee.events:
+        return
+    given = [arguments[name] for name in writing.depends if name in arguments]
+    if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in given):
+        return
+    frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
+    if not frame.alone_here and frame.facts.writing is None:
+        depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
+        frame.facts.writing = Writing(writing.cause, depends)
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:
@@ -57,12 +89,12 @@ class Race:
     use: FileUse
 
 
-def races(facts: FunctionFacts, hints: Sequence[str]) -> Iterator[Race]:
+def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
     """The races in one function; a condition with one of the `hints` in its names is taken for one rank's."""
     lines = [event.place[0].line for event in events(facts.term)]
     lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
     # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
-    several = bool(lines or facts.calls)
+    several = bool(lines) or any(call.is_distributed for call in facts.calls)
     branches = list(_branches(facts.function.body))
     for look in facts.files:
         around = [branch for branch in branches if _holds(branch.span, look.span)]
@@ -73,7 +105,7 @@ def races(facts: FunctionFacts, hints: Sequence[str]) -> Iterator[Race]:
             continue
         for use in facts.files:
             between = any(look.span.line <= line <= use.span.line for line in lines)
-            if use.use == "look" or use.span < look.span or between or not _same(facts, look, use):
+            if use.use in ("look", "remove") or use.span < look.span or between or not _same(facts, look, use):
                 continue
             kind = _kind(asked, use)
             if kind == "raises" or (kind == "twice" and several):
@@ -86,7 +118,7 @@ def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
     absent = _is_absence(asked.test)
     if not inside and not absent and _raises(asked):
         return "raises"
-    if inside and absent and use.use == "make" and not use.few and not use.tolerant:
+    if inside and absent and use.use in ("make", "link") and not use.few and not use.tolerant:
         return "twice"
     return None
 
@@ -121,7 +153,13 @@ def _asks(call: Call) -> bool:
     return "exist" in word or word in ("isfile", "isdir", "is_file", "is_dir")
 
 
-def _hinted(test: Expr, hints: Sequence[str]) -> bool:
+def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
+    """Does a condition with a hint in its names stand around a place?"""
+    around = (branch for branch in _branches(function.body) if _holds(branch.span, span))
+    return any(_hinted(branch.test, hints) for branch in around)
+
+
+def _hinted(test: Expr, hints: Collection[str]) -> bool:
     names = [
         part.id if isinstance(part, Name) else part.name for part in walk(test) if isinstance(part, (Name, Attribute))
     ]
@@ -130,7 +168,7 @@ def _hinted(test: Expr, hints: Sequence[str]) -> bool:
 
 def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
     """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
-    if look.form == use.form:
+    if look.path.form == use.path.form:
         return True
     if not isinstance(look.expr, Name) or look.expr != use.expr:
         return False

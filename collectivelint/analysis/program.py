@@ -13,7 +13,7 @@ from ..program import Target
 from .divergence import divergences
 from .effects import events, repeats
 from .execute import interpret
-from .facts import Registration
+from .facts import FunctionFacts, Registration
 from .names import plain
 from .solver import Postponed, Solver
 from .values import UNKNOWN, WORLD, Cause, Value, join
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..program import Program
     from .divergence import Divergence
     from .effects import Event, Guard, Repeat, Term
-    from .facts import ApiCall, FunctionFacts, Invariant, Making
+    from .facts import ApiCall, Invariant, Making, Note, NoteKind
 
 
 class Analysis:
@@ -97,6 +97,15 @@ class Analysis:
         """Every call of an API of the catalogue."""
         for facts in self.functions:
             yield from facts.calls
+
+    def distributed(self) -> set[str]:
+        """Those of these files that have something to do with several ranks."""
+        return {call.function.path for call in self.calls() if call.is_distributed}
+
+    def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
+        """What was noted in the functions of these files."""
+        for facts in self.functions:
+            yield from ((facts, note) for note in facts.notes if note.kind == kind)
 
     def invariants(self) -> Iterator[Invariant]:
         """Every assert about data of other ranks or of a checkpoint."""
@@ -249,6 +258,25 @@ class Analysis:
         given = found.form[1:] in found.depends
         return found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
 
+    def shared_out(self, owner: Target) -> Cause | None:
+        """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""
+        found: Cause | None = self._solver.solve(("shared out", owner.path, owner.name), lambda: self._share(owner))
+        return found
+
+    def _share(self, owner: Target) -> Cause | None:
+        for base in self.program.bases(owner):
+            for method in dict.fromkeys(method for names in self._assigned_in(base).values() for method in names):
+                facts = self.facts(Target("function", base.path, method))
+                for note in facts.notes if facts is not None else ():
+                    if note.kind == "share":
+                        return note.causes[0]
+        for name in self.attributes(owner):
+            value = self.attribute(owner, name)
+            part = None if value is None else value.instance or (value.item.instance if value.item else None)
+            if part is not None and part != owner and (found := self.shared_out(part)) is not None:
+                return found
+        return None
+
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a method that handles a signal sets `self.name`."""
         for base in self.program.bases(owner):
@@ -292,9 +320,9 @@ class Analysis:
         return self._assigning[owner]
 
 
-def _same(one: FunctionFacts | Value | None, other: FunctionFacts | Value | None) -> bool:
+def _same(one: FunctionFacts | Value | Cause | None, other: FunctionFacts | Value | Cause | None) -> bool:
     """Do two facts say the same to those who ask for them?"""
-    if isinstance(one, Value) or isinstance(other, Value) or one is None or other is None:
+    if not isinstance(one, FunctionFacts) or not isinstance(other, FunctionFacts):
         return one == other
     return (
         one.summary == other.summary
@@ -302,6 +330,8 @@ def _same(one: FunctionFacts | Value | None, other: FunctionFacts | Value | None
         and one.attributes == other.attributes
         and one.roots == other.roots
         and one.fallible == other.fallible
+        and one.writing == other.writing
+        and one.notes == other.notes
     )
 
 

@@ -67,9 +67,21 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Where a length comes from: a list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed")."""
+    """Where a length, or a number, comes from.
 
-    kind: Literal["grown", "made", "mixed"]
+    A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of a
+    whole, or the "highest" of the numbers that were found.
+    """
+
+    kind: Literal["grown", "made", "mixed", "share", "highest"]
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Sharded:
+    """Each rank has another part, under the same name: by "hand", by a "framework" that knows, or as its "own" state."""
+
+    kind: Literal["hand", "framework", "own"]
     cause: Cause
 
 
@@ -101,6 +113,7 @@ class Value:
     calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
     `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
     from, as far as that matters to who receives it. `ranked`: a rank is written into it, which makes another text of it.
+    `sharded`: each rank has another part of it.
     """
 
     form: str
@@ -131,6 +144,7 @@ class Value:
     item: Value | None = None
     length: Length | None = None
     ranked: bool = False
+    sharded: Sharded | None = None
 
     def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
         """`more` are other fields by name."""
@@ -192,7 +206,9 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
     origins: tuple[Cause, ...] = ()
     depends: frozenset[str] = frozenset()
     maybe = ranked = False
+    sharded: Sharded | None = None
     for value in values:
+        sharded = sharded or value.sharded
         ranked |= value.ranked or any(cause.kind == "rank" for cause in value.causes)
         if value.origins:
             origins = _merge(origins, value.origins)
@@ -214,6 +230,8 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
         fields["maybe"] = True
     if ranked:
         fields["ranked"] = True
+    if sharded is not None:
+        fields["sharded"] = sharded
     return found
 
 
@@ -250,7 +268,11 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     if one == other:
         return one
     if one.form == other.form and one.constant is UNKNOWN:
-        return one.but(optional=one.optional or other.optional, item=one.item or other.item)
+        return one.but(
+            optional=one.optional or other.optional,
+            item=one.item or other.item,
+            sharded=one.sharded or other.sharded,
+        )
     if guard is None or not guard.varies:
         for rank, rest in ((one, other), (other, one)):
             if rank.type == "rank" and rest.constant in (0, -1) and rest.constant is not False:
@@ -280,7 +302,8 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         optional=one.constant is None or other.constant is None or one.optional or other.optional,
         uneven=_merge(one.uneven, other.uneven),
         unordered=one.unordered and other.unordered,
-        size_of=one.size_of if one.size_of == other.size_of else None,
+        size_of=_size(one, other) or _size(other, one),
+        sharded=one.sharded and other.sharded,
         everyone=all(value.everyone for value in (one, other) if value.constant is not None),
         item=one.item or other.item,
         length=_longer(one.length, other.length, guard),
@@ -293,6 +316,11 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         causes = _merge(mixed.causes, (*guard.causes, where))
         mixed = mixed.but(varies=mixed.varies | guard.varies, causes=causes)
     return mixed
+
+
+def _size(one: Value, other: Value) -> str | None:
+    """The size of a group, also where it is 1 in a job that is not distributed."""
+    return one.size_of if one.size_of == other.size_of or other.constant == 1 else None
 
 
 def _longer(one: Length | None, other: Length | None, guard: Value | None) -> Length | None:

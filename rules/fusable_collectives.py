@@ -1,0 +1,122 @@
+"""Reports collectives that one call could do.
+
+## What it does
+Finds three or more collectives of the same kind on the same group in a row, with nothing but computations in between, and
+loops whose every turn runs one collective, the same each time. Barriers, collectives of Python objects and asynchronous calls
+are left alone.
+
+## Why is this bad
+Each collective costs a start, whatever it carries: tens of microseconds on one node, more across many. One call per
+parameter means thousands of starts for tensors of a few kilobytes, where one call for all of them would take as long as
+a few.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+
+
+def average(parameters: list[torch.Tensor], group: dist.ProcessGroup):
+    for parameter in parameters:
+        dist.all_reduce(parameter, group=group)  # CL501
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+
+
+def average(parameters: list[torch.Tensor], group: dist.ProcessGroup):
+    flat = _flatten_dense_tensors(parameters)
+    dist.all_reduce(flat, group=group)
+    for parameter, whole in zip(parameters, _unflatten_dense_tensors(flat, parameters)):
+        parameter.copy_(whole)
+```
+
+## References
+- [torch.distributed](https://docs.pytorch.org/docs/stable/distributed.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.effects import Event, Repeat
+from collectivelint.analysis.handles import is_async
+from collectivelint.rule import Findings, Place, Report, Rule
+
+from .trails import group_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.effects import Term
+    from collectivelint.events import Span
+
+RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
+
+_TENSORS: Final = frozenset(
+    {
+        *("all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "reduce_scatter"),
+        *("reduce_scatter_tensor", "all_to_all", "all_to_all_single"),
+    }
+)
+_FEW: Final = 3
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each row, at its first collective, and for each loop."""
+    for facts in findings.analysis.functions:
+        handled = {call.span for call in facts.calls if is_async(call)}
+        for run in _runs(facts.term, handled):
+            first, loops = run[0], len(run) == 1
+            span, statement = first.place
+            what = (
+                f"each turn of the loop runs one `{first.op}`" if loops else f"{len(run)} times `{first.op}` in a row"
+            )
+            yield Report(
+                path=facts.function.path,
+                span=span,
+                statement=statement,
+                function=facts.function.qualname,
+                message=f"{what} on {group_text(first)}; one call can do it",
+                severity="warning",
+                trail=tuple(Place(event.path, event.span, "collective", event.op) for event in run),
+                help="put the tensors into one and use one call, or coalesce the calls",
+            )
+
+
+def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
+    """Rows of equal collectives; one alone stands for a loop."""
+    run: list[Event] = []
+    for item in (*term, None):
+        event = item if isinstance(item, Event) else _in_loop(item) if isinstance(item, Repeat) else None
+        if event is not None and (event.op not in _TENSORS or event.place[0] in handled):
+            event = None
+        if run and (event is None or _kind(event) != _kind(run[0])):
+            # A row inside one call is found where it stands.
+            if len(run) >= _FEW and len({found.place for found in run}) > 1:
+                yield run
+            run = []
+        if event is not None:
+            run.append(event)
+        for inner in (item.body,) if isinstance(item, Repeat) else ():
+            if event is not None and not event.chain:
+                yield [event]
+            else:
+                yield from _runs(inner, handled)
+        for arm in (item.then, item.orelse) if item is not None and hasattr(item, "then") else ():
+            yield from _runs(arm, handled)
+
+
+def _kind(event: Event) -> tuple[tuple[str, str], str]:
+    """What has to be equal for calls to be fused: the collective, and the function that prepares it."""
+    return event.token, event.chain[0].callee if event.chain else ""
+
+
+def _in_loop(item: Repeat) -> Event | None:
+    """The one collective of a loop's body."""
+    only = item.body[0] if len(item.body) == 1 else None
+    return only if isinstance(only, Event) else None

@@ -1,0 +1,101 @@
+"""Reports distributed checkpoints of plain tensors that are another part of the model on each rank.
+
+## What it does
+Follows the state dict of a model that shards its parameters by hand (their sizes are divided through the number of ranks)
+and what each rank has of its own (the state of a random number generator) to `torch.distributed.checkpoint.save`. DTensor
+parameters, as `fully_shard` and `parallelize_module` make them, are left alone, and so is a state with a rank in its keys.
+
+## Why is this bad
+The checkpoint knows a plain tensor by its name only. The same name on several ranks means replicas to it, and of replicas
+one is written: of every sharded parameter one rank's part is kept, not always the same rank's. Saving reports no error, and
+loading gives every rank the same part.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import nn
+
+
+class ColumnParallel(nn.Module):
+    def __init__(self, inputs: int, outputs: int, group: dist.ProcessGroup):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs // dist.get_world_size(group), inputs))
+
+
+def save(model: ColumnParallel, folder, group: dist.ProcessGroup):
+    dcp.save({"model": model.state_dict()}, checkpoint_id=folder, process_group=group)  # CL402
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
+
+
+class ColumnParallel(nn.Module):
+    def __init__(self, inputs: int, outputs: int, group: dist.ProcessGroup):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs // dist.get_world_size(group), inputs))
+
+
+def save(model: ColumnParallel, folder, mesh: DeviceMesh, group: dist.ProcessGroup):
+    weight = DTensor.from_local(model.weight, mesh, [Shard(0)])
+    dcp.save({"model": {"weight": weight}}, checkpoint_id=folder, process_group=group)
+```
+
+What each rank has of its own gets a name of its own: `{f"rng_{dist.get_rank()}": torch.get_rng_state()}`.
+
+## References
+- [torch.distributed.checkpoint.save](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html#torch.distributed.checkpoint.state_dict_saver.save)
+- [DTensor](https://docs.pytorch.org/docs/stable/distributed.tensor.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RULE: Final = Rule("CL402", "plain-sharded-state", "a distributed checkpoint that takes parts of a model for replicas")
+
+_TEXTS: Final = {
+    "hand": (
+        "`{op}` takes plain tensors of one name for replicas and keeps one rank's, but each rank has another part",
+        "a parameter of one rank's share of a size",
+        "make them DTensors with their placement, or give each rank's part a name of its own",
+    ),
+    "own": (
+        "`{op}` keeps one rank's value of what each rank has of its own",
+        "each rank has its own",
+        "write the rank into its name",
+    ),
+}
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for call in findings.analysis.calls():
+        state = call.values.get(call.api.saves or "")
+        if state is None or state.sharded is None or state.ranked or state.sharded.kind not in _TEXTS:
+            continue
+        message, source, advice = _TEXTS[state.sharded.kind]
+        cause = state.sharded.cause
+        yield Report.at(
+            call,
+            message=message.format(op=call.api.op),
+            severity="error",
+            trail=(
+                Place(cause.path, cause.span, "source", source),
+                Place(call.function.path, call.span, "collective", f"{call.api.op}, keeps one of all ranks' tensors"),
+            ),
+            help=advice,
+        )

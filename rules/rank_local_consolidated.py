@@ -1,0 +1,106 @@
+"""Reports one file for the whole model that one rank writes from its own part.
+
+## What it does
+Follows the state dict of a model whose parameters are sharded to the call that writes it, where only some ranks get to
+that call and the path has no rank in it. Sharded is a model of the program that sizes a parameter by dividing through the
+number of ranks, itself or in a layer inside it, and one that `fully_shard` or `parallelize_module` was applied to. What
+`get_model_state_dict(..., full_state_dict=True)`, `full_tensor()` or a collective has put together is whole again.
+
+## Why is this bad
+`model.state_dict()` of such a model holds this rank's part alone. The file looks complete, it loads into a model of one
+rank's size or fails with a size mismatch weeks later, and the parts of all other ranks are gone.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class ColumnParallel(nn.Module):
+    def __init__(self, inputs: int, outputs: int, group: dist.ProcessGroup):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs // dist.get_world_size(group), inputs))
+
+
+def save(model: ColumnParallel, path):
+    if dist.get_rank() == 0:
+        torch.save(model.state_dict(), path)  # CL401
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class ColumnParallel(nn.Module):
+    def __init__(self, inputs: int, outputs: int, group: dist.ProcessGroup):
+        super().__init__()
+        self.group = group
+        self.weight = nn.Parameter(torch.empty(outputs // dist.get_world_size(group), inputs))
+
+
+def save(model: ColumnParallel, path):
+    parts = [torch.empty_like(model.weight) for _ in range(dist.get_world_size(model.group))]
+    dist.all_gather(parts, model.weight.detach(), group=model.group)
+    if dist.get_rank() == 0:
+        torch.save({"weight": torch.cat(parts)}, path)
+```
+
+With DTensor parameters, `torch.distributed.checkpoint.save` writes every rank's part by itself.
+
+## References
+- [torch.distributed.checkpoint](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html)
+- [Tensor parallelism](https://docs.pytorch.org/docs/stable/distributed.tensor.parallel.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.values import PLACES, WORLD
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import FileUse
+
+RULE: Final = Rule(
+    "CL401", "rank-local-consolidated", "one rank's part of a sharded model written as if it were all of it"
+)
+
+_HOW: Final = {
+    "hand": "a parameter of one rank's share of a size",
+    "framework": "its parameters are sharded from here on",
+}
+
+
+def _one_writes(use: FileUse) -> bool:
+    """Is it one rank of the job, or of each node, that gets here?"""
+    return use.alone and all(guard.varies <= {WORLD, *PLACES} for guard in use.guards if guard.varies)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    for facts in findings.analysis.functions:
+        for use in facts.files:
+            sharded = use.state.sharded if use.state is not None else None
+            if sharded is None or sharded.kind not in _HOW or use.path.ranked or not _one_writes(use):
+                continue
+            path = use.function.path
+            conditions = [Place(path, guard.span, "condition", "only some ranks get here") for guard in use.guards[-1:]]
+            yield Report.at(
+                use,
+                message=f"`{use.api}` writes this rank's part of a sharded model as if it were the whole; the others' are lost",
+                severity="error",
+                trail=(
+                    Place(sharded.cause.path, sharded.cause.span, "source", _HOW[sharded.kind]),
+                    *conditions,
+                    Place(path, use.span, "note", "writes the state of one rank"),
+                ),
+                help="gather the parts on all ranks first, or let every rank save its own part:"
+                " torch.distributed.checkpoint with DTensor parameters does",
+            )

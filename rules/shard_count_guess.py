@@ -1,0 +1,118 @@
+"""Reports a saved world size that is taken from the highest shard number.
+
+## What it does
+Finds `max(numbers) + 1` where the numbers were read from file names, and where the names around it speak of ranks or shards.
+A function that compares how many numbers there are with how many there should be is left alone.
+
+## Why is this bad
+A shard that is missing in the middle is not noticed: three files of four still say "four ranks", and what the missing rank
+had is silently left out or filled with something else. A file that an older, larger job left in the folder makes the number
+too high. What is computed from the world size, who owns which rows above all, is then wrong on every rank.
+
+## Example
+```python
+import os
+
+
+def saved_world_size(folder):
+    ranks = set()
+    for name in os.listdir(folder):
+        if name.startswith("rank_"):
+            ranks.add(int(name[len("rank_") :]))
+    return max(ranks) + 1  # CL405
+```
+
+## Use instead
+```python
+import os
+
+
+def saved_world_size(folder):
+    ranks = set()
+    for name in os.listdir(folder):
+        if name.startswith("rank_"):
+            ranks.add(int(name[len("rank_") :]))
+    if len(ranks) != max(ranks) + 1:
+        raise RuntimeError(f"{folder}: shards are missing, there are only {sorted(ranks)}")
+    return len(ranks)
+```
+
+Better still, write the world size into the checkpoint.
+
+## References
+- [torch.distributed.checkpoint](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.events import Assign, Attribute, Call, Compare, Name, blocks, expressions, walk
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import Note
+    from collectivelint.events import Block, Expr
+
+RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")
+
+_WORD: Final = re.compile(r"[a-z]+")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such sum."""
+    words = findings.analysis.catalog.shard_words
+    for _, note in findings.analysis.notes("guess"):
+        if not words & set(_words(note)) or _is_counted(note):
+            continue
+        path = note.function.path
+        yield Report.at(
+            note,
+            message="the number of shards is guessed from the highest one; a missing shard, or an old one, is not noticed",
+            severity="warning",
+            trail=(
+                *(Place(cause.path, cause.span, "source", "the shards that are there") for cause in note.causes),
+                Place(path, note.span, "note", "one more than the highest number"),
+            ),
+            help="check that no number is missing, or write the world size into the checkpoint",
+        )
+
+
+def _words(note: Note) -> Iterator[str]:
+    """The words that the function, the numbers and the result are named with, in the singular."""
+    names = [note.function.qualname, *_names(note.exprs)]
+    names += _names(target for target in _targets(note.function.body, note) if isinstance(target, (Name, Attribute)))
+    for name in names:
+        yield from (word.removesuffix("s") for word in _WORD.findall(name.lower()))
+
+
+def _names(exprs: object) -> list[str]:
+    return [
+        part.id if isinstance(part, Name) else part.name
+        for expr in exprs  # type: ignore[attr-defined]
+        for part in walk(expr)
+        if isinstance(part, (Name, Attribute))
+    ]
+
+
+def _targets(block: Block, note: Note) -> Iterator[Expr]:
+    """What the sum is assigned to."""
+    for statement in block:
+        if isinstance(statement, Assign) and statement.span == note.statement:
+            yield from statement.targets
+        for inner in blocks(statement):
+            yield from _targets(inner, note)
+
+
+def _is_counted(note: Note) -> bool:
+    """Does the function compare how many numbers there are?"""
+    numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
+    for expr in expressions(note.function.body):
+        for side in (expr.left, expr.right) if isinstance(expr, Compare) else ():
+            for part in walk(side):
+                if isinstance(part, Call) and part.function == Name("len") and part.args[:1] == tuple(numbers[:1]):
+                    return True
+    return False

@@ -1,0 +1,118 @@
+"""Reports a path that every rank writes, links or removes.
+
+## What it does
+Looks at functions that are about several ranks. Reported are
+- a call that writes a checkpoint, made on all ranks in one place and on one rank in another place of the same function;
+- links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
+  for ranks or runs collectives itself.
+Temporary folders, test code and paths that a caller may have put its rank into are left alone.
+
+## Why is this bad
+The ranks share the folder. Those that come second find the link there already, or the file gone, and raise; two that write at
+the same time leave a file with parts of both, and nobody notices before it is loaded.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+
+
+class Trainer:
+    def save(self, path):
+        torch.save(self.state, path)
+
+    def epoch(self, step: int):
+        if dist.get_rank() == 0 and step % 100 == 0:
+            self.save("step.pt")
+        self.save("step.pt")  # CL403
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+
+
+class Trainer:
+    def save(self, path):
+        torch.save(self.state, path)
+
+    def epoch(self, step: int):
+        if dist.get_rank() == 0:
+            if step % 100 == 0:
+                self.save("step.pt")
+            self.save("step.pt")
+```
+
+## References
+- [torchrun](https://docs.pytorch.org/docs/stable/elastic/run.html)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.paths import hinted
+from collectivelint.discover import is_test
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import FunctionFacts, Note
+
+RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such call."""
+    hints = findings.analysis.catalog.hints
+    for facts in findings.analysis.functions:
+        path = facts.function.path
+        if is_test(Path(path)):
+            continue
+        for note, guarded in _unlike(facts):
+            if hinted(facts.function, note.span, hints):
+                continue
+            yield Report.at(
+                note,
+                message=f"every rank calls `{note.callee}` here, which writes to one path; elsewhere one rank alone does",
+                severity="error",
+                trail=(
+                    Place(path, guarded.span, "note", "one rank calls it here"),
+                    *(Place(cause.path, cause.span, "note", "it writes here") for cause in note.causes),
+                    Place(path, note.span, "call", "all ranks call it here"),
+                ),
+                help="let one rank write, and the others wait for it",
+            )
+        for use in facts.files:
+            if (
+                use.use in ("link", "remove")
+                and not use.few
+                and _is_known(facts, use.statement)
+                and not use.path.depends
+            ):
+                if hinted(facts.function, use.span, hints):
+                    continue
+                yield Report.at(
+                    use,
+                    message=f"every rank gets to `{use.api}`, with one and the same path",
+                    severity="error",
+                    trail=(Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),),
+                    help="let one rank do it, and the others wait for it",
+                )
+
+
+def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
+    """Calls of one and the same function, on all ranks and on one."""
+    writes = [note for note in facts.notes if note.kind == "write"]
+    for note in writes:
+        guarded = next((other for other in writes if other.alone and other.callee == note.callee), None)
+        if not note.alone and guarded is not None:
+            yield note, guarded
+
+
+def _is_known(facts: FunctionFacts, statement: object) -> bool:
+    """Is it clear that several ranks run this function?"""
+    return bool(facts.term) and any(call.is_distributed for call in facts.calls)

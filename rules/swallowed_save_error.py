@@ -1,0 +1,159 @@
+"""Reports a failed save or restore of a checkpoint that is only logged.
+
+## What it does
+Finds a `try` whose body writes a checkpoint, or restores one, and that catches any exception only to log it: the job goes on
+as if nothing had happened. Handlers that raise again, end the process, set something or return a value that tells the caller
+are left alone, and so are files that have nothing to do with several ranks.
+
+## Why is this bad
+One warning among thousands of lines of log is all there is to tell that no checkpoint was written: nobody notices until the
+job has died and starts again from days ago, or from random weights. On several ranks it is worse: the one whose write
+failed goes on, the checkpoint lacks its part, and the others call it complete.
+
+## Example
+```python
+import logging
+
+import torch
+import torch.distributed as dist
+
+logger = logging.getLogger(__name__)
+
+
+def save(state, path, group: dist.ProcessGroup):
+    if dist.get_rank(group) == 0:
+        try:
+            torch.save(state, path)  # CL408
+        except Exception as error:
+            logger.warning("could not save: %s", error)
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+
+
+def save(state, path, group: dist.ProcessGroup):
+    if dist.get_rank(group) == 0:
+        torch.save(state, path)
+```
+
+Where the job may go on without this checkpoint, count the failures, tell the other ranks, and stop after a few.
+
+## References
+- [torch.save](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.analysis.names import plain
+from collectivelint.discover import is_test
+from collectivelint.events import Attribute, Call, Compound, Constant, Evaluate, Exit, Name, Try, blocks
+from collectivelint.rule import Findings, Place, Report, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from collectivelint.analysis.facts import ApiCall, FileUse, FunctionFacts
+    from collectivelint.events import Block, Expr, Span, Statement
+
+RULE: Final = Rule("CL408", "swallowed-save-error", "a failed save or restore of a checkpoint that is only logged")
+
+_BROAD: Final = frozenset({"Exception", "BaseException", "OSError", "IOError", "RuntimeError"})
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each `try`, at the first call in it that saves or restores."""
+    distributed = findings.analysis.distributed()
+    reporting = findings.analysis.catalog.reporting
+    for facts in findings.analysis.functions:
+        path = facts.function.path
+        if is_test(Path(path)) or (path not in distributed and not any(use.alone for use in facts.files)):
+            continue
+        sites = list(_sites(facts))
+        for attempt in _attempts(facts.function.body) if sites else ():
+            if not any(_swallows(kind, block, reporting) for kind, _, block in attempt.handlers):
+                continue
+            inner = [other.span for other in _attempts(attempt.body)]
+            found = [
+                (site, what)
+                for site, what in sites
+                if _within(attempt.body, site.span) and not any(_holds(span, site.span) for span in inner)
+            ]
+            for site, what in found[:1]:
+                yield Report.at(
+                    site,
+                    message=f"if this {what} fails, that is only logged, and the job goes on as if it had not",
+                    severity="warning",
+                    trail=(
+                        Place(path, _head(attempt), "note", "catches whatever goes wrong, and logs it"),
+                        Place(path, site.span, "note", f"the {what}"),
+                    ),
+                    help="let it fail, or tell the other ranks and stop after a few times",
+                )
+
+
+def _sites(facts: FunctionFacts) -> Iterator[tuple[FileUse | ApiCall, str]]:
+    """The calls that save or restore, by position."""
+    found: list[tuple[FileUse | ApiCall, str]] = [(use, "save") for use in facts.files if use.state is not None]
+    found += [(call, "save") for call in facts.calls if call.api.saves is not None]
+    found += [(call, "restore") for call in facts.calls if call.api.restores]
+    yield from sorted(found, key=lambda item: item[0].span)
+
+
+def _attempts(block: Block) -> Iterator[Try]:
+    for statement in block:
+        if isinstance(statement, Try):
+            yield statement
+        for inner in blocks(statement):
+            yield from _attempts(inner)
+
+
+def _swallows(kind: Expr | None, block: Block, reporting: Collection[str]) -> bool:
+    """Does a handler catch anything, and only tell of it?"""
+    parts = kind.parts if isinstance(kind, Compound) else (kind,)
+    if not any(part is None or (plain(part) or "").rpartition(".")[2] in _BROAD for part in parts):
+        return False
+    *first, last = block or (None,)
+    ends = last is None or _only_reports(last, reporting) or _gives_nothing(last)
+    return ends and all(_only_reports(statement, reporting) for statement in first)
+
+
+def _gives_nothing(statement: Statement) -> bool:
+    return isinstance(statement, Exit) and statement.kind == "return" and statement.value in (None, Constant(None))
+
+
+def _only_reports(statement: Statement | None, reporting: Collection[str]) -> bool:
+    """`logger.warning(...)`, `print(...)`, or a function of any name that is called with a text."""
+    match statement:
+        case Evaluate(value=Call(function=function, args=args)):
+            name = f"methods.{function.name}" if isinstance(function, Attribute) else f"builtins.{plain(function)}"
+            return name in reporting or (isinstance(function, Name) and bool(args) and _is_text(args[0]))
+        case _:
+            return False
+
+
+def _is_text(expr: Expr) -> bool:
+    return (isinstance(expr, Compound) and expr.kind == "JoinedStr") or (
+        isinstance(expr, Constant) and isinstance(expr.value, str)
+    )
+
+
+def _within(block: Block, span: Span) -> bool:
+    return any(_holds(statement.span, span) for statement in block)
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return (outer.line, outer.column) <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= (
+        outer.end_line,
+        outer.end_column,
+    )
+
+
+def _head(attempt: Try) -> Span:
+    span = attempt.span
+    return type(span)(span.line, span.column, span.line, span.column + len("try"))
