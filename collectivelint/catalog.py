@@ -66,7 +66,7 @@ _ROW_KEYS: Final = frozenset(
 #: Tables that are plain lists of names.
 _LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
-    *("local_states", "reporting", "temporary", "shard_words"),
+    *("local_states", "reporting", "temporary", "shard_words", "objects"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -155,7 +155,7 @@ class Convention:
 
 @dataclass(frozen=True, slots=True)
 class FileApi:
-    """What a call does to a path: "look", "make", "write", "may write", "link" or "remove".
+    """What a call does to a path: "look", "make", "write", "may write", "link", "move" or "remove".
 
     `at` says which argument the path is, -1 being the object it is called on; `state` which one is written there.
     """
@@ -176,7 +176,7 @@ class Catalog:
     `wrappers` give back what iterates as their first argument does. `file_uses` says what calls do to paths. `tensors`
     make a tensor of their first argument, `buffers` one of a size, `parameters` what a model learns. `local_states` give
     what each rank has of its own; `reporting` tells people something and does nothing else; `temporary` is gone when it
-    is left. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole.
+    is left; `objects` are those that a module has, with methods of their own. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole.
     `families` maps the beginning of a class's name to the class that all of them are.
     """
 
@@ -202,6 +202,7 @@ class Catalog:
     reporting: frozenset[str]
     temporary: frozenset[str]
     shard_words: frozenset[str]
+    objects: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

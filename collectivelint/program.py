@@ -268,6 +268,14 @@ class Program:
             found = [self.resolve(current.path, base) for base in index.bases]
             pending = [base for base in found if base is not None and base.kind == "class"] + pending
 
+    def outside(self, target: Target) -> Iterator[str]:
+        """The bases of a class that are not in the program."""
+        for owner in self.bases(target):
+            for base in self.indexes[owner.path].classes[owner.name].bases:
+                found = self.resolve(owner.path, base)
+                if found is not None and found.kind == "external":
+                    yield found.name
+
     def method(self, target: Target, name: str) -> Target | None:
         """Method `name` of a class or its nearest base that has one."""
         for owner in self.bases(target):

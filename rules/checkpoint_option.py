@@ -40,6 +40,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.effects import following
+from collectivelint.analysis.values import WORLD
 from collectivelint.discover import is_test
 from collectivelint.events import Attribute, expressions
 from collectivelint.rule import Findings, Place, Report, Rule
@@ -47,6 +49,7 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.analysis.effects import Event
     from collectivelint.analysis.facts import ApiCall, FunctionFacts
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
@@ -83,11 +86,11 @@ def check(findings: Findings) -> Iterator[Report]:
             elif (other := _meeting(facts, call)) is not None:
                 yield Report.at(
                     call,
-                    message=f"`{call.api.op}` still runs on its group when `{other.api.op}` is called on the same group",
+                    message=f"`{call.api.op}` still runs on its group when `{other.op}` is called on the same group",
                     severity="warning",
                     trail=(
                         Place(call.function.path, call.span, "collective", "runs on in a thread"),
-                        Place(other.function.path, other.span, "collective", f"{other.api.op}, on the same group"),
+                        Place(other.path, other.span, "collective", f"{other.op}, on the same group"),
                     ),
                     help="give it a process group of its own, or wait for its result first",
                 )
@@ -103,16 +106,14 @@ def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
     return any(other is not call and other.is_distributed for other in facts.calls)
 
 
-def _meeting(facts: FunctionFacts, call: ApiCall) -> ApiCall | None:
+def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
     """What is called on the group of an asynchronous save before it has been waited for."""
     if call.api.op != "async_save":
         return None
     waits = [expr for expr in expressions(facts.function.body) if isinstance(expr, Attribute)]
     if any(wait.name in ("result", "wait", "done", "add_done_callback") for wait in waits):
         return None
-    group = "world" if call.group is None else call.group.group_key
-    for other in facts.calls:
-        key = "world" if other.group is None else other.group.group_key
-        if other.span > call.span and other.api.op in _MEETING and key == group:
-            return other
-    return None
+    group = WORLD if call.group is None else call.group.group_key
+    return next(
+        (event for event in following(facts.term, call.span) if event.op in _MEETING and event.group == group), None
+    )

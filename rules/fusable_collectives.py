@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.effects import Event, Repeat
+from collectivelint.analysis.effects import Choice, Event, Repeat
 from collectivelint.analysis.handles import is_async
 from collectivelint.rule import Findings, Place, Report, Rule
 
@@ -107,7 +107,7 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
                 yield [event]
             else:
                 yield from _runs(inner, handled)
-        for arm in (item.then, item.orelse) if item is not None and hasattr(item, "then") else ():
+        for arm in (item.then, item.orelse) if isinstance(item, Choice) else ():
             yield from _runs(arm, handled)
 
 

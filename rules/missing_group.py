@@ -82,7 +82,7 @@ def check(findings: Findings) -> Iterator[Report]:
     # CL102 says more about these.
     worse = {(call.function.path, call.span) for call, _ in excluding(findings)}
     for call in findings.analysis.calls():
-        if call.api.category not in ("collective", "point_to_point") or "group" not in call.api.roles:
+        if call.api.category not in ("collective", "point_to_point") or call.api.roles.get("group", "self") == "self":
             continue
         if not _is_missing(call) or misplaced(call) or (call.function.path, call.span) in worse:
             continue

@@ -87,12 +87,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 help="let one rank write, and the others wait for it",
             )
         for use in facts.files:
-            if (
-                use.use in ("link", "remove")
-                and not use.few
-                and _is_known(facts, use.statement)
-                and not use.path.depends
-            ):
+            if use.use in ("link", "move", "remove") and not use.few and _has_others(facts) and not use.path.depends:
                 if hinted(facts.function, use.span, hints):
                     continue
                 yield Report.at(
@@ -113,6 +108,6 @@ def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
             yield note, guarded
 
 
-def _is_known(facts: FunctionFacts, statement: object) -> bool:
+def _has_others(facts: FunctionFacts) -> bool:
     """Is it clear that several ranks run this function?"""
     return bool(facts.term) and any(call.is_distributed for call in facts.calls)

@@ -82,6 +82,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             invoke(frame, [constructor], made.but(receiver=made), expr, args, keywords)
         return made
     if target is not None and target.kind == "function":
+        _inherited(frame, expr, callee, args, keywords)
         targets = [target]
         if callee.receiver is not None and callee.receiver.instance is not None and callee.receiver.type != SUPER:
             name = target.name.rpartition(".")[2]
@@ -95,6 +96,18 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
     if callee.form.startswith("$") and callee.form[1:] in callee.depends:
         frame.out.append(Deferred(callee.form[1:]))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> None:
+    """A method that overrides one of a library, which is called all the same: a metric's `compute` gathers first."""
+    instance = callee.receiver.instance if callee.receiver is not None and callee.receiver.type != SUPER else None
+    if instance is None or callee.target is None:
+        return
+    catalog = frame.context.catalog
+    for name in frame.context.program.outside(instance):
+        api = catalog.apis.get(f"{catalog.class_of(name)}.{callee.target.name.rpartition('.')[2]}")
+        if api is not None and api.kind == "wrapped":
+            known(frame, expr, api, callee, args, keywords)
 
 
 def _likely(targets: list[Target]) -> list[Target]:

@@ -157,6 +157,20 @@ def events(term: Term) -> Iterator[Event]:
                 yield from events(body)
 
 
+def following(term: Term, span: Span) -> Iterator[Event]:
+    """The collectives that may come after the one of a call, on its way and not on another arm."""
+    for index, item in enumerate(term):
+        inner = (
+            (item.then, item.orelse) if isinstance(item, Choice) else (item.body,) if isinstance(item, Repeat) else ()
+        )
+        here = isinstance(item, Event) and item.place[0] == span
+        if here or any(event.place[0] == span for part in inner for event in events(part)):
+            for part in inner:
+                yield from following(part, span)
+            yield from events(term[index + 1 :])
+            return
+
+
 def guards(term: Term) -> Iterator[Guard]:
     """All conditions of a term, outer ones first."""
     for item in term:

@@ -27,6 +27,7 @@ from .apply import SUPER, apply
 from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
 from .invoke import invoke
+from .known import iterated
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .outside import share_of
 from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, of_shape
@@ -34,6 +35,7 @@ from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, hol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..catalog import Api
     from ..events import Span
     from .effects import Term
     from .frame import Frame
@@ -305,7 +307,10 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
     form = f"{base.form}.{expr.name}"
     if base.target is not None and base.target.kind in ("module", "class", "external"):
         target = context.program.member(base.target, expr.name)
-        return frame.refer(target) if target is not None else Value(form)
+        if target is None:
+            return Value(form)
+        api = context.catalog.apis.get(target.name) if target.kind == "external" else None
+        return frame.refer(target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
     if base.instance is not None:
         method = context.program.method(base.instance, expr.name)
         if method is not None:
@@ -324,6 +329,10 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             elif known.constant is UNKNOWN:
                 known = known.but(form=known.form if known.varies or known.form == WORLD else form)
             return known.but(depends=frozenset())
+        library = context.program.outside(base.instance)
+        inherited = next((kind for name in library if (kind := context.catalog.class_of(name)) is not None), None)
+        if inherited is not None and f"{inherited}.{expr.name}" in context.catalog.apis:
+            return _of_type(frame, expr, base.but(type=inherited), form)
     if base.type is not None and base.type not in ("rank", GUARD, SUPER):
         return _of_type(frame, expr, base, form)
     for meaning in ("rank", "group", "guard", "object"):
@@ -344,16 +353,21 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
     """An attribute of an object whose class the catalogue knows."""
     target = Target("external", "", f"{base.type}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
-    if api is not None and api.params == ("self",) and api.category in ("guard", "rank_source"):
-        # A property, or a method that will be called: the same either way.
-        span = frame.statement
-        if api.category == "guard":
-            return guarding(frame, api.axis or WORLD, span, one=api.one, other=api.kind)
-        if api.axis is not None:
-            rank = Value(f"{api.op}({api.axis})", frozenset({api.axis}), (frame.cause("rank", span),), type="rank")
-            form = "get_rank(world)" if api.axis == WORLD else rank.form
-            return rank.but(form=form, target=target, receiver=base)
-    return Value(form, target=target, receiver=base)
+    if api is None or api.params != ("self",) or api.category not in ("guard", "rank_source"):
+        return Value(form, target=target, receiver=base)
+    if api.category == "rank_source" and api.axis is None:
+        return Value(form, target=target, receiver=base)
+    return property_of(frame, api, target, base)
+
+
+def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
+    """A rank or a guard that is a property, or a method that will be called: the same either way."""
+    span = frame.statement
+    if api.category == "guard":
+        return guarding(frame, api.axis or WORLD, span, one=api.one, other=api.kind)
+    axis = api.axis or WORLD
+    form = "get_rank(world)" if axis == WORLD else f"{api.op}({axis})"
+    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
 
 
 def _is_property(decorator: Expr) -> bool:
@@ -371,7 +385,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.target is not None and base.target.name in frame.context.catalog.readers:
         return environment(frame, key, f"{base.form}[{key.form}]", frame.function.span)
     found = flow(f"{base.form}[{key.form}]", (base, key))
-    if any(cause.kind == "received" for cause in key.origins) and "Sub(" in (key.form[:4], key.was[:4]):
+    if any(cause.kind == "received" for cause in key.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origins, index)
     if base.meaning == "mesh":
         return found.but(meaning="mesh", type=base.type)
@@ -390,6 +404,19 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     return found
 
 
+def _is_difference(value: Value) -> bool:
+    """Is it one thing less another, and nothing computed from that?"""
+    form = value.was or value.form
+    if not form.startswith("Sub("):
+        return False
+    depth = 0
+    for position, char in enumerate(form):
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and char == ")":
+            return position == len(form) - 1
+    return False
+
+
 def _is_mask(call: Call) -> bool:
     return isinstance(call.function, Attribute) and call.function.name == "bool"
 
@@ -401,6 +428,7 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     for target, iterable in zip(expr.targets, expr.iterables, strict=True):
         outer, frame.out = frame.out, out
         source = evaluate(frame, iterable)
+        iterated(frame, iterable, source, expr.span)
         frame.out = outer
         sources.append(source)
         bind(frame, target, each(source, f"each({source.form})"))
@@ -431,4 +459,4 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     if isinstance(expr.element, Compound) and expr.element.kind == "item":
         # `{key: value for ...}`
         item = element.parts[-1] if element.parts and element.parts[-1].instance is not None else None
-    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item)
+    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item, sharded=element.sharded)

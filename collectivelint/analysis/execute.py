@@ -53,6 +53,7 @@ from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .invoke import invoke
+from .known import iterated
 from .names import bind, conventional, plain
 from .values import NONE, UNKNOWN, WORLD, Cause, Value, each, join, launched
 
@@ -67,7 +68,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
     _block(frame, function.body)
-    facts.returns = facts.returns or facts.alone
+    facts.returns = _declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, tuple(frame.out))
     if matters(term):
         facts.term = tidy(term)
@@ -85,6 +86,8 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
     function = frame.function
     if first and function.owner is not None:
         owner = Target("class", function.path, function.owner)
+        if any(plain(decorator) == "classmethod" for decorator in function.decorators):
+            return Value(function.owner, target=owner)
         return plain_value.but(depends=frozenset(), instance=owner)
     if parameter.annotation is not None:
         annotated = _annotated(frame, parameter.annotation)
@@ -102,6 +105,17 @@ def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
             value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
             return value.but(depends=plain_value.depends)
     return plain_value
+
+
+def _declared_result(frame: Frame, value: Value | None) -> Value | None:
+    """The result of a function, of the class that its signature says where nothing else tells."""
+    annotation = frame.function.returns
+    if annotation is None or (value is not None and (value.instance or value.type or value.meaning or value.target)):
+        return value
+    declared = _annotated(frame, annotation)
+    if declared is None or declared.kind != "class":
+        return value
+    return (value or Value(frame.fresh("result", frame.function.span))).but(instance=declared)
 
 
 def _annotated(frame: Frame, annotation: Expr) -> Target | None:
@@ -408,6 +422,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
         trips = guard if guard.varies or guard.depends else None
     else:
         value = evaluate(frame, statement.iterable)
+        iterated(frame, statement.iterable, value, statement.span)
         head, before = (), tuple(frame.out)
         form = f"for {value.form}"
         unordered = value.unordered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +113,10 @@ class Registration:
     target: Target
 
 
+#: What makes a path one rank's own.
+_OWN: Final = frozenset({"rank", "random", "process", "clock"})
+
+
 @dataclass(frozen=True, slots=True)
 class FileUse:
     """A call that does something to a path; `use` is one of those of `FileApi`.
@@ -136,7 +140,7 @@ class FileUse:
     @property
     def few(self) -> bool:
         """Do not all ranks get here, or has each a path of its own?"""
-        return self.alone or self.path.ranked or any(cause.kind == "rank" for cause in self.path.causes)
+        return self.alone or self.path.ranked or any(cause.kind in _OWN for cause in self.path.causes)
 
 
 #: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.

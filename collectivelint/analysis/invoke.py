@@ -176,7 +176,8 @@ def _form_of(arguments: Mapping[str, Value], match: re.Match[str]) -> str:
 def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
     """The callee's return value as the caller sees it."""
     if value.form.startswith("$") and value.form[1:] in arguments:
-        return arguments[value.form[1:]]
+        argument = arguments[value.form[1:]]
+        return argument if value.sharded is None else argument.but(sharded=value.sharded)
     given = [arguments[name] for name in value.depends if name in arguments]
     flowed = flow(rename(value.form), (value.but(depends=frozenset()), *given))
     return flowed.but(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..events import Attribute, Call
 from .effects import Event
 from .facts import ApiCall, GroupInReach, Registration
 from .names import bind, guarding
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..catalog import Api
-    from ..events import Call, Expr
+    from ..events import Expr, Span
     from .frame import Frame
 
 
@@ -22,10 +23,12 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     params = api.params
     exprs: dict[str, Expr] = {}
     values: dict[str, Value] = {}
-    if params[:1] == ("self",) and callee.receiver is not None:
+    owner = api.name.rpartition(".")[0]
+    if params[:1] == ("self",) and (callee.receiver is not None or owner in frame.context.catalog.objects):
         # A method called on an instance; a function may have a parameter of that name as well.
         params = params[1:]
-        values["self"] = callee.receiver
+        if callee.receiver is not None:
+            values["self"] = callee.receiver
     if not expr.spread:
         exprs |= dict(zip(params, expr.args, strict=False)) | dict(expr.keywords)
         values |= dict(zip(params, args, strict=False)) | keywords
@@ -58,7 +61,18 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
         sharded = values[api.shards].but(sharded=Sharded("framework", frame.cause("data", expr.span)))
         bind(frame, exprs[api.shards], sharded)
         return sharded
+    if api.wraps:
+        wrapped = [value.but(type=api.wraps.get(value.type or "", value.type)) for value in args]
+        return wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span), parts=tuple(wrapped))
     return _result(frame, expr, api, key, values)
+
+
+def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
+    """A loop begins to run over something: of some objects every rank has to."""
+    api = frame.context.catalog.apis.get(f"{value.type}.__iter__") if value.type is not None else None
+    if api is not None:
+        call = Call(Attribute(container, "__iter__"), (), (), False, span)
+        known(frame, call, api, Value(value.form, receiver=value), [], {})
 
 
 def _mesh(api: Api, values: Mapping[str, Value]) -> str:
@@ -190,9 +204,6 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             meaning = frame.context.catalog.classes.get(api.returns or "")
             name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
             return Value(name, type=api.returns, meaning=meaning)
-        case _ if api.wraps:
-            wrapped = [value.but(type=api.wraps.get(value.type or "", value.type)) for value in values.values()]
-            return wrapped[0] if len(wrapped) == 1 else Value(form, parts=tuple(wrapped))
         case _ if api.returns is not None and " " in api.returns:
             classes = enumerate(api.returns.split())
             return Value(form, parts=tuple(Value(f"{form}[{index}]", type=name) for index, name in classes))

@@ -54,7 +54,7 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
         return _method(frame, expr, expr.function.name, form, callee, values)
     found = flow(form, values, ranks=False)
     if callee.target is None:
-        return found
+        return found if found.sharded is None else found.but(sharded=None)
     return _external(frame, expr, callee.target.name, found, values)
 
 
@@ -99,6 +99,9 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found.but(length=Length("highest", cause))
         case "min" | "max":
             return found.but(length=share_of(values))
+        case "len" if first.parts or (first.was or first.form).startswith(("Tuple(", "List(")):
+            # How many there are is not what is in them.
+            return found.but(origins=())
         case "len" if first.uneven:
             return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
         case "len":

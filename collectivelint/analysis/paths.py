@@ -54,7 +54,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         guards,
     )
     frame.facts.files.append(made)
-    if use in ("write", "link", "remove") and not made.few and frame.facts.writing is None:
+    if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
         frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
 
 
@@ -94,7 +94,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
     lines = [event.place[0].line for event in events(facts.term)]
     lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
     # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
-    several = bool(lines) or any(call.is_distributed for call in facts.calls)
+    several = any(not event.chain for event in events(facts.term)) or any(call.is_distributed for call in facts.calls)
     branches = list(_branches(facts.function.body))
     for look in facts.files:
         around = [branch for branch in branches if _holds(branch.span, look.span)]
@@ -105,7 +105,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             continue
         for use in facts.files:
             between = any(look.span.line <= line <= use.span.line for line in lines)
-            if use.use in ("look", "remove") or use.span < look.span or between or not _same(facts, look, use):
+            if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
                 continue
             kind = _kind(asked, use)
             if kind == "raises" or (kind == "twice" and several):
