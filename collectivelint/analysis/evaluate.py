@@ -455,8 +455,9 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         uneven = next((value.causes for value in tests if value.varies), ())
     unordered = next((value.unordered for value in sources if value.unordered), None)
     size_of = sources[0].size_of if len(sources) == 1 and not tests else None
-    item = element if element.instance is not None else None
+    item, sharded = (element if element.instance is not None else None), element.sharded
     if isinstance(expr.element, Compound) and expr.element.kind == "item":
         # `{key: value for ...}`
-        item = element.parts[-1] if element.parts and element.parts[-1].instance is not None else None
-    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item, sharded=element.sharded)
+        value = element.parts[-1]
+        item, sharded = (value if value.instance is not None else None), value.sharded
+    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item, sharded=sharded)
