@@ -230,14 +230,68 @@ class Catalog:
         return None
 
 
+#: The keys of the rows of tables that describe no functions, and whether a row has to have them.
+_OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
+    "classes": {"name": True, "meaning": True},
+    "environment": {"name": True, "axis": True},
+    "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
+    "methods": {"name": True, "cause": True},
+    "file_uses": {"names": True, "use": True, "at": False, "state": False},
+    "families": {"prefix": True, "type": True},
+}
+_FLAGS: Final = frozenset({"one"})
+_NUMBERS: Final = frozenset({"at", "state"})
+
+
+def _check(where: str, section: object) -> None:
+    """Raise CatalogError for what is missing in a section, misspelt or of another type."""
+    if not isinstance(section, dict):
+        raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
+    module = section.get("module")
+    if not isinstance(module, str) or not isinstance(section.get("source"), str) or not module:
+        raise CatalogError(f"{where}: a section needs `module` and `source`")
+    for table, rows in section.items():
+        if table not in _SECTION_KEYS:
+            raise CatalogError(f"{where}: {module}: unknown table {table!r}{_near(table, _SECTION_KEYS)}")
+        if table in ("module", "source"):
+            continue
+        if table in (*_LISTS, "also", "world"):
+            if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+                raise CatalogError(f"{where}: {module}: `{table}` has to be a list of strings")
+            continue
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise CatalogError(f"{where}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]")
+        for row in rows:
+            _check_row(where, module, table, row)
+
+
+def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -> None:
+    keys = _OTHER_ROWS.get(table)
+    name = row.get("name") or row.get("names") or row.get("prefix") or "a row"
+    for key, value in row.items():
+        if key not in (_ROW_KEYS if keys is None else keys):
+            raise CatalogError(f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}")
+        expected = bool if key in _FLAGS else int if key in _NUMBERS else dict if key == "wraps" else str
+        if not isinstance(value, expected):
+            raise CatalogError(f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}")
+    for key, needed in (keys or {"name": True, "params": True}).items():
+        if needed and key not in row:
+            raise CatalogError(f"{where}: a row of {table} in {module} has no {key!r}")
+
+
+_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
-    try:
-        name = row["name"]
-        params = tuple(row["params"].split())
-    except KeyError as missing:
-        raise CatalogError(f"{where}: a row of {category} in {module} has no {missing}") from None
-    if unknown := set(row) - _ROW_KEYS:
-        raise CatalogError(f"{where}: {module}.{name}: unknown key {sorted(unknown)[0]!r}")
+    name = row["name"]
+    params = tuple(row["params"].split())
     for key in ("uniform", "receives", "restores"):
         for parameter in row.get(key, "").split():
             if parameter not in (*params, "return"):
@@ -299,11 +353,11 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             raise CatalogError(f"{where}: {error}") from None
         if wrong := set(data) - {"framework", "section"}:
             raise CatalogError(f"{where}: unknown table {sorted(wrong)[0]!r}")
-        for section in data.get("section", []):
-            if not section.get("source") or not section.get("module"):
-                raise CatalogError(f"{where}: a section needs `module` and `source`")
-            if wrong := set(section) - _SECTION_KEYS:
-                raise CatalogError(f"{where}: {section['module']}: unknown table {sorted(wrong)[0]!r}")
+        sections = data.get("section", [])
+        if not isinstance(sections, list):
+            raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
+        for section in sections:
+            _check(where, section)
             names = [section["module"], *section.get("also", [])]
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
@@ -338,9 +392,12 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
 
 
 @cache
-def load() -> Catalog:
-    """The catalogue that is shipped with collectivelint."""
+def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
+    """The catalogue that is shipped with collectivelint, and these files, given as (name, text), which have the last word.
+
+    Raise CatalogError where one of them is not well formed.
+    """
     # By name, not by import: nothing in this package depends on the rules statically.
     folder = resources.files("collectivelint.rules.catalog")
     found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return parse((item.name, item.read_text(encoding="utf-8")) for item in found)
+    return parse([*((item.name, item.read_text(encoding="utf-8")) for item in found), *files])

@@ -80,6 +80,7 @@ class Linter:
         self._failures: list[str] = []
         #: What is known of functions, for all files that this process looks at.
         self._analysis: Analysis | None = None
+        self._catalog = catalog.load()
 
     # ------------------------------------------------------------------------------------------------------- input
 
@@ -102,10 +103,11 @@ class Linter:
         asked = [shown(path) for path in given.files]
         roots = sorted({root for path in paths if (root := project_root(path)) is not None})
         every = [*asked, *self._around(roots, set(asked))]
+        self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
-        memory = Memory(None if unreadable else self._cache_folder, asked, every, below, self.resolver)
+        memory = Memory(None if unreadable else self._cache_folder, asked, every, below, self.resolver, self._catalog)
         indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
-        program = Program(indexes, self._lower, catalog.load().modules, lambda: memory.bases(indexes))
+        program = Program(indexes, self._lower, self._catalog.modules, lambda: memory.bases(indexes))
         pending = memory.pending(program, indexes)
         shard = Shard()
         if pending:
@@ -118,7 +120,7 @@ class Linter:
         if unreadable:
             from .analysis.program import Analysis
 
-            findings += self._check(Analysis(program, catalog.load(), ()), unreadable).findings
+            findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
         return Result(list(_nearest(findings)), shard.errors, len(asked))
 
     def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
@@ -132,8 +134,9 @@ class Linter:
         asked = [shown(path) for path in discover(paths, self.resolver).files]
         roots = sorted({root for path in paths if (root := project_root(path)) is not None})
         indexes = Indexes([*asked, *self._around(roots, set(asked))], self._index)
+        self._catalog = self._catalog_of(indexes)
         analysis = Analysis(
-            Program(indexes, self._lower, catalog.load().modules), catalog.load(), asked, self._configured(asked)
+            Program(indexes, self._lower, self._catalog.modules), self._catalog, asked, self._configured(asked)
         )
         analysis.explaining = True
         texts: list[str] = []
@@ -195,13 +198,20 @@ class Linter:
 
         readable = [path for path in paths if indexes[path].problem is None]
         if self._analysis is None:
-            self._analysis = Analysis(program, catalog.load(), (), self._configured(indexes))
+            self._analysis = Analysis(program, self._catalog, (), self._configured(indexes))
             self._analysis.making = making
         analysis = self._analysis.about(readable)
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
         shard.looked = {path: analysis.looked(path) for path in readable}
         return shard
+
+    def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
+        """The catalogue, with the files that the configuration of these files names."""
+        folders = dict.fromkeys(os.path.dirname(path) for path in paths)
+        return catalog.load(
+            tuple(dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files))
+        )
 
     def _configured(self, paths: Iterable[str]) -> dict[str, Annotation]:
         """What the configuration of these files says of names."""

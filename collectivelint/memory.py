@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import catalog
 from .cache import Cache, Row, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .analysis.facts import Making
+    from .catalog import Catalog
     from .events import Span
     from .finding import Finding
     from .index import FileIndex, Indexes
@@ -39,10 +39,17 @@ class Memory:
     """One run's view of the cache."""
 
     def __init__(
-        self, folder: Path | None, asked: Sequence[str], every: Sequence[str], roots: Sequence[str], resolver: Resolver
+        self,
+        folder: Path | None,
+        asked: Sequence[str],
+        every: Sequence[str],
+        roots: Sequence[str],
+        resolver: Resolver,
+        catalog: Catalog,
     ) -> None:
         """`every` are the files of the program below `roots`. Without a folder nothing is known and nothing kept."""
         self._asked, self._every = asked, every
+        self._catalog = catalog
         self._store: Cache | None = None
         self._stamps: dict[str, tuple[int, int, str]] = {}
         self._changed: set[str] = set(every)
@@ -93,7 +100,7 @@ class Memory:
             return True
         self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
         before = _summary(self._made)
-        self._made |= {path: _made_in(program, path) for path in self._changed}
+        self._made |= {path: self._made_by(program, path) for path in self._changed}
         return _summary(self._made) != before
 
     def making(self, program: Program) -> list[Making]:
@@ -105,9 +112,21 @@ class Memory:
                 self._made = self.made_in(program, self._every)
         return [item for path in self._every for item in self._made.get(path, ())]
 
+    def _made_by(self, program: Program, path: str) -> list[Making]:
+        """Where a file makes groups, if its text has the name of a constructor in it."""
+        from .analysis.making import made_in
+
+        try:
+            text = Path(path).read_bytes()
+        except OSError:
+            return []
+        if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
+            return []
+        return made_in(program, self._catalog, path)
+
     def made_in(self, program: Program, paths: Sequence[str]) -> dict[str, list[Making]]:
         """Where these files make groups."""
-        return {path: made for path in paths if (made := _made_in(program, path))}
+        return {path: made for path in paths if (made := self._made_by(program, path))}
 
     def learn(self, made: Sequence[dict[str, list[Making]]]) -> None:
         """Take over where groups are made, as other processes have found."""
@@ -144,19 +163,6 @@ def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
     """What a report says of the groups that a program makes: the first one, and whether ranks are listed."""
     every = [item for path in sorted(made) for item in made[path]]
     return (*every[:1], any(item.lists for item in every))
-
-
-def _made_in(program: Program, path: str) -> list[Making]:
-    """Where a file makes groups, if its text has the name of a constructor in it."""
-    from .analysis.making import made_in
-
-    try:
-        text = Path(path).read_bytes()
-    except OSError:
-        return []
-    if not any(api.op.encode() in text for api in catalog.load().of("group_constructor")):
-        return []
-    return made_in(program, catalog.load(), path)
 
 
 def _making(path: str, item: list[object]) -> Making:

@@ -52,6 +52,8 @@ class Settings:
     explicit_world: bool = False
     group: str = ""
     catalog: Mapping[str, Annotation] = field(default_factory=dict)
+    #: Catalogue files, each with its text.
+    catalog_files: tuple[tuple[str, str], ...] = ()
 
     def runs(self, rule: Rule) -> bool:
         """Is the rule switched on? As in ruff, the more specific of `select` and `ignore` wins."""
@@ -72,7 +74,7 @@ def _specific(selector: str) -> int:
 
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
-_LISTS: Final = frozenset({"select", "ignore", "extend_select", "exclude", "extend_exclude"})
+_LISTS: Final = frozenset({"select", "ignore", "extend_select", "exclude", "extend_exclude", "catalog_files"})
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root"}
 
 
@@ -106,6 +108,10 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
             values[name], wrong = configured(value)
             problems += [f"{file}: {problem}" for problem in wrong]
             continue
+        if name == "catalog_files" and _is_list(value):
+            values[name], wrong = _catalogs(file.parent, value)
+            problems += [f"{file}: {problem}" for problem in wrong]
+            continue
         if name == "catalog":
             problems.append(f"{file}: `catalog` has to be a table")
             continue
@@ -122,6 +128,26 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     settings = replace(Settings(root=file.parent.resolve()), **values)
     settings, unknown = known_selectors(settings)
     return settings, problems + [f"{file}: {problem}" for problem in unknown]
+
+
+def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """The text of each catalogue file that can be used, and what is wrong with the others."""
+    from .catalog import CatalogError, load
+
+    found: list[tuple[str, str]] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+            load(((name, text),))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            problems.append(f"`catalog-files`: {name}: {reason}")
+        except CatalogError as error:
+            problems.append(f"`catalog-files`: {error}")
+        else:
+            found.append((str(folder / name), text))
+    return tuple(found), problems
 
 
 def _is_list(value: object) -> bool:

@@ -28,6 +28,9 @@ def synchronise(group: dist.ProcessGroup):
 
 With torch 2.3 or newer, `init_process_group(device_id=...)` says it once for all.
 
+## Fix safety
+Unsafe: the number of the process on its node is the number of its device where each process has one of its own.
+
 ## References
 - [torch.distributed.barrier](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.barrier)
 """
@@ -36,15 +39,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.names import plain
 from collectivelint.analysis.values import WORLD
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.program import Analysis
+    from collectivelint.rule import FixBuilder
 
-RULE: Final = Rule("CL601", "barrier-device", "a barrier on NCCL that may run on the wrong GPU", default=False)
+RULE: Final = Rule(
+    "CL601", "barrier-device", "a barrier on NCCL that may run on the wrong GPU", default=False, fix="unsafe"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -60,6 +69,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="warning",
                 trail=(Place(call.function.path, call.span, "collective", "barrier"),),
                 help="name the device of this process: `device_ids=[local_rank]`, or give `init_process_group` a `device_id`",
+                fix=_builder(findings.analysis, call),
             )
 
 
@@ -70,3 +80,24 @@ def _wrong(call: ApiCall) -> str | None:
     if any(WORLD in part.varies and any(cause.kind == "rank" for cause in part.causes) for part in devices.parts):
         return "`device_ids` of `barrier` is a rank of the whole job; the devices of each node start from 0"
     return None
+
+
+def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        from collectivelint.fixes.arguments import with_argument
+
+        module = (plain(call.call.function) or "").rpartition(".")[0]
+        target = analysis.program.resolve(call.function.path, module) if module else None
+        if target is None or target.name != "torch.distributed":
+            return None
+        anchored = context.anchor(call.statement)
+        node = anchored.find(cst.Call, call.span) if anchored is not None else None
+        if anchored is None or node is None:
+            return None
+        value = cst.parse_expression(f"[{module}.get_node_local_rank()]")
+        edits = anchored.replace(node, with_argument(node, "device_ids", call.api.params.index("device_ids"), value))
+        return Fix("unsafe", "Name the device of this process", edits) if edits else None
+
+    return build

@@ -44,13 +44,15 @@ from collectivelint.analysis.effects import following
 from collectivelint.analysis.values import WORLD
 from collectivelint.discover import is_test
 from collectivelint.events import Attribute, expressions
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.effects import Event
     from collectivelint.analysis.facts import ApiCall, FunctionFacts
+    from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
 
@@ -74,6 +76,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="warning",
                     trail=(Place(call.function.path, call.span, "note", "the argument is ignored"),),
                     help="leave it out; DTensor parameters tell the checkpoint which part each rank has",
+                    fix=_builder(call, call.api.ignored),
                 )
             elif _overwrites(facts, call) and not is_test(Path(call.function.path)):
                 yield Report.at(
@@ -82,6 +85,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="error",
                     trail=(Place(call.function.path, call.span, "note", "every rank saves as if it were alone"),),
                     help="leave `no_dist` out, or let one rank save",
+                    fix=_builder(call, "no_dist"),
                 )
             elif (other := _meeting(facts, call)) is not None:
                 yield Report.at(
@@ -117,3 +121,19 @@ def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
     return next(
         (event for event in following(facts.term, call.span) if event.op in _MEETING and event.group == group), None
     )
+
+
+def _builder(call: ApiCall, argument: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        from collectivelint.fixes.arguments import without_keyword
+
+        anchored = context.anchor(call.statement)
+        node = anchored.find(cst.Call, call.span) if anchored is not None else None
+        if anchored is None or node is None:
+            return None
+        edits = anchored.replace(node, without_keyword(node, argument))
+        return Fix("display", f"Leave `{argument}` out", edits) if edits else None
+
+    return build

@@ -1,12 +1,15 @@
-"""Reports a process group that is set up with a rank of one node.
+"""Reports a process group that is set up with a rank of one node, or used before the device is set.
 
 ## What it does
-Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
-on its node, not in the job. A function that sets the address of the first node to this machine is left alone.
+- Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
+  on its node, not in the job. A function that sets the address of the first node to this machine is left alone.
+- Finds `torch.cuda.set_device` behind `init_process_group` and a collective, in one function. A group that is made for gloo,
+  or with a `device_id`, is left alone.
 
 ## Why is this bad
-On one node both are the same and everything works. On two nodes every number is there twice: the processes wait for ranks
-that never come, or take each other's place, and the job hangs before its first step.
+On one node both ranks are the same and everything works. On two nodes every number is there twice: the processes wait for
+ranks that never come, or take each other's place, and the job hangs before its first step. The first collective on NCCL
+takes the device that is set: if that is still the first one on all ranks, they share one GPU and hang.
 
 ## Example
 ```python
@@ -42,6 +45,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.effects import events
 from collectivelint.analysis.values import PLACES
 from collectivelint.events import Constant, expressions
 from collectivelint.rule import Findings, Place, Report, Rule
@@ -49,9 +53,11 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.facts import ApiCall, FunctionFacts
 
-RULE: Final = Rule("CL602", "late-set-device", "a process group that is set up with a rank of one node")
+RULE: Final = Rule(
+    "CL602", "late-set-device", "a process group set up with a rank of one node, or used before the device is set"
+)
 
 
 #: What the address of the first node is set to where there is only one.
@@ -66,17 +72,50 @@ def _is_one_node(call: ApiCall) -> bool:
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
-    for call in findings.analysis.calls():
-        rank = call.values.get("rank")
-        if call.api.op != "init_process_group" or rank is None:
-            continue
-        if rank.type != "rank" or not rank.varies or not rank.varies <= PLACES or _is_one_node(call):
-            continue
-        sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.causes]
+    for facts in findings.analysis.functions:
+        for call in facts.calls:
+            if call.api.op == "init_process_group":
+                yield from _local_rank(call)
+                yield from _late_device(facts, call)
+
+
+def _local_rank(call: ApiCall) -> Iterator[Report]:
+    rank = call.values.get("rank")
+    if rank is None or rank.type != "rank" or not rank.varies or not rank.varies <= PLACES or _is_one_node(call):
+        return
+    sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.causes]
+    yield Report.at(
+        call,
+        message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",
+        severity="error",
+        trail=(*sources, Place(call.function.path, call.span, "collective", "init_process_group")),
+        help='take the rank of the job, `int(os.environ["RANK"])`, or leave it to torchrun',
+    )
+
+
+def _late_device(facts: FunctionFacts, call: ApiCall) -> Iterator[Report]:
+    backend = call.values.get("backend")
+    if "device_id" in call.values or (backend is not None and backend.constant in ("gloo", "mpi")):
+        return
+    devices = [other for other in facts.calls if other.api.kind == "device"]
+    if not devices or any(other.span < call.span or other.conditional for other in devices):
+        return
+    late = devices[0]
+    used = [
+        event
+        for event in events(facts.term)
+        if event.kind in ("collective", "create") and call.span < event.place[0] < late.span
+    ]
+    if used:
+        path = call.function.path
         yield Report.at(
-            call,
-            message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",
+            late,
+            message=f"the device is set after `{used[0].op}`, which has taken another one",
             severity="error",
-            trail=(*sources, Place(call.function.path, call.span, "collective", "init_process_group")),
-            help='take the rank of the job, `int(os.environ["RANK"])`, or leave it to torchrun',
+            trail=(
+                Place(path, call.span, "note", "the process group is made"),
+                Place(path, used[0].place[0], "collective", f"{used[0].op}, on the device that is set by now"),
+                Place(path, late.span, "note", "the device is set"),
+            ),
+            help="set the device before `init_process_group`, or give that a `device_id`",
         )

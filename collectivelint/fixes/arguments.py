@@ -37,6 +37,23 @@ def with_keyword(call: cst.Call, name: str, value: cst.BaseExpression) -> cst.Ca
     return call.with_changes(args=[*before, last, new])
 
 
+def with_argument(call: cst.Call, name: str, position: int, value: cst.BaseExpression) -> cst.Call:
+    """The call with `value` for this parameter, in the place of the argument that it has, if it has one."""
+    for index, arg in enumerate(call.args):
+        if (arg.keyword is not None and arg.keyword.value == name) or (arg.keyword is None and index == position):
+            return call.with_deep_changes(arg, value=value)
+    return with_keyword(call, name, value)
+
+
+def without_keyword(call: cst.Call, name: str) -> cst.Call:
+    """The call without the keyword argument `name`."""
+    kept = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != name]
+    if kept and len(kept) < len(call.args) and call.args[-1] not in kept:
+        last = call.args[-1]
+        kept[-1] = kept[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    return call.with_changes(args=kept)
+
+
 def _between(call: cst.Call, tail: _Space) -> _Space:
     """The white space in front of the new argument: a new line where the arguments stand on lines of their own."""
     neighbour = call.args[-2].comma if len(call.args) > 1 else None

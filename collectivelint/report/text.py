@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..engine import Linter, Result
-    from ..finding import Finding, Step
+    from ..finding import Applicability, Finding, Step
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"fg": "cyan"},
@@ -21,6 +21,12 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "call": {"fg": "blue"},
     "collective": {"fg": "red"},
     "note": {"dim": True},
+}
+
+_FLAGS: Final[Mapping[Applicability, str]] = {
+    "safe": "--fix",
+    "unsafe": "--fix --unsafe-fixes",
+    "display": "by hand: it changes what is done",
 }
 
 
@@ -51,8 +57,7 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
     if finding.help:
         yield style("  help: ", bold=True) + finding.help
     if finding.fix is not None and finding.fix.edits:
-        flag = "--fix" if finding.fix.applicability == "safe" else "--fix --unsafe-fixes"
-        yield style("  fix: ", bold=True) + f"{finding.fix.message} ({flag})"
+        yield style("  fix: ", bold=True) + f"{finding.fix.message} ({_FLAGS[finding.fix.applicability]})"
     yield ""
 
 

@@ -242,3 +242,70 @@ def test_a_catalogue_that_is_wrong(project: Project, table: str, problem: str) -
 def test_a_catalogue_that_is_no_table(project: Project) -> None:
     project.write({"pyproject.toml": '[tool.collectivelint]\ncatalog = "a"\n', "a.py": "x = 1\n"})
     assert "`catalog` has to be a table" in project.run("check").err
+
+
+# ------------------------------------------------------------------------------------------- catalogue files
+
+_CATALOG = """
+[[section]]
+module = "company.comm"
+source = "company/comm.py"
+classes = [{ name = "Link", meaning = "object" }]
+collectives = [{ name = "sync", params = "tensor", uniform = "tensor" }, { name = "Link.meet", params = "self" }]
+rank_sources = [{ name = "place", params = "", axis = "world" }]
+"""
+_USING = """
+from company import comm
+
+
+def main(tensor, link: comm.Link):
+    if comm.place() == 0:
+        comm.sync(tensor)  # CL201
+        link.meet()  # CL201
+"""
+
+
+def test_catalogue_files_teach_other_frameworks(project: Project) -> None:
+    project.write({"main.py": _USING, "lint/company.toml": _CATALOG})
+    assert _codes(project) == set()
+    project.write({"collectivelint.toml": 'catalog-files = ["lint/company.toml"]\n'})
+    assert _codes(project) == {"CL201"}
+
+
+def test_a_catalogue_file_is_part_of_what_the_cache_knows(project: Project) -> None:
+    from collectivelint.engine import Linter
+
+    def run() -> int:
+        return len(Linter(Resolver(), cache_folder=Path(".cache")).run([Path()]).findings)
+
+    project.write(
+        {"main.py": _USING, "company.toml": _CATALOG, "collectivelint.toml": 'catalog-files = ["company.toml"]\n'}
+    )
+    assert (run(), run()) == (2, 2)
+    project.write({"company.toml": _CATALOG.replace('"place"', '"position"')})
+    assert run() == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, ["company.toml", "No such file"]),
+        ({"company.toml": "[[section]\n"}, ["company.toml", "line 1"]),
+        ({"company.toml": _CATALOG.replace("collectives", "colectives")}, ["company.comm", "did you mean"]),
+        ({"company.toml": "\udcff"}, ["company.toml", "utf-8"]),
+    ],
+)
+def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, str], words: list[str]) -> None:
+    for name, text in files.items():
+        Path(name).write_bytes(text.encode(errors="surrogateescape"))
+    project.write({"main.py": _CODE, "collectivelint.toml": 'catalog-files = ["company.toml"]\n'})
+    settings, problems = read(Path("collectivelint.toml"))
+    assert settings is not None
+    assert settings.catalog_files == ()
+    assert len(problems) == 1
+    assert all(word in problems[0] for word in words), problems
+
+
+def test_catalogue_files_is_a_list(project: Project) -> None:
+    project.write({"collectivelint.toml": 'catalog-files = "company.toml"\n'})
+    assert "`catalog-files` has to be a list of strings" in read(Path("collectivelint.toml"))[1][0]

@@ -175,3 +175,25 @@ def test_aliases_of_a_module_have_the_same_rows() -> None:
 
 def test_all_categories_are_used() -> None:
     assert {api.category for api in load().apis.values()} == set(CATEGORIES.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("section = 3\n", ["x.toml", "section"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\ncollectives = 3\n', ["m", "collectives", "list of tables"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\ncollectives = ["f"]\n', ["m", "collectives", "list of tables"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\nwrappers = "f"\n', ["m", "wrappers", "list of strings"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\nalso = "f"\n', ["m", "also", "list of strings"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\nclasses = [{ name = "C" }]\n', ["m", "classes", "meaning"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\ncolectives = []\n', ["colectives", "did you mean 'collectives'"]),
+        (_row('name = "f", params = 3'), ["m.f", "params", "string"]),
+        (_row('name = "f", params = "", one = "yes"'), ["m.f", "one", "flag"]),
+        (_row('name = "f", params = "", grup = "a"'), ["m.f", "did you mean 'group'"]),
+        (_row('name = "f", params = "a", saves = "b"'), ["m.f", "saves", "'b'"]),
+    ],
+)
+def test_wrong_types_and_near_misses(text: str, words: list[str]) -> None:
+    with pytest.raises(CatalogError) as caught:
+        parse([("x.toml", text)])
+    assert all(word in str(caught.value) for word in words), caught.value

@@ -81,7 +81,7 @@ def test_codes_and_names_are_unique() -> None:
     assert len({rule.name for rule in rules}) == len(rules)
     for rule in rules:
         assert re.fullmatch(r"CL\d{3}", rule.code)
-        assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", rule.name)
+        assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", rule.name)
         assert not rule.summary.endswith(".")
 
 
