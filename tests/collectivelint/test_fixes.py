@@ -336,6 +336,68 @@ def test_other_branches_are_left_alone(project: Project, code: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        ("dist.barrier()\ndist.barrier()\n", "dist.barrier()\n"),
+        ("dist.barrier()\ndist.barrier()", "dist.barrier()\n"),
+        ("dist.barrier()\ndist.barrier()  # again\nx = 1\n", "dist.barrier()\nx = 1\n"),
+        ("dist.barrier()\n\ndist.barrier(\n    async_op=False,\n)\nx = 1\n", "dist.barrier()\n\nx = 1\n"),
+        ("if x:\n    dist.barrier()\n    dist.barrier()\nx = 1\n", "if x:\n    dist.barrier()\nx = 1\n"),
+        ("dist.barrier()\ndist.barrier()\ndist.barrier()\n", "dist.barrier()\n"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_redundant_barrier_is_removed(project: Project, before: str, after: str, newline: str) -> None:
+    project.write((_HEAD + before).replace("\n", newline))
+    project.fix("--select", "CL502")
+    assert project.text() == (_HEAD + after).replace("\n", newline)
+
+
+@pytest.mark.parametrize("code", ["dist.barrier(); dist.barrier()\n", "dist.barrier()\ndist.barrier(); x = 1\n"])
+def test_barriers_that_share_a_line_are_left_alone(project: Project, code: str) -> None:
+    project.write(_HEAD + code)
+    project.fix("--select", "CL502")
+    assert project.text() == _HEAD + code
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("dist.barrier()", "dist.barrier(device_ids=[dist.get_node_local_rank()])"),
+        ("dist.barrier(pg)", "dist.barrier(pg, device_ids=[dist.get_node_local_rank()])"),
+        ("dist.barrier(device_ids=None)", "dist.barrier(device_ids=[dist.get_node_local_rank()])"),
+        ("dist.barrier(pg, False, None)", "dist.barrier(pg, False, [dist.get_node_local_rank()])"),
+        (
+            "dist.barrier(device_ids=[dist.get_rank()], group=pg)",
+            "dist.barrier(device_ids=[dist.get_node_local_rank()], group=pg)",
+        ),
+    ],
+)
+def test_device_of_a_barrier(project: Project, before: str, after: str) -> None:
+    text = f"{_HEAD}\n\ndef f(pg):\n    {before}\n"
+    project.write(text)
+    project.fix("--select", "CL601")
+    assert project.text() == text
+    project.fix("--select", "CL601", "--unsafe-fixes")
+    assert project.text() == text.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    "call", ["dcp.save(s, checkpoint_id=p, no_dist=True)", "dcp.save(s, no_dist=True, checkpoint_id=p)"]
+)
+def test_advice_is_shown_and_not_applied(project: Project, call: str) -> None:
+    text = f"{_HEAD}import torch.distributed.checkpoint as dcp\n\n\ndef f(s, p, g):\n    {call}\n    dist.barrier(g)\n"
+    project.write(text)
+    ran = project.fix("--select", "CL410", "--unsafe-fixes")
+    assert project.text() == text
+    assert "Leave `no_dist` out (by hand: it changes what is done)" in ran.out
+    fix = project.lint(select=["CL410"]).findings[0].fix
+    assert fix is not None
+    assert fix.applicability == "display"
+    assert "dcp.save(s, checkpoint_id=p)" in fixed(read(Path("main.py"), "main.py"), fix.edits)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
         ("x = 1  # collectivelint: ignore[CL101]\n", "x = 1\n"),
         ("x = 1  # collectivelint: ignore[CL101] reason\n", "x = 1\n"),
         ("x = 1  # collectivelint: ignore[CL101]", "x = 1"),
