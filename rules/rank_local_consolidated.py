@@ -60,37 +60,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.values import PLACES, WORLD
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import FileUse
-
 RULE: Final = Rule(
     "CL401", "rank-local-consolidated", "one rank's part of a sharded model written as if it were all of it"
 )
 
+_ADVICE: Final = (
+    "gather the parts on all ranks first, or let every rank save its own part:"
+    " torch.distributed.checkpoint with DTensor parameters does"
+)
 _HOW: Final = {
     "hand": "a parameter of one rank's share of a size",
     "framework": "its parameters are sharded from here on",
 }
 
 
-def _one_writes(use: FileUse) -> bool:
-    """Is it one rank of the job, or of each node, that gets here?"""
-    return use.alone and all(guard.varies <= {WORLD, *PLACES} for guard in use.guards if guard.varies)
-
-
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
+        path = facts.function.path
         for use in facts.files:
             sharded = use.state.sharded if use.state is not None else None
-            if sharded is None or sharded.kind not in _HOW or use.path.ranked or not _one_writes(use):
+            if sharded is None or sharded.kind not in _HOW or not use.is_whole:
                 continue
-            path = use.function.path
             conditions = [Place(path, guard.span, "condition", "only some ranks get here") for guard in use.guards[-1:]]
             yield Report.at(
                 use,
@@ -101,6 +97,20 @@ def check(findings: Findings) -> Iterator[Report]:
                     *conditions,
                     Place(path, use.span, "note", "writes the state of one rank"),
                 ),
-                help="gather the parts on all ranks first, or let every rank save its own part:"
-                " torch.distributed.checkpoint with DTensor parameters does",
+                help=_ADVICE,
             )
+        for note in facts.notes:
+            if note.kind == "one part":
+                source, where = note.causes
+                yield Report.at(
+                    note,
+                    message="one rank writes what it gets here, a part of a sharded model, as if it were the whole;"
+                    " the others' are lost",
+                    severity="error",
+                    trail=(
+                        Place(source.path, source.span, "source", _HOW[note.callee]),
+                        Place(path, note.span, "call", "passes the state of each rank on"),
+                        Place(where.path, where.span, "note", "writes the state of one rank"),
+                    ),
+                    help=_ADVICE,
+                )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..events import Attribute, Expr, Logical, Name, Not
 from .effects import Choice, Leave, Term, size
-from .evaluate import condition, guard_of
+from .evaluate import condition, guard_of, perhaps
 from .values import UNKNOWN, Value, flow, join, launched
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             rest = decide(frame, atoms(remaining), statement)
             inner, frame.out = tuple(frame.out), outer
 
-            value = flow(f"({first.value.form} {op} {rest.value.form})", (first.value, rest.value))
+            parts = (first.value, rest.value)
+            value = perhaps(op, parts, flow(f"({first.value.form} {op} {rest.value.form})", parts))
 
             def build(then: Term, orelse: Term) -> Term:
                 if size(orelse if op == "and" else then) > _MOST_REPEATED:

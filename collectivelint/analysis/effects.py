@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -218,8 +219,8 @@ def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
     kept: list[Item] = []
     for item in term:
         match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.form in known:
-                kept.extend(tidy(then if known[guard.form] else orelse, known))
+            case Choice(guard=guard, then=then, orelse=orelse) if (holds := _known(guard.form, known)) is not None:
+                kept.extend(tidy(then if holds else orelse, known))
                 if kept and isinstance(kept[-1], Leave):
                     break
             case Choice(guard=guard, then=then, orelse=orelse):
@@ -246,6 +247,30 @@ def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
             case _:
                 kept.append(item)
     return tuple(kept)
+
+
+def _known(form: str, known: Mapping[str, bool]) -> bool | None:
+    """The outcome of a condition that follows from others: what is equal to one constant is not equal to another."""
+    if form in known or not known:
+        return known.get(form)
+    subject, equals, constant = form.partition(" == ")
+    if not equals:
+        return None
+    for other, holds in known.items():
+        same, _, value = other.partition(" == ")
+        if holds and same == subject and _distinct(constant, value):
+            return False
+    return None
+
+
+def _distinct(one: str, other: str) -> bool:
+    """Two literals that differ, or two members of one class."""
+    literal = "'\"-0123456789"
+    if one[:1] in literal and other[:1] in literal:
+        return one != other
+    prefix, dot, _ = one.rpartition(".")
+    owner = re.split(r"[.:]", prefix)[-1]
+    return bool(dot) and one != other and other.rpartition(".")[0] == prefix and owner[:1].isupper()
 
 
 def _leaves(term: Term) -> bool:
@@ -386,6 +411,11 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
 def _inlined(guard: Guard, call: Inlining) -> Guard:
     """A callee's condition in the terms of its caller."""
     given = [call.arguments[name] for name in guard.depends if name in call.arguments]
+    chosen: tuple[str, object] | None = None
+    if guard.chosen is not None and guard.chosen[1] is None:
+        # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
+        chosen = next(((value.form[1:], None) for value in given if value.form[1:] in value.depends), None)
+        given = [value for value in given if value.optional or chosen is not None]
     varies = guard.varies.union(*(value.varies for value in given))
     causes = tuple(dict.fromkeys((*guard.causes, *(cause for value in given for cause in value.causes))))
     form, positive, one = call.rename(guard.form), guard.positive, guard.one
@@ -403,6 +433,7 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         positive,
         own=bool(varies) and not guard.varies,
         maybe=guard.maybe,
+        chosen=chosen,
         ways=guard.ways,
     )
 

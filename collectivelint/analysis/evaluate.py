@@ -30,7 +30,7 @@ from .invoke import invoke
 from .known import iterated
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .outside import share_of
-from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, of_shape
+from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, launched, of_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +79,10 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 variables, out = frame.captured()
                 frame.out = []
                 with under(frame, guard, guard_value):
-                    values.append(evaluate(frame, part))
+                    value = evaluate(frame, part)
+                # `default if given is None else given` is never None.
+                asked = isinstance(test, Compare) and test.right == Constant(None) and test.left == part
+                values.append(value.but(optional=False) if asked and value.optional else value)
                 arms.append(tuple(frame.out))
                 frame.variables, frame.out = variables, out
             choose(frame, guard, arms[0], arms[1])
@@ -265,9 +268,8 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     value = flow(f"not {form}" if negated else form, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
-        value = value.but(varies=frozenset(), causes=())
-        if (left.varies and left.optional) or any(cause.kind == "branch" for cause in left.causes):
-            value = value.but(varies=left.varies, causes=left.causes)
+        known = left.varies and left.optional
+        value = value.but(varies=left.varies if known else frozenset(), causes=left.causes if known else (), origins=())
     constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
@@ -293,8 +295,16 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         inner, frame.out = tuple(frame.out), outer
         choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
     value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
+    value = perhaps(expr.op, values, value)
     if expr.op == "or" and values[-1].meaning:
         value = value.but(meaning=values[-1].meaning, type=values[-1].type)
+    return value
+
+
+def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
+    """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
+    if op == "or" and value.varies and any(not part.varies and launched(part.form) is None for part in parts):
+        return value.but(maybe=True)
     return value
 
 
@@ -341,7 +351,7 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             if meaning == "object":
                 return Value(form, type=convention.type, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, form, expr)
-    if expr.name == "shape":
+    if expr.name in context.catalog.metadata:
         base = of_shape(base)
     found = flow(form, (base,))
     if expr.name == "shape" and base.uneven:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from .values import PLACES, WORLD
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -138,6 +140,12 @@ class FileUse:
     guards: tuple[Guard, ...] = ()
 
     @property
+    def is_whole(self) -> bool:
+        """Is it one rank of the job, or of each node, that writes one file for all?"""
+        one = all(guard.varies <= {WORLD, *PLACES} for guard in self.guards if guard.varies)
+        return self.use == "write" and self.alone and not self.path.ranked and one
+
+    @property
     def few(self) -> bool:
         """Do not all ranks get here, or has each a path of its own?"""
         return self.alone or self.path.ranked or any(cause.kind in _OWN for cause in self.path.causes)
@@ -146,7 +154,8 @@ class FileUse:
 #: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.
 #: "index": received data, less an offset, is an index. "temporary": some ranks leave a temporary folder. "write": a
 #: function of the program is called that writes to a path. "in place": a tensor is changed that was not made here.
-NoteKind: TypeAlias = Literal["share", "guess", "index", "temporary", "write", "in place"]
+#: "one part": what is passed on is a part of a sharded model, and one rank writes it as if it were all.
+NoteKind: TypeAlias = Literal["share", "guess", "index", "temporary", "write", "in place", "one part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +201,10 @@ class FunctionFacts:
     registrations: list[Registration] = field(default_factory=list)
     files: list[FileUse] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    #: Its parameters that hold the same on all ranks of a group afterwards.
+    uniform: tuple[str, ...] = ()
+    #: Its parameters that one rank writes as if they were the whole model, with where.
+    whole: tuple[tuple[str, Cause], ...] = ()
     #: What all ranks that call it write to.
     writing: Writing | None = None
     #: Its parameters that are the root of a collective it runs, itself or in what it calls.

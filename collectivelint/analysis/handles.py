@@ -24,7 +24,7 @@ from ..events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ..events import Block, Expr, Function, Span, Statement
     from .facts import ApiCall
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 #: wait behind the loop is for the last one only.
 Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
 
-#: What a tensor is asked for without its elements.
-_METADATA: Final = frozenset(
-    {"shape", "dtype", "device", "ndim", "layout", "is_cuda", "size", "numel", "dim", "nelement", "element_size"}
-    | {"is_contiguous", "data_ptr", "record_stream", "stride", "requires_grad", "untyped_storage"}
-)
 #: Calls after which nothing is under way any more, as far as this function can know.
 _SYNCHRONISING: Final = frozenset({"wait", "synchronize", "barrier", "wait_stream", "is_completed"})
 
@@ -123,26 +118,28 @@ class _Uses:
             self.block(block, loops)
 
 
-def early(function: Function, calls: Sequence[ApiCall]) -> Iterator[Early]:
-    """Statements between an asynchronous call and its wait that touch what it works on."""
+def early(function: Function, calls: Sequence[ApiCall], metadata: Collection[str]) -> Iterator[Early]:
+    """Statements between an asynchronous call and its wait that touch what it works on, not only its `metadata`."""
     pending = {call.span: call for call in calls if is_async(call)}
     known = {call.span for call in calls if call.api.category in ("collective", "point_to_point", "implicit")}
     if pending:
-        yield from _early(function.body, pending, known)
+        yield from _early(function.body, pending, known, metadata)
 
 
-def _early(block: Block, pending: Mapping[Span, ApiCall], known: set[Span]) -> Iterator[Early]:
+def _early(
+    block: Block, pending: Mapping[Span, ApiCall], known: set[Span], metadata: Collection[str]
+) -> Iterator[Early]:
     for index, statement in enumerate(block):
         match statement:
             case Assign(targets=(Name(id=handle),), value=Call(span=span)) if span in pending:
-                found = _before_wait(block[index + 1 :], pending[span], handle, known)
+                found = _before_wait(block[index + 1 :], pending[span], handle, known, metadata)
                 if found is not None:
                     yield found
         for inner in blocks(statement):
-            yield from _early(inner, pending, known)
+            yield from _early(inner, pending, known, metadata)
 
 
-def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span]) -> Early | None:
+def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], metadata: Collection[str]) -> Early | None:
     written = {name for name in (*call.api.uniform, *call.api.receives) if name != "return"}
     buffers = {expr.id for name in written if isinstance(expr := call.exprs.get(name), Name)}
     used: tuple[str, Span] | None = None
@@ -159,7 +156,7 @@ def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span]) -> E
             buffers -= {target.id for target in statement.targets if isinstance(target, Name)}
         if used is None and not any(part.span in known for part in calls):
             touched = sorted(
-                name for expr in _all_parts(statement) for name in _names(expr, whole=True) if name in buffers
+                name for expr in _all_parts(statement) for name in _names(expr, metadata) if name in buffers
             )
             used = (touched[0], statement.span) if touched else None
     return None
@@ -180,15 +177,15 @@ def _all_parts(statement: Statement) -> Iterator[Expr]:
             yield from _all_parts(inner)
 
 
-def _names(expr: Expr, *, whole: bool = False) -> Iterator[str]:
-    """The variables in an expression; with `whole` not those of which only the metadata are asked for."""
-    if whole and isinstance(expr, Attribute) and expr.name in _METADATA:
+def _names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
+    """The variables in an expression, without those of which only `metadata` are asked for."""
+    if isinstance(expr, Attribute) and expr.name in metadata:
         return
     if isinstance(expr, Name):
         yield expr.id
     parts = (expr.body,) if isinstance(expr, Lambda) else children(expr)
     for part in parts:
-        yield from _names(part, whole=whole)
+        yield from _names(part, metadata)
 
 
 def _walk(expr: Expr) -> Iterator[Expr]:

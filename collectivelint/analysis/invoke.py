@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Call, Constant
+from ..events import Attribute, Call, Constant, Name
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
 from .facts import HelperCall
 from .known import in_reach, note_roots
-from .names import plain
-from .paths import note_writing
+from .names import bind, plain
+from .paths import note_whole, note_writing
 from .values import WORLD, Cause, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..events import Function
+    from ..events import Expr, Function
     from ..program import Target
     from .effects import Term
     from .facts import FunctionFacts
@@ -44,6 +44,8 @@ def invoke(
         term = inline(facts.summary, Inlining(site, arguments, rename, run))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
+        note_whole(frame, expr, facts, arguments)
+        _share(frame, expr, facts, arguments)
         changed = next((note for note in facts.notes if note.kind == "in place" and not note.callee), None)
         if changed is not None:
             where = Cause("data", facts.function.path, changed.span)
@@ -79,6 +81,26 @@ def invoke(
     if len(results) == 1:
         return results[0].but(receiver=None)
     return flow(form, results)
+
+
+def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """After the call, the arguments that the callee has broadcast or reduced are the same on all ranks."""
+    for name in facts.uniform:
+        value = arguments.get(name)
+        given = [
+            arg for arg in (*expr.args, *(word for _, word in expr.keywords)) if isinstance(arg, (Name, Attribute))
+        ]
+        for arg in given if value is not None else ():
+            if evaluate_name(frame, arg) is value:
+                shared = Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),), shared=True)
+                bind(frame, arg, shared)
+                if value is not None and value.form.startswith("$"):
+                    frame.facts.uniform = (*frame.facts.uniform, value.form[1:])
+
+
+def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
+    """What a plain name stands for at the moment, if it is assigned here."""
+    return frame.variables.get(plain(expr) or "")
 
 
 def is_manager(function: Function) -> bool:

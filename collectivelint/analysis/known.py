@@ -37,6 +37,9 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     if group is not None and group.form in frame.worlds:
         group = group.but(form=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
+    if group is None and api.axis is not None and api.category in ("collective", "implicit"):
+        # It runs on the group of this dimension of the parallelism.
+        key = api.axis
     if api.kind == "mesh" and group is None:
         key = _mesh(api, values)
     if "mesh_dim" in values and "mesh_dim" in api.params:
@@ -51,6 +54,8 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     ]:
         if name in exprs:
             known = values[name]
+            if kind == "received" and name in api.uniform and known.form.startswith("$"):
+                frame.facts.uniform = (*frame.facts.uniform, known.form[1:])
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
             if name in api.uniform:
                 buffer = buffer.but(shared=True)

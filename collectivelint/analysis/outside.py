@@ -78,8 +78,8 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
     return found
 
 
-#: Modules whose functions give back what they were given, in another container.
-_COPYING: Final = ("builtins.", "copy.", "collections.")
+#: Modules whose functions give back what they were given, or something made of the same parts.
+_COPYING: Final = ("builtins.", "copy.", "collections.", "torch.optim.")
 
 
 def share_of(values: Iterable[Value]) -> Length | None:
@@ -119,9 +119,8 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
                 turn = tuple(
                     value if value.form == "number" else each(value, f"each({value.form})") for value in numbered
                 )
-                return (
-                    found.but(item=Value(f"each({form})", parts=turn)) if any(part.instance for part in turn) else found
-                )
+                known = any(part.instance or part.varies or part.depends for part in turn)
+                return found.but(item=Value(f"each({form})", parts=turn)) if known else found
             return found.but(parts=first.parts, item=first.item)
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
@@ -142,6 +141,8 @@ def _of_disk(value: Value) -> Cause | None:
 
 
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
+#: Methods of models that give all their parameters.
+_PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})
 _ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
@@ -154,10 +155,11 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     kind = frame.context.catalog.methods.get(name)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name in frame.context.catalog.metadata:
+        callee = of_shape(callee)
     if name in _SIZES:
         # The shards that ranks pick by their number are equally large, unless something says otherwise.
         varies, causes = frozenset(), ()
-        callee = of_shape(callee)
     if name in _SIZES and receiver.uneven:
         varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
@@ -178,7 +180,7 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
     if kind == "file system":
         found = found.but(uneven=(causes[0],))
-    if name == "state_dict" and receiver.instance is not None:
+    if name in _PARTS and receiver.instance is not None:
         cause = frame.context.shared_out(receiver.instance)
         found = found if cause is None else found.but(sharded=Sharded("hand", cause))
     if name.endswith("_") and not name.startswith("_") and receiver.length is None:

@@ -54,6 +54,9 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         guards,
     )
     frame.facts.files.append(made)
+    if state is not None and made.is_whole:
+        written = frame.cause("file system", expr.span)
+        frame.facts.whole = (*frame.facts.whole, *((parameter, written) for parameter in sorted(state.depends)))
     if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
         frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
 
@@ -70,6 +73,17 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
         frame.facts.writing = Writing(writing.cause, depends)
+
+
+def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """Keep a call that passes a part of a sharded model to a function which writes it as if it were the whole."""
+    for name, where in callee.whole:
+        value = arguments.get(name)
+        if value is None:
+            continue
+        if value.sharded is not None and value.sharded.kind != "own":
+            frame.note("one part", expr.span, (value.sharded.cause, where), expr.function, callee=value.sharded.kind)
+        frame.facts.whole = tuple(dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.depends)))))
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:

@@ -331,6 +331,8 @@ def _same(one: FunctionFacts | Value | Cause | None, other: FunctionFacts | Valu
         and one.roots == other.roots
         and one.fallible == other.fallible
         and one.writing == other.writing
+        and one.uniform == other.uniform
+        and one.whole == other.whole
         and one.notes == other.notes
     )
 
