@@ -53,7 +53,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.paths import hinted
+from collectivelint.analysis.paths import hinted, is_plain
 from collectivelint.discover import is_test
 from collectivelint.rule import Findings, Place, Report, Rule
 
@@ -87,9 +87,9 @@ def check(findings: Findings) -> Iterator[Report]:
                 help="let one rank write, and the others wait for it",
             )
         for use in facts.files:
-            if use.use in ("link", "move", "remove") and not use.few and _has_others(facts) and not use.path.depends:
-                if hinted(facts.function, use.span, hints):
-                    continue
+            all_ranks = use.use in ("link", "move", "remove") and not use.few and not use.tolerant
+            known = is_plain(use.path) and not use.path.depends
+            if all_ranks and known and _has_others(facts) and not hinted(facts.function, use.span, hints):
                 yield Report.at(
                     use,
                     message=f"every rank gets to `{use.api}`, with one and the same path",

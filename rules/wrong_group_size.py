@@ -45,7 +45,14 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.analysis.values import Value
+
 RULE: Final = Rule("CL104", "wrong-group-size", "results sized for another group, or another sender, than there is")
+
+
+def _is_opaque(group: Value) -> bool:
+    """Is it what some function gave back, and nothing else is known of it?"""
+    return group.type is None and not group.partial and (group.was or group.form).endswith(")")
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -76,6 +83,9 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             if WORLD not in (value.size_of, key):
                 # Two groups that are not all ranks may well be one under two names.
+                continue
+            if value.size_of == WORLD and call.group is not None and _is_opaque(call.group):
+                # It may well be a group of all ranks, on another backend.
                 continue
             have = "the default group" if value.size_of == WORLD else "another group"
             runs = "the default group" if key == WORLD else "its group"

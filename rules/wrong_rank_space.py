@@ -73,7 +73,9 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         for role in ("src", "dst"):
             wrong = _wrong(call, role)
-            if wrong is None or (wrong.fixed and is_test(Path(call.function.path))):
+            if wrong is None or (
+                wrong.fixed and (is_test(Path(call.function.path)) or _knows_its_place(findings, call))
+            ):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
             yield Report.at(
@@ -84,6 +86,16 @@ def check(findings: Findings) -> Iterator[Report]:
                 help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
                 fix=_builder(call, role),
             )
+
+
+def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
+    """Does the function ask for its rank in the whole job? Then it is this rank that has what it sends."""
+    return any(
+        other.api.category == "rank_source" and other.group is None
+        for facts in findings.analysis.functions
+        if facts.function is call.function
+        for other in facts.calls
+    )
 
 
 def _dropped_roots(findings: Findings) -> Iterator[Report]:

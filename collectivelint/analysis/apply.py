@@ -50,7 +50,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: ())))  # type: ignore[arg-type]  # a term
+        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -67,7 +67,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             return known(frame, expr, api, callee, args, keywords)
         made_of = frame.context.catalog.class_of(target.name)
         if made_of is not None:
-            return Value(frame.fresh(target.name, expr.span), type=made_of)
+            own = target.name in frame.context.catalog.temporary
+            return Value(frame.fresh(target.name, expr.span), type=made_of, ranked=own)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:

@@ -79,7 +79,8 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
     own = frame.function
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
     passed = Value("decorated", runs=term)
-    run = Inlining(site, {parameter: passed}, lambda form: form, lambda value: value.runs)  # type: ignore[arg-type,return-value]
+    head = wrapper.function.span
+    run = Inlining(site, {parameter: passed}, lambda form: form, lambda value: value.runs, head)  # type: ignore[arg-type,return-value]
     return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 

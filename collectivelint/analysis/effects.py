@@ -345,12 +345,16 @@ def continued(term: Term, rest: Term = ()) -> Term:
 
 @dataclass(frozen=True, slots=True)
 class Inlining:
-    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run."""
+    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
+
+    `callee` is where the callee stands.
+    """
 
     site: CallSite
     arguments: Mapping[str, Value]
     rename: Callable[[str], str]
     run: Callable[[Value], Term]
+    callee: Span
 
 
 def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
@@ -416,8 +420,12 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
         chosen = next(((value.form[1:], None) for value in given if value.form[1:] in value.depends), None)
         given = [value for value in given if value.optional or chosen is not None]
-    varies = guard.varies.union(*(value.varies for value in given))
-    causes = tuple(dict.fromkeys((*guard.causes, *(cause for value in given for cause in value.causes))))
+    own, reasons = guard.varies, guard.causes
+    if own and given and not any(value.varies for value in given) and not without_names(reasons, call.callee):
+        # A rank only by the name of the parameter; what was passed is none.
+        own, reasons = frozenset(), ()
+    varies = own.union(*(value.varies for value in given))
+    causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.causes))))
     form, positive, one = call.rename(guard.form), guard.positive, guard.one
     if form.startswith("not "):
         form, positive, one = form[4:], not positive, None if one is None else not one
@@ -431,11 +439,16 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         guard.span,
         guard.statement,
         positive,
-        own=bool(varies) and not guard.varies,
+        own=bool(varies) and not own,
         maybe=guard.maybe,
         chosen=chosen,
         ways=guard.ways,
     )
+
+
+def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...]:
+    """The causes of a function without those that are only the names of its parameters, which are known by now."""
+    return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
 
 
 def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:

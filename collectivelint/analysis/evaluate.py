@@ -353,7 +353,7 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
             return conventional(frame, convention.meaning, convention.axis, form, expr)
     if expr.name in context.catalog.metadata:
         base = of_shape(base)
-    found = flow(form, (base,))
+    found = flow(form, (base,), ranks=expr.name not in context.catalog.kinds)
     if expr.name == "shape" and base.uneven:
         found = found.but(varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
     return found.but(receiver=base)

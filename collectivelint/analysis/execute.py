@@ -308,8 +308,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
     _fall_through(frame, statement, guard)
     distributed = launched(decided.value.form)
     worlds = _world_in(frame, statement.test)
+    before_gone, gone = frame.gone, {}
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.variables, frame.out = dict(before), []
+        frame.variables, frame.out, frame.gone = dict(before), [], before_gone
         lonely = distributed is not None and distributed is not holds
         frame.alone += lonely
         frame.branches += distributed is None
@@ -322,6 +323,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
             frame.out[-1] = Leave("return", refused=True)
         arms.append((frame.variables, tuple(frame.out)))
+        gone[holds] = frame.gone
+    frame.gone = all(gone.values()) if distributed is None else gone[distributed]
     frame.out = outer
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]

@@ -61,7 +61,8 @@ class Frame:
     `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
     whose result nobody uses; `branches` counts the conditions around it, `alone` those that say there are no other ranks; `worlds` are the
-    forms of groups that are the default group here; `few` says that some ranks have left by now.
+    forms of groups that are the default group here; `few` says that some ranks have left by now, `gone` that the default
+    group has been destroyed: there are no others any more.
     """
 
     context: Context
@@ -80,6 +81,7 @@ class Frame:
     branches: int = 0
     worlds: set[str] = field(default_factory=set)
     few: bool = False
+    gone: bool = False
 
     def fails(self, cause: Cause, *, own: bool = True) -> None:
         """Something happens here, or with `own` False in a callee, that may fail on this rank alone."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import Attribute, Call, Constant, Name
-from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline
+from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
 from .facts import HelperCall
 from .known import in_reach, note_roots
 from .names import bind, plain
@@ -41,7 +41,7 @@ def invoke(
         def run(value: Value, site: CallSite = site) -> Term:
             return _passed(frame, value, site)
 
-        term = inline(facts.summary, Inlining(site, arguments, rename, run))
+        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, rename, run, facts.function.span))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
@@ -76,7 +76,7 @@ def invoke(
         else:
             frame.out.extend(term)
         if facts.returns is not None:
-            results.append(_returned(facts.returns, arguments, rename))
+            results.append(_returned(facts.function, facts.returns, arguments, rename))
     form = f"{callee.form}({', '.join(value.form for value in (*args, *keywords.values()))})"
     if len(results) == 1:
         return results[0].but(receiver=None)
@@ -132,7 +132,7 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
         return ()
     receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
     into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
-    return inline(facts.summary, Inlining(into, receiver, _renamer(receiver), lambda _: ()))
+    return inline(facts.summary, Inlining(into, receiver, _renamer(receiver), lambda _: (), facts.function.span))
 
 
 def _note_helper(
@@ -195,8 +195,12 @@ def _form_of(arguments: Mapping[str, Value], match: re.Match[str]) -> str:
     return argument.form if argument is not None else f"?{match.group(1)}"
 
 
-def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
+def _returned(function: Function, value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
     """The callee's return value as the caller sees it."""
+    passed = [arguments[name] for name in value.depends if name in arguments] if value.varies else []
+    if passed and not any(item.varies for item in passed) and not without_names(value.causes, function.span):
+        # A rank only by the name of the parameter; what was passed is none.
+        value = value.but(varies=frozenset(), causes=(), type=None, one=None)
     if value.form.startswith("$") and value.form[1:] in arguments:
         argument = arguments[value.form[1:]]
         return argument if value.sharded is None else argument.but(sharded=value.sharded)
@@ -210,7 +214,7 @@ def _returned(value: Value, arguments: Mapping[str, Value], rename: Callable[[st
         meaning=value.meaning,
         partial=value.partial,
         optional=value.optional,
-        parts=tuple(_returned(part, arguments, rename) for part in value.parts),
+        parts=tuple(_returned(function, part, arguments, rename) for part in value.parts),
         uneven=value.uneven or next((item.uneven for item in given if item.uneven), ()),
         unordered=value.unordered,
         size_of=value.size_of,

@@ -102,7 +102,9 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
     kind = _EVENTS.get(api.category)
     if api.kind == "init":
         kind = "init"
-    if kind is None or (expr.spread and kind in ("collective", "create")):
+    if api.kind in ("init", "destroy"):
+        frame.gone = api.kind == "destroy" and group is None
+    if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
         name, constant = api.unless
@@ -189,6 +191,9 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
         case "guard":
             return guarding(frame, api.axis or WORLD, expr.span, one=api.one, other=api.kind)
         case "local_source":
+            if api.kind == "own":
+                # Another text on each rank, which is true on all of them.
+                return Value(frame.fresh(api.op, expr.span), ranked=True)
             cause = frame.cause(api.cause or "process", expr.span)
             steady = cause.kind in ("file system", "process")
             fresh = form if steady else frame.fresh(api.op, expr.span)

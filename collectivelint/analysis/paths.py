@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import Assign, Attribute, Branch, Call, Exit, Logical, Name, Not, blocks, walk
 from .effects import events
@@ -49,7 +50,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         expr.span,
         frame.statement,
         frame.alone_here,
-        tolerates(keywords),
+        tolerates(keywords) or bool(frame.catching),
         state,
         guards,
     )
@@ -66,9 +67,9 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     writing = callee.writing
     if writing is None or callee.events:
         return
-    given = [arguments[name] for name in writing.depends if name in arguments]
-    if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in given):
+    if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in arguments.values()):
         return
+    given = [arguments[name] for name in writing.depends if name in arguments]
     frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
@@ -122,7 +123,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
                 continue
             kind = _kind(asked, use)
-            if kind == "raises" or (kind == "twice" and several):
+            if kind is not None and (several or (kind == "raises" and use.use == "make")):
                 yield Race(kind, look, use)
                 break
 
@@ -169,8 +170,42 @@ def _asks(call: Call) -> bool:
 
 def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
     """Does a condition with a hint in its names stand around a place?"""
-    around = (branch for branch in _branches(function.body) if _holds(branch.span, span))
-    return any(_hinted(branch.test, hints) for branch in around)
+    around = [branch.test for branch in _branches(function.body) if _holds(branch.span, span)]
+    names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
+    # `first = rank == 0 and tp_rank == 0`, and then `if first:`
+    around += [value for name, value in _values(function.body) if name in names]
+    return any(_hinted(test, hints) for test in around)
+
+
+def _values(block: Block) -> Iterator[tuple[str, Expr]]:
+    """What is assigned to each variable."""
+    for statement in block:
+        if isinstance(statement, Assign):
+            yield from ((target.id, statement.value) for target in statement.targets if isinstance(target, Name))
+        for inner in blocks(statement):
+            yield from _values(inner)
+
+
+def is_plain(path: Value) -> bool:
+    """Is a path put together here, of nothing that may have a rank in it?"""
+    form = path.was or path.form
+    return "@" not in form and all(name.startswith(_JOINING) for name in _CALLED.findall(form))
+
+
+#: How paths are put together.
+_JOINING: Final = (
+    "os.path.",
+    "pathlib.",
+    "JoinedStr",
+    "FormattedValue",
+    "builtins.str",
+    "str",
+    "Add",
+    "Div",
+    "Mod",
+    "Tuple",
+)
+_CALLED: Final = re.compile(r"([\w.]+)\(")
 
 
 def _hinted(test: Expr, hints: Collection[str]) -> bool:
