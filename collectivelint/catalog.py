@@ -66,7 +66,7 @@ _ROW_KEYS: Final = frozenset(
 #: Tables that are plain lists of names.
 _LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
-    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds"),
+    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -177,7 +177,8 @@ class Catalog:
     make a tensor of their first argument, `buffers` one of a size, `parameters` what a model learns. `local_states` give
     what each rank has of its own; `reporting` tells people something and does nothing else; `temporary` is gone when it
     is left; `objects` are those that a module has, with methods of their own; `metadata` are attributes and methods of tensors that say nothing of
-    their elements, `kinds` attributes that are the same for objects that differ only in their number. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole.
+    their elements, `kinds` attributes that are the same for objects that differ only in their number. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole, `trial_words` those of
+    what is only there to try the program.
     `families` maps the beginning of a class's name to the class that all of them are.
     """
 
@@ -206,6 +207,7 @@ class Catalog:
     objects: frozenset[str]
     metadata: frozenset[str]
     kinds: frozenset[str]
+    trial_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

@@ -2,8 +2,9 @@
 
 ## What it does
 Finds `assert` statements whose condition depends on what a collective received or on what was read from a checkpoint.
-Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so are test code and
-files that read a checkpoint but call no collective: tools that a person runs on one file.
+Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so are test code, what
+stands under a condition that speaks of tests or debugging, and files that read a checkpoint but call no collective: tools
+that a person runs on one file.
 
 ## Why is this bad
 `python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
@@ -49,9 +50,11 @@ AssertionError on purpose would notice.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.paths import conditions_around, names_in
 from collectivelint.discover import is_test
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -74,6 +77,8 @@ def check(findings: Findings) -> Iterator[Report]:
         if is_test(Path(invariant.function.path)):
             # Run without -O, and asserts are its purpose.
             continue
+        if _is_trial(invariant, findings.analysis.catalog.trial_words):
+            continue
         origin = invariant.origins[0]
         if origin.kind == "restored" and invariant.function.path not in distributed:
             # A tool that works on one file alone: a person runs it, and sees what it does.
@@ -90,6 +95,15 @@ def check(findings: Findings) -> Iterator[Report]:
             help="raise an exception instead",
             fix=_builder(invariant),
         )
+
+
+def _is_trial(invariant: Invariant, words: frozenset[str]) -> bool:
+    """Does it stand under a condition that is only true where the program itself is tested?"""
+    around = conditions_around(invariant.function, invariant.span)
+    return any(words & set(_WORD.findall(name.lower())) for name in names_in(around))
+
+
+_WORD: Final = re.compile(r"[a-z]+")
 
 
 def _builder(invariant: Invariant) -> FixBuilder:

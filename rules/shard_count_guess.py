@@ -48,7 +48,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Assign, Attribute, Call, Compare, Name, blocks, expressions, walk
+from collectivelint.analysis.paths import names_in
+from collectivelint.events import Assign, Call, Compare, Name, blocks, expressions, walk
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
@@ -83,19 +84,9 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _words(note: Note) -> Iterator[str]:
     """The words that the function, the numbers and the result are named with, in the singular."""
-    names = [note.function.qualname, *_names(note.exprs)]
-    names += _names(target for target in _targets(note.function.body, note) if isinstance(target, (Name, Attribute)))
+    names = [note.function.qualname, *names_in((*note.exprs, *_targets(note.function.body, note)))]
     for name in names:
         yield from (word.removesuffix("s") for word in _WORD.findall(name.lower()))
-
-
-def _names(exprs: object) -> list[str]:
-    return [
-        part.id if isinstance(part, Name) else part.name
-        for expr in exprs  # type: ignore[attr-defined]
-        for part in walk(expr)
-        if isinstance(part, (Name, Attribute))
-    ]
 
 
 def _targets(block: Block, note: Note) -> Iterator[Expr]:

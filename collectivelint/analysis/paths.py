@@ -11,7 +11,7 @@ from .effects import events
 from .facts import FileUse, Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ..events import Block, Expr, Function, Span
     from .facts import FunctionFacts
@@ -170,11 +170,22 @@ def _asks(call: Call) -> bool:
 
 def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
     """Does a condition with a hint in its names stand around a place?"""
-    around = [branch.test for branch in _branches(function.body) if _holds(branch.span, span)]
+    around = conditions_around(function, span)
     names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
     # `first = rank == 0 and tp_rank == 0`, and then `if first:`
     around += [value for name, value in _values(function.body) if name in names]
     return any(_hinted(test, hints) for test in around)
+
+
+def conditions_around(function: Function, span: Span) -> list[Expr]:
+    """The conditions of this function that a place stands under."""
+    return [branch.test for branch in _branches(function.body) if _holds(branch.span, span)]
+
+
+def names_in(exprs: Iterable[Expr]) -> list[str]:
+    """The names of variables and attributes in expressions."""
+    found = (part for expr in exprs for part in walk(expr))
+    return [part.id if isinstance(part, Name) else part.name for part in found if isinstance(part, (Name, Attribute))]
 
 
 def _values(block: Block) -> Iterator[tuple[str, Expr]]:
@@ -209,10 +220,7 @@ _CALLED: Final = re.compile(r"([\w.]+)\(")
 
 
 def _hinted(test: Expr, hints: Collection[str]) -> bool:
-    names = [
-        part.id if isinstance(part, Name) else part.name for part in walk(test) if isinstance(part, (Name, Attribute))
-    ]
-    return any(hint in name.lower() for name in names for hint in hints)
+    return any(hint in name.lower() for name in names_in((test,)) for hint in hints)
 
 
 def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:

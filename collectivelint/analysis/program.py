@@ -98,9 +98,10 @@ class Analysis:
         for facts in self.functions:
             yield from facts.calls
 
-    def distributed(self) -> set[str]:
-        """Those of these files that have something to do with several ranks."""
-        return {call.function.path for call in self.calls() if call.is_distributed}
+    def distributed(self, *, explicit: bool = False) -> set[str]:
+        """Those of these files that have something to do with several ranks; `explicit`: not only through a framework."""
+        skipped = ("implicit",) if explicit else ()
+        return {call.function.path for call in self.calls() if call.is_distributed and call.api.category not in skipped}
 
     def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
         """What was noted in the functions of these files."""
@@ -256,6 +257,9 @@ class Analysis:
         # `self.group = None` is often only a place for what somebody else puts there.
         form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
         given = found.form[1:] in found.depends
+        if any(cause.kind == "restored" for cause in found.origins):
+            # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
+            found = found.but(origins=tuple(cause for cause in found.origins if cause.kind != "restored"))
         return found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
 
     def shared_out(self, owner: Target) -> Cause | None:
