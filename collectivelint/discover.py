@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from .settings import FILES
+from .settings import DEFAULT_EXCLUDE, FILES
 from .source import UnreadableError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _walk(
         if not is_folder and not entry.name.endswith(SUFFIXES) and not entry.is_symlink():
             continue
         path = folder / entry.name
-        if _is_excluded(path, settings):
+        if _is_excluded(path, settings) and not (is_folder and "__init__.py" in names and _is_package(path, settings)):
             continue
         if settings.respect_gitignore and _is_ignored(path, ignores, is_folder=is_folder):
             continue
@@ -113,6 +113,16 @@ def _walk(
             found.unreadable.append((path, UnreadableError(reason)))
         elif entry.name.endswith(SUFFIXES) and not os.path.isdir(path):
             yield path
+
+
+#: Folders of built files by default, and not seldom packages: `company/dist/` has the company's collectives in it.
+_AMBIGUOUS: Final = frozenset({"dist", "build"})
+
+
+def _is_package(folder: Path, settings: Settings) -> bool:
+    """Is a folder inside a package that is excluded by default a package itself?"""
+    by_default = settings.exclude == DEFAULT_EXCLUDE and folder.name not in settings.extend_exclude
+    return folder.name in _AMBIGUOUS and by_default and os.path.exists(folder / "__init__.py")
 
 
 def _is_loop(link: Path) -> bool:

@@ -55,6 +55,14 @@ def test_default_excludes(project: Project, folder: str) -> None:
     assert _files() == ["kept.py"]
 
 
+@pytest.mark.parametrize("folder", ["dist", "build"])
+def test_packages_of_these_names_are_the_projects_own(project: Project, folder: str) -> None:
+    _touch(project, "a/__init__.py", f"a/{folder}/__init__.py", f"a/{folder}/comm.py", f"{folder}/lib/b.py")
+    assert _files() == ["a/__init__.py", f"a/{folder}/__init__.py", f"a/{folder}/comm.py"]
+    assert _files(extend_exclude=[folder]) == ["a/__init__.py"]
+    assert _files(exclude=[folder]) == ["a/__init__.py"]
+
+
 def test_a_given_folder_is_searched_even_where_a_default_exclude_would_hide_it(project: Project) -> None:
     _touch(project, "build/x.py", "build/build/y.py")
     assert _files("build") == ["build/x.py"]
