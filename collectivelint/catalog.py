@@ -10,79 +10,20 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+from .catalog_format import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Category = Literal[
-    "collective",
-    "point_to_point",
-    "group_constructor",
-    "group_accessor",
-    "lifecycle",
-    "rank_source",
-    "uniform_source",
-    "loader",
-    "implicit",
-    "local_source",
-    "guard",
-    "decorator",
-    "registration",
-    "function",
-]
-
-#: TOML table name -> category of its rows.
-CATEGORIES: Final[Mapping[str, Category]] = {
-    "collectives": "collective",
-    "point_to_point": "point_to_point",
-    "group_constructors": "group_constructor",
-    "group_accessors": "group_accessor",
-    "lifecycle": "lifecycle",
-    "rank_sources": "rank_source",
-    "uniform_sources": "uniform_source",
-    "loaders": "loader",
-    "implicit": "implicit",
-    "local_sources": "local_source",
-    "guards": "guard",
-    "decorators": "decorator",
-    "registrations": "registration",
-    "functions": "function",
-}
-#: A parameter of one of these names plays that role unless its row says otherwise.
-ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
-_ROW_KEYS: Final = frozenset(
-    {
-        *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps"),
-        *ROLES,
-    }
-)
-#: Tables that are plain lists of names.
-_LISTS: Final = (
-    *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
-    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
-)
-_SECTION_KEYS: Final = frozenset(
-    {
-        *("module", "also", "source", "world", "classes", "environment", "conventions", "methods", "file_uses"),
-        *("families", *_LISTS),
-        *CATEGORIES,
-    }
-)
-
-
 #: Sections that describe names of any object, not of a module.
 _NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
-
-
-class CatalogError(ValueError):
-    """A catalogue file that does not follow the format; the message names the file and the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,65 +176,6 @@ class Catalog:
         return None
 
 
-#: The keys of the rows of tables that describe no functions, and whether a row has to have them.
-_OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
-    "classes": {"name": True, "meaning": True},
-    "environment": {"name": True, "axis": True},
-    "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
-    "methods": {"name": True, "cause": True},
-    "file_uses": {"names": True, "use": True, "at": False, "state": False},
-    "families": {"prefix": True, "type": True},
-}
-_FLAGS: Final = frozenset({"one"})
-_NUMBERS: Final = frozenset({"at", "state"})
-
-
-def _check(where: str, section: object) -> None:
-    """Raise CatalogError for what is missing in a section, misspelt or of another type."""
-    if not isinstance(section, dict):
-        raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
-    module = section.get("module")
-    if not isinstance(module, str) or not isinstance(section.get("source"), str) or not module:
-        raise CatalogError(f"{where}: a section needs `module` and `source`")
-    for table, rows in section.items():
-        if table not in _SECTION_KEYS:
-            raise CatalogError(f"{where}: {module}: unknown table {table!r}{_near(table, _SECTION_KEYS)}")
-        if table in ("module", "source"):
-            continue
-        if table in (*_LISTS, "also", "world"):
-            if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-                raise CatalogError(f"{where}: {module}: `{table}` has to be a list of strings")
-            continue
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise CatalogError(f"{where}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]")
-        for row in rows:
-            _check_row(where, module, table, row)
-
-
-def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -> None:
-    keys = _OTHER_ROWS.get(table)
-    name = row.get("name") or row.get("names") or row.get("prefix") or "a row"
-    for key, value in row.items():
-        if key not in (_ROW_KEYS if keys is None else keys):
-            raise CatalogError(f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}")
-        expected = bool if key in _FLAGS else int if key in _NUMBERS else dict if key == "wraps" else str
-        if not isinstance(value, expected):
-            raise CatalogError(f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}")
-    for key, needed in (keys or {"name": True, "params": True}).items():
-        if needed and key not in row:
-            raise CatalogError(f"{where}: a row of {table} in {module} has no {key!r}")
-
-
-_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
-
-
-def _near(key: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
     name = row["name"]
     params = tuple(row["params"].split())
@@ -343,7 +225,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     """Join catalogue files, given as (name, text); raise CatalogError where one is not well formed."""
     apis: dict[str, Api] = {}
     environment: dict[str, str] = {}
-    lists: dict[str, set[str]] = {name: set() for name in _LISTS}
+    lists: dict[str, set[str]] = {name: set() for name in LISTS}
     classes: dict[str, str] = {}
     families: dict[str, str] = {}
     world: set[str] = set()
@@ -362,7 +244,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         if not isinstance(sections, list):
             raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
         for section in sections:
-            _check(where, section)
+            check(where, section)
             names = [section["module"], *section.get("also", [])]
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}

@@ -132,7 +132,8 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
 
 def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     """The text of each catalogue file that can be used, and what is wrong with the others."""
-    from .catalog import CatalogError, load
+    from .catalog import load
+    from .catalog_format import CatalogError
 
     found: list[tuple[str, str]] = []
     problems: list[str] = []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from ..events import (
     Assert,
@@ -13,7 +12,6 @@ from ..events import (
     Branch,
     Call,
     Compare,
-    Compound,
     Constant,
     Define,
     Evaluate,
@@ -24,28 +22,23 @@ from ..events import (
     Loop,
     Name,
     Not,
-    Parameter,
     Span,
-    Subscript,
     Try,
     With,
 )
 from ..program import Target
+from .attempts import always_leaves, attempt, head
 from .branching import atoms, decide, joined
 from .decorators import around, decorated
 from .effects import (
-    Choice,
     Event,
-    Fails,
     Guard,
     Item,
     Leave,
     Repeat,
     Term,
-    continued,
     events,
     matters,
-    size,
     summarise,
     tidy,
 )
@@ -54,7 +47,8 @@ from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
 from .invoke import invoke
 from .known import iterated
-from .names import bind, conventional, plain
+from .names import bind
+from .signature import annotated_target, declared_result, parameter_value
 from .values import NONE, UNKNOWN, WORLD, Cause, Value, each, join, launched
 
 if TYPE_CHECKING:
@@ -66,9 +60,9 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     facts = FunctionFacts(function)
     frame = Frame(context, function, facts, {}, closure, function.span, imports=dict(function.imports))
     for position, parameter in enumerate(function.params):
-        frame.variables[parameter.name] = _parameter(frame, parameter, first=position == 0)
+        frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
     _block(frame, function.body)
-    facts.returns = _declared_result(frame, facts.returns or facts.alone)
+    facts.returns = declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, tuple(frame.out))
     if matters(term):
         facts.term = tidy(term)
@@ -77,68 +71,6 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     if function.qualname == "<module>" or context.explaining:
         facts.variables = frame.variables
     return facts
-
-
-def _parameter(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
-    """What is known of a parameter before anybody calls: its class, its annotation, its name."""
-    form = f"${parameter.name}"
-    plain_value = Value(form, depends=frozenset({parameter.name}))
-    function = frame.function
-    if first and function.owner is not None:
-        owner = Target("class", function.path, function.owner)
-        if any(plain(decorator) == "classmethod" for decorator in function.decorators):
-            return Value(function.owner, target=owner)
-        return plain_value.but(depends=frozenset(), instance=owner)
-    if parameter.annotation is not None:
-        annotated = _annotated(frame, parameter.annotation)
-        if annotated is not None and annotated.kind == "class":
-            return plain_value.but(instance=annotated)
-        known = frame.context.catalog.class_of(annotated.name) if annotated is not None else None
-        if known is not None:
-            return plain_value.but(type=known, meaning=frame.context.catalog.classes.get(known))
-    for meaning in ("rank", "group", "object"):
-        optional = parameter.default == Constant(None)
-        convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
-        if convention is not None and meaning == "object":
-            return plain_value.but(type=convention.type)
-        if convention is not None:
-            value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
-            return value.but(depends=plain_value.depends)
-    return plain_value
-
-
-def _declared_result(frame: Frame, value: Value | None) -> Value | None:
-    """The result of a function, of the class that its signature says where nothing else tells."""
-    annotation = frame.function.returns
-    if annotation is None or (value is not None and (value.instance or value.type or value.meaning or value.target)):
-        return value
-    declared = _annotated(frame, annotation)
-    if declared is None or declared.kind != "class":
-        return value
-    return (value or Value(frame.fresh("result", frame.function.span))).but(instance=declared)
-
-
-def _annotated(frame: Frame, annotation: Expr) -> Target | None:
-    """The class an annotation names, `Optional[...]` and `... | None` looked through."""
-    match annotation:
-        case Constant(value=str(text)) if text.replace(".", "").isidentifier():
-            name: str | None = text
-        case Subscript(value=container, index=index) if (plain(container) or "").endswith("Optional"):
-            return _annotated(frame, index)
-        case Name() | Attribute():
-            name = plain(annotation)
-        case _ if getattr(annotation, "kind", "") == "BitOr":
-            parts = [_annotated(frame, part) for part in annotation.parts]  # type: ignore[union-attr]
-            known = [part for part in parts if part is not None]
-            return known[0] if len(known) == 1 else None
-        case _:
-            return None
-    if name is None:
-        return None
-    head, _, rest = name.partition(".")
-    if head in frame.imports:
-        return frame.context.program.absolute(frame.path, frame.imports[head] + (f".{rest}" if rest else ""))
-    return frame.context.program.resolve(frame.path, name)
 
 
 def _block(frame: Frame, block: Block) -> None:
@@ -156,7 +88,7 @@ def _block(frame: Frame, block: Block) -> None:
             case Loop():
                 _loop(frame, statement)
             case Try():
-                _try(frame, statement)
+                attempt(frame, statement, _block)
             case With():
                 _with(frame, statement)
             case Exit():
@@ -215,7 +147,7 @@ def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> No
         causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
         if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
             frame.statement = statement.span
-            frame.note("temporary", _head(statement.span, "with"), causes, expr)
+            frame.note("temporary", head(statement.span, "with"), causes, expr)
 
 
 def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
@@ -225,9 +157,8 @@ def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> V
     for name in names:
         targets = frame.context.program.methods(manager.instance, name)
         if targets:
-            head = _head(span, "with")
             callee = Value(f"{manager.form}.{name}", target=targets[0], receiver=manager)
-            return invoke(frame, targets, callee, Call(Name(name), (), (), False, head), [], {})
+            return invoke(frame, targets, callee, Call(Name(name), (), (), False, head(span, "with")), [], {})
     return None
 
 
@@ -251,7 +182,7 @@ def _narrows(test: Expr) -> bool:
 def _assign(frame: Frame, statement: Assign) -> None:
     value = evaluate(frame, statement.value)
     if statement.annotation is not None and value.instance is None and value.meaning is None:
-        annotated = _annotated(frame, statement.annotation)
+        annotated = annotated_target(frame, statement.annotation)
         if annotated is not None and annotated.kind == "class":
             value = value.but(instance=annotated)
     for target in statement.targets:
@@ -359,7 +290,7 @@ def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:
     raises = last[-1] if last else None
     if chained and any(ranks) and not all(ranks) and isinstance(raises, Exit) and raises.kind == "raise":
         found = (guard, raises.span)
-        if not _always_leaves(statement.then) and found not in frame.facts.fallen:
+        if not always_leaves(statement.then) and found not in frame.facts.fallen:
             frame.facts.fallen.append(found)
 
 
@@ -454,110 +385,3 @@ def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
     counted = Value(f"turns of {value.form}", axes, value.uneven, depends=value.depends)
     head = Span(statement.span.line, statement.span.column, statement.span.line, statement.span.column + len("for"))
     return guard_of(frame, counted, head)
-
-
-def _try(frame: Frame, statement: Try) -> None:
-    """`try`: a handler takes over where the body fails, which one rank may do alone."""
-    entering, outer = dict(frame.variables), frame.out
-    swallows = [not _always_leaves(block) for _, _, block in statement.handlers]
-    names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
-    catching = any(swallow and name != "ours" for swallow, name in zip(swallows, names, strict=True))
-    frame.out = []
-    frame.catching += catching
-    _block(frame, statement.body)
-    frame.catching -= catching
-    body, after = tuple(frame.out), frame.variables
-    frame.out = []
-    _block(frame, statement.orelse)
-    whole: Term = (*body, *frame.out)
-    arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
-    failing = _first_failure(body)
-    guard_value: Value | None = None
-    for number, (_, name, block) in enumerate(statement.handlers):
-        cause = failing[1] if failing is not None and names[number] == "any" else None
-        prefix: Term = body[: failing[0]] if failing is not None else ()
-        if names[number] == "local":
-            cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
-        value = Value(frame.fresh(f"exception {number}", statement.span))
-        if cause is not None:
-            value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
-            guard_value = value
-        guard = guard_of(frame, value, _head(statement.span, "try"))
-        if cause is None:
-            guard = replace(guard, own=False)
-        frame.variables, frame.out = dict(entering), []
-        if name is not None:
-            frame.variables[name] = Value(frame.fresh(name, statement.span))
-        with under(frame, guard, value):
-            _block(frame, block)
-        handler = (*prefix, *frame.out)
-        arms.append((frame.variables, handler))
-        if frame.out or cause is not None:
-            whole = (Choice(guard, handler, _without_raises(whole, tuple(frame.out))),)
-    frame.out = [*outer, *whole]
-    frame.variables = joined(frame, after, arms, guard_value, statement.span)
-    _block(frame, statement.final)
-
-
-def _head(span: Span, word: str) -> Span:
-    return Span(span.line, span.column, span.line, span.column + len(word))
-
-
-def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"]:
-    """What a handler catches: failures of one rank's surroundings, anything, or errors that all ranks share."""
-    if kind is None:
-        return "any"
-    parts = kind.parts if isinstance(kind, Compound) else (kind,)
-    values = [evaluate(frame, part) for part in parts]
-    names = [value.target.name for value in values if value.target is not None]
-    if any(name in frame.context.catalog.failures for name in names):
-        return "local"
-    return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
-
-
-_BROAD: Final = ("Exception", "BaseException", "RuntimeError")
-
-
-def _always_leaves(block: Block) -> bool:
-    """Does a handler pass the exception on, or end the process?"""
-    match block[-1] if block else None:
-        case Exit(kind="raise"):
-            return True
-        case Evaluate(value=Call(function=function)):
-            return (plain(function) or "") in ("sys.exit", "os._exit", "exit", "quit", "os.abort")
-        case _:
-            return False
-
-
-def _first_failure(term: Term) -> tuple[int, Cause] | None:
-    """Where in a term something may fail first, and why."""
-    for index, item in enumerate(term):
-        match item:
-            case Fails(cause=cause):
-                return index, cause
-            case Choice(then=then, orelse=orelse):
-                inner = _first_failure(then) or _first_failure(orelse)
-                if inner is not None:
-                    return index, inner[1]
-            case Repeat(body=body):
-                inner = _first_failure(body)
-                if inner is not None:
-                    return index, inner[1]
-    return None
-
-
-def _without_raises(term: Term, handler: Term) -> Term:
-    """The body of a `try`, where what it raises itself is caught by its handler."""
-    found: list[Item] = []
-    for item in continued(term) if size(term) < _MOST_CAUGHT else term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(Choice(guard, _without_raises(then, handler), _without_raises(orelse, handler)))
-            case Leave(kind="raise"):
-                found.extend(handler)
-            case _:
-                found.append(item)
-    return tuple(found)
-
-
-_MOST_CAUGHT: Final = 60

@@ -123,7 +123,9 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
                 continue
             kind = _kind(asked, use)
-            if kind is not None and (several or (kind == "raises" and use.use == "make")):
+            # All look and one writes: there are others, whatever else the function does.
+            known = several or (kind == "raises" and (use.use == "make" or use.alone))
+            if kind is not None and known:
                 yield Race(kind, look, use)
                 break
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint.catalog import CATEGORIES, ROLES, Api, CatalogError, load, parse
+from collectivelint.catalog import Api, load, parse
+from collectivelint.catalog_format import CATEGORIES, ROLES, CatalogError
 
 if TYPE_CHECKING:
     from types import ModuleType
