@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +106,7 @@ class FileApi:
     state: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """All rows of all files, by qualified name.
 
@@ -151,6 +151,12 @@ class Catalog:
     trial_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every dotted name that some row says something about, and the modules and classes that they lie in."""
+        found = {*self.apis, *self.classes, *self.world, *self.objects}
+        return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
 
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that this one is, or that it belongs to the family of."""

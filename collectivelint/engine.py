@@ -107,7 +107,9 @@ class Linter:
         below = [str(root) for root in roots] or [str(path) for path in paths]
         memory = Memory(None if unreadable else self._cache_folder, asked, every, below, self.resolver, self._catalog)
         indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
-        program = Program(indexes, self._lower, self._catalog.modules, lambda: memory.bases(indexes))
+        program = Program(
+            indexes, self._lower, self._catalog.modules, self._catalog.names, lambda: memory.bases(indexes)
+        )
         pending = memory.pending(program, indexes)
         shard = Shard()
         if pending:
@@ -136,7 +138,10 @@ class Linter:
         indexes = Indexes([*asked, *self._around(roots, set(asked))], self._index)
         self._catalog = self._catalog_of(indexes)
         analysis = Analysis(
-            Program(indexes, self._lower, self._catalog.modules), self._catalog, asked, self._configured(asked)
+            Program(indexes, self._lower, self._catalog.modules, self._catalog.names),
+            self._catalog,
+            asked,
+            self._configured(asked),
         )
         analysis.explaining = True
         texts: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os.path
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,15 +40,17 @@ class Program:
         indexes: Mapping[str, FileIndex],
         lower: Callable[[str], Mapping[str, Function]],
         known_modules: frozenset[str] = frozenset(),
+        known_names: frozenset[str] = frozenset(),
         classes: Callable[[], Mapping[str, Sequence[tuple[str, str, str]]]] | None = None,
     ) -> None:
         """`indexes` may be made when asked for. `lower` gives the functions of a file by qualified name; it is called at
         most once per file.
 
-        `known_modules` are those the catalogue describes: a name in one of them means that module even where a
-        file of the program could be imported by the same name. `classes` gives `class_table` of every file.
+        `known_modules` are those the catalogue describes, `known_names` what it says something about: such a name means
+        that even where a file of the program could be imported by the same name. `classes` gives `class_table` of
+        every file.
         """
-        self._known_modules = known_modules
+        self._known_modules, self._known_names = known_modules, known_names
         #: The files that have been looked at since somebody set this to 0, as a sum of their `bit`s.
         self.looked = 0
         self._sets: dict[int, int] = {}
@@ -189,13 +192,19 @@ class Program:
             return self._inside(folder, target[level:]) or Target("external", "", target)
         parts = target.split(".")
         for end in range(len(parts), 0, -1):
-            if ".".join(parts[:end]) in self._known_modules:
+            if ".".join(parts[:end]) in self._known_modules and (target in self._known_names or not self._has(parts)):
                 return Target("external", "", target)
             if files := self._modules.get(".".join(parts[:end])):
                 path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
                 self.look(path)
                 return self._member(path, parts[end:]) or Target("external", "", target)
         return Target("external", "", target)
+
+    def _has(self, parts: list[str]) -> bool:
+        """Is the program the framework itself? What the catalogue does not know of it can be followed."""
+        if parts[0] in _NEVER_OURS:
+            return False
+        return any(".".join(parts[:end]) in self._modules for end in range(len(parts), 0, -1))
 
     def _inside(self, folder: str, name: str) -> Target | None:
         """`name` looked up from a folder: the files of a package first, then its `__init__`."""
@@ -232,7 +241,9 @@ class Program:
             case "class":
                 return self.method(target, name)
             case "external":
-                return Target("external", "", f"{target.name}.{name}")
+                full = f"{target.name}.{name}"
+                ours = full not in self._known_names and self._has(full.split("."))
+                return self.absolute("", full) if ours else Target("external", "", full)
             case _:
                 return None
 
@@ -325,6 +336,8 @@ class Program:
 
 _BUILTINS: Final = frozenset(dir(builtins))
 _DEEPEST_NAME: Final = 16
+#: A folder of this name in a project is not that library.
+_NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
 _NOTHING: Final = Target("external", "", "")
 
 

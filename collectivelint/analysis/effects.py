@@ -57,9 +57,9 @@ class Event:
         return (self.chain[0].span, self.chain[0].statement) if self.chain else (self.span, self.statement)
 
     @property
-    def token(self) -> tuple[str, str]:
-        """What has to be equal for two ranks to meet in a collective."""
-        return (self.op, self.group)
+    def token(self) -> tuple[str, ...]:
+        """What has to be equal for two ranks to meet in a collective; frameworks have calls of one name."""
+        return (self.op, self.group, self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ def summarise(term: Term) -> Term:
         # Callers care about collectives only; how this function ends is its own affair.
         return ()
     if size(term) > MOST_ITEMS:
-        seen: dict[tuple[str, str], Event] = {}
+        seen: dict[tuple[str, ...], Event] = {}
         for event in events(term):
             seen.setdefault(event.token, event)
         # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
