@@ -320,6 +320,7 @@ class Linter:
         start, end = _locations(source, report)
         trail = tuple(Step(place.path, place.span.line, place.kind, place.text) for place in report.trail)
         fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))
+        fix = settings.allowed(rule, fix) if fix is not None else None
         return Finding(
             code=rule.code,
             name=rule.name,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .annotations import Annotation
+    from .finding import Fix
     from .rule import Rule
 
 #: Folders that hold no code of the project's own; ruff's list.
@@ -51,21 +52,37 @@ class Settings:
     unsafe_fixes: bool = False
     explicit_world: bool = False
     group: str = ""
+    fixable: tuple[str, ...] = ("ALL",)
+    unfixable: tuple[str, ...] = ()
+    extend_safe_fixes: tuple[str, ...] = ()
+    extend_unsafe_fixes: tuple[str, ...] = ()
+    baseline: str = ""
     catalog: Mapping[str, Annotation] = field(default_factory=dict)
     #: Catalogue files, each with its text.
     catalog_files: tuple[tuple[str, str], ...] = ()
 
     def runs(self, rule: Rule) -> bool:
         """Is the rule switched on? As in ruff, the more specific of `select` and `ignore` wins."""
-        from .rule import matches
-
-        def weight(selectors: tuple[str, ...]) -> int:
-            return max((_specific(item) for item in selectors if matches(item, rule)), default=-1)
-
-        chosen = weight((*self.select, *self.extend_select))
+        chosen = _weight(rule, (*self.select, *self.extend_select))
         if not self.select and rule.default:
             chosen = max(chosen, 0)
-        return chosen > weight(self.ignore)
+        return chosen > _weight(rule, self.ignore)
+
+    def allowed(self, rule: Rule, fix: Fix) -> Fix | None:
+        """The fix of a rule as far as the settings want it: not at all, or safer or less safe than the rule says."""
+        if _weight(rule, self.fixable) <= _weight(rule, self.unfixable):
+            return None
+        if fix.applicability == "safe" and _weight(rule, self.extend_unsafe_fixes) >= 0:
+            return replace(fix, applicability="unsafe")
+        safer = _weight(rule, self.extend_safe_fixes) > _weight(rule, self.extend_unsafe_fixes)
+        return replace(fix, applicability="safe") if fix.applicability == "unsafe" and safer else fix
+
+
+def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
+    """How specific the selector is that means this rule; -1 if none does."""
+    from .rule import matches
+
+    return max((_specific(item) for item in selectors if matches(item, rule)), default=-1)
 
 
 def _specific(selector: str) -> int:
@@ -74,7 +91,11 @@ def _specific(selector: str) -> int:
 
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
-_LISTS: Final = frozenset({"select", "ignore", "extend_select", "exclude", "extend_exclude", "catalog_files"})
+_SELECTORS: Final = (
+    *("select", "ignore", "extend_select", "fixable", "unfixable", "extend_safe_fixes", "extend_unsafe_fixes"),
+)
+_LISTS: Final = frozenset({*_SELECTORS, "exclude", "extend_exclude", "catalog_files"})
+_STRINGS: Final = frozenset({"group", "baseline"})
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root"}
 
 
@@ -120,10 +141,10 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
             values[name] = tuple(value)
         elif name == "per_file_ignores" and isinstance(value, dict) and all(_is_list(item) for item in value.values()):
             values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
-        elif not expected and isinstance(value, str if name == "group" else bool):
+        elif not expected and isinstance(value, str if name in _STRINGS else bool):
             values[name] = value
         else:
-            expected = expected or ("a string" if name == "group" else "true or false")
+            expected = expected or ("a string" if name in _STRINGS else "true or false")
             problems.append(f"{file}: `{key}` has to be {expected}")
     settings = replace(Settings(root=file.parent.resolve()), **values)
     settings, unknown = known_selectors(settings)
@@ -172,9 +193,7 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
 
     checked = replace(
         settings,
-        select=known(settings.select),
-        ignore=known(settings.ignore),
-        extend_select=known(settings.extend_select),
+        **{name: known(getattr(settings, name)) for name in _SELECTORS},  # type: ignore[arg-type]  # lists of strings
         per_file_ignores={pattern: known(codes) for pattern, codes in settings.per_file_ignores.items()},
     )
     return checked, problems

@@ -89,12 +89,15 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
-    """Does the function ask for its rank in the whole job? Then it is this rank that has what it sends."""
+    """Does the function prepare what it sends on a rank of the whole job? Then that one is meant for the root."""
     return any(
-        other.api.category == "rank_source" and other.group is None
+        WORLD in sent.varies
         for facts in findings.analysis.functions
         if facts.function is call.function
         for other in facts.calls
+        if other.group is not None and call.group is not None and other.group.form == call.group.form
+        for name in other.api.uniform
+        if (sent := other.values.get(name)) is not None
     )
 
 

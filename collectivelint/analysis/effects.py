@@ -419,7 +419,8 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
     if guard.chosen is not None and guard.chosen[1] is None:
         # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
         chosen = next(((value.form[1:], None) for value in given if value.form[1:] in value.depends), None)
-        given = [value for value in given if value.optional or chosen is not None]
+        given = [value if chosen is not None else value.but(varies=value.absent) for value in given]
+        given = [value for value in given if value.varies or chosen is not None]
     own, reasons = guard.varies, guard.causes
     if own and given and not any(value.varies for value in given) and not without_names(reasons, call.callee):
         # A rank only by the name of the parameter; what was passed is none.

@@ -82,7 +82,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                     value = evaluate(frame, part)
                 # `default if given is None else given` is never None.
                 asked = isinstance(test, Compare) and test.right == Constant(None) and test.left == part
-                values.append(value.but(optional=False) if asked and value.optional else value)
+                values.append(value.but(optional=False, absent=frozenset()) if asked and value.optional else value)
                 arms.append(tuple(frame.out))
                 frame.variables, frame.out = variables, out
             choose(frame, guard, arms[0], arms[1])
@@ -109,7 +109,10 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
     # Whether a text or a table is empty does not depend on the rank written into it.
     computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
     match kind:
-        case "Tuple" | "List" | "item":
+        case "Tuple":
+            # A result in several parts: each of them says where it comes from.
+            return computed.but(parts=tuple(values), item=holding(values), origins=())
+        case "List" | "item":
             return computed.but(parts=tuple(values), item=holding(values))
         case "Set" if not all(isinstance(value.constant, int) for value in values):
             return computed.but(unordered=frame.cause("data", frame.statement))
@@ -268,8 +271,7 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     value = flow(f"not {form}" if negated else form, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
-        known = left.varies and left.optional
-        value = value.but(varies=left.varies if known else frozenset(), causes=left.causes if known else (), origins=())
+        value = value.but(varies=left.absent, causes=left.causes if left.absent else (), origins=())
     constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated

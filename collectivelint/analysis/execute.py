@@ -100,8 +100,9 @@ def _block(frame: Frame, block: Block) -> None:
                     evaluate(frame, message)
                     frame.out = outer
                 checked = evaluate(frame, test)
-                if checked.origins and not _narrows(test):
-                    frame.facts.invariants.append(Invariant(frame.function, span, checked.origins))
+                origins = checked.origins or next((part.origins for part in checked.parts if part.origins), ())
+                if origins and not _narrows(test):
+                    frame.facts.invariants.append(Invariant(frame.function, span, origins))
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:

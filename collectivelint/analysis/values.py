@@ -102,7 +102,7 @@ class Value:
     dataclass with these fields takes six times as long to copy.
 
     `form` is a canonical text: equal forms in one function are equal values; `$name` in it stands for a parameter.
-    `depends` names the parameters that flow into it. `one` says of a condition whether it holds on exactly one rank
+    `depends` names the parameters that flow into it. `absent`: the axes over which it is None on some ranks only. `one` says of a condition whether it holds on exactly one rank
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
     `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
@@ -124,6 +124,7 @@ class Value:
     one: bool | None = None
     constant: object = UNKNOWN
     optional: bool = False
+    absent: frozenset[str] = frozenset()
     target: Target | None = None
     receiver: Value | None = None
     instance: Target | None = None
@@ -270,6 +271,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     if one.form == other.form and one.constant is UNKNOWN:
         return one.but(
             optional=one.optional or other.optional,
+            absent=one.absent | other.absent,
             item=one.item or other.item,
             sharded=one.sharded or other.sharded,
         )
@@ -300,6 +302,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         )
     mixed = mixed.but(
         optional=one.constant is None or other.constant is None or one.optional or other.optional,
+        absent=_absent(one, other, guard),
         uneven=_merge(one.uneven, other.uneven),
         unordered=one.unordered and other.unordered,
         size_of=_size(one, other) or _size(other, one),
@@ -316,6 +319,13 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         causes = _merge(mixed.causes, (*guard.causes, where))
         mixed = mixed.but(varies=mixed.varies | guard.varies, causes=causes)
     return mixed
+
+
+def _absent(one: Value, other: Value, guard: Value | None) -> frozenset[str]:
+    """Where there is nothing after a branch on some ranks: by what its condition varies, if one arm leaves nothing."""
+    before = one.absent | other.absent
+    here = (one.constant is None) != (other.constant is None)
+    return before | guard.varies if here and guard is not None else before
 
 
 def _size(one: Value, other: Value) -> str | None:

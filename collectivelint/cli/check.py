@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..baseline import DEFAULT as DEFAULT_BASELINE
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result
@@ -16,13 +17,7 @@ from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ..finding import Finding
-    from ..source import Source
-
-#: A fix can bring up the next one; more rounds than this means that two fixes undo each other.
-_MOST_ROUNDS = 10
+    from collections.abc import Sequence
 
 
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -33,6 +28,11 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Apply the safe fixes.")
 @click.option("--unsafe-fixes/--no-unsafe-fixes", default=None, help="Show and apply unsafe fixes too.")
+@click.option("--fix-only", is_flag=True, help="Apply fixes, and neither show what is left nor exit with 1 for it.")
+@click.option("--show-fixes", is_flag=True, help="List what --fix has changed.")
+@click.option(
+    "--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed, even if nothing is left."
+)
 @click.option("--diff", is_flag=True, help="Print what --fix would change instead of changing it; exit 1 if anything.")
 @click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
@@ -41,6 +41,8 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 )
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
+@click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
+@click.option("--unfixable", multiple=True, callback=_codes, metavar="CODES", help="Do not fix these rules.")
 @click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
 @click.option(
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
@@ -50,6 +52,21 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
+@click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")
+@click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only what is not in this file.")
+@click.option(
+    "--write-baseline",
+    is_flag=True,
+    help="Write all findings to the baseline (collectivelint-baseline.json if there is none).",
+)
+@click.option(
+    "--add-ignore",
+    is_flag=False,
+    flag_value="",
+    metavar="[=REASON]",
+    help="Silence all findings by comments on their lines, with a reason.",
+)
 @click.option(
     "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
 )
@@ -67,7 +84,9 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     if paths and not existing:
         sys.exit(2)
     resolver = Resolver(_overrides(options), isolated=options["isolated"])
-    _, unknown = known_selectors(Settings(**{key: options[key] for key in ("select", "ignore", "extend_select")}))
+    names = ("select", "ignore", "extend_select", "unfixable")
+    given = {name: options[name] for name in names} | ({"fixable": options["fixable"]} if options["fixable"] else {})
+    _, unknown = known_selectors(Settings(**given))
     if unknown:
         raise click.UsageError("; ".join(unknown))
     targets = existing or [Path()]
@@ -81,27 +100,84 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         _show_analysis(linter, targets, options["show_analysis"])
         return
     result = linter.run(targets)
-    failed = bool(missing)
-    fixed = 0
-    changed = False
     if options["diff"]:
-        changed, failed_diff = _diff(linter, result, resolver)
-        failed |= failed_diff
-    else:
-        if options["fix"]:
-            linter, result, fixed, failed_fix = _fix(fresh, linter, result, resolver, targets)
-            failed |= failed_fix
-        if result.findings or fixed or not options["quiet"]:
-            text = renderer(options["output_format"])(result, linter, colour=_colour(), fixed=fixed)
-            click.echo(text, nl=False, color=True)
+        from .fixing import show_diff
+
+        changed, failed = show_diff(linter, result, resolver)
+        _end(resolver, result, failed=failed or bool(missing), found=changed and not options["exit_zero"])
+    failed, fixed = bool(missing), 0
+    if options["fix"] or options["fix_only"]:
+        from .fixing import fix, listed
+
+        done = fix(fresh, linter, result, resolver, targets)
+        linter, result, fixed = done.linter, done.result, len(done.fixed)
+        failed |= done.failed
+        if options["show_fixes"]:
+            click.echo(listed(done.fixed), nl=False)
+    file = _baseline(options, resolver, targets)
+    if options["write_baseline"]:
+        from .adopting import write_baseline
+
+        failed |= write_baseline(result, linter, file or Path(DEFAULT_BASELINE))
+        _end(resolver, result, failed=failed, found=False)
+    if file is not None:
+        from .adopting import without_known
+
+        result, unusable = without_known(result, linter, file)
+        failed |= unusable
+    if options["add_ignore"] is not None:
+        from .adopting import add_ignores
+
+        silenced, broken = add_ignores(result.findings, linter, options["add_ignore"])
+        click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
+        _end(resolver, result, failed=failed or broken, found=False)
+    if options["fix_only"]:
+        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+        _end(resolver, result, failed=failed, found=bool(fixed) and options["exit_non_zero_on_fix"])
     if not result.files and not missing:
         click.echo("warning: no Python files here", err=True)
+    failed |= _show(result, linter, options, fixed)
+    found = bool(result.findings) and not options["exit_zero"]
+    _end(resolver, result, failed=failed, found=found or (bool(fixed) and options["exit_non_zero_on_fix"]))
+
+
+def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
+    """Print the findings, or write them to a file; whether that failed."""
+    file: Path | None = options["output_file"]
+    if options["statistics"]:
+        from ..report.statistics import table
+
+        text = table(result)
+    elif result.findings or fixed or not options["quiet"] or file is not None:
+        colour = file is None and _colour()
+        text = renderer(options["output_format"])(result, linter, colour=colour, fixed=fixed)
+    else:
+        return False
+    if file is None:
+        click.echo(text, nl=False, color=True)
+        return False
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        click.echo(f"error: {file}: cannot be written: {error.strerror or error}", err=True)
+        return True
+    return False
+
+
+def _end(resolver: Resolver, result: Result, *, failed: bool, found: bool) -> None:
+    """Say what went wrong, and exit."""
     for problem in [*resolver.problems, *result.errors]:
         click.echo(f"error: {problem}", err=True)
-    if failed or resolver.problems or result.errors:
-        sys.exit(2)
-    found = changed if options["diff"] else bool(result.findings)
-    sys.exit(1 if found and not options["exit_zero"] else 0)
+    sys.exit(2 if failed or resolver.problems or result.errors else 1 if found else 0)
+
+
+def _baseline(options: dict[str, Any], resolver: Resolver, targets: Sequence[Path]) -> Path | None:
+    """The baseline that was named, here or in the configuration of the first path."""
+    if options["baseline"] is not None:
+        named: Path = options["baseline"]
+        return named
+    settings = resolver.settings(targets[0])
+    return settings.root / settings.baseline if settings.baseline else None
 
 
 def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
@@ -114,7 +190,10 @@ def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given and stand for settings."""
-    names = ("select", "ignore", "extend_select", "unsafe_fixes", "explicit_world", "group", "force_exclude")
+    names = (
+        *("select", "ignore", "extend_select", "fixable", "unfixable"),
+        *("unsafe_fixes", "explicit_world", "group", "force_exclude"),
+    )
     given = {name: options[name] for name in names if options[name] not in (None, ())}
     if options["exclude"]:
         given["extend_exclude"] = options["exclude"]
@@ -126,80 +205,3 @@ def _colour() -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
-
-
-def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:
-    from ..fixes.apply import select
-
-    files = dict.fromkeys(finding.path for finding in findings if finding.fix is not None)
-    chosen = {
-        path: select(
-            [finding for finding in findings if finding.path == path],
-            unsafe=resolver.settings(Path(path)).unsafe_fixes,
-        )
-        for path in files
-    }
-    return {path: some for path, some in chosen.items() if some}
-
-
-def _fix(
-    fresh: Callable[[], Linter], linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
-) -> tuple[Linter, Result, int, bool]:
-    """Apply fixes and lint again until nothing is left to fix; the last linter and result, how many, any failure."""
-    from ..fixes.apply import FixError, write
-
-    total = 0
-    given_up: set[str] = set()
-    for _ in range(_MOST_ROUNDS):
-        wrote = False
-        for path, some in _by_file(result.findings, resolver).items():
-            if path in given_up:
-                continue
-            source = linter.source(path)
-            text, count, broken = _fixed(source, some)
-            if broken:
-                given_up.add(path)
-            try:
-                if count:
-                    write(Path(path), source, text)
-            except FixError as error:
-                click.echo(f"error: {error}", err=True)
-                given_up.add(path)
-                continue
-            total += count
-            wrote |= bool(count)
-        if not wrote:
-            break
-        linter = fresh()
-        result = linter.run(targets)
-    return linter, result, total, bool(given_up)
-
-
-def _fixed(source: Source, findings: list[Finding]) -> tuple[str, int, bool]:
-    """The text of a file with its fixes applied, how many, and whether one had to be left out."""
-    from ..fixes.apply import applicable, fixed
-
-    some, errors = applicable(source, findings)
-    for error in errors:
-        click.echo(f"error: {error}", err=True)
-    text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
-    return text, len(some), bool(errors)
-
-
-def _diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, bool]:
-    """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
-    import difflib
-
-    from ..source import lines
-
-    total, failed = 0, False
-    for path, some in _by_file(result.findings, resolver).items():
-        source = linter.source(path)
-        text, count, broken = _fixed(source, some)
-        old, new = lines(source.text), lines(text)
-        for line in difflib.unified_diff(old, new, path, path):
-            click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
-        total += count
-        failed |= broken
-    click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
-    return bool(total), failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -10,15 +11,20 @@ if TYPE_CHECKING:
 
     from ..engine import Result
 
-#: The formats, by the name of their module. Each has `render(result, colour) -> str`.
-FORMATS: Final = ("text", "concise", "json")
+#: The formats, by the name of their module. Each has `render(result, linter, colour=..., fixed=...) -> str`.
+FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "gitlab", "junit", "html")
 
 
 def renderer(name: str) -> Callable[..., str]:
     """The `render` function of a format; only that module is imported."""
-    module = importlib.import_module(f".{'json_' if name == 'json' else name}", __name__)
+    module = importlib.import_module(f".{'json_' if name == 'json' else name.replace('-', '_')}", __name__)
     found: Callable[..., str] = module.render
     return found
+
+
+def relative(path: str) -> str:
+    """A path as services want it: relative to the current folder, with slashes."""
+    return os.path.relpath(path).replace(os.sep, "/")
 
 
 def summary(result: Result, fixed: int = 0) -> str:

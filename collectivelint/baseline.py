@@ -1,0 +1,125 @@
+"""Known findings, kept in a file: only new ones are shown.
+
+A finding is recognised by its rule, its file, its function and the text of its line, not by the line's number; several that
+are alike are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .finding import Finding
+
+#: Where `--write-baseline` writes if nobody says otherwise.
+DEFAULT: Final = "collectivelint-baseline.json"
+_VERSION: Final = 1
+
+#: Rule, file, function, text of the line.
+Key: TypeAlias = tuple[str, str, str, str]
+
+
+class BaselineError(Exception):
+    """A baseline that cannot be read or written; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """`new` findings, in order; `known` is how many were left out, `unused` what the baseline has and nobody found."""
+
+    new: list[Finding]
+    known: int
+    unused: list[tuple[Key, int]]
+
+
+def key(finding: Finding, line: Callable[[str, int], str], base: str) -> Key:
+    """What a finding is recognised by; `base` is the folder that paths are relative to."""
+    text = " ".join(line(finding.path, finding.location.row).split())
+    return finding.code, _relative(finding.path, base), finding.function, text
+
+
+def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -> Iterator[str]:
+    """A text for each finding that stays the same when lines around it move; equal findings are numbered."""
+    seen: Counter[Key] = Counter()
+    for finding in findings:
+        found = key(finding, line, os.getcwd())
+        seen[found] += 1
+        yield sha256("\0".join((*found, str(seen[found]))).encode()).hexdigest()
+
+
+def read(file: Path) -> Counter[Key]:
+    """The findings that a file knows, with how many there are of each; raise BaselineError if it cannot be used."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BaselineError(f"{file}: {error.strerror or error}; --write-baseline makes one") from None
+    except ValueError as error:
+        raise BaselineError(f"{file}: is not a baseline: {error}") from None
+    if not isinstance(data, dict) or not isinstance(data.get("findings"), list):
+        raise BaselineError(f"{file}: is not a baseline: it has no list `findings`")
+    if data.get("version") != _VERSION:
+        raise BaselineError(
+            f"{file}: is of version {data.get('version')!r}, not {_VERSION}; --write-baseline makes a new one"
+        )
+    known: Counter[Key] = Counter()
+    for entry in data["findings"]:
+        known[_entry(file, entry)] += entry.get("count", 1)
+    return known
+
+
+def _entry(file: Path, entry: Any) -> Key:
+    names = ("code", "path", "function", "text")
+    whole = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in names)
+    if not whole or not isinstance(entry.get("count", 1), int):
+        raise BaselineError(f"{file}: is not a baseline: an entry needs {', '.join(names)}")
+    return entry["code"], entry["path"], entry["function"], entry["text"]
+
+
+def compare(findings: Iterable[Finding], known: Counter[Key], line: Callable[[str, int], str], base: str) -> Compared:
+    """What is new beside what is known."""
+    left = Counter(known)
+    new: list[Finding] = []
+    silenced = 0
+    for finding in findings:
+        found = key(finding, line, base)
+        if left[found] > 0:
+            left[found] -= 1
+            silenced += 1
+        else:
+            new.append(finding)
+    unused = [(entry, count) for entry, count in left.items() if count > 0]
+    return Compared(new, silenced, unused)
+
+
+def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], str]) -> int:
+    """Write the findings to a file, at once; how many. Raise BaselineError if it cannot be written."""
+    base = str(file.parent.resolve())
+    counted = Counter(key(finding, line, base) for finding in findings)
+    entries = [
+        {"path": path, "code": code, "function": function, "text": text, **({"count": count} if count > 1 else {})}
+        for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
+    ]
+    text = json.dumps({"version": _VERSION, "findings": entries}, indent=1, ensure_ascii=False) + "\n"
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except OSError as error:
+        raise BaselineError(f"{file}: cannot be written: {error.strerror or error}") from None
+    return sum(counted.values())
+
+
+def _relative(path: str, base: str) -> str:
+    """A path with slashes, relative to a folder, so that a baseline is the same on every machine."""
+    return os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")

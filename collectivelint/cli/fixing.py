@@ -1,0 +1,121 @@
+"""Applying fixes to the files of a run, or showing what they would change."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..engine import Linter, Result
+    from ..finding import Finding
+    from ..settings import Resolver
+    from ..source import Source
+
+#: A fix can bring up the next one; more rounds than this means that two fixes undo each other.
+_MOST_ROUNDS = 10
+
+
+@dataclass(slots=True)
+class Fixed:
+    """The last linter and result, the findings that were fixed, and whether something went wrong."""
+
+    linter: Linter
+    result: Result
+    fixed: list[Finding] = field(default_factory=list)
+    failed: bool = False
+
+
+def fix(
+    fresh: Callable[[], Linter], linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
+) -> Fixed:
+    """Apply fixes and lint again until nothing is left to fix."""
+    from ..fixes.apply import FixError, write
+
+    done = Fixed(linter, result)
+    given_up: set[str] = set()
+    for _ in range(_MOST_ROUNDS):
+        wrote = False
+        for path, some in _by_file(done.result.findings, resolver).items():
+            if path in given_up:
+                continue
+            source = done.linter.source(path)
+            text, applied, broken = _fixed(source, some)
+            if broken:
+                given_up.add(path)
+            try:
+                if applied:
+                    write(Path(path), source, text)
+            except FixError as error:
+                click.echo(f"error: {error}", err=True)
+                given_up.add(path)
+                continue
+            done.fixed += applied
+            wrote |= bool(applied)
+        if not wrote:
+            break
+        done.linter = fresh()
+        done.result = done.linter.run(targets)
+    done.failed = bool(given_up)
+    return done
+
+
+def listed(fixed: Sequence[Finding]) -> str:
+    """What was fixed, by file: `--show-fixes`."""
+    lines: list[str] = []
+    for path in dict.fromkeys(finding.path for finding in fixed):
+        lines.append(f"{path}:")
+        lines += [
+            f"  {finding.code} [{finding.name}] {finding.fix.message}"
+            for finding in fixed
+            if finding.path == path and finding.fix is not None
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, bool]:
+    """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
+    from ..source import lines
+
+    total, failed = 0, False
+    for path, some in _by_file(result.findings, resolver).items():
+        source = linter.source(path)
+        text, applied, broken = _fixed(source, some)
+        old, new = lines(source.text), lines(text)
+        for line in difflib.unified_diff(old, new, path, path):
+            click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
+        total += len(applied)
+        failed |= broken
+    click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
+    return bool(total), failed
+
+
+def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:
+    """The findings of each file whose fixes may be applied now."""
+    from ..fixes.apply import select
+
+    files = dict.fromkeys(finding.path for finding in findings if finding.fix is not None)
+    chosen = {
+        path: select(
+            [finding for finding in findings if finding.path == path],
+            unsafe=resolver.settings(Path(path)).unsafe_fixes,
+        )
+        for path in files
+    }
+    return {path: some for path, some in chosen.items() if some}
+
+
+def _fixed(source: Source, findings: list[Finding]) -> tuple[str, list[Finding], bool]:
+    """The text of a file with its fixes applied, which those were, and whether one had to be left out."""
+    from ..fixes.apply import applicable, fixed
+
+    some, errors = applicable(source, findings)
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
+    return text, some, bool(errors)

@@ -1,0 +1,64 @@
+"""Comments that silence findings: `# collectivelint: ignore[CL201] reason` behind the line."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from ..anchor import edit
+from ..suppress import ignores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..finding import Edit, Finding
+    from ..source import Source
+
+_NOT_CODE: Final = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT})
+
+
+def with_ignores(source: Source, findings: Sequence[Finding], reason: str) -> tuple[list[Edit], int]:
+    """The edits that silence these findings, and how many they silence.
+
+    A line with such a comment gets its codes added there. A line that ends inside a string, or with a backslash, has no
+    place for one: then the end of the finding is tried.
+    """
+    ends = _ends(source)
+    wanted: defaultdict[int, list[str]] = defaultdict(list)
+    count = 0
+    for finding in findings:
+        line = next((row for row in (finding.location.row, finding.end_location.row) if row in ends), None)
+        if line is not None:
+            count += 1
+            if finding.code not in wanted[line]:
+                wanted[line].append(finding.code)
+    present = {
+        ignore.line: ignore for ignore in ignores(source) if ignore.ours and ignore.codes and not ignore.whole_file
+    }
+    edits: list[Edit] = []
+    for line, codes in sorted(wanted.items()):
+        known = present.get(line)
+        if known is not None:
+            start, end = source.offset(line, known.column), source.offset(line, known.end_column)
+            every = [*known.codes, *(code for code in codes if code not in known.codes)]
+            edits.append(edit(source, start, end, f"# collectivelint: ignore[{', '.join(every)}]"))
+            continue
+        text = source.line(line)
+        end = source.starts[line - 1] + len(text)
+        comment = f"  # collectivelint: ignore[{', '.join(codes)}]" + (f" {reason}" if reason else "")
+        edits.append(edit(source, end - (len(text) - len(text.rstrip())), end, comment))
+    return edits, count
+
+
+def _ends(source: Source) -> frozenset[int]:
+    """The lines that end where a comment may stand."""
+    found: set[int] = set()
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+            if token.type in (tokenize.NL, tokenize.NEWLINE):
+                found.add(token.start[0])
+    except (tokenize.TokenError, SyntaxError, IndentationError):
+        return frozenset(found)
+    return frozenset(found)

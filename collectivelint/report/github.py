@@ -1,0 +1,44 @@
+"""Findings as workflow commands of GitHub Actions: annotations beside the changed lines.
+
+Format: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import relative
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """One command for each finding; the page behind it has room for the message, its trail and the advice."""
+    del linter, colour, fixed
+    return "".join(_command(finding) + "\n" for finding in result.findings)
+
+
+def _command(finding: Finding) -> str:
+    properties = {
+        "title": f"{finding.code} [{finding.name}]",
+        "file": relative(finding.path),
+        "line": finding.location.row,
+        "col": finding.location.column,
+        "endLine": finding.end_location.row,
+        "endColumn": finding.end_location.column,
+    }
+    lines = [finding.message, *(f"{step.path}:{step.line}: {step.text}" for step in finding.trail)]
+    if finding.help:
+        lines.append(f"help: {finding.help}")
+    given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
+    return f"::{finding.severity} {given}::{_data(chr(10).join(lines))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,39 @@
+"""Findings as a Code Quality report of GitLab.
+
+Format: https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ..baseline import fingerprints
+from . import relative
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+
+_SEVERITIES = {"error": "major", "warning": "minor"}
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """A list of issues; the fingerprint of one stays when lines around it move."""
+    del colour, fixed
+    issues = [
+        {
+            "description": f"{finding.code} [{finding.name}] {finding.message}",
+            "check_name": finding.code,
+            "fingerprint": fingerprint,
+            "severity": _SEVERITIES[finding.severity],
+            "location": {
+                "path": relative(finding.path),
+                "positions": {
+                    "begin": {"line": finding.location.row, "column": finding.location.column},
+                    "end": {"line": finding.end_location.row, "column": finding.end_location.column},
+                },
+            },
+        }
+        for finding, fingerprint in zip(result.findings, fingerprints(result.findings, linter.line), strict=True)
+    ]
+    return json.dumps(issues, indent=2) + "\n"

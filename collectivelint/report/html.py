@@ -1,0 +1,66 @@
+"""Findings as one page that needs nothing else: to be kept with a job, or sent to a colleague."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import __version__
+from ..rule import discover
+from . import summary
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding
+
+#: Lines shown around that of a finding.
+_AROUND: Final = 2
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """The page; what it shows is in it as JSON, and a script of its own filters it by rule, severity and file."""
+    del colour
+    data = {
+        "findings": [_finding(finding, linter) for finding in result.findings],
+        "rules": {code: module.RULE.summary for code, module in discover().items()},
+    }
+    # Inside a script element only `<` can end it.
+    text = json.dumps(data).replace("<", "\\u003c")
+    page = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    words = {"@SUMMARY@": escape(summary(result, fixed)), "@VERSION@": escape(__version__), "@DATA@": text}
+    for mark, word in words.items():
+        page = page.replace(mark, word)
+    return page
+
+
+def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
+    row = finding.location.row
+    last = max(row, min(finding.end_location.row, row + _AROUND))
+    frame = [(number, linter.line(finding.path, number)) for number in range(max(1, row - _AROUND), last + _AROUND + 1)]
+    fix = finding.fix if finding.fix is not None and finding.fix.edits else None
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "message": finding.message,
+        "severity": finding.severity,
+        "path": finding.path,
+        "row": row,
+        "column": finding.location.column,
+        "last": last,
+        "function": finding.function,
+        "help": finding.help,
+        "fix": f"{fix.message} ({fix.applicability})" if fix is not None else "",
+        "frame": frame,
+        "trail": [
+            {
+                "path": step.path,
+                "line": step.line,
+                "kind": step.kind,
+                "text": step.text,
+                "code": linter.line(step.path, step.line),
+            }
+            for step in finding.trail
+        ],
+    }

@@ -1,0 +1,50 @@
+"""Findings as a JUnit report: a test suite for each file, a failed test for each finding."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """A project without findings has one test, which passes: some readers take a report without tests for a failure."""
+    del linter, colour, fixed
+    count = len(result.findings)
+    root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
+    for path, findings in groupby(result.findings, key=lambda finding: finding.path):
+        _suite(root, path, list(findings))
+    if not count:
+        suite = ET.SubElement(root, "testsuite", name="collectivelint", tests="1", failures="0", errors="0")
+        ET.SubElement(suite, "testcase", name="No findings", classname="collectivelint")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, path: str, findings: list[Finding]) -> None:
+    count = str(len(findings))
+    suite = ET.SubElement(root, "testsuite", name=path, tests=count, failures=count, errors="0")
+    for finding in findings:
+        place = f"{finding.location.row}:{finding.location.column}"
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            name=f"{finding.code} [{finding.name}] {place}",
+            classname=path,
+            file=path,
+            line=str(finding.location.row),
+        )
+        failure = ET.SubElement(case, "failure", message=_legal(finding.message), type=finding.severity)
+        steps = [f"{step.path}:{step.line}: {step.text}" for step in finding.trail]
+        failure.text = _legal(
+            "\n".join([f"{path}:{place}", *steps, *([f"help: {finding.help}"] if finding.help else [])])
+        )
+
+
+def _legal(text: str) -> str:
+    """Without the characters that XML cannot hold; source may have form feeds and the like."""
+    return "".join(char for char in text if char in "\t\n\r" or ord(char) >= 0x20)

@@ -1,0 +1,120 @@
+"""Findings as SARIF 2.1.0, with the trail as a code flow: for code scanning services and editors.
+
+Format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from .. import __version__
+from ..baseline import fingerprints
+from ..rule import discover
+from . import relative
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding, Fix, Location, Step
+
+_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+    """One run. Rows and columns count from 1, columns in characters."""
+    del colour, fixed
+    codes = list(dict.fromkeys(finding.code for finding in result.findings))
+    prints = fingerprints(result.findings, linter.line)
+    run = {
+        "tool": {
+            "driver": {
+                "name": "collectivelint",
+                "version": __version__,
+                "rules": [_rule(code) for code in codes],
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": {"ROOT": {"uri": f"{Path.cwd().as_uri()}/"}},
+        "results": [
+            _result(finding, fingerprint, codes, linter)
+            for finding, fingerprint in zip(result.findings, prints, strict=True)
+        ],
+        "invocations": [
+            {
+                "executionSuccessful": not result.errors,
+                "toolExecutionNotifications": [
+                    {"level": "error", "message": {"text": error}} for error in result.errors
+                ],
+            }
+        ],
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _rule(code: str) -> dict[str, Any]:
+    module = discover()[code]
+    summary = f"{module.RULE.summary[0].upper()}{module.RULE.summary[1:]}"
+    return {
+        "id": code,
+        "name": "".join(word.capitalize() for word in module.RULE.name.split("-")),
+        "shortDescription": {"text": summary},
+        "fullDescription": {"text": (module.__doc__ or summary).partition("\n")[0]},
+        "help": {"text": module.__doc__ or summary, "markdown": module.__doc__ or summary},
+        "defaultConfiguration": {"enabled": module.RULE.default},
+    }
+
+
+def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter) -> dict[str, Any]:
+    text = f"{finding.message}\n\nhelp: {finding.help}" if finding.help else finding.message
+    found: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": codes.index(finding.code),
+        "level": finding.severity,
+        "message": {"text": text},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": _artifact(finding.path),
+                    "region": _region(finding.location, finding.end_location),
+                },
+                "logicalLocations": [{"fullyQualifiedName": finding.function, "kind": "function"}],
+            }
+        ],
+        "partialFingerprints": {"collectivelint/v1": fingerprint},
+    }
+    if finding.trail:
+        steps = [_step(step, linter) for step in finding.trail]
+        found["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
+    if finding.fix is not None and finding.fix.edits:
+        found["fixes"] = [_fix(finding.path, finding.fix)]
+    return found
+
+
+def _artifact(path: str) -> dict[str, str]:
+    return {"uri": quote(relative(path)), "uriBaseId": "ROOT"}
+
+
+def _region(start: Location, end: Location) -> dict[str, int]:
+    return {"startLine": start.row, "startColumn": start.column, "endLine": end.row, "endColumn": end.column}
+
+
+def _step(step: Step, linter: Linter) -> dict[str, Any]:
+    region = {"startLine": step.line, "snippet": {"text": linter.line(step.path, step.line)}}
+    place = {"artifactLocation": _artifact(step.path), "region": region}
+    return {"location": {"physicalLocation": place, "message": {"text": step.text}}, "kinds": [step.kind]}
+
+
+def _fix(path: str, fix: Fix) -> dict[str, Any]:
+    replacements = [
+        {
+            "deletedRegion": _region(edit.location, edit.end_location),
+            "insertedContent": {"text": edit.content},
+        }
+        for edit in fix.edits
+    ]
+    return {
+        "description": {"text": f"{fix.message} ({fix.applicability})"},
+        "artifactChanges": [{"artifactLocation": _artifact(path), "replacements": replacements}],
+    }

@@ -1,0 +1,21 @@
+"""How many findings there are of each rule, and how many of them can be fixed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..engine import Result
+
+
+def table(result: Result) -> str:
+    """A line for each rule, the most frequent first: number, code, `[*]` where some have a fix, name."""
+    counts = Counter((finding.code, finding.name) for finding in result.findings)
+    fixable = {finding.code for finding in result.findings if finding.fix is not None and finding.fix.edits}
+    width = max((len(str(count)) for count in counts.values()), default=0)
+    lines = [
+        f"{count:>{width}}  {code}  [{'*' if code in fixable else ' '}]  {name}"
+        for (code, name), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return "".join(f"{line}\n" for line in lines)
