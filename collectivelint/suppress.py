@@ -1,4 +1,8 @@
-"""Comments that silence findings: `# collectivelint: ignore[CL201] reason`, `ignore-file[...]`, `# noqa: CL201`."""
+"""Comments that silence findings.
+
+`# collectivelint: ignore[CL201] reason` and `# noqa: CL201` speak of their line, `ignore-file[CL201]` of the file, and
+`disable[CL201]` of what follows it, up to `enable[CL201]` or the end of the file.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +17,64 @@ if TYPE_CHECKING:
 
     from .source import Source
 
-_IGNORE: Final = re.compile(r"#\s*collectivelint:\s*ignore(?P<file>-file)?(?![\w-])(?:\[(?P<codes>[^\]]*)\])?")
+_IGNORE: Final = re.compile(
+    r"#\s*collectivelint:\s*(?P<kind>ignore-file|ignore|disable|enable)(?![\w-])(?:\[(?P<codes>[^\]]*)\])?"
+)
 _NOQA: Final = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)", re.IGNORECASE)
 
 
 @dataclass(eq=False, slots=True)
 class Ignore:
-    """One comment: for `codes`, or for `everything` without a list; `used` collects the codes it has silenced."""
+    """One comment: for `codes`, or for `everything` without a list; `used` collects the codes it has silenced.
+
+    `kind`: "ignore", "ignore-file", "disable" or "enable". `ends` are the lines where an `enable` takes codes of a `disable`
+    back, "" standing for all of them.
+    """
 
     line: int
     column: int
     end_column: int
     codes: tuple[str, ...]
-    whole_file: bool
+    kind: str
     ours: bool
     everything: bool
+    ends: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
     def silences(self, code: str, name: str) -> bool:
         """Does the comment mean this rule? One for all rules does not silence the finding about itself."""
         return (self.everything and code != "CL001") or code in self.codes or name in self.codes
 
+    def covers(self, code: str, name: str, lines: Collection[int]) -> bool:
+        """Does the comment speak of one of these lines?"""
+        if self.kind == "ignore-file":
+            return True
+        if self.kind == "disable":
+            end = min((self.ends[what] for what in (code, name, "") if what in self.ends), default=None)
+            return any(self.line <= line and (end is None or line < end) for line in lines)
+        return self.kind == "ignore" and self.line in lines
+
+    def closed(self, other: Ignore) -> bool:
+        """Does an `enable` take back something of this `disable`? Notes where."""
+        if self.kind != "disable" or "" in self.ends:
+            return False
+        taken = [code for code in (other.codes or ("",)) if other.everything or self.everything or code in self.codes]
+        taken = [code for code in taken if code not in self.ends]
+        self.ends |= dict.fromkeys(taken, other.line)
+        return bool(taken)
+
 
 def ignores(source: Source) -> list[Ignore]:
     """All suppressions of a file, in order. Only comments count, not strings that look like them."""
     if "collectivelint:" not in source.text and "noqa" not in source.text.lower():
         return []
-    return list(_scan(source))
+    found: list[Ignore] = []
+    for ignore in _scan(source):
+        if ignore.kind == "enable" and sum(earlier.closed(ignore) for earlier in found):
+            # It belongs to the comment that it ends; one that ends nothing stays, and is found to be of no use.
+            continue
+        found.append(ignore)
+    return found
 
 
 def _scan(source: Source) -> Iterator[Ignore]:
@@ -60,7 +95,7 @@ def _scan(source: Source) -> Iterator[Ignore]:
                         start,
                         token.start[1] + match.end(),
                         codes if ours else tuple(code.upper() for code in codes),
-                        bool(groups.get("file")),
+                        groups.get("kind") or "ignore",
                         ours,
                         ours and groups["codes"] is None,
                     )
@@ -72,7 +107,7 @@ def _scan(source: Source) -> Iterator[Ignore]:
 def silenced(found: list[Ignore], code: str, name: str, lines: Collection[int]) -> bool:
     """Is a finding on these lines silenced? Marks the comment that does it as used."""
     for ignore in found:
-        if (ignore.whole_file or ignore.line in lines) and ignore.silences(code, name):
+        if ignore.silences(code, name) and ignore.covers(code, name, lines):
             ignore.used |= {code, name}
             return True
     return False

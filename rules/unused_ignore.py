@@ -1,9 +1,9 @@
 """Reports a suppression comment that silences nothing.
 
 ## What it does
-Looks at every `# collectivelint: ignore[...]` and `# collectivelint: ignore-file[...]` of the linted files. One that did
-not silence any finding of this run is reported, and so is each code in its list that was not needed. Codes of rules that
-are switched off are left alone.
+Looks at every `# collectivelint: ignore[...]`, `ignore-file[...]` and `disable[...]` of the linted files. One that did
+not silence any finding of this run is reported, and so is each code in its list that was not needed, and an `enable` that
+ends nothing. Codes of rules that are switched off are left alone.
 
 ## Why is this bad
 A suppression that outlives its reason hides the next bug on that line.
@@ -59,9 +59,8 @@ def check(findings: Findings) -> Iterator[Report]:
         line = source.line(ignore.line)
         start, end = len(line[: ignore.column].encode()), len(line[: ignore.end_column].encode())
         span = Span(ignore.line, start, ignore.line, end)
-        kind = "ignore-file" if ignore.whole_file else "ignore"
-
-        message = f"nothing is silenced by `{kind}{what}`: remove it"
+        does = "ended" if ignore.kind == "enable" else "silenced"
+        message = f"nothing is {does} by `{ignore.kind}{what}`: remove it"
         yield Report(source.path, span, span, "", message, "warning", fix=_builder(ignore, codes))
 
 

@@ -35,7 +35,7 @@ def with_ignores(source: Source, findings: Sequence[Finding], reason: str) -> tu
             if finding.code not in wanted[line]:
                 wanted[line].append(finding.code)
     present = {
-        ignore.line: ignore for ignore in ignores(source) if ignore.ours and ignore.codes and not ignore.whole_file
+        ignore.line: ignore for ignore in ignores(source) if ignore.ours and ignore.codes and ignore.kind == "ignore"
     }
     edits: list[Edit] = []
     for line, codes in sorted(wanted.items()):

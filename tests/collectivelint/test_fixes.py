@@ -646,3 +646,71 @@ class Saver:  # comment
     )
     assert project.fix("--unsafe-fixes").out == "No findings in 1 file.\n"
     assert project.text() == text
+
+
+# ---------------------------------------------------------------------------------------------- what may be fixed
+
+_TWO: Final = f"{_HEAD}\n\ndef f(group):\n    dist.barrier()\n    dist.barrier()\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "applicability"),
+    [
+        ("", "unsafe"),
+        ('unfixable = ["CL101"]', None),
+        ('unfixable = ["CL1"]', None),
+        ('unfixable = ["ALL"]', None),
+        ('fixable = ["CL2"]', None),
+        ('fixable = ["CL1"]\nunfixable = ["CL101"]', None),
+        ('fixable = ["CL101"]\nunfixable = ["CL1"]', "unsafe"),
+        ('extend-safe-fixes = ["CL101"]', "safe"),
+        ('extend-safe-fixes = ["missing-group"]\nextend-unsafe-fixes = ["CL1"]', "safe"),
+        ('extend-safe-fixes = ["CL101"]\nextend-unsafe-fixes = ["CL101"]', "unsafe"),
+        ('explicit-world = true\nextend-unsafe-fixes = ["CL101"]', "unsafe"),
+        ("explicit-world = true", "safe"),
+    ],
+)
+def test_settings_say_what_may_be_fixed(project: Project, settings: str, applicability: str | None) -> None:
+    from collectivelint.engine import Linter
+    from collectivelint.settings import Resolver
+
+    project.write({"main.py": _TWO, "collectivelint.toml": f'select = ["CL101"]\n{settings}\n'})
+    fixes = [finding.fix for finding in Linter(Resolver()).run([Path("main.py")]).findings]
+    assert [fix.applicability if fix is not None else None for fix in fixes] == [applicability] * 2
+
+
+def test_unknown_rules_in_fixable_are_told(project: Project) -> None:
+    project.write({"main.py": _TWO, "collectivelint.toml": 'unfixable = ["missing-grup"]\n'})
+    ran = project.run("check", "--no-cache", "main.py")
+    assert ran.code == 2
+    assert "unknown rule `missing-grup`; did you mean `missing-group`?" in ran.err
+
+
+def test_show_fixes(project: Project) -> None:
+    project.write(_TWO)
+    ran = project.fix("--show-fixes", "--unsafe-fixes", "--select", "CL101")
+    line = "  CL101 [missing-group] Use the group in reach: `group` (parameter)\n"
+    assert ran.out == f"main.py:\n{line}{line}Fixed 2 findings. None left.\n"
+
+
+def test_fix_only_says_nothing_of_what_is_left(project: Project) -> None:
+    project.write(_TWO + "\n\ndef g():\n    dist.barrier()\n")
+    options = ("--isolated", "--no-cache", "--unsafe-fixes", "--select", "CL101", "main.py")
+    ran = project.run("check", "--fix-only", *options)
+    assert (ran.code, ran.out) == (0, "Fixed 2 findings.\n")
+    ran = project.run("check", "--fix-only", *options)
+    assert (ran.code, ran.out) == (0, "Fixed 0 findings.\n")
+
+
+@pytest.mark.parametrize("option", ["--fix", "--fix-only"])
+def test_exit_non_zero_on_fix(project: Project, option: str) -> None:
+    project.write(_TWO)
+    options = ("--isolated", "--no-cache", "--unsafe-fixes", "--select", "CL101", "--exit-non-zero-on-fix", "main.py")
+    assert project.run("check", option, *options).code == 1
+    assert project.run("check", option, *options).code == 0
+
+
+def test_unfixable_on_the_command_line(project: Project) -> None:
+    project.write(_TWO)
+    ran = project.fix("--unsafe-fixes", "--select", "CL101", "--unfixable", "CL101")
+    assert (ran.code, project.text()) == (1, _TWO)

@@ -140,3 +140,50 @@ def test_lines_are_counted_as_python_counts(newline: str) -> None:
 def test_comments_before_an_error_count() -> None:
     text = "x = 1  # collectivelint: ignore[CL101]\ny = (\n"
     assert [item.line for item in ignores(Source("f.py", text, "utf-8", bom=False))] == [1]
+
+
+# ------------------------------------------------------------------------------------------------------- ranges
+
+
+def test_a_range(project: Project) -> None:
+    project.write(
+        _HEAD
+        + "dist.barrier()  # CL101\n# collectivelint: disable[CL101] these wait for everybody\ndist.barrier()\n"
+        + "def f():\n    dist.barrier()\n\n# collectivelint: enable[CL101]\ndist.barrier()  # CL101\n"
+    )
+    assert project.found() == [("main.py", 2, "CL101"), ("main.py", 9, "CL101")]
+
+
+@pytest.mark.parametrize(
+    ("disable", "enable", "silent"),
+    [
+        ("disable", "enable", True),
+        ("disable", "enable[CL101]", True),
+        ("disable[CL101]", "enable", True),
+        ("disable[missing-group, CL201]", "enable[missing-group]", True),
+        ("disable[CL101]", "enable[CL201]", False),
+    ],
+)
+def test_ends_of_a_range(project: Project, disable: str, enable: str, *, silent: bool) -> None:
+    text = f"{_HEAD}# collectivelint: {disable}\ndist.barrier()\n# collectivelint: {enable}\ndist.barrier()\n"
+    project.write(text)
+    found = [line for _, line, code in project.found(select=["CL101"])]
+    assert found == ([5] if silent else [])
+
+
+def test_a_range_without_an_end_goes_to_the_end_of_the_file(project: Project) -> None:
+    project.write(f"{_HEAD}# collectivelint: disable[CL101]\ndist.barrier()\n\n\ndist.barrier()\n")
+    assert project.found() == []
+
+
+def test_a_range_that_silences_nothing_is_reported_and_removed(project: Project) -> None:
+    code = "# collectivelint: disable[CL101]\nx = 1\n# collectivelint: enable[CL101]\n"
+    project.write(_HEAD + code)
+    assert project.found() == [("main.py", 2, "CL001")]
+    project.fix()
+    assert project.text() == f"{_HEAD}x = 1\n"
+
+
+def test_an_end_of_nothing_is_reported(project: Project) -> None:
+    project.write(f"{_HEAD}# collectivelint: enable[CL101]\nx = 1\n")
+    assert project.found() == [("main.py", 2, "CL001")]

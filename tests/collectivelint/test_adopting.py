@@ -1,0 +1,127 @@
+"""Starting on code that has findings already: baselines and comments."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Project, Ran
+
+_HEAD = "import torch.distributed as dist\n\n\n"
+_ONE = f"{_HEAD}def f():\n    dist.barrier()\n"
+
+
+def _check(project: Project, *options: str) -> Ran:
+    return project.run("check", "--no-cache", "--output-format", "concise", *options, ".")
+
+
+def test_known_findings_are_not_shown(project: Project) -> None:
+    project.write(_ONE)
+    wrote = _check(project, "--write-baseline")
+    assert (wrote.code, wrote.out) == (0, "Wrote 1 finding to collectivelint-baseline.json.\n")
+    assert _check(project).code == 1
+    ran = _check(project, "--baseline", "collectivelint-baseline.json")
+    assert (ran.code, ran.out, ran.err) == (0, "No findings in 1 file.\n", "")
+
+
+def test_a_baseline_survives_moves_and_layout(project: Project) -> None:
+    project.write(_ONE)
+    _check(project, "--write-baseline", "--baseline", "known.json")
+    project.write(
+        "# moved\n\n" + _ONE.replace("    dist.barrier()", "    x = 1\n    dist.barrier( )".replace("( )", "()"))
+    )
+    assert _check(project, "--baseline", "known.json").code == 0
+
+
+def test_new_findings_are_shown_also_if_they_look_the_same(project: Project) -> None:
+    project.write(_ONE)
+    _check(project, "--write-baseline", "--baseline", "known.json")
+    project.write(_ONE + "    dist.barrier()\n\n\ndef g():\n    dist.barrier()\n")
+    ran = _check(project, "--baseline", "known.json")
+    assert ran.code == 1
+    assert [line.partition(": ")[0] for line in ran.out.splitlines()[:-1]] == ["main.py:6:5", "main.py:10:5"]
+
+
+def test_entries_that_nobody_finds_any_more_are_told_and_removed(project: Project) -> None:
+    project.write(_ONE + "    dist.barrier()\n")
+    _check(project, "--write-baseline", "--baseline", "known.json")
+    project.write(_HEAD)
+    ran = _check(project, "--baseline", "known.json")
+    assert ran.code == 0
+    assert "CL101 in main.py f is not found any more (2 times): dist.barrier()" in ran.err
+    _check(project, "--write-baseline", "--baseline", "known.json")
+    assert json.loads(Path("known.json").read_text(encoding="utf-8"))["findings"] == []
+
+
+def test_a_baseline_in_the_configuration(project: Project) -> None:
+    project.write({"main.py": _ONE, "sub/other.py": _ONE, "collectivelint.toml": 'baseline = "known.json"\n'})
+    assert _check(project, "--write-baseline").out == "Wrote 2 findings to known.json.\n".replace(
+        "known.json", str(Path("known.json").resolve())
+    )
+    assert _check(project).code == 0
+    assert project.run("check", "--no-cache", "sub").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, ["known.json", "No such file", "--write-baseline"]),
+        ("{", ["known.json", "not a baseline"]),
+        ("[]", ["known.json", "findings"]),
+        ('{"version": 9, "findings": []}', ["version 9"]),
+        ('{"version": 1, "findings": [{"code": "CL101"}]}', ["an entry needs code, path, function, text"]),
+        ('{"version": 1, "findings": [3]}', ["an entry needs"]),
+    ],
+)
+def test_a_baseline_that_cannot_be_used(project: Project, text: str | None, words: list[str]) -> None:
+    project.write(_ONE)
+    if text is not None:
+        Path("known.json").write_text(text, encoding="utf-8")
+    ran = _check(project, "--baseline", "known.json")
+    assert ran.code == 2
+    assert all(word in ran.err for word in words), ran.err
+    assert "CL101" in ran.out
+
+
+def test_add_ignore(project: Project) -> None:
+    project.write(_ONE + "    dist.barrier()  # twice\n")
+    ran = _check(project, "--add-ignore=all wait here")
+    assert (ran.code, ran.out) == (0, "Silenced 2 findings.\n")
+    assert project.text() == (
+        f"{_HEAD}def f():\n    dist.barrier()  # collectivelint: ignore[CL101] all wait here\n"
+        "    dist.barrier()  # twice  # collectivelint: ignore[CL101] all wait here\n"
+    )
+    assert _check(project).code == 0
+
+
+def test_add_ignore_joins_codes(project: Project) -> None:
+    code = f"{_HEAD}def f():\n    if dist.get_rank() == 0:\n        dist.barrier()  # collectivelint: ignore[CL201] known\n"
+    project.write(code)
+    _check(project, "--add-ignore")
+    assert project.text() == code.replace("[CL201]", "[CL201, CL101]")
+    assert _check(project).code == 0
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_add_ignore_where_the_line_has_no_room(project: Project, newline: str) -> None:
+    code = (
+        f'{_HEAD}def f(x):\n    dist.all_reduce(x, op=\\\n        None)\n    dist.all_gather_object([], """\n  """)\n'
+    ).replace("\n", newline)
+    project.write(code)
+    ran = _check(project, "--add-ignore")
+    assert ran.out == "Silenced 2 findings.\n"
+    ast.parse(project.text())
+    assert _check(project).code == 0
+    assert project.text().count(newline) == code.count(newline)
+
+
+def test_add_ignore_leaves_unreadable_files_alone(project: Project) -> None:
+    project.write({"main.py": "def f(:\n", "other.py": _ONE})
+    ran = _check(project, "--add-ignore")
+    assert ran.out == "Silenced 1 finding.\n"
+    assert project.text() == "def f(:\n"

@@ -1,0 +1,161 @@
+"""The formats that other programs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_CODE = """import torch.distributed as dist
+
+
+def save(group):
+    if dist.get_rank(group) == 0:
+        name = "50 %, a: <b> & \\f ü"; dist.barrier(group=group)
+
+
+def finish():
+    dist.barrier()
+    dist.barrier()
+"""
+
+
+def _report(project: Project, form: str) -> str:
+    project.write({"a b/main.py": _CODE})
+    ran = project.run("check", "--isolated", "--no-cache", "--output-format", form, ".")
+    assert (ran.code, ran.err) == (1, "")
+    return ran.out
+
+
+def test_json_lines(project: Project) -> None:
+    lines = _report(project, "json-lines").splitlines()
+    assert [json.loads(line)["code"] for line in lines] == ["CL201", "CL101", "CL101"]
+
+
+def test_sarif(project: Project) -> None:
+    report = json.loads(_report(project, "sarif"))
+    (run,) = report["runs"]
+    assert report["version"] == "2.1.0"
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["CL201", "CL101"]
+    first, second, third = run["results"]
+    assert (first["ruleId"], first["ruleIndex"], first["level"]) == ("CL201", 0, "error")
+    place = first["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": "a%20b/main.py", "uriBaseId": "ROOT"}
+    assert (place["region"]["startLine"], place["region"]["startColumn"]) == (6, 39)
+    (flow,) = first["codeFlows"]
+    steps = flow["threadFlows"][0]["locations"]
+    assert [step["location"]["physicalLocation"]["region"]["startLine"] for step in steps] == [5, 5, 6]
+    assert steps[0]["location"]["physicalLocation"]["region"]["snippet"]["text"].strip().startswith("if dist.get_rank")
+    assert second["partialFingerprints"] != third["partialFingerprints"]
+
+
+def test_sarif_has_fixes(project: Project) -> None:
+    project.write("import torch.distributed as dist\n\n\ndef f(group):\n    dist.barrier()\n")
+    ran = project.run("check", "--isolated", "--no-cache", "--output-format", "sarif", "main.py")
+    (fix,) = json.loads(ran.out)["runs"][0]["results"][0]["fixes"]
+    (replacement,) = fix["artifactChanges"][0]["replacements"]
+    assert replacement["insertedContent"]["text"] == "group=group"
+    assert replacement["deletedRegion"] == {"startLine": 5, "startColumn": 18, "endLine": 5, "endColumn": 18}
+
+
+def test_github(project: Project) -> None:
+    lines = _report(project, "github").splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("::error title=CL201 [rank-conditional],file=a b/main.py,line=6,col=39,endLine=6,")
+    assert "%0Aa b/main.py:5: condition" in lines[0]
+    assert all(line.count("::") == 2 for line in lines)
+
+
+def test_gitlab(project: Project) -> None:
+    issues = json.loads(_report(project, "gitlab"))
+    assert [issue["check_name"] for issue in issues] == ["CL201", "CL101", "CL101"]
+    assert issues[0]["location"]["path"] == "a b/main.py"
+    assert issues[0]["severity"] == "major"
+    assert len({issue["fingerprint"] for issue in issues}) == 3
+
+
+def test_fingerprints_stay_when_lines_move(project: Project) -> None:
+    before = [issue["fingerprint"] for issue in json.loads(_report(project, "gitlab"))]
+    project.write({"a b/main.py": "\n\n# a comment\n" + _CODE})
+    ran = project.run("check", "--isolated", "--no-cache", "--output-format", "gitlab", ".")
+    assert [issue["fingerprint"] for issue in json.loads(ran.out)] == before
+
+
+def test_junit(project: Project) -> None:
+    root = ET.fromstring(_report(project, "junit"))  # our own output
+    (suite,) = root
+    assert (suite.get("name"), suite.get("failures")) == ("a b/main.py", "3")
+    first = suite[0]
+    assert first.get("line") == "6"
+    failure = first.find("failure")
+    assert failure is not None
+    assert (failure.text or "").startswith("a b/main.py:6:39\n")
+
+
+@pytest.mark.parametrize("form", ["json", "json-lines", "sarif", "github", "gitlab", "junit", "html"])
+def test_without_findings(project: Project, form: str) -> None:
+    project.write("x = 1\n")
+    ran = project.run("check", "--isolated", "--no-cache", "--output-format", form, "main.py")
+    assert (ran.code, ran.err) == (0, "")
+    if form == "junit":
+        assert ET.fromstring(ran.out).get("failures") == "0"
+    elif form == "sarif":
+        assert json.loads(ran.out)["runs"][0]["results"] == []
+    elif form in ("json", "gitlab"):
+        assert json.loads(ran.out) == []
+    elif form == "html":
+        assert "No findings in 1 file." in ran.out
+    else:
+        assert ran.out == ""
+
+
+def _data(page: str) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert match is not None
+    found: dict[str, Any] = json.loads(match[1])
+    return found
+
+
+def test_html_holds_all_it_needs(project: Project) -> None:
+    page = _report(project, "html")
+    data = _data(page)
+    assert [finding["code"] for finding in data["findings"]] == ["CL201", "CL101", "CL101"]
+    first = data["findings"][0]
+    assert [number for number, _ in first["frame"]] == [4, 5, 6, 7, 8]
+    assert "<b>" in dict(first["frame"])[6]
+    assert "@DATA@" not in page
+    assert not re.search(r"(src|href)=", page)
+
+
+def test_html_cannot_be_broken_by_source(project: Project) -> None:
+    project.write("import torch.distributed as dist\n\ndist.barrier()  # </script><script>alert(1)</script>\n")
+    ran = project.run("check", "--isolated", "--no-cache", "--output-format", "html", "main.py")
+    assert "</script><script>alert" not in ran.out
+    assert "</script><script>alert(1)</script>" in dict(_data(ran.out)["findings"][0]["frame"])[3]
+
+
+def test_output_file(project: Project) -> None:
+    project.write({"main.py": _CODE})
+    ran = project.run("check", "--no-cache", "--output-format", "json", "--output-file", "out.json", "main.py")
+    assert (ran.code, ran.out, ran.err) == (1, "", "")
+    assert len(json.loads(Path("out.json").read_text(encoding="utf-8"))) == 3
+
+
+def test_output_file_that_cannot_be_written(project: Project) -> None:
+    project.write({"main.py": _CODE})
+    ran = project.run("check", "--no-cache", "--output-file", "no/such/folder.txt", "main.py")
+    assert ran.code == 2
+    assert "no/such/folder.txt: cannot be written" in ran.err
+
+
+def test_statistics(project: Project) -> None:
+    project.write({"main.py": _CODE})
+    ran = project.run("check", "--isolated", "--no-cache", "--statistics", "main.py")
+    assert (ran.code, ran.out) == (1, "2  CL101  [ ]  missing-group\n1  CL201  [ ]  rank-conditional\n")
