@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from dataclasses import dataclass, field, fields, replace
@@ -68,6 +69,23 @@ class Settings:
             chosen = max(chosen, 0)
         return chosen > _weight(rule, self.ignore)
 
+    def shown(self) -> str:
+        """All settings as the lines of a configuration file, and which folder patterns are relative to."""
+        lines = [f"# relative to {self.root}"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in ("root", "catalog_files"):
+                continue
+            if item.name == "catalog":
+                lines += [
+                    f"# catalog: {name} is {note.kind}{f'[{note.axis}]' * bool(note.axis)}"
+                    for name, note in value.items()
+                ]
+                continue
+            lines.append(f"{item.name.replace('_', '-')} = {_toml(value)}")
+        lines.append(f"catalog-files = {_toml([name for name, _ in self.catalog_files])}")
+        return "".join(f"{line}\n" for line in lines)
+
     def allowed(self, rule: Rule, fix: Fix) -> Fix | None:
         """The fix of a rule as far as the settings want it: not at all, or safer or less safe than the rule says."""
         if _weight(rule, self.fixable) <= _weight(rule, self.unfixable):
@@ -76,6 +94,18 @@ class Settings:
             return replace(fix, applicability="unsafe")
         safer = _weight(rule, self.extend_safe_fixes) > _weight(rule, self.extend_unsafe_fixes)
         return replace(fix, applicability="safe") if fix.applicability == "unsafe" and safer else fix
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return (
+            "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+            if value
+            else "{}"
+        )
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:

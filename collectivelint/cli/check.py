@@ -43,6 +43,12 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
 @click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
 @click.option("--unfixable", multiple=True, callback=_codes, metavar="CODES", help="Do not fix these rules.")
+@click.option(
+    "--per-file-ignores",
+    multiple=True,
+    metavar="PATTERN:CODES",
+    help="Do not run these rules in these files (tests/*:CL1).",
+)
 @click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
 @click.option(
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
@@ -70,6 +76,7 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option(
     "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
 )
+@click.option("--show-settings", is_flag=True, help="Print the settings that apply to the first path.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
 def check(paths: tuple[Path, ...], **options: Any) -> None:
@@ -90,6 +97,9 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     if unknown:
         raise click.UsageError("; ".join(unknown))
     targets = existing or [Path()]
+    if options["show_settings"]:
+        click.echo(resolver.settings(targets[0]).shown(), nl=False)
+        _end(resolver, Result(), failed=bool(missing), found=False)
     folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
 
     def fresh() -> Linter:
@@ -197,6 +207,11 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options[name] for name in names if options[name] not in (None, ())}
     if options["exclude"]:
         given["extend_exclude"] = options["exclude"]
+    if options["per_file_ignores"]:
+        pairs = [pair.rpartition(":") for pair in options["per_file_ignores"]]
+        if not all(pattern and codes for pattern, _, codes in pairs):
+            raise click.UsageError("--per-file-ignores has to be PATTERN:CODES, as in tests/*:CL1,CL406")
+        given["per_file_ignores"] = {pattern: tuple(codes.split(",")) for pattern, _, codes in pairs}
     return given
 
 

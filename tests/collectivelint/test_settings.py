@@ -309,3 +309,33 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
 def test_catalogue_files_is_a_list(project: Project) -> None:
     project.write({"collectivelint.toml": 'catalog-files = "company.toml"\n'})
     assert "`catalog-files` has to be a list of strings" in read(Path("collectivelint.toml"))[1][0]
+
+
+# ------------------------------------------------------------------------------------------- on the command line
+
+
+def test_show_settings_is_a_configuration_file(project: Project) -> None:
+    text = 'select = ["CL1"]\nper-file-ignores = { "tests/*" = ["CL101"] }\nexplicit-world = true\ngroup = "GROUP"\n'
+    project.write({"main.py": _CODE, "collectivelint.toml": text})
+    shown = project.run("check", "--show-settings", "--ignore", "CL102", "main.py")
+    assert shown.code == 0
+    project.write({"other/collectivelint.toml": shown.out})
+    again, problems = read(Path("other/collectivelint.toml"))
+    assert problems == []
+    assert again is not None
+    assert (again.select, again.ignore, again.group, again.explicit_world) == (("CL1",), ("CL102",), "GROUP", True)
+    assert again.per_file_ignores == {"tests/*": ("CL101",)}
+
+
+def test_per_file_ignores_on_the_command_line(project: Project) -> None:
+    project.write({"main.py": _CODE, "tests/other.py": _CODE})
+    ran = project.run("check", "--no-cache", "--output-format", "json", "--per-file-ignores", "tests/*:CL1,CL201", ".")
+    assert {name for name in ("main.py", "tests/other.py") if f'"{name}"' in ran.out} == {"main.py"}
+
+
+@pytest.mark.parametrize("value", ["tests", ":CL1", "tests:"])
+def test_per_file_ignores_that_are_none(project: Project, value: str) -> None:
+    project.write({"main.py": _CODE})
+    ran = project.run("check", "--per-file-ignores", value, "main.py")
+    assert ran.code == 2
+    assert "PATTERN:CODES" in ran.err
