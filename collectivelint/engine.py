@@ -30,12 +30,13 @@ from .source import Source, UnreadableError, read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .analysis.facts import Making
+    from .analysis.facts import ApiCall, Making
     from .analysis.program import Analysis
     from .anchor import Anchored
     from .annotations import Annotation
     from .events import Function, Span
     from .finding import Fix
+    from .fixes.chains import Plan
     from .rule import Report, Rule, RuleModule
     from .settings import Resolver, Settings
 
@@ -154,6 +155,34 @@ class Linter:
                 elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
                     texts.append(explain(facts, self._text))
         return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)
+
+    def chains(self, paths: Sequence[Path]) -> Plan:
+        """How a group can be handed down to the collectives of these files that have none in reach."""
+        from .analysis.program import Analysis
+        from .fixes.chains import Chains, missing
+
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+        asked = [shown(path) for path in discover(paths, self.resolver).files]
+        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        every = [*asked, *self._around(roots, set(asked))]
+        indexes = Indexes(every, self._index)
+        self._catalog = self._catalog_of(every)
+        program = Program(indexes, self._lower, self._catalog.modules, self._catalog.names)
+        readable = [path for path in every if indexes[path].problem is None]
+        analysis = Analysis(program, self._catalog, readable, self._configured(every))
+        analysis.explaining = True
+        wanted = set(asked)
+        calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
+        expression = self.resolver.settings(paths[0]).group
+        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression).plan(calls)
+
+    def _is_wanted(self, call: ApiCall) -> bool:
+        """Is CL101 on in its file, and not silenced on its line?"""
+        settings, rule = self.resolver.settings(Path(call.function.path)), discover_rules()["CL101"].RULE
+        lines = [call.span.line, call.span.end_line, call.statement.line]
+        comments = self._comments(call.function.path)
+        off = not settings.runs(rule) or _ignored_in(call.function.path, settings, rule)
+        return not off and not suppress.silenced(comments, rule.code, rule.name, lines)
 
     def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory) -> Shard:
         """Findings of the files that have to be looked at, by this process or by several."""

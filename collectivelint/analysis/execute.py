@@ -70,6 +70,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     facts.events = tuple(events(facts.summary))
     if function.qualname == "<module>" or context.explaining:
         facts.variables = frame.variables
+        facts.names = frozenset(name for name in frame.variables if "." not in name)
     return facts
 
 

@@ -219,6 +219,10 @@ class FunctionFacts:
     fallible: Cause | None = None
     #: Set where a condition that differs between ranks decides what is returned.
     return_guard: Value | None = None
+    #: By call of a function of the program, for those who ask: the groups in reach there, and the names that are bound.
+    reaching: dict[Span, tuple[tuple[GroupInReach, ...], frozenset[str]]] = field(default_factory=dict)
+    #: The names that are bound in it, for those who ask.
+    names: frozenset[str] = frozenset()
     #: Attribute calls whose function could not be found, for those who ask.
     unresolved: list[tuple[str, Span]] = field(default_factory=list)
 

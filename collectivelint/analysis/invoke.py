@@ -30,6 +30,9 @@ def invoke(
 ) -> Value:
     """Run the summaries of what the call may run: all overrides of a method, as a choice nobody can decide."""
     results: list[Value] = []
+    if frame.context.explaining:
+        bound = frozenset(name for name in frame.variables if "." not in name)
+        frame.facts.reaching[expr.span] = (in_reach(frame), bound)
     for number, target in enumerate(targets):
         facts = frame.context.facts(target)
         if facts is None:

@@ -37,6 +37,11 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
 @click.option(
+    "--thread-groups",
+    is_flag=True,
+    help="CL101: hand a group down through the calls, as a keyword parameter; with --diff or --fix.",
+)
+@click.option(
     "--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL)."
 )
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
@@ -106,6 +111,13 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         return Linter(resolver, cache_folder=folder, jobs=options["jobs"])
 
     linter = fresh()
+    if options["thread_groups"]:
+        from .fixing import thread_groups
+
+        if not options["diff"] and not options["fix"]:
+            raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
+        changed, failed = thread_groups(linter, targets, apply=options["fix"])
+        _end(resolver, Result(), failed=failed or bool(missing), found=changed and not options["fix"])
     if options["show_analysis"]:
         _show_analysis(linter, targets, options["show_analysis"])
         return

@@ -80,19 +80,50 @@ def listed(fixed: Sequence[Finding]) -> str:
 
 def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, bool]:
     """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
-    from ..source import lines
-
     total, failed = 0, False
     for path, some in _by_file(result.findings, resolver).items():
         source = linter.source(path)
         text, applied, broken = _fixed(source, some)
-        old, new = lines(source.text), lines(text)
-        for line in difflib.unified_diff(old, new, path, path):
-            click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
+        _diff(path, source.text, text)
         total += len(applied)
         failed |= broken
     click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
     return bool(total), failed
+
+
+def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool]:
+    """Hand groups down through the calls, or show how; whether there is anything to do, and whether something failed."""
+    from ..fixes.apply import FixError, fixed, write
+
+    plan = linter.chains(targets)
+    failed = False
+    for path, edits in sorted(plan.edits.items()):
+        source = linter.source(path)
+        try:
+            text = fixed(source, edits)
+            if apply:
+                write(Path(path), source, text)
+            else:
+                _diff(path, source.text, text)
+        except FixError as error:
+            click.echo(f"error: {error}", err=True)
+            failed = True
+    for where in plan.refused:
+        click.echo(f"left as it is: {where}", err=True)
+    count, calls = len(plan.threaded), sum(map(len, plan.edits.values())) - len(plan.threaded)
+    does = "Handed" if apply else "Would hand"
+    click.echo(
+        f"{does} a group down through {count} function{'s' * (count != 1)}, in {calls} call{'s' * (calls != 1)}.",
+        err=True,
+    )
+    return bool(plan.edits), failed
+
+
+def _diff(path: str, before: str, after: str) -> None:
+    from ..source import lines
+
+    for line in difflib.unified_diff(lines(before), lines(after), path, path):
+        click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
 
 
 def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
     """`dist.group.WORLD` with the names this file has for it; None if it imports nothing that leads there."""
+    from ..analysis.names import plain
+
     program, catalog = analysis.program, analysis.catalog
     path = call.function.path
     local = dict(call.function.imports)
     # A parameter or variable of that name hides the import.
     taken = set(call.local_names)
-    for prefix in _prefixes(analysis, call):
+    callee = plain(call.call.function)
+    own = [callee.rpartition(".")[0]] if callee is not None and "." in callee else []
+    for prefix in (*own, *prefixes(analysis, path)):
         for world in sorted(catalog.world):
             # torch.distributed.group.WORLD: the last two parts are the class and its attribute.
             *_, holder, attribute = world.split(".")
@@ -32,15 +36,10 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
     return None
 
 
-def _prefixes(analysis: Analysis, call: ApiCall) -> Iterator[str]:
-    """Names under which a module that has the default group may be known here, the callee's own first."""
-    from ..analysis.names import plain
-
-    callee = plain(call.call.function)
-    if callee is not None and "." in callee:
-        yield callee.rpartition(".")[0]
+def prefixes(analysis: Analysis, path: str) -> Iterator[str]:
+    """Names under which a module that has the default group may be known in a file."""
     yield ""
-    imports = analysis.program.indexes[call.function.path].imports
+    imports = analysis.program.indexes[path].imports
     for name in imports:
         yield name
         if any(target.partition(".")[0] == "torch" for target in imports[name]) and name == "torch":

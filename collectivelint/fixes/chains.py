@@ -1,0 +1,278 @@
+"""`--thread-groups`: a group is handed down through the calls, from where there is one to the collectives that name none.
+
+Every function in between gets a keyword parameter with the default None, so that whoever calls it without a group gets
+what there was before: the default group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import libcst as cst
+
+from ..analysis.effects import CallSite, events
+from ..analysis.names import plain
+from ..analysis.values import WORLD
+from ..events import Call
+from ..program import Target
+from .arguments import with_keyword
+from .parameters import with_parameter
+from .world import prefixes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..analysis.facts import ApiCall, FunctionFacts
+    from ..analysis.program import Analysis
+    from ..anchor import Anchored
+    from ..events import Expr, Function, Span
+    from ..finding import Edit
+
+#: A function of the program: file, qualified name.
+Key: TypeAlias = tuple[str, str]
+
+#: Decorators that call what they are put on with the arguments that they get.
+_TRANSPARENT: Final = frozenset(
+    {
+        *(
+            "staticmethod",
+            "classmethod",
+            "abstractmethod",
+            "abc.abstractmethod",
+            "torch.no_grad",
+            "torch.inference_mode",
+        ),
+        *("contextmanager", "contextlib.contextmanager", "asynccontextmanager", "contextlib.asynccontextmanager"),
+    }
+)
+_NAMES: Final = ("group", "process_group", "collective_group")
+
+
+@dataclass(slots=True)
+class Plan:
+    """`edits` by file; `threaded` names the functions that get a parameter, `refused` says what stays, and why."""
+
+    edits: dict[str, list[Edit]] = field(default_factory=dict)
+    threaded: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+class Chains:
+    """The functions between groups and the collectives without one, over a whole program."""
+
+    def __init__(self, analysis: Analysis, anchor: Callable[[str, Span], Anchored | None], expression: str) -> None:
+        """`analysis` knows all functions, and was made with `explaining`; `expression` is the group to hand down, if named."""
+        self._analysis, self._anchor, self._expression = analysis, anchor, expression
+        self._facts: dict[Key, FunctionFacts] = {
+            (facts.function.path, facts.function.qualname): facts for facts in analysis.functions
+        }
+        self._sites: defaultdict[Key, dict[tuple[Key, Span], CallSite]] = defaultdict(dict)
+        for key, facts in self._facts.items():
+            for site, callee in _calls(facts):
+                self._sites[callee].setdefault((key, site.span), site)
+        self._parameter: dict[Key, str] = {}
+        self._calls: dict[tuple[str, Span], tuple[Span, str, str]] = {}
+        self._plan = Plan()
+
+    def plan(self, calls: Iterable[ApiCall]) -> Plan:
+        """What to change so that these collectives get a group."""
+        pending: list[Key] = []
+        for call in calls:
+            key = (call.function.path, call.function.qualname)
+            reason = self._refusal(key)
+            where = f"{call.function.path}:{call.span.line} {call.api.op}"
+            if reason is not None:
+                self._plan.refused.append(f"{where}: {reason}")
+                continue
+            if not self._has_source(key, set()):
+                self._plan.refused.append(
+                    f"{where}: no group is in reach where `{key[1]}` is called, directly or further up"
+                )
+                continue
+            self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], self._named(key))
+            pending.append(key)
+        seen: set[Key] = set()
+        while pending:
+            key = pending.pop(0)
+            for member in self._family(key):
+                if member not in seen:
+                    seen.add(member)
+                    pending += self._callers(member)
+        self._write()
+        return self._plan
+
+    def _callers(self, key: Key) -> Iterator[Key]:
+        """Hand a group to a function where it is called; the callers that have none, and have to be given one."""
+        name = self._named(key)
+        for (caller, span), site in sorted(self._sites[key].items(), key=lambda item: (item[0][0], item[0][1])):
+            if (site.path, span) in self._calls:
+                continue
+            where = f"{site.path}:{span.line} {key[1]}"
+            text = self._given(caller, span)
+            groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
+            if text is None and groups:
+                names = ", ".join(f"`{item.text}`" for item in groups)
+                self._plan.refused.append(f"{where}: several groups are in reach, {names}; --group says which")
+                continue
+            if text is None:
+                reason = self._refusal(caller)
+                if reason is None and not self._has_source(caller, set()):
+                    reason = "no group is in reach here, nor where it is called from"
+                if reason is not None:
+                    self._plan.refused.append(f"{where}: {reason}")
+                    continue
+                text = self._named(caller)
+                yield caller
+            self._calls[site.path, span] = (site.statement, name, text)
+
+    def _given(self, caller: Key, span: Span) -> str | None:
+        """The group that a call can be given as it stands: the one that was named, or the only one in reach."""
+        groups, bound = self._facts[caller].reaching.get(span, ((), frozenset()))
+        head = re.split(r"[.\[(]", self._expression, maxsplit=1)[0]
+        if self._expression and (head in bound or head in self._analysis.program.indexes[caller[0]].variables):
+            return self._expression
+        return groups[0].text if len(groups) == 1 else None
+
+    def _has_source(self, key: Key, seen: set[Key]) -> bool:
+        """Is there a call of the function, or of those that call it, where a group can be had?"""
+        for member in self._family(key):
+            if member in seen:
+                continue
+            seen.add(member)
+            for caller, span in self._sites[member]:
+                if self._given(caller, span) is not None:
+                    return True
+                if self._refusal(caller) is None and self._has_source(caller, seen):
+                    return True
+        return False
+
+    def _family(self, key: Key) -> list[Key]:
+        """The function, and for a method all that a call of it may run, and those that it overrides."""
+        function = self._facts[key].function
+        if function.owner is None:
+            return [key]
+        program = self._analysis.program
+        owner = Target("class", function.path, function.owner)
+        name = function.qualname.rpartition(".")[2]
+        if name == "__init__":
+            return [key]
+        found = [method for base in program.bases(owner) for method in program.methods(base, name)]
+        keys = dict.fromkeys([key, *((target.path, target.name) for target in found)])
+        return [member for member in keys if member in self._facts]
+
+    def _refusal(self, key: Key) -> str | None:
+        """Why a function cannot get a parameter."""
+        for member in self._family(key):
+            function = self._facts[member].function
+            label = f"`{function.qualname}`"
+            if function.qualname.endswith(">") or function.span.line < 1:
+                return "it stands at the top level of a module"
+            if "<locals>" in function.qualname or "#" in function.qualname:
+                return f"{label} is defined inside another function, or more than once"
+            unknown = [_name(item) for item in function.decorators]
+            unknown = [name for name in unknown if name not in _TRANSPARENT]
+            if unknown:
+                return f"{label} is decorated with `{unknown[0]}`, which need not pass a group on"
+            name = function.qualname.rpartition(".")[2]
+            if function.owner is not None and name.startswith("__") and name != "__init__":
+                return f"{label} is called by Python itself"
+            if function.owner is not None and self._overrides_outside(function, name):
+                return f"{label} may override a method of a class outside the program"
+        return None
+
+    def _overrides_outside(self, function: Function, name: str) -> bool:
+        owner = Target("class", function.path, function.owner or "")
+        bases = [base for base in self._analysis.program.outside(owner) if not base.startswith(_HARMLESS)]
+        return bool(bases) and name != "__init__"
+
+    def _named(self, key: Key) -> str:
+        """The name of the new parameter: the same for all methods of a family."""
+        if key not in self._parameter:
+            family = self._family(key)
+            taken = {
+                name
+                for member in family
+                for name in (
+                    *(item.name for item in self._facts[member].function.params),
+                    *self._facts[member].names,
+                )
+            }
+            name = next((name for name in _NAMES if name not in taken), "threaded_group")
+            self._parameter |= dict.fromkeys(family, name)
+        return self._parameter[key]
+
+    # ---------------------------------------------------------------------------------------------------- edits
+
+    def _write(self) -> None:
+        for key, name in sorted(self._parameter.items()):
+            function = self._facts[key].function
+            anchored = self._anchor(function.path, function.span)
+            if anchored is None or not isinstance(anchored.statement, cst.FunctionDef):
+                self._plan.refused.append(
+                    f"{function.path}:{function.span.line} `{function.qualname}` cannot be changed"
+                )
+                continue
+            new = with_parameter(anchored.statement, name, self._annotation(function))
+            self._add(function.path, anchored.replace(anchored.statement, new))
+            self._plan.threaded.append(f"{function.path}:{function.span.line} {function.qualname}")
+        for (path, span), (statement, role, text) in sorted(self._calls.items()):
+            anchored = self._anchor(path, statement)
+            node = anchored.find(cst.Call, span) if anchored is not None else None
+            if anchored is None or node is None:
+                self._plan.refused.append(f"{path}:{span.line} the call cannot be changed")
+                continue
+            if any(arg.keyword is not None and arg.keyword.value == role for arg in node.args):
+                continue
+            if any(arg.star == "**" for arg in node.args):
+                self._plan.refused.append(
+                    f"{path}:{span.line} the call passes `**` on, which may hold `{role}` already"
+                )
+                continue
+            self._add(path, anchored.replace(node, with_keyword(node, role, cst.parse_expression(text))))
+
+    def _add(self, path: str, edits: Iterable[Edit]) -> None:
+        self._plan.edits.setdefault(path, []).extend(edits)
+
+    def _annotation(self, function: Function) -> str:
+        """The type of the parameter, in a file that has types and a name for torch.distributed."""
+        if not any(item.annotation is not None for item in function.params):
+            return ""
+        found: list[str] = []
+        for prefix in prefixes(self._analysis, function.path):
+            name = f"{prefix}.ProcessGroup" if prefix else "ProcessGroup"
+            target = self._analysis.program.resolve(function.path, name)
+            if target is not None and self._analysis.catalog.classes.get(target.name) == "group":
+                found.append(f"{name} | None")
+        return min(found, key=len, default="")
+
+
+def _name(decorator: Expr) -> str:
+    """`torch.no_grad` of `@torch.no_grad()`."""
+    return plain(decorator.function if isinstance(decorator, Call) else decorator) or "a decorator"
+
+
+#: Bases whose methods nobody calls with arguments of their own.
+_HARMLESS: Final = ("builtins.object", "abc.ABC", "typing.", "enum.")
+
+
+def _calls(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
+    """The calls of a function that lead to a collective on the default group, each with what is called."""
+    for event in events(facts.term):
+        if event.group == WORLD and event.kind == "collective" and event.chain:
+            first, *rest = event.chain
+            yield first, (rest[0].path if rest else event.path, first.callee)
+
+
+def missing(analysis: Analysis) -> Iterator[ApiCall]:
+    """Collectives that name no group, in functions where none is in reach."""
+    for call in analysis.calls():
+        grouped = (
+            call.api.category in ("collective", "point_to_point") and call.api.roles.get("group", "self") != "self"
+        )
+        absent = call.group is None or (call.group.constant is None and call.group_expr is None)
+        named = isinstance(call.call, Call) and not call.call.spread
+        if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
+            yield call
