@@ -190,6 +190,10 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
             if parameter not in (*params, "return"):
                 raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
+    for role in ("src", "dst"):
+        if row.get(f"group_{role}") == role:
+            # A root that is told by its rank in the group is no rank of the job.
+            del roles[role]
     for role in (*ROLES, "shards", "saves", "ignored"):
         if role in row and row[role] not in params:
             raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")

@@ -52,6 +52,7 @@ class Settings:
     force_exclude: bool = False
     unsafe_fixes: bool = False
     explicit_world: bool = False
+    use_group_ops: bool = False
     group: str = ""
     fixable: tuple[str, ...] = ("ALL",)
     unfixable: tuple[str, ...] = ()

@@ -47,6 +47,8 @@ expression you give, and is taken at its word.
 ## Options
 - `explicit-world`: offer `group=<default group>` where no group is in reach.
 - `group`: the expression to write, for all calls.
+- `use-group-ops`: write `GroupOps(group).barrier()` instead of `dist.barrier(group=group)`, and import it from
+  `collectivelint.runtime`; the program needs collectivelint then. Roots other than rank 0 keep the keyword.
 
 ## References
 - [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
@@ -123,14 +125,21 @@ def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
 
         settings = context.settings
         if settings.group:
-            return _fix(context, call, settings.group, "safe", f"Name the group: `{settings.group}`")
+            return _fix(context, analysis, call, settings.group, "safe", f"Name the group: `{settings.group}`")
         world = world_expression(analysis, call) if settings.explicit_world else None
         if world is not None and not (settings.unsafe_fixes and len(call.in_reach) == 1):
-            return _fix(context, call, world, "safe", f"Name the default group: `{world}`")
+            return _fix(context, analysis, call, world, "safe", f"Name the default group: `{world}`")
         fallback = isinstance(call.group_expr, Conditional)
         if len(call.in_reach) == 1 and not fallback:
             group = call.in_reach[0]
-            return _fix(context, call, group.text, "unsafe", f"Use the group in reach: `{group.text}` ({group.origin})")
+            return _fix(
+                context,
+                analysis,
+                call,
+                group.text,
+                "unsafe",
+                f"Use the group in reach: `{group.text}` ({group.origin})",
+            )
         if len(call.in_reach) > 1:
             candidates = ", ".join(f"`{group.text}`" for group in call.in_reach)
             return Fix("display", f"Several groups are in reach: {candidates}", ())
@@ -139,7 +148,14 @@ def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
     return build
 
 
-def _fix(context: FixContext, call: ApiCall, expression: str, applicability: Applicability, message: str) -> Fix | None:
+def _fix(
+    context: FixContext,
+    analysis: Analysis,
+    call: ApiCall,
+    expression: str,
+    applicability: Applicability,
+    message: str,
+) -> Fix | None:
     import libcst as cst
 
     from collectivelint.fixes.arguments import with_keyword
@@ -157,6 +173,13 @@ def _fix(context: FixContext, call: ApiCall, expression: str, applicability: App
     if existing is not None and not isinstance(existing.value, cst.IfExp) and not _is_none(existing.value):
         # A variable that holds None here may hold something else when somebody changes the code above.
         return None
+    if context.settings.use_group_ops and (existing is None or _is_none(existing.value)):
+        from collectivelint.fixes.group_ops import as_method, importing
+
+        method, header = as_method(analysis, call, node, value), importing(analysis, context.source, call.span.line)
+        if method is not None and header is not None:
+            edits = (*anchored.replace(node, method), *([header] if header.content else []))
+            return Fix(applicability, f"Call it on a group of its own: `GroupOps({expression}).{call.api.op}`", edits)
     if existing is None:
         new = with_keyword(node, role, value)
     elif isinstance(existing.value, cst.IfExp):

@@ -1,4 +1,4 @@
-"""The tracer: what every rank of a real job called, on which group, in which order."""
+"""The tracer: what every rank of a real job called, on which group, in which order; and `GroupOps`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+
+    from .group_ops import GroupOps
+
+__all__ = ["GroupOps", "trace"]
+
+
+def __getattr__(name: str) -> object:
+    # The tracer is imported before torch is, and must not bring it along.
+    if name == "GroupOps":
+        from .group_ops import GroupOps
+
+        return GroupOps
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @contextmanager

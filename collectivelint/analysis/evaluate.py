@@ -365,19 +365,27 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
     """An attribute of an object whose class the catalogue knows."""
     target = Target("external", "", f"{base.type}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
-    if api is None or api.params != ("self",) or api.category not in ("guard", "rank_source"):
+    if api is None or api.params != ("self",):
         return Value(form, target=target, receiver=base)
-    if api.category == "rank_source" and api.axis is None:
+    if api.kind != "property" and (
+        api.category not in ("guard", "rank_source") or (api.category == "rank_source" and api.axis is None)
+    ):
         return Value(form, target=target, receiver=base)
     return property_of(frame, api, target, base)
 
 
 def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
-    """A rank or a guard that is a property, or a method that will be called: the same either way."""
+    """What a property is; a rank or a guard may also be a method that will be called: the same either way."""
     span = frame.statement
-    if api.category == "guard":
-        return guarding(frame, api.axis or WORLD, span, one=api.one, other=api.kind)
-    axis = api.axis or WORLD
+    own = base.group_key if api.roles.get("group") == "self" else None
+    axis = api.axis or own or WORLD
+    match api.category:
+        case "guard":
+            return guarding(frame, axis, span, one=api.one, other=None if api.kind == "property" else api.kind)
+        case "uniform_source":
+            return Value(f"{api.op}({axis})", size_of=axis)
+        case "group_accessor":
+            return base.but(type=api.returns, meaning=frame.context.catalog.classes.get(api.returns or ""))
     form = "get_rank(world)" if axis == WORLD else f"{api.op}({axis})"
     return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
 

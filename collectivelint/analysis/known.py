@@ -67,7 +67,12 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
         bind(frame, exprs[api.shards], sharded)
         return sharded
     if api.wraps:
-        wrapped = [value.but(type=api.wraps.get(value.type or "", value.type)) for value in args]
+        classes = [api.wraps.get(value.type or "", value.type) for value in args]
+        meanings = frame.context.catalog.classes
+        wrapped = [
+            value.but(type=name, meaning=meanings.get(name or "", value.meaning))
+            for value, name in zip(args, classes, strict=True)
+        ]
         return wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span), parts=tuple(wrapped))
     return _result(frame, expr, api, key, values)
 
@@ -227,6 +232,10 @@ def note_roots(frame: Frame, values: list[Value]) -> None:
     frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))
 
 
+#: How the group of an object that is none itself is written.
+_GROUP_OF: Final[Mapping[str, str]] = {"mesh": ".get_group()", "ops": ".group"}
+
+
 def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
     """The groups and meshes that have a name where the frame stands."""
     found: dict[str, GroupInReach] = {}
@@ -236,8 +245,8 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
             return
         if value.meaning == "group":
             found.setdefault(text, GroupInReach(text, origin))
-        elif value.meaning == "mesh":
-            found.setdefault(f"{text}.get_group()", GroupInReach(f"{text}.get_group()", origin))
+        elif value.meaning in _GROUP_OF:
+            found.setdefault(text + _GROUP_OF[value.meaning], GroupInReach(text + _GROUP_OF[value.meaning], origin))
 
     params = {parameter.name for parameter in frame.function.params}
     for name, value in frame.variables.items():

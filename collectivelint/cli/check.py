@@ -37,6 +37,9 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
 @click.option(
+    "--use-group-ops/--no-use-group-ops", default=None, help="CL101: write GroupOps(group).barrier() for the group."
+)
+@click.option(
     "--thread-groups",
     is_flag=True,
     help="CL101: hand a group down through the calls, as a keyword parameter; with --diff or --fix.",
@@ -214,7 +217,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given and stand for settings."""
     names = (
         *("select", "ignore", "extend_select", "fixable", "unfixable"),
-        *("unsafe_fixes", "explicit_world", "group", "force_exclude"),
+        *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude"),
     )
     given = {name: options[name] for name in names if options[name] not in (None, ())}
     if options["exclude"]:

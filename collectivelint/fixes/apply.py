@@ -22,26 +22,32 @@ class FixError(Exception):
 
 
 def select(findings: Iterable[Finding], *, unsafe: bool) -> list[Finding]:
-    """The findings whose fix may be applied now, without any two that touch the same text; the first one wins."""
+    """The findings whose fix may be applied now, without any two that touch the same text; the first one wins.
+
+    The same new line in two of them, an import that both need, is no conflict.
+    """
     chosen: list[Finding] = []
-    taken: list[tuple[int, int]] = []
+    taken: list[Edit] = []
     for finding in findings:
         fix = finding.fix
         if fix is None or not fix.edits or fix.applicability == "display":
             continue
         if fix.applicability == "unsafe" and not unsafe:
             continue
-        spans = [(edit.start, edit.end) for edit in fix.edits]
-        if all(end < other or start > other_end for start, end in spans for other, other_end in taken):
+        if all(
+            edit.end < other.start or edit.start > other.end or (edit == other and edit.content.endswith("\n"))
+            for edit in fix.edits
+            for other in taken
+        ):
             chosen.append(finding)
-            taken += spans
+            taken += fix.edits
     return chosen
 
 
 def fixed(source: Source, edits: Iterable[Edit]) -> str:
     """The text with the edits applied; raise FixError if it does not parse any more."""
     text = source.text
-    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
+    for edit in sorted(dict.fromkeys(edits), key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.content + text[edit.end :]
     try:
         ast.parse(text)

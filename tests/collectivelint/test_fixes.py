@@ -714,3 +714,96 @@ def test_unfixable_on_the_command_line(project: Project) -> None:
     project.write(_TWO)
     ran = project.fix("--unsafe-fixes", "--select", "CL101", "--unfixable", "CL101")
     assert (ran.code, project.text()) == (1, _TWO)
+
+
+_OPS_BEFORE: Final = '''\
+"""A module."""
+from __future__ import annotations
+import torch.distributed as dist
+
+
+def save(group: dist.ProcessGroup, state, root):
+    dist.barrier()  # all write
+    dist.broadcast(state, 0)
+    dist.all_reduce(
+        state,
+        dist.ReduceOp.SUM,  # the sum
+        None,
+        async_op=False,
+    )
+    dist.broadcast(state, src=root)
+    dist.broadcast(state, group_src=1)
+    dist.send(state, 1)
+'''
+_OPS_AFTER: Final = '''\
+"""A module."""
+from __future__ import annotations
+import torch.distributed as dist
+from collectivelint.runtime import GroupOps
+
+
+def save(group: dist.ProcessGroup, state, root):
+    GroupOps(group).barrier()  # all write
+    GroupOps(group).broadcast(state, 0)
+    GroupOps(group).all_reduce(
+        state,
+        dist.ReduceOp.SUM,  # the sum
+        async_op=False,
+    )
+    dist.broadcast(state, src=root, group=group)
+    dist.broadcast(state, group_src=1, group=group)
+    dist.send(state, 1, group=group)
+'''
+
+
+def test_group_ops_instead_of_a_group(project: Project) -> None:
+    project.write({"main.py": _OPS_BEFORE})
+    options = ["--select", "CL101", "--unsafe-fixes", "--use-group-ops"]
+    diff = project.run("--diff", *options).out
+    assert (diff.count("\n+    GroupOps(group)."), diff.count("\n+from collectivelint")) == (3, 1)
+    project.fix(*options)
+    assert project.text() == _OPS_AFTER
+    assert project.run("--select", "CL101", "--use-group-ops").code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            "from torch.distributed import barrier, group\nbarrier()\n",
+            "from torch.distributed import barrier, group\nfrom collectivelint.runtime import GroupOps\n"
+            "GroupOps(group.WORLD).barrier()\n",
+            id="name",
+        ),
+        pytest.param(
+            "import torch.distributed as dist\nfrom collectivelint.runtime import GroupOps\n\n\ndef f():\n    dist.barrier()\n",
+            "import torch.distributed as dist\nfrom collectivelint.runtime import GroupOps\n\n\ndef f():\n"
+            "    GroupOps(dist.group.WORLD).barrier()\n",
+            id="imported",
+        ),
+        pytest.param(
+            "import torch.distributed as dist\n\n\nclass GroupOps: ...\n\n\ndist.barrier()\n",
+            "import torch.distributed as dist\n\n\nclass GroupOps: ...\n\n\ndist.barrier(group=dist.group.WORLD)\n",
+            id="taken",
+        ),
+        pytest.param(
+            "import torch.distributed as dist\n\n\ndef f(GroupOps):\n    dist.barrier()\n",
+            "import torch.distributed as dist\n\n\ndef f(GroupOps):\n    dist.barrier(group=dist.group.WORLD)\n",
+            id="hidden",
+        ),
+        pytest.param(
+            "import torch.distributed as dist; dist.barrier()\n",
+            "import torch.distributed as dist; dist.barrier(group=dist.group.WORLD)\n",
+            id="import on the same line",
+        ),
+        pytest.param(
+            "import torch.distributed as dist\n\n\ndef f(x, *a):\n    dist.all_reduce(x, *a)\n",
+            "import torch.distributed as dist\n\n\ndef f(x, *a):\n    dist.all_reduce(x, *a)\n",
+            id="spread",
+        ),
+    ],
+)
+def test_where_group_ops_can_be_named(project: Project, before: str, after: str) -> None:
+    project.write({"main.py": before})
+    project.fix("--select", "CL101", "--explicit-world", "--use-group-ops")
+    assert project.text() == after

@@ -198,3 +198,21 @@ def test_wrong_types_and_near_misses(text: str, words: list[str]) -> None:
     with pytest.raises(CatalogError) as caught:
         parse([("x.toml", text)])
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_rows_of_group_ops_are_its_methods(torch: ModuleType) -> None:
+    rows = {name: api for name, api in load().apis.items() if name.startswith("collectivelint.runtime.GroupOps.")}
+    cls = _named("collectivelint.runtime.GroupOps")
+    for api in rows.values():
+        member = inspect.getattr_static(cls, api.op)
+        if not isinstance(member, property) and isinstance(member, FunctionType):
+            assert tuple(inspect.signature(member).parameters) == api.params, api.name
+    # And the other way round: whoever adds an operation tells the linter of it.
+    ours = {name for name in dir(cls) if not name.startswith("_")}
+    assert ours - {api.op for api in rows.values()} == {
+        "ranks",
+        "backend",
+        "backend_config",
+        "global_rank",
+        "group_rank",
+    }

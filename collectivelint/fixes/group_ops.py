@@ -1,0 +1,82 @@
+"""A call of `torch.distributed` as a method of `GroupOps`, which cannot fall to another group."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from ..anchor import edit
+
+if TYPE_CHECKING:
+    from ..analysis.facts import ApiCall
+    from ..analysis.program import Analysis
+    from ..finding import Edit
+    from ..source import Source
+
+_MODULE: Final = "collectivelint.runtime"
+_NAME: Final = "GroupOps"
+
+
+def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.BaseExpression) -> cst.Call | None:
+    """`dist.broadcast(x, 0)` as `GroupOps(group).broadcast(x, 0)`; None where that may not mean the same.
+
+    A root counts inside the group there, so only one that is rank 0, or left at that, is taken over.
+    """
+    method = analysis.catalog.apis.get(f"{_MODULE}.{_NAME}.{call.api.op}")
+    role = call.api.roles.get("group")
+    if method is None or role is None:
+        return None
+    rest = [name for name in call.api.params if name != role and not name.startswith("group_")]
+    if rest != list(method.params[1:]) or any(name.startswith("group_") for name in call.values):
+        return None
+    for name in ("src", "dst"):
+        value = call.values.get(name)
+        if name in rest and (value is None and call.api.category == "point_to_point"):
+            return None
+        if value is not None and value.constant != 0:
+            return None
+    bound = _bound(analysis, call)
+    if bound is None or any(arg.star for arg in node.args):
+        return None
+    position = call.api.params.index(role)
+    args = [
+        arg
+        for index, arg in enumerate(node.args)
+        if (arg.keyword is None and index != position) or (arg.keyword is not None and arg.keyword.value != role)
+    ]
+    if len(args) < len(node.args) and args and node.args[-1] not in args:
+        last = node.args[-1]
+        args[-1] = args[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    owner = cst.Call(cst.parse_expression(bound), [cst.Arg(group)])
+    return node.with_changes(func=cst.Attribute(owner, cst.Name(call.api.op)), args=args)
+
+
+def _bound(analysis: Analysis, call: ApiCall) -> str | None:
+    """The name that the class has, or can be given, where the call stands."""
+    path = call.function.path
+    target = analysis.program.resolve(path, _NAME)
+    if target is not None and target.name not in (f"{_MODULE}.{_NAME}", f"{_MODULE}.group_ops.{_NAME}"):
+        return None
+    return None if _NAME in call.local_names or _NAME in dict(call.function.imports) else _NAME
+
+
+def importing(analysis: Analysis, source: Source, line: int) -> Edit | None:
+    """The edit that imports the class: after the imports at the top, which have to end before `line`.
+
+    An edit of nothing where it is imported already; None where no import can stand before the line.
+    """
+    if analysis.program.resolve(source.path, _NAME) is not None:
+        return edit(source, 0, 0, "")
+    last = 0
+    for statement in ast.parse(source.text).body:
+        is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if isinstance(statement, (ast.Import, ast.ImportFrom)) or (is_text and not last):
+            last = statement.end_lineno or statement.lineno
+        elif not is_text:
+            break
+    if last >= line or not last:
+        return None
+    place = source.starts[last]
+    return edit(source, place, place, f"from {_MODULE} import {_NAME}{source.newline}")
