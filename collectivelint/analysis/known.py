@@ -245,8 +245,8 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
             return
         if value.meaning == "group":
             found.setdefault(text, GroupInReach(text, origin))
-        elif value.meaning in _GROUP_OF:
-            found.setdefault(text + _GROUP_OF[value.meaning], GroupInReach(text + _GROUP_OF[value.meaning], origin))
+        elif (suffix := _GROUP_OF.get(value.meaning or "")) is not None:
+            found.setdefault(text + suffix, GroupInReach(text + suffix, origin))
 
     params = {parameter.name for parameter in frame.function.params}
     for name, value in frame.variables.items():
