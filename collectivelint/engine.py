@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import catalog, suppress, workers
 from .annotations import annotated_lines
@@ -28,7 +28,7 @@ from .source import Source, UnreadableError, read
 # they are not, and importing them takes as long as everything else.
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .analysis.facts import ApiCall, Making
     from .analysis.program import Analysis
@@ -60,6 +60,14 @@ class Result:
     files: int = 0
 
 
+#: Told how many steps are done, and of how many.
+Progress: TypeAlias = "Callable[[int, int], None]"
+
+
+def _unseen(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
 class Linter:
     """One run over a set of files. `text` overrides the content of files, as an editor's unsaved buffers do."""
 
@@ -70,11 +78,13 @@ class Linter:
         *,
         cache_folder: Path | None = None,
         jobs: int = 1,
+        progress: Progress = _unseen,
     ) -> None:
         """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs."""
         self.resolver = resolver
         self._cache_folder = None if texts else cache_folder
         self._jobs = jobs
+        self._progress = progress
         self._sources: dict[str, Source] = dict(texts or {})
         self._ignores: dict[str, list[suppress.Ignore]] = {}
         self._lowered: dict[str, Mapping[str, Function]] = {}
@@ -187,15 +197,24 @@ class Linter:
     def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory) -> Shard:
         """Findings of the files that have to be looked at, by this process or by several."""
         jobs = workers.usable(self._jobs, len(pending))
+        whole = Shard()
+        done = 0
         if jobs == 1:
-            for path in pending:
+            for done, path in enumerate(pending, 1):  # where the files are counted on from
                 # Its functions are all needed soon: lower them while the tree is there, parsing is the larger half.
                 indexes.get(path)
-            return self._shard(program, indexes, pending, memory.making(program))
+                self._progress(done, 2 * len(pending))
+            made = memory.making(program)
+            for piece in workers.split(pending, _PIECES):
+                whole.add(self._shard(program, indexes, piece, made))
+                done += len(piece)
+                self._progress(done, 2 * len(pending))
+            return whole
         if not memory.anew:
             # The processes cannot ask the cache themselves.
             indexes.preload(index for path in list(indexes) if (index := memory.index(path)) is not None)
-        parts = workers.split(list(indexes) if memory.anew else pending, jobs)
+        read = list(indexes) if memory.anew else pending
+        parts = workers.split(read, jobs)
         wanted = set(pending)
 
         def index_all(part: list[str]) -> list[FileIndex]:
@@ -209,18 +228,25 @@ class Linter:
         def analyse(given: tuple[list[str], Sequence[Making]]) -> Shard:
             return self._shard(program, indexes, *given)
 
-        whole = Shard()
         crew = workers.Crew((index_all, make, analyse), jobs)
         try:
-            found = crew.ask(index_all, parts)
+            found: list[list[FileIndex]] = [[] for _ in parts]
+            for member, some in crew.share(
+                index_all, [workers.split(part, _PIECES) for part in parts], help_others=False
+            ):
+                found[member] += some
+                done += len(some)
+                self._progress(done, len(read) + len(pending))
             indexes.preload(index for some in found for index in some)
             if memory.anew:
                 others = [[index for some in found if some is not mine for index in some] for mine in found]
                 memory.learn(crew.ask(make, list(zip(parts, others, strict=True))))
             making = memory.making(program)
             pieces = [workers.split([path for path in part if path in wanted], _PIECES) for part in parts]
-            for shard in crew.share(analyse, [[(piece, making) for piece in some] for some in pieces]):
+            for _, shard in crew.share(analyse, [[(piece, making) for piece in some] for some in pieces]):
                 whole.add(shard)
+                done += len(shard.looked)
+                self._progress(done, len(read) + len(pending))
         except BaseException:
             crew.stop()
             raise

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 #: Fewer files than this for each process do not pay for starting it.
@@ -92,20 +92,24 @@ class Crew:
             connection.send((number, value))
         return [self._answer(member) for member in range(len(self._connections))]
 
-    def share(self, task: Callable[[Any], Any], given: Sequence[Sequence[Any]]) -> list[Any]:
-        """The answers to one of the tasks for pieces of work: each process does its own, then what is left of others'."""
+    def share(
+        self, task: Callable[[Any], Any], given: Sequence[Sequence[Any]], *, help_others: bool = True
+    ) -> Iterator[tuple[int, Any]]:
+        """Which process it was and its answer to one of the tasks, as they come, for pieces of work.
+
+        Each process does its own pieces, then what is left of the others'.
+        """
         number = self._tasks.index(task)
         from multiprocessing.connection import wait
 
         queues = [list(pieces) for pieces in given]
         busy: dict[Connection, int] = {}
-        answers: list[Any] = []
 
         def next_for(member: int) -> None:
             longest = max(queues, key=len)
             if queues[member]:
                 piece = queues[member].pop(0)
-            elif longest:
+            elif longest and help_others:
                 piece = longest.pop()
             else:
                 return
@@ -118,9 +122,9 @@ class Crew:
             for ready in wait(list(busy)):
                 member = next(member for connection, member in busy.items() if connection is ready)
                 del busy[self._connections[member]]
-                answers.append(self._answer(member))
+                answer = self._answer(member)
                 next_for(member)
-        return answers
+                yield member, answer
 
     def _answer(self, member: int) -> Any:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +16,7 @@ from ..discover import project_root
 from ..engine import Linter, Result
 from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
+from .progress import bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +87,7 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
 )
 @click.option("--show-settings", is_flag=True, help="Print the settings that apply to the first path.")
+@click.option("--watch", is_flag=True, help="Lint again whenever a file changes, until interrupted.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
 def check(paths: tuple[Path, ...], **options: Any) -> None:
@@ -95,75 +98,125 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     missing = [path for path in paths if not path.exists() and not path.is_symlink()]
     for path in missing:
         click.echo(f"error: {path}: no such file or folder", err=True)
-    existing = [path for path in paths if path not in missing]
-    if paths and not existing:
+    targets = [path for path in paths if path not in missing]
+    if paths and not targets:
         sys.exit(2)
-    resolver = Resolver(_overrides(options), isolated=options["isolated"])
+    targets = targets or [Path()]
     names = ("select", "ignore", "extend_select", "unfixable")
     given = {name: options[name] for name in names} | ({"fixable": options["fixable"]} if options["fixable"] else {})
     _, unknown = known_selectors(Settings(**given))
     if unknown:
         raise click.UsageError("; ".join(unknown))
-    targets = existing or [Path()]
+    overrides = _overrides(options)
+
+    def once() -> int:
+        resolver = Resolver(overrides, isolated=options["isolated"])
+        outcome = _run(targets, options, resolver)
+        outcome.failed |= bool(missing)
+        return _code(resolver, outcome)
+
+    if not options["watch"]:
+        sys.exit(once())
+    wrong = next((name for name in _NOT_WATCHED if options[name] not in (False, None)), None)
+    if wrong is not None:
+        raise click.UsageError(f"--watch only shows findings: leave out --{wrong.replace('_', '-')}")
+    from .watching import watch
+
+    watch(targets, once)
+
+
+#: What changes files, or is done once.
+_NOT_WATCHED: Final = (
+    *("fix", "fix_only", "diff", "thread_groups", "write_baseline", "add_ignore", "show_analysis", "show_settings"),
+)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """How a run ended: with findings, or with something that went wrong."""
+
+    result: Result = field(default_factory=Result)
+    found: bool = False
+    failed: bool = False
+
+
+def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -> _Outcome:
+    """Do once what the options ask for."""
     if options["show_settings"]:
         click.echo(resolver.settings(targets[0]).shown(), nl=False)
-        _end(resolver, Result(), failed=bool(missing), found=False)
+        return _Outcome()
     folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
 
-    def fresh() -> Linter:
-        return Linter(resolver, cache_folder=folder, jobs=options["jobs"])
+    def lint() -> tuple[Linter, Result]:
+        with bar(hidden=options["quiet"]) as told:
+            linter = Linter(resolver, cache_folder=folder, jobs=options["jobs"], progress=told)
+            return linter, linter.run(targets)
 
-    linter = fresh()
     if options["thread_groups"]:
         from .fixing import thread_groups
 
         if not options["diff"] and not options["fix"]:
             raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
-        changed, failed = thread_groups(linter, targets, apply=options["fix"])
-        _end(resolver, Result(), failed=failed or bool(missing), found=changed and not options["fix"])
+        changed, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
+        return _Outcome(found=changed and not options["fix"], failed=failed)
     if options["show_analysis"]:
-        _show_analysis(linter, targets, options["show_analysis"])
-        return
-    result = linter.run(targets)
+        _show_analysis(Linter(resolver), targets, options["show_analysis"])
+        return _Outcome()
+    linter, result = lint()
     if options["diff"]:
         from .fixing import show_diff
 
         changed, failed = show_diff(linter, result, resolver)
-        _end(resolver, result, failed=failed or bool(missing), found=changed and not options["exit_zero"])
-    failed, fixed = bool(missing), 0
+        return _Outcome(result, found=changed and not options["exit_zero"], failed=failed)
+    fixed, failed = 0, False
     if options["fix"] or options["fix_only"]:
         from .fixing import fix, listed
 
-        done = fix(fresh, linter, result, resolver, targets)
-        linter, result, fixed = done.linter, done.result, len(done.fixed)
-        failed |= done.failed
+        done = fix(lint, linter, result, resolver)
+        linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False)
-    file = _baseline(options, resolver, targets)
+    outcome = _Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
+    if not _adopt(outcome, linter, options, _baseline(options, resolver, targets)):
+        return outcome
+    if options["fix_only"]:
+        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+        return outcome
+    if not outcome.result.files:
+        click.echo("warning: no Python files here", err=True)
+    outcome.failed |= _show(outcome.result, linter, options, fixed)
+    outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
+    return outcome
+
+
+def _adopt(outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Path | None) -> bool:
+    """What has to do with findings that are known: baselines and comments; whether there is anything left to do."""
     if options["write_baseline"]:
         from .adopting import write_baseline
 
-        failed |= write_baseline(result, linter, file or Path(DEFAULT_BASELINE))
-        _end(resolver, result, failed=failed, found=False)
+        outcome.failed |= write_baseline(outcome.result, linter, file or Path(DEFAULT_BASELINE))
+        return False
     if file is not None:
         from .adopting import without_known
 
-        result, unusable = without_known(result, linter, file)
-        failed |= unusable
+        outcome.result, unusable = without_known(outcome.result, linter, file)
+        outcome.failed |= unusable
     if options["add_ignore"] is not None:
         from .adopting import add_ignores
 
-        silenced, broken = add_ignores(result.findings, linter, options["add_ignore"])
+        silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"])
         click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
-        _end(resolver, result, failed=failed or broken, found=False)
-    if options["fix_only"]:
-        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
-        _end(resolver, result, failed=failed, found=bool(fixed) and options["exit_non_zero_on_fix"])
-    if not result.files and not missing:
-        click.echo("warning: no Python files here", err=True)
-    failed |= _show(result, linter, options, fixed)
-    found = bool(result.findings) and not options["exit_zero"]
-    _end(resolver, result, failed=failed, found=found or (bool(fixed) and options["exit_non_zero_on_fix"]))
+        outcome.failed |= broken
+        return False
+    return True
+
+
+def _code(resolver: Resolver, outcome: _Outcome) -> int:
+    """Say what went wrong; the exit code."""
+    problems = [*resolver.problems, *outcome.result.errors]
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    return 2 if outcome.failed or problems else int(outcome.found)
 
 
 def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
@@ -187,13 +240,6 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
         click.echo(f"error: {file}: cannot be written: {error.strerror or error}", err=True)
         return True
     return False
-
-
-def _end(resolver: Resolver, result: Result, *, failed: bool, found: bool) -> None:
-    """Say what went wrong, and exit."""
-    for problem in [*resolver.problems, *result.errors]:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(2 if failed or resolver.problems or result.errors else 1 if found else 0)
 
 
 def _baseline(options: dict[str, Any], resolver: Resolver, targets: Sequence[Path]) -> Path | None:

@@ -31,9 +31,7 @@ class Fixed:
     failed: bool = False
 
 
-def fix(
-    fresh: Callable[[], Linter], linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path]
-) -> Fixed:
+def fix(lint: Callable[[], tuple[Linter, Result]], linter: Linter, result: Result, resolver: Resolver) -> Fixed:
     """Apply fixes and lint again until nothing is left to fix."""
     from ..fixes.apply import FixError, write
 
@@ -59,8 +57,7 @@ def fix(
             wrote |= bool(applied)
         if not wrote:
             break
-        done.linter = fresh()
-        done.result = done.linter.run(targets)
+        done.linter, done.result = lint()
     done.failed = bool(given_up)
     return done
 
