@@ -303,8 +303,13 @@ def _linter() -> str:
     return digest.hexdigest()
 
 
-def stamp(path: str, known: tuple[int, int, str] | None) -> tuple[int, int, str]:
-    """(mtime, size, digest) of a file; not read where the first two are as they were. No digest: it cannot be read."""
+def stamp(path: str, known: tuple[int, int, str] | None, text: bytes | None = None) -> tuple[int, int, str]:
+    """(mtime, size, digest) of a file; not read where the first two are as they were. No digest: it cannot be read.
+
+    `text` is its content if that is not what lies on the disk.
+    """
+    if text is not None:
+        return (0, len(text), blake2b(text, digest_size=16).hexdigest())
     try:
         stat = os.stat(path)  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
         if known is not None and known[2] and (stat.st_mtime_ns, stat.st_size) == (known[0], known[1]):

@@ -69,7 +69,7 @@ def _unseen(done: int, total: int) -> None:
 
 
 class Linter:
-    """One run over a set of files. `text` overrides the content of files, as an editor's unsaved buffers do."""
+    """One run over a set of files. `texts` overrides the content of files, as an editor's unsaved buffers do."""
 
     def __init__(
         self,
@@ -82,9 +82,10 @@ class Linter:
     ) -> None:
         """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs."""
         self.resolver = resolver
-        self._cache_folder = None if texts else cache_folder
+        self._cache_folder = cache_folder
         self._jobs = jobs
         self._progress = progress
+        self._texts = {path: source.encode(source.text) for path, source in (texts or {}).items()}
         self._sources: dict[str, Source] = dict(texts or {})
         self._ignores: dict[str, list[suppress.Ignore]] = {}
         self._lowered: dict[str, Mapping[str, Function]] = {}
@@ -116,7 +117,8 @@ class Linter:
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
-        memory = Memory(None if unreadable else self._cache_folder, asked, every, below, self.resolver, self._catalog)
+        folder = None if unreadable else self._cache_folder
+        memory = Memory(folder, asked, every, below, self.resolver, self._catalog, self._texts)
         indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
         program = Program(
             indexes, self._lower, self._catalog.modules, self._catalog.names, lambda: memory.bases(indexes)

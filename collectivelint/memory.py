@@ -46,9 +46,14 @@ class Memory:
         roots: Sequence[str],
         resolver: Resolver,
         catalog: Catalog,
+        texts: Mapping[str, bytes],
     ) -> None:
-        """`every` are the files of the program below `roots`. Without a folder nothing is known and nothing kept."""
+        """`every` are the files of the program below `roots`. Without a folder nothing is known and nothing kept.
+
+        With `texts`, content of files that is not on the disk, nothing is kept either.
+        """
         self._asked, self._every = asked, every
+        self._texts = texts
         self._catalog = catalog
         self._store: Cache | None = None
         self._stamps: dict[str, tuple[int, int, str]] = {}
@@ -62,7 +67,7 @@ class Memory:
             places = dict.fromkeys(path.rpartition("/")[0] for path in every)
             self._store = Cache(folder, key(roots, [(place, resolver.settings_in(place)) for place in places]))
             before = self._store.stamps()
-            self._stamps = {path: stamp(path, before.get(path)) for path in every}
+            self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in every}
             if before and before.keys() == self._stamps.keys():
                 self.anew = False
                 now = self._stamps.items()
@@ -117,7 +122,7 @@ class Memory:
         from .analysis.making import made_in
 
         try:
-            text = Path(path).read_bytes()
+            text = self._texts[path] if path in self._texts else Path(path).read_bytes()
         except OSError:
             return []
         if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
@@ -138,7 +143,7 @@ class Memory:
         for finding in shard.findings:
             found.setdefault(finding.path, []).append(finding)
         self._found |= found
-        if self._store is None or shard.errors:
+        if self._store is None or shard.errors or self._texts:
             return
         # What depends on a change and was not asked about is not known any more.
         paths = self._every if self.anew else {*self._again, *pending}

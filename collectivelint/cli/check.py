@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +13,10 @@ import click
 from ..baseline import DEFAULT as DEFAULT_BASELINE
 from ..cache import FOLDER
 from ..discover import project_root
-from ..engine import Linter, Result
+from ..engine import Linter, Result, shown
 from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
+from ..source import Source, UnreadableError, decode
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
 )
 @click.option("--show-settings", is_flag=True, help="Print the settings that apply to the first path.")
+@click.option(
+    "--stdin-filename",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Lint what comes on the standard input as if it were this file; --fix writes it to the standard output.",
+)
 @click.option("--watch", is_flag=True, help="Lint again whenever a file changes, until interrupted.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
@@ -95,13 +101,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 
     Exit codes: 0 no findings, 1 findings, 2 usage, configuration or internal error.
     """
-    missing = [path for path in paths if not path.exists() and not path.is_symlink()]
+    targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
         click.echo(f"error: {path}: no such file or folder", err=True)
-    targets = [path for path in paths if path not in missing]
-    if paths and not targets:
+    if not targets:
         sys.exit(2)
-    targets = targets or [Path()]
     names = ("select", "ignore", "extend_select", "unfixable")
     given = {name: options[name] for name in names} | ({"fixable": options["fixable"]} if options["fixable"] else {})
     _, unknown = known_selectors(Settings(**given))
@@ -127,8 +131,19 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 
 #: What changes files, or is done once.
 _NOT_WATCHED: Final = (
-    *("fix", "fix_only", "diff", "thread_groups", "write_baseline", "add_ignore", "show_analysis", "show_settings"),
+    *("stdin_filename", "fix", "fix_only", "diff", "thread_groups"),
+    *("write_baseline", "add_ignore", "show_analysis", "show_settings"),
 )
+
+
+def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list[Path], list[Path]]:
+    """The files and folders to lint, and those that do not exist."""
+    if stdin_filename is not None:
+        if paths not in ((), (Path("-"),)):
+            raise click.UsageError("--stdin-filename stands for the path: name no others")
+        return [stdin_filename], []
+    missing = [path for path in paths if not path.exists() and not path.is_symlink()]
+    return [path for path in paths if path not in missing] if paths else [Path()], missing
 
 
 @dataclass(slots=True)
@@ -145,12 +160,24 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     if options["show_settings"]:
         click.echo(resolver.settings(targets[0]).shown(), nl=False)
         return _Outcome()
+    texts: dict[str, Source] = {}
+    is_input = options["stdin_filename"] is not None
+    if is_input:
+        name = shown(targets[0])
+        try:
+            texts[name] = decode(sys.stdin.buffer.read(), name)
+        except UnreadableError as error:
+            click.echo(f"error: {name}:{error.line}:{error.column}: {error.message}", err=True)
+            return _Outcome(failed=True)
     folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
 
     def lint() -> tuple[Linter, Result]:
         with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, cache_folder=folder, jobs=options["jobs"], progress=told)
+            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told)
             return linter, linter.run(targets)
+
+    def save(source: Source, text: str) -> None:
+        texts[source.path] = replace(source, text=text)
 
     if options["thread_groups"]:
         from .fixing import thread_groups
@@ -170,17 +197,20 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
         return _Outcome(result, found=changed and not options["exit_zero"], failed=failed)
     fixed, failed = 0, False
     if options["fix"] or options["fix_only"]:
-        from .fixing import fix, listed
+        from .fixing import fix, listed, on_disk
 
-        done = fix(lint, linter, result, resolver)
+        done = fix(lint, linter, result, resolver, save if is_input else on_disk)
         linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
+        if is_input:
+            source = texts[shown(targets[0])]
+            click.echo(source.encode(source.text), nl=False)
         if options["show_fixes"]:
-            click.echo(listed(done.fixed), nl=False)
+            click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = _Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
     if not _adopt(outcome, linter, options, _baseline(options, resolver, targets)):
         return outcome
     if options["fix_only"]:
-        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
         return outcome
     if not outcome.result.files:
         click.echo("warning: no Python files here", err=True)
@@ -232,7 +262,8 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
     else:
         return False
     if file is None:
-        click.echo(text, nl=False, color=True)
+        # What was read from the standard input goes back fixed to the standard output.
+        click.echo(text, nl=False, color=True, err=options["stdin_filename"] is not None and options["fix"])
         return False
     try:
         file.write_text(text, encoding="utf-8")

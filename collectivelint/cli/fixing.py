@@ -31,9 +31,22 @@ class Fixed:
     failed: bool = False
 
 
-def fix(lint: Callable[[], tuple[Linter, Result]], linter: Linter, result: Result, resolver: Resolver) -> Fixed:
+def on_disk(source: Source, text: str) -> None:
+    """Write a fixed text where its source was read; raise FixError."""
+    from ..fixes.apply import write
+
+    write(Path(source.path), source, text)
+
+
+def fix(
+    lint: Callable[[], tuple[Linter, Result]],
+    linter: Linter,
+    result: Result,
+    resolver: Resolver,
+    save: Callable[[Source, str], None] = on_disk,
+) -> Fixed:
     """Apply fixes and lint again until nothing is left to fix."""
-    from ..fixes.apply import FixError, write
+    from ..fixes.apply import FixError
 
     done = Fixed(linter, result)
     given_up: set[str] = set()
@@ -48,7 +61,7 @@ def fix(lint: Callable[[], tuple[Linter, Result]], linter: Linter, result: Resul
                 given_up.add(path)
             try:
                 if applied:
-                    write(Path(path), source, text)
+                    save(source, text)
             except FixError as error:
                 click.echo(f"error: {error}", err=True)
                 given_up.add(path)

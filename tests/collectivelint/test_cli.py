@@ -514,3 +514,53 @@ def test_names_of_the_configuration(project: Project) -> None:
         "main.py:18:9: CL201",
         "main.py:23:9: CL201",
     ]
+
+
+# ------------------------------------------------------------------------------------------------------ standard input
+
+
+def _piped(project: Project, text: str | bytes, *args: str) -> subprocess.CompletedProcess[str]:
+    data = text.encode() if isinstance(text, str) else text
+    command = [sys.executable, "-m", "collectivelint", "--isolated", "--output-format", "concise", *args]
+    ran = subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
+    return subprocess.CompletedProcess(command, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_unsaved_text_is_linted_in_its_program(project: Project, cached: bool) -> None:
+    project.write(
+        {
+            "pyproject.toml": "",
+            "main.py": "import torch.distributed as dist\n",
+            "helper.py": "import torch.distributed as dist\n\n\ndef meet():\n    dist.barrier(group=dist.group.WORLD)\n",
+        }
+    )
+    options = () if cached else ("--no-cache",)
+    project.run("check", "--isolated", *options, ".")
+    text = "import torch.distributed as dist\nfrom helper import meet\n\nif dist.get_rank() == 0:\n    meet()\n"
+    ran = _piped(project, text, *options, "--stdin-filename", "main.py", "-")
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("main.py:5:5: CL201 ")
+    # Nothing of it is remembered.
+    assert project.run("check", "--isolated", *options, ".").code == 0
+    # Another text, another answer; a file that does not exist yet.
+    assert _piped(project, "import torch.distributed\n", *options, "--stdin-filename", "main.py").returncode == 0
+    assert _piped(project, text, *options, "--stdin-filename", "new.py").stdout.startswith("new.py:5:5: CL201 ")
+
+
+def test_standard_input_comes_back_fixed(project: Project) -> None:
+    text = b"\xef\xbb\xbfimport torch.distributed as dist\r\ndist.barrier()\r\nassert 1\r\n"
+    ran = _piped(project, text, "--stdin-filename", "main.py", "--fix", "--explicit-world")
+    assert ran.stdout == text.decode().replace("barrier()", "barrier(group=dist.group.WORLD)")
+    assert "Fixed 1 finding. None left." in ran.stderr
+    assert ran.returncode == 0
+    assert not (project.root / "main.py").exists()
+    ran = _piped(project, text, "--stdin-filename", "main.py", "--diff", "--explicit-world")
+    assert "+dist.barrier(group=dist.group.WORLD)" in ran.stdout
+
+
+def test_standard_input_that_cannot_be_used(project: Project) -> None:
+    assert "name no others" in _piped(project, "", "--stdin-filename", "main.py", "other.py").stderr
+    ran = _piped(project, b"x = '\xff'", "--stdin-filename", "main.py")
+    assert (ran.returncode, ran.stderr.partition(" is not")[0]) == (2, "error: main.py:1:6: byte 0xff")
+    assert "main.py:1:5: CL000" in _piped(project, "x = (", "--stdin-filename", "main.py").stdout
