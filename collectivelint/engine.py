@@ -138,34 +138,44 @@ class Linter:
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
         return Result(list(_nearest(findings)), shard.errors, len(asked))
 
+    def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
+        """The program around these files, which they are, and all files of it; nothing is analysed yet."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+        asked = [shown(path) for path in discover(paths, self.resolver).files]
+        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        every = [*asked, *self._around(roots, set(asked))]
+        self._catalog = self._catalog_of(every)
+        below = [str(root) for root in roots] or [str(path) for path in paths]
+        memory = Memory(self._cache_folder, asked, every, below, self.resolver, self._catalog, self._texts)
+        indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
+        known = self._catalog.modules, self._catalog.names
+        return Program(indexes, self._lower, *known, lambda: memory.bases(indexes)), asked, every
+
+    def analysis(self, paths: Sequence[Path]) -> Analysis:
+        """What is known of the functions of these files, each looked at when somebody asks."""
+        from .analysis.program import Analysis
+
+        program, asked, every = self._program(paths)
+        analysis = Analysis(program, self._catalog, asked, self._configured(every))
+        analysis.explaining = True
+        return analysis
+
     def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
         """What is known of each function of this qualified name, or its end; without any, names that are similar."""
         import difflib
 
-        from .analysis.program import Analysis
         from .report.analysis import explain
 
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
-        asked = [shown(path) for path in discover(paths, self.resolver).files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
-        indexes = Indexes([*asked, *self._around(roots, set(asked))], self._index)
-        self._catalog = self._catalog_of(indexes)
-        analysis = Analysis(
-            Program(indexes, self._lower, self._catalog.modules, self._catalog.names),
-            self._catalog,
-            asked,
-            self._configured(asked),
-        )
-        analysis.explaining = True
+        analysis = self.analysis(paths)
         texts: list[str] = []
         others: set[str] = set()
-        for path in asked:
+        for path in analysis.paths:
             for name, function in sorted(analysis.program.functions(path).items(), key=lambda item: item[1].span):
                 if name != qualname and not name.endswith(f".{qualname}"):
                     if not name.endswith(">"):
                         others.add(name)
                 elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
-                    texts.append(explain(facts, self._text))
+                    texts.append(explain(facts, self.text))
         return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)
 
     def chains(self, paths: Sequence[Path]) -> Plan:
@@ -173,14 +183,8 @@ class Linter:
         from .analysis.program import Analysis
         from .fixes.chains import Chains, missing
 
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
-        asked = [shown(path) for path in discover(paths, self.resolver).files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
-        every = [*asked, *self._around(roots, set(asked))]
-        indexes = Indexes(every, self._index)
-        self._catalog = self._catalog_of(every)
-        program = Program(indexes, self._lower, self._catalog.modules, self._catalog.names)
-        readable = [path for path in every if indexes[path].problem is None]
+        program, asked, every = self._program(paths)
+        readable = [path for path in every if program.indexes[path].problem is None]
         analysis = Analysis(program, self._catalog, readable, self._configured(every))
         analysis.explaining = True
         wanted = set(asked)
@@ -340,7 +344,7 @@ class Linter:
 
     def _check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Shard:
         result = Shard()
-        asked = Findings(analysis, tuple(unreadable), self._text)
+        asked = Findings(analysis, tuple(unreadable), self.text)
         asked.unused_ignores = lambda: self._unused(analysis.paths)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
@@ -370,7 +374,7 @@ class Linter:
             place = Location(report.span.line, report.span.column + 1)
             return Finding(rule.code, rule.name, report.message, report.severity, report.path, place, place, "")
         lines = [report.span.line, report.span.end_line, report.statement.line]
-        if not _COMPOUND.match(self._text(report.path, report.statement)):
+        if not _COMPOUND.match(self.text(report.path, report.statement)):
             lines.append(report.statement.end_line)
         if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
@@ -436,7 +440,8 @@ class Linter:
                 if unused:
                     yield self.source(path), ignore, unused
 
-    def _text(self, path: str, span: Span) -> str:
+    def text(self, path: str, span: Span) -> str:
+        """What is written at a span, on one line and shortened where it is long."""
         source = self.source(path)
         start = source.offset(span.line, source.column(span.line, span.column))
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))

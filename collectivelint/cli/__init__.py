@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "check": ("collectivelint.cli.check:check", "Lint Python files and folders (the default command)."),
     "rule": ("collectivelint.cli.rules:rule", "Explain one rule."),
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
+    "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
 }

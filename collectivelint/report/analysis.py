@@ -30,11 +30,11 @@ def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
     differing = {name: value for name, value in facts.variables.items() if value.varies and not name.startswith("<")}
     lines += ["", "Values that differ between ranks:"]
     lines += [
-        f"{_STEP}{name}: over {_axes(value.varies)}; {'; '.join(_cause(cause) for cause in value.causes) or 'by its name'}"
+        f"{_STEP}{name}: over {axes(value.varies)}; {'; '.join(_cause(cause) for cause in value.causes) or 'by its name'}"
         for name, value in differing.items()
     ] or [f"{_STEP}none"]
     if facts.returns is not None and facts.returns.varies:
-        lines.append(f"{_STEP}what it returns: over {_axes(facts.returns.varies)}")
+        lines.append(f"{_STEP}what it returns: over {axes(facts.returns.varies)}")
     lines += ["", "Calls that could not be followed:"]
     lines += [f"{_STEP}line {span.line}: {name}" for name, span in facts.unresolved] or [f"{_STEP}none"]
     return "\n".join(lines) + "\n"
@@ -46,37 +46,40 @@ def _term(term: Term, text: Callable[[str, Span], str], depth: int) -> Iterator[
         match item:
             case Event():
                 way = "".join(f", through {site.callee}" for site in item.chain)
-                yield f"{indent}line {item.place[0].line}: {item.op} on {_group(item.group)}{way}"
+                yield f"{indent}line {item.place[0].line}: {item.op} on {group_name(item.group)}{way}"
             case Choice(guard=guard, then=then, orelse=orelse):
-                yield f"{indent}{_condition(guard, text, holds=bool(then))}"
+                differs = f", which differs over {axes(guard.varies)}" if guard.varies else ""
+                yield f"{indent}line {guard.span.line}: {condition(guard, text, holds=bool(then))}{differs}"
                 then, orelse = (then, orelse) if then else (orelse, ())
                 yield from _term(then, text, depth + 1)
                 if orelse:
                     yield f"{indent}else"
                     yield from _term(orelse, text, depth + 1)
             case Repeat(body=body, trips=trips):
-                turns = "" if trips is None else f", a number of times that differs over {_axes(trips.varies)}"
+                turns = "" if trips is None else f", a number of times that differs over {axes(trips.varies)}"
                 yield f"{indent}again and again{turns}"
                 yield from _term(body, text, depth + 1)
             case Leave(kind=kind):
                 yield f"{indent}{kind}"
 
 
-def _condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
+def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
+    """`if rank == 0`, as it is written where it stands, for the arm where the guard holds or the other one."""
     written = text(guard.path, guard.span)
     holds = holds == guard.positive
     if written.startswith("not ") and not holds and " and " not in written and " or " not in written:
         written, holds = written[4:], True
-    differs = f", which differs over {_axes(guard.varies)}" if guard.varies else ""
-    return f"line {guard.span.line}: if {'' if holds else 'not '}`{written}`{differs}"
+    return f"if {'' if holds else 'not '}`{written}`"
 
 
-def _group(group: str) -> str:
+def group_name(group: str) -> str:
+    """A group as people call it."""
     return "the default group" if group == WORLD else f"group `{group.replace('$', '')}`"
 
 
-def _axes(varies: frozenset[str]) -> str:
-    return ", ".join(sorted(_group(axis) for axis in varies))
+def axes(varies: frozenset[str]) -> str:
+    """The groups over whose ranks something differs."""
+    return ", ".join(sorted(group_name(axis) for axis in varies))
 
 
 def _cause(cause: Cause) -> str:

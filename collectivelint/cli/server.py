@@ -1,0 +1,20 @@
+"""`collectivelint server`: the language server."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def server() -> None:
+    """Run the language server on the standard input and output, for editors.
+
+    Diagnostics with their trail, quick fixes, and on hover what is known of a call.
+    """
+    try:
+        from ..server.app import serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol"):
+            raise
+        raise click.UsageError("the language server needs pygls: pip install 'collectivelint[lsp]'") from None
+    serve()

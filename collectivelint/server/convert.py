@@ -1,0 +1,92 @@
+"""Findings and fixes in the types of the Language Server Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lsprotocol import types as lsp
+
+from ..rule import discover
+from ..source import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ..finding import Edit, Finding, Location, Severity, Step
+    from ..source import Source
+
+#: How many units a text has, by the encoding that client and server have agreed on.
+_UNITS: Final[Mapping[str, Callable[[str], int]]] = {
+    lsp.PositionEncodingKind.Utf8.value: lambda text: len(text.encode()),
+    lsp.PositionEncodingKind.Utf16.value: lambda text: len(text.encode("utf-16-le")) // 2,
+    lsp.PositionEncodingKind.Utf32.value: len,
+}
+_SEVERITIES: Final[Mapping[Severity, lsp.DiagnosticSeverity]] = {
+    "error": lsp.DiagnosticSeverity.Error,
+    "warning": lsp.DiagnosticSeverity.Warning,
+}
+_TAGS: Final[Mapping[str, lsp.DiagnosticTag]] = {
+    "deprecated-collective": lsp.DiagnosticTag.Deprecated,
+    "redundant-barrier": lsp.DiagnosticTag.Unnecessary,
+    "unused-ignore": lsp.DiagnosticTag.Unnecessary,
+}
+
+
+class Converter:
+    """Positions count in the units of the client; `line` gives the text of a line of any file of the program."""
+
+    def __init__(self, encoding: str, line: Callable[[str, int], str]) -> None:
+        """`encoding` is one of `PositionEncodingKind`."""
+        self._units, self._line = _UNITS[encoding], line
+
+    def diagnostic(self, finding: Finding) -> lsp.Diagnostic:
+        """A finding, with its trail as related places."""
+        tag = _TAGS.get(finding.name)
+        return lsp.Diagnostic(
+            range=self._range(finding.path, finding.location, finding.end_location),
+            message=finding.message + (f"\nhelp: {finding.help}" if finding.help else ""),
+            severity=_SEVERITIES[finding.severity],
+            code=finding.code,
+            source="collectivelint",
+            tags=[tag] if tag is not None else None,
+            related_information=[self._related(step) for step in finding.trail],
+        )
+
+    def edit(self, path: str, change: Edit) -> lsp.TextEdit:
+        """One edit of a fix."""
+        return lsp.TextEdit(self._range(path, change.location, change.end_location), change.content)
+
+    def characters(self, source: Source, position: lsp.Position) -> tuple[int, int]:
+        """Line (from 1) and character column (from 0) of a position of the client."""
+        text = source.line(position.line + 1)
+        column = next((at for at in range(len(text) + 1) if self._units(text[:at]) >= position.character), len(text))
+        return position.line + 1, column
+
+    def _range(self, path: str, start: Location, end: Location) -> lsp.Range:
+        return lsp.Range(self._position(path, start), self._position(path, end))
+
+    def _position(self, path: str, place: Location) -> lsp.Position:
+        return lsp.Position(place.row - 1, self._units(self._line(path, place.row)[: place.column - 1]))
+
+    def _related(self, step: Step) -> lsp.DiagnosticRelatedInformation:
+        text = self._line(step.path, step.line)
+        start = self._units(text[: len(text) - len(text.lstrip())])
+        place = lsp.Range(lsp.Position(step.line - 1, start), lsp.Position(step.line - 1, self._units(text)))
+        return lsp.DiagnosticRelatedInformation(lsp.Location(uri(step.path), place), step.text)
+
+
+def uri(path: str) -> str:
+    """A path as an address."""
+    return Path(path).absolute().as_uri()
+
+
+def overlapping(findings: Iterable[Finding], first: int, last: int) -> list[Finding]:
+    """The findings that stand on these lines (from 1)."""
+    return [finding for finding in findings if finding.location.row <= last and finding.end_location.row >= first]
+
+
+def page(finding: Finding) -> str:
+    """The page of a finding's rule, as Markdown."""
+    rule = discover()[finding.code]
+    return f"### {rule.RULE.code} {rule.RULE.name}\n\n{''.join(lines(rule.__doc__ or '')).strip()}"

@@ -1,0 +1,92 @@
+"""What is known of a call: the collectives it reaches, on which group, and which ranks get there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..analysis.effects import Choice, Event, Repeat
+from ..program import Target
+from ..report.analysis import axes, condition, group_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..analysis.effects import Guard, Term
+    from ..analysis.facts import FunctionFacts
+    from ..analysis.program import Analysis
+    from ..events import Span
+
+#: More collectives than this are only counted.
+_MOST: Final = 6
+
+
+def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: Callable[[str, Span], str]) -> str:
+    """Markdown about the call at a position, or nothing if it reaches no collective. `text` is the source of a span."""
+    facts = _around(analysis, path, line, byte_column)
+    if facts is None:
+        return ""
+    found = [
+        (event, guards)
+        for event, guards in _events(facts.term, ())
+        if event.kind != "init" and _covers(event.place[0], line, byte_column)
+    ]
+    # Calls lie in calls: the innermost one is meant.
+    inner = max(((event.place[0].line, event.place[0].column) for event, _ in found), default=None)
+    found = [item for item in found if (item[0].place[0].line, item[0].place[0].column) == inner]
+    parts = [_described(event, guards, text) for event, guards in found[:_MOST]]
+    if len(found) > _MOST:
+        parts.append(f"and {len(found) - _MOST} more")
+    known = next((call.api for call in facts.calls if found and call.span == found[0][0].place[0]), None)
+    if known is not None:
+        equal = ", ".join("the result" if name == "return" else f"`{name}`" for name in known.uniform)
+        if equal:
+            parts.append(f"Afterwards {equal} is the same on every rank of the group.")
+        parts.append(f"Source: {known.source}")
+    return "\n\n".join(parts)
+
+
+def _described(event: Event, guards: tuple[tuple[Guard, bool], ...], text: Callable[[str, Span], str]) -> str:
+    lines = [f"**{event.op}** on {group_name(event.group)}"]
+    if event.why:
+        lines.append(event.why)
+    if event.chain:
+        calls = ", ".join(f"`{site.callee}`" for site in event.chain)
+        lines.append(f"through {calls} ({event.path}:{event.span.line})")
+    differing = [(guard, holds) for guard, holds in guards if guard.varies]
+    if differing:
+        lines += [
+            f"only ranks {condition(guard, text, holds=holds)}, over {axes(guard.varies)}" for guard, holds in differing
+        ]
+    elif guards:
+        lines.append("every rank that gets here, for conditions that are the same on all of them")
+    else:
+        lines.append("every rank that calls this function")
+    return "\\\n".join(lines)
+
+
+def _around(analysis: Analysis, path: str, line: int, byte_column: int) -> FunctionFacts | None:
+    """The facts of the innermost function at a position."""
+    inside = [
+        function for function in analysis.program.functions(path).values() if _covers(function.span, line, byte_column)
+    ]
+    named = [function for function in inside if function.qualname != "<module>"]
+    innermost = max(named or inside, key=lambda function: function.span, default=None)
+    return analysis.facts(Target("function", path, innermost.qualname)) if innermost is not None else None
+
+
+def _events(
+    term: Term, guards: tuple[tuple[Guard, bool], ...]
+) -> Iterator[tuple[Event, tuple[tuple[Guard, bool], ...]]]:
+    for item in term:
+        match item:
+            case Event():
+                yield item, guards
+            case Choice(guard=guard, then=then, orelse=orelse):
+                yield from _events(then, (*guards, (guard, True)))
+                yield from _events(orelse, (*guards, (guard, False)))
+            case Repeat(body=body):
+                yield from _events(body, guards)
+
+
+def _covers(span: Span, line: int, column: int) -> bool:
+    return (span.line, span.column) <= (line, column) <= (span.end_line, span.end_column)

@@ -1,0 +1,110 @@
+"""Linting what is open in an editor: unsaved texts over the files on disk, one program for each project."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import baseline
+from ..cache import FOLDER
+from ..discover import project_root
+from ..engine import Linter, shown
+from ..settings import Resolver
+from ..source import Source, UnreadableError, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..finding import Finding
+
+#: Unsafe fixes too: whoever picks one has seen it. Files of installed packages are opened to be read.
+_OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
+
+
+@dataclass(slots=True)
+class Linted:
+    """Findings by path as the linter shows it, what went wrong, and the text that the findings are about."""
+
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def line(self, path: str, number: int) -> str:
+        """A line of a file that was linted, or that a trail leads to."""
+        if path not in self.sources:
+            try:
+                self.sources[path] = read(Path(path), path)
+            except UnreadableError:
+                return ""
+        return self.sources[path].line(number)
+
+
+def lint(texts: Mapping[Path, str]) -> Linted:
+    """Lint the files that are open, with their texts."""
+    found = Linted()
+    projects: defaultdict[Path, list[Path]] = defaultdict(list)
+    for path in texts:
+        projects[project_root(path) or path.parent].append(path)
+    for root, paths in projects.items():
+        resolver = Resolver(_OVERRIDES)
+        linter = _linter(resolver, root, texts)
+        result = linter.run(paths)
+        found.problems += [*resolver.problems, *result.errors]
+        findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
+        for path in paths:
+            name = shown(path)
+            found.sources[name] = _source(path, texts[path])
+            found.findings[name] = [finding for finding in findings if finding.path == name]
+    return found
+
+
+def describe(texts: Mapping[Path, str], path: Path, line: int, column: int) -> str:
+    """What is known of the call at a line (from 1) and character column (from 0), as Markdown."""
+    from .hover import describe
+
+    linter = _linter(Resolver(_OVERRIDES), project_root(path) or path.parent, texts)
+    name = shown(path)
+    byte_column = len(linter.source(name).line(line)[:column].encode())
+    return describe(linter.analysis([path]), name, line, byte_column, linter.text)
+
+
+def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str]) -> Linter:
+    unsaved: dict[str, Source] = {}
+    for path, text in texts.items():
+        source = _source(path, text)
+        if _on_disk(path) != text:
+            unsaved[source.path] = source
+    return Linter(resolver, unsaved, cache_folder=root / FOLDER)
+
+
+def _source(path: Path, text: str) -> Source:
+    name = shown(path)
+    try:
+        return replace(read(path, name), text=text)
+    except UnreadableError:
+        return Source(name, text, "utf-8", bom=False)
+
+
+def _on_disk(path: Path) -> str | None:
+    try:
+        return read(path, str(path)).text
+    except UnreadableError:
+        return None
+
+
+def _unknown(
+    findings: list[Finding], linter: Linter, resolver: Resolver, path: Path, problems: list[str]
+) -> list[Finding]:
+    """The findings that the project's baseline does not have."""
+    settings = resolver.settings(path)
+    if not settings.baseline:
+        return findings
+    file = settings.root / settings.baseline
+    try:
+        known = baseline.read(file)
+    except baseline.BaselineError as error:
+        problems.append(str(error))
+        return findings
+    return list(baseline.compare(findings, known, linter.line, str(file.parent.resolve())).new)
