@@ -155,6 +155,9 @@ class Linter:
         """What is known of the functions of these files, each looked at when somebody asks."""
         from .analysis.program import Analysis
 
+        if self._analysis is not None:
+            # Linting them has left it behind.
+            return self._analysis.about([shown(path) for path in paths])
         program, asked, every = self._program(paths)
         analysis = Analysis(program, self._catalog, asked, self._configured(every))
         analysis.explaining = True

@@ -48,9 +48,9 @@ class Memory:
         catalog: Catalog,
         texts: Mapping[str, bytes],
     ) -> None:
-        """`every` are the files of the program below `roots`. Without a folder nothing is known and nothing kept.
+        """`every` are the files of the program below `roots`, `texts` the content of those that is not on the disk.
 
-        With `texts`, content of files that is not on the disk, nothing is kept either.
+        Without a folder nothing is known and nothing kept.
         """
         self._asked, self._every = asked, every
         self._texts = texts
@@ -143,7 +143,7 @@ class Memory:
         for finding in shard.findings:
             found.setdefault(finding.path, []).append(finding)
         self._found |= found
-        if self._store is None or shard.errors or self._texts:
+        if self._store is None or shard.errors:
             return
         # What depends on a change and was not asked about is not known any more.
         paths = self._every if self.anew else {*self._again, *pending}

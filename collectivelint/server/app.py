@@ -115,14 +115,13 @@ class Server(LanguageServer):
 
     async def hover(self, params: lsp.HoverParams) -> lsp.Hover | None:
         """The page of the rule that reports this place, and what is known of the call that stands there."""
-        address, texts = params.text_document.uri, self._texts()
+        address, linted = params.text_document.uri, self._linted
         path = Path(to_fs_path(address) or "")
         parts: list[str] = []
-        if path in texts:
+        place = self._place(address, params.position)
+        if place is not None and path in linted.linters:
             loop = asyncio.get_running_loop()
-            place = self._place(address, params.position)
-            if place is not None:
-                parts.append(await loop.run_in_executor(self._thread, describe, texts, path, *place))
+            parts.append(await loop.run_in_executor(self._thread, describe, linted, path, *place))
         line = params.position.line + 1
         parts += dict.fromkeys(page(finding) for finding in overlapping(self._current(address), line, line))
         text = "\n\n---\n\n".join(part for part in parts if part)

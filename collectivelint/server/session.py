@@ -30,6 +30,8 @@ class Linted:
     findings: dict[str, list[Finding]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
+    #: By path: what has linted it, and knows more than it has reported.
+    linters: dict[Path, Linter] = field(default_factory=dict)
 
     def line(self, path: str, number: int) -> str:
         """A line of a file that was linted, or that a trail leads to."""
@@ -55,17 +57,17 @@ def lint(texts: Mapping[Path, str]) -> Linted:
         findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
         for path in paths:
             name = shown(path)
+            found.linters[path] = linter
             found.sources[name] = _source(path, texts[path])
             found.findings[name] = [finding for finding in findings if finding.path == name]
     return found
 
 
-def describe(texts: Mapping[Path, str], path: Path, line: int, column: int) -> str:
+def describe(linted: Linted, path: Path, line: int, column: int) -> str:
     """What is known of the call at a line (from 1) and character column (from 0), as Markdown."""
     from .hover import describe
 
-    linter = _linter(Resolver(_OVERRIDES), project_root(path) or path.parent, texts)
-    name = shown(path)
+    linter, name = linted.linters[path], shown(path)
     byte_column = len(linter.source(name).line(line)[:column].encode())
     return describe(linter.analysis([path]), name, line, byte_column, linter.text)
 

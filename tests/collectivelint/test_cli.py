@@ -378,7 +378,9 @@ def test_documentation_as_json(project: Project) -> None:
 
 def test_help_names_every_command(project: Project) -> None:
     out = project.run("--help").out
-    assert re.findall(r"^  (\w+) ", out, re.MULTILINE)[-5:] == ["check", "rule", "rules", "trace", "report"]
+    assert re.findall(r"^  (\w+) ", out, re.MULTILINE)[-6:] == [
+        *("check", "rule", "rules", "server", "trace", "report")
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- as a process
