@@ -3,11 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := collectivelint rules runtime tests examples benchmarks
+CODE := collectivelint rules runtime tests examples benchmarks docs
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type bench bench-lint dist clean
+.PHONY: demo test lint type bench bench-lint docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -29,6 +29,9 @@ bench: $(VENV)/.installed  ## Measure what the tracer adds to a call
 bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make bench-lint TREES=folder
 	$(BIN)/python benchmarks/lint_speed.py "$(TREES)"
 
+docs: $(VENV)/.docs  ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 dist: $(VENV)/.installed  ## Build the wheel and the source distribution
 	$(BIN)/python -m build
 
@@ -37,5 +40,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[runtime,dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt 'mkdocs-material>=9.5'
+	touch $@
+
 clean:  ## Remove everything that was built
-	rm -rf .venv .demo .typed build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .demo .typed build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
