@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 
 def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
-    """`dist.group.WORLD` with the names this file has for it; None if it imports nothing that leads there."""
+    """`dist.group.WORLD` with the names this file has for it; None if it imports nothing that leads there.
+
+    Where a framework has a function of its own for it, and nothing else is at hand, that one is called.
+    """
     from ..analysis.names import plain
+    from ..analysis.values import WORLD
 
     program, catalog = analysis.program, analysis.catalog
     path = call.function.path
@@ -22,17 +26,26 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
     taken = set(call.local_names)
     callee = plain(call.call.function)
     own = [callee.rpartition(".")[0]] if callee is not None and "." in callee else []
+
+    def meant(name: str) -> str | None:
+        head, _, rest = name.partition(".")
+        if head in taken and head not in local:
+            return None
+        target = program.absolute(path, f"{local[head]}.{rest}") if head in local else program.resolve(path, name)
+        return target.name if target is not None else None
+
     for prefix in (*own, *prefixes(analysis, path)):
         for world in sorted(catalog.world):
             # torch.distributed.group.WORLD: the last two parts are the class and its attribute.
             *_, holder, attribute = world.split(".")
             name = f"{prefix}.{holder}.{attribute}" if prefix else f"{holder}.{attribute}"
-            head, _, rest = name.partition(".")
-            if head in taken and head not in local:
-                continue
-            target = program.absolute(path, f"{local[head]}.{rest}") if head in local else program.resolve(path, name)
-            if target is not None and target.name in catalog.world and holder == "group":
+            if holder == "group" and meant(name) in catalog.world:
                 return name
+    for prefix in own:
+        for api in catalog.of("group_accessor"):
+            is_public = api.axis == WORLD and not api.params and not api.op.startswith("_")
+            if is_public and meant(f"{prefix}.{api.op}") == api.name:
+                return f"{prefix}.{api.op}()"
     return None
 
 

@@ -807,3 +807,10 @@ def test_where_group_ops_can_be_named(project: Project, before: str, after: str)
     project.write({"main.py": before})
     project.fix("--select", "CL101", "--explicit-world", "--use-group-ops")
     assert project.text() == after
+
+
+def test_the_default_group_as_a_framework_calls_it(project: Project) -> None:
+    project.write("from deepspeed import comm as dist\n\n\ndef f():\n    dist.barrier()\n")
+    project.fix("--select", "CL101", "--explicit-world")
+    assert project.text().endswith("    dist.barrier(group=dist.get_world_group())\n")
+    assert project.run("--isolated", "--select", "CL101").code == 0
