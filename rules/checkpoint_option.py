@@ -131,9 +131,10 @@ def _builder(call: ApiCall, argument: str) -> FixBuilder:
 
         anchored = context.anchor(call.statement)
         node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        if anchored is None or node is None:
+        shorter = without_keyword(node, argument) if node is not None else None
+        if anchored is None or node is None or shorter is None:
             return None
-        edits = anchored.replace(node, without_keyword(node, argument))
+        edits = anchored.replace(node, shorter)
         return Fix("display", f"Leave `{argument}` out", edits) if edits else None
 
     return build

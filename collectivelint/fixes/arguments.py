@@ -45,13 +45,28 @@ def with_argument(call: cst.Call, name: str, position: int, value: cst.BaseExpre
     return with_keyword(call, name, value)
 
 
-def without_keyword(call: cst.Call, name: str) -> cst.Call:
-    """The call without the keyword argument `name`."""
-    kept = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != name]
-    if kept and len(kept) < len(call.args) and call.args[-1] not in kept:
-        last = call.args[-1]
-        kept[-1] = kept[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
-    return call.with_changes(args=kept)
+def without_keyword(call: cst.Call, name: str) -> cst.Call | None:
+    """The call without the keyword argument `name`; None where a comment would go with it."""
+    given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == name), None)
+    return call if given is None else without(call, given)
+
+
+def without(call: cst.Call, given: cst.Arg) -> cst.Call | None:
+    """The call without this argument of it; None where a comment would go with it."""
+    index = call.args.index(given)
+    if _has_comment(given.comma) or _has_comment(given.whitespace_after_arg):
+        return None
+    before, after = call.args[:index], call.args[index + 1 :]
+    if before and not after and not (isinstance(before[-1].comma, cst.Comma) and _has_comment(before[-1].comma)):
+        before = (
+            *before[:-1],
+            before[-1].with_changes(comma=given.comma, whitespace_after_arg=given.whitespace_after_arg),
+        )
+    return call.with_changes(args=[*before, *after])
+
+
+def _has_comment(part: cst.CSTNode | cst.MaybeSentinel) -> bool:
+    return isinstance(part, cst.CSTNode) and "#" in cst.Module([]).code_for_node(part)
 
 
 def _between(call: cst.Call, tail: _Space) -> _Space:

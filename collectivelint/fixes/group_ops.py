@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from ..anchor import edit
+from .arguments import without
 
 if TYPE_CHECKING:
     from ..analysis.facts import ApiCall
@@ -41,16 +42,19 @@ def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.Base
     if bound is None or any(arg.star for arg in node.args):
         return None
     position = call.api.params.index(role)
-    args = [
-        arg
-        for index, arg in enumerate(node.args)
-        if (arg.keyword is None and index != position) or (arg.keyword is not None and arg.keyword.value != role)
-    ]
-    if len(args) < len(node.args) and args and node.args[-1] not in args:
-        last = node.args[-1]
-        args[-1] = args[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    given = next(
+        (
+            arg
+            for index, arg in enumerate(node.args)
+            if (index == position if arg.keyword is None else arg.keyword.value == role)
+        ),
+        None,
+    )
+    rest_of_it = node if given is None else without(node, given)
+    if rest_of_it is None:
+        return None
     owner = cst.Call(cst.parse_expression(bound), [cst.Arg(group)])
-    return node.with_changes(func=cst.Attribute(owner, cst.Name(call.api.op)), args=args)
+    return rest_of_it.with_changes(func=cst.Attribute(owner, cst.Name(call.api.op)))
 
 
 def _bound(analysis: Analysis, call: ApiCall) -> str | None:
