@@ -338,7 +338,6 @@ def test_other_branches_are_left_alone(project: Project, code: str) -> None:
     [
         ("dist.barrier()\ndist.barrier()\n", "dist.barrier()\n"),
         ("dist.barrier()\ndist.barrier()", "dist.barrier()\n"),
-        ("dist.barrier()\ndist.barrier()  # again\nx = 1\n", "dist.barrier()\nx = 1\n"),
         ("dist.barrier()\n\ndist.barrier(\n    async_op=False,\n)\nx = 1\n", "dist.barrier()\n\nx = 1\n"),
         ("if x:\n    dist.barrier()\n    dist.barrier()\nx = 1\n", "if x:\n    dist.barrier()\nx = 1\n"),
         ("dist.barrier()\ndist.barrier()\ndist.barrier()\n", "dist.barrier()\n"),
@@ -349,6 +348,15 @@ def test_redundant_barrier_is_removed(project: Project, before: str, after: str,
     project.write((_HEAD + before).replace("\n", newline))
     project.fix("--select", "CL502")
     assert project.text() == (_HEAD + after).replace("\n", newline)
+
+
+def test_what_is_said_about_a_redundant_barrier_stays_unless_asked(project: Project) -> None:
+    code = "dist.barrier()\ndist.barrier()  # again\nx = 1\n"
+    project.write(_HEAD + code)
+    project.fix("--select", "CL502")
+    assert project.text() == _HEAD + code
+    project.fix("--select", "CL502", "--unsafe-fixes")
+    assert project.text() == _HEAD + "dist.barrier()\nx = 1\n"
 
 
 @pytest.mark.parametrize("code", ["dist.barrier(); dist.barrier()\n", "dist.barrier()\ndist.barrier(); x = 1\n"])
