@@ -38,12 +38,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.events import Call, Compound
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.analysis.facts import ApiCall
     from collectivelint.events import Expr
+    from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL110", "discarded-result", "a collective whose result is written into a tensor that nobody keeps")
 
@@ -66,7 +69,44 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="give the buffer a name, and use it afterwards",
+                fix=_builder(call, name),
             )
+
+
+def _builder(call: ApiCall, name: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        anchored = context.anchor(call.statement)
+        node = anchored.find(cst.Call, call.span) if anchored is not None else None
+        position = call.api.params.index(name) - (call.api.params[:1] == ("self",))
+        if anchored is None or node is None:
+            return None
+        given = next(
+            (
+                arg
+                for index, arg in enumerate(node.args)
+                if (index == position if arg.keyword is None else arg.keyword.value == name)
+            ),
+            None,
+        )
+        if given is None:
+            return None
+        code = cst.Module([]).code_for_node
+        match given.value:
+            case cst.BinaryOperation(left=cst.List(elements=[cst.Element(value=item)]), right=count):
+                new = cst.parse_expression(f"[{code(item)} for _ in range({code(count)})]")
+                edits = anchored.replace(given.value, new)
+                return Fix("display", "Make a tensor for each entry", edits) if edits else None
+        line = anchored.statement
+        if not anchored.alone or not isinstance(line, cst.SimpleStatementLine) or "result" in call.local_names:
+            return None
+        first = cst.parse_statement(f"result = {code(given.value)}").with_changes(leading_lines=line.leading_lines)
+        rest = line.with_deep_changes(given, value=cst.Name("result")).with_changes(leading_lines=[])
+        edits = anchored.replace(line, cst.FlattenSentinel([first, rest]))
+        return Fix("display", "Keep the result under a name", edits) if edits else None
+
+    return build
 
 
 #: Arithmetic makes a new tensor.

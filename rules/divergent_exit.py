@@ -53,7 +53,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.rule import Findings, Place, Report, Rule
 
-from .trails import cause_text, condition_text, diverging, report, subject_text, why_text
+from .trails import cause_text, condition_text, diverging, report, sharing, subject_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,8 @@ def check(findings: Findings) -> Iterator[Report]:
             f"{subject_text(divergence)} lies ahead only where {condition_text(findings, divergence)};"
             f" the other ranks have left ({why_text(divergence)})",
             "decide together: broadcast or all_reduce the decision before anybody leaves",
+            # A condition on ranks is meant to differ.
+            fix=None if "rank" in divergence.kinds else sharing(findings, facts, divergence),
         )
     for facts, guard, span, event in findings.analysis.fallen():
         yield Report(

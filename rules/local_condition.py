@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.rule import Findings, Report, Rule
 
-from .trails import condition_text, diverging, report, what_text, why_text
+from .trails import condition_text, diverging, report, sharing, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,4 +64,5 @@ def check(findings: Findings) -> Iterator[Report]:
             f"{what_text(divergence)}, but only where {condition_text(findings, divergence)}, which each rank decides"
             f" for itself: {why_text(divergence)}",
             "decide once and share it: broadcast or all_reduce the decision before branching",
+            fix=sharing(findings, facts, divergence),
         )

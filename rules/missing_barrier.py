@@ -54,10 +54,14 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.effects import events
 from collectivelint.analysis.paths import races
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.analysis.paths import Race
+    from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")
 
@@ -100,4 +104,25 @@ def check(findings: Findings) -> Iterator[Report]:
                 ),
                 help="put a barrier between them, or let one rank look and share what it found;"
                 " `exist_ok=True` if that is enough",
+                fix=_builder(race) if race.kind == "twice" and race.use.use == "make" else None,
             )
+
+
+def _builder(race: Race) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        from collectivelint.fixes.arguments import with_keyword
+
+        anchored = context.anchor(race.use.statement)
+        node = anchored.find(cst.Call, race.use.span) if anchored is not None else None
+        if anchored is None or node is None or race.use.api.rpartition(".")[2] not in ("makedirs", "mkdir"):
+            return None
+        if race.use.api == "os.mkdir" or any(
+            arg.keyword is not None and arg.keyword.value == "exist_ok" for arg in node.args
+        ):
+            return None
+        edits = anchored.replace(node, with_keyword(node, "exist_ok", cst.Name("True")))
+        return Fix("display", "Let it be there already", edits) if edits else None
+
+    return build

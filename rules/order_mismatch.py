@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 
 def reduce_all(grads, group: dist.ProcessGroup):
-    names = set(grads)
+    names = {"weight", "bias"}
     for name in names:
         dist.all_reduce(grads[name], group=group)  # CL206
 ```
@@ -25,10 +25,14 @@ import torch.distributed as dist
 
 
 def reduce_all(grads, group: dist.ProcessGroup):
-    names = set(grads)
+    names = {"weight", "bias"}
     for name in sorted(names):
         dist.all_reduce(grads[name], group=group)
 ```
+
+## Fix safety
+A loop over a set of strings or numbers goes over `sorted(...)` of it. Unsafe: the order is another one than before, and
+checkpoints or random numbers may depend on it. Other cases have no automatic fix.
 
 ## References
 - [Python: PYTHONHASHSEED](https://docs.python.org/3/using/cmdline.html#envvar-PYTHONHASHSEED)
@@ -38,14 +42,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.events import Assign, Call, Compound, Comprehension, Constant, Loop, Name, blocks
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 from .trails import condition_text, diverging, group_text, report, what_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue in different order")
+    from collectivelint.analysis.effects import Event
+    from collectivelint.analysis.facts import FunctionFacts
+    from collectivelint.events import Block, Expr, Span
+    from collectivelint.rule import FixBuilder
+
+RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue in different order", fix="unsafe")
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -75,4 +86,63 @@ def check(findings: Findings) -> Iterator[Report]:
                 Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}"),
             ),
             help="iterate over sorted(...), or over a list or dict, which keep their order",
+            fix=_sorter(facts, event) if loop.unordered.path == facts.function.path else None,
         )
+
+
+def _sorter(facts: FunctionFacts, event: Event) -> FixBuilder:
+    """`for name in names` as `for name in sorted(names)`, where it can be seen that they are strings or numbers."""
+
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        loop = _loop_around(facts.function.body, event.place[0])
+        if loop is None or not _is_sortable(loop.iterable, facts.function.body):
+            return None
+        anchored = context.anchor(loop.span)
+        if anchored is None or not isinstance(anchored.statement, cst.For):
+            return None
+        old = anchored.statement.iter
+        edits = anchored.replace(old, cst.Call(cst.Name("sorted"), [cst.Arg(old)]))
+        return Fix("unsafe", "Go through it in order", edits) if edits else None
+
+    return build
+
+
+def _loop_around(block: Block, span: Span) -> Loop | None:
+    """The innermost loop that holds a place."""
+    for statement in block:
+        if statement.span.line <= span.line <= statement.span.end_line:
+            for inner in blocks(statement):
+                if (found := _loop_around(inner, span)) is not None:
+                    return found
+            if isinstance(statement, Loop):
+                return statement
+    return None
+
+
+def _is_sortable(expr: Expr | None, block: Block, depth: int = 0) -> bool:
+    match expr:
+        case Compound(kind="Set", parts=parts):
+            kinds = {type(part.value) if isinstance(part, Constant) else None for part in parts}
+            return kinds in ({str}, {int})
+        case Call(function=Name(id="set"), args=(Compound(kind="List" | "Tuple", parts=parts),)):
+            return _is_sortable(Compound("Set", parts), block)
+        case (
+            Comprehension(element=Call(function=Name(id="str" | "int")))
+            | Comprehension(element=Compound(kind="JoinedStr"))
+        ):
+            return True
+        case Name() if depth == 0:
+            made = [item for item in _assignments(block) if expr in item.targets]
+            return bool(made) and all(_is_sortable(item.value, block, 1) for item in made)
+        case _:
+            return False
+
+
+def _assignments(block: Block) -> Iterator[Assign]:
+    for statement in block:
+        if isinstance(statement, Assign):
+            yield statement
+        for inner in blocks(statement):
+            yield from _assignments(inner)

@@ -39,10 +39,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.analysis.names import plain
+from collectivelint.events import Attribute
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")
 
@@ -65,4 +71,25 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, ranks {sorted(numbers)}"),),
             help="put it under a condition that only the members of the group meet",
+            fix=_builder(call, sorted(numbers)),
         )
+
+
+def _builder(call: ApiCall, ranks: list[int]) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        anchored = context.anchor(call.statement)
+        module = call.call.function.value if isinstance(call.call.function, Attribute) else None
+        name = plain(module) if module is not None else None
+        if anchored is None or name is None or not anchored.alone:
+            return None
+        line = anchored.statement
+        if not isinstance(line, cst.SimpleStatementLine):
+            return None
+        test = cst.parse_expression(f"{name}.get_rank() in {ranks}")
+        body = cst.IndentedBlock([line.with_changes(leading_lines=[])])
+        edits = anchored.replace(line, cst.If(test, body, leading_lines=line.leading_lines))
+        return Fix("display", "Let the members alone get there", edits) if edits else None
+
+    return build

@@ -2,7 +2,7 @@
 
 ## What it does
 Finds `max(numbers) + 1` where the numbers were read from file names, and where the names around it speak of ranks or shards.
-A function that compares how many numbers there are with how many there should be is left alone.
+A function that compares how many numbers there are with how many there should be, or which with which, is left alone.
 
 ## Why is this bad
 A shard that is missing in the middle is not noticed: three files of four still say "four ranks", and what the missing rank
@@ -50,13 +50,15 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.paths import names_in
 from collectivelint.events import Assign, Call, Compare, Name, blocks, expressions, walk
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.facts import Note
     from collectivelint.events import Block, Expr
+    from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")
 
@@ -79,7 +81,31 @@ def check(findings: Findings) -> Iterator[Report]:
                 Place(path, note.span, "note", "one more than the highest number"),
             ),
             help="check that no number is missing, or write the world size into the checkpoint",
+            fix=_builder(note),
         )
+
+
+def _builder(note: Note) -> FixBuilder:
+    """Behind `world = max(ranks) + 1`, a check that all numbers below are there."""
+
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        targets = list(_targets(note.function.body, note))
+        numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
+        anchored = context.anchor(note.statement)
+        match targets, numbers:
+            case [Name(id=world)], [Name(id=ranks)] if anchored is not None and anchored.alone:
+                lines = (
+                    f"if set({ranks}) != set(range({world})):\n"
+                    f'    raise RuntimeError(f"shards are missing: there are {{sorted({ranks})}}")\n'
+                )
+                check = cst.parse_statement(lines)
+                edits = anchored.replace(anchored.statement, cst.FlattenSentinel([anchored.statement, check]))
+                return Fix("display", "Check that no shard is missing", edits) if edits else None
+        return None
+
+    return build
 
 
 def _words(note: Note) -> Iterator[str]:
@@ -98,12 +124,15 @@ def _targets(block: Block, note: Note) -> Iterator[Expr]:
             yield from _targets(inner, note)
 
 
+_COUNTS: Final = (Name("len"), Name("set"), Name("sorted"))
+
+
 def _is_counted(note: Note) -> bool:
-    """Does the function compare how many numbers there are?"""
+    """Does the function compare how many numbers there are, or which?"""
     numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
     for expr in expressions(note.function.body):
         for side in (expr.left, expr.right) if isinstance(expr, Compare) else ():
             for part in walk(side):
-                if isinstance(part, Call) and part.function == Name("len") and part.args[:1] == tuple(numbers[:1]):
+                if isinstance(part, Call) and part.function in _COUNTS and part.args[:1] == tuple(numbers[:1]):
                     return True
     return False

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collectivelint.analysis.facts import ApiCall, FunctionFacts
     from collectivelint.analysis.values import Cause
     from collectivelint.events import Span
-    from collectivelint.finding import Severity
-    from collectivelint.rule import Findings
+    from collectivelint.finding import Fix, Severity
+    from collectivelint.rule import Findings, FixBuilder, FixContext
 
 
 def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Divergence]]:
@@ -123,8 +123,24 @@ def trail(divergence: Divergence) -> Iterator[Place]:
         yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")
 
 
+def sharing(findings: Findings, facts: FunctionFacts, divergence: Divergence) -> FixBuilder:
+    """Shows how the condition would be decided once for all ranks."""
+
+    def build(context: FixContext) -> Fix | None:
+        from collectivelint.fixes.sharing import shared_decision
+
+        return shared_decision(context, findings.analysis, facts, divergence)
+
+    return build
+
+
 def report(
-    facts: FunctionFacts, divergence: Divergence, message: str, advice: str, severity: Severity = "error"
+    facts: FunctionFacts,
+    divergence: Divergence,
+    message: str,
+    advice: str,
+    severity: Severity = "error",
+    fix: FixBuilder | None = None,
 ) -> Report:
     """The finding of a divergence, at the collective or at the call of this function that leads to it."""
     span, statement = divergence.event.place
@@ -137,6 +153,7 @@ def report(
         severity=severity,
         trail=tuple(trail(divergence)),
         help=advice,
+        fix=fix,
         root=divergence.root,
         derived=divergence.derived,
     )

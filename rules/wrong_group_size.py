@@ -31,6 +31,10 @@ def collect(item, group: dist.ProcessGroup):
     return parts
 ```
 
+## Fix safety
+`dist.get_world_size()` in the list's length is asked of the group that the collective runs on. Unsafe: the length may be
+meant for something else as well.
+
 ## References
 - [torch.distributed.all_gather_object](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.all_gather_object)
 """
@@ -39,15 +43,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.names import plain
 from collectivelint.analysis.values import WORLD
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.events import Assign, Call, Name, blocks, walk
+from collectivelint.finding import Fix
+from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.values import Value
+    from collectivelint.events import Block
+    from collectivelint.rule import FixBuilder
 
-RULE: Final = Rule("CL104", "wrong-group-size", "results sized for another group, or another sender, than there is")
+RULE: Final = Rule(
+    "CL104", "wrong-group-size", "results sized for another group, or another sender, than there is", fix="unsafe"
+)
 
 
 def _is_opaque(group: Value) -> bool:
@@ -96,4 +108,44 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, {runs}"),),
                 help="take the size from the group that the collective runs on: `dist.get_world_size(group)`",
+                fix=_builder(call, name) if value.size_of == WORLD else None,
             )
+
+
+def _builder(call: ApiCall, name: str) -> FixBuilder:
+    def build(context: FixContext) -> Fix | None:
+        import libcst as cst
+
+        group = plain(call.group_expr) if call.group_expr is not None else None
+        expr, statement = call.exprs.get(name), call.statement
+        if isinstance(expr, Name):
+            # Where the list is made, if that is in one place.
+            made = [item for item in _assignments(call.function.body) if expr in item.targets]
+            if len(made) != 1:
+                return None
+            expr, statement = made[0].value, made[0].span
+        sizes = [part for part in walk(expr) if isinstance(part, Call) and _asks_for_all(part)] if expr else []
+        anchored = context.anchor(statement)
+        if group is None or len(sizes) != 1 or anchored is None:
+            return None
+        node = anchored.find(cst.Call, sizes[0].span)
+        if node is None:
+            return None
+        edits = anchored.replace(node, node.with_changes(args=[cst.Arg(cst.parse_expression(group))]))
+        return Fix("unsafe", f"Ask for the size of `{group}`", edits) if edits else None
+
+    return build
+
+
+def _asks_for_all(call: Call) -> bool:
+    """Is it `get_world_size()`, of no group?"""
+    function = plain(call.function) or ""
+    return function.rpartition(".")[2] == "get_world_size" and not call.args and not call.keywords
+
+
+def _assignments(block: Block) -> Iterator[Assign]:
+    for statement in block:
+        if isinstance(statement, Assign):
+            yield statement
+        for inner in blocks(statement):
+            yield from _assignments(inner)

@@ -54,6 +54,8 @@ def prefixes(analysis: Analysis, path: str) -> Iterator[str]:
     yield ""
     imports = analysis.program.indexes[path].imports
     for name in imports:
-        yield name
+        if name.isidentifier():
+            # What a star brings has no name of its own.
+            yield name
         if any(target.partition(".")[0] == "torch" for target in imports[name]) and name == "torch":
             yield "torch.distributed"

@@ -58,7 +58,25 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
         yield style("  help: ", bold=True) + finding.help
     if finding.fix is not None and finding.fix.edits:
         yield style("  fix: ", bold=True) + f"{finding.fix.message} ({_FLAGS[finding.fix.applicability]})"
+        if finding.fix.applicability == "display":
+            yield from (style(line, fg="green" if line[7] == "+" else "red") for line in _advice(finding, linter))
     yield ""
+
+
+def _advice(finding: Finding, linter: Linter) -> Iterator[str]:
+    """What nobody applies but the reader, as a patch without its header."""
+    from difflib import unified_diff
+
+    from ..source import lines
+
+    source = linter.source(finding.path)
+    edits = finding.fix.edits if finding.fix is not None else ()
+    text = source.text
+    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
+        text = text[: edit.start] + edit.content + text[edit.end :]
+    for line in [*unified_diff(lines(source.text), lines(text), n=0)][2:]:
+        if not line.startswith("@@"):
+            yield f"       {line[0]} {line[1:].rstrip()}"
 
 
 def _steps(finding: Finding) -> list[Step]:
