@@ -57,7 +57,9 @@ class Result:
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
+    analysed: int = 0
 
 
 #: Told how many steps are done, and of how many.
@@ -136,7 +138,7 @@ class Linter:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(list(_nearest(findings)), shard.errors, len(asked))
+        return Result(list(_nearest(findings)), shard.errors, len(asked), len(pending))
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""

@@ -42,6 +42,8 @@ class Settings:
     """What applies to a file. `root` is the folder of the configuration file that patterns are relative to."""
 
     root: Path = field(default_factory=Path.cwd)
+    #: The configuration file, if there is one.
+    file: Path | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     extend_select: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ class Settings:
         lines = [f"# relative to {self.root}"]
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("root", "catalog_files"):
+            if item.name in ("root", "file", "catalog_files"):
                 continue
             if item.name == "catalog":
                 lines += [
@@ -127,7 +129,7 @@ _SELECTORS: Final = (
 )
 _LISTS: Final = frozenset({*_SELECTORS, "exclude", "extend_exclude", "catalog_files"})
 _STRINGS: Final = frozenset({"group", "baseline"})
-_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root"}
+_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
 
 
 def read(file: Path) -> tuple[Settings | None, list[str]]:
@@ -177,7 +179,7 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         else:
             expected = expected or ("a string" if name in _STRINGS else "true or false")
             problems.append(f"{file}: `{key}` has to be {expected}")
-    settings = replace(Settings(root=file.parent.resolve()), **values)
+    settings = replace(Settings(root=file.parent.resolve(), file=file), **values)
     settings, unknown = known_selectors(settings)
     return settings, problems + [f"{file}: {problem}" for problem in unknown]
 

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from .. import __version__
+from .sections import write_tasks
 
 #: Command -> where it lives and its line in `--help`. Those of the runtime need torch only in the job itself.
 COMMANDS: Final = {
@@ -18,6 +19,15 @@ COMMANDS: Final = {
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
+}
+
+
+_TASKS: Final = {
+    "collectivelint src/": "find what hangs before it does",
+    "collectivelint --fix src/": "mend what can be mended safely",
+    "collectivelint trace -- torchrun train.py": "catch ranks that diverge, in a real job",
+    "collectivelint report collectivelint-trace": "read again what it did",
+    "collectivelint COMMAND --help": "all options; `check` is what lints",
 }
 
 
@@ -43,6 +53,11 @@ class Commands(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What people do most."""
+        del ctx
+        write_tasks(formatter, _TASKS)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """`collectivelint --fix src/` means `collectivelint check --fix src/`."""

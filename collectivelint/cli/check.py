@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
 from ..source import Source, UnreadableError, decode
 from .progress import bar
+from .sections import Sectioned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,30 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     return tuple(code.strip() for value in values for code in value.split(",") if code.strip())
 
 
-@click.command()
+#: Heading in `--help` -> its options.
+_SECTIONS: Final = {
+    "Fixing": (
+        *("fix", "unsafe_fixes", "diff", "show_fixes", "fix_only", "exit_non_zero_on_fix", "fixable", "unfixable"),
+        *("explicit_world", "group", "use_group_ops", "thread_groups"),
+    ),
+    "What is looked for": ("select", "ignore", "extend_select", "per_file_ignores", "exclude", "force_exclude"),
+    "What is known already": ("baseline", "write_baseline", "add_ignore"),
+    "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
+}
+
+_TASKS: Final = {
+    "collectivelint src/": "find what hangs, and why",
+    "collectivelint --fix src/": "mend what is safe to mend",
+    "collectivelint --diff --unsafe-fixes src/": "see what more could be mended",
+    "collectivelint --fix --explicit-world src/": "name the default group everywhere",
+    "collectivelint --statistics src/": "count the findings of each rule",
+    "collectivelint --write-baseline src/": "from here on report what is new",
+    "collectivelint --output-format html --output-file report.html src/": "make a page to pass around",
+    "collectivelint rule CL201": "read what a rule is about",
+}
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, tasks=_TASKS)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Apply the safe fixes.")
 @click.option("--unsafe-fixes/--no-unsafe-fixes", default=None, help="Show and apply unsafe fixes too.")
@@ -96,6 +121,9 @@ def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @click.option("--watch", is_flag=True, help="Lint again whenever a file changes, until interrupted.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Say what was looked at, under which settings, and how long it took."
+)
 def check(paths: tuple[Path, ...], **options: Any) -> None:
     """Lint Python files and folders; the current folder if none is given.
 
@@ -172,9 +200,15 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
 
     def lint() -> tuple[Linter, Result]:
+        start = time.perf_counter()
         with bar(hidden=options["quiet"]) as told:
             linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told)
-            return linter, linter.run(targets)
+            result = linter.run(targets)
+        if options["verbose"]:
+            taken = time.perf_counter() - start
+            click.echo(f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}", err=True)
+            click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
+        return linter, result
 
     def save(source: Source, text: str) -> None:
         texts[source.path] = replace(source, text=text)

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 import pytest
 
 from collectivelint import __version__
+from collectivelint.cli.check import check
 from collectivelint.rule import discover
 
 if TYPE_CHECKING:
@@ -377,10 +379,8 @@ def test_documentation_as_json(project: Project) -> None:
 
 
 def test_help_names_every_command(project: Project) -> None:
-    out = project.run("--help").out
-    assert re.findall(r"^  (\w+) ", out, re.MULTILINE)[-6:] == [
-        *("check", "rule", "rules", "server", "trace", "report")
-    ]
+    listed = project.run("--help").out.split("Commands:")[1].split("Common tasks:")[0]
+    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [*("check", "rule", "rules", "server", "trace", "report")]
 
 
 # ----------------------------------------------------------------------------------------------------- as a process
@@ -566,3 +566,36 @@ def test_standard_input_that_cannot_be_used(project: Project) -> None:
     ran = _piped(project, b"x = '\xff'", "--stdin-filename", "main.py")
     assert (ran.returncode, ran.stderr.partition(" is not")[0]) == (2, "error: main.py:1:6: byte 0xff")
     assert "main.py:1:5: CL000" in _piped(project, "x = (", "--stdin-filename", "main.py").stdout
+
+
+def test_help_has_every_option_once(project: Project) -> None:
+    text = project.run("check", "--help").out
+    for option in check.params:
+        if isinstance(option, click.Option):
+            assert len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}\b(?!-)", text, re.M)) == 1, option.name
+
+
+def test_common_tasks_are_commands_that_work(project: Project) -> None:
+    tasks = "".join(project.run(*command, "--help").out.split("Common tasks:\n")[1] for command in ((), ("check",)))
+    commands = re.findall(r"^  (collectivelint .+?)(?:  |$)", tasks, re.M)
+    assert len(commands) >= 12
+    for command in commands:
+        if any(word in command for word in ("trace", "report collective", "COMMAND")):
+            continue
+        project.write({"src/main.py": "import torch.distributed as dist\n\ndist.barrier()\n"})
+        ran = project.run(*command.split()[1:])
+        assert ran.code in (0, 1), command
+        assert "rror" not in ran.err, command
+
+
+def test_verbose(project: Project) -> None:
+    project.write(
+        {"a.py": "import torch.distributed as dist\n\ndist.barrier()\n", "b.py": "", "collectivelint.toml": ""}
+    )
+    quiet = project.run("check", "--no-cache", ".")
+    for analysed in (2, 0):
+        ran = project.run("check", "--verbose", ".")
+        assert (ran.code, ran.out) == (quiet.code, quiet.out)
+        assert re.fullmatch(
+            rf"settings of \.: \S*collectivelint\.toml\n2 files, {analysed} analysed anew, .* s\n", ran.err
+        )
