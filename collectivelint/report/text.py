@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,24 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     """All findings with their trails, then the summary."""
     style = click.style if colour else _plain
     lines = [line for finding in result.findings for line in _finding(finding, linter, style)]
-    return "\n".join([*lines, style(summary(result, fixed), bold=True)]) + "\n"
+    return "\n".join([*lines, style(summary(result, fixed), bold=True), *_overview(result)]) + "\n"
+
+
+#: From how many findings on an overview helps.
+_MANY: Final = 15
+
+
+def _overview(result: Result) -> Iterator[str]:
+    """After a long list: what is left by rule, and where to begin."""
+    if len(result.findings) < _MANY:
+        return
+    counts = Counter((finding.code, finding.name) for finding in result.findings)
+    for (code, name), count in counts.most_common():
+        yield f"{count:6} {code} {name}"
+    yield "Read `collectivelint rule CODE` for what a rule is about and how to mend it."
+    if any(finding.code == "CL101" and finding.fix is None for finding in result.findings):
+        yield "Where the default group is meant, `--fix --explicit-world` writes it down (CL101)."
+    yield "To see only what is new from now on, run with `--write-baseline` once."
 
 
 def _plain(text: str, **_: object) -> str:

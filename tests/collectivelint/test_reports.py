@@ -159,3 +159,13 @@ def test_statistics(project: Project) -> None:
     project.write({"main.py": _CODE})
     ran = project.run("check", "--isolated", "--no-cache", "--statistics", "main.py")
     assert (ran.code, ran.out) == (1, "2  CL101  [ ]  missing-group\n1  CL201  [ ]  rank-conditional\n")
+
+
+def test_a_long_list_ends_with_an_overview(project: Project) -> None:
+    code = "import torch.distributed as dist\n\n\ndef f(x):\n" + "    dist.all_reduce(x)\n" * 13
+    project.write(code + "    if dist.get_rank() == 0:\n        dist.all_reduce(x)\n")
+    tail = project.run("check", "--isolated", "--no-cache", ".").out.partition("Found 15 findings in 1 file.\n")[2]
+    assert tail.splitlines()[:2] == ["    14 CL101 missing-group", "     1 CL201 rank-conditional"]
+    assert "--explicit-world" in tail
+    project.write(code)
+    assert project.run("check", "--isolated", "--no-cache", ".").out.endswith("\nFound 13 findings in 1 file.\n")
