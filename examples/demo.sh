@@ -13,7 +13,7 @@ collectivelint check --isolated "$job"
 must $? 1
 
 say "The same job, traced: it hangs in its first checkpoint and is stopped with a report"
-collectivelint trace --out-dir .demo/trace-broken --hang-after 3 -- $ranks "$job/train.py" --dir .demo/checkpoints-broken 2> .demo/broken.log
+collectivelint trace --out-dir .demo/trace-broken -- $ranks "$job/train.py" --dir .demo/checkpoints-broken 2> .demo/broken.log
 must $? 1
 # The launcher's own traceback about being ended is left out here; it is in .demo/broken.log.
 sed -n '/^DEADLOCK/,$p' .demo/broken.log
@@ -27,5 +27,5 @@ collectivelint check --isolated --fix --unsafe-fixes "$job"
 must $? 0
 
 say "The fixed job, traced: it trains, saves, loads its checkpoint back and ends"
-collectivelint trace --out-dir .demo/trace-fixed --hang-after 20 -- $ranks "$job/train.py" --dir .demo/checkpoints-fixed
+collectivelint trace --out-dir .demo/trace-fixed -- $ranks "$job/train.py" --dir .demo/checkpoints-fixed
 must $? 0

@@ -20,33 +20,44 @@ from . import compare, explain, launch, ring
     help="Where the trace goes; an earlier trace there is replaced.",
 )
 @click.option(
-    "--hang-after",
+    "--on-divergence",
+    type=click.Choice(["abort", "report"]),
+    default="abort",
+    show_default=True,
+    help="Stop the job when its ranks have diverged, or let it go on.",
+)
+@click.option(
+    "--hint-after",
     type=click.FloatRange(min=0.5),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Compare the ranks when one has sat in a call for so long.",
+    help="Say where a rank is that others have waited for so long.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def trace(out_dir: Path, hang_after: float, command: tuple[str, ...]) -> None:
+def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[str, ...]) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
 
-    The script is not changed. When ranks diverge, both call sites are reported, the job is stopped if it hangs, and the
-    exit code is 1; otherwise it is the job's own. 2 if the command cannot be run.
+    The script is not changed. When ranks diverge, both call sites are reported within seconds and the job is stopped; the
+    exit code is 1 then, otherwise the job's own. 2 if the command cannot be run.
     """
     try:
-        outcome = launch.run(command, out_dir, hang_after, lambda text: click.echo(text, err=True, nl=False))
+        outcome = launch.run(
+            command,
+            out_dir,
+            lambda text: click.echo(text, err=True, nl=False),
+            hint_after=hint_after,
+            abort=on_divergence == "abort",
+        )
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None
     except (ring.TraceError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    if outcome.divergence is not None:
-        click.echo(explain.text(outcome.divergence), err=True, nl=False)
-    elif outcome.trace.ranks:
+    if outcome.divergence is None and outcome.trace.ranks:
         calls = sum(len(rank.events) for rank in outcome.trace.ranks.values())
         click.echo(f"collectivelint: {calls} calls of {len(outcome.trace.ranks)} ranks, no divergence", err=True)
-    else:
+    elif outcome.divergence is None:
         click.echo("collectivelint: nothing was traced; no process called init_process_group", err=True)
     click.echo(f"collectivelint: trace in {out_dir}", err=True)
     sys.exit(outcome.code)

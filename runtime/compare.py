@@ -7,7 +7,7 @@ called a divergence: a rank that is merely slow may still come.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from .verdict import Divergence, Side, Verdict
 from .waits import counts_of, deadlock, missing_from
@@ -15,10 +15,7 @@ from .waits import counts_of, deadlock, missing_from
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .record import Event, Trace
-
-_Stream: TypeAlias = "tuple[tuple[tuple[int, ...], int], str]"
-
+    from .record import Event, StreamKey, Trace
 
 #: What has to be equal for each operation, beside its name.
 _COMPARED: Final = ("reduce_op", "ranks", "tensors")
@@ -30,9 +27,9 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
 
     `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
     """
-    found = list(_mismatches(trace))
-    if found:
-        return min(found, key=_when)
+    found = mismatch(trace)
+    if found is not None:
+        return found
     stuck = deadlock(trace, over=over, now=now)
     if stuck is not None or not over:
         return stuck
@@ -43,14 +40,19 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
 # -------------------------------------------------------------------------------------------------------- mismatch
 
 
+def mismatch(trace: Trace) -> Divergence | None:
+    """The earliest call in which two ranks do not fit together, in the events that there are."""
+    return min(_mismatches(trace), key=_when, default=None)
+
+
 def _mismatches(trace: Trace) -> Iterator[Divergence]:
     """The first call of each group in which two ranks do not fit together."""
-    streams: defaultdict[_Stream, defaultdict[int, list[Event]]] = defaultdict(lambda: defaultdict(list))
+    streams: defaultdict[StreamKey, defaultdict[int, list[Event]]] = defaultdict(lambda: defaultdict(list))
     for rank in trace.ranks.values():
         for event in rank.events:
             if event.kind in ("collective", "create"):
-                streams[(event.group.key, event.kind)][event.sequence].append(event)
-    for (_, kind), calls in streams.items():
+                streams[event.stream][event.sequence].append(event)
+    for (_, kind, *_), calls in streams.items():
         for sequence in sorted(calls):
             events = calls[sequence]
             difference = _difference(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,13 +109,26 @@ def _ranks(ranks: Iterable[int]) -> str:
     return f"{'ranks' if len(ordered) > 1 else 'rank'} {shown}"
 
 
-def straggler(stuck: Iterable[tuple[Event, tuple[int, ...]]], after: float) -> str:
-    """The hint for a wait that is long, but nobody can say will not end."""
-    lines = []
+def straggler(trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]]) -> str:
+    """The hint for waits that are long, but of which nobody can say that they will not end."""
+    waiting: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
     for event, absent in stuck:
-        if absent:
-            who = f"rank {event.rank} has waited {after:.0f} s in {described(event)} on the {event.group}"
-            lines.append(f"note: {who} at {event.place.path}:{event.place.line}; {_ranks(absent)} may still come")
+        waiting[(event.op, event.group.key, event.place, absent)].append(event)
+    lines = []
+    for (*_, absent), events in waiting.items():
+        first = min(events, key=lambda event: event.start)
+        now = time.time()
+        who = _ranks(event.rank for event in events)
+        verb = "have" if len(events) > 1 else "has"
+        lines.append(
+            f"note: {who} {verb} waited {now - first.start:.0f} s in {described(first)} on the {first.group} at "
+            f"{first.place.path}:{first.place.line}; {_ranks(absent)} may still come"
+        )
+        for member in absent[:_DEEPEST]:
+            rank = trace.ranks.get(member)
+            if rank is not None and rank.stack:
+                lines.append(f"  rank {member} is at {rank.stack[0]}")
+                lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
     return "\n".join(lines) + "\n" if lines else ""
 
 

@@ -57,7 +57,7 @@ def hook_groups(c10d: Any, tracer: Tracer) -> None:
     def outsider(op_name: str) -> None:
         world = c10d.GroupMember.WORLD
         if world is not None and tracer.is_started:
-            tracer.mark(tracer.begin(OUTSIDER, world, (op_name,), lambda key: {"op": key[0]}), State.DONE)
+            tracer.end(tracer.begin(OUTSIDER, world, (op_name, None), -1, False), State.DONE)
         warn(op_name)
 
     c10d._warn_not_in_group = outsider
@@ -76,13 +76,13 @@ def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], 
     local = bool(kwargs.get("use_local_synchronization"))
     number = 0
     if not local:
-        number = tracer.begin(CREATE, world, (name, ranks), lambda key: {"op": key[0], "ranks": list(key[1])})
+        number = tracer.begin(CREATE, world, (name, ranks, CREATE), -1, False)
     try:
         group = original(*args, **kwargs)
     except BaseException:
-        tracer.mark(number, State.FAILED)
+        tracer.end(number, State.FAILED)
         raise
-    tracer.mark(number, State.DONE)
+    tracer.end(number, State.DONE)
     if group is not None and not isinstance(group, int) and group is not c10d.GroupMember.NON_GROUP_MEMBER:
         tracer.register(group)
     return group

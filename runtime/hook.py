@@ -80,9 +80,14 @@ def _arm(folder: Path) -> None:
                 return
             installed.append(None)
             try:
-                from .intercept import Interception
+                from . import methods
+                from .handles import Handles
+                from .kernels import Kernels
 
-                installed.append(Interception(tracer))
+                handles = Handles(tracer)
+                kernels = Kernels(tracer, handles)
+                installed.append(kernels)
+                methods.install(tracer, handles, kernels)
                 hook_groups(c10d, tracer)
             except Exception as error:
                 warn(error)

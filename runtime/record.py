@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,19 @@ Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
 End: TypeAlias = Literal["running", "finished", "raised"]
 
 
+#: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer).
+StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int]"
+GroupKey: TypeAlias = "tuple[tuple[int, ...], int]"
+
+
+class Counted(NamedTuple):
+    """How many calls a stream has had, the hash rolled over them all, and that at the last multiple of `ring.BLOCK`."""
+
+    calls: int
+    rolled: int
+    block: int
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A call site: path, line from 1, function, and the user's frames around it, innermost first."""
@@ -52,7 +65,7 @@ class Group:
     description: str
 
     @property
-    def key(self) -> tuple[tuple[int, ...], int]:
+    def key(self) -> GroupKey:
         """What the group is called on every rank."""
         return (self.ranks, self.ordinal)
 
@@ -97,6 +110,11 @@ class Event:
     thread: int = 0
 
     @property
+    def stream(self) -> StreamKey:
+        """What this call is counted in on its rank."""
+        return (self.group.key, self.op, self.peer) if self.kind == "p2p" else (self.group.key, self.kind)
+
+    @property
     def blocks(self) -> bool:
         """Is the rank stuck in this call, as far as the record goes?"""
         return self.state in (State.ENTERED, State.WAITING)
@@ -106,8 +124,9 @@ class Event:
 class Rank:
     """One process of the job and what it did, oldest event first.
 
-    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `concurrent`: more
-    than one of its threads makes calls, so that one that waits says nothing of the others.
+    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `callers` are the
+    threads other than the main one that have called on a group, and may again; `stack` is where the main thread was when
+    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for.
     """
 
     rank: int
@@ -121,12 +140,15 @@ class Rank:
     events: tuple[Event, ...]
     lost: int = 0
     alive: bool = False
-    concurrent: bool = False
+    callers: Mapping[GroupKey, frozenset[int]] = field(default_factory=dict)
+    stack: tuple[str, ...] = ()
+    streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
 
     @property
-    def blocked(self) -> Event | None:
-        """The newest call this rank is stuck in."""
-        return next((event for event in reversed(self.events) if event.blocks), None)
+    def blocked(self) -> tuple[Event, ...]:
+        """The newest call that each thread is stuck in, the main thread's first."""
+        found = {event.thread: event for event in self.events if event.blocks}
+        return tuple(found[thread] for thread in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,54 +1,66 @@
 """The trace file: one for each process, written so that a killed process leaves everything up to its last call.
 
-Two files stand side by side. Version 2, little endian:
+Two files stand side by side. Version 3, little endian, every field aligned to its size:
 
-`NAME.ring`, memory-mapped. A header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world
-size i32, pid i32, attempt i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished,
-2 raised), and from byte 64 the host name, from byte 192 the exception, both UTF-8 padded with zeros. Then `capacity`
-records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
+`NAME.ring`, memory-mapped:
+
+* a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
+  i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
+  many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
+  main thread is), from byte 64 the host name, from byte 192 the exception, both UTF-8 padded with zeros;
+* 4096 streams of 16 bytes: count u32, hash u32, hash at the last multiple of 64 u32, pad 4;
+* `capacity` records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
     number u64, group u32, sequence u32, signature u32, place u32, peer i32, kind u8, state u8, is_async u8, pad u8,
-    start f64, end f64, thread u32, pad 8
+    start f64, end f64, thread u32, stream u32, pad 8
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
-is the number the system gives the thread.
-
-The number is written last, so that a half-written record is not mistaken for a whole one.
+is the number the system gives the thread. The reader looks at `written` again when it has the records: those that may
+have been overwritten meanwhile are left out.
 
 `NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}`, `{"id": 4, "place": {...}}` or
-`{"id": 5, "signature": {...}}`, each before the first record that refers to it.
+`{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
+the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
+that calls on a group; and `{"id": 1, "stack": [...]}`, the answer to the first question, innermost frame first.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from .record import Event, Group, Place, Rank, State, Trace
+from .record import Counted, Event, Group, Place, Rank, State, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from .record import End, Kind
+    from .record import End, GroupKey, Kind, StreamKey
 
 MAGIC: Final = b"CLTRACE\0"
-VERSION: Final = 2
-HEADER: Final = struct.Struct("<8sIIiiiidQI")
-RECORD: Final = struct.Struct("<QIIIIiBBBxddI8x")
-_HEADER_SIZE: Final = 512
+VERSION: Final = 3
+HEADER: Final = struct.Struct("<8sIIiiiidQII")
+RECORD: Final = struct.Struct("<QIIIIiBBBxddII8x")
+STREAM: Final = struct.Struct("<III4x")
 _HOST: Final = slice(64, 192)
 _ERROR: Final = slice(192, 512)
-_WRITTEN: Final = struct.Struct("<QI")
 _WRITTEN_AT: Final = 40
-_STATE_AT: Final = struct.calcsize("<QIIIIiB")
-_END_AT: Final = struct.calcsize("<QIIIIiBBBxd")
-_U8: Final = struct.Struct("<B")
-_F64: Final = struct.Struct("<d")
-_U64: Final = struct.Struct("<Q")
+_ENDED: Final = slice(48, 52)
+_STREAMS: Final = slice(52, 56)
+_ASKED: Final = slice(56, 60)
+_STREAMS_AT: Final = 512
+STREAMS: Final = 4096
+_RECORDS_AT: Final = _STREAMS_AT + STREAMS * STREAM.size
+_STATE_AT: Final = 29
+_END_AT: Final = 40
+_pack: Final = RECORD.pack_into
+_pack_count: Final = struct.Struct("<II").pack_into
+#: A stream's hash is kept at every so many calls, so that ranks which are a few calls apart can be compared.
+BLOCK: Final = 64
 
 KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
 ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised")
@@ -61,27 +73,45 @@ class TraceError(Exception):
 
 
 class Writer:
-    """The trace of this process. `add` is called before the operation, `mark` as it goes on."""
+    """The trace of this process. `add` is called before the operation, `mark` as it goes on, `end` when it has ended."""
 
     def __init__(self, folder: Path, *, rank: int, world_size: int, attempt: int, started: float, host: str) -> None:
-        """Create both files; raise OSError if the folder cannot be written."""
+        """Create both files; raise OSError if the folder cannot be written or has no room for them."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"rank{rank}-{host}-{os.getpid()}"
-        size = _HEADER_SIZE + CAPACITY * RECORD.size
+        size = _RECORDS_AT + CAPACITY * RECORD.size
         self._names = (folder / f"{name}.names").open("ab", buffering=0)
         with (folder / f"{name}.ring").open("w+b") as file:
-            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                # A page that the disk has no room for would end the job when it is first written to.
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
             self._map = mmap.mmap(file.fileno(), size)
-        HEADER.pack_into(self._map, 0, MAGIC, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0)
+        HEADER.pack_into(
+            self._map, 0, MAGIC, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
+        )
         self._map[_HOST] = host.encode()[:127].ljust(128, b"\0")
-        self.written = 0
-        self._next_id = 1
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("Q")
+        self._floats = self._bytes.cast("d")
+        # Handed out by C, and so never twice, also when a signal's handler calls in the middle.
+        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
+        self._streams = itertools.count()
 
-    def name(self, what: str, value: dict[str, Any]) -> int:
+    def name(self, what: str, value: Any) -> int:
         """Store a group, place or signature; its id."""
-        number = self._next_id
-        self._next_id += 1
+        number = next(self._ids)
         self._names.write(json.dumps({"id": number, what: value}).encode() + b"\n")
+        return number
+
+    def stream(self, value: dict[str, Any]) -> int:
+        """Store what is counted together; its place in the table. Beyond the end of the table nothing is counted."""
+        number = next(self._streams)
+        if number < STREAMS:
+            self._names.write(json.dumps({"id": number, "stream": value}).encode() + b"\n")
+        self._map[_STREAMS] = (number + 1).to_bytes(4, "little")
         return number
 
     def add(
@@ -94,45 +124,66 @@ class Writer:
         peer: int,
         is_async: bool,
         start: float,
-        thread: int = 0,
+        thread: int,
+        stream: int,
+        rolled: int,
     ) -> int:
-        """Write an event that is about to start; its number."""
-        number = self.written + 1
-        slot = _HEADER_SIZE + (self.written % CAPACITY) * RECORD.size
-        RECORD.pack_into(
+        """Write an event that is about to start; its number. `rolled` is the hash of its stream with this event."""
+        number = next(self._numbers)
+        at = _RECORDS_AT + (number - 1) % CAPACITY * 64
+        _pack(
             self._map,
-            slot,
-            0,
+            at,
+            number,
             group,
             sequence,
             signature,
             place,
             peer,
             kind,
-            State.ENTERED,
+            0,
             is_async,
             start,
             0.0,
             thread,
+            stream,
         )
-        _U64.pack_into(self._map, slot, number)
-        self.written = number
-        _U64.pack_into(self._map, _WRITTEN_AT, number)
+        if stream < STREAMS:
+            table = _STREAMS_AT + stream * 16
+            if sequence % BLOCK:
+                _pack_count(self._map, table, sequence, rolled)
+            else:
+                STREAM.pack_into(self._map, table, sequence, rolled, rolled)
+        if number > self._words[_WRITTEN_AT // 8]:
+            self._words[_WRITTEN_AT // 8] = number
         return number
 
-    def mark(self, number: int, state: State, end: float = 0.0) -> None:
+    def mark(self, number: int, state: State) -> None:
         """Note how far an event has come; nothing happens if the ring has moved past it."""
-        if number <= self.written - CAPACITY:
-            return
-        slot = _HEADER_SIZE + ((number - 1) % CAPACITY) * RECORD.size
-        if end:
-            _F64.pack_into(self._map, slot + _END_AT, end)
-        _U8.pack_into(self._map, slot + _STATE_AT, state)
+        at = _RECORDS_AT + (number - 1) % CAPACITY * 64
+        if self._words[at // 8] == number:
+            self._bytes[at + _STATE_AT] = state
+
+    def end(self, number: int, state: State, end: float) -> None:
+        """Note that an event has ended; nothing happens if the ring has moved past it."""
+        at = _RECORDS_AT + (number - 1) % CAPACITY * 64
+        if self._words[at // 8] == number:
+            self._floats[(at + _END_AT) // 8] = end
+            self._bytes[at + _STATE_AT] = state
+
+    @property
+    def asked(self) -> int:
+        """How often somebody has wanted to know where the main thread is."""
+        return int.from_bytes(self._map[_ASKED], "little")
+
+    def answer(self, number: int, stack: list[str]) -> None:
+        """Say where the main thread is."""
+        self._names.write(json.dumps({"id": number, "stack": stack}).encode() + b"\n")
 
     def finish(self, end: End, error: str = "") -> None:
         """Say how the process ended."""
         self._map[_ERROR] = error.encode()[:319].ljust(320, b"\0")
-        _WRITTEN.pack_into(self._map, _WRITTEN_AT, self.written, ENDS.index(end))
+        self._map[_ENDED] = ENDS.index(end).to_bytes(4, "little")
 
 
 def files(folder: Path) -> list[Path]:
@@ -140,101 +191,195 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.ring"))
 
 
-def progress(ring: Path) -> tuple[int, int]:
-    """A cheap sign of life: (events written, states of the last few events summed up)."""
-    with ring.open("rb") as file:
-        data = file.read(_HEADER_SIZE)
-        if len(data) < _HEADER_SIZE:
-            return (0, 0)
-        _, _, capacity, *_, written, end = HEADER.unpack_from(data)
-        first = max(0, written - 16)
-        total = end
-        for number in range(first, written):
-            file.seek(_HEADER_SIZE + (number % capacity) * RECORD.size + _STATE_AT)
-            total += sum(file.read(1))
-    return (written, total)
+class Reader:
+    """The trace of one process, also while that goes on writing."""
 
+    def __init__(self, ring: Path) -> None:
+        """Open it; raise TraceError where it is not a trace."""
+        self.path = ring
+        self._names = _Names(ring.with_suffix(".names"))
+        try:
+            with ring.open("rb") as file:
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
+        except OSError as error:
+            raise TraceError(f"{ring}: {error.strerror or error}") from None
+        if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
+            raise TraceError(f"{ring}: not a collectivelint trace")
+        _, version, self._capacity, self.number, self._world, self.pid, self.attempt, self.started, *_ = self._header()
+        if version != VERSION:
+            raise TraceError(f"{ring}: version {version} of the format, this release reads version {VERSION}")
+        size = _RECORDS_AT + self._capacity * RECORD.size
+        if not self._capacity or len(self._data) < size or self._header()[9] >= len(ENDS):
+            raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
+        self.host = _text(self._data[_HOST])
 
-def read(ring: Path) -> Rank:
-    """Read the trace of one process; raise TraceError where it is not one."""
-    try:
-        data = ring.read_bytes()
-        names = _names(ring.with_suffix(".names"))
-    except OSError as error:
-        raise TraceError(f"{ring}: {error.strerror or error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TraceError(f"{ring.with_suffix('.names')}: damaged: {type(error).__name__} {error}") from None
-    if len(data) < _HEADER_SIZE or not data.startswith(MAGIC):
-        raise TraceError(f"{ring}: not a collectivelint trace")
-    _, version, capacity, rank, world_size, pid, attempt, started, written, end = HEADER.unpack_from(data)
-    if version != VERSION:
-        raise TraceError(f"{ring}: version {version} of the format, this release reads version {VERSION}")
-    if len(data) < _HEADER_SIZE + capacity * RECORD.size or end >= len(ENDS):
-        raise TraceError(f"{ring}: damaged, {len(data)} bytes are too few for {capacity} records")
-    events = tuple(_events(data, capacity, written, rank, names))
-    return Rank(
-        rank=rank,
-        world_size=world_size,
-        pid=pid,
-        host=_text(data[_HOST]),
-        attempt=attempt,
-        started=started,
-        end=ENDS[end],
-        error=_text(data[_ERROR]),
-        events=events,
-        lost=max(0, written - capacity),
-    )
+    def _header(self) -> tuple[Any, ...]:
+        return HEADER.unpack_from(self._data)
 
+    @property
+    def written(self) -> int:
+        """How many events there have been."""
+        return int(self._header()[8])
 
-def _events(data: bytes, capacity: int, written: int, rank: int, names: dict[int, Any]) -> Iterator[Event]:
-    for number in range(max(1, written - capacity + 1), written + 1):
-        slot = _HEADER_SIZE + ((number - 1) % capacity) * RECORD.size
-        stored, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread = RECORD.unpack_from(
-            data, slot
+    def whole(self, last: int | None = None) -> Rank:
+        """All events that the ring holds, or only the last, and those that go on."""
+        written = self.written
+        first = max(1, written - (min(last, self._capacity) if last is not None else self._capacity) + 1)
+        return self._rank([*self._open(written, first), *range(first, written + 1)])
+
+    def head(self) -> Rank:
+        """The calls that go on, and the last event."""
+        return self.whole(1)
+
+    def _open(self, written: int, below: int) -> Iterator[int]:
+        """Events before a number that have not ended and for whose end somebody waits."""
+        first = max(1, written - self._capacity + 1)
+        states = self._data[_RECORDS_AT + _STATE_AT :: RECORD.size]
+        for state in (State.ENTERED, State.WAITING):
+            slot = states.find(state)
+            while 0 <= slot < self._capacity:
+                (number,) = _NUMBER.unpack_from(self._data, _RECORDS_AT + slot * RECORD.size)
+                if first <= number < below:
+                    yield number
+                if number == 0:
+                    # Never written to, and neither is anything behind it.
+                    break
+                slot = states.find(state, slot + 1)
+
+    def _rank(self, numbers: Iterable[int]) -> Rank:
+        records = [
+            RECORD.unpack_from(self._data, _RECORDS_AT + (number - 1) % self._capacity * RECORD.size)
+            for number in sorted(set(numbers))
+        ]
+        header = self._header()
+        written, end, streams = header[8:11]
+        table = [STREAM.unpack_from(self._data, _STREAMS_AT + index * 16) for index in range(min(streams, STREAMS))]
+        # Each name is written before the first record that needs it; so what is read after them has them all.
+        self._names.update()
+        return Rank(
+            rank=self.number,
+            world_size=self._world,
+            pid=self.pid,
+            host=self.host,
+            attempt=self.attempt,
+            started=self.started,
+            end=ENDS[end],
+            error=_text(self._data[_ERROR]),
+            events=tuple(self._events(records, written - self._capacity + 1)),
+            lost=max(0, written - self._capacity + 1),
+            callers={key: frozenset(threads) for key, threads in self._names.callers.items()},
+            stack=self._names.stack,
+            streams=self._names.counted(table),
         )
-        if (
-            stored != number
-            or not {group, signature, place} <= names.keys()
-            or kind >= len(KINDS)
-            or state > State.FAILED
-        ):
-            # Overwritten while we read, or torn by the end of the process.
-            continue
-        known = names[signature]
-        yield Event(
-            rank=rank,
-            number=number,
-            kind=KINDS[kind],
-            op=known["op"],
-            group=names[group],
-            sequence=sequence,
-            peer=peer,
-            signature=known,
-            is_async=bool(is_async),
-            state=State(state),
-            start=start,
-            end=end,
-            place=names[place],
-            thread=thread,
-        )
+
+    def ask(self) -> None:
+        """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
+        with self.path.open("r+b") as file:
+            file.seek(_ASKED.start)
+            asked = int.from_bytes(file.read(4), "little") + 1
+            file.seek(_ASKED.start)
+            file.write(asked.to_bytes(4, "little"))
+
+    def _events(self, records: list[tuple[Any, ...]], first: int) -> Iterator[Event]:
+        names = self._names
+        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread, _ in records:
+            known = names.signatures.get(signature)
+            if (
+                number <= max(0, first)
+                or known is None
+                or group not in names.groups
+                or place not in names.places
+                or kind >= len(KINDS)
+                or state > State.FAILED
+            ):
+                # Overwritten while we read, or torn by the end of the process.
+                continue
+            yield Event(
+                rank=self.number,
+                number=number,
+                kind=KINDS[kind],
+                op=known["op"],
+                group=names.groups[group],
+                sequence=sequence,
+                peer=peer,
+                signature=known,
+                is_async=bool(is_async),
+                state=State(state),
+                start=start,
+                end=end,
+                place=names.places[place],
+                thread=thread,
+            )
 
 
-def _names(file: Path) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for line in file.read_bytes().splitlines():
+class _Names:
+    """The string table beside a ring; `update` reads what has been added."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0
+        self.groups: dict[int, Group] = {}
+        self.places: dict[int, Place] = {}
+        self.signatures: dict[int, dict[str, Any]] = {}
+        self.streams: dict[int, dict[str, Any]] = {}
+        self.callers: dict[GroupKey, set[int]] = {}
+        self.stack: tuple[str, ...] = ()
+        self.update()
+
+    def update(self) -> None:
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+            # The last line may still be being written, or be the last of a process that was killed.
+            whole = data.rpartition(b"\n")[0]
+            for line in whole.splitlines():
+                self._add(line)
+        except OSError as error:
+            raise TraceError(f"{self._file}: {error.strerror or error}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TraceError(f"{self._file}: damaged: {type(error).__name__} {error}") from None
+        self._read += len(whole) + bool(whole)
+
+    def _add(self, line: bytes) -> None:
         try:
             row = json.loads(line)
         except ValueError:
-            # The last line of a process that was killed while it wrote.
-            continue
+            return
         match row:
-            case {"id": number, "group": group}:
-                found[number] = Group(tuple(group["ranks"]), group["ordinal"], group["description"])
-            case {"id": number, "place": place}:
-                found[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
-            case {"id": number, "signature": {"op": str()} as signature}:
-                found[number] = signature
-    return found
+            case {"id": int(number), "group": group}:
+                self.groups[number] = Group(tuple(group["ranks"]), group["ordinal"], group["description"])
+            case {"id": int(number), "place": place}:
+                self.places[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
+            case {"id": int(number), "signature": {"op": str()} as signature}:
+                self.signatures[number] = signature
+            case {"id": int(number), "stream": {"group": int(), "kind": str(), "op": str(), "peer": int()} as stream}:
+                self.streams[number] = stream
+            case {"caller": {"group": int(group), "thread": int(thread)}} if group in self.groups:
+                self.callers.setdefault(self.groups[group].key, set()).add(thread)
+            case {"stack": list(stack)}:
+                self.stack = tuple(map(str, stack))
+
+    def counted(self, table: list[tuple[int, int, int]]) -> dict[StreamKey, Counted]:
+        """The table of streams by what they are."""
+        found: dict[StreamKey, Counted] = {}
+        for number, row in enumerate(table):
+            stream = self.streams.get(number)
+            if stream is not None and stream["group"] in self.groups:
+                key = self.groups[stream["group"]].key
+                is_p2p = stream["kind"] == "p2p"
+                found[(key, stream["op"], stream["peer"]) if is_p2p else (key, stream["kind"])] = Counted(*row)
+        return found
+
+
+_NUMBER: Final = struct.Struct("<Q")
+
+
+def read(ring: Path) -> Rank:
+    """Read the whole trace of one process; raise TraceError where it is not one."""
+    return Reader(ring).whole()
 
 
 def _text(data: bytes) -> str:
@@ -243,13 +388,18 @@ def _text(data: bytes) -> str:
 
 def load(folder: Path) -> Trace:
     """Read a trace directory; of every rank the newest attempt. Raise TraceError if there is none."""
-    found: dict[int, Rank] = {}
-    for ring in files(folder):
-        rank = read(ring)
-        known = found.get(rank.rank)
-        if known is None or (known.attempt, known.started) < (rank.attempt, rank.started):
-            found[rank.rank] = rank
-    if not found:
+    readers = [Reader(ring) for ring in files(folder)]
+    if not readers:
         raise TraceError(f"{folder}: no trace here; no process of the job called init_process_group")
-    newest = max(rank.attempt for rank in found.values())
-    return Trace({number: rank for number, rank in sorted(found.items()) if rank.attempt == newest})
+    return Trace({reader.number: reader.whole() for reader in newest(readers)})
+
+
+def newest(readers: Iterable[Reader]) -> list[Reader]:
+    """Of several attempts of a job the last: one reader for each rank, in their order."""
+    found: dict[int, Reader] = {}
+    for reader in readers:
+        known = found.get(reader.number)
+        if known is None or (known.attempt, known.started) < (reader.attempt, reader.started):
+            found[reader.number] = reader
+    last = max((reader.attempt for reader in found.values()), default=0)
+    return [reader for _, reader in sorted(found.items()) if reader.attempt == last]

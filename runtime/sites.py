@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import sys
 import sysconfig
 from typing import TYPE_CHECKING, Final
 
@@ -48,19 +47,23 @@ class Sites:
 
     def describe(self, frame: FrameType) -> dict[str, object]:
         """The place as stored in the trace, with the user's frames around it, innermost first."""
-        stack: list[str] = []
-        outer: FrameType | None = frame
-        while outer is not None and len(stack) < _DEEPEST:
-            path, line = outer.f_code.co_filename, outer.f_lineno
-            text = linecache.getline(path, line).strip()
-            stack.append(f"{shorten(path)}:{line} {_name(outer)}: {text}")
-            outer = self.find(outer.f_back)
         return {
             "path": shorten(frame.f_code.co_filename),
             "line": frame.f_lineno,
             "function": _name(frame),
-            "stack": stack,
+            "stack": self.stack(frame),
         }
+
+    def stack(self, frame: FrameType | None) -> list[str]:
+        """The user's frames from here outwards, innermost first."""
+        found: list[str] = []
+        outer = self.find(frame)
+        while outer is not None and len(found) < _DEEPEST:
+            path, line = outer.f_code.co_filename, outer.f_lineno
+            text = linecache.getline(path, line).strip()
+            found.append(f"{shorten(path)}:{line} {_name(outer)}: {text}")
+            outer = self.find(outer.f_back)
+        return found
 
 
 def _name(frame: FrameType) -> str:
@@ -74,8 +77,3 @@ def shorten(path: str) -> str:
     except (OSError, ValueError):
         return path
     return path if relative.startswith("..") else relative
-
-
-def caller(depth: int = 1) -> FrameType:
-    """The frame that many calls up."""
-    return sys._getframe(depth + 1)

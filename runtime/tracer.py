@@ -8,25 +8,26 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from .record import State
 from .ring import KINDS, Writer
 from .sites import Sites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
     from torch.distributed import ProcessGroup
 
+    from .record import State
+
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
-
-
+#: Seconds between two looks whether anybody asks.
+_PULSE: Final = 0.5
 _MAIN: Final = threading.main_thread().ident
+_now, _ident, _frame = time.time, threading.get_ident, sys._getframe
 
 
 def _number_of_thread() -> int:
@@ -36,13 +37,30 @@ def _number_of_thread() -> int:
     return threading.get_native_id() if is_ours else 0
 
 
-@dataclass(slots=True)
-class _Group:
-    """A group's id in the trace file, its members as global ranks, and how many calls of each kind it has seen."""
+class _Stream:
+    """Calls that are counted together: those of one kind on a group, or those to or from one peer.
 
-    id: int
-    ranks: tuple[int, ...]
-    counts: dict[Any, int] = field(default_factory=dict)
+    `hash` rolls over what of each call has to be equal on all ranks: two ranks that made as many calls and have different
+    hashes disagree about one of them.
+    """
+
+    __slots__ = ("count", "hash", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number, self.count, self.hash = number, 0, 0
+
+
+class _Group:
+    """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
+
+    __slots__ = ("id", "ranks", "ref", "streams", "threads")
+
+    def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
+        self.id, self.ranks = number, ranks
+        self.streams: dict[Any, _Stream] = {}
+        #: Threads other than the main one that have called.
+        self.threads: set[int] = set()
+        self.ref: weakref.ref[Any] | None = None
 
 
 class Tracer:
@@ -52,12 +70,16 @@ class Tracer:
         """Nothing is written before `start`: a process that never joins a job leaves no trace."""
         self._folder = folder
         self._sites = Sites(torch_folder)
-        self._lock = threading.Lock()
+        self._find = self._sites.find
+        # A signal's handler may call in the middle of a call of the same thread.
+        self._lock = threading.RLock()
         self._writer: Writer | None = None
-        self._groups: dict[str, _Group] = {}
+        #: By the id of torch's object.
+        self._groups: dict[int, _Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
         self._places: dict[tuple[Any, int], int] = {}
-        self._signatures: dict[Any, int] = {}
+        #: Key of a signature -> its number and its weight in a stream's hash.
+        self._signatures: dict[Any, tuple[int, int]] = {}
         self._nowhere = 0
 
     @property
@@ -79,11 +101,26 @@ class Tracer:
         )
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         self._watch_end()
+        threading.Thread(target=self._answer, name="collectivelint", daemon=True).start()
         # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
         os.register_at_fork(after_in_child=self._stop)
 
     def _stop(self) -> None:
         self._writer = None
+
+    def _answer(self) -> None:
+        """Say where the main thread is whenever somebody asks: another process cannot look."""
+        answered = 0
+        while (writer := self._writer) is not None:
+            asked = writer.asked
+            if asked != answered:
+                answered = asked
+                frame = sys._current_frames().get(_MAIN or 0)
+                try:
+                    writer.answer(asked, self._sites.stack(frame))
+                except OSError:
+                    return
+            time.sleep(_PULSE)
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
@@ -116,54 +153,88 @@ class Tracer:
 
         writer = self._writer
         assert writer is not None
+        known = self._groups.get(id(group))
+        if known is not None:
+            return known
         ranks = tuple(c10d.get_process_group_ranks(group))
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
         stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
-        found = self._groups[group.group_name] = _Group(writer.name("group", stored), ranks)
+        found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
+        # The address may come again when the group is gone.
+        key = id(group)
+        found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
         return found
 
     def forget(self) -> None:
-        """All groups were destroyed; their names may come again."""
+        """All groups were destroyed."""
         self._groups.clear()
 
     # ------------------------------------------------------------------------------------------------------ events
 
-    def begin(
-        self,
-        kind: int,
-        group: ProcessGroup,
-        key: tuple[Any, ...],
-        describe: Callable[[tuple[Any, ...]], dict[str, Any]],
-        peer: int = -1,
-        is_async: bool = False,
-    ) -> int:
-        """A call is about to be made; the number of its event.
+    def begin(self, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
+        """A call is about to be made; the number of its event, 0 if nothing is recorded.
 
-        `key` tells signatures apart, the operation first; `describe` makes of a new one what is stored. `peer` is a
-        rank of the group. This is the path of every call: what is new is looked up once and then known by number.
+        `key` tells signatures apart (signatures.py); `peer` is a rank of the group. This is the path of every call: what
+        is new is looked up once and then known by number.
         """
         writer = self._writer
         if writer is None:
             return 0
         with self._lock:
-            known = self._groups.get(group.group_name) or self.register(group)
-            peer = known.ranks[peer] if 0 <= peer < len(known.ranks) else -1
+            known = self._groups.get(id(group)) or self.register(group)
+            if peer >= 0:
+                peer = known.ranks[peer] if peer < len(known.ranks) else -1
             counter = kind if kind != P2P else (key[0], peer)
-            sequence = known.counts[counter] = known.counts.get(counter, 0) + 1
-            signature = self._signatures.get(key)
-            if signature is None:
-                signature = self._signatures[key] = writer.name("signature", describe(key))
-            frame = self._sites.find(sys._getframe(1))
-            place = self._places.get((frame.f_code, frame.f_lineno)) if frame is not None else self._nowhere
-            if place is None and frame is not None:
-                place = writer.name("place", self._sites.describe(frame))
-                self._places[(frame.f_code, frame.f_lineno)] = place
+            stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
+            signature = self._signatures.get(key) or self._signature(writer, key)
+            stream.count = sequence = stream.count + 1
+            stream.hash = rolled = (stream.hash * 16777619 + signature[1] + peer) & 0xFFFFFFFF
+            # What has called this is ours as well.
+            frame = self._find(_frame(2))
+            if frame is None:
+                place = self._nowhere
+            else:
+                site = (frame.f_code, frame.f_lineno)
+                place = self._places.get(site) or self._place(writer, site, frame)
             thread = 0 if threading.get_ident() == _MAIN else _number_of_thread()
-            site = place or self._nowhere
-            return writer.add(kind, known.id, sequence, signature, site, peer, is_async, time.time(), thread)
+            return writer.add(
+                kind,
+                known.id,
+                sequence,
+                signature[0],
+                place,
+                peer,
+                is_async,
+                time.time(),
+                thread,
+                stream.number,
+                rolled,
+            )
+
+    def _stream(self, writer: Writer, group: _Group, kind: int, counter: Any) -> _Stream:
+        op, peer = counter if kind == P2P else ("", -1)
+        number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer})
+        found = group.streams[counter] = _Stream(number)
+        return found
+
+    def _signature(self, writer: Writer, key: tuple[Any, ...]) -> tuple[int, int]:
+        from .signatures import describe, weight
+
+        stored = {"op": key[0], "ranks": list(key[1])} if len(key) == 3 and key[2] is CREATE else describe(key)
+        found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
+        return found
+
+    def _place(self, writer: Writer, site: tuple[Any, int], frame: Any) -> int:
+        found = self._places[site] = writer.name("place", self._sites.describe(frame))
+        return found
 
     def mark(self, number: int, state: State) -> None:
-        """The call has come further."""
+        """The call has come further, but not to its end."""
         if number and self._writer is not None:
-            self._writer.mark(number, state, time.time() if state >= State.DONE else 0.0)
+            self._writer.mark(number, state)
+
+    def end(self, number: int, state: State) -> None:
+        """The call has ended."""
+        if number and self._writer is not None:
+            self._writer.end(number, state, _now())

@@ -1,9 +1,13 @@
-"""Who waits for whom: ranks that wait for a call that will not come."""
+"""Who waits for whom: threads that wait for a call that will not come.
+
+The unit is a thread of a rank, not a rank: a checkpoint may be written in a thread of its own, on a group of its own,
+while the main thread computes, and neither stops the other.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .record import State
 from .verdict import Divergence, Side
@@ -13,18 +17,20 @@ if TYPE_CHECKING:
 
     from .record import Event, Rank, Trace
 
+#: A rank and one of its threads.
+Node: TypeAlias = "tuple[int, int]"
 #: What torch raises when a partner is gone.
 _BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
 
 
 def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
-    """Every rank that is stuck in a call, with the ranks it waits for."""
+    """Every call that a thread is stuck in, with the ranks it waits for."""
     counts = counts_of(trace)
     found = []
     for rank in trace.ranks.values():
-        event = rank.blocked or (rank.events[-1] if rank.events and rank.events[-1].state is State.ISSUED else None)
-        if event is not None:
-            found.append((event, tuple(missing_from(trace, counts, event))))
+        last = rank.events[-1] if rank.events else None
+        events = rank.blocked or ((last,) if last is not None and last.state is State.ISSUED else ())
+        found += [(event, tuple(missing_from(trace, counts, event))) for event in events]
     return found
 
 
@@ -32,9 +38,10 @@ def counts_of(trace: Trace) -> Mapping[tuple[int, object], int]:
     """(rank, stream) -> how many calls the rank has made there."""
     counts: defaultdict[tuple[int, object], int] = defaultdict(int)
     for rank in trace.ranks.values():
+        for stream, counted in rank.streams.items():
+            counts[(rank.rank, stream)] = counted.calls
         for event in rank.events:
-            stream = (event.group.key, event.kind) if event.kind != "p2p" else (event.group.key, event.op, event.peer)
-            counts[(rank.rank, stream)] = max(counts[(rank.rank, stream)], event.sequence)
+            counts[(rank.rank, event.stream)] = max(counts[(rank.rank, event.stream)], event.sequence)
     return counts
 
 
@@ -48,34 +55,83 @@ def missing_from(trace: Trace, counts: Mapping[tuple[int, object], int], event: 
             yield event.peer
         return
     for member in event.group.ranks:
-        if member in trace.ranks and trace.ranks[member].lost and (member, (event.group.key, event.kind)) not in counts:
+        if member in trace.ranks and trace.ranks[member].lost and (member, event.stream) not in counts:
             # It may have made the call so long ago that the record has moved past it.
             continue
-        if member in trace.ranks and counts.get((member, (event.group.key, event.kind)), 0) < event.sequence:
+        if member in trace.ranks and counts.get((member, event.stream), 0) < event.sequence:
             yield member
+
+
+class Waits:
+    """The wait-for graph of a trace. `doomed`: threads that wait for ever, by the call they wait in.
+
+    `over`: the job has ended, so that nobody will come any more.
+    """
+
+    def __init__(self, trace: Trace, *, over: bool) -> None:
+        """Find who is stuck, let everybody get on whose partners all come or may come, and see who is left."""
+        self.trace, self._over = trace, over
+        counts = counts_of(trace)
+        self.stuck: dict[Node, Event] = {
+            (rank.rank, event.thread): event for rank in trace.ranks.values() for event in _stuck(rank, over=over)
+        }
+        self.missing = {node: tuple(missing_from(trace, counts, event)) for node, event in self.stuck.items()}
+        free: set[Node] = set()
+        while released := {node for node in self.stuck if node not in free and self._gets_on(node, free)}:
+            free |= released
+        self.doomed = {node: event for node, event in sorted(self.stuck.items()) if node not in free}
+
+    def _gets_on(self, node: Node, free: set[Node]) -> bool:
+        event = self.stuck[node]
+        return all(
+            any(
+                caller in free or (caller not in self.stuck and not self._over) for caller in self._callers(rank, event)
+            )
+            for rank in self.missing[node]
+        )
+
+    def _callers(self, member: int, event: Event) -> Iterator[Node]:
+        """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended.
+
+        That is the main thread, and any other that is there and has called on the group before.
+        """
+        rank = self.trace.ranks[member]
+        if self._over or (rank.end == "running" and rank.alive):
+            yield (member, 0)
+            yield from ((member, thread) for thread in rank.callers.get(event.group.key, ()))
+
+    def is_cause(self, node: Node) -> bool:
+        """Does it wait for itself in the end, or for somebody who does not wait at all?"""
+        seen: set[Node] = set()
+        pending = [node]
+        while pending:
+            here = pending.pop()
+            for member in self.missing[here]:
+                callers = {caller for caller in self._callers(member, self.stuck[here]) if caller in self.doomed}
+                if node in callers or (not callers and here == node):
+                    return True
+                pending += callers - seen
+                seen |= callers
+        return False
+
+    def of(self, rank: int) -> Event | None:
+        """What a rank sits in: its main thread, or another one."""
+        return next((event for (number, _), event in sorted(self.stuck.items()) if number == rank), None)
 
 
 def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
     """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
-    counts = counts_of(trace)
-    stuck = {rank.rank: event for rank in trace.ranks.values() if (event := _stuck(rank, over=over)) is not None}
-    missing = {rank: tuple(missing_from(trace, counts, event)) for rank, event in stuck.items()}
-    free = {rank.rank for rank in trace.ranks.values() if rank.rank not in stuck and not over and _may_come(rank)}
-    while True:
-        # A rank whose partners all come, or may come, gets on; what is left in the end waits for ever.
-        released = {rank for rank in stuck if rank not in free and all(member in free for member in missing[rank])}
-        if not released:
-            break
-        free |= released
-    doomed = [event for rank, event in sorted(stuck.items()) if rank not in free and missing[rank]]
+    waits = Waits(trace, over=over)
+    doomed = {node: event for node, event in waits.doomed.items() if waits.missing[node]}
     if not doomed:
         return None
     # Those who wait for each other, or for somebody who has ended, are the cause; others only wait for them.
-    first = min(doomed, key=lambda event: (not _is_cause(event, missing, stuck), -_shared(event, doomed), event.rank))
-    together = [event for event in doomed if _same_call(event, first)]
-    absent = [member for member in missing[first.rank] if member not in {event.rank for event in together}]
+    node = min(doomed, key=lambda node: (not waits.is_cause(node), -_shared(doomed[node], doomed), node))
+    first = doomed[node]
+    together = [event for event in doomed.values() if _same_call(event, first)]
+    absent = [member for member in waits.missing[node] if member not in {event.rank for event in together}]
     sides = [Side(tuple(event.rank for event in together), first, "waits in")]
-    sides += [_absence(trace.ranks[member], stuck.get(member), over=over) for member in absent]
+    sides += [_absence(trace.ranks[member], waits.of(member), over=over) for member in absent]
     latest = max(event.start for event in together)
     if now is None:
         now = max(event.end or event.start for rank in trace.ranks.values() for event in rank.events)
@@ -86,51 +142,33 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
         what=first.op,
         sides=tuple(_merged(sides)),
         waited=max(0.0, now - latest),
-        rule=_explained(first, [trace.ranks[member] for member in absent], stuck),
+        rule=_explained(first, [trace.ranks[member] for member in absent], waits),
     )
 
 
-def _stuck(rank: Rank, *, over: bool) -> Event | None:
-    """The call a rank sits in; after the job also the one it was thrown out of when its partner's connection broke."""
-    if rank.end == "running" and (event := rank.blocked) is not None and (over or not rank.concurrent):
-        return event
+def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
+    """The calls that threads sit in; after the job also the one a rank was thrown out of when a connection broke."""
+    if rank.end == "running" and (rank.alive or over) and (blocked := rank.blocked):
+        yield from blocked
+        return
     last = rank.events[-1] if rank.events else None
     if not over or last is None:
-        return None
+        return
     # C++ waits for the handles of DDP's reducer: there the last word is ISSUED. A rank with an exception of its own
     # did not end because of that.
     left_waiting = last.state is State.ISSUED and (rank.end == "running" or rank.error.startswith(_BROKEN))
-    return last if last.state is State.FAILED or left_waiting else None
+    if last.state is State.FAILED or left_waiting:
+        yield last
 
 
-def _is_cause(event: Event, missing: Mapping[int, tuple[int, ...]], stuck: Mapping[int, Event]) -> bool:
-    """Does the rank wait for itself in the end, or for somebody who is not waiting at all?"""
-    seen: set[int] = set()
-    pending = list(missing[event.rank])
-    if any(rank not in stuck for rank in pending):
-        return True
-    while pending:
-        rank = pending.pop()
-        if rank == event.rank:
-            return True
-        if rank not in seen:
-            seen.add(rank)
-            pending += missing.get(rank, ())
-    return False
-
-
-def _may_come(rank: Rank) -> bool:
-    return rank.end == "running" and rank.alive
-
-
-def _shared(event: Event, doomed: list[Event]) -> int:
-    return sum(_same_call(event, other) for other in doomed)
+def _shared(event: Event, doomed: Mapping[Node, Event]) -> int:
+    return sum(_same_call(event, other) for other in doomed.values())
 
 
 def _same_call(one: Event, other: Event) -> bool:
     if one.kind == "p2p" or other.kind == "p2p":
         return one is other
-    return (one.group.key, one.kind, one.sequence) == (other.group.key, other.kind, other.sequence)
+    return one.stream == other.stream and one.sequence == other.sequence
 
 
 def _absence(rank: Rank, event: Event | None, *, over: bool) -> Side:
@@ -157,7 +195,7 @@ def _merged(sides: list[Side]) -> Iterator[Side]:
     yield from found.values()
 
 
-def _explained(event: Event, absent: list[Rank], stuck: Mapping[int, Event]) -> str:
+def _explained(event: Event, absent: list[Rank], waits: Waits) -> str:
     """The linter's rule for the pattern."""
     if event.kind == "create":
         return "CL105"
@@ -165,10 +203,10 @@ def _explained(event: Event, absent: list[Rank], stuck: Mapping[int, Event]) -> 
         return "CL303"
     if any(rank.end == "raised" for rank in absent):
         return "CL204"
-    if any(rank.end == "running" and rank.rank not in stuck for rank in absent):
+    elsewhere = [other for rank in absent if (other := waits.of(rank.rank)) is not None]
+    if any(rank.end == "running" and waits.of(rank.rank) is None for rank in absent):
         # Killed from outside: nothing in the source explains that.
         return ""
-    elsewhere = [stuck[rank.rank] for rank in absent if rank.rank in stuck]
     if event.group.description == "default_pg" and any(other.group.key != event.group.key for other in elsewhere):
         return "CL101"
     if elsewhere and all(other.group.ranks == event.group.ranks for other in elsewhere):

@@ -147,9 +147,32 @@ def test_a_thread_that_waits_says_nothing_of_the_others() -> None:
     waits = rank(0, ("barrier", WORLD, WAITS)), rank(1, ("all_reduce", PAIR, WAITS))
     jobs = trace(*waits, rank(2, alive=False))
     assert compare(jobs, over=False) is not None
-    jobs = trace(replace(waits[0], concurrent=True), waits[1], rank(2))
+    jobs = trace(replace(waits[0], callers={PAIR.key: frozenset({7})}), waits[1], rank(2))
     assert compare(jobs, over=False) is None
     assert compare(jobs, over=True) is not None
+
+
+def test_a_thread_of_another_group_does_not_come_to_help() -> None:
+    """A checkpoint's thread has a group of its own; what the main threads have crossed it does not mend."""
+    third = Group((0, 1), 1, "checkpoint")
+    jobs = trace(
+        replace(rank(0, ("barrier", WORLD, WAITS)), callers={third.key: frozenset({7})}),
+        replace(rank(1, ("all_reduce", PAIR, WAITS)), callers={third.key: frozenset({8})}),
+        rank(2, ("barrier", WORLD, WAITS)),
+    )
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert found.verdict == "deadlock"
+
+
+def test_a_thread_waits_and_the_main_thread_goes_on() -> None:
+    waits = replace(rank(0, ("barrier", PAIR, WAITS)).events[0], thread=7)
+    jobs = trace(replace(rank(0), events=(waits,), callers={PAIR.key: frozenset({7})}), rank(1), rank(2))
+    assert compare(jobs, over=False) is None
+    jobs = trace(replace(rank(0), events=(waits,)), rank(1, end="finished"), rank(2))
+    found = compare(jobs, over=False)
+    assert found is not None
+    assert [side.state for side in found.sides] == ["waits in", "has finished"]
 
 
 def test_calls_that_the_record_has_moved_past() -> None:

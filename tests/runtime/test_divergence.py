@@ -72,7 +72,7 @@ def test_straggler_is_a_hint_and_no_error(trace: Callable[..., Job]) -> None:
 
 
 def test_a_call_by_an_outsider_is_reported_when_the_job_has_ended(trace: Callable[..., Job]) -> None:
-    job = trace("scenarios.py", "not_a_member", hang_after=1)
+    job = trace("scenarios.py", "not_a_member", hint_after=1)
     assert job.divergence is not None
     assert (job.code, job.divergence["verdict"], [ranks for ranks, _, _ in job.sides()]) == (1, "outsider", [[2]])
     assert "Received" not in job.err, "the job was stopped"

@@ -40,14 +40,14 @@ def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, na
     scratch = tmp_path / "scratch"
     if name != "again":
         scratch.mkdir()
-    job = trace("healthy.py", name, str(scratch), ranks=ranks, hang_after=1)
+    job = trace("healthy.py", name, str(scratch), ranks=ranks, hint_after=1)
     assert (job.code, job.divergence) == (0, None), job.err
     assert sorted(ring.load(job.folder).ranks) == list(range(ranks))
 
 
 def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) -> None:
     folder = tmp_path / "trace"
-    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--hang-after", "60", "--"]
+    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--hint-after", "60", "--"]
     process = subprocess.Popen(
         [*launcher, *torchrun(2), str(JOBS / "healthy.py"), "uneven_work", str(tmp_path)],
         cwd=tmp_path,
@@ -58,7 +58,7 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
         start_new_session=True,
     )
     try:
-        while not any(ring.progress(file)[0] for file in ring.files(folder)) and process.poll() is None:
+        while not any(ring.Reader(file).written for file in ring.files(folder)) and process.poll() is None:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)

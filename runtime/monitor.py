@@ -1,0 +1,184 @@
+"""Deciding while the job runs, from outside of it: the trace files of this host's ranks are read as they are written.
+
+No thread, lock or collective of the job is involved, and a rank that is killed has left everything up to its last call.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import compare, explain, ring, waits
+from .record import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .verdict import Divergence
+
+#: How often (in seconds) the ranks are looked at, and how long a call may take before anybody wonders about it.
+POLL: Final = 0.25
+_PATIENCE: Final = 0.5
+#: How many events of each rank are compared when something looks wrong, and how many now and then when nothing does.
+_WINDOW: Final = 4096
+_SAMPLE: Final = 256
+_EVERY: Final = 1.0
+
+
+class Monitor:
+    """One host's ranks. `look` is called every `POLL` seconds."""
+
+    def __init__(self, folder: Path, hint_after: float, say: Callable[[str], None]) -> None:
+        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
+        self._folder, self._hint_after, self._say = folder, hint_after, say
+        self._readers: dict[Path, ring.Reader] = {}
+        self._sampled = 0.0
+        #: What waits in vain, by the last look: it has to be the same at the next one.
+        self._suspected: frozenset[tuple[int, int, int]] = frozenset()
+        self._asked: set[tuple[int, int]] = set()
+        self._hinted: set[tuple[int, int]] = set()
+        self._known: set[object] = set()
+        #: Differences of hashes that the events which are left do not explain.
+        self._unexplained: set[object] = set()
+
+    def look(self) -> Divergence | None:
+        """A divergence that is proved and that has not been returned before."""
+        readers = self._current()
+        heads = alive(Trace({reader.number: reader.head() for reader in readers}))
+        found = self._mismatch(readers, heads) or self._deadlock(heads)
+        if found is None:
+            self._hint(readers, heads)
+            return None
+        key = (found.verdict, found.group.key, found.what, *(side.event and side.event.place for side in found.sides))
+        if key in self._known:
+            return None
+        self._known.add(key)
+        return found
+
+    def _current(self) -> list[ring.Reader]:
+        for file in ring.files(self._folder):
+            if file not in self._readers:
+                try:
+                    self._readers[file] = ring.Reader(file)
+                except ring.TraceError:
+                    # Just being made; if it is damaged, the report says so.
+                    continue
+        return ring.newest(self._readers.values())
+
+    def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
+        now = time.monotonic()
+        suspects = set(disagreements(heads)) - self._unexplained
+        if not suspects and now - self._sampled < _EVERY:
+            return None
+        self._sampled = now
+        window = _WINDOW if suspects else _SAMPLE
+        found = compare.mismatch(Trace({reader.number: reader.whole(window) for reader in readers}))
+        if found is None:
+            self._unexplained |= suspects
+        return found
+
+    def _deadlock(self, heads: Trace) -> Divergence | None:
+        now = time.time()
+        if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in rank.blocked):
+            self._suspected = frozenset()
+            return None
+        doomed = waits.Waits(heads, over=False).doomed
+        # The looks at two ranks are not at the same time. Calls that all ranks sit in at this look and at the next one
+        # they have sat in together in between.
+        suspected = frozenset((rank, thread, event.number) for (rank, thread), event in doomed.items())
+        before, self._suspected = self._suspected, suspected
+        lasting = all(now - event.start >= _PATIENCE for event in doomed.values())
+        return waits.deadlock(heads, over=False, now=now) if doomed and lasting and suspected == before else None
+
+    def _hint(self, readers: list[ring.Reader], heads: Trace) -> None:
+        """Say once of each long wait whom it is for, and where those are."""
+        clock = time.time()
+        long = [
+            (event, absent)
+            for event, absent in waits.waiting(heads)
+            if absent and clock - event.start >= self._hint_after and (event.rank, event.number) not in self._hinted
+        ]
+        fresh = [(event, absent) for event, absent in long if (event.rank, event.number) not in self._asked]
+        if fresh:
+            # Said at the next look, when the answers are there.
+            self._asked |= {(event.rank, event.number) for event, _ in fresh}
+            self._ask(readers, {rank for _, absent in fresh for rank in absent})
+            return
+        ready = [item for item in long if clock - item[0].start >= self._hint_after + _ANSWER]
+        self._hinted |= {(event.rank, event.number) for event, _ in ready}
+        hint = explain.straggler(heads, ready)
+        if hint:
+            self._say(hint)
+
+    def _ask(self, readers: list[ring.Reader], ranks: set[int]) -> None:
+        for reader in readers:
+            if reader.number in ranks:
+                try:
+                    reader.ask()
+                except OSError:
+                    continue
+
+
+#: How long (in seconds) a process may take to say where it is.
+_ANSWER: Final = 1.0
+
+
+def disagreements(heads: Trace) -> Iterator[object]:
+    """Streams of calls in which two ranks have made as many calls and not the same ones."""
+    seen: dict[tuple[object, str, int], int] = {}
+    for rank in heads.ranks.values():
+        for stream, counted in rank.streams.items():
+            if len(stream) != 2:
+                continue
+            for what, count, rolled in (
+                ("now", counted.calls, counted.rolled),
+                ("block", counted.calls // ring.BLOCK, counted.block),
+            ):
+                if count and seen.setdefault((stream, what, count), rolled) != rolled:
+                    yield (stream, what, count)
+
+
+def alive(trace: Trace, *, always: bool = False) -> Trace:
+    """The trace with the ranks marked whose processes live (on other hosts they are believed to), threads as well."""
+    host = os.uname().nodename
+    return Trace(
+        {
+            number: replace(
+                rank,
+                alive=always or rank.host != host or exists(rank.pid),
+                callers={
+                    group: frozenset(thread for thread in threads if rank.host != host or _runs(rank.pid, thread))
+                    for group, threads in rank.callers.items()
+                },
+            )
+            for number, rank in trace.ranks.items()
+        }
+    )
+
+
+def _runs(pid: int, thread: int) -> bool:
+    """Is the thread still there? Where that cannot be told, it is believed to be."""
+    return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()
+
+
+def exists(pid: int) -> bool:
+    """Is the process there? One that has ended and has not been collected by its parent yet is as good as gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return state_of(pid) != "Z"
+
+
+def state_of(pid: int) -> str:
+    """What the system says of a process: R, S, D, T (stopped), Z (ended); "" where it cannot be asked."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        return text.rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

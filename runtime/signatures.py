@@ -1,0 +1,87 @@
+"""What of a call is recorded: its operation, tensors, reduce operation, splits; which of it has to be equal on all ranks.
+
+A call is known by a key that is cheap to make and to compare. What the key means is worked out once, for each new one.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Operations in which every rank has tensors of the same shapes and dtypes, and those that rank 0 has to have alike.
+#: Of the others nothing is compared: gather lists exist on the root alone, all_to_all exchanges pieces of any size.
+SHAPED: Final = frozenset(
+    {
+        "all_gather_into_tensor",
+        "all_reduce",
+        "all_reduce_coalesced",
+        "broadcast",
+        "gather",
+        "reduce",
+        "reduce_scatter_tensor",
+        "scatter",
+        "all_gather_into_tensor_coalesced",
+        "reduce_scatter_tensor_coalesced",
+    }
+)
+#: Operations whose tensors may differ in shape between ranks; gloo pads them, NCCL does not.
+LOOSE: Final = frozenset({"all_gather", "reduce_scatter"})
+#: Position of what follows operation and tensors in a key.
+_REST: Final = ("reduce_op", "output_split_sizes", "input_split_sizes")
+
+
+def shapes(tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    """Shape and dtype of each tensor."""
+    if len(tensors) == 1:
+        tensor = tensors[0]
+        return ((tensor.shape, tensor.dtype),)
+    return tuple([(tensor.shape, tensor.dtype) for tensor in tensors])
+
+
+def nested(lists: Sequence[Sequence[torch.Tensor]]) -> tuple[Any, ...]:
+    """The same for lists of tensors."""
+    return tuple([(tensor.shape, tensor.dtype) for tensors in lists for tensor in tensors])
+
+
+def describe(key: tuple[Any, ...]) -> dict[str, Any]:
+    """The signature as it is stored, from (operation, tensors, reduce operation, output splits, input splits)."""
+    op, tensors, *rest = key
+    found: dict[str, Any] = {"op": op}
+    if tensors is not None:
+        what = "tensors" if op in SHAPED or op in LOOSE else "sent"
+        found[what] = [[list(map(int, shape)), str(dtype)] for shape, dtype in tensors]
+    for name, value in zip(_REST, rest, strict=False):
+        if value is not None and value != ():
+            found[name] = reduce_name(value) if name == "reduce_op" else list(map(int, value))
+    return found
+
+
+def compared(signature: dict[str, Any]) -> dict[str, Any]:
+    """The part of a stored signature that has to be equal on all ranks of a group."""
+    kept: dict[str, Any] = {name: signature[name] for name in ("op", "reduce_op", "ranks") if name in signature}
+    if signature["op"] in SHAPED and "tensors" in signature:
+        kept["tensors"] = signature["tensors"]
+    return kept
+
+
+def weight(signature: dict[str, Any]) -> int:
+    """A number for the compared part, the same in every process; what a stream's hash is made of."""
+    return zlib.crc32(json.dumps(compared(signature), sort_keys=True).encode())
+
+
+def reduce_name(op: Any) -> str:
+    """The name of a reduce operation: of torch's object, of its number (from the dispatcher), or of a string."""
+    if isinstance(op, str):
+        return {"avg": "AVG", "product": "PRODUCT"}.get(op, op.upper())
+    number = op if isinstance(op, int) else int(getattr(op, "op", op))
+    return _REDUCE_NAMES.get(number, "?")
+
+
+_RED_OP_TYPE: Any = torch.distributed.ReduceOp.RedOpType
+_REDUCE_NAMES: Final[dict[int, str]] = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
