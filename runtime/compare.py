@@ -110,7 +110,7 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
         splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
         sides[repr((key, splits))].append(event)
     ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))
-    rule = "CL201" if what == "operation" else ""
+    rules = {"operation": "CL201", "root rank": "CL108", "reduce operation": "CL108"}
     return Divergence(
         verdict=verdict,
         group=events[0].group,
@@ -118,7 +118,7 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
         what=what,
         sides=tuple(Side(tuple(event.rank for event in side), side[0], "calls") for side in ordered),
         waited=0.0,
-        rule="CL105" if verdict == "order" else rule,
+        rule="CL105" if verdict == "order" else rules.get(what, ""),
     )
 
 
@@ -145,9 +145,11 @@ def _unmatched(trace: Trace) -> Iterator[Divergence]:
     counts = counts_of(trace)
     for rank in trace.ranks.values():
         for event in rank.events:
-            if event.kind != "collective":
+            if event.kind not in ("collective", "create"):
                 continue
             absent = tuple(missing_from(trace, counts, event))
             if absent:
-                sides = (Side((rank.rank,), event, "called"), Side(absent, None, "has finished without it"))
-                yield Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0, "CL201")
+                called = tuple(member for member in event.group.ranks if member in trace.ranks and member not in absent)
+                sides = (Side(called, event, "called"), Side(absent, None, "finished without it"))
+                rule = "CL105" if event.kind == "create" else "CL201"
+                yield Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0, rule)

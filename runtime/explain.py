@@ -16,6 +16,7 @@ _RULES: Final = {
     "CL101": "missing-group explains this: the call names no group, so it waits for every rank of the job",
     "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
     "CL107": "outsider-call explains this: only members may call on a group",
+    "CL108": "divergent-argument explains this: the argument differs between ranks",
     "CL201": "rank-conditional explains this: some ranks were sent around the call",
     "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
     "CL206": "order-mismatch explains this: ranks use groups in different order",

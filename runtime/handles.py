@@ -80,8 +80,8 @@ class Handles:
         local = self._local
 
         def _start_coalescing(group: Any, *args: Any) -> None:
-            local.together = []
             start(group, *args)
+            local.together = []
 
         def _end_coalescing(group: Any, *args: Any) -> Any:
             numbers = tuple(local.together or ())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -79,6 +81,13 @@ def uneven_work(rank: int, world: int) -> None:
         dist.all_reduce(torch.ones(1))
 
 
+def uneven_minutes(rank: int, world: int) -> None:
+    """Each rank in turn keeps the others waiting, for two minutes in all."""
+    for step in range(12):
+        time.sleep(10 if step % world == rank else 0)
+        dist.all_reduce(torch.ones(1))
+
+
 def ddp(rank: int, world: int) -> None:
     model = DistributedDataParallel(torch.nn.Linear(4, 4), find_unused_parameters=True)
     with model.no_sync():
@@ -107,6 +116,30 @@ def threads(rank: int, world: int) -> None:
         thread.join()
     dist.all_reduce(torch.ones(1), group=first)
     thread.join()
+
+
+def stopped(rank: int, world: int) -> None:
+    """Rank 1 is stopped for some seconds and continued, while the others wait for it."""
+    if rank == 1:
+        subprocess.Popen(["sh", "-c", f"sleep {os.environ.get('SECONDS_STOPPED', '5')}; kill -CONT {os.getpid()}"])
+        os.kill(os.getpid(), signal.SIGSTOP)
+    dist.barrier()
+
+
+def signals(rank: int, world: int) -> None:
+    """A handler that interrupts the recording of calls, and calls itself, on a group of its rank alone."""
+    mine = [dist.new_group([other]) for other in range(world)][rank]
+    signal.signal(signal.SIGALRM, lambda *_: dist.barrier(group=mine))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    for _ in range(1500):
+        dist.all_reduce(torch.ones(1))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    dist.barrier()
+
+
+def coalesced(rank: int, world: int) -> None:
+    dist.all_reduce_coalesced([torch.ones(2), torch.ones(3)])
+    dist.barrier()
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -153,10 +154,89 @@ def not_a_member(rank: int, world: int) -> None:
     dist.barrier()
 
 
+def subset_group(rank: int, world: int) -> None:
+    """Only the members make the group; with gloo nobody complains."""
+    if rank < 2:
+        dist.new_group([0, 1])
+    dist.barrier()
+
+
+def loop_count(rank: int, world: int) -> None:
+    for _ in range(3 if rank == 1 else 2):
+        dist.all_reduce(torch.ones(2))
+
+
+def send_send(rank: int, world: int) -> None:
+    """Too large to be buffered: each waits for the other to receive."""
+    if rank < 2:
+        dist.send(torch.ones(20_000_000), dst=1 - rank)
+        dist.recv(torch.zeros(20_000_000), src=1 - rank)
+
+
+def signal_handler(rank: int, world: int) -> None:
+    """Rank 1 gets a signal, and its handler wants to save a checkpoint together with the others."""
+
+    def handler(number: int, frame: object) -> None:
+        dist.barrier()
+
+    signal.signal(signal.SIGUSR1, handler)
+    for step in range(4):
+        if rank == 1 and step == 2:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        dist.all_reduce(torch.ones(2))
+
+
+def allreduce_reduce(rank: int, world: int) -> None:
+    if rank == 0:
+        dist.all_reduce(torch.ones(20, 10))
+    else:
+        dist.reduce(torch.ones(20, 10), dst=0)
+
+
+def reduce_barrier(rank: int, world: int) -> None:
+    if rank == 0:
+        dist.reduce(torch.ones(20, 10), dst=0)
+    else:
+        dist.barrier()
+
+
+def broadcast_allgather(rank: int, world: int) -> None:
+    if rank == 0:
+        dist.broadcast(torch.ones(4), src=0)
+    else:
+        dist.all_gather([torch.zeros(4) for _ in range(world)], torch.ones(4))
+
+
+def gather_scatter_base(rank: int, world: int) -> None:
+    if rank == 0:
+        dist.all_gather_into_tensor(torch.zeros(4 * world), torch.ones(4))
+    else:
+        dist.reduce_scatter_tensor(torch.zeros(4), torch.ones(4 * world))
+
+
+def dimensions(rank: int, world: int) -> None:
+    dist.all_reduce(torch.ones(20, 10, 2) if rank == 0 else torch.ones(20, 10))
+
+
+def scatter_shape(rank: int, world: int) -> None:
+    size = 1 if rank == 0 else 2
+    dist.scatter(torch.zeros(size), [torch.ones(size) for _ in range(world)] if rank == 0 else None, src=0)
+
+
+def silent(rank: int, world: int) -> None:
+    """A wrong reduction long ago; everything since has fitted, and the job goes on."""
+    dist.all_reduce(torch.ones(4), op=dist.ReduceOp.MAX if rank == 0 else dist.ReduceOp.SUM)
+    for _ in range(50):
+        dist.all_reduce(torch.ones(4))
+        time.sleep(0.2)
+
+
 def main() -> None:
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=timedelta(seconds=int(os.environ.get("TIMEOUT", "1800"))))
     rank, world = dist.get_rank(), dist.get_world_size()
     agree()
+    if "STARTED" in os.environ:
+        sys.stderr.write(f"rank {rank} starts at {time.time()}\n")
     globals()[sys.argv[1]](rank, world)
     dist.destroy_process_group()
 

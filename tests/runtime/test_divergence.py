@@ -32,8 +32,22 @@ DIVERGENT = [
     ("group_order", "order", "ranks of the new group", [([0, 2], "dist.new_group(ranks)"), ([1], "dist.new_group(ranks)")]),
     ("backward", "deadlock", "all_reduce", [([0, 2], "        loss.backward()"), ([1], "DistributedDataParallel(")]),
     ("recv_recv", "deadlock", "recv", [([0], "src=1 - rank"), ([1], "src=1 - rank")]),
+    ("send_send", "deadlock", "send", [([0], "dst=1 - rank"), ([1], "dst=1 - rank")]),
+    ("loop_count", "deadlock", "all_reduce", [([1], "dist.all_reduce(torch.ones(2))"), ([0, 2], "dist.all_reduce(torch.ones(2))")]),
+    ("signal_handler", "mismatch", "operation", [([0, 2], "dist.all_reduce(torch.ones(2))"), ([1], "        dist.barrier()")]),
+    ("silent", "mismatch", "reduce operation", [([1, 2], "else dist.ReduceOp.SUM"), ([0], "else dist.ReduceOp.SUM")]),
+    ("scatter_shape", "mismatch", "shape", [([1, 2], "dist.scatter("), ([0], "dist.scatter(")]),
+    ("gather_scatter_base", "mismatch", "operation", [([1, 2], "dist.reduce_scatter_tensor("), ([0], "dist.all_gather_into_tensor(")]),
 ]  # fmt: skip
-RULES = {"outsider": "CL101", "skipped": "CL201", "exception": "CL204", "crossing": "CL206", "group_order": "CL105"}
+RULES = {
+    "reduce_op": "CL108",
+    "root": "CL108",
+    "outsider": "CL101",
+    "skipped": "CL201",
+    "exception": "CL204",
+    "crossing": "CL206",
+    "group_order": "CL105",
+}
 
 
 @pytest.mark.parametrize(("scenario", "verdict", "what", "sides"), DIVERGENT, ids=[case[0] for case in DIVERGENT])
@@ -76,6 +90,13 @@ def test_a_call_by_an_outsider_is_reported_when_the_job_has_ended(trace: Callabl
     assert job.divergence is not None
     assert (job.code, job.divergence["verdict"], [ranks for ranks, _, _ in job.sides()]) == (1, "outsider", [[2]])
     assert "Received" not in job.err, "the job was stopped"
+
+
+def test_a_group_that_only_its_members_make_is_reported_when_the_job_has_ended(trace: Callable[..., Job]) -> None:
+    job = trace("scenarios.py", "subset_group")
+    assert job.divergence is not None
+    assert (job.code, job.divergence["verdict"], job.divergence["rule"]) == (1, "unmatched", "CL105")
+    assert [ranks for ranks, _, _ in job.sides()] == [[0, 1], [2]]
 
 
 def test_killed_rank_leaves_its_last_calls(trace: Callable[..., Job]) -> None:

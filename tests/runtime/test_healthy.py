@@ -34,6 +34,9 @@ pytest.importorskip("torch")
         ("uneven_work", 3),
         ("ddp", 2),
         ("threads", 2),
+        ("stopped", 3),
+        ("signals", 2),
+        ("coalesced", 2),
     ],
 )
 def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, name: str, ranks: int) -> None:
