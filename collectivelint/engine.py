@@ -153,6 +153,10 @@ class Linter:
         known = self._catalog.modules, self._catalog.names
         return Program(indexes, self._lower, *known, lambda: memory.bases(indexes)), asked, every
 
+    def paths(self, paths: Sequence[Path]) -> list[str]:
+        """The files that are meant by files and folders, as findings name them."""
+        return [shown(path) for path in discover(paths, self.resolver).files]
+
     def analysis(self, paths: Sequence[Path]) -> Analysis:
         """What is known of the functions of these files, each looked at when somebody asks."""
         from .analysis.program import Analysis

@@ -55,13 +55,13 @@ def _mismatches(trace: Trace) -> Iterator[Divergence]:
     for (_, kind, *_), calls in streams.items():
         for sequence in sorted(calls):
             events = calls[sequence]
-            difference = _difference(events)
-            if difference:
-                yield _mismatch(events, sequence, difference, "order" if kind == "create" else "mismatch")
+            wrong = difference(events)
+            if wrong:
+                yield _mismatch(events, sequence, wrong, "order" if kind == "create" else "mismatch")
                 break
 
 
-def _difference(events: list[Event]) -> str:
+def difference(events: list[Event]) -> str:
     """What the events of one (group, sequence) disagree about, "" if they fit."""
     if len({event.op for event in events}) > 1:
         return "operation"

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import compare, explain, ring, waits
-from .record import Trace
+from .record import State, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .record import Event, Rank
     from .verdict import Divergence
 
 #: How often (in seconds) the ranks are looked at, and how long a call may take before anybody wonders about it.
@@ -82,7 +83,7 @@ class Monitor:
 
     def _deadlock(self, heads: Trace) -> Divergence | None:
         now = time.time()
-        if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in rank.blocked):
+        if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in _pending(rank)):
             self._suspected = frozenset()
             return None
         doomed = waits.Waits(heads, over=False).doomed
@@ -120,6 +121,11 @@ class Monitor:
                     reader.ask()
                 except OSError:
                     continue
+
+
+def _pending(rank: Rank) -> tuple[Event, ...]:
+    """The calls of a rank that have not ended."""
+    return tuple(event for event in rank.events if event.state < State.DONE)
 
 
 #: How long (in seconds) a process may take to say where it is.

@@ -139,6 +139,16 @@ class Tracer:
 
         sys.excepthook = hook
         atexit.register(lambda: self.finish(raised[0] if raised else ""))
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            # Children of multiprocessing run neither: their exceptions are caught, and they leave without atexit.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._finish_child, exitpriority=0)
+
+    def _finish_child(self) -> None:
+        error = sys.exc_info()[1]
+        self.finish(f"{type(error).__name__}: {error}" if error is not None else "")
 
     def finish(self, error: str = "") -> None:
         """The process ends, by itself or with an exception."""

@@ -76,6 +76,15 @@ class Waits:
             (rank.rank, event.thread): event for rank in trace.ranks.values() for event in _stuck(rank, over=over)
         }
         self.missing = {node: tuple(missing_from(trace, counts, event)) for node, event in self.stuck.items()}
+        for rank in () if over else trace.ranks.values():
+            # C++ waits for the handles of DDP's reducer, and Python cannot tell that from computing. But a handle that
+            # only ranks could complete which have ended is as good as waited for.
+            last = rank.events[-1] if rank.events and rank.alive and rank.end == "running" else None
+            if last is not None and last.state is State.ISSUED and (rank.rank, last.thread) not in self.stuck:
+                missing = tuple(missing_from(trace, counts, last))
+                if missing and not any(_lives(trace.ranks[member]) for member in missing):
+                    self.stuck[(rank.rank, last.thread)] = last
+                    self.missing[(rank.rank, last.thread)] = missing
         free: set[Node] = set()
         while released := {node for node in self.stuck if node not in free and self._gets_on(node, free)}:
             free |= released
@@ -96,7 +105,7 @@ class Waits:
         That is the main thread, and any other that is there and has called on the group before.
         """
         rank = self.trace.ranks[member]
-        if self._over or (rank.end == "running" and rank.alive):
+        if self._over or _lives(rank):
             yield (member, 0)
             yield from ((member, thread) for thread in rank.callers.get(event.group.key, ()))
 
@@ -159,6 +168,10 @@ def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
     left_waiting = last.state is State.ISSUED and (rank.end == "running" or rank.error.startswith(_BROKEN))
     if last.state is State.FAILED or left_waiting:
         yield last
+
+
+def _lives(rank: Rank) -> bool:
+    return rank.end == "running" and rank.alive
 
 
 def _shared(event: Event, doomed: Mapping[Node, Event]) -> int:

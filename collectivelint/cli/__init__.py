@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
+    "confirm": ("collectivelint.cli.confirm:confirm", "Say which findings a traced job confirms."),
 }
 
 
@@ -27,6 +28,7 @@ _TASKS: Final = {
     "collectivelint --fix src/": "mend what can be mended safely",
     "collectivelint trace -- torchrun train.py": "catch ranks that diverge, in a real job",
     "collectivelint report collectivelint-trace": "read again what it did",
+    "collectivelint confirm src/ --trace DIR": "see which findings it confirms",
     "collectivelint COMMAND --help": "all options; `check` is what lints",
 }
 

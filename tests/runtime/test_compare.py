@@ -139,7 +139,7 @@ def test_a_call_that_nobody_answered_is_found_after_a_job_that_ended_well() -> N
     assert compare(jobs, over=False) is None
     found = compare(jobs, over=True)
     assert found is not None
-    assert (found.verdict, [side.ranks for side in found.sides]) == ("unmatched", [(0,), (2,)])
+    assert (found.verdict, [side.ranks for side in found.sides]) == ("unmatched", [(0, 1), (2,)])
 
 
 def test_a_thread_that_waits_says_nothing_of_the_others() -> None:
@@ -173,6 +173,18 @@ def test_a_thread_waits_and_the_main_thread_goes_on() -> None:
     found = compare(jobs, over=False)
     assert found is not None
     assert [side.state for side in found.sides] == ["waits in", "has finished"]
+
+
+def test_a_handle_that_nobody_can_complete_any_more() -> None:
+    """DDP's reducer waits in C++: all that is seen is that the call has been issued."""
+    issued = rank(0, ("all_reduce", WORLD, State.ISSUED))
+    assert compare(trace(issued, rank(1), rank(2)), over=False) is None
+    assert compare(trace(issued, rank(1, end="finished"), rank(2)), over=False) is None
+    found = compare(trace(issued, rank(1, end="finished"), rank(2, ("all_reduce", WORLD))), over=False)
+    assert found is not None
+    assert [(side.ranks, side.state) for side in found.sides] == [((0,), "waits in"), ((1,), "has finished")]
+    all_issued = [rank(number, ("all_reduce", WORLD, State.ISSUED), end="finished") for number in (1, 2)]
+    assert compare(trace(issued, *all_issued), over=False) is None
 
 
 def test_calls_that_the_record_has_moved_past() -> None:
