@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from . import compare, explain, launch, ring
+from . import compare, explain, flight, launch, ring
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -66,11 +66,21 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[s
 @click.command()
 @click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def report(trace_dir: Path, output_format: str) -> None:
-    """Explain what a traced job did; exit code 1 if its ranks diverged."""
+@click.option(
+    "--export-fr",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write dumps that torch's own analyser of the Flight Recorder reads into this folder.",
+)
+def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
+    """Explain what a traced job did; exit code 1 if its ranks diverged.
+
+    TRACE_DIR is what `collectivelint trace` has left, or has the dumps of torch's Flight Recorder, one for each rank.
+    """
     try:
-        found = ring.load(trace_dir)
-    except ring.TraceError as error:
+        found = ring.load(trace_dir) if ring.files(trace_dir) else flight.load(trace_dir)
+        if export_fr is not None:
+            flight.export(found, export_fr)
+    except (ring.TraceError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     divergence = compare.compare(found, over=True)

@@ -83,6 +83,8 @@ def main() -> None:
     pairs(rank)
     models(Path(sys.argv[1]))
     dist.barrier()
+    if "FR_DUMP" in os.environ:
+        Path(os.environ["FR_DUMP"], f"rank_{rank}").write_bytes(torch._C._distributed_c10d._dump_fr_trace())
     dist.destroy_process_group()
     # Leave without C++'s destructors: after functional collectives torch 2.13 with gloo sometimes ends in "terminate
     # called without an active exception", with and without the tracer.
