@@ -6,6 +6,7 @@ called a divergence: a rank that is merely slow may still come.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +70,7 @@ def difference(events: list[Event]) -> str:
     for key in _COMPARED:
         if key == "tensors" and op in ("all_gather", "reduce_scatter"):
             continue
-        values = {repr(event.signature.get(key)) for event in events if key in event.signature}
+        values = {_comparable(event, key) for event in events if key in event.signature}
         if len(values) > 1:
             return _named(key, events)
     if op in _ROOTED and len({event.peer for event in events}) > 1:
@@ -77,6 +78,12 @@ def difference(events: list[Event]) -> str:
     if op == "all_to_all_single" and _splits_disagree(events):
         return "split sizes"
     return ""
+
+
+def _comparable(event: Event, key: str) -> str:
+    """What of a signature has to be equal; of tensors how many numbers of which kind, not how they are arranged."""
+    value = event.signature[key]
+    return repr([[math.prod(shape), dtype] for shape, dtype in value] if key == "tensors" else value)
 
 
 def _named(key: str, events: list[Event]) -> str:

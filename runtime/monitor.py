@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,10 @@ _PATIENCE: Final = 0.5
 _WINDOW: Final = 4096
 _SAMPLE: Final = 256
 _EVERY: Final = 1.0
+#: After so many differences of hashes that no event explains, those of a stream are not believed: two threads race on it.
+_TRIES: Final = 5
+#: How long (in seconds) ranks may wait for one that has failed: its launcher will end or restart them, and does that best.
+_LAUNCHER: Final = 5.0
 
 
 class Monitor:
@@ -42,8 +47,8 @@ class Monitor:
         self._asked: set[tuple[int, int]] = set()
         self._hinted: set[tuple[int, int]] = set()
         self._known: set[object] = set()
-        #: Differences of hashes that the events which are left do not explain.
-        self._unexplained: set[object] = set()
+        #: How often hashes of a stream have differed without the events saying why.
+        self._unexplained: Counter[object] = Counter()
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
@@ -71,14 +76,14 @@ class Monitor:
 
     def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now = time.monotonic()
-        suspects = set(disagreements(heads)) - self._unexplained
+        suspects = {stream for stream in disagreements(heads) if self._unexplained[stream] < _TRIES}
         if not suspects and now - self._sampled < _EVERY:
             return None
         self._sampled = now
         window = _WINDOW if suspects else _SAMPLE
         found = compare.mismatch(Trace({reader.number: reader.whole(window) for reader in readers}))
         if found is None:
-            self._unexplained |= suspects
+            self._unexplained.update(suspects)
         return found
 
     def _deadlock(self, heads: Trace) -> Divergence | None:
@@ -86,13 +91,18 @@ class Monitor:
         if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in _pending(rank)):
             self._suspected = frozenset()
             return None
-        doomed = waits.Waits(heads, over=False).doomed
+        graph = waits.Waits(heads, over=False)
         # The looks at two ranks are not at the same time. Calls that all ranks sit in at this look and at the next one
         # they have sat in together in between.
-        suspected = frozenset((rank, thread, event.number) for (rank, thread), event in doomed.items())
+        suspected = frozenset((rank, thread, event.number) for (rank, thread), event in graph.doomed.items())
         before, self._suspected = self._suspected, suspected
-        lasting = all(now - event.start >= _PATIENCE for event in doomed.values())
-        return waits.deadlock(heads, over=False, now=now) if doomed and lasting and suspected == before else None
+        if not suspected or suspected != before:
+            return None
+        missing = {rank for node in graph.doomed for rank in graph.missing[node]}
+        patience = _LAUNCHER if any(_has_failed(heads.ranks[rank]) for rank in missing) else _PATIENCE
+        if any(now - event.start < patience for event in graph.doomed.values()):
+            return None
+        return waits.deadlock(heads, over=False, now=now)
 
     def _hint(self, readers: list[ring.Reader], heads: Trace) -> None:
         """Say once of each long wait whom it is for, and where those are."""
@@ -123,6 +133,11 @@ class Monitor:
                     continue
 
 
+def _has_failed(rank: Rank) -> bool:
+    """Has it raised, or ended without a word?"""
+    return rank.end == "raised" or (rank.end == "running" and not rank.alive)
+
+
 def _pending(rank: Rank) -> tuple[Event, ...]:
     """The calls of a rank that have not ended."""
     return tuple(event for event in rank.events if event.state < State.DONE)
@@ -144,7 +159,7 @@ def disagreements(heads: Trace) -> Iterator[object]:
                 ("block", counted.calls // ring.BLOCK, counted.block),
             ):
                 if count and seen.setdefault((stream, what, count), rolled) != rolled:
-                    yield (stream, what, count)
+                    yield stream
 
 
 def alive(trace: Trace, *, always: bool = False) -> Trace:

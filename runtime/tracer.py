@@ -191,6 +191,15 @@ class Tracer:
         writer = self._writer
         if writer is None:
             return 0
+        try:
+            return self._begun(writer, kind, group, key, peer, is_async)
+        except OSError as error:
+            self.give_up(error)
+            return 0
+
+    def _begun(
+        self, writer: Writer, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool
+    ) -> int:
         with self._lock:
             known = self._groups.get(id(group)) or self.register(group)
             if peer >= 0:
@@ -201,7 +210,7 @@ class Tracer:
             stream.count = sequence = stream.count + 1
             stream.hash = rolled = (stream.hash * 16777619 + signature[1] + peer) & 0xFFFFFFFF
             # What has called this is ours as well.
-            frame = self._find(_frame(2))
+            frame = self._find(_frame(3))
             if frame is None:
                 place = self._nowhere
             else:
