@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def run(
             write(folder, found)
             say(explain.text(seen))
             if abort:
+                monitor.deliver()
                 stop(process, folder)
                 break
         except KeyboardInterrupt:
@@ -108,11 +110,12 @@ def write(folder: Path, divergence: Divergence) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """An empty trace directory; only files of an earlier trace are removed."""
+    """An empty trace directory; only files of an earlier trace of this host are removed, another may share the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for pattern in ("*.ring", "*.names", "divergence.json"):
+    host = socket.gethostname()
+    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", "link-*", "divergence.json"):
         for file in folder.glob(pattern):
-            file.unlink()
+            file.unlink(missing_ok=True)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import compare, explain, ring, waits
+from .link import BEAT, Link, decode, decode_divergence
 from .record import State, Trace
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ class Monitor:
         self._asked: set[tuple[int, int]] = set()
         self._hinted: set[tuple[int, int]] = set()
         self._known: set[object] = set()
+        #: With several hosts: the way to the others, is this the host of rank 0, what they have said.
+        self._link: Link | None = None
+        self._leads = False
+        self._told: Divergence | None = None
+        #: The number of the last request for events in bulk, the last that all others have answered, and their events.
+        self._wants = 0
+        self._answered = 0
+        self._windows: list[Rank] = []
         #: How often hashes of a stream have differed without the events saying why.
         self._unexplained: Counter[object] = Counter()
 
@@ -54,7 +63,9 @@ class Monitor:
         """A divergence that is proved and that has not been returned before."""
         readers = self._current()
         heads = alive(Trace({reader.number: reader.head() for reader in readers}))
-        found = self._mismatch(readers, heads) or self._deadlock(heads)
+        elsewhere = self._exchanged(readers, heads)
+        heads = Trace({**elsewhere, **heads.ranks})
+        found = self._told or self._mismatch(readers, heads) or self._deadlock(heads)
         if found is None:
             self._hint(readers, heads)
             return None
@@ -62,7 +73,36 @@ class Monitor:
         if key in self._known:
             return None
         self._known.add(key)
+        if self._link is not None:
+            self._link.send(heads.ranks.values() if self._leads else (), found=found)
         return found
+
+    def deliver(self) -> None:
+        """Give the verdict time to reach the monitors of other hosts, before the processes end that carry it."""
+        if self._link is not None:
+            time.sleep(3 * BEAT)
+
+    def _exchanged(self, readers: list[ring.Reader], heads: Trace) -> dict[int, Rank]:
+        """The ranks of other hosts, where there are some and this is the host of rank 0."""
+        if not readers or len(readers) >= max(rank.world_size for rank in heads.ranks.values()):
+            return {}
+        if self._link is None:
+            self._link = Link(self._folder, readers[0].number)
+            self._leads = readers[0].number == 0
+        messages = self._link.received()
+        if self._leads:
+            self._windows = [rank for message in messages for rank in decode(message["windows"])]
+            self._answered = min((message["wants"] for message in messages), default=self._wants)
+            self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
+            self._link.send((), wants=self._wants)
+            return {rank.rank: rank for message in messages for rank in decode(message["ranks"])}
+        wants = max((message["wants"] for message in messages), default=0)
+        if wants > self._wants:
+            self._wants = self._answered = wants
+            self._windows = [reader.whole(_WINDOW) for reader in readers]
+        self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
+        self._link.send(heads.ranks.values(), self._windows, wants=self._wants)
+        return {}
 
     def _current(self) -> list[ring.Reader]:
         for file in ring.files(self._folder):
@@ -81,9 +121,13 @@ class Monitor:
             return None
         self._sampled = now
         window = _WINDOW if suspects else _SAMPLE
-        found = compare.mismatch(Trace({reader.number: reader.whole(window) for reader in readers}))
-        if found is None:
+        events = Trace({**{rank.rank: rank for rank in self._windows}, **{r.number: r.whole(window) for r in readers}})
+        found = compare.mismatch(events)
+        if found is None and suspects and self._answered >= self._wants:
             self._unexplained.update(suspects)
+            if self._leads:
+                # The events of the other hosts come with one of the next messages.
+                self._wants += 1
         return found
 
     def _deadlock(self, heads: Trace) -> Divergence | None:
@@ -92,8 +136,9 @@ class Monitor:
             self._suspected = frozenset()
             return None
         graph = waits.Waits(heads, over=False)
-        # The looks at two ranks are not at the same time. Calls that all ranks sit in at this look and at the next one
-        # they have sat in together in between.
+        # Ranks are not looked at in the same instant, those of other hosts a second ago. That proves as much: whoever got on
+        # first since would need a call that somebody here had made before, and all of these sit in another. Two looks
+        # are for what the record says before it is true: threads that have not begun yet.
         suspected = frozenset((rank, thread, event.number) for (rank, thread), event in graph.doomed.items())
         before, self._suspected = self._suspected, suspected
         if not suspected or suspected != before:

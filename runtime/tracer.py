@@ -91,35 +91,42 @@ class Tracer:
         """The default group is about to be made: this process is `rank` of `world_size`."""
         if self._writer is not None:
             return
+        attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
         self._writer = Writer(
             self._folder,
             rank=rank,
             world_size=world_size,
-            attempt=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0),
+            attempt=attempt,
             started=time.time(),
             host=socket.gethostname(),
         )
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         self._watch_end()
-        threading.Thread(target=self._answer, name="collectivelint", daemon=True).start()
+        threading.Thread(target=self._serve, args=(rank, attempt), name="collectivelint", daemon=True).start()
         # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
         os.register_at_fork(after_in_child=self._stop)
 
     def _stop(self) -> None:
         self._writer = None
 
-    def _answer(self) -> None:
-        """Say where the main thread is whenever somebody asks: another process cannot look."""
+    def _serve(self, rank: int, attempt: int) -> None:
+        """What a thread beside the job does: say where the main thread is when asked, carry the monitor's messages."""
+        from .link import Carrier
+
         answered = 0
+        carrier: Carrier | None = Carrier(self._folder, rank, attempt)
         while (writer := self._writer) is not None:
             asked = writer.asked
-            if asked != answered:
-                answered = asked
-                frame = sys._current_frames().get(_MAIN or 0)
-                try:
-                    writer.answer(asked, self._sites.stack(frame))
-                except OSError:
-                    return
+            try:
+                if asked != answered:
+                    answered = asked
+                    # Another process cannot look.
+                    writer.answer(asked, self._sites.stack(sys._current_frames().get(_MAIN or 0)))
+                if carrier is not None:
+                    carrier.carry()
+            except Exception:
+                # Most likely the store is gone, and with it the job.
+                carrier = None
             time.sleep(_PULSE)
 
     def give_up(self, error: BaseException) -> None:

@@ -231,6 +231,14 @@ def silent(rank: int, world: int) -> None:
         time.sleep(0.2)
 
 
+def other_host(rank: int, world: int) -> None:
+    """The second half of the ranks has another mind; then the job goes on."""
+    dist.all_reduce(torch.ones(4), op=dist.ReduceOp.MAX if rank >= world // 2 else dist.ReduceOp.SUM)
+    for _ in range(100):
+        dist.all_reduce(torch.ones(4))
+        time.sleep(0.1)
+
+
 def main() -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=int(os.environ.get("TIMEOUT", "1800"))))
     rank, world = dist.get_rank(), dist.get_world_size()

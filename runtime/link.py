@@ -1,0 +1,267 @@
+"""Several hosts: what each host's monitor sees reaches the one beside rank 0, through the job's own store.
+
+The monitors know no addresses; the ranks do. So a monitor leaves what it has to say in a file, and the lowest rank of its
+host carries it: a thread of that process has a connection of its own to the job's TCPStore. Between two monitors:
+
+    monitor -> link-N.out -> rank N's thread -> store -> rank 0's thread -> link-0.in -> monitor beside rank 0
+
+and back the same way. What is sent is the head of each rank (the calls that go on, the last event, the counts and hashes of its
+streams), and events in bulk only when the monitor beside rank 0 asks for them. Nothing of this can hold up the job: a store
+that is gone, or slow, ends the thread and no more.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from .record import Counted, Event, Group, Place, Rank, State
+from .verdict import Divergence, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PREFIX: Final = "collectivelint"
+#: How often (in seconds) the store is asked.
+BEAT: Final = 0.5
+
+
+# --------------------------------------------------------------------------------------------- the monitors' side
+
+
+class Link:
+    """One monitor's end. `leader` is the lowest rank of its host."""
+
+    def __init__(self, folder: Path, leader: int) -> None:
+        """Nothing is written before the first `send`."""
+        self._out, self._in = folder / f"link-{leader}.out", folder / f"link-{leader}.in"
+        self._sent = b""
+
+    def send(
+        self, ranks: Iterable[Rank], windows: Iterable[Rank] = (), found: Divergence | None = None, wants: int = 0
+    ) -> None:
+        """Leave a message: heads, events in bulk, a verdict, or the number of a request for events in bulk."""
+        message = {
+            "ranks": encode(ranks),
+            "windows": encode(windows),
+            "found": _encoded_divergence(found) if found is not None else None,
+            "wants": wants,
+        }
+        data = json.dumps(message, separators=(",", ":")).encode()
+        if data != self._sent:
+            self._sent = data
+            temporary = self._out.with_suffix(".part")
+            temporary.write_bytes(data)
+            temporary.replace(self._out)
+
+    def received(self) -> list[dict[str, Any]]:
+        """The last message of each other monitor (of the one beside rank 0, for all others)."""
+        try:
+            lines = self._in.read_bytes().splitlines()
+        except OSError:
+            return []
+        return [json.loads(line) for line in lines]
+
+
+def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
+    """Ranks as plain data; groups, places and signatures once each."""
+    table: dict[str, int] = {}
+
+    def known(value: Any) -> int:
+        return table.setdefault(json.dumps(value), len(table))
+
+    def group(key: Any, description: str = "") -> int:
+        return known([list(key[0]), key[1], description])
+
+    rows = []
+    for rank in ranks:
+        names = {event.group.key: event.group.description for event in rank.events}
+        rows.append(
+            {
+                "rank": rank.rank,
+                "about": [rank.world_size, rank.pid, rank.host, rank.attempt, rank.started, rank.end, rank.error],
+                "alive": rank.alive,
+                "lost": rank.lost,
+                "stack": list(rank.stack),
+                "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
+                "streams": [
+                    [group(stream[0], names.get(stream[0], "")), *stream[1:], *counted]
+                    for stream, counted in rank.streams.items()
+                ],
+                "events": [encode_event(event, known) for event in rank.events],
+            }
+        )
+    return {"table": list(table), "ranks": rows}
+
+
+def decode(data: dict[str, Any]) -> list[Rank]:
+    """The ranks again."""
+    table = [json.loads(row) for row in data["table"]]
+
+    def key(number: int) -> Any:
+        return (tuple(table[number][0]), table[number][1])
+
+    found = []
+    for row in data["ranks"]:
+        world_size, pid, host, attempt, started, end, error = row["about"]
+        streams = {}
+        for number, *stream, calls, rolled, block in row["streams"]:
+            which: Any = (key(number), *stream)
+            streams[which] = Counted(calls, rolled, block)
+        found.append(
+            Rank(
+                rank=row["rank"],
+                world_size=world_size,
+                pid=pid,
+                host=host,
+                attempt=attempt,
+                started=started,
+                end=end,
+                error=error,
+                events=tuple(decode_event(event, table) for event in row["events"]),
+                lost=row["lost"],
+                alive=row["alive"],
+                callers={key(number): frozenset(threads) for number, threads in row["callers"]},
+                stack=tuple(row["stack"]),
+                streams=streams,
+            )
+        )
+    return found
+
+
+def encode_event(event: Event, known: Any) -> list[Any]:
+    """An event as a row."""
+    place = event.place
+    return [
+        *(event.rank, event.number, event.kind),
+        known([list(event.group.ranks), event.group.ordinal, event.group.description]),
+        *(
+            event.sequence,
+            event.peer,
+            known(dict(event.signature)),
+            event.is_async,
+            int(event.state),
+            event.start,
+            event.end,
+        ),
+        known([place.path, place.line, place.function, list(place.stack)]),
+        event.thread,
+    ]
+
+
+def decode_event(row: list[Any], table: list[Any]) -> Event:
+    """The event of a row."""
+    rank, number, kind, group, sequence, peer, signature, is_async, state, start, end, place, thread = row
+    ranks, ordinal, description = table[group]
+    path, line, function, stack = table[place]
+    return Event(
+        rank=rank,
+        number=number,
+        kind=kind,
+        op=table[signature]["op"],
+        group=Group(tuple(ranks), ordinal, description),
+        sequence=sequence,
+        peer=peer,
+        signature=table[signature],
+        is_async=is_async,
+        state=State(state),
+        start=start,
+        end=end,
+        place=Place(path, line, function, tuple(stack)),
+        thread=thread,
+    )
+
+
+def _encoded_divergence(found: Divergence) -> dict[str, Any]:
+    table: dict[str, int] = {}
+
+    def known(value: Any) -> int:
+        return table.setdefault(json.dumps(value), len(table))
+
+    group = known([list(found.group.ranks), found.group.ordinal, found.group.description])
+    sides = [
+        [list(side.ranks), encode_event(side.event, known) if side.event is not None else None, side.state]
+        for side in found.sides
+    ]
+    about = [found.verdict, group, found.sequence, found.what, found.waited, found.rule]
+    return {"about": about, "sides": sides, "table": list(table)}
+
+
+def decode_divergence(data: dict[str, Any]) -> Divergence:
+    """The verdict again."""
+    table = [json.loads(row) for row in data["table"]]
+    verdict, group, sequence, what, waited, rule = data["about"]
+    ranks, ordinal, description = table[group]
+    sides = tuple(
+        Side(tuple(members), decode_event(event, table) if event is not None else None, state)
+        for members, event, state in data["sides"]
+    )
+    return Divergence(verdict, Group(tuple(ranks), ordinal, description), sequence, what, sides, waited, rule)
+
+
+# ------------------------------------------------------------------------------------------------ the ranks' side
+
+
+class Carrier:
+    """What the lowest rank of a host does with its monitor's messages, in a thread: `carry` is called every `BEAT` s."""
+
+    def __init__(self, folder: Path, rank: int, attempt: int) -> None:
+        """Nothing happens before the monitor has left a message."""
+        self._out, self._in = folder / f"link-{rank}.out", folder / f"link-{rank}.in"
+        self._rank, self._attempt = rank, attempt
+        self._store: Any = None
+        self._stamp = 0
+        self._received = b""
+        self._joined = False
+
+    def carry(self) -> None:
+        """Send what is new, fetch what there is. Raises whatever the store raises when it is gone."""
+        try:
+            stamp = self._out.stat().st_mtime_ns
+        except OSError:
+            return
+        if self._store is None:
+            self._store = _own_store(f"{_PREFIX}/{self._attempt}")
+        if self._store is None:
+            return
+        if stamp != self._stamp:
+            self._store.set(f"from/{self._rank}", self._out.read_bytes())
+            self._stamp = stamp
+        if not self._joined:
+            if self._rank:
+                # Only now, since whoever is counted is read.
+                self._store.set(f"host/{self._store.add('hosts', 1)}", str(self._rank))
+            self._joined = True
+        data = self._fetched()
+        if data != self._received:
+            self._received = data
+            temporary = self._in.with_suffix(".part.in")
+            temporary.write_bytes(data)
+            temporary.replace(self._in)
+
+    def _fetched(self) -> bytes:
+        store = self._store
+        if self._rank:
+            return bytes(store.get("from/0")) if store.check(["from/0"]) else b""
+        hosts = [f"host/{number}" for number in range(1, store.add("hosts", 0) + 1)]
+        ready = [host for host in hosts if store.check([host])]
+        leaders = [bytes(name).decode() for name in store.multi_get(ready)] if ready else []
+        return b"\n".join(map(bytes, store.multi_get([f"from/{leader}" for leader in leaders]))) if leaders else b""
+
+
+def _own_store(prefix: str) -> Any:
+    """A connection of our own to the job's TCPStore; None if the job has another kind of store."""
+    from datetime import timedelta
+
+    import torch
+    from torch.distributed import distributed_c10d as c10d
+
+    dist: Any = torch.distributed
+    store: Any = c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    if not isinstance(store, dist.TCPStore):
+        return None
+    own = dist.TCPStore(store.host, store.port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=10))
+    return dist.PrefixStore(prefix, own)

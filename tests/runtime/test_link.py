@@ -1,0 +1,134 @@
+"""Several hosts: agents of torchrun on this one stand for them, each with its own launcher, trace and monitor."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from collectivelint.runtime import link, ring
+from collectivelint.runtime.record import Counted
+from collectivelint.runtime.verdict import Divergence, Side
+
+from .conftest import JOBS, Job, line_of, run
+from .test_compare import PAIR, WORLD, rank
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _two_hosts(tmp_path: Path, scenario: str) -> list[Job]:
+    port = _free_port()
+
+    def start(node: int) -> Job:
+        folder = tmp_path / f"host{node}"
+        launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--"]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node)]
+        where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+        return run([*launcher, *torchrun, *where, str(JOBS / "scenarios.py"), scenario], folder, tmp_path)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(start, (0, 1)))
+
+
+def test_ranks_of_several_hosts_are_compared(tmp_path: Path) -> None:
+    jobs = _two_hosts(tmp_path, "outsider")
+    for number, job in enumerate(jobs):
+        assert job.code == 1, job.err
+        assert sorted(ring.load(job.folder).ranks) == [2 * number, 2 * number + 1]
+        assert job.sides() == [
+            ([0, 1, 2], "barrier", line_of("        dist.barrier()")),
+            ([3], "broadcast", line_of("src=0, group=service")),
+        ]
+        assert "DEADLOCK" in job.err
+        assert "CL101" in job.err
+
+
+def test_events_of_other_hosts_are_asked_for(tmp_path: Path) -> None:
+    """The difference is long past when it is noticed; each host alone has nothing to complain about."""
+    for job in _two_hosts(tmp_path, "other_host"):
+        assert job.code == 1, job.err
+        assert job.divergence is not None
+        assert (job.divergence["verdict"], job.divergence["what"]) == ("mismatch", "reduce operation")
+        line = line_of("rank >= world // 2")
+        assert job.sides() == [([0, 1], "all_reduce", line), ([2, 3], "all_reduce", line)]
+
+
+def test_a_correct_job_on_several_hosts(tmp_path: Path) -> None:
+    for job in _two_hosts(tmp_path, "straggler"):
+        assert (job.code, job.divergence) == (0, None), job.err
+
+
+def test_two_launchers_share_a_folder_without_removing_each_others_files(tmp_path: Path) -> None:
+    for host in ("one", "two"):
+        writer = ring.Writer(tmp_path, rank=0, world_size=2, attempt=0, started=1.0, host=host)
+        writer.finish("finished")
+    from collectivelint.runtime.launch import prepare
+
+    prepare(tmp_path)
+    assert len(ring.files(tmp_path)) == 2
+
+
+# ------------------------------------------------------------------------------------------------------- messages
+
+
+def test_ranks_arrive_as_they_were_sent() -> None:
+    sent = [
+        replace(
+            rank(1, ("barrier", WORLD), ("send", PAIR, 2, {"sent": [[[3], "float"]]}, 0), alive=True),
+            callers={PAIR.key: frozenset({7, 8})},
+            stack=("a.py:3 f: x",),
+            streams={(WORLD.key, "collective"): Counted(5, 6, 7), (PAIR.key, "send", 0): Counted(1, 2, 3)},
+            lost=4,
+        ),
+        rank(2),
+    ]
+    assert link.decode(json.loads(json.dumps(link.encode(sent)))) == sent
+
+
+def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
+    event = rank(0, ("barrier", WORLD)).events[0]
+    sides = (Side((0, 1), event, "waits in"), Side((2,), None, "has finished"))
+    found = Divergence("deadlock", WORLD, 3, "barrier", sides, 1.5, "CL201")
+    one = link.Link(tmp_path, 0)
+    one.send([], found=found)
+    (tmp_path / "link-0.out").rename(tmp_path / "link-2.in")
+    (message,) = link.Link(tmp_path, 2).received()
+    assert link.decode_divergence(message["found"]) == found
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_store_that_is_gone_harms_nobody(tmp_path: Path, killed: bool) -> None:
+    """The thread beside the job loses its store, or never finds one; the job and its record go on."""
+    code = f"""
+import os, time
+import torch, torch.distributed as dist
+from pathlib import Path
+from collectivelint.runtime import trace
+from collectivelint.runtime.link import Carrier
+folder = Path({str(tmp_path)!r})
+(folder / "link-0.out").write_bytes(b"{{}}")
+with trace(folder):
+    store = dist.TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
+    if {killed}:
+        Carrier.carry = lambda self: 1 / 0
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    time.sleep(1.2)
+    for _ in range(10):
+        dist.all_reduce(torch.ones(1))
+    dist.destroy_process_group()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(ring.load(tmp_path).ranks[0].events) == 10
