@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from .verdict import Divergence, Side, Verdict
-from .waits import counts_of, deadlock, missing_from
+from .waits import Counts, deadlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,12 +149,12 @@ def _unmatched(trace: Trace) -> Iterator[Divergence]:
     """After a job that ended well: a group in which some rank made more calls than another."""
     if any(rank.end != "finished" for rank in trace.ranks.values()):
         return
-    counts = counts_of(trace)
+    counts = Counts(trace)
     for rank in trace.ranks.values():
         for event in rank.events:
             if event.kind not in ("collective", "create"):
                 continue
-            absent = tuple(missing_from(trace, counts, event))
+            absent = counts.missing(event)
             if absent:
                 called = tuple(member for member in event.group.ranks if member in trace.ranks and member not in absent)
                 sides = (Side(called, event, "called"), Side(absent, None, "finished without it"))

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .compare import difference
-from .waits import counts_of
+from .waits import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,7 +50,7 @@ class Run:
 
     def __init__(self, trace: Trace) -> None:
         """Index the events."""
-        self._counts = counts_of(trace)
+        self._counts = Counts(trace)
         self._ranks = trace.ranks
         self._by_place: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)
         self._met: defaultdict[tuple[StreamKey, int], dict[int, Event]] = defaultdict(dict)
@@ -91,7 +91,7 @@ class Run:
             other = met.get(member)
             if other is None:
                 # What the record has moved past is still counted.
-                if self._counts.get((member, event.stream), 0) < event.sequence:
+                if not self._counts.has(member, event):
                     found.append(member)
             elif difference([event, other]):
                 found.append(member)

@@ -64,6 +64,49 @@ class Link:
         return [json.loads(line) for line in lines]
 
 
+#: A group has thousands of members, in every message. One tuple for each, however many messages have it.
+_groups: dict[str, tuple[int, ...]] = {}
+
+
+#: By the identity of a group's members, with them, so that no other tuple takes their place.
+_runs: dict[int, tuple[tuple[int, ...], list[list[int]]]] = {}
+
+
+def runs(ranks: tuple[int, ...]) -> list[list[int]]:
+    """Ranks as [first, step, how many], each run as long as it gets."""
+    known = _runs.get(id(ranks))
+    if known is not None:
+        return known[1]
+    found: list[list[int]] = []
+    _runs[id(ranks)] = (ranks, found)
+    for rank in ranks:
+        last = found[-1] if found else None
+        if last is not None and last[2] == 1:
+            last[1], last[2] = rank - last[0], 2
+        elif last is not None and rank == last[0] + last[1] * last[2]:
+            last[2] += 1
+        else:
+            found.append([rank, 0, 1])
+    return found
+
+
+def _table(rows: list[str]) -> list[Any]:
+    """The table of a message, with the ranks of its groups."""
+    found = []
+    for row in rows:
+        value = json.loads(row)
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            text = str(value[0])
+            ranks = _groups.get(text)
+            if ranks is None:
+                ranks = _groups[text] = tuple(
+                    first + step * number for first, step, count in value[0] for number in range(count)
+                )
+            value[0] = ranks
+        found.append(value)
+    return found
+
+
 def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
     """Ranks as plain data; groups, places and signatures once each."""
     table: dict[str, int] = {}
@@ -72,7 +115,7 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
         return table.setdefault(json.dumps(value), len(table))
 
     def group(key: Any, description: str = "") -> int:
-        return known([list(key[0]), key[1], description])
+        return known([runs(key[0]), key[1], description])
 
     rows = []
     for rank in ranks:
@@ -97,10 +140,10 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
 
 def decode(data: dict[str, Any]) -> list[Rank]:
     """The ranks again."""
-    table = [json.loads(row) for row in data["table"]]
+    table = _table(data["table"])
 
     def key(number: int) -> Any:
-        return (tuple(table[number][0]), table[number][1])
+        return (table[number][0], table[number][1])
 
     found = []
     for row in data["ranks"]:
@@ -135,7 +178,7 @@ def encode_event(event: Event, known: Any) -> list[Any]:
     place = event.place
     return [
         *(event.rank, event.number, event.kind),
-        known([list(event.group.ranks), event.group.ordinal, event.group.description]),
+        known([runs(event.group.ranks), event.group.ordinal, event.group.description]),
         *(
             event.sequence,
             event.peer,
@@ -160,7 +203,7 @@ def decode_event(row: list[Any], table: list[Any]) -> Event:
         number=number,
         kind=kind,
         op=table[signature]["op"],
-        group=Group(tuple(ranks), ordinal, description),
+        group=Group(ranks, ordinal, description),
         sequence=sequence,
         peer=peer,
         signature=table[signature],
@@ -179,7 +222,7 @@ def _encoded_divergence(found: Divergence) -> dict[str, Any]:
     def known(value: Any) -> int:
         return table.setdefault(json.dumps(value), len(table))
 
-    group = known([list(found.group.ranks), found.group.ordinal, found.group.description])
+    group = known([runs(found.group.ranks), found.group.ordinal, found.group.description])
     sides = [
         [list(side.ranks), encode_event(side.event, known) if side.event is not None else None, side.state]
         for side in found.sides
@@ -190,14 +233,14 @@ def _encoded_divergence(found: Divergence) -> dict[str, Any]:
 
 def decode_divergence(data: dict[str, Any]) -> Divergence:
     """The verdict again."""
-    table = [json.loads(row) for row in data["table"]]
+    table = _table(data["table"])
     verdict, group, sequence, what, waited, rule = data["about"]
     ranks, ordinal, description = table[group]
     sides = tuple(
         Side(tuple(members), decode_event(event, table) if event is not None else None, state)
         for members, event, state in data["sides"]
     )
-    return Divergence(verdict, Group(tuple(ranks), ordinal, description), sequence, what, sides, waited, rule)
+    return Divergence(verdict, Group(ranks, ordinal, description), sequence, what, sides, waited, rule)
 
 
 # ------------------------------------------------------------------------------------------------ the ranks' side

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from . import compare, explain, ring, waits
 from .link import BEAT, Link, decode, decode_divergence
-from .record import State, Trace
+from .record import Numbering, State, Trace
+from .ring import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ class Monitor:
         before, self._suspected = self._suspected, suspected
         if not suspected or suspected != before:
             return None
-        missing = {rank for node in graph.doomed for rank in graph.missing[node]}
+        missing = {rank for node in graph.doomed for rank in graph.missing(node)}
         patience = _LAUNCHER if any(_has_failed(heads.ranks[rank]) for rank in missing) else _PATIENCE
         if any(now - event.start < patience for event in graph.doomed.values()):
             return None
@@ -192,19 +193,18 @@ def _pending(rank: Rank) -> tuple[Event, ...]:
 _ANSWER: Final = 1.0
 
 
-def disagreements(heads: Trace) -> Iterator[object]:
-    """Streams of calls in which two ranks have made as many calls and not the same ones."""
-    seen: dict[tuple[object, str, int], int] = {}
+def disagreements(heads: Trace) -> Iterator[tuple[int, str]]:
+    """Streams of calls in which two ranks have made as many calls and not the same ones: number of the group, kind."""
+    numbers = Numbering()
+    seen: dict[tuple[int, str, str, int], int] = {}
     for rank in heads.ranks.values():
-        for stream, counted in rank.streams.items():
-            if len(stream) != 2:
-                continue
-            for what, count, rolled in (
-                ("now", counted.calls, counted.rolled),
-                ("block", counted.calls // ring.BLOCK, counted.block),
-            ):
-                if count and seen.setdefault((stream, what, count), rolled) != rolled:
-                    yield stream
+        for stream, (calls, rolled, block) in rank.streams.items():
+            if len(stream) == 2:
+                name = (numbers(stream[0]), stream[1])
+                if calls and seen.setdefault((*name, "now", calls), rolled) != rolled:
+                    yield name
+                if calls >= BLOCK and seen.setdefault((*name, "block", calls // BLOCK), block) != block:
+                    yield name
 
 
 def alive(trace: Trace, *, always: bool = False) -> Trace:

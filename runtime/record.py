@@ -156,3 +156,21 @@ class Trace:
     """The newest attempt of a job: one entry for each rank that was recorded."""
 
     ranks: Mapping[int, Rank] = field(default_factory=dict)
+
+
+class Numbering:
+    """Numbers for groups. A group's key has all its members, of which there may be thousands: it is hashed once."""
+
+    def __init__(self) -> None:
+        """No group has a number yet."""
+        self._numbers: dict[GroupKey, int] = {}
+        #: By the identity of the tuple of members, with the tuple, so that no other takes its place.
+        self._seen: dict[int, tuple[tuple[int, ...], int]] = {}
+
+    def __call__(self, group: GroupKey) -> int:
+        """The number of a group, the same for the same members and ordinal."""
+        members, ordinal = group
+        seen = self._seen.get(id(members))
+        if seen is None:
+            seen = self._seen[id(members)] = (members, self._numbers.setdefault((members, 0), len(self._numbers)))
+        return seen[1] if ordinal == 0 else self._numbers.setdefault(((seen[1],), ordinal), len(self._numbers))

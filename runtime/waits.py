@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .record import State
+from .record import Numbering, State
 from .verdict import Divergence, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from .record import Event, Rank, Trace
 
@@ -23,80 +23,117 @@ Node: TypeAlias = "tuple[int, int]"
 _BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
 
 
+class Counts:
+    """How many calls each rank has made in each stream.
+
+    Groups are known by numbers, see Numbering.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        """Count what is counted, and what is only in the events."""
+        self._ranks = trace.ranks
+        self._number = Numbering()
+        self._counts: defaultdict[tuple[int, object], int] = defaultdict(int)
+        self._missing: dict[object, tuple[int, ...]] = {}
+        for rank in trace.ranks.values():
+            for (group, *rest), counted in rank.streams.items():
+                self._counts[(rank.rank, (self._number(group), *rest))] = counted.calls
+            for event in rank.events:
+                key = (rank.rank, self._stream(event))
+                self._counts[key] = max(self._counts[key], event.sequence)
+
+    def _stream(self, event: Event) -> tuple[object, ...]:
+        group, *rest = event.stream
+        return (self._number(group), *rest)
+
+    def call(self, event: Event) -> object:
+        """What the events of one collective call on different ranks have in common; point-to-point calls are their own."""
+        return (event.rank, event.number) if event.kind == "p2p" else (self._stream(event), event.sequence)
+
+    def has(self, rank: int, event: Event) -> bool:
+        """Has a rank made the call that `event` is one side of?"""
+        return self._counts.get((rank, self._stream(event)), 0) >= event.sequence
+
+    def missing(self, event: Event) -> tuple[int, ...]:
+        """The ranks that have not made the call that `event` needs from them."""
+        call = self.call(event)
+        found = self._missing.get(call)
+        if found is None:
+            found = self._missing[call] = tuple(self._absent(event))
+        return found
+
+    def _absent(self, event: Event) -> Iterator[int]:
+        number, *_ = stream = self._stream(event)
+        if event.kind == "p2p":
+            other = "send" if event.op == "recv" else "recv"
+            if event.peer >= 0 and self._counts.get((event.peer, (number, other, event.rank)), 0) < event.sequence:
+                yield event.peer
+            return
+        for member in event.group.ranks:
+            rank = self._ranks.get(member)
+            if rank is None or self._counts.get((member, stream), 0) >= event.sequence:
+                continue
+            if rank.lost and (member, stream) not in self._counts:
+                # It may have made the call so long ago that the record has moved past it.
+                continue
+            yield member
+
+
 def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
     """Every call that a thread is stuck in, with the ranks it waits for."""
-    counts = counts_of(trace)
+    counts = Counts(trace)
     found = []
     for rank in trace.ranks.values():
         last = rank.events[-1] if rank.events else None
         events = rank.blocked or ((last,) if last is not None and last.state is State.ISSUED else ())
-        found += [(event, tuple(missing_from(trace, counts, event))) for event in events]
+        found += [(event, counts.missing(event)) for event in events]
     return found
-
-
-def counts_of(trace: Trace) -> Mapping[tuple[int, object], int]:
-    """(rank, stream) -> how many calls the rank has made there."""
-    counts: defaultdict[tuple[int, object], int] = defaultdict(int)
-    for rank in trace.ranks.values():
-        for stream, counted in rank.streams.items():
-            counts[(rank.rank, stream)] = counted.calls
-        for event in rank.events:
-            counts[(rank.rank, event.stream)] = max(counts[(rank.rank, event.stream)], event.sequence)
-    return counts
-
-
-def missing_from(trace: Trace, counts: Mapping[tuple[int, object], int], event: Event) -> Iterator[int]:
-    """The ranks that have not made the call that `event` needs from them."""
-    if event.kind == "p2p":
-        if event.peer < 0:
-            return
-        other = "send" if event.op == "recv" else "recv"
-        if counts.get((event.peer, (event.group.key, other, event.rank)), 0) < event.sequence:
-            yield event.peer
-        return
-    for member in event.group.ranks:
-        if member in trace.ranks and trace.ranks[member].lost and (member, event.stream) not in counts:
-            # It may have made the call so long ago that the record has moved past it.
-            continue
-        if member in trace.ranks and counts.get((member, event.stream), 0) < event.sequence:
-            yield member
 
 
 class Waits:
     """The wait-for graph of a trace. `doomed`: threads that wait for ever, by the call they wait in.
 
-    `over`: the job has ended, so that nobody will come any more.
+    `over`: the job has ended, so that nobody will come any more. Threads that wait in the same call wait for the same ranks,
+    so it is calls that are looked at, of which there are few.
     """
 
     def __init__(self, trace: Trace, *, over: bool) -> None:
         """Find who is stuck, let everybody get on whose partners all come or may come, and see who is left."""
         self.trace, self._over = trace, over
-        counts = counts_of(trace)
+        self.counts = Counts(trace)
         self.stuck: dict[Node, Event] = {
             (rank.rank, event.thread): event for rank in trace.ranks.values() for event in _stuck(rank, over=over)
         }
-        self.missing = {node: tuple(missing_from(trace, counts, event)) for node, event in self.stuck.items()}
         for rank in () if over else trace.ranks.values():
             # C++ waits for the handles of DDP's reducer, and Python cannot tell that from computing. But a handle that
             # only ranks could complete which have ended is as good as waited for.
-            last = rank.events[-1] if rank.events and rank.alive and rank.end == "running" else None
+            last = rank.events[-1] if rank.events and _lives(rank) else None
             if last is not None and last.state is State.ISSUED and (rank.rank, last.thread) not in self.stuck:
-                missing = tuple(missing_from(trace, counts, last))
+                missing = self.counts.missing(last)
                 if missing and not any(_lives(trace.ranks[member]) for member in missing):
                     self.stuck[(rank.rank, last.thread)] = last
-                    self.missing[(rank.rank, last.thread)] = missing
-        free: set[Node] = set()
-        while released := {node for node in self.stuck if node not in free and self._gets_on(node, free)}:
+        self._call = {node: self.counts.call(event) for node, event in self.stuck.items()}
+        calls = {self._call[node]: event for node, event in self.stuck.items()}
+        free: set[object] = set()
+        while released := {call for call, event in calls.items() if call not in free and self._gets_on(event, free)}:
             free |= released
-        self.doomed = {node: event for node, event in sorted(self.stuck.items()) if node not in free}
+        self.doomed = {node: event for node, event in sorted(self.stuck.items()) if self._call[node] not in free}
 
-    def _gets_on(self, node: Node, free: set[Node]) -> bool:
-        event = self.stuck[node]
+    def missing(self, node: Node) -> tuple[int, ...]:
+        """The ranks that a thread waits for."""
+        return self.counts.missing(self.stuck[node])
+
+    def together(self, node: Node) -> list[Event]:
+        """The events of all threads that wait for ever in the same call."""
+        return [event for other, event in self.doomed.items() if self._call[other] == self._call[node]]
+
+    def _gets_on(self, event: Event, free: set[object]) -> bool:
         return all(
             any(
-                caller in free or (caller not in self.stuck and not self._over) for caller in self._callers(rank, event)
+                self._call[caller] in free if caller in self.stuck else not self._over
+                for caller in self._callers(rank, event)
             )
-            for rank in self.missing[node]
+            for rank in self.counts.missing(event)
         )
 
     def _callers(self, member: int, event: Event) -> Iterator[Node]:
@@ -107,17 +144,20 @@ class Waits:
         rank = self.trace.ranks[member]
         if self._over or _lives(rank):
             yield (member, 0)
-            yield from ((member, thread) for thread in rank.callers.get(event.group.key, ()))
+            if rank.callers:
+                yield from ((member, thread) for thread in rank.callers.get(event.group.key, ()))
 
     def is_cause(self, node: Node) -> bool:
-        """Does it wait for itself in the end, or for somebody who does not wait at all?"""
-        seen: set[Node] = set()
-        pending = [node]
+        """Does its call wait for itself in the end, or for somebody who does not wait at all?"""
+        events = {self._call[other]: event for other, event in self.doomed.items()}
+        first = self._call[node]
+        seen: set[object] = set()
+        pending = [first]
         while pending:
             here = pending.pop()
-            for member in self.missing[here]:
-                callers = {caller for caller in self._callers(member, self.stuck[here]) if caller in self.doomed}
-                if node in callers or (not callers and here == node):
+            for member in self.counts.missing(events[here]):
+                callers = {self._call[other] for other in self._callers(member, events[here]) if other in self.doomed}
+                if first in callers or (not callers and here == first):
                     return True
                 pending += callers - seen
                 seen |= callers
@@ -125,20 +165,32 @@ class Waits:
 
     def of(self, rank: int) -> Event | None:
         """What a rank sits in: its main thread, or another one."""
+        main = self.stuck.get((rank, 0))
+        if main is not None:
+            return main
         return next((event for (number, _), event in sorted(self.stuck.items()) if number == rank), None)
 
 
 def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
     """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
     waits = Waits(trace, over=over)
-    doomed = {node: event for node, event in waits.doomed.items() if waits.missing[node]}
-    if not doomed:
+    # One thread for each call; with point-to-point calls each is its own.
+    calls: dict[object, Node] = {}
+    sizes: defaultdict[object, int] = defaultdict(int)
+    for node, event in waits.doomed.items():
+        if waits.missing(node):
+            call = waits.counts.call(event)
+            calls.setdefault(call, node)
+            sizes[call] += 1
+    if not calls:
         return None
     # Those who wait for each other, or for somebody who has ended, are the cause; others only wait for them.
-    node = min(doomed, key=lambda node: (not waits.is_cause(node), -_shared(doomed[node], doomed), node))
-    first = doomed[node]
-    together = [event for event in doomed.values() if _same_call(event, first)]
-    absent = [member for member in waits.missing[node] if member not in {event.rank for event in together}]
+    call = min(calls, key=lambda call: (not waits.is_cause(calls[call]), -sizes[call], calls[call]))
+    node = calls[call]
+    first = waits.doomed[node]
+    together = waits.together(node)
+    present = {event.rank for event in together}
+    absent = [member for member in waits.missing(node) if member not in present]
     sides = [Side(tuple(event.rank for event in together), first, "waits in")]
     sides += [_absence(trace.ranks[member], waits.of(member), over=over) for member in absent]
     latest = max(event.start for event in together)
@@ -172,16 +224,6 @@ def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
 
 def _lives(rank: Rank) -> bool:
     return rank.end == "running" and rank.alive
-
-
-def _shared(event: Event, doomed: Mapping[Node, Event]) -> int:
-    return sum(_same_call(event, other) for other in doomed.values())
-
-
-def _same_call(one: Event, other: Event) -> bool:
-    if one.kind == "p2p" or other.kind == "p2p":
-        return one is other
-    return one.stream == other.stream and one.sequence == other.sequence
 
 
 def _absence(rank: Rank, event: Event | None, *, over: bool) -> Side:
