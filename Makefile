@@ -7,7 +7,7 @@ CODE := collectivelint rules runtime tests examples benchmarks docs
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type bench bench-lint docs dist clean
+.PHONY: demo test lint type bench-trace bench-divergence bench-scale bench-lint soak docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -23,8 +23,17 @@ type: $(VENV)/.installed  ## Check types; on an installed copy, since rules/ and
 	rm -rf .typed && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .typed .
 	cd .typed && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" -p collectivelint
 
-bench: $(VENV)/.installed  ## Measure what the tracer adds to a call
+bench-trace: $(VENV)/.installed  ## Measure what the tracer adds to a call
 	$(BIN)/python benchmarks/trace_overhead.py
+
+bench-divergence: $(VENV)/.installed  ## Ask torch and the tracer about jobs that diverge (an hour)
+	$(BIN)/python benchmarks/divergence.py
+
+bench-scale: $(VENV)/.installed  ## Measure the checker with 10,000 ranks
+	$(BIN)/python benchmarks/scale.py
+
+soak: $(VENV)/.installed  ## A correct job under the tracer for SECONDS (120)
+	$(BIN)/python benchmarks/soak.py $(SECONDS)
 
 bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make bench-lint TREES=folder
 	$(BIN)/python benchmarks/lint_speed.py "$(TREES)"

@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,11 +22,16 @@ from collectivelint.runtime.monitor import disagreements
 from collectivelint.runtime.record import Counted, Event, Group, Place, Rank, State, Trace
 
 
+@cache
+def group_of(first: int, behind: int, step: int) -> Group:
+    """Ranks at equal distances."""
+    return Group(tuple(range(first, behind, step)), 0, "sub")
+
+
 def made_up(number: int, ranks: int, per_host: int, calls: int, world: Group) -> Rank:
     """A rank that has made so many calls on each of its groups and waits in one of the default group."""
     host, position = divmod(number, per_host)
-    near = Group(tuple(range(host * per_host, (host + 1) * per_host)), 0, "near")
-    far = Group(tuple(range(position, ranks, per_host)), 0, "far")
+    near, far = group_of(host * per_host, (host + 1) * per_host, 1), group_of(position, ranks, per_host)
     place = Place("train.py", 118, "step", ("train.py:118 step: dist.all_reduce(loss)", "train.py:200 main: step()"))
     signature = {"op": "all_reduce", "reduce_op": "SUM", "tensors": [[[1024], "torch.float32"]]}
     event = Event(

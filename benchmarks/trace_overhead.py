@@ -1,29 +1,39 @@
-"""What the tracer adds to one collective, in microseconds.
+"""What the tracer adds to a collective, and to a training step.
 
-`python benchmarks/trace_overhead.py`: the `fake` backend has no network, so what is left of a call is Python, the
-dispatcher and we. Plain and traced processes take turns; the medians of their rounds are compared.
+`make bench-trace`. On the `fake` backend there is no network: what is left of a call is Python, the dispatcher and we. Then the
+same call with gloo on two ranks, beside TORCH_DISTRIBUTED_DEBUG=DETAIL. Plain and traced processes take turns, and the
+medians of their rounds are compared. Last, the calls that a step of the example job makes, times what one costs, as a share
+of the step.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Final
 
-ROUNDS = 5
-JOB = """
+ROUNDS: Final = 5
+HERE: Final = Path(__file__).parent
+FAKE: Final = """
 import sys, time, statistics
+from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
-if sys.argv[1] != "plain":
-    from pathlib import Path
+mode, folder = sys.argv[1:]
+if mode != "plain":
     from collectivelint.runtime.hook import activate
-    activate(Path(sys.argv[1]))
+    activate(Path(folder))
 dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
+if mode == "kernels":
+    # As in a job that uses DDP: calls from C++ have to be seen as well.
+    dist._broadcast_coalesced(dist.group.WORLD, [torch.ones(1)], 1024, 0)
 tensor = torch.ones(16)
 for _ in range(2000):
     dist.all_reduce(tensor)
@@ -33,37 +43,99 @@ for _ in range(40):
     for _ in range(500):
         dist.all_reduce(tensor)
     times.append((time.perf_counter() - start) / 500 * 1e6)
-if sys.argv[1] != "plain":
+if mode != "plain":
     from collectivelint.runtime import ring
-    assert ring.load(Path(sys.argv[1])).ranks[0].events, "nothing was recorded"
+    assert ring.load(Path(folder)).ranks[0].events, "nothing was recorded"
 print(statistics.median(times))
+"""
+GLOO: Final = """
+import sys, time, statistics
+from pathlib import Path
+import torch
+import torch.distributed as dist
+mode, folder = sys.argv[1:]
+if mode == "traced":
+    from collectivelint.runtime.hook import activate
+    activate(Path(folder))
+dist.init_process_group("gloo")
+tensor = torch.ones(16)
+times = []
+for _ in range(10):
+    start = time.perf_counter()
+    for _ in range(200):
+        dist.all_reduce(tensor)
+    times.append((time.perf_counter() - start) / 200 * 1e6)
+if dist.get_rank() == 0:
+    print(statistics.median(times))
+dist.destroy_process_group()
 """
 
 
-def measure(mode: str) -> float:
-    """Median time of one all_reduce in a fresh process, in microseconds."""
-    out = subprocess.run(
-        [sys.executable, "-c", JOB, mode],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def fake(mode: str, folder: Path) -> float:
+    """Median time of one all_reduce in a fresh process without a network, in microseconds."""
+    return _run([sys.executable, "-c", FAKE, mode, str(folder)], {})
+
+
+def gloo(mode: str, folder: Path) -> float:
+    """The same between two ranks."""
+    job = folder / "job.py"
+    job.write_text(GLOO)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    debug = {"TORCH_DISTRIBUTED_DEBUG": "DETAIL"} if mode == "detail" else {}
+    return _run([*torchrun, str(job), mode, str(folder / "trace")], debug)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> float:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(out.stdout.split()[-1])
 
 
-def main() -> None:
-    """Print each round and the medians."""
-    plain, traced = [], []
+def rounds(measure: object, modes: list[str]) -> dict[str, float]:
+    """The medians of the modes, which take turns."""
+    found: dict[str, list[float]] = {mode: [] for mode in modes}
+    for _ in range(ROUNDS):
+        for mode in modes:
+            with tempfile.TemporaryDirectory() as folder:
+                found[mode].append(measure(mode, Path(folder)))  # type: ignore[operator]
+    return {mode: statistics.median(times) for mode, times in found.items()}
+
+
+def example_step() -> tuple[float, float]:
+    """Calls and seconds of one training step of the example: between its fifth step and its last, on rank 0."""
+    from collectivelint.runtime import ring
+
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(ROUNDS):
-            plain.append(measure("plain"))
-            traced.append(measure(str(Path(folder) / str(number))))
-            print(f"round {number + 1}: plain {plain[-1]:.2f} us, traced {traced[-1]:.2f} us")
-    added = statistics.median(traced) - statistics.median(plain)
+        steps = 40
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
+        launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", f"{folder}/trace", "--"]
+        job = [str(HERE.parent / "examples" / "correct" / "train.py"), "--dir", f"{folder}/checkpoints"]
+        command = [*launcher, *torchrun, *job, "--steps", str(steps), "--save-every", str(steps)]
+        subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
+        events = ring.load(Path(folder, "trace")).ranks[0].events
+        # The teacher is asked once in a step.
+        asked = [event for event in events if event.op == "broadcast" and re.search("distill", event.place.path)]
+        if len(asked) < steps:
+            raise SystemExit("the example does not ask its teacher in each step any more")
+        first, last = asked[5], asked[steps - 1]
+        return (last.number - first.number) / (steps - 6), (last.start - first.start) / (steps - 6)
+
+
+def main() -> None:
+    """Measure and print."""
+    begun = time.time()
+    alone = rounds(fake, ["plain", "traced", "kernels"])
+    added = alone["traced"] - alone["plain"]
+    print(f"fake, all_reduce: plain {alone['plain']:.2f} us, traced {alone['traced']:.2f} us, added {added:.2f} us")
+    print(f"  in a job that uses DDP: {alone['kernels']:.2f} us, added {alone['kernels'] - alone['plain']:.2f} us")
+    pair = rounds(gloo, ["plain", "traced", "detail"])
     print(
-        f"median: plain {statistics.median(plain):.2f} us, traced {statistics.median(traced):.2f} us, added {added:.2f} us"
+        f"gloo, 2 ranks: plain {pair['plain']:.0f} us, traced {pair['traced']:.0f} us, DETAIL {pair['detail']:.0f} us"
     )
+    calls, seconds = example_step()
+    share = calls * (alone["kernels"] - alone["plain"]) * 1e-6 / seconds
+    print(f"example: {calls:.1f} calls in a step of {seconds * 1e3:.1f} ms; the tracer takes {share:.2%} of it")
+    print(f"measured in {time.time() - begun:.0f} s")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from .record import Event, Trace
     from .verdict import Divergence, Side
@@ -110,8 +110,13 @@ def _ranks(ranks: Iterable[int]) -> str:
     return f"{'ranks' if len(ordered) > 1 else 'rank'} {shown}"
 
 
-def straggler(trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]]) -> str:
-    """The hint for waits that are long, but of which nobody can say that they will not end."""
+def straggler(
+    trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]], stopped: Collection[int] = frozenset()
+) -> str:
+    """The hint for waits that are long, but of which nobody can say that they will not end.
+
+    `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z).
+    """
     waiting: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
     for event, absent in stuck:
         waiting[(event.op, event.group.key, event.place, absent)].append(event)
@@ -127,7 +132,9 @@ def straggler(trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]]) -> s
         )
         for member in absent[:_DEEPEST]:
             rank = trace.ranks.get(member)
-            if rank is not None and rank.stack:
+            if member in stopped:
+                lines.append(f"  rank {member} is stopped; `kill -CONT {trace.ranks[member].pid}` lets it go on")
+            elif rank is not None and rank.stack:
                 lines.append(f"  rank {member} is at {rank.stack[0]}")
                 lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
     return "\n".join(lines) + "\n" if lines else ""

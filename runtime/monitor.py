@@ -166,7 +166,8 @@ class Monitor:
             return
         ready = [item for item in long if clock - item[0].start >= self._hint_after + _ANSWER]
         self._hinted |= {(event.rank, event.number) for event, _ in ready}
-        hint = explain.straggler(heads, ready)
+        here = {reader.number: reader.pid for reader in readers}
+        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
         if hint:
             self._say(hint)
 

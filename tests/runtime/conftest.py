@@ -76,10 +76,26 @@ def torchrun(ranks: int) -> list[str]:
 def trace(tmp_path: Path) -> Callable[..., Job]:
     """Run a job script on some ranks under `collectivelint trace`."""
 
-    def start(script: str | Path, *args: str, ranks: int = 3, hint_after: float = 2, **environment: str) -> Job:
+    def start(
+        script: str | Path,
+        *args: str,
+        ranks: int = 3,
+        hint_after: float = 2,
+        options: tuple[str, ...] = (),
+        **environment: str,
+    ) -> Job:
         folder = tmp_path / "trace"
         launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder)]
-        command = [*launcher, "--hint-after", str(hint_after), "--", *torchrun(ranks), str(JOBS / script), *args]
+        command = [
+            *launcher,
+            "--hint-after",
+            str(hint_after),
+            *options,
+            "--",
+            *torchrun(ranks),
+            str(JOBS / script),
+            *args,
+        ]
         return run(command, folder, tmp_path, **environment)
 
     return start

@@ -1,0 +1,38 @@
+"""Hints about ranks that others wait for: where they are, and no alarm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .conftest import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Job
+
+
+def test_where_a_slow_rank_is(trace: Callable[..., Job]) -> None:
+    job = trace("scenarios.py", "straggler", hint_after=1)
+    assert (job.code, job.divergence) == (0, None), job.err
+    hint = job.err[job.err.index("note: ") :].splitlines()
+    assert hint[0].startswith("note: ranks 0,2 have waited ")
+    assert f"scenarios.py:{line_of('        time.sleep(6)') + 1}; rank 1 may still come" in hint[0]
+    assert f"scenarios.py:{line_of('        time.sleep(6)')} straggler: time.sleep(6)" in hint[1]
+    assert job.err.count("note: ") == 1
+
+
+def test_a_stopped_rank_is_called_stopped(trace: Callable[..., Job], tmp_path: Path) -> None:
+    job = trace("healthy.py", "stopped", str(tmp_path), hint_after=1, SECONDS_STOPPED="4")
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert "rank 1 is stopped; `kill -CONT " in job.err
+
+
+def test_report_instead_of_abort(trace: Callable[..., Job]) -> None:
+    """Rank 1 is one call ahead for good; the job goes on, is told once, and the exit code says so."""
+    job = trace("scenarios.py", "silent", options=("--on-divergence", "report"))
+    assert job.code == 1
+    assert job.err.count("MISMATCH: ") == 1
+    assert "closing signal" not in job.err, "the job was stopped"
+    assert job.divergence is not None
