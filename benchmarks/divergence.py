@@ -83,6 +83,17 @@ class Ran:
     seconds: float
 
 
+def end(process: subprocess.Popen[str], folder: Path) -> None:
+    """End a job that hangs: the launcher, and its workers, which have sessions of their own."""
+    os.killpg(process.pid, signal.SIGKILL)
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(folder).encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue
+
+
 def run(script: str, name: str, ranks: int, mode: str, folder: Path) -> Ran:
     """Run one job in one mode."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
@@ -104,7 +115,7 @@ def run(script: str, name: str, ranks: int, mode: str, folder: Path) -> Ran:
     )
     started = begun
     said, after = "", None
-    timer = threading.Timer(LONGEST if script == "scenarios.py" else 200, os.killpg, (process.pid, signal.SIGKILL))
+    timer = threading.Timer(LONGEST if script == "scenarios.py" else 200, end, (process, folder))
     timer.start()
     assert process.stderr is not None
     for line in process.stderr:

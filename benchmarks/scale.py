@@ -67,7 +67,7 @@ def main() -> None:
                 if leader:
                     carrier.carry()
                 sent += time.perf_counter() - start
-            size = sum((folder / f"link-{leader}.out").stat().st_size for leader in leaders)
+            size = sum((folder / f"link-{leader}-0.out").stat().st_size for leader in leaders)
             start = time.perf_counter()
             carriers[0].carry()
             fetched = time.perf_counter() - start

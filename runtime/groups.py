@@ -7,9 +7,12 @@ function inside its closure is exchanged. Names that were bound early are covere
 from __future__ import annotations
 
 import functools
+import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from .record import State
+from .signatures import CREATES
 from .tracer import CREATE, OUTSIDER
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
         first()
         result = original(*args, **kwargs)
         try:
-            tracer.start(c10d.get_rank(), c10d.get_world_size())
+            tracer.start(c10d.get_rank(), c10d.get_world_size(), _where(c10d))
             tracer.register(c10d.GroupMember.WORLD)
         except Exception as error:
             tracer.give_up(error)
@@ -57,35 +60,76 @@ def hook_groups(c10d: Any, tracer: Tracer) -> None:
     def outsider(op_name: str) -> None:
         world = c10d.GroupMember.WORLD
         if world is not None and tracer.is_started:
-            tracer.end(tracer.begin(OUTSIDER, world, (op_name, None), -1, False), State.DONE)
+            tracer.end(_begun(tracer, OUTSIDER, world, (op_name, None)), State.DONE)
         warn(op_name)
 
     c10d._warn_not_in_group = outsider
+
+
+def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
+    """The number of a new event; whatever goes wrong with that is not the job's trouble."""
+    try:
+        return tracer.begin(kind, world, key, -1, False)
+    except Exception as error:
+        tracer.give_up(error)
+        return 0
+
+
+def _where(c10d: Any) -> str:
+    """Where the ranks of this job meet: two jobs at the same time meet in different places."""
+    import torch
+
+    dist: Any = torch.distributed
+    store = c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    if isinstance(store, dist.TCPStore):
+        return f"{store.host}:{store.port}"
+    return str(getattr(store, "path", type(store).__name__))
 
 
 def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     world = c10d.GroupMember.WORLD
     if world is None or not tracer.is_started:
         return original(*args, **kwargs)
-    # As torch reads the argument: all ranks if there is none, and in order unless told otherwise.
-    given = kwargs.get("ranks", args[0] if args and name == "new_group" else None)
-    ranks = tuple(range(c10d.get_world_size()) if given is None else given)
-    if kwargs.get("sort_ranks", True):
-        ranks = tuple(sorted(ranks))
-    # With local synchronisation only the members create the group: there is no order for all ranks to keep.
-    local = bool(kwargs.get("use_local_synchronization"))
-    number = 0
-    if not local:
-        number = tracer.begin(CREATE, world, (name, ranks, CREATE), -1, False)
+    # An iterator can be read only once.
+    args = tuple(list(arg) if isinstance(arg, Iterator) else arg for arg in args)
+    kwargs = {key: list(value) if isinstance(value, Iterator) else value for key, value in kwargs.items()}
+    key = _key(c10d, name, original, args, kwargs)
+    number = _begun(tracer, CREATE, world, key) if key is not None else 0
     try:
         group = original(*args, **kwargs)
     except BaseException:
-        tracer.end(number, State.FAILED)
+        tracer.reject(number)
         raise
     tracer.end(number, State.DONE)
-    if group is not None and not isinstance(group, int) and group is not c10d.GroupMember.NON_GROUP_MEMBER:
-        tracer.register(group)
+    try:
+        if isinstance(group, c10d.ProcessGroup):
+            tracer.register(group)
+    except Exception as error:
+        tracer.give_up(error)
     return group
+
+
+def _key(
+    c10d: Any, name: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    """What has to be equal on all ranks; None where only the members make the group, or if it cannot be told."""
+    try:
+        given = inspect.signature(original).bind(*args, **kwargs).arguments
+        if given.get("use_local_synchronization"):
+            return None
+        if name == "split_group":
+            parts = given.get("split_ranks")
+            return (name, CREATES, tuple(tuple(map(int, part)) for part in parts) if parts is not None else ())
+        if name != "new_group":
+            return (name, CREATES, ())
+        # As torch reads it: all ranks if there are none, and in order unless told otherwise.
+        ranks = given.get("ranks")
+        ranks = range(c10d.get_world_size()) if ranks is None else map(int, ranks)
+        return (name, CREATES, tuple(sorted(ranks) if given.get("sort_ranks", True) else ranks))
+    except Exception:
+        return None
 
 
 def _exchange(module: ModuleType, name: str, around: Callable[..., Any]) -> None:

@@ -58,6 +58,8 @@ class Handles:
                 numbers: tuple[int, ...] = (local.number,)
                 local.latest, local.number = None, 0
             else:
+                if local.latest is work:
+                    local.latest = None
                 known = works.get(id(work))
                 numbers = known[1] if known is not None and known[0]() is work else ()
                 for number in numbers:

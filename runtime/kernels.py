@@ -10,6 +10,7 @@ Everything that depends on the operators' schemas, which are no public interface
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,6 +148,8 @@ class Kernels:
             is_async = False
             try:
                 values = arguments.complete(args, kwargs)
+                if arguments.is_imagined(values):
+                    return redispatch(keyset & below, *args, **kwargs)
                 is_async = arguments.is_async(values)
                 group = unbox(values[arguments.group])
                 number = begin(arguments.kind, group, arguments.key(values), arguments.peer(values), is_async)
@@ -157,8 +160,11 @@ class Kernels:
             except BaseException:
                 end(number, State.FAILED)
                 raise
-            handle = result[1] if type(result) is tuple else result
-            issued(number, None if handle is None else Work.unbox(handle), is_async)
+            try:
+                handle = result[1] if type(result) is tuple else result
+                issued(number, None if handle is None else Work.unbox(handle), is_async)
+            except Exception as error:
+                _warn_once(error)
             return result
 
         return kernel
@@ -173,6 +179,8 @@ class Kernels:
             number = 0
             try:
                 values = arguments.complete(args, kwargs)
+                if arguments.is_imagined(values):
+                    return redispatch(keyset & below, *args, **kwargs)
                 group = _resolved(values[arguments.group])
                 number = tracer.begin(arguments.kind, group, arguments.key(values), arguments.peer(values), True)
             except Exception as error:
@@ -240,6 +248,7 @@ class _Arguments:
         self._async = self._position("async_op")
         self._tensors = self._position(tensors)
         self._reduce_op = self._position("reduce_op")
+        self._tag = self._position("tag")
         self._splits = [self._position(name) for name in ("output_split_sizes", "input_split_sizes")]
 
     def _position(self, name: str) -> int | None:
@@ -256,6 +265,13 @@ class _Arguments:
         """Does the caller get a handle? Point-to-point operators always give one."""
         return self._async is None or bool(values[self._async])
 
+    def is_imagined(self, values: tuple[Any, ...]) -> bool:
+        """Is it a call on tensors without data, by which torch.compile finds out shapes? Nothing communicates then."""
+        given = None if self._tensors is None else values[self._tensors]
+        while isinstance(given, (list, tuple)) and given:
+            given = given[0]
+        return isinstance(given, torch.Tensor) and given.is_meta
+
     def peer(self, values: tuple[Any, ...]) -> int:
         """The root or other side, as a rank of the group; -1 if there is none."""
         return -1 if self._peer is None else int(values[self._peer])
@@ -271,6 +287,8 @@ class _Arguments:
             tensors = nested(given) if given and not isinstance(given[0], torch.Tensor) else shapes(given)
         if self._splits[0] is not None and self._splits[1] is not None:
             return (self._op, tensors, None, tuple(values[self._splits[0]]), tuple(values[self._splits[1]]))
+        if self.kind == P2P:
+            return (self._op, tensors, 0 if self._tag is None else int(values[self._tag]))
         if self._reduce_op is None:
             return (self._op, tensors)
         reduce_op = values[self._reduce_op]
@@ -289,8 +307,6 @@ def _resolved(group: Any) -> Any:
 
 
 def _torch_modules() -> list[Any]:
-    import sys
-
     return [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module is not None]
 
 
@@ -298,9 +314,7 @@ _warned: list[str] = []
 
 
 def _warn_once(error: Exception) -> None:
-    """A call that could not be recorded is no reason to disturb the job."""
+    """A call that could not be recorded is no reason to disturb the job, not even where warnings are errors."""
     if not _warned:
-        import warnings
-
         _warned.append(str(error))
-        warnings.warn(f"collectivelint: a call could not be recorded: {type(error).__name__}: {error}", stacklevel=2)
+        sys.stderr.write(f"collectivelint: a call could not be recorded: {type(error).__name__}: {error}\n")

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +21,7 @@ from .monitor import POLL, Monitor, alive, exists
 from .record import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .verdict import Divergence
 
@@ -55,38 +57,95 @@ def run(
         process = subprocess.Popen([executable, *command[1:]], env=environment(folder))
     except OSError as error:
         raise CannotStartError(f"{command[0]}: {error.strerror}") from None
-    monitor = Monitor(folder, hint_after, say)
-    interrupted = False
+    told = _Told()
+    found: Divergence | None = None
+    with _passed_on(process, told):
+        try:
+            found = _watched(process, Monitor(folder, hint_after, say), folder, say, told, abort=abort)
+        except BaseException:
+            # Whatever has happened to us, nobody is left behind.
+            stop(process, folder)
+            raise
+    code = process.returncode if process.returncode is not None else 1
+    trace = read(folder)
+    if found is None and trace.ranks:
+        # When the job was told to end, a rank that did not come proves nothing: everybody was stopped somewhere.
+        found = compare.compare(alive(trace, always=True) if told.signals else trace, over=not told.signals)
+        if found is not None:
+            write(folder, found, say)
+            say(explain.text(found))
+    if signal.SIGINT in told.signals:
+        code = 128 + signal.SIGINT
+    elif found is not None and not told.signals:
+        code = 1
+    return Outcome(code if code >= 0 else 128 - code, found, trace)
+
+
+@dataclass(slots=True)
+class _Told:
+    """The signals that have told the job to end."""
+
+    signals: list[int] = field(default_factory=list)
+
+
+#: What schedulers and users send to a job; it decides what to do about it.
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+
+
+@contextmanager
+def _passed_on(process: subprocess.Popen[bytes], told: _Told) -> Iterator[None]:
+    """Pass signals on to the job instead of dying of them. The terminal has sent SIGINT to the job as well."""
+
+    def handler(number: int, _: object) -> None:
+        if number not in (signal.SIGUSR1, signal.SIGUSR2):
+            told.signals.append(number)
+        if number != signal.SIGINT or not sys.stdin.isatty():
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        # Python lets no other thread do that.
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)
+
+
+def _watched(
+    process: subprocess.Popen[bytes],
+    monitor: Monitor,
+    folder: Path,
+    say: Callable[[str], None],
+    told: _Told,
+    *,
+    abort: bool,
+) -> Divergence | None:
+    """Wait for the end of the job, and bring it about when its ranks have diverged; the first divergence."""
     found: Divergence | None = None
     while True:
         try:
             process.wait(POLL)
-            break
         except subprocess.TimeoutExpired:
-            seen = _looked(monitor, say)
-            if seen is None:
-                continue
-            found = found or seen
-            write(folder, found)
-            say(explain.text(seen))
-            if abort:
-                monitor.deliver()
-                stop(process, folder)
-                break
-        except KeyboardInterrupt:
-            # The terminal has sent it to the job as well; the job decides what to do about it.
-            interrupted = True
-    code = process.returncode if process.returncode is not None else 1
-    trace = read(folder)
-    if found is None and trace.ranks:
-        # After an interrupt a rank that did not come proves nothing: everybody was stopped somewhere.
-        found = compare.compare(alive(trace, always=True) if interrupted else trace, over=not interrupted)
-        if found is not None:
-            write(folder, found)
-            say(explain.text(found))
-    if interrupted:
-        code = 128 + signal.SIGINT
-    return Outcome(1 if found is not None else code if code >= 0 else 128 - code, found, trace)
+            pass
+        else:
+            return found
+        # A job that has been told to end is left to do that.
+        seen = _looked(monitor, say) if not told.signals else None
+        if seen is None:
+            continue
+        found = found or seen
+        write(folder, found, say)
+        say(explain.text(seen))
+        if abort:
+            monitor.deliver()
+            stop(process, folder)
+            return found
 
 
 def _looked(monitor: Monitor, say: Callable[[str], None]) -> Divergence | None:
@@ -103,10 +162,13 @@ def _looked(monitor: Monitor, say: Callable[[str], None]) -> Divergence | None:
 _troubles: list[Exception] = []
 
 
-def write(folder: Path, divergence: Divergence) -> None:
-    """Leave the verdict in the trace directory."""
+def write(folder: Path, divergence: Divergence, say: Callable[[str], None]) -> None:
+    """Leave the verdict in the trace directory, if there is room for it."""
     text = json.dumps(explain.as_dict(divergence), indent=2) + "\n"
-    (folder / "divergence.json").write_text(text, encoding="utf-8")
+    try:
+        (folder / "divergence.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        say(f"collectivelint: {folder}/divergence.json cannot be written: {error.strerror}\n")
 
 
 def prepare(folder: Path) -> None:
@@ -148,7 +210,16 @@ def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    host = os.uname().nodename
     for rank in read(folder).ranks.values():
-        if rank.host == host and exists(rank.pid):
-            os.kill(rank.pid, signal.SIGKILL)
+        if exists(rank.pid) and _is_of(rank.pid, folder):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(rank.pid, signal.SIGKILL)
+
+
+def _is_of(pid: int, folder: Path) -> bool:
+    """Does the process trace into this folder? Its number may be somebody else's by now, or of another host."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return f"{VARIABLE}={folder.resolve()}".encode() in environ

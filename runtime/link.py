@@ -3,7 +3,7 @@
 The monitors know no addresses; the ranks do. So a monitor leaves what it has to say in a file, and the lowest rank of its
 host carries it: a thread of that process has a connection of its own to the job's TCPStore. Between two monitors:
 
-    monitor -> link-N.out -> rank N's thread -> store -> rank 0's thread -> link-0.in -> monitor beside rank 0
+    monitor -> link-N-0.out -> rank N's thread -> store -> rank 0's thread -> link-0-0.in -> monitor beside rank 0
 
 and back the same way. What is sent is the head of each rank (the calls that go on, the last event, the counts and hashes of its
 streams), and events in bulk only when the monitor beside rank 0 asks for them. Nothing of this can hold up the job: a store
@@ -31,11 +31,12 @@ BEAT: Final = 0.5
 
 
 class Link:
-    """One monitor's end. `leader` is the lowest rank of its host."""
+    """One monitor's end. `leader` is the lowest rank of its host, `attempt` how often the job was started again."""
 
-    def __init__(self, folder: Path, leader: int) -> None:
+    def __init__(self, folder: Path, leader: int, attempt: int = 0) -> None:
         """Nothing is written before the first `send`."""
-        self._out, self._in = folder / f"link-{leader}.out", folder / f"link-{leader}.in"
+        self.leader, self.attempt = leader, attempt
+        self._out, self._in = _files(folder, leader, attempt)
         self._sent = b""
 
     def send(
@@ -127,6 +128,7 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
                 "alive": rank.alive,
                 "lost": rank.lost,
                 "stack": list(rank.stack),
+                "others": sorted(rank.others),
                 "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
                 "streams": [
                     [group(stream[0], names.get(stream[0], "")), *stream[1:], *counted]
@@ -166,6 +168,7 @@ def decode(data: dict[str, Any]) -> list[Rank]:
                 lost=row["lost"],
                 alive=row["alive"],
                 callers={key(number): frozenset(threads) for number, threads in row["callers"]},
+                others=frozenset(row["others"]),
                 stack=tuple(row["stack"]),
                 streams=streams,
             )
@@ -246,12 +249,17 @@ def decode_divergence(data: dict[str, Any]) -> Divergence:
 # ------------------------------------------------------------------------------------------------ the ranks' side
 
 
+def _files(folder: Path, rank: int, attempt: int) -> tuple[Path, Path]:
+    """What a monitor sends, and what it receives."""
+    return folder / f"link-{rank}-{attempt}.out", folder / f"link-{rank}-{attempt}.in"
+
+
 class Carrier:
     """What the lowest rank of a host does with its monitor's messages, in a thread: `carry` is called every `BEAT` s."""
 
     def __init__(self, folder: Path, rank: int, attempt: int) -> None:
         """Nothing happens before the monitor has left a message."""
-        self._out, self._in = folder / f"link-{rank}.out", folder / f"link-{rank}.in"
+        self._out, self._in = _files(folder, rank, attempt)
         self._rank, self._attempt = rank, attempt
         self._store: Any = None
         self._stamp = 0

@@ -107,18 +107,15 @@ def _monitored_barrier(*_: Any, **__: Any) -> _Read:
 
 
 def _send(tensors: Any, dst: Any, tag: Any) -> _Read:
-    del tag
-    return ("send", shapes(tensors)), int(dst), True
+    return ("send", shapes(tensors), int(tag)), int(dst), True
 
 
 def _recv(tensors: Any, src: Any, tag: Any) -> _Read:
-    del tag
-    return ("recv", shapes(tensors)), int(src), True
+    return ("recv", shapes(tensors), int(tag)), int(src), True
 
 
 def _recv_anysource(tensors: Any, tag: Any) -> _Read:
-    del tag
-    return ("recv", shapes(tensors)), -1, True
+    return ("recv", shapes(tensors), int(tag)), -1, True
 
 
 #: Method -> what reads its arguments in the form that torch.distributed itself uses. Old and new names of torch.
@@ -163,6 +160,8 @@ def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> None:
 def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles: Handles, kernels: Kernels) -> Any:
     kind = P2P if read in (_send, _recv, _recv_anysource) else COLLECTIVE
     begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
+    # Waits before it returns: an exception is no refusal.
+    failed = tracer.reject if read is not _monitored_barrier else lambda number: end(number, State.FAILED)
 
     def method(group: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -176,7 +175,7 @@ def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles:
         try:
             work = original(group, *args, **kwargs)
         except BaseException:
-            end(number, State.FAILED)
+            failed(number)
             raise
         finally:
             local.inside = False

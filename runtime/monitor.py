@@ -33,7 +33,10 @@ _EVERY: Final = 1.0
 #: After so many differences of hashes that no event explains, those of a stream are not believed: two threads race on it.
 _TRIES: Final = 5
 #: How long (in seconds) ranks may wait for one that has failed: its launcher will end or restart them, and does that best.
-_LAUNCHER: Final = 5.0
+#: torchrun gives them 30 s to leave.
+_LAUNCHER: Final = 40.0
+#: How long a handle may be open that nobody can complete any more, and of which nobody knows whether it is waited for.
+_OPEN: Final = 5.0
 
 
 class Monitor:
@@ -45,7 +48,7 @@ class Monitor:
         self._readers: dict[Path, ring.Reader] = {}
         self._sampled = 0.0
         #: What waits in vain, by the last look: it has to be the same at the next one.
-        self._suspected: frozenset[tuple[int, int, int]] = frozenset()
+        self._suspected: dict[object, frozenset[tuple[int, int, int]]] = {}
         self._asked: set[tuple[int, int]] = set()
         self._hinted: set[tuple[int, int]] = set()
         self._known: set[object] = set()
@@ -62,20 +65,31 @@ class Monitor:
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
-        readers = self._current()
+        for readers in ring.jobs(self._current()):
+            found = self._judged(readers)
+            if found is None:
+                continue
+            key = (
+                found.verdict,
+                found.group.key,
+                found.what,
+                *(side.event and side.event.place for side in found.sides),
+            )
+            if key not in self._known:
+                self._known.add(key)
+                return found
+        return None
+
+    def _judged(self, readers: list[ring.Reader]) -> Divergence | None:
+        if not readers:
+            return None
         heads = alive(Trace({reader.number: reader.head() for reader in readers}))
-        elsewhere = self._exchanged(readers, heads)
-        heads = Trace({**elsewhere, **heads.ranks})
-        found = self._told or self._mismatch(readers, heads) or self._deadlock(heads)
+        heads = Trace({**self._exchanged(readers, heads), **heads.ranks})
+        found = self._told or self._mismatch(readers, heads) or self._deadlock(readers, heads)
         if found is None:
             self._hint(readers, heads)
-            return None
-        key = (found.verdict, found.group.key, found.what, *(side.event and side.event.place for side in found.sides))
-        if key in self._known:
-            return None
-        self._known.add(key)
-        if self._link is not None:
-            self._link.send(heads.ranks.values() if self._leads else (), found=found)
+        elif self._link is not None:
+            self._link.send(heads.ranks.values() if not self._leads else (), found=found)
         return found
 
     def deliver(self) -> None:
@@ -85,27 +99,30 @@ class Monitor:
 
     def _exchanged(self, readers: list[ring.Reader], heads: Trace) -> dict[int, Rank]:
         """The ranks of other hosts, where there are some and this is the host of rank 0."""
-        if not readers or len(readers) >= max(rank.world_size for rank in heads.ranks.values()):
+        first = readers[0]
+        if len(readers) >= heads.ranks[first.number].world_size or len(readers) < first.local:
+            # All are here, or not all of those that will be.
             return {}
-        if self._link is None:
-            self._link = Link(self._folder, readers[0].number)
-            self._leads = readers[0].number == 0
+        if self._link is None or (self._link.leader, self._link.attempt) != (first.number, first.attempt):
+            self._link = Link(self._folder, first.number, first.attempt)
+            self._leads = first.number == 0
+            self._told, self._windows, self._wants, self._answered = None, [], 0, 0
         messages = self._link.received()
+        self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
         if self._leads:
             self._windows = [rank for message in messages for rank in decode(message["windows"])]
             self._answered = min((message["wants"] for message in messages), default=self._wants)
-            self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
             self._link.send((), wants=self._wants)
             return {rank.rank: rank for message in messages for rank in decode(message["ranks"])}
         wants = max((message["wants"] for message in messages), default=0)
         if wants > self._wants:
             self._wants = self._answered = wants
             self._windows = [reader.whole(_WINDOW) for reader in readers]
-        self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
         self._link.send(heads.ranks.values(), self._windows, wants=self._wants)
         return {}
 
     def _current(self) -> list[ring.Reader]:
+        """The traces that are there by now."""
         for file in ring.files(self._folder):
             if file not in self._readers:
                 try:
@@ -113,7 +130,7 @@ class Monitor:
                 except ring.TraceError:
                     # Just being made; if it is damaged, the report says so.
                     continue
-        return ring.newest(self._readers.values())
+        return list(self._readers.values())
 
     def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now = time.monotonic()
@@ -131,21 +148,29 @@ class Monitor:
                 self._wants += 1
         return found
 
-    def _deadlock(self, heads: Trace) -> Divergence | None:
+    def _deadlock(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now = time.time()
+        job = readers[0].job
+        before = self._suspected.pop(job, frozenset())
         if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in _pending(rank)):
-            self._suspected = frozenset()
             return None
         graph = waits.Waits(heads, over=False)
         # Ranks are not looked at in the same instant, those of other hosts a second ago. That proves as much: whoever got on
         # first since would need a call that somebody here had made before, and all of these sit in another. Two looks
         # are for what the record says before it is true: threads that have not begun yet.
         suspected = frozenset((rank, thread, event.number) for (rank, thread), event in graph.doomed.items())
-        before, self._suspected = self._suspected, suspected
+        self._suspected[job] = suspected
         if not suspected or suspected != before:
             return None
-        missing = {rank for node in graph.doomed for rank in graph.missing(node)}
-        patience = _LAUNCHER if any(_has_failed(heads.ranks[rank]) for rank in missing) else _PATIENCE
+        missing = [heads.ranks[rank] for node in graph.doomed for rank in graph.missing(node)]
+        patience = _PATIENCE
+        if any(rank.alive and rank.end == "raised" for rank in missing):
+            # It is leaving, and its launcher does not know yet.
+            return None
+        if any(_has_failed(rank) for rank in missing):
+            patience = _LAUNCHER
+        elif any(event.state is State.ISSUED for event in graph.doomed.values()):
+            patience = _OPEN
         if any(now - event.start < patience for event in graph.doomed.values()):
             return None
         return waits.deadlock(heads, over=False, now=now)
@@ -220,6 +245,7 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
                     group: frozenset(thread for thread in threads if rank.host != host or _runs(rank.pid, thread))
                     for group, threads in rank.callers.items()
                 },
+                others=frozenset(thread for thread in rank.others if rank.host != host or _runs(rank.pid, thread)),
             )
             for number, rank in trace.ranks.items()
         }

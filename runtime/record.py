@@ -21,6 +21,8 @@ class State(IntEnum):
     """`wait()` on the handle has been called and has not returned."""
     DONE = 3
     FAILED = 4
+    REJECTED = 5
+    """It was refused at once, on this rank alone, and counts for nothing."""
 
 
 #: "collective": numbered in its group; "p2p": between two ranks; "create": makes a group, numbered in the whole job;
@@ -30,8 +32,8 @@ Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
 End: TypeAlias = Literal["running", "finished", "raised"]
 
 
-#: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer).
-StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int]"
+#: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer, tag).
+StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int, int]"
 GroupKey: TypeAlias = "tuple[tuple[int, ...], int]"
 
 
@@ -87,7 +89,7 @@ class Group:
 class Event:
     """One call on one rank.
 
-    `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer.
+    `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer with one tag.
     `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
     rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
     Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main
@@ -112,7 +114,14 @@ class Event:
     @property
     def stream(self) -> StreamKey:
         """What this call is counted in on its rank."""
-        return (self.group.key, self.op, self.peer) if self.kind == "p2p" else (self.group.key, self.kind)
+        if self.kind == "p2p":
+            return (self.group.key, self.op, self.peer, self.tag)
+        return (self.group.key, self.kind)
+
+    @property
+    def tag(self) -> int:
+        """What tells point-to-point calls between the same two ranks apart."""
+        return int(self.signature.get("tag", 0))
 
     @property
     def blocks(self) -> bool:
@@ -125,7 +134,8 @@ class Rank:
     """One process of the job and what it did, oldest event first.
 
     `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `callers` are the
-    threads other than the main one that have called on a group, and may again; `stack` is where the main thread was when
+    threads other than the main one that have called on a group, and may again; `others` those that run the project's own
+    code, and may call one day; `stack` is where the main thread was when
     that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for.
     """
 
@@ -141,6 +151,7 @@ class Rank:
     lost: int = 0
     alive: bool = False
     callers: Mapping[GroupKey, frozenset[int]] = field(default_factory=dict)
+    others: frozenset[int] = frozenset()
     stack: tuple[str, ...] = ()
     streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
 

@@ -1,13 +1,13 @@
 """The trace file: one for each process, written so that a killed process leaves everything up to its last call.
 
-Two files stand side by side. Version 3, little endian, every field aligned to its size:
+Two files stand side by side. Version 4, little endian, every field aligned to its size:
 
 `NAME.ring`, memory-mapped:
 
 * a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
   i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
   many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
-  main thread is), from byte 64 the host name, from byte 192 the exception, both UTF-8 padded with zeros;
+  main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the host name, from byte 192 the exception, both UTF-8 padded with zeros;
 * 4096 streams of 16 bytes: count u32, hash u32, hash at the last multiple of 64 u32, pad 4;
 * `capacity` records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
@@ -21,16 +21,19 @@ have been overwritten meanwhile are left out.
 `NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}`, `{"id": 4, "place": {...}}` or
 `{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
-that calls on a group; and `{"id": 1, "stack": [...]}`, the answer to the first question, innermost frame first.
+that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
+ranks of the job meet; and `{"id": 1, "stack": [...]}`, the answer to the first question, innermost frame first.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import mmap
 import os
 import struct
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from .record import Counted, Event, Group, Place, Rank, State, Trace
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from .record import End, GroupKey, Kind, StreamKey
 
 MAGIC: Final = b"CLTRACE\0"
-VERSION: Final = 3
+VERSION: Final = 4
 HEADER: Final = struct.Struct("<8sIIiiiidQII")
 RECORD: Final = struct.Struct("<QIIIIiBBBxddII8x")
 STREAM: Final = struct.Struct("<III4x")
@@ -52,13 +55,16 @@ _WRITTEN_AT: Final = 40
 _ENDED: Final = slice(48, 52)
 _STREAMS: Final = slice(52, 56)
 _ASKED: Final = slice(56, 60)
+_LOCAL: Final = slice(60, 64)
 _STREAMS_AT: Final = 512
 STREAMS: Final = 4096
 _RECORDS_AT: Final = _STREAMS_AT + STREAMS * STREAM.size
 _STATE_AT: Final = 29
 _END_AT: Final = 40
+_THREAD_AT: Final = 48
 _pack: Final = RECORD.pack_into
 _pack_count: Final = struct.Struct("<II").pack_into
+_pack_thread: Final = struct.Struct("<I").pack_into
 #: A stream's hash is kept at every so many calls, so that ranks which are a few calls apart can be compared.
 BLOCK: Final = 64
 
@@ -75,10 +81,24 @@ class TraceError(Exception):
 class Writer:
     """The trace of this process. `add` is called before the operation, `mark` as it goes on, `end` when it has ended."""
 
-    def __init__(self, folder: Path, *, rank: int, world_size: int, attempt: int, started: float, host: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rank: int,
+        world_size: int,
+        attempt: int,
+        started: float,
+        host: str,
+        local: int = 0,
+        job: str = "",
+    ) -> None:
         """Create both files; raise OSError if the folder cannot be written or has no room for them."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"rank{rank}-{host}-{os.getpid()}"
+        if (folder / f"{name}.ring").exists():
+            # The process has made its default group again, as this rank of another job.
+            name += f"-{time.monotonic_ns()}"
         size = _RECORDS_AT + CAPACITY * RECORD.size
         self._names = (folder / f"{name}.names").open("ab", buffering=0)
         with (folder / f"{name}.ring").open("w+b") as file:
@@ -91,6 +111,7 @@ class Writer:
         HEADER.pack_into(
             self._map, 0, MAGIC, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
         )
+        self._map[_LOCAL] = local.to_bytes(4, "little")
         self._map[_HOST] = host.encode()[:127].ljust(128, b"\0")
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
@@ -99,6 +120,7 @@ class Writer:
         self._numbers = itertools.count(1)
         self._ids = itertools.count(1)
         self._streams = itertools.count()
+        self.name("job", job)
 
     def name(self, what: str, value: Any) -> int:
         """Store a group, place or signature; its id."""
@@ -158,11 +180,17 @@ class Writer:
             self._words[_WRITTEN_AT // 8] = number
         return number
 
-    def mark(self, number: int, state: State) -> None:
-        """Note how far an event has come; nothing happens if the ring has moved past it."""
+    def mark(self, number: int, state: State, thread: int = 0) -> None:
+        """Note how far an event has come, and in which thread; nothing happens if the ring has moved past it."""
         at = _RECORDS_AT + (number - 1) % CAPACITY * 64
         if self._words[at // 8] == number:
+            _pack_thread(self._map, at + _THREAD_AT, thread)
             self._bytes[at + _STATE_AT] = state
+
+    def recount(self, stream: int, calls: int, rolled: int) -> None:
+        """Take the last call of a stream back."""
+        if stream < STREAMS:
+            _pack_count(self._map, _STREAMS_AT + stream * 16, calls, rolled)
 
     def end(self, number: int, state: State, end: float) -> None:
         """Note that an event has ended; nothing happens if the ring has moved past it."""
@@ -214,6 +242,10 @@ class Reader:
         if not self._capacity or len(self._data) < size or self._header()[9] >= len(ENDS):
             raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
         self.host = _text(self._data[_HOST])
+        #: How many ranks there should be on this host; 0 if nobody said.
+        self.local = int.from_bytes(self._data[_LOCAL], "little")
+        #: Ranks with the same belong to one job, see `newest`.
+        self.job = (self._names.job, self._world)
 
     def _header(self) -> tuple[Any, ...]:
         return HEADER.unpack_from(self._data)
@@ -270,9 +302,17 @@ class Reader:
             events=tuple(self._events(records, written - self._capacity + 1)),
             lost=max(0, written - self._capacity + 1),
             callers={key: frozenset(threads) for key, threads in self._names.callers.items()},
+            others=frozenset(self._names.threads),
             stack=self._names.stack,
             streams=self._names.counted(table),
         )
+
+    def last_seen(self) -> float:
+        """When the process has begun or ended its last call; now if it has not left."""
+        if self._header()[9] == ENDS.index("running"):
+            return math.inf
+        times = [self.started, *(max(event.start, event.end) for event in self.head().events)]
+        return float(max(times))
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
@@ -294,7 +334,7 @@ class Reader:
                 or kind >= len(KINDS)
                 or state > State.FAILED
             ):
-                # Overwritten while we read, or torn by the end of the process.
+                # Overwritten while we read, torn by the end of the process, or refused and not counted.
                 continue
             yield Event(
                 rank=self.number,
@@ -326,6 +366,8 @@ class _Names:
         self.streams: dict[int, dict[str, Any]] = {}
         self.callers: dict[GroupKey, set[int]] = {}
         self.stack: tuple[str, ...] = ()
+        self.threads: tuple[int, ...] = ()
+        self.job = ""
         self.update()
 
     def update(self) -> None:
@@ -355,10 +397,17 @@ class _Names:
                 self.places[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
             case {"id": int(number), "signature": {"op": str()} as signature}:
                 self.signatures[number] = signature
-            case {"id": int(number), "stream": {"group": int(), "kind": str(), "op": str(), "peer": int()} as stream}:
+            case {
+                "id": int(number),
+                "stream": {"group": int(), "kind": str(), "op": str(), "peer": int(), "tag": int()} as stream,
+            }:
                 self.streams[number] = stream
             case {"caller": {"group": int(group), "thread": int(thread)}} if group in self.groups:
                 self.callers.setdefault(self.groups[group].key, set()).add(thread)
+            case {"threads": list(threads)}:
+                self.threads = tuple(map(int, threads))
+            case {"job": str(job)}:
+                self.job = job
             case {"stack": list(stack)}:
                 self.stack = tuple(map(str, stack))
 
@@ -370,7 +419,8 @@ class _Names:
             if stream is not None and stream["group"] in self.groups:
                 key = self.groups[stream["group"]].key
                 is_p2p = stream["kind"] == "p2p"
-                found[(key, stream["op"], stream["peer"]) if is_p2p else (key, stream["kind"])] = Counted(*row)
+                name = (key, stream["op"], stream["peer"], stream["tag"]) if is_p2p else (key, stream["kind"])
+                found[name] = Counted(*row)
         return found
 
 
@@ -387,11 +437,26 @@ def _text(data: bytes) -> str:
 
 
 def load(folder: Path) -> Trace:
-    """Read a trace directory; of every rank the newest attempt. Raise TraceError if there is none."""
+    """Read a trace directory: of several jobs the largest and newest, of every rank the newest attempt.
+
+    Raise TraceError if there is none.
+    """
     readers = [Reader(ring) for ring in files(folder)]
     if not readers:
         raise TraceError(f"{folder}: no trace here; no process of the job called init_process_group")
-    return Trace({reader.number: reader.whole() for reader in newest(readers)})
+    return Trace({reader.number: reader.whole() for reader in jobs(readers)[0]})
+
+
+def jobs(readers: Iterable[Reader]) -> list[list[Reader]]:
+    """The ranks of each job, in their order; the job with the most ranks first, of equals the newest.
+
+    A process may start another job with ranks of its own (an evaluation), and a folder may hold several, one after another.
+    """
+    found: dict[tuple[str, int], list[Reader]] = {}
+    for reader in readers:
+        found.setdefault(reader.job, []).append(reader)
+    ranks = [newest(some) for some in found.values()]
+    return sorted(ranks, key=lambda some: (-len(some), -max(reader.started for reader in some)))
 
 
 def newest(readers: Iterable[Reader]) -> list[Reader]:
@@ -402,4 +467,14 @@ def newest(readers: Iterable[Reader]) -> list[Reader]:
         if known is None or (known.attempt, known.started) < (reader.attempt, reader.started):
             found[reader.number] = reader
     last = max((reader.attempt for reader in found.values()), default=0)
-    return [reader for _, reader in sorted(found.items()) if reader.attempt == last]
+    begun = max((reader.started for reader in found.values()), default=0.0)
+    return [
+        reader
+        for _, reader in sorted(found.items())
+        # All ranks of a job begin together; what had ended by then was the same job a while ago.
+        if reader.attempt == last and reader.last_seen() >= begun - _TOGETHER
+    ]
+
+
+#: Seconds by which the ranks of a job may begin apart.
+_TOGETHER: Final = 1.0

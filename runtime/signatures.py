@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
 #: Operations in which every rank has tensors of the same shapes and dtypes, and those that rank 0 has to have alike.
 #: Of the others nothing is compared: gather lists exist on the root alone, all_to_all exchanges pieces of any size.
@@ -50,17 +51,35 @@ def nested(lists: Sequence[Sequence[torch.Tensor]]) -> tuple[Any, ...]:
     return tuple([(tensor.shape, tensor.dtype) for tensors in lists for tensor in tensors])
 
 
+#: What stands in the place of the tensors where a group is made: the rest of the key are its ranks.
+CREATES: Final = "creates"
+
+
 def describe(key: tuple[Any, ...]) -> dict[str, Any]:
-    """The signature as it is stored, from (operation, tensors, reduce operation, output splits, input splits)."""
+    """The signature as it is stored.
+
+    Of (operation, tensors, reduce operation, output splits, input splits), of (send or recv, tensors, tag), or of (function,
+    CREATES, ranks of the new groups).
+    """
     op, tensors, *rest = key
     found: dict[str, Any] = {"op": op}
+    if tensors == CREATES:
+        return {**found, "ranks": rest[0]}
     if tensors is not None:
         what = "tensors" if op in SHAPED or op in LOOSE else "sent"
         found[what] = [[list(map(int, shape)), str(dtype)] for shape, dtype in tensors]
+    if op in ("send", "recv"):
+        return {**found, "tag": rest[0]} if rest[0] else found
     for name, value in zip(_REST, rest, strict=False):
         if value is not None and value != ():
             found[name] = reduce_name(value) if name == "reduce_op" else list(map(int, value))
     return found
+
+
+def plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same without shapes and splits, of which there may be too many to store."""
+    op, tensors, *rest = key
+    return (op, tensors, *rest) if tensors == CREATES else (op, None, *rest[:1])
 
 
 def compared(signature: dict[str, Any]) -> dict[str, Any]:
@@ -82,8 +101,13 @@ def reduce_name(op: Any) -> str:
     if isinstance(op, str):
         return {"avg": "AVG", "product": "PRODUCT"}.get(op, op.upper())
     number = op if isinstance(op, int) else int(getattr(op, "op", op))
-    return _REDUCE_NAMES.get(number, "?")
+    return _reduce_names().get(number, "?")
 
 
-_RED_OP_TYPE: Any = torch.distributed.ReduceOp.RedOpType
-_REDUCE_NAMES: Final[dict[int, str]] = {int(value): name for name, value in _RED_OP_TYPE.__members__.items()}
+@cache
+def _reduce_names() -> dict[int, str]:
+    # Not at the top: this is imported while torch still is.
+    import torch
+
+    kinds: Any = torch.distributed.ReduceOp.RedOpType
+    return {int(value): name for name, value in kinds.__members__.items()}

@@ -38,6 +38,15 @@ class Sites:
             frame = frame.f_back
         return None
 
+    def is_project(self, frame: FrameType | None) -> bool:
+        """Is there a frame of the project's own here, or outside of it, rather than of what it has installed?"""
+        outer = self.find(frame)
+        while outer is not None:
+            if "site-packages" not in outer.f_code.co_filename and "dist-packages" not in outer.f_code.co_filename:
+                return True
+            outer = self.find(outer.f_back)
+        return False
+
     def _is_inner(self, path: str) -> bool:
         if path.startswith("<"):
             return path != "<stdin>" and not path.startswith("<ipython")

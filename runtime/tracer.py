@@ -11,6 +11,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from .record import State
 from .ring import KINDS, Writer
 from .sites import Sites
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
     from torch.distributed import ProcessGroup
 
-    from .record import State
+    from .record import End
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
-#: Seconds between two looks whether anybody asks.
+#: Seconds between two looks at what the monitor wants, and at the threads that are there.
 _PULSE: Final = 0.5
+#: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
+_MOST_SIGNATURES: Final = 8192
 _MAIN: Final = threading.main_thread().ident
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
 
@@ -81,16 +84,29 @@ class Tracer:
         #: Key of a signature -> its number and its weight in a stream's hash.
         self._signatures: dict[Any, tuple[int, int]] = {}
         self._nowhere = 0
+        #: The last event: its number, its stream, and the stream's hash before it.
+        self._latest: tuple[int, _Stream | None, int] = (0, None, 0)
+        self._joined: tuple[int, int, str] | None = None
+        self._raised = ""
+        self._ended = threading.Event()
+        self._server: threading.Thread | None = None
 
     @property
     def is_started(self) -> bool:
         """Has the process joined a job?"""
         return self._writer is not None
 
-    def start(self, rank: int, world_size: int) -> None:
-        """The default group is about to be made: this process is `rank` of `world_size`."""
-        if self._writer is not None:
+    def start(self, rank: int, world_size: int, store: str) -> None:
+        """The default group has been made: this process is `rank` of `world_size`; `store` is where the job meets.
+
+        A process that makes its default group again as another rank, or in another job, begins a trace of its own for that.
+        """
+        joined = (rank, world_size, store)
+        if self._writer is not None and (self._joined is None or self._joined[:2] == joined[:2]):
             return
+        first = self._joined is None
+        if self._writer is not None:
+            self._leave("finished", "")
         attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
         self._writer = Writer(
             self._folder,
@@ -99,12 +115,20 @@ class Tracer:
             attempt=attempt,
             started=time.time(),
             host=socket.gethostname(),
+            local=int(os.environ.get("LOCAL_WORLD_SIZE", "0") or 0),
+            job=store,
         )
+        self._joined = joined
+        for known in (self._groups, self._made, self._places, self._signatures):
+            known.clear()
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
-        self._watch_end()
-        threading.Thread(target=self._serve, args=(rank, attempt), name="collectivelint", daemon=True).start()
-        # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
-        os.register_at_fork(after_in_child=self._stop)
+        if first:
+            self._watch_end()
+            # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
+            os.register_at_fork(after_in_child=self._stop)
+        self._ended.clear()
+        self._server = threading.Thread(target=self._serve, args=(rank, attempt), name="collectivelint", daemon=True)
+        self._server.start()
 
     def _stop(self) -> None:
         self._writer = None
@@ -114,20 +138,36 @@ class Tracer:
         from .link import Carrier
 
         answered = 0
+        others: list[int] = []
         carrier: Carrier | None = Carrier(self._folder, rank, attempt)
-        while (writer := self._writer) is not None:
-            asked = writer.asked
+        while (writer := self._writer) is not None and not self._ended.is_set():
             try:
+                asked = writer.asked
                 if asked != answered:
                     answered = asked
                     # Another process cannot look.
                     writer.answer(asked, self._sites.stack(sys._current_frames().get(_MAIN or 0)))
+                if (now := self._working()) != others:
+                    others = now
+                    writer.name("threads", others)
                 if carrier is not None:
                     carrier.carry()
             except Exception:
                 # Most likely the store is gone, and with it the job.
                 carrier = None
-            time.sleep(_PULSE)
+            self._ended.wait(_PULSE)
+
+    def _working(self) -> list[int]:
+        """The system's numbers of other threads that run the project's own code, and so may call one day.
+
+        Those of libraries (pinning memory, writing logs, waiting in a pool) do not.
+        """
+        frames = sys._current_frames()
+        return sorted(
+            thread.native_id or 0
+            for thread in threading.enumerate()
+            if thread.ident not in (_MAIN, _ident()) and self._sites.is_project(frames.get(thread.ident or 0))
+        )
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
@@ -137,15 +177,13 @@ class Tracer:
     def _watch_end(self) -> None:
         """Leave a word about how the process ends; killed processes leave none."""
         previous = sys.excepthook
-        raised: list[str] = []
 
         def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-            raised.append(f"{kind.__name__}: {error}")
-            self.finish(raised[0])
+            self._raised = f"{kind.__name__}: {error}"
             previous(kind, error, trace)
 
         sys.excepthook = hook
-        atexit.register(lambda: self.finish(raised[0] if raised else ""))
+        atexit.register(self.finish)
         process = sys.modules.get("multiprocessing.process")
         if process is not None and process.parent_process() is not None:
             # Children of multiprocessing run neither: their exceptions are caught, and they leave without atexit.
@@ -155,12 +193,26 @@ class Tracer:
 
     def _finish_child(self) -> None:
         error = sys.exc_info()[1]
-        self.finish(f"{type(error).__name__}: {error}" if error is not None else "")
+        if isinstance(error, SystemExit):
+            # torch.multiprocessing has passed the exception on, and leaves with a code.
+            error = error.__context__
+        if error is not None:
+            self._raised = f"{type(error).__name__}: {error}"
+        self.finish()
 
-    def finish(self, error: str = "") -> None:
-        """The process ends, by itself or with an exception."""
+    def finish(self) -> None:
+        """The process ends, by itself or with an exception that nobody caught."""
         if self._writer is not None:
-            self._writer.finish("raised" if error else "finished", error)
+            self._leave("raised" if self._raised else "finished", self._raised)
+
+    def _leave(self, end: End, error: str) -> None:
+        writer = self._writer
+        if writer is not None:
+            writer.finish(end, error)
+        # A thread that sits in C++ when the interpreter is taken down would take the process with it.
+        self._ended.set()
+        if self._server is not None and self._server is not threading.current_thread():
+            self._server.join(2.0)
 
     # ------------------------------------------------------------------------------------------------------ groups
 
@@ -173,7 +225,7 @@ class Tracer:
         known = self._groups.get(id(group))
         if known is not None:
             return known
-        ranks = tuple(c10d.get_process_group_ranks(group))
+        ranks = tuple(map(int, c10d.get_process_group_ranks(group)))
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
         stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
@@ -211,11 +263,12 @@ class Tracer:
             known = self._groups.get(id(group)) or self.register(group)
             if peer >= 0:
                 peer = known.ranks[peer] if peer < len(known.ranks) else -1
-            counter = kind if kind != P2P else (key[0], peer)
+            counter = kind if kind != P2P else (key[0], peer, key[2])
             stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
             signature = self._signatures.get(key) or self._signature(writer, key)
+            before = stream.hash
             stream.count = sequence = stream.count + 1
-            stream.hash = rolled = (stream.hash * 16777619 + signature[1] + peer) & 0xFFFFFFFF
+            stream.hash = rolled = (before * 16777619 + signature[1] + peer) & 0xFFFFFFFF
             # What has called this is ours as well.
             frame = self._find(_frame(3))
             if frame is None:
@@ -223,33 +276,35 @@ class Tracer:
             else:
                 site = (frame.f_code, frame.f_lineno)
                 place = self._places.get(site) or self._place(writer, site, frame)
-            thread = 0 if threading.get_ident() == _MAIN else _number_of_thread()
-            return writer.add(
-                kind,
-                known.id,
-                sequence,
-                signature[0],
-                place,
-                peer,
-                is_async,
-                time.time(),
-                thread,
-                stream.number,
-                rolled,
+            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            if thread and thread not in known.threads:
+                known.threads.add(thread)
+                writer.name("caller", {"group": known.id, "thread": thread})
+            number = writer.add(
+                kind, known.id, sequence, signature[0], place, peer, is_async, _now(), thread, stream.number, rolled
             )
+            self._latest = (number, stream, before)
+            return number
 
     def _stream(self, writer: Writer, group: _Group, kind: int, counter: Any) -> _Stream:
-        op, peer = counter if kind == P2P else ("", -1)
-        number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer})
+        op, peer, tag = counter if kind == P2P else ("", -1, 0)
+        number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
         found = group.streams[counter] = _Stream(number)
         return found
 
     def _signature(self, writer: Writer, key: tuple[Any, ...]) -> tuple[int, int]:
-        from .signatures import describe, weight
+        from .signatures import describe, plain, weight
 
-        stored = {"op": key[0], "ranks": list(key[1])} if len(key) == 3 and key[2] is CREATE else describe(key)
-        found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
-        return found
+        if len(self._signatures) < _MOST_SIGNATURES:
+            stored = describe(key)
+            found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
+            return found
+        # Its weight still tells when ranks disagree.
+        bare = plain(key)
+        known = self._signatures.get(bare)
+        if known is None:
+            known = self._signatures[bare] = (writer.name("signature", describe(bare)), 0)
+        return (known[0], weight(describe(key)))
 
     def _place(self, writer: Writer, site: tuple[Any, int], frame: Any) -> int:
         found = self._places[site] = writer.name("place", self._sites.describe(frame))
@@ -258,9 +313,23 @@ class Tracer:
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""
         if number and self._writer is not None:
-            self._writer.mark(number, state)
+            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            self._writer.mark(number, state, thread)
 
     def end(self, number: int, state: State) -> None:
         """The call has ended."""
         if number and self._writer is not None:
             self._writer.end(number, state, _now())
+
+    def reject(self, number: int) -> None:
+        """The call has been refused before it began, for its arguments: the other ranks have not seen it."""
+        with self._lock:
+            latest, stream, before = self._latest
+            if number and latest == number and stream is not None and self._writer is not None:
+                stream.count -= 1
+                stream.hash = before
+                self._latest = (0, None, 0)
+                self._writer.recount(stream.number, stream.count, before)
+                self._writer.end(number, State.REJECTED, _now())
+            else:
+                self.end(number, State.FAILED)

@@ -65,8 +65,8 @@ class Counts:
     def _absent(self, event: Event) -> Iterator[int]:
         number, *_ = stream = self._stream(event)
         if event.kind == "p2p":
-            other = "send" if event.op == "recv" else "recv"
-            if event.peer >= 0 and self._counts.get((event.peer, (number, other, event.rank)), 0) < event.sequence:
+            other = (number, "send" if event.op == "recv" else "recv", event.rank, event.tag)
+            if event.peer >= 0 and self._counts.get((event.peer, other), 0) < event.sequence:
                 yield event.peer
             return
         for member in event.group.ranks:
@@ -108,7 +108,8 @@ class Waits:
             # C++ waits for the handles of DDP's reducer, and Python cannot tell that from computing. But a handle that
             # only ranks could complete which have ended is as good as waited for.
             last = rank.events[-1] if rank.events and _lives(rank) else None
-            if last is not None and last.state is State.ISSUED and (rank.rank, last.thread) not in self.stuck:
+            is_open = last is not None and last.state is State.ISSUED and last.kind == "collective"
+            if last is not None and is_open and (rank.rank, last.thread) not in self.stuck:
                 missing = self.counts.missing(last)
                 if missing and not any(_lives(trace.ranks[member]) for member in missing):
                     self.stuck[(rank.rank, last.thread)] = last
@@ -139,13 +140,14 @@ class Waits:
     def _callers(self, member: int, event: Event) -> Iterator[Node]:
         """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended.
 
-        That is the main thread, and any other that is there and has called on the group before.
+        That is the main thread, any other that is there and has called on the group before, and those that run the
+        project's own code, since they may call for the first time.
         """
         rank = self.trace.ranks[member]
         if self._over or _lives(rank):
             yield (member, 0)
-            if rank.callers:
-                yield from ((member, thread) for thread in rank.callers.get(event.group.key, ()))
+            callers = rank.callers.get(event.group.key, frozenset()) if rank.callers else frozenset()
+            yield from ((member, thread) for thread in callers | rank.others)
 
     def is_cause(self, node: Node) -> bool:
         """Does its call wait for itself in the end, or for somebody who does not wait at all?"""
@@ -217,7 +219,8 @@ def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
         return
     # C++ waits for the handles of DDP's reducer: there the last word is ISSUED. A rank with an exception of its own
     # did not end because of that.
-    left_waiting = last.state is State.ISSUED and (rank.end == "running" or rank.error.startswith(_BROKEN))
+    is_open = last.state is State.ISSUED and last.kind == "collective"
+    left_waiting = is_open and (rank.end == "running" or rank.error.startswith(_BROKEN))
     if last.state is State.FAILED or left_waiting:
         yield last
 

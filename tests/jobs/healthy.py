@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,9 +11,12 @@ import sys
 import threading
 import time
 
+import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed._functional_collectives as functional
 import torch.distributed.checkpoint as dcp
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -142,12 +147,127 @@ def coalesced(rank: int, world: int) -> None:
     dist.barrier()
 
 
+def restarted(rank: int, world: int) -> None:
+    """The first attempt fails on one rank, which takes its time to leave; torchrun starts all of them again."""
+    dist.all_reduce(torch.ones(1))
+    if rank == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        atexit.register(time.sleep, 4)
+        raise ValueError("a lost connection to the data")
+    dist.barrier()
+
+
+def groups_of_any_kind(rank: int, world: int) -> None:
+    """Ranks that are no plain integers, and ranks that can be read only once."""
+    for ranks in (np.arange(2), map(int, ["0", "1"]), list(np.arange(2)), range(2), (0, 1)):
+        group = dist.new_group(ranks)
+        if rank < 2:
+            assert dist.get_world_size(group) == 2
+            dist.barrier(group=group)
+    dist.barrier()
+
+
+def late_thread(rank: int, world: int) -> None:
+    """Main threads wait for each other only until the other thread of rank 1 comes, which takes its time."""
+    group = dist.new_group(list(range(world)))
+
+    def background() -> None:
+        if rank == 1:
+            time.sleep(3)
+        dist.all_reduce(torch.ones(1), group=group)
+
+    thread = threading.Thread(target=background)
+    thread.start()
+    if rank == 0:
+        thread.join()
+    dist.barrier()
+    thread.join()
+
+
+def waits_elsewhere(rank: int, world: int) -> None:
+    """The handle is waited for in another thread, while the main thread works."""
+    work = dist.all_reduce(torch.ones(1), async_op=True) if rank == 0 else None
+    if work is not None:
+        thread = threading.Thread(target=work.wait)
+        thread.start()
+        time.sleep(1)
+        dist.send(torch.ones(1), dst=1)
+        thread.join()
+    else:
+        dist.recv(torch.ones(1), src=0)
+        time.sleep(2)
+        dist.all_reduce(torch.ones(1))
+
+
+def nested(rank: int, world: int) -> None:
+    """Rank 0 runs a job of its own in another process, while the others wait for it."""
+    if rank == 0:
+        code = (
+            "import torch.distributed as dist, torch\n"
+            f"dist.init_process_group('gloo', init_method='file://{sys.argv[2]}/inner', rank=0, world_size=1)\n"
+            "dist.barrier()\ndist.destroy_process_group()\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+        time.sleep(2)
+    dist.barrier()
+
+
+def shrinks(rank: int, world: int) -> None:
+    """Rank 0 leaves; the others go on as a smaller job, as other ranks, and one of them is slow."""
+    dist.barrier()
+    dist.destroy_process_group()
+    if rank == 0:
+        sys.stdout.flush()
+        os._exit(0)
+    dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}/smaller", rank=rank - 1, world_size=world - 1)
+    if rank == 1:
+        time.sleep(7)
+    dist.all_reduce(torch.ones(1))
+
+
+def open_receive(rank: int, world: int) -> None:
+    """Rank 0 would take a message, if there was one."""
+    if rank == 0:
+        dist.irecv(torch.zeros(1), src=1)
+        time.sleep(3)
+        sys.stdout.flush()
+    os._exit(0)
+
+
+def imagined(rank: int, world: int) -> None:
+    """One rank finds out about shapes, as torch.compile does, and communicates with nobody."""
+    if rank == 0:
+        with FakeTensorMode():
+            functional.all_reduce(torch.ones(3), "sum", dist.group.WORLD)
+    functional.all_reduce(torch.ones(4), "sum", dist.group.WORLD).sum().item()
+    dist.barrier()
+
+
+def refused(rank: int, world: int) -> None:
+    """A call that torch refuses at once, on one rank, and that the job can do without."""
+    if rank == 0:
+        with contextlib.suppress(RuntimeError, ValueError):
+            dist.all_gather_into_tensor(torch.zeros(3), torch.ones(4))
+    for _ in range(5):
+        dist.all_reduce(torch.ones(1))
+        time.sleep(0.3)
+
+
+def scalars(rank: int, world: int) -> None:
+    """As many numbers in other shapes."""
+    dist.all_reduce(torch.tensor(1.0) if rank == 0 else torch.zeros(1))
+    dist.barrier()
+
+
 def main() -> None:
-    dist.init_process_group("gloo")
+    if sys.argv[1] == "restarted":
+        # Every attempt meets in a place of its own: with the store of torchrun gloo sometimes finds the last one's addresses.
+        place = f"file://{sys.argv[2]}{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        dist.init_process_group("gloo", init_method=place, rank=rank, world_size=world)
+    else:
+        dist.init_process_group("gloo")
     globals()[sys.argv[1]](dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()
-    if sys.argv[1] == "asynchronous":
-        sys.exit(0)
 
 
 if __name__ == "__main__":

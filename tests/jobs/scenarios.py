@@ -173,6 +173,15 @@ def send_send(rank: int, world: int) -> None:
         dist.recv(torch.zeros(20_000_000), src=1 - rank)
 
 
+def other_tag(rank: int, world: int) -> None:
+    """Both sides are there, and speak of different messages."""
+    if rank == 0:
+        dist.send(torch.ones(20_000_000), dst=1, tag=1)
+    elif rank == 1:
+        dist.recv(torch.zeros(20_000_000), src=0, tag=2)
+    dist.barrier()
+
+
 def signal_handler(rank: int, world: int) -> None:
     """Rank 1 gets a signal, and its handler wants to save a checkpoint together with the others."""
 

@@ -33,6 +33,7 @@ DIVERGENT = [
     ("backward", "deadlock", "all_reduce", [([0, 2], "        loss.backward()"), ([1], "DistributedDataParallel(")]),
     ("recv_recv", "deadlock", "recv", [([0], "src=1 - rank"), ([1], "src=1 - rank")]),
     ("send_send", "deadlock", "send", [([0], "dst=1 - rank"), ([1], "dst=1 - rank")]),
+    ("other_tag", "deadlock", "send", [([0], "tag=1"), ([1], "tag=2")]),
     ("loop_count", "deadlock", "all_reduce", [([1], "dist.all_reduce(torch.ones(2))"), ([0, 2], "dist.all_reduce(torch.ones(2))")]),
     ("signal_handler", "mismatch", "operation", [([0, 2], "dist.all_reduce(torch.ones(2))"), ([1], "        dist.barrier()")]),
     ("silent", "mismatch", "reduce operation", [([1, 2], "else dist.ReduceOp.SUM"), ([0], "else dist.ReduceOp.SUM")]),

@@ -37,6 +37,15 @@ pytest.importorskip("torch")
         ("stopped", 3),
         ("signals", 2),
         ("coalesced", 2),
+        ("groups_of_any_kind", 3),
+        ("late_thread", 2),
+        ("waits_elsewhere", 2),
+        ("nested", 2),
+        ("shrinks", 3),
+        ("open_receive", 2),
+        ("imagined", 2),
+        ("refused", 2),
+        ("scalars", 2),
     ],
 )
 def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, name: str, ranks: int) -> None:

@@ -89,7 +89,7 @@ def test_ranks_arrive_as_they_were_sent() -> None:
             rank(1, ("barrier", WORLD), ("send", PAIR, 2, {"sent": [[[3], "float"]]}, 0), alive=True),
             callers={PAIR.key: frozenset({7, 8})},
             stack=("a.py:3 f: x",),
-            streams={(WORLD.key, "collective"): Counted(5, 6, 7), (PAIR.key, "send", 0): Counted(1, 2, 3)},
+            streams={(WORLD.key, "collective"): Counted(5, 6, 7), (PAIR.key, "send", 0, 0): Counted(1, 2, 3)},
             lost=4,
         ),
         rank(2),
@@ -103,7 +103,7 @@ def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
     found = Divergence("deadlock", WORLD, 3, "barrier", sides, 1.5, "CL201")
     one = link.Link(tmp_path, 0)
     one.send([], found=found)
-    (tmp_path / "link-0.out").rename(tmp_path / "link-2.in")
+    (tmp_path / "link-0-0.out").rename(tmp_path / "link-2-0.in")
     (message,) = link.Link(tmp_path, 2).received()
     assert link.decode_divergence(message["found"]) == found
 
@@ -118,7 +118,7 @@ from pathlib import Path
 from collectivelint.runtime import trace
 from collectivelint.runtime.link import Carrier
 folder = Path({str(tmp_path)!r})
-(folder / "link-0.out").write_bytes(b"{{}}")
+(folder / "link-0-0.out").write_bytes(b"{{}}")
 with trace(folder):
     store = dist.TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
     if {killed}:

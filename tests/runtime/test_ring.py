@@ -17,7 +17,7 @@ def write(folder: Path, calls: int) -> Path:
     group = writer.name("group", {"ranks": [0, 1], "ordinal": 0, "description": "default_pg"})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": ["a.py:3 f: barrier()"]})
     signature = writer.name("signature", {"op": "barrier"})
-    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1})
+    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1, "tag": 0})
     for call in range(calls):
         number = writer.add(0, group, call + 1, signature, place, -1, False, float(call), 0, stream, call * 3)
         writer.end(number, State.DONE, call + 0.5)
@@ -47,13 +47,13 @@ def test_calls_that_go_on_are_read_however_old_they_are(tmp_path: Path) -> None:
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
     signature = writer.name("signature", {"op": "barrier"})
-    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1})
+    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1, "tag": 0})
     reader = ring.Reader(ring.files(tmp_path)[0])
     assert reader.head().events == ()
     for call in range(1, 1001):
         writer.add(0, group, call, signature, place, -1, False, 1.0, 7 if call == 10 else 0, stream, 0)
         if call in (10, 20):
-            writer.mark(call, State.WAITING)
+            writer.mark(call, State.WAITING, 7 if call == 10 else 0)
         else:
             writer.end(call, State.DONE if call != 30 else State.ISSUED, 2.0)
     assert [event.number for event in reader.head().events] == [10, 20, 1000]
@@ -80,7 +80,7 @@ def test_what_is_written_while_it_is_read_is_whole_or_left_out(tmp_path: Path) -
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
     signature = writer.name("signature", {"op": "barrier"})
-    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1})
+    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1, "tag": 0})
     ended = threading.Event()
 
     def write_on() -> None:
@@ -159,3 +159,41 @@ def test_damaged_name_table_is_a_clear_error(tmp_path: Path, line: str) -> None:
 def test_no_trace_at_all(tmp_path: Path) -> None:
     with pytest.raises(ring.TraceError, match="no trace here"):
         ring.load(tmp_path)
+
+
+def test_a_call_that_was_refused_counts_for_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, 1)
+    writer = ring.Writer(tmp_path / "second", rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    assert ring.read(file).streams
+    group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
+    place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
+    signature = writer.name("signature", {"op": "barrier"})
+    stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1, "tag": 0})
+    number = writer.add(0, group, 1, signature, place, -1, False, 1.0, 0, stream, 9)
+    writer.recount(stream, 0, 0)
+    writer.end(number, State.REJECTED, 2.0)
+    rank = ring.read(ring.files(tmp_path / "second")[0])
+    assert (rank.events, rank.streams) == ((), {(((0,), 0), "collective"): (0, 0, 0)})
+
+
+def _job(folder: Path, rank: int, job: str, started: float, end: str = "running", **more: int) -> ring.Reader:
+    writer = ring.Writer(
+        folder / f"{job}{rank}{started}", rank=rank, world_size=2, attempt=more.get("attempt", 0), started=started,
+        host="h", job=job,
+    )  # fmt: skip
+    if end != "running":
+        writer.finish("finished")
+    return ring.Reader(ring.files(folder / f"{job}{rank}{started}")[0])
+
+
+def test_jobs_are_told_apart(tmp_path: Path) -> None:
+    """An evaluation that a rank starts, an attempt before this one, and a run that ended before this one began."""
+    outer = [_job(tmp_path, rank, "a", 10.0) for rank in (0, 1)]
+    inner = _job(tmp_path, 0, "b", 20.0, "finished")
+    assert ring.jobs([inner, *outer]) == [outer, [inner]]
+    again = _job(tmp_path, 0, "a", 30.0, attempt=1)
+    assert ring.jobs([*outer, again]) == [[again]]
+    past = [_job(tmp_path, rank, "c", 10.0, "finished") for rank in (0, 1)]
+    now = _job(tmp_path, 0, "c", 14.0)
+    assert ring.jobs([*past, now]) == [[now]]
+    assert ring.jobs([*past]) == [past]

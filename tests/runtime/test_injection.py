@@ -1,0 +1,126 @@
+"""Jobs that are started in other ways than by torchrun once, and tracers that cannot do their work."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from collectivelint.runtime import ring
+
+from .conftest import JOBS, line_of, run, torchrun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Job
+
+
+def _trace(tmp_path: Path, *command: str) -> Job:
+    folder = tmp_path / "trace"
+    return run(
+        [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--", *command], folder, tmp_path
+    )
+
+
+def test_an_attempt_that_failed_and_was_started_again(tmp_path: Path) -> None:
+    command = [*torchrun(3), "--max-restarts", "1"]
+    job = _trace(tmp_path, *command, str(JOBS / "healthy.py"), "restarted", str(tmp_path / "store"))
+    assert (job.code, job.divergence) == (0, None), job.err
+    ranks = ring.load(job.folder).ranks
+    assert [(rank.attempt, rank.end) for rank in ranks.values()] == [(1, "finished")] * 3
+    # The first attempt is still there for whoever wants to know.
+    assert len(ring.files(job.folder)) == 6
+
+
+def test_spawned_ranks(tmp_path: Path) -> None:
+    job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), "agree")
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert [rank.end for rank in ring.load(job.folder).ranks.values()] == ["finished"] * 3
+
+
+@pytest.mark.parametrize(("what", "end"), [("skip", "has finished"), ("raise", "raised ValueError: no such shard")])
+def test_spawned_ranks_that_diverge(tmp_path: Path, what: str, end: str) -> None:
+    job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), what)
+    assert job.code == 1
+    assert job.divergence is not None, job.err
+    assert job.sides()[0] == ([0, 2], "barrier", line_of("        dist.barrier()", "spawned.py"))
+    assert [side["state"] for side in job.divergence["sides"]] == ["waits in", end]
+
+
+# ---------------------------------------------------------------------------------------- the tracer's own troubles
+
+
+def _small_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
+    """The room for the ring is taken at once: a page that is missing later would end the job."""
+    ran = subprocess.run(
+        [*torchrun(2), str(JOBS / "scenarios.py"), "agree_only"],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.path.join(os.path.dirname(ring.__file__), "bootstrap"),
+            "COLLECTIVELINT_TRACE": str(tmp_path / "trace"),
+            "COLLECTIVELINT_HOME": os.path.dirname(sys.modules["collectivelint"].__file__ or ""),
+            "COLLECTIVELINT_RUNTIME_HOME": os.path.dirname(ring.__file__),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=_small_files,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("collectivelint: this process runs untraced: OSError") == 2
+
+
+_FULL = """
+import gc, sys
+import torch, torch.distributed as dist
+from collectivelint.runtime import trace
+from collectivelint.runtime.tracer import Tracer
+from torch.testing._internal.distributed.fake_pg import FakeStore
+with trace(sys.argv[1]):
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    dist.all_reduce(torch.ones(1))
+    (tracer,) = [item for item in gc.get_objects() if isinstance(item, Tracer)]
+    tracer._writer._names = open("/dev/full", "ab", buffering=0)
+    for size in (2, 3):
+        dist.all_reduce(torch.ones(size))
+    print("done", dist.get_rank())
+"""
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _FULL, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "done 0\n"), ran.stderr
+    assert ran.stderr.count("runs untraced: OSError: [Errno 28]") == 1
+    assert [event.op for event in ring.load(tmp_path).ranks[0].events] == ["all_reduce"]
+
+
+def test_a_comparison_that_fails_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collectivelint.runtime import launch
+    from collectivelint.runtime.monitor import Monitor
+
+    def look(self: Monitor) -> None:
+        raise RuntimeError("no idea")
+
+    said: list[str] = []
+    monkeypatch.setattr(Monitor, "look", look)
+    outcome = launch.run([sys.executable, "-c", "import time; time.sleep(1)"], tmp_path, said.append)
+    assert (outcome.code, outcome.divergence) == (0, None)
+    assert said == ["collectivelint: the ranks cannot be compared: RuntimeError: no idea\n"]
+
+
+def test_nothing_of_the_tracer_is_kept_by_the_job(trace: Callable[..., Job]) -> None:
+    """Groups that are destroyed can be collected, and handles too."""
+    job = trace("collected.py", ranks=2)
+    assert job.code == 0, job.err
+    assert "collected" in job.out
