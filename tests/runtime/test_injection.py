@@ -124,3 +124,73 @@ def test_nothing_of_the_tracer_is_kept_by_the_job(trace: Callable[..., Job]) -> 
     job = trace("collected.py", ranks=2)
     assert job.code == 0, job.err
     assert "collected" in job.out
+
+
+_MANY = """
+import sys
+import torch, torch.distributed as dist
+from pathlib import Path
+from collectivelint.runtime import ring, trace, tracer
+from torch.testing._internal.distributed.fake_pg import FakeStore
+tracer._MOST_SIGNATURES = 3
+with trace(sys.argv[1]):
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    hashes = []
+    for size in (1, 2, 3, 4, 5, 5):
+        dist.all_reduce(torch.ones(size))
+        (counted,) = ring.load(Path(sys.argv[1])).ranks[0].streams.values()
+        hashes.append(counted.rolled)
+names = next(Path(sys.argv[1]).glob("*.names")).read_text()
+assert names.count('"signature"') == 4, names
+assert len(set(hashes)) == 6
+events = ring.load(Path(sys.argv[1])).ranks[0].events
+assert ["tensors" in event.signature for event in events] == [True, True, True, False, False, False]
+"""
+
+
+def test_more_signatures_than_anybody_wants_to_keep(tmp_path: Path) -> None:
+    """Splits that are new in each call: they are not stored any more, but still make hashes differ."""
+    command = [sys.executable, "-c", _MANY, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+_STATELESS = """
+import sys
+import torch, torch.distributed as dist
+from collectivelint.runtime import trace
+with trace(sys.argv[1]):
+    dist.init_process_group("gloo", init_method="file://" + sys.argv[1] + "/store", rank=0, world_size=1)
+    store = dist.HashStore()
+    group = dist.ProcessGroup(store, 0, 1)
+    gloo = dist.ProcessGroupGloo(store, 0, 1)
+    group._register_backend(torch.device("cpu"), dist.ProcessGroup.BackendType.GLOO, gloo)
+    group.allreduce([torch.ones(1)], dist.AllreduceOptions()).wait()
+    dist.all_reduce(torch.ones(1))
+"""
+
+
+def test_a_group_that_torch_does_not_know(tmp_path: Path) -> None:
+    """As vLLM makes them; also where warnings are errors."""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", _STATELESS, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("could not be recorded") <= 1
+    assert ring.load(tmp_path).ranks[0].events[-1].op == "all_reduce"
+
+
+def test_signals_are_passed_on(tmp_path: Path) -> None:
+    """A scheduler tells the launcher to end; the job saves what it has, and nobody is left behind."""
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(7)))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(tmp_path), "--"]
+    with subprocess.Popen([*launcher, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.stdout.readline() == "saved\n"
+        assert process.wait(30) == 7
