@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from . import compare, explain, flight, launch, ring
+from .statistics import Statistics
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -84,17 +85,11 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     divergence = compare.compare(found, over=True)
+    numbers = Statistics(found)
     if output_format == "json":
-        data = {
-            "divergence": explain.as_dict(divergence) if divergence is not None else None,
-            "ranks": [
-                {"rank": rank.rank, "pid": rank.pid, "host": rank.host, "end": rank.end, "error": rank.error or None}
-                for rank in found.ranks.values()
-            ],
-            "calls": explain.table(found),
-        }
+        data = {"divergence": explain.as_dict(divergence) if divergence is not None else None, **numbers.as_dict()}
         click.echo(json.dumps(data, indent=2))
     else:
         click.echo(explain.text(divergence) if divergence is not None else "No divergence.\n")
-        click.echo("\n".join(explain.overview(found)))
+        click.echo("\n".join(numbers.text()))
     sys.exit(1 if divergence is not None else 0)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from .record import Event, Trace
     from .verdict import Divergence, Side
@@ -28,7 +28,7 @@ _DEEPEST: Final = 5
 def text(divergence: Divergence) -> str:
     """The report: what happened, then each side with its call site and stack."""
     lines = [_headline(divergence)]
-    names = [_ranks(side.ranks) for side in divergence.sides]
+    names = [ranks_text(side.ranks) for side in divergence.sides]
     width = max(map(len, names))
     for name, side in zip(names, divergence.sides, strict=True):
         lines.append(f"  {name:<{width}}  {_side(side)}")
@@ -41,7 +41,7 @@ def text(divergence: Divergence) -> str:
 
 def _headline(divergence: Divergence) -> str:
     first, *others = divergence.sides
-    who, rest = _ranks(first.ranks), _ranks(sorted(rank for side in others for rank in side.ranks))
+    who, rest = ranks_text(first.ranks), ranks_text(sorted(rank for side in others for rank in side.ranks))
     several = len(first.ranks) > 1
     match divergence.verdict:
         case "deadlock":
@@ -95,7 +95,7 @@ def described(event: Event) -> str:
     return f"{event.op}({', '.join(found)})"
 
 
-def _ranks(ranks: Iterable[int]) -> str:
+def ranks_text(ranks: Iterable[int]) -> str:
     """`rank 3`, `ranks 0-2,5`."""
     ordered = sorted(ranks)
     if not ordered:
@@ -124,11 +124,11 @@ def straggler(
     for (*_, absent), events in waiting.items():
         first = min(events, key=lambda event: event.start)
         now = time.time()
-        who = _ranks(event.rank for event in events)
+        who = ranks_text(event.rank for event in events)
         verb = "have" if len(events) > 1 else "has"
         lines.append(
             f"note: {who} {verb} waited {now - first.start:.0f} s in {described(first)} on the {first.group} at "
-            f"{first.place.path}:{first.place.line}; {_ranks(absent)} may still come"
+            f"{first.place.path}:{first.place.line}; {ranks_text(absent)} may still come"
         )
         for member in absent[:_DEEPEST]:
             rank = trace.ranks.get(member)
@@ -172,41 +172,3 @@ def _event(event: Event | None) -> dict[str, Any] | None:
         "site": {"path": event.place.path, "line": event.place.line, "function": event.place.function},
         "stack": list(event.place.stack),
     }
-
-
-def table(trace: Trace) -> list[dict[str, Any]]:
-    """Calls by operation, group and site, the most time first."""
-    rows: defaultdict[tuple[str, str, str], dict[str, Any]] = defaultdict(dict)
-    for rank in trace.ranks.values():
-        for event in rank.events:
-            key = (event.op, str(event.group), f"{event.place.path}:{event.place.line}")
-            row = rows[key]
-            row.setdefault("ranks", set()).add(rank.rank)
-            row["calls"] = row.get("calls", 0) + 1
-            row["seconds"] = row.get("seconds", 0.0) + max(0.0, event.end - event.start if event.end else 0.0)
-    found = [
-        {"op": op, "group": group, "site": site, **row, "ranks": sorted(row["ranks"])}
-        for (op, group, site), row in rows.items()
-    ]
-    return sorted(found, key=lambda row: -row["seconds"])
-
-
-def overview(trace: Trace) -> Iterator[str]:
-    """A trace in a screenful: ranks, then calls."""
-    for rank in trace.ranks.values():
-        ended = (
-            f"raised {rank.error}"
-            if rank.end == "raised"
-            else "ended without a word"
-            if rank.end == "running"
-            else rank.end
-        )
-        lost = f", the first {rank.lost} overwritten" if rank.lost else ""
-        yield f"rank {rank.rank} of {rank.world_size}: {len(rank.events)} calls{lost}; {ended} (pid {rank.pid} on {rank.host})"
-    rows = table(trace)
-    if rows:
-        yield ""
-        yield f"{'calls':>7} {'seconds':>9}  {'ranks':<12} {'operation':<24} {'group':<28} site"
-    for row in rows:
-        ranks = _ranks(row["ranks"]).partition(" ")[2]
-        yield f"{row['calls']:>7} {row['seconds']:>9.3f}  {ranks:<12} {row['op']:<24} {row['group']:<28} {row['site']}"

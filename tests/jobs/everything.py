@@ -70,6 +70,8 @@ def models(folder: Path) -> None:
     assert tensor.full_tensor().sum() == 28
     value = functional.all_reduce(torch.ones(3), "sum", mesh)
     assert float(value.sum()) == 6
+    compiled = torch.compile(lambda part: functional.all_reduce(part * 2, "sum", mesh) + 1, backend="aot_eager")
+    assert float(compiled(torch.ones(3)).sum()) == 15
     state = {"tensor": tensor, "model": sharded.state_dict()}
     dcp.save(state, checkpoint_id=folder)
     dcp.load(state, checkpoint_id=folder)

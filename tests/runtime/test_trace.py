@@ -53,6 +53,7 @@ def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_pat
             ("all_gather_into_tensor", "sharded(torch.ones(2, 4)).sum().backward()"),  # FSDP2
             ("all_gather_into_tensor", "tensor.full_tensor()"),  # DTensor
             ("all_reduce", "float(value.sum())"),  # functional: it runs when the value is needed
+            ("all_reduce", "float(compiled(torch.ones(3)).sum())"),  # torch.compile
         ]:
             line = line_of(text, "everything.py")
             nearby = at[(op, line)] + at[(op, line - 1)]
