@@ -1,4 +1,4 @@
-"""Correct jobs that look unusual: `torchrun ... healthy.py NAME`. None of them may be reported or stopped."""
+"""Correct jobs that look unusual: `torchrun ... healthy.py NAME[,NAME...] FOLDER`. None of them may be reported or stopped."""
 
 from __future__ import annotations
 
@@ -229,7 +229,8 @@ def open_receive(rank: int, world: int) -> None:
     if rank == 0:
         dist.irecv(torch.zeros(1), src=1)
         time.sleep(3)
-        sys.stdout.flush()
+    else:
+        time.sleep(1)
     os._exit(0)
 
 
@@ -266,7 +267,8 @@ def main() -> None:
         dist.init_process_group("gloo", init_method=place, rank=rank, world_size=world)
     else:
         dist.init_process_group("gloo")
-    globals()[sys.argv[1]](dist.get_rank(), dist.get_world_size())
+    for name in sys.argv[1].split(","):
+        globals()[name](dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()
 
 

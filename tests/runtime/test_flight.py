@@ -59,7 +59,7 @@ def test_torch_reads_what_is_exported(trace: Callable[..., Job], tmp_path: Path,
     job = trace("scenarios.py", scenario)
     out = tmp_path / "dumps"
     command = [sys.executable, "-m", "collectivelint", "report", str(job.folder), "--export-fr", str(out)]
-    subprocess.run(command, check=False, capture_output=True)
+    subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
     assert sorted(os.listdir(out)) == [f"collectivelint_rank_{rank}" for rank in range(3)]  # noqa: PTH208
     command = [sys.executable, "-m", "torch.distributed.flight_recorder.fr_trace", str(out)]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
@@ -68,9 +68,8 @@ def test_torch_reads_what_is_exported(trace: Callable[..., Job], tmp_path: Path,
     if not said:
         assert "Error type" not in ran.stdout + ran.stderr
     # And so do we, with the same verdict.
-    again = subprocess.run(
-        [sys.executable, "-m", "collectivelint", "report", str(out)], check=False, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "collectivelint", "report", str(out)]
+    again = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert again.returncode == job.code
     assert again.stdout.splitlines()[0].partition(":")[0].partition(" after")[0] == (
         job.err[job.err.index(job.divergence["verdict"].upper()) :].partition(":")[0].partition(" after")[0]

@@ -74,6 +74,7 @@ def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
         preexec_fn=_small_files,
     )
     assert ran.returncode == 0, ran.stderr
@@ -99,7 +100,7 @@ with trace(sys.argv[1]):
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FULL, str(tmp_path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (0, "done 0\n"), ran.stderr
     assert ran.stderr.count("runs untraced: OSError: [Errno 28]") == 1
     assert [event.op for event in ring.load(tmp_path).ranks[0].events] == ["all_reduce"]
@@ -151,7 +152,7 @@ assert ["tensors" in event.signature for event in events] == [True, True, True, 
 def test_more_signatures_than_anybody_wants_to_keep(tmp_path: Path) -> None:
     """Splits that are new in each call: they are not stored any more, but still make hashes differ."""
     command = [sys.executable, "-c", _MANY, str(tmp_path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -173,7 +174,7 @@ with trace(sys.argv[1]):
 def test_a_group_that_torch_does_not_know(tmp_path: Path) -> None:
     """As vLLM makes them; also where warnings are errors."""
     command = [sys.executable, "-W", "error::UserWarning", "-c", _STATELESS, str(tmp_path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("could not be recorded") <= 1
     assert ring.load(tmp_path).ranks[0].events[-1].op == "all_reduce"
@@ -188,7 +189,8 @@ def test_signals_are_passed_on(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
     launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(tmp_path), "--"]
-    with subprocess.Popen([*launcher, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    command = [*launcher, sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.terminate()
