@@ -131,6 +131,7 @@ def run(script: str, name: str, ranks: int, mode: str, folder: Path) -> Ran:
 def shown(ran: Ran) -> str:
     """A cell of the table."""
     text = re.sub(r"^\[rank\d+\]:? ?", "", ran.said).replace("|", "\\|")
+    text = re.sub(r"\[/\S*/third_party/gloo/\S*/(?=\w+\.cc)", "[gloo/", text)
     text = text if len(text) <= 110 else text[:107] + "..."
     if ran.code is None:
         return f"hangs{f'; {text}' if text else ''}"
