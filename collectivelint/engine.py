@@ -59,7 +59,7 @@ class Result:
     errors: list[str] = field(default_factory=list)
     #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
-    analysed: int = 0
+    analysed: int = field(default=0, compare=False)
 
 
 #: Told how many steps are done, and of how many.

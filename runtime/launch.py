@@ -195,11 +195,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def read(folder: Path) -> Trace:
-    """The trace so far; empty if no process has joined a job yet."""
-    try:
-        return ring.load(folder)
-    except ring.TraceError:
-        return Trace()
+    """The trace so far; empty if no process has joined a job yet. A file that is just being made is left out."""
+    readers = []
+    for file in ring.files(folder):
+        with suppress(ring.TraceError):
+            readers.append(ring.Reader(file))
+    found = ring.jobs(readers)
+    return Trace({reader.number: reader.whole() for reader in found[0]}) if found else Trace()
 
 
 def stop(process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime import ring
+from collectivelint.runtime.launch import read
 
 from .conftest import JOBS, torchrun
 
@@ -58,7 +59,8 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
         start_new_session=True,
     )
     try:
-        while not any(ring.Reader(file).written for file in ring.files(folder)) and process.poll() is None:
+        while not any(event for rank in read(folder).ranks.values() for event in rank.events):
+            assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
