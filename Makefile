@@ -7,13 +7,16 @@ CODE := collectivelint rules runtime tests examples benchmarks docs
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type bench-trace bench-divergence bench-scale bench-lint soak docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-divergence bench-scale bench-lint soak docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.installed  ## Run the tests
 	$(BIN)/pytest
+
+test-all: $(VENV)/.installed  ## Run the slow tests too: more real jobs of the same kinds
+	$(BIN)/pytest -m "slow or not slow"
 
 lint: $(VENV)/.installed  ## Check style
 	$(BIN)/ruff check $(CODE)

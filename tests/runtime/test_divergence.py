@@ -51,7 +51,14 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize(("scenario", "verdict", "what", "sides"), DIVERGENT, ids=[case[0] for case in DIVERGENT])
+#: Of each kind of difference one; the others take their time with `make test-all`.
+SLOW = frozenset(
+    {"shape", "dtype", "root", "early_exit", "killed", "send_send", "silent", "scatter_shape", "gather_scatter_base"}
+)
+CASES = [pytest.param(*case, id=case[0], marks=pytest.mark.slow if case[0] in SLOW else ()) for case in DIVERGENT]
+
+
+@pytest.mark.parametrize(("scenario", "verdict", "what", "sides"), CASES)
 def test_divergence_is_named_with_both_call_sites(
     trace: Callable[..., Job], scenario: str, verdict: str, what: str, sides: list[tuple[list[int], str]]
 ) -> None:

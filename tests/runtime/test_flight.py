@@ -49,9 +49,9 @@ def test_as_many_calls_as_the_flight_recorder_has(trace: Callable[..., Job], tmp
 @pytest.mark.parametrize(
     ("scenario", "said"),
     [
-        ("agree_only", ""),
+        pytest.param("agree_only", "", marks=pytest.mark.slow),
         ("shape", "Culprit rank 0; Error type: SIZE_OR_SYNTAX_MISMATCH"),
-        ("operation", "Error type: COLLECTIVE_TYPE_MISMATCH"),
+        pytest.param("operation", "Error type: COLLECTIVE_TYPE_MISMATCH", marks=pytest.mark.slow),
         ("outsider", "Not all ranks joining collective"),
     ],
 )

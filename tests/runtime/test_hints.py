@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .conftest import line_of
@@ -17,10 +18,11 @@ def test_where_a_slow_rank_is(trace: Callable[..., Job]) -> None:
     job = trace("scenarios.py", "straggler", hint_after=1)
     assert (job.code, job.divergence) == (0, None), job.err
     hint = job.err[job.err.index("note: ") :].splitlines()
-    assert hint[0].startswith("note: ranks 0,2 have waited ")
+    # One note for both, unless one of them crosses the limit between two looks.
+    assert re.match(r"note: (ranks 0,2 have|rank 0 has|rank 2 has) waited ", hint[0])
     assert f"scenarios.py:{line_of('        time.sleep(6)') + 1}; rank 1 may still come" in hint[0]
     assert f"scenarios.py:{line_of('        time.sleep(6)')} straggler: time.sleep(6)" in hint[1]
-    assert job.err.count("note: ") == 1
+    assert job.err.count("note: ") <= 2
 
 
 def test_a_stopped_rank_is_called_stopped(trace: Callable[..., Job], tmp_path: Path) -> None:

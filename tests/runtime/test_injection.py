@@ -37,13 +37,17 @@ def test_an_attempt_that_failed_and_was_started_again(tmp_path: Path) -> None:
     assert len(ring.files(job.folder)) == 6
 
 
+@pytest.mark.slow
 def test_spawned_ranks(tmp_path: Path) -> None:
     job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), "agree")
     assert (job.code, job.divergence) == (0, None), job.err
     assert [rank.end for rank in ring.load(job.folder).ranks.values()] == ["finished"] * 3
 
 
-@pytest.mark.parametrize(("what", "end"), [("skip", "has finished"), ("raise", "raised ValueError: no such shard")])
+@pytest.mark.parametrize(
+    ("what", "end"),
+    [pytest.param("skip", "has finished", marks=pytest.mark.slow), ("raise", "raised ValueError: no such shard")],
+)
 def test_spawned_ranks_that_diverge(tmp_path: Path, what: str, end: str) -> None:
     job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), what)
     assert job.code == 1

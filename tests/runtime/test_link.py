@@ -65,6 +65,7 @@ def test_events_of_other_hosts_are_asked_for(tmp_path: Path) -> None:
         assert job.sides() == [([0, 1], "all_reduce", line), ([2, 3], "all_reduce", line)]
 
 
+@pytest.mark.slow
 def test_a_correct_job_on_several_hosts(tmp_path: Path) -> None:
     for job in _two_hosts(tmp_path, "straggler"):
         assert (job.code, job.divergence) == (0, None), job.err
