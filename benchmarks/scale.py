@@ -19,7 +19,7 @@ import torch
 from collectivelint.runtime import waits
 from collectivelint.runtime.link import Carrier, Link, decode
 from collectivelint.runtime.monitor import disagreements
-from collectivelint.runtime.record import Counted, Event, Group, Place, Rank, State, Trace
+from collectivelint.runtime.record import Counted, Event, Group, Numbering, Place, Rank, State, Trace
 
 
 @cache
@@ -82,7 +82,7 @@ def main() -> None:
         heads = Trace({**here, **others})
         assert len(heads.ranks) == ranks
         start = time.perf_counter()
-        assert not list(disagreements(heads))
+        assert not list(disagreements(heads, Numbering()))
         compared = time.perf_counter() - start
         start = time.perf_counter()
         assert not waits.Waits(heads, over=False).doomed

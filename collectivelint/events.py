@@ -356,6 +356,15 @@ def expressions(block: Block) -> Iterator[Expr]:
             yield from expressions(inner)
 
 
+def assignments(block: Block) -> Iterator[Assign]:
+    """Every assignment of a block, inner blocks included."""
+    for statement in block:
+        if isinstance(statement, Assign):
+            yield statement
+        for inner in blocks(statement):
+            yield from assignments(inner)
+
+
 def calls(statement: Statement) -> Iterator[Call]:
     """The calls that a statement makes itself, not those of the blocks inside it."""
     for expr in parts(statement):

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Assign, Call, Compound, Comprehension, Constant, Loop, Name, blocks
+from collectivelint.events import Call, Compound, Comprehension, Constant, Loop, Name, assignments, blocks
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -134,15 +134,7 @@ def _is_sortable(expr: Expr | None, block: Block, depth: int = 0) -> bool:
         ):
             return True
         case Name() if depth == 0:
-            made = [item for item in _assignments(block) if expr in item.targets]
+            made = [item for item in assignments(block) if expr in item.targets]
             return bool(made) and all(_is_sortable(item.value, block, 1) for item in made)
         case _:
             return False
-
-
-def _assignments(block: Block) -> Iterator[Assign]:
-    for statement in block:
-        if isinstance(statement, Assign):
-            yield statement
-        for inner in blocks(statement):
-            yield from _assignments(inner)

@@ -49,7 +49,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.paths import names_in
-from collectivelint.events import Assign, Call, Compare, Name, blocks, expressions, walk
+from collectivelint.events import Call, Compare, Name, assignments, expressions, walk
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.facts import Note
-    from collectivelint.events import Block, Expr
+    from collectivelint.events import Expr
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")
@@ -91,7 +91,7 @@ def _builder(note: Note) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
 
-        targets = list(_targets(note.function.body, note))
+        targets = _targets(note)
         numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
         anchored = context.anchor(note.statement)
         match targets, numbers:
@@ -110,18 +110,15 @@ def _builder(note: Note) -> FixBuilder:
 
 def _words(note: Note) -> Iterator[str]:
     """The words that the function, the numbers and the result are named with, in the singular."""
-    names = [note.function.qualname, *names_in((*note.exprs, *_targets(note.function.body, note)))]
+    names = [note.function.qualname, *names_in((*note.exprs, *_targets(note)))]
     for name in names:
         yield from (word.removesuffix("s") for word in _WORD.findall(name.lower()))
 
 
-def _targets(block: Block, note: Note) -> Iterator[Expr]:
+def _targets(note: Note) -> list[Expr]:
     """What the sum is assigned to."""
-    for statement in block:
-        if isinstance(statement, Assign) and statement.span == note.statement:
-            yield from statement.targets
-        for inner in blocks(statement):
-            yield from _targets(inner, note)
+    made = assignments(note.function.body)
+    return [target for item in made if item.span == note.statement for target in item.targets]
 
 
 _COUNTS: Final = (Name("len"), Name("set"), Name("sorted"))

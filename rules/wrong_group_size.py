@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.names import plain
 from collectivelint.analysis.values import WORLD
-from collectivelint.events import Assign, Call, Name, blocks, walk
+from collectivelint.events import Call, Name, assignments, walk
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.values import Value
-    from collectivelint.events import Block
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(
@@ -108,11 +107,11 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, {runs}"),),
                 help="take the size from the group that the collective runs on: `dist.get_world_size(group)`",
-                fix=_builder(call, name) if value.size_of == WORLD else None,
+                fix=_builder(findings, call, name) if value.size_of == WORLD else None,
             )
 
 
-def _builder(call: ApiCall, name: str) -> FixBuilder:
+def _builder(findings: Findings, call: ApiCall, name: str) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
 
@@ -120,11 +119,12 @@ def _builder(call: ApiCall, name: str) -> FixBuilder:
         expr, statement = call.exprs.get(name), call.statement
         if isinstance(expr, Name):
             # Where the list is made, if that is in one place.
-            made = [item for item in _assignments(call.function.body) if expr in item.targets]
+            made = [item for item in assignments(call.function.body) if expr in item.targets]
             if len(made) != 1:
                 return None
             expr, statement = made[0].value, made[0].span
-        sizes = [part for part in walk(expr) if isinstance(part, Call) and _asks_for_all(part)] if expr else []
+        calls = [part for part in walk(expr) if isinstance(part, Call)] if expr else []
+        sizes = [part for part in calls if _asks_for_all(findings, call, part)]
         anchored = context.anchor(statement)
         if group is None or len(sizes) != 1 or anchored is None:
             return None
@@ -137,15 +137,11 @@ def _builder(call: ApiCall, name: str) -> FixBuilder:
     return build
 
 
-def _asks_for_all(call: Call) -> bool:
-    """Is it `get_world_size()`, of no group?"""
-    function = plain(call.function) or ""
-    return function.rpartition(".")[2] == "get_world_size" and not call.args and not call.keywords
-
-
-def _assignments(block: Block) -> Iterator[Assign]:
-    for statement in block:
-        if isinstance(statement, Assign):
-            yield statement
-        for inner in blocks(statement):
-            yield from _assignments(inner)
+def _asks_for_all(findings: Findings, call: ApiCall, part: Call) -> bool:
+    """Is it a question that could be asked of a group, and is asked of none?"""
+    if part.args or part.keywords:
+        return False
+    name = plain(part.function)
+    target = findings.analysis.program.resolve(call.function.path, name) if name is not None else None
+    api = findings.analysis.catalog.apis.get(target.name) if target is not None else None
+    return api is not None and api.category == "uniform_source" and "group" in api.params

@@ -42,19 +42,10 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
 
 
 def hook_groups(c10d: Any, tracer: Tracer) -> None:
-    """Record creations, destructions and calls by ranks that are not in the group."""
+    """Record creations and calls by ranks that are not in the group."""
     for name in CREATORS:
         if hasattr(c10d, name):
             _exchange(c10d, name, functools.partial(_create, c10d, tracer, name))
-    destroy = c10d.destroy_process_group
-
-    @functools.wraps(destroy)
-    def destroy_process_group(group: Any = None) -> None:
-        destroy(group)
-        if c10d.GroupMember.WORLD is None:
-            tracer.forget()
-
-    _rebind(c10d, destroy, destroy_process_group)
     warn = c10d._warn_not_in_group
 
     def outsider(op_name: str) -> None:

@@ -154,7 +154,7 @@ class Kernels:
                 group = unbox(values[arguments.group])
                 number = begin(arguments.kind, group, arguments.key(values), arguments.peer(values), is_async)
             except Exception as error:
-                _warn_once(error)
+                warn_once(error)
             try:
                 result = redispatch(keyset & below, *args, **kwargs)
             except BaseException:
@@ -164,7 +164,7 @@ class Kernels:
                 handle = result[1] if type(result) is tuple else result
                 issued(number, None if handle is None else Work.unbox(handle), is_async)
             except Exception as error:
-                _warn_once(error)
+                warn_once(error)
             return result
 
         return kernel
@@ -184,7 +184,7 @@ class Kernels:
                 group = _resolved(values[arguments.group])
                 number = tracer.begin(arguments.kind, group, arguments.key(values), arguments.peer(values), True)
             except Exception as error:
-                _warn_once(error)
+                warn_once(error)
             local.inside = True
             try:
                 result = redispatch(keyset & below, *args, **kwargs)
@@ -313,7 +313,7 @@ def _torch_modules() -> list[Any]:
 _warned: list[str] = []
 
 
-def _warn_once(error: Exception) -> None:
+def warn_once(error: Exception) -> None:
     """A call that could not be recorded is no reason to disturb the job, not even where warnings are errors."""
     if not _warned:
         _warned.append(str(error))

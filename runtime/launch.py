@@ -101,7 +101,7 @@ def _passed_on(process: subprocess.Popen[bytes], told: _Told) -> Iterator[None]:
     def handler(number: int, _: object) -> None:
         if number not in (signal.SIGUSR1, signal.SIGUSR2):
             told.signals.append(number)
-        if number != signal.SIGINT or not sys.stdin.isatty():
+        if number != signal.SIGINT or not _has_terminal():
             with suppress(ProcessLookupError):
                 process.send_signal(number)
 
@@ -115,6 +115,14 @@ def _passed_on(process: subprocess.Popen[bytes], told: _Told) -> Iterator[None]:
     finally:
         for number, known in before.items():
             signal.signal(number, known)
+
+
+def _has_terminal() -> bool:
+    # sys.stdin may be closed, or not be there at all.
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
 
 
 def _watched(

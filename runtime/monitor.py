@@ -46,7 +46,8 @@ class Monitor:
         """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
         self._folder, self._hint_after, self._say = folder, hint_after, say
         self._readers: dict[Path, ring.Reader] = {}
-        self._sampled = 0.0
+        #: By job: when its events were compared last without a reason.
+        self._sampled: dict[object, float] = {}
         #: What waits in vain, by the last look: it has to be the same at the next one.
         self._suspected: dict[object, frozenset[tuple[int, int, int]]] = {}
         self._asked: set[tuple[int, int]] = set()
@@ -62,6 +63,7 @@ class Monitor:
         self._windows: list[Rank] = []
         #: How often hashes of a stream have differed without the events saying why.
         self._unexplained: Counter[object] = Counter()
+        self._numbers = Numbering()
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
@@ -133,11 +135,12 @@ class Monitor:
         return list(self._readers.values())
 
     def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
-        now = time.monotonic()
-        suspects = {stream for stream in disagreements(heads) if self._unexplained[stream] < _TRIES}
-        if not suspects and now - self._sampled < _EVERY:
+        now, job = time.monotonic(), readers[0].job
+        suspects = {(job, stream) for stream in disagreements(heads, self._numbers)}
+        suspects = {suspect for suspect in suspects if self._unexplained[suspect] < _TRIES}
+        if not suspects and now - self._sampled.get(job, 0.0) < _EVERY:
             return None
-        self._sampled = now
+        self._sampled[job] = now
         window = _WINDOW if suspects else _SAMPLE
         events = Trace({**{rank.rank: rank for rank in self._windows}, **{r.number: r.whole(window) for r in readers}})
         found = compare.mismatch(events)
@@ -219,9 +222,8 @@ def _pending(rank: Rank) -> tuple[Event, ...]:
 _ANSWER: Final = 1.0
 
 
-def disagreements(heads: Trace) -> Iterator[tuple[int, str]]:
+def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]:
     """Streams of calls in which two ranks have made as many calls and not the same ones: number of the group, kind."""
-    numbers = Numbering()
     seen: dict[tuple[int, str, str, int], int] = {}
     for rank in heads.ranks.values():
         for stream, (calls, rolled, block) in rank.streams.items():

@@ -7,12 +7,13 @@ Two files stand side by side. Version 4, little endian, every field aligned to i
 * a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
   i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
   many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
-  main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the host name, from byte 192 the exception, both UTF-8 padded with zeros;
+  main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the
+  host name, from byte 192 the exception, both UTF-8 padded with zeros;
 * 4096 streams of 16 bytes: count u32, hash u32, hash at the last multiple of 64 u32, pad 4;
 * `capacity` records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
     number u64, group u32, sequence u32, signature u32, place u32, peer i32, kind u8, state u8, is_async u8, pad u8,
-    start f64, end f64, thread u32, stream u32, pad 8
+    start f64, end f64, thread u32, pad 12
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
 is the number the system gives the thread. The reader looks at `written` again when it has the records: those that may
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 MAGIC: Final = b"CLTRACE\0"
 VERSION: Final = 4
 HEADER: Final = struct.Struct("<8sIIiiiidQII")
-RECORD: Final = struct.Struct("<QIIIIiBBBxddII8x")
+RECORD: Final = struct.Struct("<QIIIIiBBBxddI12x")
 STREAM: Final = struct.Struct("<III4x")
 _HOST: Final = slice(64, 192)
 _ERROR: Final = slice(192, 512)
@@ -168,7 +169,6 @@ class Writer:
             start,
             0.0,
             thread,
-            stream,
         )
         if stream < STREAMS:
             table = _STREAMS_AT + stream * 16
@@ -324,7 +324,7 @@ class Reader:
 
     def _events(self, records: list[tuple[Any, ...]], first: int) -> Iterator[Event]:
         names = self._names
-        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread, _ in records:
+        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread in records:
             known = names.signatures.get(signature)
             if (
                 number <= max(0, first)

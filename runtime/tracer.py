@@ -235,10 +235,6 @@ class Tracer:
         found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
         return found
 
-    def forget(self) -> None:
-        """All groups were destroyed."""
-        self._groups.clear()
-
     # ------------------------------------------------------------------------------------------------------ events
 
     def begin(self, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool) -> int:

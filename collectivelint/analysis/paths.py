@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..events import Assign, Attribute, Branch, Call, Exit, Logical, Name, Not, blocks, walk
+from ..events import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from .effects import events
 from .facts import FileUse, Writing
 
@@ -192,11 +192,8 @@ def names_in(exprs: Iterable[Expr]) -> list[str]:
 
 def _values(block: Block) -> Iterator[tuple[str, Expr]]:
     """What is assigned to each variable."""
-    for statement in block:
-        if isinstance(statement, Assign):
-            yield from ((target.id, statement.value) for target in statement.targets if isinstance(target, Name))
-        for inner in blocks(statement):
-            yield from _values(inner)
+    for made in assignments(block):
+        yield from ((target.id, made.value) for target in made.targets if isinstance(target, Name))
 
 
 def is_plain(path: Value) -> bool:
@@ -231,12 +228,5 @@ def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
         return True
     if not isinstance(look.expr, Name) or look.expr != use.expr:
         return False
-    return not any(look.span < span < use.span for span in _assigned(facts.function.body, look.expr))
-
-
-def _assigned(block: Block, name: Name) -> Iterator[Span]:
-    for statement in block:
-        if isinstance(statement, Assign) and name in statement.targets:
-            yield statement.span
-        for inner in blocks(statement):
-            yield from _assigned(inner, name)
+    made = assignments(facts.function.body)
+    return not any(look.span < item.span < use.span for item in made if look.expr in item.targets)

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
-    "confirm": ("collectivelint.cli.confirm:confirm", "Say which findings a traced job confirms."),
+    "confirm": ("collectivelint.runtime.confirm_cli:confirm", "Say which findings a traced job confirms."),
 }
 
 

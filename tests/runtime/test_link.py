@@ -109,27 +109,50 @@ def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
     assert link.decode_divergence(message["found"]) == found
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_store_that_is_gone_harms_nobody(tmp_path: Path, killed: bool) -> None:
-    """The thread beside the job loses its store, or never finds one; the job and its record go on."""
-    code = f"""
-import os, time
+_STORE = """
+import sys, time
+import torch.distributed as dist
+store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+print(store.port, flush=True)
+time.sleep(60)
+"""
+_JOB = """
+import os, signal, sys, time
 import torch, torch.distributed as dist
 from pathlib import Path
 from collectivelint.runtime import trace
-from collectivelint.runtime.link import Carrier
-folder = Path({str(tmp_path)!r})
-(folder / "link-0-0.out").write_bytes(b"{{}}")
+folder, port, server = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+(folder / "link-0-0.out").write_bytes(b"{}")
 with trace(folder):
-    store = dist.TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
-    if {killed}:
-        Carrier.carry = lambda self: 1 / 0
+    store = dist.TCPStore("127.0.0.1", port, is_master=False)
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-    time.sleep(1.2)
+    for _ in range(100):
+        # The thread beside the job has its connection when it has sent the message.
+        if dist.PrefixStore("collectivelint/0", store).check(["from/0"]):
+            break
+        time.sleep(0.1)
+    else:
+        sys.exit("nothing was carried")
+    os.kill(server, signal.SIGKILL)
+    (folder / "link-0-0.out").write_bytes(b"{ }")
+    time.sleep(1.5)
     for _ in range(10):
         dist.all_reduce(torch.ones(1))
-    dist.destroy_process_group()
+print("done", flush=True)
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert len(ring.load(tmp_path).ranks[0].events) == 10
+
+
+def test_a_store_that_is_gone_harms_nobody(tmp_path: Path) -> None:
+    """The thread beside the job loses its store; the job, its record and its end are as ever."""
+    with subprocess.Popen([sys.executable, "-c", _STORE], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as server:
+        assert server.stdout is not None
+        try:
+            port = server.stdout.readline().strip()
+            command = [sys.executable, "-c", _JOB, str(tmp_path), port, str(server.pid)]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+        finally:
+            server.kill()
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+    assert "untraced" not in ran.stderr
+    rank = ring.load(tmp_path).ranks[0]
+    assert (len(rank.events), rank.end) == (10, "finished")

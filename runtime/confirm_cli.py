@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..engine import Linter
-from ..settings import Resolver
+from collectivelint.engine import Linter
+from collectivelint.settings import Resolver
+
+from . import ring
+from .confirm import Run
 
 if TYPE_CHECKING:
-    from collectivelint.runtime.confirm import Confirmation, Unseen
+    from .confirm import Confirmation, Unseen
 
 
 @click.command()
@@ -31,9 +34,6 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
 
     Exit codes: 0 nothing is confirmed, 1 a finding is, 2 the trace or the files cannot be read.
     """
-    from collectivelint.runtime import ring
-    from collectivelint.runtime.confirm import Run
-
     try:
         run = Run(ring.load(trace_dir))
     except ring.TraceError as error:
