@@ -86,7 +86,7 @@ def test_groups_are_recorded_where_names_were_bound_early(trace: Callable[..., J
 
 
 def test_report_reads_a_trace_again(trace: Callable[..., Job]) -> None:
-    job = trace("scenarios.py", "reduce_op")
+    job = trace("scenarios.py", "reduce_op", options=("--on-divergence", "report"))
     out = subprocess.run(
         [sys.executable, "-m", "collectivelint", "report", "--output-format", "json", str(job.folder)],
         capture_output=True,
