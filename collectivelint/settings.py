@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ class Settings:
     extend_safe_fixes: tuple[str, ...] = ()
     extend_unsafe_fixes: tuple[str, ...] = ()
     baseline: str = ""
+    #: Description of a process group -> the members of each group that is called so, as `0-2,5`.
+    expected_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     catalog: Mapping[str, Annotation] = field(default_factory=dict)
     #: Catalogue files, each with its text.
     catalog_files: tuple[tuple[str, str], ...] = ()
@@ -169,6 +172,10 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         if name == "catalog":
             problems.append(f"{file}: `catalog` has to be a table")
             continue
+        if name == "expected_groups":
+            values[name], wrong = _groups(value)
+            problems += [f"{file}: {problem}" for problem in wrong]
+            continue
         expected = "a list of strings" if name in _LISTS else "a table of lists" if name == "per_file_ignores" else ""
         if name in _LISTS and _is_list(value):
             values[name] = tuple(value)
@@ -182,6 +189,25 @@ def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     settings = replace(Settings(root=file.parent.resolve(), file=file), **values)
     settings, unknown = known_selectors(settings)
     return settings, problems + [f"{file}: {problem}" for problem in unknown]
+
+
+#: `0-2,5`
+_RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
+
+
+def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The ranks of each group that can be used, and what is wrong with the others."""
+    if not isinstance(value, dict):
+        return {}, ['`expected-groups` has to be a table: { training = "0-2", dp = ["0,2", "1,3"] }']
+    found: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for name, ranks in value.items():
+        specs = [ranks] if isinstance(ranks, str) else ranks
+        if _is_list(specs) and specs and all(_RANKS.fullmatch(spec) for spec in specs):
+            found[name] = tuple(specs)
+        else:
+            problems.append(f'`expected-groups`: ranks of `{name}` have to be like "0-2,5", or a list of such')
+    return found, problems
 
 
 def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import os
@@ -24,14 +24,18 @@ def __getattr__(name: str) -> object:
 
 
 @contextmanager
-def trace(out_dir: str | os.PathLike[str]) -> Iterator[None]:
+def trace(
+    out_dir: str | os.PathLike[str], on_divergence: Literal["report", "abort"] | None = "report"
+) -> Iterator[None]:
     """Trace the process groups that this process makes from here on into `out_dir`, one pair of files for each rank.
 
-    Read them with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside may live longer.
+    A process on each host compares the ranks meanwhile, and tells on stderr when they diverge or ends them; with None there
+    is none. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside may
+    live longer.
     """
     from pathlib import Path
 
     from .hook import activate
 
-    activate(Path(out_dir))
+    activate(Path(out_dir), on_divergence)
     yield

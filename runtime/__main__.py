@@ -1,6 +1,7 @@
 """`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
 
-Traces go to $COLLECTIVELINT_TRACE, or to `collectivelint-trace` in the current folder.
+Traces go to $COLLECTIVELINT_TRACE, or to `collectivelint-trace` in the current folder. A process on each host compares the
+ranks meanwhile; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ def main() -> None:
     """Run the script named on the command line as `__main__`."""
     if len(sys.argv) < 2:
         sys.exit("usage: python -m collectivelint.runtime SCRIPT [ARGS...]")
-    activate(Path(os.environ.get(VARIABLE, "collectivelint-trace")))
+    abort = os.environ.get("COLLECTIVELINT_ON_DIVERGENCE") == "abort"
+    activate(Path(os.environ.get(VARIABLE, "collectivelint-trace")), "abort" if abort else "report")
     script = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))

@@ -5,11 +5,31 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from . import compare, explain, flight, launch, ring
+from collectivelint.settings import Resolver
+
+from . import compare, explain, flight, launch, membership, ring, watch
 from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_HINT_AFTER: Final = click.option(
+    "--hint-after",
+    type=click.FloatRange(min=0.5),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Say where a rank is that others have waited for so long.",
+)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True, nl=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -27,14 +47,7 @@ from .statistics import Statistics
     show_default=True,
     help="Stop the job when its ranks have diverged, or let it go on.",
 )
-@click.option(
-    "--hint-after",
-    type=click.FloatRange(min=0.5),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Say where a rank is that others have waited for so long.",
-)
+@_HINT_AFTER
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[str, ...]) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
@@ -46,7 +59,7 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[s
         outcome = launch.run(
             command,
             out_dir,
-            lambda text: click.echo(text, err=True, nl=False),
+            _say,
             hint_after=hint_after,
             abort=on_divergence == "abort",
         )
@@ -60,8 +73,43 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[s
         click.echo(f"collectivelint: {calls} calls of {len(outcome.trace.ranks)} ranks, no divergence", err=True)
     elif outcome.divergence is None:
         click.echo("collectivelint: nothing was traced; no process called init_process_group", err=True)
+    unexpected = list(_unexpected(membership.uses(outcome.trace)))
+    for problem in unexpected:
+        click.echo(f"GROUPS: {problem}", err=True)
     click.echo(f"collectivelint: trace in {out_dir}", err=True)
-    sys.exit(outcome.code)
+    sys.exit(outcome.code or int(bool(unexpected)))
+
+
+def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
+    """How the groups differ from those that the configuration of the current folder expects."""
+    if not uses:
+        return
+    resolver = Resolver()
+    expected = resolver.settings(Path.cwd()).expected_groups
+    for problem in resolver.problems:
+        click.echo(f"error: {problem}", err=True)
+    yield from membership.unexpected(uses, expected)
+
+
+@click.command("watch")
+@_HINT_AFTER
+@click.option(
+    "--on-divergence",
+    type=click.Choice(["abort", "report"]),
+    default="report",
+    show_default=True,
+    help="Let the job go on when its ranks have diverged, or end its ranks.",
+)
+@click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> None:
+    """Compare the ranks of a job that runs already and is traced into TRACE_DIR, until it ends; exit code 1 if they diverge."""
+    if not watch.living(trace_dir):
+        raise click.UsageError(
+            f"no process of this host writes to {trace_dir} now; `collectivelint report` reads what is there"
+        )
+    found = watch.attend(trace_dir, _say, hint_after=hint_after, abort=on_divergence == "abort")
+    click.echo("collectivelint: the ranks have ended" + (", no divergence" if found is None else ""), err=True)
+    sys.exit(int(found is not None))
 
 
 @click.command()
@@ -86,10 +134,18 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         sys.exit(2)
     divergence = compare.compare(found, over=True)
     numbers = Statistics(found)
+    groups = membership.uses(found)
+    unexpected = list(_unexpected(groups))
     if output_format == "json":
-        data = {"divergence": explain.as_dict(divergence) if divergence is not None else None, **numbers.as_dict()}
+        data = {
+            "divergence": explain.as_dict(divergence) if divergence is not None else None,
+            "unexpected_groups": unexpected,
+            "groups": membership.as_dicts(groups),
+            **numbers.as_dict(),
+        }
         click.echo(json.dumps(data, indent=2))
     else:
         click.echo(explain.text(divergence) if divergence is not None else "No divergence.\n")
-        click.echo("\n".join(numbers.text()))
-    sys.exit(1 if divergence is not None else 0)
+        click.echo("".join(f"GROUPS: {problem}\n" for problem in unexpected), nl=False)
+        click.echo("\n".join([*numbers.text(), "", *membership.text(groups)]))
+    sys.exit(int(divergence is not None or bool(unexpected)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import compare, explain, ring
 from .hook import VARIABLE
-from .monitor import POLL, Monitor, alive, exists
-from .record import Trace
+from .monitor import POLL
+from .watch import Watcher, end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .record import Trace
     from .verdict import Divergence
 
 #: How long the job may take to end after it was asked to.
@@ -58,27 +57,21 @@ def run(
     except OSError as error:
         raise CannotStartError(f"{command[0]}: {error.strerror}") from None
     told = _Told()
-    found: Divergence | None = None
+    watcher = Watcher(folder, say, hint_after)
     with _passed_on(process, told):
         try:
-            found = _watched(process, Monitor(folder, hint_after, say), folder, say, told, abort=abort)
+            _watched(process, watcher, folder, told, abort=abort)
         except BaseException:
             # Whatever has happened to us, nobody is left behind.
             stop(process, folder)
             raise
     code = process.returncode if process.returncode is not None else 1
-    trace = read(folder)
-    if found is None and trace.ranks:
-        # When the job was told to end, a rank that did not come proves nothing: everybody was stopped somewhere.
-        found = compare.compare(alive(trace, always=True) if told.signals else trace, over=not told.signals)
-        if found is not None:
-            write(folder, found, say)
-            say(explain.text(found))
+    trace = watcher.conclude(told=bool(told.signals))
     if signal.SIGINT in told.signals:
         code = 128 + signal.SIGINT
-    elif found is not None and not told.signals:
+    elif watcher.found is not None and not told.signals:
         code = 1
-    return Outcome(code if code >= 0 else 128 - code, found, trace)
+    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace)
 
 
 @dataclass(slots=True)
@@ -125,58 +118,20 @@ def _has_terminal() -> bool:
         return False
 
 
-def _watched(
-    process: subprocess.Popen[bytes],
-    monitor: Monitor,
-    folder: Path,
-    say: Callable[[str], None],
-    told: _Told,
-    *,
-    abort: bool,
-) -> Divergence | None:
-    """Wait for the end of the job, and bring it about when its ranks have diverged; the first divergence."""
-    found: Divergence | None = None
+def _watched(process: subprocess.Popen[bytes], watcher: Watcher, folder: Path, told: _Told, *, abort: bool) -> None:
+    """Wait for the end of the job, and bring it about when its ranks have diverged."""
     while True:
         try:
             process.wait(POLL)
         except subprocess.TimeoutExpired:
             pass
         else:
-            return found
+            return
         # A job that has been told to end is left to do that.
-        seen = _looked(monitor, say) if not told.signals else None
-        if seen is None:
-            continue
-        found = found or seen
-        write(folder, found, say)
-        say(explain.text(seen))
-        if abort:
-            monitor.deliver()
+        if not told.signals and watcher.look() and abort:
+            watcher.deliver()
             stop(process, folder)
-            return found
-
-
-def _looked(monitor: Monitor, say: Callable[[str], None]) -> Divergence | None:
-    """Look; what goes wrong with that is our trouble, not the job's."""
-    try:
-        return monitor.look()
-    except Exception as error:
-        if not _troubles:
-            say(f"collectivelint: the ranks cannot be compared: {type(error).__name__}: {error}\n")
-        _troubles.append(error)
-        return None
-
-
-_troubles: list[Exception] = []
-
-
-def write(folder: Path, divergence: Divergence, say: Callable[[str], None]) -> None:
-    """Leave the verdict in the trace directory, if there is room for it."""
-    text = json.dumps(explain.as_dict(divergence), indent=2) + "\n"
-    try:
-        (folder / "divergence.json").write_text(text, encoding="utf-8")
-    except OSError as error:
-        say(f"collectivelint: {folder}/divergence.json cannot be written: {error.strerror}\n")
+            return
 
 
 def prepare(folder: Path) -> None:
@@ -202,16 +157,6 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def read(folder: Path) -> Trace:
-    """The trace so far; empty if no process has joined a job yet. A file that is just being made is left out."""
-    readers = []
-    for file in ring.files(folder):
-        with suppress(ring.TraceError):
-            readers.append(ring.Reader(file))
-    found = ring.jobs(readers)
-    return Trace({reader.number: reader.whole() for reader in found[0]}) if found else Trace()
-
-
 def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     """End the job: the launcher first, which ends its workers; whoever is left after a while is killed, by id."""
     process.terminate()
@@ -220,16 +165,4 @@ def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for rank in read(folder).ranks.values():
-        if exists(rank.pid) and _is_of(rank.pid, folder):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(rank.pid, signal.SIGKILL)
-
-
-def _is_of(pid: int, folder: Path) -> bool:
-    """Does the process trace into this folder? Its number may be somebody else's by now, or of another host."""
-    try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return f"{VARIABLE}={folder.resolve()}".encode() in environ
+    end(folder, ask=False)

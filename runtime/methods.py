@@ -156,6 +156,22 @@ def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> None:
         if original is not None:
             setattr(ProcessGroup, name, _wrapped(original, read, tracer, handles, kernels))
     handles.wrap_coalescing()
+    if hasattr(ProcessGroup, "shutdown"):
+        _wrap_shutdown(tracer)
+
+
+def _wrap_shutdown(tracer: Tracer) -> None:
+    """What destroy_process_group ends in, whoever has imported it under which name."""
+    original = ProcessGroup.shutdown
+
+    def shutdown(group: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            tracer.destroy(group)
+        except Exception as error:
+            warn_once(error)
+        return original(group, *args, **kwargs)
+
+    ProcessGroup.shutdown = shutdown  # type: ignore[method-assign,assignment]
 
 
 def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles: Handles, kernels: Kernels) -> Any:

@@ -136,7 +136,8 @@ class Rank:
     `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `callers` are the
     threads other than the main one that have called on a group, and may again; `others` those that run the project's own
     code, and may call one day; `stack` is where the main thread was when
-    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for.
+    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for. `groups` are
+    those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
     """
 
     rank: int
@@ -154,6 +155,8 @@ class Rank:
     others: frozenset[int] = frozenset()
     stack: tuple[str, ...] = ()
     streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+    destroyed: frozenset[GroupKey] = frozenset()
 
     @property
     def blocked(self) -> tuple[Event, ...]:

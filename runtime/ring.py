@@ -23,7 +23,8 @@ have been overwritten meanwhile are left out.
 `{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
-ranks of the job meet; and `{"id": 1, "stack": [...]}`, the answer to the first question, innermost frame first.
+ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; and `{"id": 1, "stack": [...]}`, the answer
+to the first question, innermost frame first.
 """
 
 from __future__ import annotations
@@ -305,11 +306,18 @@ class Reader:
             others=frozenset(self._names.threads),
             stack=self._names.stack,
             streams=self._names.counted(table),
+            groups=tuple(self._names.groups.values()),
+            destroyed=frozenset(self._names.destroyed),
         )
+
+    @property
+    def is_running(self) -> bool:
+        """Has the process not said that it ends? One that was killed does not say so."""
+        return bool(self._header()[9] == ENDS.index("running"))
 
     def last_seen(self) -> float:
         """When the process has begun or ended its last call; now if it has not left."""
-        if self._header()[9] == ENDS.index("running"):
+        if self.is_running:
             return math.inf
         times = [self.started, *(max(event.start, event.end) for event in self.head().events)]
         return float(max(times))
@@ -365,6 +373,7 @@ class _Names:
         self.signatures: dict[int, dict[str, Any]] = {}
         self.streams: dict[int, dict[str, Any]] = {}
         self.callers: dict[GroupKey, set[int]] = {}
+        self.destroyed: set[GroupKey] = set()
         self.stack: tuple[str, ...] = ()
         self.threads: tuple[int, ...] = ()
         self.job = ""
@@ -404,6 +413,8 @@ class _Names:
                 self.streams[number] = stream
             case {"caller": {"group": int(group), "thread": int(thread)}} if group in self.groups:
                 self.callers.setdefault(self.groups[group].key, set()).add(thread)
+            case {"destroyed": int(group)} if group in self.groups:
+                self.destroyed.add(self.groups[group].key)
             case {"threads": list(threads)}:
                 self.threads = tuple(map(int, threads))
             case {"job": str(job)}:

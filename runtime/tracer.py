@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch.distributed import ProcessGroup
 
+    from .hook import OnDivergence
     from .record import End
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
@@ -38,6 +40,16 @@ def _number_of_thread() -> int:
     # threading has no public name for the objects that stand for threads of C++.
     is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
     return threading.get_native_id() if is_ours else 0
+
+
+def _watched(folder: Path, on_divergence: OnDivergence) -> None:
+    """Have a process beside the job watch it. It ends with the job."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from collectivelint.runtime.watch import main; main()"
+    command = [sys.executable, "-c", code, str(folder.resolve()), on_divergence]
+    try:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        sys.stderr.write(f"collectivelint: nobody compares the ranks: {error}\n")
 
 
 class _Stream:
@@ -69,9 +81,12 @@ class _Group:
 class Tracer:
     """One process's record of its calls. Methods are called under the interpreter lock from any thread."""
 
-    def __init__(self, folder: Path, torch_folder: str) -> None:
-        """Nothing is written before `start`: a process that never joins a job leaves no trace."""
-        self._folder = folder
+    def __init__(self, folder: Path, torch_folder: str, watch: OnDivergence | None = None) -> None:
+        """Nothing is written before `start`: a process that never joins a job leaves no trace.
+
+        `watch`: have a process beside the job compare the ranks, see hook.py.
+        """
+        self._folder, self._watch = folder, watch
         self._sites = Sites(torch_folder)
         self._find = self._sites.find
         # A signal's handler may call in the middle of a call of the same thread.
@@ -137,6 +152,8 @@ class Tracer:
         """What a thread beside the job does: say where the main thread is when asked, carry the monitor's messages."""
         from .link import Carrier
 
+        if self._watch is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+            _watched(self._folder, self._watch)
         answered = 0
         others: list[int] = []
         carrier: Carrier | None = Carrier(self._folder, rank, attempt)
@@ -234,6 +251,12 @@ class Tracer:
         key = id(group)
         found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
         return found
+
+    def destroy(self, group: ProcessGroup) -> None:
+        """The group is about to be destroyed."""
+        known = self._groups.get(id(group))
+        if self._writer is not None and known is not None:
+            self._writer.name("destroyed", known.id)
 
     # ------------------------------------------------------------------------------------------------------ events
 

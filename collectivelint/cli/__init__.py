@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
+    "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
     "confirm": ("collectivelint.runtime.confirm_cli:confirm", "Say which findings a traced job confirms."),
 }

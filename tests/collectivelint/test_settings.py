@@ -311,6 +311,24 @@ def test_catalogue_files_is_a_list(project: Project) -> None:
     assert "`catalog-files` has to be a list of strings" in read(Path("collectivelint.toml"))[1][0]
 
 
+def test_expected_groups(project: Project) -> None:
+    project.write({"collectivelint.toml": 'expected-groups = { dp = ["0,2", "1,3"], all = "0-3" }\n'})
+    settings, problems = read(Path("collectivelint.toml"))
+    assert problems == []
+    assert settings is not None
+    assert settings.expected_groups == {"dp": ("0,2", "1,3"), "all": ("0-3",)}
+
+
+@pytest.mark.parametrize("value", ['"0-3"', "{ dp = 4 }", '{ dp = "0-" }', "{ dp = [] }", '{ dp = ["0", 1] }'])
+def test_expected_groups_that_are_none(project: Project, value: str) -> None:
+    project.write({"collectivelint.toml": f"expected-groups = {value}\n"})
+    settings, problems = read(Path("collectivelint.toml"))
+    assert settings is not None
+    assert settings.expected_groups == {}
+    assert len(problems) == 1
+    assert "`expected-groups`" in problems[0]
+
+
 # ------------------------------------------------------------------------------------------- on the command line
 
 

@@ -248,6 +248,17 @@ def other_host(rank: int, world: int) -> None:
         time.sleep(0.1)
 
 
+def groups_in_use(rank: int, world: int) -> None:
+    """One group that its members use, and one that nobody does."""
+    pair = dist.new_group([0, 1], group_desc="pair")
+    teacher = dist.new_group([1, 2], group_desc="teacher")
+    if rank in (0, 1):
+        for _ in range(2):
+            dist.all_reduce(torch.ones(1), group=pair)
+    if rank in (1, 2):
+        dist.destroy_process_group(teacher)
+
+
 def main() -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=int(os.environ.get("TIMEOUT", "1800"))))
     rank, world = dist.get_rank(), dist.get_world_size()

@@ -1,0 +1,190 @@
+"""Watching a job from outside: its trace files are looked at until it ends, and what is found there is told once.
+
+`Watcher` does that for whoever has started the job; `attend` for a job that somebody else has started, also as a process
+of its own beside it: `COLLECTIVELINT_TRACE` without the launcher.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import compare, explain, ring
+from .monitor import POLL, Monitor, alive, exists
+from .record import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .verdict import Divergence
+
+#: How long (in seconds) ranks may take to end after they were asked to.
+_GRACE: Final = 8.0
+
+
+class Watcher:
+    """Looks at the ranks of a trace directory; `found` is their first divergence."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None], hint_after: float) -> None:
+        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` where that is."""
+        self.found: Divergence | None = None
+        self._folder, self._say = folder, say
+        self._monitor = Monitor(folder, hint_after, say)
+        self._has_failed = False
+
+    def look(self) -> bool:
+        """Look, every `POLL` seconds; True if a divergence was found that was not known before."""
+        try:
+            seen = self._monitor.look()
+        except Exception as error:
+            # That is our trouble, not the job's.
+            if not self._has_failed:
+                self._say(f"collectivelint: the ranks cannot be compared: {type(error).__name__}: {error}\n")
+            self._has_failed = True
+            return False
+        if seen is not None:
+            self._tell(seen)
+        return seen is not None
+
+    def deliver(self) -> None:
+        """Give the verdict time to reach other hosts, before the processes end that carry it."""
+        self._monitor.deliver()
+
+    def conclude(self, *, told: bool) -> Trace:
+        """After the job: what the ranks have left. `told`: something from outside has ended it.
+
+        Then a rank that did not come proves nothing: everybody was stopped somewhere.
+        """
+        trace = read(self._folder)
+        if self.found is None and trace.ranks:
+            seen = compare.compare(alive(trace, always=True) if told else trace, over=not told)
+            if seen is not None:
+                self._tell(seen)
+        return trace
+
+    def _tell(self, seen: Divergence) -> None:
+        self.found = self.found or seen
+        text = json.dumps(explain.as_dict(self.found), indent=2) + "\n"
+        try:
+            (self._folder / "divergence.json").write_text(text, encoding="utf-8")
+        except OSError as error:
+            self._say(f"collectivelint: {self._folder}/divergence.json cannot be written: {error.strerror}\n")
+        self._say(explain.text(seen))
+
+
+def read(folder: Path) -> Trace:
+    """The trace so far; empty if no process has joined a job yet. A file that is just being made is left out."""
+    found = ring.jobs(_readers(folder))
+    return Trace({reader.number: reader.whole() for reader in found[0]}) if found else Trace()
+
+
+def _readers(folder: Path) -> Iterator[ring.Reader]:
+    for file in ring.files(folder):
+        with suppress(ring.TraceError):
+            yield ring.Reader(file)
+
+
+def living(folder: Path) -> list[int]:
+    """The processes of this host that write to the trace now."""
+    host = os.uname().nodename
+    return [reader.pid for reader in _readers(folder) if reader.host == host and _writes(reader)]
+
+
+def _writes(reader: ring.Reader) -> bool:
+    """Is its process there, and is it still the same? Its number may be somebody else's by now."""
+    if not reader.is_running or not exists(reader.pid):
+        return False
+    maps = Path(f"/proc/{reader.pid}/maps")
+    try:
+        return str(reader.path.resolve()) in maps.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return not Path("/proc/self/maps").exists()
+
+
+def end(folder: Path, *, ask: bool) -> None:
+    """End the processes of this host that write to the trace, by id; `ask` them first, and give them some time."""
+    deadline = time.monotonic() + _GRACE
+    number = signal.SIGTERM if ask else signal.SIGKILL
+    while ranks := living(folder):
+        for pid in ranks:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        if number == signal.SIGKILL:
+            return
+        while living(folder) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        number = signal.SIGKILL
+
+
+# --------------------------------------------------------------------------------------- jobs that others have started
+
+
+def attend(
+    folder: Path, say: Callable[[str], None], *, hint_after: float = 30.0, abort: bool = False
+) -> Divergence | None:
+    """Watch the job that writes to a trace directory until its ranks on this host have ended; its divergence."""
+    watcher = Watcher(folder, say, hint_after)
+    while living(folder):
+        if watcher.look() and abort:
+            watcher.deliver()
+            end(folder, ask=True)
+            return watcher.found
+        time.sleep(POLL)
+    trace = read(folder)
+    # Whoever is gone without a word was ended from outside, and so were those that it made fail.
+    watcher.conclude(told=any(rank.end == "running" for rank in trace.ranks.values()))
+    return watcher.found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Only one process of a host watches a job: is this one that? Else it waits until its turn comes, or the job has ended."""
+    import fcntl
+
+    with (folder / f"watch-{os.uname().nodename}.lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not living(folder):
+                    # Whoever has the lock says what there is to say.
+                    yield False
+                    return
+                time.sleep(2 * POLL)
+            except OSError:
+                # A file system without locks.
+                break
+            else:
+                break
+        yield not _is_told(folder)
+
+
+def _is_told(folder: Path) -> bool:
+    """Has somebody said of these ranks already that they have diverged?"""
+    try:
+        told = (folder / "divergence.json").stat().st_mtime
+    except OSError:
+        return False
+    return told >= max((rank.started for rank in read(folder).ranks.values()), default=0.0)
+
+
+def main() -> None:
+    """What the tracer starts beside a job that nobody watches: `... FOLDER ON_DIVERGENCE`."""
+    folder, on_divergence = Path(sys.argv[1]), sys.argv[2]
+    # Ctrl-C is for the job. This process ends when that does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def say(text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    with suppress(OSError), _alone(folder) as first:
+        if first:
+            attend(folder, say, abort=on_divergence == "abort")

@@ -1,0 +1,95 @@
+"""Ranks are compared as well where nobody has put the launcher in front of the job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from collectivelint.runtime import watch
+
+from .conftest import JOBS, line_of, run, torchrun
+
+if TYPE_CHECKING:
+    from .conftest import Job
+
+
+def _alone(tmp_path: Path, scenario: str, **environment: str) -> Job:
+    folder = tmp_path / "trace"
+    command = [*torchrun(3), "-m", "collectivelint.runtime", str(JOBS / "scenarios.py"), scenario]
+    return run(command, folder, tmp_path, COLLECTIVELINT_TRACE=str(folder), **environment)
+
+
+def _watchers(folder: Path) -> list[int]:
+    """Processes that watch this folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in words and any(b"runtime.watch" in word for word in words):
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_deadlock_ends_the_job_if_it_shall(tmp_path: Path) -> None:
+    job = _alone(tmp_path, "outsider", COLLECTIVELINT_ON_DIVERGENCE="abort")
+    assert job.code != 0
+    assert job.err.count("DEADLOCK") == 1, job.err
+    waits = line_of("dist.broadcast(torch.zeros(1), src=0, group=service)") + 3
+    assert job.sides()[0] == ([0, 1], "barrier", waits)
+
+
+def test_without_being_told_the_job_goes_on(tmp_path: Path) -> None:
+    job = _alone(tmp_path, "reduce_op")
+    assert job.code == 0
+    assert job.err.count("MISMATCH") == 1, job.err
+    assert job.divergence is not None
+    assert job.divergence["what"] == "reduce operation"
+
+
+def test_nothing_is_said_of_a_correct_job_and_nobody_stays(tmp_path: Path) -> None:
+    job = _alone(tmp_path, "agree_only")
+    assert (job.code, job.divergence) == (0, None)
+    assert "collectivelint" not in job.err
+    deadline = time.monotonic() + 20
+    while _watchers(job.folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _watchers(job.folder) == []
+
+
+def test_watching_a_job_that_runs_already(tmp_path: Path) -> None:
+    code = "from collectivelint.runtime import trace\nimport runpy, sys\n"
+    code += "with trace(sys.argv[1], on_divergence=None):\n    sys.argv = sys.argv[2:]\n"
+    code += "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    script = tmp_path / "job.py"
+    script.write_text(code)
+    folder = tmp_path / "trace"
+    command = [*torchrun(3), str(script), str(folder), str(JOBS / "scenarios.py"), "outsider"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as job:
+        try:
+            deadline = time.monotonic() + 60
+            while len(watch.living(folder)) < 3 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert _watchers(folder) == []
+            ran = run(
+                [sys.executable, "-m", "collectivelint", "watch", "--on-divergence", "abort", str(folder)],
+                folder,
+                tmp_path,
+            )
+            assert ran.code == 1, ran.err
+            assert "DEADLOCK" in ran.err
+            assert job.wait(60) != 0
+        finally:
+            job.kill()
+
+
+@pytest.mark.parametrize("folder", ["", "missing"])
+def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
+    ran = run([sys.executable, "-m", "collectivelint", "watch", str(tmp_path / folder)], tmp_path, tmp_path)
+    assert ran.code == 2
+    assert "Usage" in ran.err
