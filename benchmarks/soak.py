@@ -40,7 +40,9 @@ def main() -> None:
             "10",
         ]
         process = subprocess.Popen(
-            [*launcher, "--", *torchrun, str(JOB), str(seconds), folder], env={**os.environ, "OMP_NUM_THREADS": "1"}
+            [*launcher, "--", *torchrun, str(JOB.resolve()), str(seconds), folder],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=folder,
         )
         begun = time.monotonic()
         samples: list[tuple[float, float, float]] = []

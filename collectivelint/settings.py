@@ -64,6 +64,8 @@ class Settings:
     baseline: str = ""
     #: Description of a process group -> the members of each group that is called so, as `0-2,5`.
     expected_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Patterns of names of saved tensors whose values mean something on each rank.
+    per_rank_tensors: tuple[str, ...] = ()
     catalog: Mapping[str, Annotation] = field(default_factory=dict)
     #: Catalogue files, each with its text.
     catalog_files: tuple[tuple[str, str], ...] = ()
@@ -130,7 +132,7 @@ def _specific(selector: str) -> int:
 _SELECTORS: Final = (
     *("select", "ignore", "extend_select", "fixable", "unfixable", "extend_safe_fixes", "extend_unsafe_fixes"),
 )
-_LISTS: Final = frozenset({*_SELECTORS, "exclude", "extend_exclude", "catalog_files"})
+_LISTS: Final = frozenset({*_SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
 _STRINGS: Final = frozenset({"group", "baseline"})
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
 

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
+    "ckpt": ("collectivelint.runtime.checkpoint.cli:ckpt", "Check a checkpoint, list it, compare two."),
     "confirm": ("collectivelint.runtime.confirm_cli:confirm", "Say which findings a traced job confirms."),
 }
 
@@ -30,6 +31,7 @@ _TASKS: Final = {
     "collectivelint trace -- torchrun train.py": "catch ranks that diverge, in a real job",
     "collectivelint report collectivelint-trace": "read again what it did",
     "collectivelint confirm src/ --trace DIR": "see which findings it confirms",
+    "collectivelint ckpt verify DIR": "is the checkpoint whole, and is it what was saved?",
     "collectivelint COMMAND --help": "all options; `check` is what lints",
 }
 

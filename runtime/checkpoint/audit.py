@@ -1,0 +1,102 @@
+"""One look at a checkpoint: every check that applies, in one reading of its files."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import consolidated, contents, layout, manifest, optimizer, resharding
+from .compare import Side
+from .contents import Files, no_progress
+from .load import load
+from .model import Checkpoint, CheckpointError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from .contents import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look at beside the checkpoint itself."""
+
+    #: Read no values: only what metadata and headers say.
+    headers_only: bool = False
+    consolidated: Path | None = None
+    world_size: int | None = None
+    manifest: Path | None = None
+    #: Patterns of names of tensors whose values mean something on each rank.
+    per_rank: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `read` are bytes of values, `seconds` the time it took."""
+
+    checkpoint: Checkpoint | None
+    problems: list[Problem] = field(default_factory=list)
+    chunks: int = 0
+    read: int = 0
+    seconds: float = 0.0
+    manifest: Mapping[str, Any] | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Is there no error? Notes are none."""
+        return all(problem.severity != "error" for problem in self.problems)
+
+
+@contextmanager
+def opened(path: Path, progress: Progress = no_progress) -> Iterator[tuple[Side, list[Problem]]]:
+    """A checkpoint with the headers of its chunks, and what was wrong with those. Raises CheckpointError."""
+    checkpoint = load(path)
+    with closing(Files(checkpoint)) as files:
+        values, problems = contents.headers(checkpoint, files, progress)
+        yield Side(checkpoint, files, values), problems
+
+
+def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Report:
+    """Look at it. `progress` is told of bytes. Only what cannot be named at all raises CheckpointError: a path without files."""
+    begun = time.monotonic()
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or directory")
+    try:
+        with opened(path) as (side, problems):
+            report = Report(side.checkpoint, [*side.checkpoint.problems, *problems], chunks=len(side.values))
+            _look(side, wanted, report, progress)
+    except CheckpointError as error:
+        report = Report(None, [Problem("CK101", path.name or str(path), str(error))])
+    report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> None:
+    checkpoint, found = side.checkpoint, report.problems
+    for tensor in checkpoint.tensors.values():
+        found += layout.check(tensor)
+    found += contents.repeated(checkpoint, side.values, side.files)
+    if checkpoint.local:
+        found += consolidated.replicas(side)
+    found += optimizer.check(side)
+    beside = wanted.manifest or checkpoint.folder / manifest.NAME
+    if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
+        report.manifest = manifest.read(beside)
+        found += manifest.check(side, report.manifest)
+    if not wanted.headers_only:
+        digests, wrong = contents.sweep(checkpoint, side.values, side.files, progress)
+        found += wrong
+        report.read = sum(values.storage.length for key, values in side.values.items() if key in digests)
+    if wanted.world_size is not None:
+        whole = consolidated.joined(side, None) if checkpoint.local else side
+        found += resharding.check(whole, wanted.world_size, wanted.per_rank)
+    if wanted.consolidated is not None:
+        try:
+            with opened(wanted.consolidated) as (file, problems):
+                found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file)]
+        except CheckpointError as error:
+            found.append(Problem("CK302", str(wanted.consolidated), str(error)))

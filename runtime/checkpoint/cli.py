@@ -1,0 +1,156 @@
+"""`collectivelint ckpt inspect | verify | diff`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from collectivelint.settings import Resolver
+
+from . import manifest, show
+from .audit import Wanted, audit, opened
+from .compare import compare
+from .load import load
+from .model import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .contents import Progress
+
+_PATH: Final = click.Path(path_type=Path)
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")
+_HTML: Final = click.option(
+    "--html", "page", type=_PATH, help="Write a page with a map of each tensor: chunks by rank, problems marked."
+)
+
+
+@click.group()
+def ckpt() -> None:
+    """Look into checkpoints: does a directory hold what it should?
+
+    Read are directories of torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of
+    torch.save, and folders with such a file for each rank. Nothing in them is executed, no process group is made.
+    """
+
+
+@ckpt.command()
+@click.argument("path", type=_PATH)
+@_JSON
+@_HTML
+def inspect(path: Path, as_json: bool, page: Path | None) -> None:
+    """List what a checkpoint says it holds: tensors, chunks by rank, files. Exit code 2 if it cannot be read."""
+    with _errors():
+        checkpoint = load(path)
+        if page is not None:
+            page.write_text(show.page(checkpoint, checkpoint.problems), encoding="utf-8")
+        click.echo(json.dumps(show.listed(checkpoint), indent=2) if as_json else "\n".join(show.listing(checkpoint)))
+
+
+@ckpt.command()
+@click.argument("path", type=_PATH)
+@click.option(
+    "--headers", is_flag=True, help="Read metadata and headers only: milliseconds, but no value is looked at."
+)
+@click.option("--consolidated", type=_PATH, help="A file, or files with an index, that was made of this checkpoint.")
+@click.option("--world-size", type=click.IntRange(min=1), help="Can so many ranks load it?")
+@click.option(
+    "--manifest", "manifest_file", type=_PATH, help=f"What the save wrote; by default {manifest.NAME} beside it."
+)
+@click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
+@_JSON
+@_HTML
+def verify(
+    path: Path,
+    headers: bool,
+    consolidated: Path | None,
+    world_size: int | None,
+    manifest_file: Path | None,
+    write_manifest: bool,
+    as_json: bool,
+    page: Path | None,
+) -> None:
+    """Check a checkpoint: all there, undamaged, of one save, and the same as a consolidated file.
+
+    Exit codes: 0 sound, 1 damaged, 2 there is nothing to check.
+    """
+    with _errors():
+        resolver = Resolver()
+        settings = resolver.settings(Path.cwd())
+        for problem in resolver.problems:
+            click.echo(f"error: {problem}", err=True)
+        wanted = Wanted(headers, consolidated, world_size, manifest_file, settings.per_rank_tensors)
+        with _bar(path, hidden=as_json) as progress:
+            report = audit(path, wanted, progress)
+        if page is not None and report.checkpoint is not None:
+            page.write_text(show.page(report.checkpoint, report.problems), encoding="utf-8")
+        if write_manifest and report.is_sound and report.checkpoint is not None:
+            with opened(path) as (side, _):
+                manifest.write(side.checkpoint.folder, manifest.make(side, {}))
+    click.echo(json.dumps(show.as_dict(report), indent=2) if as_json else "\n".join(show.text(report)))
+    sys.exit(0 if report.is_sound else 1)
+
+
+@ckpt.command()
+@click.argument("first", type=_PATH)
+@click.argument("second", type=_PATH)
+@_JSON
+def diff(first: Path, second: Path, as_json: bool) -> None:
+    """Compare two checkpoints tensor by tensor, whatever their format and however they are sharded.
+
+    Exit codes: 0 the same, 1 they differ, 2 one of them cannot be read.
+    """
+    with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
+        with _bar(first, hidden=as_json) as progress:
+            found = list(compare(one, two, progress))
+        unreadable = [*one.checkpoint.problems, *wrong, *two.checkpoint.problems, *also_wrong]
+        for problem in unreadable:
+            if problem.severity == "error":
+                click.echo(f"{problem.severity}: {problem.code} {problem.where}: {problem.text}", err=True)
+        if as_json:
+            rows = [
+                {"kind": d.kind, "first": d.first or None, "second": d.second or None, "text": d.text} for d in found
+            ]
+            click.echo(json.dumps(rows, indent=2))
+        else:
+            click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint)))
+        sys.exit(int(bool(found)))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (CheckpointError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+@contextmanager
+def _bar(path: Path, *, hidden: bool) -> Iterator[Progress]:
+    """A bar of bytes on a terminal."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    try:
+        total = load(path).bytes
+    except CheckpointError:
+        total = 0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Reading", total=total)
+        yield lambda count: progress.advance(task, count)

@@ -1,0 +1,126 @@
+"""CK303: `collectivelint-manifest.json`, what a save wrote, beside what it wrote.
+
+The format itself records neither how many ranks there were nor the digest of a chunk, and keeps the old metadata when a save
+breaks off while it overwrites: one new shard beside old ones loads without a word. The manifest is written last, in one step, and
+belongs to one save.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from .model import CheckpointError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from .compare import Side
+
+NAME: Final = "collectivelint-manifest.json"
+VERSION: Final = 1
+
+
+def make(side: Side, facts: Mapping[str, Any], placements: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The manifest of a checkpoint as it lies there. `facts`: world size, mesh, step, versions, if known."""
+    placed = placements or {}
+    tensors: dict[str, Any] = {}
+    for name, tensor in side.checkpoint.tensors.items():
+        chunks = []
+        for index, chunk in enumerate(tensor.chunks):
+            values = side.values.get((name, index))
+            crc = values.crc if values is not None else None
+            chunks.append(
+                [list(chunk.offsets), list(chunk.sizes), f"{crc:08x}" if crc is not None else None, chunk.rank]
+            )
+        tensors[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "chunks": chunks}
+        if name in placed:
+            tensors[name]["placements"] = placed[name]
+    return {
+        "collectivelint": VERSION,
+        "save_id": side.checkpoint.save_id,
+        "written": time.time(),
+        **facts,
+        "objects": sorted(side.checkpoint.objects),
+        "tensors": tensors,
+    }
+
+
+def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """Write it in one step: there is the old one, or the new one. Raises OSError."""
+    target = folder / NAME
+    new = folder / f".{NAME}.{os.getpid()}"
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(manifest, file, separators=(",", ":"))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    return target
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read one; raises CheckpointError where it is none."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{file}: not a manifest: no JSON") from None
+    tensors = found.get("tensors") if isinstance(found, dict) else None
+    if not isinstance(tensors, dict) or not all(isinstance(item, dict) for item in tensors.values()):
+        raise CheckpointError(f"{file}: not a manifest of collectivelint")
+    if found.get("collectivelint") != VERSION:
+        raise CheckpointError(
+            f"{file}: version {found.get('collectivelint')} of the format, this release reads {VERSION}"
+        )
+    return found
+
+
+def check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """Does the checkpoint hold what the manifest says was written?"""
+    checkpoint = side.checkpoint
+    saved = manifest.get("save_id")
+    if saved and checkpoint.save_id and saved != checkpoint.save_id:
+        text = "the metadata are of another save than the manifest: two saves are mixed, or one did not finish"
+        yield Problem("CK303", NAME, text)
+    for name, expected in manifest["tensors"].items():
+        tensor = checkpoint.tensors.get(name)
+        if tensor is None:
+            yield Problem("CK303", name, "was saved, and is not there any more")
+            continue
+        if list(tensor.shape) != expected.get("shape") or tensor.dtype != expected.get("dtype"):
+            text = (
+                f"was saved as {expected.get('dtype')}{expected.get('shape')}, it is {tensor.dtype}{list(tensor.shape)}"
+            )
+            yield Problem("CK303", name, text)
+            continue
+        crcs = {_key(chunk): chunk[2] for chunk in expected.get("chunks", ()) if len(chunk) > 2}
+        wrong = []
+        for index, chunk in enumerate(tensor.chunks):
+            values = side.values.get((name, index))
+            known = crcs.get((tuple(chunk.offsets), tuple(chunk.sizes)))
+            if values is not None and values.crc is not None and known is not None and known != f"{values.crc:08x}":
+                wrong.append(index)
+        if wrong:
+            where = tensor.chunks[wrong[0]]
+            file = where.piece.file if where.piece is not None else "its file"
+            text = f"the chunk at {list(where.offsets)} in {file} is not the one that was saved: part of another save, or a partial copy"
+            yield Problem("CK303", name, text, chunks=tuple(wrong))
+    for name in sorted(set(checkpoint.tensors) - set(manifest["tensors"])):
+        yield Problem("CK303", name, "was not part of the save that the manifest is of")
+
+
+def _key(chunk: list[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    try:
+        return tuple(chunk[0]), tuple(chunk[1])
+    except TypeError:
+        return (), ()

@@ -1,0 +1,172 @@
+"""What a checkpoint says it holds: plain data, the same for every format. Nothing here reads a file."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: "error": the checkpoint is damaged or lacks something. "note": worth a look.
+Severity: TypeAlias = Literal["error", "note"]
+Sizes: TypeAlias = "tuple[int, ...]"
+
+
+class CheckpointError(Exception):
+    """A checkpoint or a file of one that cannot be read; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: `where` is a tensor's name or a file."""
+
+    code: str
+    where: str
+    text: str
+    severity: Severity = "error"
+    #: The chunks it is about, as places in the tensor's list of chunks.
+    chunks: Sizes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a file: its path relative to the checkpoint, and where they begin and how many there are.
+
+    `packed`: they were compressed, or transformed otherwise, and are not read.
+    """
+
+    file: str
+    offset: int
+    length: int
+    packed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Where the values of a tensor lie in a file, as torch lays them out.
+
+    `storage` are the bytes of the storage, `crc` the CRC-32 that the file itself has of them, if any. `sizes`, `strides`
+    and `start` (in elements) say which of them are the tensor's.
+    """
+
+    storage: Piece
+    crc: int | None
+    dtype: str
+    sizes: Sizes
+    strides: Sizes
+    start: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Are the values the whole storage, in row-major order? Then `crc` is that of the values."""
+        return (
+            self.start == 0
+            and math.prod(self.sizes) * width(self.dtype) == self.storage.length
+            and is_contiguous(self.sizes, self.strides)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a tensor: where it begins in each dimension, how large it is there, and which rank wrote it.
+
+    `piece` is what the metadata says of its bytes, in a container where the format has one; None if it says nothing. `values`
+    are known where no container has to be read for them.
+    """
+
+    offsets: Sizes
+    sizes: Sizes
+    piece: Piece | None = None
+    rank: int | None = None
+    values: Values | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a checkpoint. `dtype` is torch's name without the module: `bfloat16`."""
+
+    name: str
+    dtype: str
+    shape: Sizes
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all of it."""
+        return math.prod(self.shape) * width(self.dtype)
+
+    @property
+    def ranks(self) -> Sizes:
+        """The ranks that wrote its chunks."""
+        return tuple(sorted({chunk.rank for chunk in self.chunks if chunk.rank is not None}))
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Something that is no tensor: a step, a learning rate, the state of a data loader. It is never read."""
+
+    name: str
+    piece: Piece | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was found at `path`. `files` are the data files that are there, `problems` what was wrong with reading it.
+
+    `local` says that each tensor of a name belongs to one rank (`rank_0_model.pt`): they are named `NAME@RANK` then.
+    """
+
+    path: Path
+    format: str
+    tensors: Mapping[str, Tensor]
+    objects: Mapping[str, Object] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    save_id: str = ""
+    local: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """What file names are relative to."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.bytes for tensor in self.tensors.values())
+
+
+_BITS: Final = re.compile(r"(?:bfloat|float|int|uint|complex|qint|quint|bits)(\d+)")
+
+
+def width(dtype: str) -> int:
+    """Bytes of one element: bfloat16 2, float8_e4m3fn 1, complex64 8, bool 1. 0 if the dtype is not known."""
+    if dtype == "bool":
+        return 1
+    bits = _BITS.match(dtype)
+    # Smaller ones are packed, by two or more in a byte.
+    return max(1, int(bits[1]) // 8) if bits is not None else 0
+
+
+def is_contiguous(sizes: Sizes, strides: Sizes) -> bool:
+    """Is that row-major order without gaps? Strides of dimensions of one element mean nothing."""
+    expected = 1
+    for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
+        if size == 0:
+            return True
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def row_major(sizes: Sizes) -> Sizes:
+    """The strides of a tensor without gaps."""
+    strides = [1] * len(sizes)
+    for index in range(len(sizes) - 2, -1, -1):
+        strides[index] = strides[index + 1] * max(1, sizes[index + 1])
+    return tuple(strides)

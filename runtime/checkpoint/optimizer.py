@@ -1,0 +1,125 @@
+"""CK301: every parameter has its optimizer state, of the same shape, and the step counters agree.
+
+torch.distributed.checkpoint names the state `PREFIX.state.PARAMETER.SLOT`, and the parameters that the optimizer has
+`PREFIX.param_groups.GROUP.params.N`, or flattened `PREFIX.param_groups.PARAMETER.lr`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Final
+
+from .archive import Archive
+from .model import CheckpointError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .compare import Side
+    from .model import Tensor
+
+#: Slots of torch's own optimizers that have the shape of their parameter.
+_LIKE_PARAMETER: Final = frozenset(
+    {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "exp_inf"}
+)
+_NUMBERS: Final = {"float32": "<f", "float64": "<d", "int64": "<q", "int32": "<i"}
+
+
+def check(side: Side) -> Iterator[Problem]:
+    """What is wrong with the optimizer states of a checkpoint."""
+    states: defaultdict[str, defaultdict[str, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
+    for name, tensor in side.checkpoint.tensors.items():
+        prefix, found, rest = f".{name}".partition(".state.")
+        parameter, _, slot = rest.rpartition(".")
+        if found and parameter:
+            states[prefix.removeprefix(".")][parameter][slot] = tensor
+    for prefix, parameters in states.items():
+        yield from _shapes(prefix, parameters, side)
+        yield from _missing(prefix, parameters, side)
+        yield from _steps(parameters, side)
+
+
+def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], side: Side) -> Iterator[Problem]:
+    shapes = {name: found for name in parameters if (found := _parameter(name, prefix, side)) is not None}
+    fits: Counter[str] = Counter()
+    of: Counter[str] = Counter()
+    for name, tensor in shapes.items():
+        for slot, state in parameters[name].items():
+            fits[slot] += state.shape == tensor.shape
+            of[slot] += 1
+    for name, tensor in shapes.items():
+        for slot, state in parameters[name].items():
+            like = slot in _LIKE_PARAMETER or (state.shape and 2 * fits[slot] > of[slot])
+            if like and state.shape != tensor.shape:
+                text = (
+                    f"the optimizer's state is {list(state.shape)}, its parameter `{tensor.name}` {list(tensor.shape)}"
+                )
+                yield Problem("CK301", state.name, text)
+
+
+def _parameter(name: str, prefix: str, side: Side) -> Tensor | None:
+    """The parameter of that name: as it is, or behind the one prefix that the model has."""
+    tensors = side.checkpoint.tensors
+    if name in tensors:
+        return tensors[name]
+    ends = [
+        other
+        for other in tensors
+        if other.endswith(f".{name}") and ".state." not in f".{other}" and other != f"{prefix}.{name}"
+    ]
+    return tensors[ends[0]] if len(ends) == 1 else None
+
+
+def _missing(prefix: str, parameters: Mapping[str, object], side: Side) -> Iterator[Problem]:
+    begin = f"{prefix}.param_groups." if prefix else "param_groups."
+    known = set()
+    for name, item in side.checkpoint.objects.items():
+        rest = name.removeprefix(begin)
+        if not name.startswith(begin):
+            continue
+        group, _, place = rest.partition(".params.")
+        if place and group.isdigit():
+            if item.piece is not None:
+                known.add(_string(side, name))
+        elif "." in rest and not rest.split(".")[0].isdigit():
+            known.add(rest.rpartition(".")[0])
+    absent = sorted(name for name in known - set(parameters) if name and _parameter(name, prefix, side) is not None)
+    if absent and len(absent) < len(known):
+        more = f" and {len(absent) - 1} more parameters" if len(absent) > 1 else ""
+        text = f"`{absent[0]}`{more} of {len(known)} in the optimizer have no state there"
+        # One that never had a gradient has none, rightly.
+        yield Problem("CK301", prefix or "optimizer", text, "note")
+
+
+def _string(side: Side, name: str) -> str:
+    item = side.checkpoint.objects[name]
+    assert item.piece is not None
+    try:
+        found = Archive(side.files.open(item.piece.file), item.piece).pickled()
+    except CheckpointError:
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _steps(parameters: Mapping[str, Mapping[str, Tensor]], side: Side) -> Iterator[Problem]:
+    steps: defaultdict[float, list[str]] = defaultdict(list)
+    for slots in parameters.values():
+        tensor = slots.get("step")
+        values = side.values.get((tensor.name, 0)) if tensor is not None else None
+        if tensor is None or values is None or values.dtype not in _NUMBERS or tensor.shape not in ((), (1,)):
+            continue
+        form = struct.Struct(_NUMBERS[values.dtype])
+        if values.storage.length == form.size:
+            try:
+                steps[form.unpack(side.files.read(values.storage))[0]].append(tensor.name)
+            except CheckpointError:
+                continue
+    if len(steps) > 1:
+        shown = ", ".join(
+            f"{len(names)} at {step:g}" for step, names in sorted(steps.items(), key=lambda s: -len(s[1]))[:4]
+        )
+        few = min(steps.values(), key=len)
+        yield Problem(
+            "CK301", few[0], f"step counters differ: {shown}; two saves mixed, or a parameter without gradients", "note"
+        )

@@ -1,0 +1,233 @@
+"""Audits, listings and comparisons as text, as plain data, and as a page with a map of each tensor."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from ..explain import ranks_text
+from ..statistics import amount
+from .compare import described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .audit import Report
+    from .compare import Difference
+    from .model import Checkpoint, Chunk, Problem, Tensor
+
+#: What each check is called, and what it says in a line.
+CODES: Final = {
+    "CK101": ("metadata", "the metadata are there, and can be read"),
+    "CK102": ("unreadable", "every chunk is there, has the bytes it was written with, and shares them with no other"),
+    "CK103": ("files", "no rank's file is missing, and none is left over"),
+    "CK201": ("coverage", "the chunks of each tensor tile it: no hole, no overlap"),
+    "CK202": ("stored-otherwise", "what is stored has the dtype and sizes that the metadata say"),
+    "CK203": ("same-twice", "different chunks of a tensor hold different bytes"),
+    "CK204": ("odd-values", "no NaN or Inf, and no chunk that is one number while others are not"),
+    "CK205": ("torn-save", "all files are of one save, and each of one rank"),
+    "CK301": ("optimizer", "every parameter has its optimizer state, of the same shape and step"),
+    "CK302": ("consolidated", "the consolidated file is what the shards make"),
+    "CK303": ("manifest", "the files are those that the save wrote"),
+    "CK401": ("resharding", "values that belong to a rank still do with another number of ranks"),
+}
+#: Lines for one code, before the rest is counted.
+_MOST: Final = 12
+
+
+def text(report: Report) -> Iterator[str]:
+    """Problems by code, errors first, then what was looked at."""
+    if report.checkpoint is not None:
+        yield headline(report.checkpoint)
+    shown: Counter[tuple[str, str]] = Counter()
+    for problem in report.problems:
+        key = (problem.code, problem.severity)
+        shown[key] += 1
+        if shown[key] <= _MOST:
+            yield f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}"
+    for (code, severity), count in shown.items():
+        if count > _MOST:
+            yield f"{severity:<5}  {code} [{CODES[code][0]}] and {count - _MOST} more of these (--json has all)"
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    notes = len(report.problems) - errors
+    parts = [f"{count} {word}{'s' * (count != 1)}" for count, word in ((errors, "error"), (notes, "note")) if count]
+    verdict = ", ".join(parts) if errors else "Sound" + (f", {parts[0]}" if parts else "")
+    how = f"{amount(report.read)} of values read" if report.read else f"{report.chunks} headers read"
+    yield f"{verdict}: {how} in {report.seconds:.2f} s." if report.checkpoint is not None else f"{verdict}."
+
+
+def headline(checkpoint: Checkpoint) -> str:
+    """`step_100: dcp, 180 tensors in 360 chunks of ranks 0-1, 1.1 GB`."""
+    chunks = sum(len(tensor.chunks) for tensor in checkpoint.tensors.values())
+    ranks = sorted({rank for tensor in checkpoint.tensors.values() for rank in tensor.ranks})
+    of = f" of {ranks_text(ranks)}" if ranks else ""
+    objects = f", {len(checkpoint.objects)} other values" if checkpoint.objects else ""
+    return (
+        f"{checkpoint.path.name or checkpoint.path}: {checkpoint.format}, {len(checkpoint.tensors)} tensors in {chunks} "
+        f"chunk{'s' * (chunks != 1)}{of}{objects}, {amount(checkpoint.bytes)}"
+    )
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """As plain data."""
+    checkpoint = report.checkpoint
+    return {
+        "sound": report.is_sound,
+        "path": str(checkpoint.path) if checkpoint is not None else None,
+        "format": checkpoint.format if checkpoint is not None else None,
+        "tensors": len(checkpoint.tensors) if checkpoint is not None else 0,
+        "chunks": report.chunks,
+        "bytes_read": report.read,
+        "seconds": report.seconds,
+        "problems": [
+            {
+                "code": problem.code,
+                "name": CODES[problem.code][0],
+                "severity": problem.severity,
+                "where": problem.where,
+                "text": problem.text,
+                "chunks": list(problem.chunks),
+            }
+            for problem in report.problems
+        ],
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- listing
+
+
+def listing(checkpoint: Checkpoint) -> Iterator[str]:
+    """Each tensor with its dtype, shape, size and where its chunks lie; then the files."""
+    yield headline(checkpoint)
+    yield ""
+    width = min(60, max(map(len, checkpoint.tensors), default=0))
+    for name, tensor in checkpoint.tensors.items():
+        shape = f"{tensor.dtype}{list(tensor.shape)}"
+        yield f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}"
+    for name in checkpoint.objects:
+        yield f"{name:<{width}}  (no tensor)"
+    yield ""
+    for name, size in checkpoint.files.items():
+        yield f"{amount(size):>9}  {name}"
+
+
+def coverage(tensor: Tensor) -> str:
+    """Which part of the first sharded dimension is whose: `[0:4096] rank 0, [4096:8192] rank 1`."""
+    if len(tensor.chunks) == 1:
+        return _who(tensor.chunks[0])
+    apart = [
+        d for d in range(len(tensor.shape)) if len({chunk.offsets[d] for chunk in tensor.chunks if chunk.offsets}) > 1
+    ]
+    parts = [f"{_place(chunk, apart)} {_who(chunk)}" for chunk in tensor.chunks[:4]]
+    more = f", and {len(tensor.chunks) - 4} more" if len(tensor.chunks) > 4 else ""
+    return ", ".join(parts) + more
+
+
+def _place(chunk: Chunk, apart: Sequence[int]) -> str:
+    parts = [
+        f"{offset}:{offset + size}" if d in apart else ":"
+        for d, (offset, size) in enumerate(zip(chunk.offsets, chunk.sizes, strict=False))
+    ]
+    while len(parts) > 1 and parts[-1] == ":":
+        parts.pop()
+    return f"[{', '.join(parts)}]"
+
+
+def _who(chunk: Chunk) -> str:
+    return (
+        f"rank {chunk.rank}" if chunk.rank is not None else chunk.piece.file if chunk.piece is not None else "nowhere"
+    )
+
+
+def listed(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "path": str(checkpoint.path),
+        "format": checkpoint.format,
+        "save_id": checkpoint.save_id or None,
+        "tensors": {
+            name: {
+                "dtype": tensor.dtype,
+                "shape": list(tensor.shape),
+                "bytes": tensor.bytes,
+                "chunks": [
+                    {
+                        "offsets": list(chunk.offsets),
+                        "sizes": list(chunk.sizes),
+                        "rank": chunk.rank,
+                        "file": chunk.piece.file if chunk.piece is not None else None,
+                    }
+                    for chunk in tensor.chunks
+                ],
+            }
+            for name, tensor in checkpoint.tensors.items()
+        },
+        "objects": sorted(checkpoint.objects),
+        "files": dict(checkpoint.files),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------ comparison
+
+
+def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoint) -> Iterator[str]:
+    """Each difference, in words."""
+    for item in found[:200]:
+        names = item.first if item.first == item.second else " / ".join(filter(None, (item.first, item.second)))
+        yield f"{item.kind:<18}  {names}: {item.text}"
+    if len(found) > 200:
+        yield f"and {len(found) - 200} more (--json has all)"
+    same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})
+    yield f"{same} tensors are the same, {len(found)} differences ({first.path} and {second.path})"
+
+
+# ------------------------------------------------------------------------------------------------------------ page
+
+#: So many tensors are drawn, those with problems first; a page of all of a large model would not open.
+_DRAWN: Final = 1500
+
+
+def page(checkpoint: Checkpoint, problems: Sequence[Problem]) -> str:
+    """One self-contained page: each tensor as a grid of its chunks, coloured by rank, with problems marked."""
+    by_name: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_name.setdefault(problem.where, []).append(problem)
+    ordered = sorted(checkpoint.tensors, key=lambda name: name not in by_name)
+    data = {
+        "tensors": [_drawn(checkpoint.tensors[name], by_name.get(name, [])) for name in ordered[:_DRAWN]],
+        "general": [
+            [problem.code, problem.severity, problem.where, problem.text]
+            for problem in problems
+            if problem.where not in checkpoint.tensors
+        ],
+        "left": max(0, len(ordered) - _DRAWN),
+    }
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    # No `<` in the data may end the script it stands in.
+    packed = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    errors = sum(problem.severity == "error" for problem in problems)
+    summary = f"{headline(checkpoint)}. {errors} errors, {len(problems) - errors} notes."
+    return template.replace("@SUMMARY@", html.escape(summary)).replace("@DATA@", packed)
+
+
+def _drawn(tensor: Tensor, problems: Sequence[Problem]) -> dict[str, Any]:
+    marked = {index: problem.severity for problem in reversed(problems) for index in problem.chunks}
+    return {
+        "name": tensor.name,
+        "what": described(tensor),
+        "shape": list(tensor.shape),
+        "problems": [[problem.code, problem.severity, problem.text] for problem in problems],
+        "chunks": [
+            [
+                list(chunk.offsets),
+                list(chunk.sizes),
+                chunk.rank,
+                chunk.piece.file if chunk.piece else "",
+                marked.get(index, ""),
+            ]
+            for index, chunk in enumerate(tensor.chunks)
+        ],
+    }

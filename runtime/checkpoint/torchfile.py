@@ -1,0 +1,116 @@
+"""Files that `torch.save` wrote: one for the whole model, or one for each rank (`rank_3_model.pt`)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .archive import Archive
+from .model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor
+from .unpickle import Record, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt")
+#: `rank_3_model.pt`, `model.rank3.pt`, `mp_rank_03_model_states.pt`, `pytorch_model_3.bin` is not meant: no word for rank.
+_RANK: Final = re.compile(r"(?:^|[^a-z])rank[_-]?(\d+)(?!\d)", re.IGNORECASE)
+_DEEPEST: Final = 32
+
+
+def is_one(file: Path) -> bool:
+    """Does the file begin as the archives of torch.save do?"""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as stream:
+            return stream.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def by_rank(folder: Path) -> dict[int, Path]:
+    """The files of a folder that carry a rank in their names, if there is one for each; the largest of a rank counts."""
+    found: dict[int, Path] = {}
+    for file in sorted(folder.iterdir()):
+        match = _RANK.search(file.name)
+        if match is None or not file.name.endswith(SUFFIXES) or not file.is_file():
+            continue
+        rank = int(match[1])
+        if rank not in found or file.stat().st_size > found[rank].stat().st_size:
+            found[rank] = file
+    return found
+
+
+def load(file: Path) -> Checkpoint:
+    """One file; raises CheckpointError."""
+    tensors, objects = _read(file, file.name, None)
+    return Checkpoint(file, "torch.save", tensors, objects, {file.name: file.stat().st_size})
+
+
+def load_ranks(folder: Path) -> Checkpoint:
+    """A folder with a file for each rank; each tensor is its rank's own, `NAME@RANK`."""
+    files = by_rank(folder)
+    problems: list[Problem] = []
+    tensors: dict[str, Tensor] = {}
+    objects: dict[str, Object] = {}
+    for rank, file in sorted(files.items()):
+        try:
+            some, others = _read(file, file.name, rank)
+        except CheckpointError as error:
+            problems.append(Problem("CK102", file.name, str(error)))
+            continue
+        tensors.update({f"{name}@{rank}": replace(tensor, name=f"{name}@{rank}") for name, tensor in some.items()})
+        objects.update({f"{name}@{rank}": replace(item, name=f"{name}@{rank}") for name, item in others.items()})
+    missing = sorted(set(range(max(files) + 1)) - set(files))
+    if missing:
+        text = f"no file of rank {', '.join(map(str, missing))}, though there is one of rank {max(files)}"
+        problems.append(Problem("CK103", str(folder), text))
+    sizes = {file.name: file.stat().st_size for file in files.values()}
+    return Checkpoint(folder, "rank files", tensors, objects, sizes, tuple(problems), local=True)
+
+
+def _read(file: Path, name: str, rank: int | None) -> tuple[dict[str, Tensor], dict[str, Object]]:
+    """Tensors and other values by their path in the saved object."""
+    try:
+        fd = os.open(file, os.O_RDONLY)
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror}") from None
+    try:
+        size = os.fstat(fd).st_size
+        if not is_one(file):
+            raise CheckpointError(
+                f"{file}: not an archive of torch.save; files of torch before 1.6 have to be saved again"
+            )
+        archive = Archive(fd, Piece(name, 0, size))
+        tensors: dict[str, Tensor] = {}
+        objects: dict[str, Object] = {}
+        for path, value in _flattened(archive.pickled(), "", 0):
+            if isinstance(value, Stored):
+                values = archive.values(value)
+                chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
+                tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
+            else:
+                objects[path] = Object(path, None)
+        return tensors, objects
+    finally:
+        os.close(fd)
+
+
+def _flattened(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts and lists, named as torch.distributed.checkpoint names them."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, Record):
+        value = vars(value) if len(vars(value)) > 1 else None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flattened(item, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, (Stored, dict, list, tuple)) for item in value):
+        for index, item in enumerate(value):
+            yield from _flattened(item, f"{path}.{index}" if path else str(index), depth + 1)
+    else:
+        yield path, value

@@ -1,0 +1,160 @@
+"""Files made to do harm: nothing of them is executed, no memory is taken that they do not need, and the error says what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from collectivelint.runtime.checkpoint.audit import Wanted, audit
+from collectivelint.runtime.checkpoint.load import load
+from collectivelint.runtime.checkpoint.model import CheckpointError
+from collectivelint.runtime.checkpoint.unpickle import METADATA_NAMES, TENSOR_NAMES, unpickle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .conftest import codes, looked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Gadget:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch /tmp/collectivelint-ran-it",)
+
+
+def _archive(file: Path, data: bytes, compression: int = zipfile.ZIP_STORED, extra: bytes = b"") -> Path:
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/data/0", extra or bytes(16))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (pickle.dumps(Gadget()), "posix.system"),
+        (b"cbuiltins\neval\n(X\x03\x00\x00\x001+1tR.", "`builtins.eval`"),
+        (b"\x80\x04\x96\x00\x00\x00\x00\x00\x01\x00\x00.", "more memory"),  # BYTEARRAY8 of 2**40 bytes
+        (b"\x80\x02]r\x00\x00\x00\x7f.", "more memory"),  # LONG_BINPUT into slot 2**31
+        (b"\x80\x02" + b"(" * 5_000_000 + b".", ""),
+        (b"\x80\x02" + b"]" * 3000 + b"a" * 2999 + b".", ""),
+        (b"", ""),
+        (b"\x80\x02K\x01.", ""),
+    ],
+)
+def test_pickles(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / ".metadata").write_bytes(data)
+    with pytest.raises(CheckpointError, match=words or None):
+        load(tmp_path)
+    assert codes(looked(tmp_path)) == ["CK101"]
+    if words:
+        with pytest.raises(CheckpointError, match=words):
+            load(_archive(tmp_path / "model.pt", data))
+    assert not Path("/tmp/collectivelint-ran-it").exists()
+
+
+def test_stand_ins_do_nothing() -> None:
+    """Even what is on the list cannot be made to call anything."""
+    for (module, name), stand_in in {**METADATA_NAMES, **TENSOR_NAMES}.items():
+        if callable(stand_in):
+            data = f"c{module}\n{name}\n".encode() + b"(X\x04\x00\x00\x00evilK\x01tR."
+            try:
+                found = unpickle(data, {(module, name): stand_in}, "x")
+            except CheckpointError:
+                continue
+            assert "evil" not in sys.modules
+            assert type(found).__module__ in ("builtins", "collections", "collectivelint.runtime.checkpoint.unpickle")
+
+
+def test_an_archive_that_unpacks_to_much(tmp_path: Path) -> None:
+    file = _archive(tmp_path / "bomb.pt", b"\x80\x02}.", zipfile.ZIP_DEFLATED, bytes(1 << 24))
+    with pytest.raises(CheckpointError, match="is compressed"):
+        load(file)
+
+
+def test_an_archive_that_claims_what_it_has_not(tmp_path: Path) -> None:
+    file = _archive(tmp_path / "model.pt", b"\x80\x02}.")
+    data = file.read_bytes()
+    at = data.rfind(b"PK\x05\x06")
+    for offset, value in ((12, 0xFFFFFFF0), (16, 0xFFFFFFF0), (10, 0xFFF0)):
+        changed = bytearray(data)
+        form = "<I" if offset >= 12 else "<H"
+        struct.pack_into(form, changed, at + offset, value & (0xFFFFFFFF if form == "<I" else 0xFFFF))
+        file.write_bytes(bytes(changed))
+        with pytest.raises(CheckpointError):
+            load(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [1 << 61, 1 << 61], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 1 << 60]}},
+        {"a": {"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": ["4"], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]}},
+        {"a": 3},
+        [],
+    ],
+)
+def test_safetensors(tmp_path: Path, header: object) -> None:
+    text = json.dumps(header).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+    with pytest.raises(CheckpointError):
+        load(file)
+    file.write_bytes((1 << 62).to_bytes(8, "little") + text)
+    with pytest.raises(CheckpointError):
+        load(file)
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd"])
+def test_an_index_that_points_outside(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    (tmp_path / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    with pytest.raises(CheckpointError, match="outside of its folder"):
+        load(tmp_path)
+
+
+def test_files_that_never_end(copy: Callable[[str], Path]) -> None:
+    """A pipe in the place of a shard, or of a whole checkpoint: nobody waits for it."""
+    folder = copy("tensor_parallel")
+    (folder / "__1_0.distcp").unlink()
+    os.mkfifo(folder / "__1_0.distcp")
+    assert "no regular file" in next(problem.text for problem in looked(folder).problems)
+    os.mkfifo(folder / "model.pt")
+    assert codes(audit(folder / "model.pt", Wanted())) == ["CK101"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_byte_may_be_another(made: Path, data: st.DataObject) -> None:
+    """Whatever is in the metadata, or in a file: an error that names it, or problems, never anything else."""
+    name, file = data.draw(
+        st.sampled_from(
+            [
+                ("fsdp", ".metadata"),
+                ("fsdp", "__1_0.distcp"),
+                ("hand_made-ranks", "rank_1_model.pt"),
+                ("fsdp.safetensors", ""),
+            ]
+        )
+    )
+    path = made / name / file if file else made / name
+    before = path.read_bytes()
+    changed = bytearray(before)
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, min(len(before), 6000) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(changed[: data.draw(st.sampled_from([len(changed), len(changed) // 2, 10]))]))
+    try:
+        audit(made / name, Wanted(world_size=3))
+    finally:
+        path.write_bytes(before)
