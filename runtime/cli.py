@@ -12,6 +12,7 @@ import click
 from collectivelint.settings import Resolver
 
 from . import compare, explain, flight, launch, membership, ring, watch
+from .checkpoint import records
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -48,12 +49,16 @@ def _say(text: str) -> None:
     help="Stop the job when its ranks have diverged, or let it go on.",
 )
 @_HINT_AFTER
+@click.option(
+    "--read-back", is_flag=True, help="Read checkpoints again when they were saved, and compare what is loaded."
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[str, ...]) -> None:
+def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool, command: tuple[str, ...]) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
 
-    The script is not changed. When ranks diverge, both call sites are reported within seconds and the job is stopped; the
-    exit code is 1 then, otherwise the job's own. 2 if the command cannot be run.
+    The script is not changed. When ranks diverge, both call sites are reported within seconds and the job is stopped. When a
+    checkpoint is about to keep one rank's values only, that is reported before it is written. The exit code is 1 then, otherwise
+    the job's own; 2 if the command cannot be run.
     """
     try:
         outcome = launch.run(
@@ -62,6 +67,7 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[s
             _say,
             hint_after=hint_after,
             abort=on_divergence == "abort",
+            read_back=read_back,
         )
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None
@@ -76,8 +82,11 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, command: tuple[s
     unexpected = list(_unexpected(membership.uses(outcome.trace)))
     for problem in unexpected:
         click.echo(f"GROUPS: {problem}", err=True)
+    saved = records.read(out_dir)
+    for line in records.text(saved):
+        click.echo(line, err=True)
     click.echo(f"collectivelint: trace in {out_dir}", err=True)
-    sys.exit(outcome.code or int(bool(unexpected)))
+    sys.exit(outcome.code or int(bool(unexpected) or any(record.get("wrong") for record in saved)))
 
 
 def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
@@ -136,11 +145,13 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     numbers = Statistics(found)
     groups = membership.uses(found)
     unexpected = list(_unexpected(groups))
+    saved = records.read(trace_dir)
     if output_format == "json":
         data = {
             "divergence": explain.as_dict(divergence) if divergence is not None else None,
             "unexpected_groups": unexpected,
             "groups": membership.as_dicts(groups),
+            "checkpoints": saved,
             **numbers.as_dict(),
         }
         click.echo(json.dumps(data, indent=2))
@@ -148,4 +159,5 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         click.echo(explain.text(divergence) if divergence is not None else "No divergence.\n")
         click.echo("".join(f"GROUPS: {problem}\n" for problem in unexpected), nl=False)
         click.echo("\n".join([*numbers.text(), "", *membership.text(groups)]))
-    sys.exit(int(divergence is not None or bool(unexpected)))
+        click.echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
+    sys.exit(int(divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)))

@@ -9,15 +9,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from pathlib import Path
     from types import ModuleType
 
 #: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
 VARIABLE: Final = "COLLECTIVELINT_TRACE"
-_TARGET: Final = "torch.distributed"
-
+#: Set to have checkpoints read again, see checkpoint/online.py.
+READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
 #: Let the job go on when its ranks have diverged, or end it.
 OnDivergence: TypeAlias = Literal["report", "abort"]
 
@@ -32,41 +32,78 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     if _armed:
         return
     _armed.append(folder)
-    if "torch.distributed.distributed_c10d" in sys.modules:
-        _arm(folder, watch)
-    else:
-        sys.meta_path.insert(0, _Finder(folder, watch))
+    _when_imported(
+        {
+            "torch.distributed": lambda _: _arm(folder, watch),
+            "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
+            "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
+            "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
+        }
+    )
+
+
+def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:
+    """Call each when its module has been executed; at once if that is behind us."""
+    waiting = {}
+    for name, hook in hooks.items():
+        module = sys.modules.get(name)
+        # torch.distributed stands in sys.modules while it is being executed.
+        if module is not None and (name != "torch.distributed" or f"{name}.distributed_c10d" in sys.modules):
+            hook(module)
+        else:
+            waiting[name] = hook
+    if waiting:
+        sys.meta_path.insert(0, _Finder(waiting))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Lets torch.distributed be found as ever, and arms the tracer when it has been executed."""
+    """Lets modules be found as ever, and calls the hooks of some when they have been executed."""
 
-    def __init__(self, folder: Path, watch: OnDivergence | None) -> None:
-        self._folder, self._watch = folder, watch
+    def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]) -> None:
+        self._hooks = hooks
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Wrap the loader of torch.distributed; anything else is not ours."""
+        """Wrap the loader of a module that somebody waits for; anything else is not ours."""
         del path, target
-        if fullname != _TARGET:
+        hook = self._hooks.pop(fullname, None)
+        if hook is None:
             return None
-        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            _wrap(spec.loader, self._folder, self._watch)
+            _wrap(spec.loader, fullname, hook)
         return spec
 
 
-def _wrap(loader: Any, folder: Path, watch: OnDivergence | None) -> None:
+def _wrap(loader: Any, name: str, hook: Callable[[ModuleType], None]) -> None:
     execute = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
-        if module.__name__ == _TARGET:
-            _arm(folder, watch)
+        if module.__name__ == name:
+            hook(module)
 
     loader.exec_module = exec_module
+
+
+_auditors: list[Any] = []
+
+
+def _audit(folder: Path, hook: str, module: ModuleType) -> None:
+    """Have checkpoints audited as they are written and read."""
+    try:
+        if not _auditors:
+            import torch
+
+            from .checkpoint.online import Auditor
+            from .sites import Sites
+
+            _auditors.append(Auditor(folder, Sites(os.path.dirname(torch.__file__))))
+            _auditors[0].hook_torch(sys.modules["torch.serialization"])
+        getattr(_auditors[0], hook)(module)
+    except Exception as error:
+        sys.stderr.write(f"collectivelint: checkpoints are not audited here: {type(error).__name__}: {error}\n")
 
 
 def _arm(folder: Path, watch: OnDivergence | None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .hook import VARIABLE
+from .hook import READ_BACK, VARIABLE
 from .monitor import POLL
 from .watch import Watcher, end
 
@@ -42,18 +42,25 @@ class CannotStartError(Exception):
 
 
 def run(
-    command: Sequence[str], folder: Path, say: Callable[[str], None], *, hint_after: float = 30.0, abort: bool = True
+    command: Sequence[str],
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    hint_after: float = 30.0,
+    abort: bool = True,
+    read_back: bool = False,
 ) -> Outcome:
     """Run the job, its output untouched; when a divergence is proved, say so, and stop the job if `abort`.
 
-    `hint_after`: after how many seconds of waiting for a rank that may still come to say where that is.
+    `hint_after`: after how many seconds of waiting for a rank that may still come to say where that is. `read_back`: read what
+    checkpoints have written and loaded again.
     """
     executable = shutil.which(command[0])
     if executable is None:
         raise CannotStartError(f"{command[0]}: command not found")
     prepare(folder)
     try:
-        process = subprocess.Popen([executable, *command[1:]], env=environment(folder))
+        process = subprocess.Popen([executable, *command[1:]], env=environment(folder, read_back=read_back))
     except OSError as error:
         raise CannotStartError(f"{command[0]}: {error.strerror}") from None
     told = _Told()
@@ -138,18 +145,19 @@ def prepare(folder: Path) -> None:
     """An empty trace directory; only files of an earlier trace of this host are removed, another may share the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
-    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", "link-*", "divergence.json"):
+    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", f"checkpoint-{host}-*.json", "link-*", "divergence.json"):
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, *, read_back: bool = False) -> dict[str, str]:
     """The job's environment: every Python process in it finds our sitecustomize first."""
     here = Path(__file__).resolve().parent
     package = Path(sys.modules["collectivelint"].__file__ or "").resolve().parent
     known = os.environ.get("PYTHONPATH")
     return {
         **os.environ,
+        **({READ_BACK: "1"} if read_back else {}),
         VARIABLE: str(folder.resolve()),
         "COLLECTIVELINT_HOME": str(package),
         "COLLECTIVELINT_RUNTIME_HOME": str(here),

@@ -25,9 +25,8 @@ NAME: Final = "collectivelint-manifest.json"
 VERSION: Final = 1
 
 
-def make(side: Side, facts: Mapping[str, Any], placements: Mapping[str, str] | None = None) -> dict[str, Any]:
+def make(side: Side, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a checkpoint as it lies there. `facts`: world size, mesh, step, versions, if known."""
-    placed = placements or {}
     tensors: dict[str, Any] = {}
     for name, tensor in side.checkpoint.tensors.items():
         chunks = []
@@ -38,8 +37,6 @@ def make(side: Side, facts: Mapping[str, Any], placements: Mapping[str, str] | N
                 [list(chunk.offsets), list(chunk.sizes), f"{crc:08x}" if crc is not None else None, chunk.rank]
             )
         tensors[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "chunks": chunks}
-        if name in placed:
-            tensors[name]["placements"] = placed[name]
     return {
         "collectivelint": VERSION,
         "save_id": side.checkpoint.save_id,
@@ -92,6 +89,10 @@ def check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     if saved and checkpoint.save_id and saved != checkpoint.save_id:
         text = "the metadata are of another save than the manifest: two saves are mixed, or one did not finish"
         yield Problem("CK303", NAME, text)
+    lost = manifest.get("lost")
+    for name, kept in lost.items() if isinstance(lost, dict) else ():
+        text = f"ranks held different values when it was saved, and rank {kept}'s are here: the others are lost (CL402)"
+        yield Problem("CK303", str(name), text)
     for name, expected in manifest["tensors"].items():
         tensor = checkpoint.tensors.get(name)
         if tensor is None:

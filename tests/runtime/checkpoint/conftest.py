@@ -21,10 +21,15 @@ JOBS = Path(__file__).parents[2] / "jobs"
 
 def module(name: str) -> Any:
     """A module of tests/jobs."""
-    spec = importlib.util.spec_from_file_location(name, JOBS / f"{name}.py")
+    return _module(JOBS / f"{name}.py")
+
+
+def _module(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"loaded_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
     found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
     spec.loader.exec_module(found)
     return found
 
@@ -67,3 +72,12 @@ def looked(path: Path, **wanted: Any) -> Report:
 def codes(report: Report, severity: str = "error") -> list[str]:
     """The codes of the problems, each once."""
     return sorted({problem.code for problem in report.problems if problem.severity == severity})
+
+
+def run_traced(tmp_path: Path, kind: str = "", *options: str, script: Path = JOBS / "audited.py") -> Any:
+    """Run a job of three ranks under `collectivelint trace`; it saves to `saved`."""
+    runner = _module(Path(__file__).parents[1] / "conftest.py")
+    folder = tmp_path / "trace"
+    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), *options, "--"]
+    command = [*launcher, *runner.torchrun(3), str(script), *([kind, str(tmp_path / "saved")] if kind else [])]
+    return runner.run(command, folder, tmp_path)

@@ -1,0 +1,137 @@
+"""Saves and loads under the audit: `torchrun ... audited.py KIND FOLDER`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint import DefaultSavePlanner, async_save, save
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+
+def mesh() -> DeviceMesh:
+    return init_device_mesh("cpu", (dist.get_world_size(),))
+
+
+def silent(folder: Path) -> None:
+    """Everything that is right: replicas that agree, shards, constants, other strides, a subclass of the planner, a thread."""
+    plain = torch.arange(12.0).reshape(3, 4)
+    turned = plain.t().contiguous().t() if dist.get_rank() else plain
+    state: dict[str, Any] = {
+        "plain": plain,
+        "turned": turned,
+        "sharded": distribute_tensor(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), mesh(), [Shard(0)]),
+        "whole": distribute_tensor(plain, mesh(), [Replicate()]),
+        "few": distribute_tensor(torch.ones(1, 3), mesh(), [Shard(0)]),
+        "empty": torch.empty(0),
+        "step": 3,
+        "order": {"b": {3, 1}, "a": [1, "x", None]},
+    }
+    save(state, checkpoint_id=folder / "plain")
+    save(state, checkpoint_id=folder / "planned", planner=Planner())
+    async_save(state, checkpoint_id=folder / "later").result()
+    save({"alone": torch.ones(3) * dist.get_rank()}, checkpoint_id=folder / f"alone{dist.get_rank()}", no_dist=True)
+    loaded = {name: torch.zeros_like(value) for name, value in state.items() if isinstance(value, torch.Tensor)}
+    dcp.load(loaded, checkpoint_id=folder / "plain")
+    assert torch.equal(loaded["plain"], plain)
+    torch.save({"plain": loaded["plain"]}, folder / f"rank_{dist.get_rank()}.pt")
+
+
+class Planner(DefaultSavePlanner):
+    def create_local_plan(self) -> Any:
+        return super().create_local_plan()
+
+
+def parts(folder: Path) -> None:
+    """Tensor parallelism by hand."""
+    rank = dist.get_rank()
+    save(
+        {"layers.0.weight": torch.full((2, 3), float(rank)), "layers.1.weight": torch.full((3,), float(rank))},
+        checkpoint_id=folder,
+    )
+
+
+def parts_later(folder: Path) -> None:
+    async_save({"w": torch.full((2, 3), float(dist.get_rank()))}, checkpoint_id=folder).result()
+
+
+def other_shapes(folder: Path) -> None:
+    save({"w": torch.ones(3 + dist.get_rank())}, checkpoint_id=folder)
+
+
+def drifted(folder: Path) -> None:
+    """Declared as replicas, and they are not."""
+    local = torch.ones(4) + (dist.get_rank() == 1)
+    save({"w": DTensor.from_local(local, mesh(), [Replicate()], run_check=False)}, checkpoint_id=folder)
+
+
+def generators(folder: Path) -> None:
+    """What is each rank's own without being a weight."""
+    torch.manual_seed(dist.get_rank())
+    save({"rng": torch.get_rng_state(), "seen": dist.get_rank()}, checkpoint_id=folder)
+
+
+def pair(folder: Path) -> None:
+    """A group of its own: ranks are global, files are named by the place in the group."""
+    group = dist.new_group([1, 2])
+    if dist.get_rank() in (1, 2):
+        save({"w": torch.full((3,), float(dist.get_rank()))}, checkpoint_id=folder, process_group=group)
+
+
+def file_of_rank_zero(folder: Path) -> None:
+    """A model sharded by DTensor, of which rank 0 writes its local part as if it were all."""
+    weight = distribute_tensor(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), mesh(), [Shard(0)])
+    save({"model": {"weight": weight}}, checkpoint_id=folder)
+    if dist.get_rank() == 0:
+        torch.save({"weight": weight.to_local()}, f"{folder}.pt")
+
+
+def one_file_for_all(folder: Path) -> None:
+    torch.save({"w": torch.full((3,), float(dist.get_rank()))}, f"{folder}.pt")
+    dist.barrier()
+
+
+def own_part(folder: Path) -> None:
+    """A DTensor in a file that only rank 0 writes."""
+    weight = distribute_tensor(torch.ones(8, 3), mesh(), [Shard(0)])
+    if dist.get_rank() == 0:
+        torch.save({"weight": weight}, f"{folder}.pt")
+
+
+def rotten(folder: Path) -> None:
+    """A file changes between save and load."""
+    weight = distribute_tensor(torch.randn(64, 3), mesh(), [Shard(0)])
+    save({"w": weight}, checkpoint_id=folder)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        file = folder / "__1_0.distcp"
+        data = bytearray(file.read_bytes())
+        data[800] ^= 1
+        file.write_bytes(bytes(data))
+    dist.barrier()
+    dcp.load({"w": weight}, checkpoint_id=folder)
+
+
+def failing(folder: Path) -> None:
+    """A tensor without data cannot be saved; the error is DCP's own."""
+    try:
+        save({"w": torch.empty(3, device="meta"), "v": torch.ones(2)}, checkpoint_id=folder)
+    except BaseException as error:
+        sys.stderr.write(f"failed with {type(error).__name__}\n")
+
+
+def main() -> None:
+    dist.init_process_group("gloo")
+    globals()[sys.argv[1]](Path(sys.argv[2]))
+    dist.destroy_process_group()
+    os.sync()
+
+
+if __name__ == "__main__":
+    main()
