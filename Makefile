@@ -7,7 +7,7 @@ CODE := collectivelint rules runtime tests examples benchmarks docs
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-divergence bench-scale bench-lint soak docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-divergence bench-scale bench-audit bench-lint soak docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -34,6 +34,9 @@ bench-divergence: $(VENV)/.installed  ## Ask torch and the tracer about jobs tha
 
 bench-scale: $(VENV)/.installed  ## Measure the checker with 10,000 ranks
 	$(BIN)/python benchmarks/scale.py
+
+bench-audit: $(VENV)/.installed  ## Break checkpoints and ask torch and the auditor; measure what looking costs
+	$(BIN)/python benchmarks/audit.py
 
 soak: $(VENV)/.installed  ## A correct job under the tracer for SECONDS (120)
 	$(BIN)/python benchmarks/soak.py $(SECONDS)

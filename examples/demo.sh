@@ -29,3 +29,21 @@ must $? 0
 say "The fixed job, traced: it trains, saves, loads its checkpoint back and ends"
 collectivelint trace --out-dir .demo/trace-fixed -- $ranks "$job/train.py" --dir .demo/checkpoints-fixed
 must $? 0
+
+say "A checkpoint that keeps one rank's part: tensor parallelism by hand, saved as plain tensors"
+collectivelint check --isolated examples/features/broken.py
+must $? 1
+collectivelint trace --out-dir .demo/trace-lossy -- torchrun --standalone --nproc-per-node 2 examples/features/broken.py --dir .demo/lossy
+must $? 1
+
+say "What the files hold, half of it from rank 0 and half from rank 1"
+collectivelint ckpt verify .demo/lossy/dictionary --consolidated .demo/lossy/dictionary.pt
+must $? 1
+
+say "The same, saved as DTensors: nothing is lost, and the file that was made of it agrees"
+collectivelint trace --out-dir .demo/trace-whole -- torchrun --standalone --nproc-per-node 2 examples/features/correct.py --dir .demo/whole
+must $? 0
+collectivelint ckpt verify .demo/whole/dictionary --consolidated .demo/whole/dictionary.pt
+must $? 0
+collectivelint ckpt diff .demo/lossy/dictionary .demo/whole/dictionary
+must $? 1

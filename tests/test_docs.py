@@ -59,6 +59,7 @@ def test_settings_are_valid(project: Project, code: str) -> None:
 
 def test_options_exist(project: Project) -> None:
     known = "".join(project.run(command, "--help").out for command in COMMANDS)
+    known += "".join(project.run("ckpt", command, "--help").out for command in ("inspect", "verify", "diff"))
     known += project.run("--help").out
     for page in _PAGES:
         for line in re.findall(r"(?<![-\w])collectivelint [^`\n]*", page.read_text()):

@@ -135,6 +135,17 @@ def wrong_dtype(folder: Path) -> None:
     store(folder, found)
 
 
+def not_a_number(folder: Path) -> None:
+    """A step that diverged, saved as it was."""
+    import torch
+    import torch.distributed.checkpoint as dcp
+
+    shutil.rmtree(folder)
+    bad = torch.ones(32, 12)
+    bad[17, 3] = float("nan")
+    dcp.save({"up": bad, "down": torch.ones(12, 32)}, checkpoint_id=folder, no_dist=True)
+
+
 def gadget(folder: Path) -> None:
     """A pickle that runs a command when torch reads it."""
     (folder / ".metadata").write_bytes(b"cposix\nsystem\n(X\x0f\x00\x00\x00touch /tmp/ranitR.")
@@ -162,6 +173,6 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     damage.__name__: damage
     for damage in (
         truncated, missing, swapped, flipped_bit, zeroed_page, aliased, torn, mixed, rank_gap, left_over, temporary, no_metadata,
-        overlap, hole, wrong_dtype, gadget, outside, absurd,
+        overlap, hole, wrong_dtype, not_a_number, gadget, outside, absurd,
     )
 }  # fmt: skip

@@ -39,6 +39,16 @@ EXPECTED = {
 }
 
 
+def test_every_damage_is_tried() -> None:
+    assert set(EXPECTED) | {"mixed", "not_a_number"} == set(damages)
+
+
+def test_what_is_no_number_is_a_note(copy: Callable[[str], Path]) -> None:
+    folder = copy("tensor_parallel")
+    damages["not_a_number"](folder)
+    assert [(p.code, p.where, p.text) for p in looked(folder).problems] == [("CK204", "up", "holds NaN or Inf")]
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_damage(copy: Callable[[str], Path], name: str) -> None:
     folder = copy("tensor_parallel")
