@@ -303,7 +303,7 @@ def sweep(
             Problem("CK204", name, _some("holds NaN or Inf", indices, checkpoint.tensors[name]), "note", tuple(indices))
         )
     problems += _constant(checkpoint, found, files)
-    problems += _objects(checkpoint, files)
+    problems += _entries(checkpoint, files)
     return digests, problems
 
 
@@ -364,15 +364,27 @@ def _constant(checkpoint: Checkpoint, found: Mapping[Key, Values], files: Files)
             yield Problem("CK204", tensor.name, text, "note", tuple(constant))
 
 
-def _objects(checkpoint: Checkpoint, files: Files) -> Iterator[Problem]:
-    """The archives of things that are no tensors: their entries against their CRC-32, without reading what they say."""
-    for item in checkpoint.objects.values():
-        if item.piece is None or item.piece.packed:
+def _entries(checkpoint: Checkpoint, files: Files) -> Iterator[Problem]:
+    """What stands in the archives beside the values of tensors, against its CRC-32; nothing of it is unpickled."""
+    pieces = [(item.name, item.piece, "") for item in checkpoint.objects.values()]
+    for tensor in checkpoint.tensors.values():
+        pieces += [(tensor.name, chunk.piece, _VALUES) for chunk in tensor.chunks if chunk.values is None]
+    for name, piece, known in pieces:
+        if piece is None or piece.packed:
             continue
         try:
-            archive = Archive(files.open(item.piece.file), item.piece)
-            for name, entry in archive.entries.items():
-                if archive.has_checksums and zlib.crc32(archive.read(name)) != entry.crc:
-                    yield Problem("CK102", item.name, f"`{name}` does not have the CRC-32 it was written with")
+            archive = Archive(files.open(piece.file), piece)
+            for entry_name, entry in archive.entries.items():
+                wrong = (
+                    entry_name != known and archive.has_checksums and zlib.crc32(archive.read(entry_name)) != entry.crc
+                )
+                if wrong:
+                    yield Problem("CK102", name, f"`{entry_name}` does not have the CRC-32 it was written with")
         except CheckpointError as error:
-            yield Problem("CK102", item.name, str(error))
+            if not known:
+                # Of a tensor's chunk that has been said.
+                yield Problem("CK102", name, str(error))
+
+
+#: The entry with the values of a chunk's only tensor.
+_VALUES: Final = "data/0"
