@@ -66,6 +66,7 @@ def load(folder: Path) -> Checkpoint:
         sizes,
         tuple(problems),
         save_id=save_id,
+        written=max(files[name].st_mtime for name in names),
     )
 
 

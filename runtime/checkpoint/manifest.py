@@ -87,7 +87,11 @@ def check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     checkpoint = side.checkpoint
     saved = manifest.get("save_id")
     if saved and checkpoint.save_id and saved != checkpoint.save_id:
-        text = "the metadata are of another save than the manifest: two saves are mixed, or one did not finish"
+        if checkpoint.written > float(manifest.get("written") or 0.0):
+            text = "the manifest is of an earlier save into this folder, which nobody audited since: it is not compared"
+            yield Problem("CK303", NAME, text, "note")
+            return
+        text = "the metadata are of an earlier save than the manifest: two saves are mixed, or one did not finish"
         yield Problem("CK303", NAME, text)
     lost = manifest.get("lost")
     for name, kept in lost.items() if isinstance(lost, dict) else ():

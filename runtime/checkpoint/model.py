@@ -117,7 +117,8 @@ class Object:
 class Checkpoint:
     """What was found at `path`. `files` are the data files that are there, `problems` what was wrong with reading it.
 
-    `local` says that each tensor of a name belongs to one rank (`rank_0_model.pt`): they are named `NAME@RANK` then.
+    `local` says that each tensor of a name belongs to one rank (`rank_0_model.pt`): they are named `NAME@RANK` then. `written` is
+    when the metadata were, in seconds since the epoch, 0 where there are none.
     """
 
     path: Path
@@ -128,6 +129,7 @@ class Checkpoint:
     problems: tuple[Problem, ...] = ()
     save_id: str = ""
     local: bool = False
+    written: float = 0.0
 
     @property
     def folder(self) -> Path:

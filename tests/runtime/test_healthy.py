@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime import ring
-from collectivelint.runtime.launch import read
+from collectivelint.runtime.watch import read
 
 from .conftest import JOBS, torchrun
 

@@ -102,11 +102,23 @@ def test_a_manifest_of_another_save(copy: Callable[[str], Path], made: Path) -> 
     texts = sorted(problem.text for problem in looked(folder, headers_only=True).problems if problem.code == "CK303")
     assert [text.split(",")[0][:46] for text in texts] == [
         "the chunk at [8] in __1_0.distcp is not the on",
-        "the metadata are of another save than the mani",
+        "the metadata are of an earlier save than the m",
         "was not part of the save that the manifest is ",
         "was saved as float32[13]",
         "was saved",
     ]
+
+
+def test_a_manifest_that_nobody_wrote_again(copy: Callable[[str], Path], made: Path) -> None:
+    """A later save into the same folder, not under the tracer: that is no damage."""
+    folder = copy("tensor_parallel")
+    with opened(folder) as (side, _):
+        manifest.write(folder, manifest.make(side, {}))
+    for file in (made / "tensor_parallel-later").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    report = looked(folder)
+    assert report.is_sound
+    assert [(problem.code, problem.severity) for problem in report.problems] == [("CK303", "note")]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"tensors": {}, "collectivelint": 9}', '{"tensors": [1]}'])

@@ -1,0 +1,81 @@
+"""In the job: a save or load under way, and how DCP talks to the other ranks meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import ContextVar
+
+    from .digests import Key, Save
+
+
+class Running:
+    """A save or a load under way on this rank."""
+
+    def __init__(self, planner: Any, storage: Any, group: Any, site: Mapping[str, Any]) -> None:
+        """`storage` writes or reads, `group` is the save's, `site` the call."""
+        self.planner, self.storage, self.group, self.site = planner, storage, group, site
+        self.plan: Any = None
+        #: Of the coordinator only: what the save does, and by (name, offset) the checksum of what was written.
+        self.save: Save | None = None
+        self.written: dict[Key, tuple[int, int]] = {}
+        self.placements: dict[str, str] = {}
+
+    @property
+    def path(self) -> Path | None:
+        """Where the checkpoint goes, if that is a local folder."""
+        path = getattr(self.storage, "path", None)
+        return Path(path) if isinstance(path, (str, os.PathLike)) and "://" not in str(path) else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A tensor of a distributed checkpoint: its global shape, None where only the ranks know it, and the sizes of the parts."""
+
+    shape: tuple[int, ...] | None
+    parts: frozenset[tuple[int, ...]]
+
+    def is_part(self, shape: tuple[int, ...]) -> bool:
+        """Is a tensor of this shape one rank's part?"""
+        return shape in self.parts and shape != self.shape
+
+
+def key_of(index: Any) -> Key:
+    """Name and offset of a MetadataIndex."""
+    return index.fqn, None if index.offset is None else tuple(index.offset)
+
+
+def talking(
+    base: Any,
+    current: ContextVar[Running | None],
+    plan: Callable[..., Any] | None = None,
+    written: Callable[..., Any] | None = None,
+) -> Any:
+    """DCP's way to talk to the other ranks, with something riding on its plans and on its results.
+
+    `plan(running, ranks, local, reduce)` and `written(running, local, reduce)` return what to call instead of `local` and `reduce`.
+    """
+
+    class _DistWrapper(base):  # type: ignore[misc]
+        def reduce_scatter(self, step: str, map_fun: Any, reduce_fun: Any) -> Any:
+            running = current.get()
+            if running is None or step != "plan":
+                return super().reduce_scatter(step, map_fun, reduce_fun)
+            if plan is not None:
+                map_fun, reduce_fun = plan(running, self, map_fun, reduce_fun)
+            running.plan = super().reduce_scatter(step, map_fun, reduce_fun)
+            return running.plan
+
+        def all_reduce(self, step: str, map_fun: Any, reduce_fun: Any) -> Any:
+            running = current.get()
+            if running is not None and step == "write" and written is not None:
+                map_fun, reduce_fun = written(running, map_fun, reduce_fun)
+            return super().all_reduce(step, map_fun, reduce_fun)
+
+    _DistWrapper.__name__ = _DistWrapper.__qualname__ = base.__name__
+    return _DistWrapper
