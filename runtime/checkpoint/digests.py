@@ -151,10 +151,11 @@ def text(save: Save) -> str:
 
 
 def _lost(save: Save, losses: list[Loss]) -> Iterator[str]:
-    what = "name is a plain tensor" if save.deduplicated == 1 else "names are plain tensors"
+    one = save.deduplicated == 1
+    what = "name is a plain tensor" if one else "names are plain tensors"
     yield (
-        f"CHECKPOINT LOSES DATA: {save.deduplicated} {what} on several ranks, of which the save keeps one copy each; "
-        f"{len(losses)} of them differ between ranks"
+        f"CHECKPOINT LOSES DATA: {save.deduplicated} {what} on several ranks, of which the save keeps one copy{' each' * (not one)}; "
+        f"{len(losses)} of them differ{'s' * (len(losses) == 1)} between ranks"
     )
     yield from _patterns(losses)
     kept = Counter((loss.kept, loss.position) for loss in losses if loss.kept is not None)

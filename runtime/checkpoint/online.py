@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ class Auditor:
             if given.get("planner") is None:
                 given["planner"] = planner()
             running = Running(given["planner"], given[storage], given.get("process_group"), self.site())
+            if not running.site and running.path is not None:
+                running.site = self._asked_elsewhere(running.path)
         except Exception as error:
             self.complain(error)
             return None, args, kwargs
@@ -95,6 +98,24 @@ class Auditor:
         while frame is not None and f"{os.sep}safetensors{os.sep}" in frame.f_code.co_filename:
             frame = self._sites.find(frame.f_back)
         return self._sites.describe(frame) if frame is not None else {}
+
+    def note_site(self, path: Any, site: Mapping[str, Any]) -> None:
+        """Say where a save was asked for that another process will do."""
+        if path is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._asked_file(path).write_text(json.dumps(dict(site)), encoding="utf-8")
+
+    def _asked_file(self, path: Any) -> Path:
+        name = zlib.crc32(os.path.abspath(os.fspath(path)).encode())
+        return self._folder / f"checkpoint-{os.uname().nodename}-asked-{name:08x}.json"
+
+    def _asked_elsewhere(self, path: Any) -> Mapping[str, Any]:
+        """Where the save to a path was asked for, if another process has noted that."""
+        try:
+            found = json.loads(self._asked_file(path).read_bytes())
+        except (OSError, ValueError, TypeError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
         """Leave a word beside the trace, for the launcher and the report."""

@@ -71,7 +71,10 @@ class SaveHooks:
 
         class Executor(base):  # type: ignore[misc]
             def execute_save(self, *args: Any, **kwargs: Any) -> Any:
-                token = auditor.asked_at.set(auditor.guarded(auditor.site, {}))
+                site = auditor.guarded(auditor.site, {})
+                if "Process" in base.__name__:
+                    auditor.guarded(lambda: auditor.note_site(kwargs.get("checkpoint_id"), site))
+                token = auditor.asked_at.set(site)
                 try:
                     context = copy_context()
                 finally:

@@ -61,6 +61,24 @@ def parts_later(folder: Path) -> None:
     async_save({"w": torch.full((2, 3), float(dist.get_rank()))}, checkpoint_id=folder).result()
 
 
+def parts_in_a_process(folder: Path) -> None:
+    kind = dcp.state_dict_saver.AsyncCheckpointerType.PROCESS
+    async_save(
+        {"w": torch.full((2, 3), float(dist.get_rank()))}, checkpoint_id=folder, async_checkpointer_type=kind
+    ).result()
+
+
+def cached_plans(folder: Path) -> None:
+    """The plans of the second and third save are not sent again; the values of the third differ."""
+    planner = DefaultSavePlanner(enable_plan_caching=True)
+    for turn in range(3):
+        save(
+            {"w": torch.full((3,), float(dist.get_rank() if turn == 2 else 1))},
+            checkpoint_id=folder / str(turn),
+            planner=planner,
+        )
+
+
 def other_shapes(folder: Path) -> None:
     save({"w": torch.ones(3 + dist.get_rank())}, checkpoint_id=folder)
 

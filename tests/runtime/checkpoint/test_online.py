@@ -84,6 +84,8 @@ def test_it_is_told_before_it_is_written(tmp_path: Path) -> None:
     ("kind", "words"),
     [
         ("parts_later", ("1 name is a plain tensor", "parts_later")),
+        ("parts_in_a_process", ("1 name is a plain tensor", f"audited.py:{line_of('def parts_in_a_process') + 2}")),
+        ("cached_plans", ("/saved/2 at ", "1 of them differs between ranks")),
         ("other_shapes", ("rank 0 float32[3]", "rank 1 float32[4]")),
         ("drifted", ("CHECKPOINT DRIFT: 1 tensor", "ranks 0,2 float32[4]", "rank 1 float32[4]")),
         ("pair", ("kept   1 from rank 1 (__0_0.distcp)", "rank 2 float32[3]")),
