@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from .say import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
@@ -34,6 +36,7 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     _armed.append(folder)
     _when_imported(
         {
+            "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
             "torch.distributed": lambda _: _arm(folder, watch),
             "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
             "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
@@ -61,30 +64,35 @@ class _Finder(importlib.abc.MetaPathFinder):
 
     def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]) -> None:
         self._hooks = hooks
+        self._finding: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Wrap the loader of a module that somebody waits for; anything else is not ours."""
         del path, target
-        hook = self._hooks.pop(fullname, None)
-        if hook is None:
+        if fullname not in self._hooks or fullname in self._finding:
             return None
-        spec = importlib.util.find_spec(fullname)
+        self._finding.add(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._finding.discard(fullname)
         if spec is not None and spec.loader is not None:
-            _wrap(spec.loader, fullname, hook)
+            self._wrap(spec.loader, fullname)
         return spec
 
+    def _wrap(self, loader: Any, name: str) -> None:
+        """Somebody may only have wanted to know whether the module is there: what counts is that it is executed."""
+        execute = loader.exec_module
 
-def _wrap(loader: Any, name: str, hook: Callable[[ModuleType], None]) -> None:
-    execute = loader.exec_module
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            hook = self._hooks.pop(name, None) if module.__name__ == name else None
+            if hook is not None:
+                hook(module)
 
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        if module.__name__ == name:
-            hook(module)
-
-    loader.exec_module = exec_module
+        loader.exec_module = exec_module
 
 
 _auditors: list[Any] = []
@@ -94,16 +102,15 @@ def _audit(folder: Path, hook: str, module: ModuleType) -> None:
     """Have checkpoints audited as they are written and read."""
     try:
         if not _auditors:
-            import torch
-
             from .checkpoint.online import Auditor
             from .sites import Sites
 
-            _auditors.append(Auditor(folder, Sites(os.path.dirname(torch.__file__))))
-            _auditors[0].hook_torch(sys.modules["torch.serialization"])
+            # torch itself may still be being imported.
+            where = os.path.dirname(sys.modules["torch"].__file__ or "")
+            _auditors.append(Auditor(folder, Sites(where)))
         getattr(_auditors[0], hook)(module)
     except Exception as error:
-        sys.stderr.write(f"collectivelint: checkpoints are not audited here: {type(error).__name__}: {error}\n")
+        say(f"collectivelint: checkpoints are not audited here: {type(error).__name__}: {error}\n")
 
 
 def _arm(folder: Path, watch: OnDivergence | None) -> None:
@@ -142,5 +149,4 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
 
 def warn(error: BaseException) -> None:
     """The job goes on without us."""
-    sys.stderr.write(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
-    sys.stderr.flush()
+    say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")

@@ -18,6 +18,7 @@ import torch
 from torch._C._distributed_c10d import ProcessGroup, Work
 
 from .record import State
+from .say import say
 from .signatures import nested, reduce_name, shapes
 from .tracer import COLLECTIVE, P2P
 
@@ -317,4 +318,4 @@ def warn_once(error: Exception) -> None:
     """A call that could not be recorded is no reason to disturb the job, not even where warnings are errors."""
     if not _warned:
         _warned.append(str(error))
-        sys.stderr.write(f"collectivelint: a call could not be recorded: {type(error).__name__}: {error}\n")
+        say(f"collectivelint: a call could not be recorded: {type(error).__name__}: {error}\n")

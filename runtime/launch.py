@@ -145,7 +145,7 @@ def prepare(folder: Path) -> None:
     """An empty trace directory; only files of an earlier trace of this host are removed, another may share the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
-    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", f"checkpoint-{host}-*.json", "link-*", "divergence.json"):
+    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", f"checkpoint-{host}-*.json*", "link-*", "divergence.json"):
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .record import State
 from .ring import KINDS, Writer
+from .say import say
 from .sites import Sites
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _watched(folder: Path, on_divergence: OnDivergence) -> None:
     try:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except OSError as error:
-        sys.stderr.write(f"collectivelint: nobody compares the ranks: {error}\n")
+        say(f"collectivelint: nobody compares the ranks: {error}\n")
 
 
 class _Stream:
@@ -189,7 +190,7 @@ class Tracer:
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
         self._writer = None
-        sys.stderr.write(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
+        say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
     def _watch_end(self) -> None:
         """Leave a word about how the process ends; killed processes leave none."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from . import compare, explain, ring
 from .monitor import POLL, Monitor, alive, exists
 from .record import Trace
+from .say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,11 +180,6 @@ def main() -> None:
     folder, on_divergence = Path(sys.argv[1]), sys.argv[2]
     # Ctrl-C is for the job. This process ends when that does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def say(text: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-            sys.stderr.flush()
 
     with suppress(OSError), _alone(folder) as first:
         if first:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -35,9 +36,11 @@ def watch(targets: Sequence[Path], once: Callable[[], int]) -> None:
     changes = watchfiles.watch(
         *targets, watch_filter=OurFiles(), raise_interrupt=False, yield_on_timeout=True, rust_timeout=100
     )
-    # It watches from the first turn on: before the first run, so that what changes meanwhile is not missed.
-    next(changes, None)
-    show()
-    for some in changes:
-        if some:
-            show()
+    # watchfiles ends quietly when it is interrupted; so do we, in the middle of a run too.
+    with suppress(KeyboardInterrupt):
+        # It watches from the first turn on: before the first run, so that what changes meanwhile is not missed.
+        next(changes, None)
+        show()
+        for some in changes:
+            if some:
+                show()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import consolidated, contents, layout, manifest, optimizer, resharding
 from .compare import Side
@@ -14,7 +14,7 @@ from .load import load
 from .model import Checkpoint, CheckpointError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from .contents import Progress
@@ -42,7 +42,6 @@ class Report:
     chunks: int = 0
     read: int = 0
     seconds: float = 0.0
-    manifest: Mapping[str, Any] | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -85,8 +84,7 @@ def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> Non
     found += optimizer.check(side)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
-        report.manifest = manifest.read(beside)
-        found += manifest.check(side, report.manifest)
+        found += manifest.check(side, beside)
     if not wanted.headers_only:
         digests, wrong = contents.sweep(checkpoint, side.values, side.files, progress)
         found += wrong
@@ -98,5 +96,7 @@ def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> Non
         try:
             with opened(wanted.consolidated) as (file, problems):
                 found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file)]
+                if not wanted.headers_only:
+                    found += contents.sweep(file.checkpoint, file.values, file.files, progress)[1]
         except CheckpointError as error:
             found.append(Problem("CK302", str(wanted.consolidated), str(error)))

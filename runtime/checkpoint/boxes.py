@@ -22,6 +22,27 @@ _RUN: Final = 1 << 16
 _LARGEST: Final = 1 << 32
 
 
+#: dtypes whose values are numbers on their own; those of quantized ones mean something with their scales only.
+NUMBERS: Final = frozenset(
+    [
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "float32",
+        "float64",
+        "bfloat16",
+        "bool",
+        "complex64",
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
+    ]
+)
+
+
 def intersection(one: tuple[Sizes, Sizes], other: tuple[Sizes, Sizes]) -> tuple[Sizes, Sizes] | None:
     """The box that two boxes (offsets, sizes) share; None if there is none."""
     begin = tuple(map(max, zip(one[0], other[0], strict=True)))
@@ -43,6 +64,11 @@ def crc_of(values: Values, offsets: Sizes, sizes: Sizes, files: Files) -> int:
 def blocks(values: Values, offsets: Sizes, sizes: Sizes, files: Files) -> Iterator[memoryview | bytes]:
     """The bytes of a box in row-major order, a block at a time; a block is gone when the next is asked for."""
     if 0 in sizes:
+        return
+    if not width(values.dtype):
+        if tuple(sizes) != tuple(values.sizes):
+            raise CheckpointError(f"{values.storage.file}: parts of a tensor of {values.dtype:.40} cannot be read")
+        yield from files.blocks(values.storage)
         return
     if not is_contiguous(values.sizes, values.strides):
         yield _gathered(values, offsets, sizes, files)
@@ -86,6 +112,8 @@ def _tensor(values: Values, files: Files) -> Any:
         raise CheckpointError(
             f"{values.storage.file}: a tensor that is stored out of order needs torch to be read"
         ) from None
+    if values.dtype not in NUMBERS:
+        raise CheckpointError(f"{values.storage.file}: a tensor of {values.dtype:.40} that is stored out of order")
     if values.storage.length > _LARGEST:
         raise CheckpointError(
             f"{values.storage.file}: a tensor of {values.storage.length} bytes that is stored out of order"
@@ -98,6 +126,8 @@ def tensors(values: Values, offsets: Sizes, sizes: Sizes, files: Files) -> Itera
     """The numbers of a box as flat torch tensors, a block at a time. Needs torch."""
     import torch
 
+    if values.dtype not in NUMBERS:
+        raise CheckpointError(f"{values.storage.file}: numbers of {values.dtype:.40} cannot be compared")
     size, rest = width(values.dtype), b""
     for block in blocks(values, offsets, sizes, files):
         data = rest + bytes(block)

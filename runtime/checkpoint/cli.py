@@ -15,8 +15,10 @@ from collectivelint.settings import Resolver
 from . import manifest, show
 from .audit import Wanted, audit, opened
 from .compare import compare
+from .contents import sweep
 from .load import load
 from .model import CheckpointError
+from .unpickle import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,7 @@ def ckpt() -> None:
     Read are directories of torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of
     torch.save, and folders with such a file for each rank. Nothing in them is executed, no process group is made.
     """
+    Memory.is_limited = True
 
 
 @ckpt.command()
@@ -89,6 +92,8 @@ def verify(
             report = audit(path, wanted, progress)
         if page is not None and report.checkpoint is not None:
             page.write_text(show.page(report.checkpoint, report.problems), encoding="utf-8")
+        if write_manifest and not path.is_dir():
+            raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
         if write_manifest and report.is_sound and report.checkpoint is not None:
             with opened(path) as (side, _):
                 manifest.write(side.checkpoint.folder, manifest.make(side, {}))
@@ -99,19 +104,22 @@ def verify(
 @ckpt.command()
 @click.argument("first", type=_PATH)
 @click.argument("second", type=_PATH)
+@click.option("--headers", is_flag=True, help="Believe the checksums in the files, where there are some.")
 @_JSON
-def diff(first: Path, second: Path, as_json: bool) -> None:
+def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
     """Compare two checkpoints tensor by tensor, whatever their format and however they are sharded.
 
-    Exit codes: 0 the same, 1 they differ, 2 one of them cannot be read.
+    Exit codes: 0 the same, 1 they differ or a part of them cannot be read, 2 one of them is no checkpoint.
     """
     with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
         with _bar(first, hidden=as_json) as progress:
             found = list(compare(one, two, progress))
-        unreadable = [*one.checkpoint.problems, *wrong, *two.checkpoint.problems, *also_wrong]
-        for problem in unreadable:
-            if problem.severity == "error":
-                click.echo(f"{problem.severity}: {problem.code} {problem.where}: {problem.text}", err=True)
+            damaged = [*one.checkpoint.problems, *wrong, *two.checkpoint.problems, *also_wrong]
+            for side in () if headers else (one, two):
+                damaged += sweep(side.checkpoint, side.values, side.files, progress)[1]
+        damaged = [problem for problem in damaged if problem.severity == "error"]
+        for problem in damaged:
+            click.echo(show.line(problem), err=True)
         if as_json:
             rows = [
                 {"kind": d.kind, "first": d.first or None, "second": d.second or None, "text": d.text} for d in found
@@ -119,7 +127,7 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
             click.echo(json.dumps(rows, indent=2))
         else:
             click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint)))
-        sys.exit(int(bool(found)))
+        sys.exit(int(bool(found or damaged)))
 
 
 @contextmanager
@@ -127,7 +135,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (CheckpointError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(show.printable(f"error: {error}"), err=True)
         sys.exit(2)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from .boxes import crc_of, intersection, tensors
+from .boxes import NUMBERS, crc_of, intersection, tensors
 from .contents import no_progress
 from .model import Checkpoint, CheckpointError, Chunk, Tensor
 
@@ -43,23 +43,47 @@ class Side:
     values: Mapping[Key, Values]
 
 
-def paired(first: Checkpoint, second: Checkpoint) -> list[tuple[str, str]]:
-    """Names that mean the same: equal, or equal but for a prefix that all of one side have (`model.`, `module.`)."""
-    ahead = _prefix(first.tensors, second.tensors)
-    found = {}
-    for name in first.tensors:
-        other = name if name in second.tensors else _moved(name, *ahead)
-        if other in second.tensors:
-            found[name] = other
-    return list(found.items())
+def paired(first: Checkpoint, second: Checkpoint, sides: tuple[Side, Side] | None = None) -> list[tuple[str, str]]:
+    """Names that mean the same: equal, or equal but for a prefix that all of one side have (`model.`, `module.`).
+
+    Where several prefixes would do (`model.` and `ema.`), the values decide, if `sides` are there to look at.
+    """
+    best: list[tuple[str, str]] = []
+    least = None
+    for ahead in _prefixes(first.tensors, second.tensors):
+        found = {}
+        for name in first.tensors:
+            other = name if name in second.tensors else _moved(name, *ahead)
+            if other in second.tensors:
+                found[name] = other
+        pairs = list(found.items())
+        wrong = _count_different(pairs[:_LOOKED_AT], *sides) if sides is not None else 0
+        if least is None or wrong < least:
+            best, least = pairs, wrong
+    return best
+
+
+#: So many tensors are compared to find out which prefix is meant.
+_LOOKED_AT: Final = 8
+
+
+def _count_different(pairs: list[tuple[str, str]], first: Side, second: Side) -> int:
+    count = 0
+    for name, other in pairs:
+        one, two = first.checkpoint.tensors[name], second.checkpoint.tensors[other]
+        try:
+            count += one.shape != two.shape or any(True for _ in different(one, two, first, second))
+        except CheckpointError:
+            count += 1
+    return count
 
 
 def _moved(name: str, cut: str, put: str) -> str:
     return put + name.removeprefix(cut) if name.startswith(cut) else ""
 
 
-def _prefix(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> tuple[str, str]:
-    """What has to be cut off the names of the first, and put in front, to get those of the second."""
+def _prefixes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """What has to be cut off the names of the first, and put in front, to get those of the second; all that fit as often."""
     by_end: dict[str, list[str]] = {}
     for name in second:
         parts = name.split(".")
@@ -74,7 +98,8 @@ def _prefix(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> tuple[
             if there:
                 votes.update({(here, other): 1 for other in there})
                 break
-    return votes.most_common(1)[0][0] if votes else ("", "")
+    most = max(votes.values(), default=0)
+    return [prefix for prefix, count in votes.items() if count == most] or [("", "")]
 
 
 #: Prefixes have at most so many parts: `state_dict.model.module.`.
@@ -83,7 +108,7 @@ _PARTS = 4
 
 def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iterator[Difference]:
     """Every difference, in the order of the first checkpoint; tensors that are only on one side last."""
-    pairs = paired(first.checkpoint, second.checkpoint)
+    pairs = paired(first.checkpoint, second.checkpoint, (first, second))
     for name, other in pairs:
         one, two = first.checkpoint.tensors[name], second.checkpoint.tensors[other]
         progress(one.bytes)
@@ -106,6 +131,12 @@ def _of(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[Differe
         return
     if one.dtype != two.dtype:
         yield Difference("dtype", one.name, two.name, f"{one.dtype} and {two.dtype}")
+    seen = sum(math.prod(box[1]) for box, _, _ in shared(one, two, first, second))
+    missing = math.prod(one.shape) - seen
+    if missing:
+        yield Difference(
+            "unreadable", one.name, two.name, f"{missing} of {math.prod(one.shape)} elements cannot be compared"
+        )
     where = list(different(one, two, first, second))
     if where:
         count = sum(math.prod(sizes) for _, sizes in where)
@@ -148,7 +179,12 @@ def _same_numbers(
 ) -> bool:
     """Are the numbers the same after conversion to the narrower dtype of the two?"""
     pairs = _side_by_side(mine, here, theirs, there, sizes, first, second)
-    return all(bool((a.to(b.dtype) == b).all()) or bool((b.to(a.dtype) == a).all()) for a, b in pairs)
+    return all(_equal(a.to(b.dtype), b) or _equal(b.to(a.dtype), a) for a, b in pairs)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Are the numbers the same? What is no number on both sides is."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _side_by_side(
@@ -180,8 +216,10 @@ def _by_how_much(one: Tensor, two: Tensor, box: tuple[Sizes, Sizes], first: Side
     except ImportError:
         return ""
     for other, (mine, here), (theirs, there) in shared(one, two, first, second):
-        if other != box or "float8" in one.dtype + two.dtype or not hasattr(torch, one.dtype):
+        if other != box or not {mine.dtype, theirs.dtype} <= NUMBERS:
             continue
+        if "complex" in one.dtype + two.dtype:
+            return ""
         most, count = 0.0, 0
         for a, b in _side_by_side(mine, here, theirs, there, box[1], first, second):
             apart = (a.to(torch.float64) - b.to(torch.float64)).abs()

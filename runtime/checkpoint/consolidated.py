@@ -32,18 +32,27 @@ def check(shards: Side, whole: Side) -> Iterator[Problem]:
         found = list(_of_one_rank(parts, whole))
         of_one = {problem.where for problem in found}
         yield from found
-    pairs = paired(whole.checkpoint, shards.checkpoint)
+    pairs = paired(whole.checkpoint, shards.checkpoint, (whole, shards))
     if not pairs:
         name = whole.checkpoint.path.name
         yield Problem("CK302", name, "none of its names is in the checkpoint: it was made of something else")
         return
+    converted = []
     for name, other in pairs:
         if name in of_one:
             continue
+        if whole.checkpoint.tensors[name].dtype != shards.checkpoint.tensors[other].dtype:
+            converted.append((name, other))
         try:
             yield from _of(whole.checkpoint.tensors[name], shards.checkpoint.tensors[other], whole, shards)
         except CheckpointError as error:
             yield Problem("CK302", name, str(error))
+    if converted:
+        name, other = converted[0]
+        one, two = whole.checkpoint.tensors[name].dtype, shards.checkpoint.tensors[other].dtype
+        what = f"`{name}`" if len(converted) == 1 else f"`{name}` and {len(converted) - 1} more tensors"
+        text = f"{what}: {one}, the shards are {two}; compared after conversion"
+        yield Problem("CK302", whole.checkpoint.path.name, text, "note")
     yield from _names(shards, whole.checkpoint, pairs)
 
 
@@ -56,9 +65,13 @@ def _names(shards: Side, whole: Checkpoint, pairs: list[tuple[str, str]]) -> Ite
         name for name in saved if "" in heads and not _is_state(name)
     ]
     missing = [name for name in model if name not in there and not _is_tied(name, there, shards)]
+    # A learning rate, or the state of a generator, is not what such a file is for.
+    weights = [name for name in missing if "float" in saved[name].dtype and saved[name].shape]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        yield Problem("CK302", whole.path.name, f"lacks `{missing[0]}`{more}, of which there are shards")
+        first, *others = weights or missing
+        more = f" and {len(others)} more" if others else ""
+        text = f"lacks `{first}`{more}, of which there are shards"
+        yield Problem("CK302", whole.path.name, text, "error" if weights else "note")
     known = {name for name, _ in pairs}
     unknown = [name for name in whole.tensors if name not in known]
     if unknown:
@@ -94,9 +107,6 @@ def _of(whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> Iterator[Pro
     if whole.shape != tensor.shape:
         yield Problem("CK302", whole.name, _wrong_shape(whole, tensor, file, shards))
         return
-    if whole.dtype != tensor.dtype:
-        text = f"{whole.dtype}, the shards are {tensor.dtype}; compared after conversion"
-        yield Problem("CK302", whole.name, text, "note")
     boxes = list(different(tensor, whole, shards, file))
     if boxes:
         yield Problem("CK302", whole.name, _wrong_values(boxes, whole, tensor, file, shards))
@@ -279,8 +289,15 @@ def replicas(shards: Side) -> Iterator[Problem]:
         plain, _, rank = name.rpartition("@")
         parts[plain][int(rank)] = tensor
         ranks.add(int(rank))
+    absent: list[tuple[str, str]] = []
     for name, some in parts.items():
         if set(some) != ranks:
-            yield Problem("CK103", name, f"is missing from the file of {ranks_text(ranks - set(some))}")
+            rest = ranks_text(ranks - set(some))
+            absent.append((name, rest))
         if len({tensor.dtype for tensor in some.values()}) > 1:
             yield Problem("CK202", name, "has another dtype on other ranks")
+    if len(absent) > 0 and 4 * len(absent) < len(parts):
+        # Where most names are on all ranks; stages of a pipeline, or experts, have each their own.
+        name, rest = absent[0]
+        more = f" (and {len(absent) - 1} more names)" if len(absent) > 1 else ""
+        yield Problem("CK103", name, f"is missing from the file of {rest}{more}", "note")

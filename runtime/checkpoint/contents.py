@@ -14,6 +14,7 @@ import zlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -187,25 +188,32 @@ def _aliased(checkpoint: Checkpoint) -> Iterator[Problem]:
 
 
 def repeated(checkpoint: Checkpoint, found: Mapping[Key, Values], files: Files) -> Iterator[Problem]:
-    """CK203: different chunks of one tensor that hold the same bytes, and not one number throughout."""
+    """CK203: different chunks of one tensor that hold the same bytes, and not one number or one row throughout.
+
+    Of a tensor or two that may be right: experts that begin alike, heads that are replicated. Of most it is one rank's data.
+    """
+    problems = []
+    sharded = 0
     for tensor in checkpoint.tensors.values():
-        if len(tensor.chunks) < 2:
-            continue
         same: defaultdict[object, list[int]] = defaultdict(list)
-        for index, chunk in enumerate(tensor.chunks):
+        for index, chunk in enumerate(tensor.chunks if len(tensor.chunks) > 1 else ()):
             values = found.get((tensor.name, index))
             if values is not None and values.crc is not None and values.is_whole and values.storage.length > _SMALL:
                 same[(values.crc, chunk.sizes)].append(index)
-        for indices in same.values():
-            if len(indices) > 1 and not is_constant(found[(tensor.name, indices[0])], files):
+        groups = [
+            indices
+            for indices in same.values()
+            if len(indices) == 1 or not is_constant(found[(tensor.name, indices[0])], files)
+        ]
+        sharded += sum(map(len, groups)) > 1
+        for indices in groups:
+            if len(indices) > 1:
                 places = " and ".join(str(list(tensor.chunks[index].offsets)) for index in indices[:3])
-                yield Problem(
-                    "CK203",
-                    tensor.name,
-                    f"the chunks at {places} hold the same {found[(tensor.name, indices[0])].storage.length} bytes: "
-                    "probably one rank's data, saved twice",
-                    chunks=tuple(indices),
-                )
+                size = found[(tensor.name, indices[0])].storage.length
+                text = f"the chunks at {places} hold the same {size} bytes: one rank's data saved twice, or parts that are alike"
+                problems.append(Problem("CK203", tensor.name, text, chunks=tuple(indices)))
+    is_most = len(problems) > 1 and 2 * len({problem.where for problem in problems}) > sharded
+    yield from (problem if is_most else replace(problem, severity="note") for problem in problems)
 
 
 #: A few numbers may well be the same on two ranks.
@@ -266,8 +274,8 @@ def sweep(
         yield mine
         local.append(mine)
 
-    def one(item: tuple[Key, Values]) -> tuple[Key, int | None, str, str]:
-        key, values = item
+    def one(values: Values) -> tuple[int | None, str, bool]:
+        """Of a storage: its CRC-32, what kept it from being read, and are there NaN or Inf in it."""
         crc, strange = 0, False
         watch = finite.watches(values.dtype)
         try:
@@ -278,26 +286,30 @@ def sweep(
                         strange = not finite(block, values.dtype)
                     progress(len(block))
         except CheckpointError as error:
-            return key, None, str(error), ""
-        return key, crc, "", "holds NaN or Inf" if strange else ""
+            return None, str(error), False
+        return crc, "", strange
 
-    order = sorted(found.items(), key=lambda item: (item[1].storage.file, item[1].storage.offset))
+    # Several tensors may be views of one storage: it is read once.
+    storages = {values.storage: values for values in found.values()}
+    order = sorted(storages.values(), key=lambda values: (values.storage.file, values.storage.offset))
+    with ThreadPoolExecutor(threads) as pool:
+        read = dict(zip((values.storage for values in order), pool.map(one, order), strict=True))
     digests: dict[Key, int] = {}
     problems: list[Problem] = []
     strange: defaultdict[str, list[int]] = defaultdict(list)
-    with ThreadPoolExecutor(threads) as pool:
-        for (name, index), crc, error, note in pool.map(one, order, chunksize=1):
-            stored = found[(name, index)].crc
-            if crc is None:
-                problems.append(Problem("CK102", name, error, chunks=(index,)))
-            elif stored is not None and stored != crc:
-                piece = found[(name, index)].storage
-                text = f"its bytes in {piece.file} have the CRC-32 {crc:08x}, they were written with {stored:08x}"
-                problems.append(Problem("CK102", name, f"{text}: flipped bits, or a torn write", chunks=(index,)))
-            else:
-                digests[(name, index)] = crc
-            if note:
-                strange[name].append(index)
+    for (name, index), values in found.items():
+        crc, error, is_strange = read[values.storage]
+        if crc is None:
+            problems.append(Problem("CK102", name, error, chunks=(index,)))
+        elif values.crc is not None and values.crc != crc:
+            text = (
+                f"its bytes in {values.storage.file} have the CRC-32 {crc:08x}, they were written with {values.crc:08x}"
+            )
+            problems.append(Problem("CK102", name, f"{text}: flipped bits, or a torn write", chunks=(index,)))
+        else:
+            digests[(name, index)] = crc
+        if is_strange:
+            strange[name].append(index)
     for name, indices in strange.items():
         problems.append(
             Problem("CK204", name, _some("holds NaN or Inf", indices, checkpoint.tensors[name]), "note", tuple(indices))

@@ -9,11 +9,11 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from .model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor
+from .model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
 from .unpickle import METADATA_NAMES, Properties, Record, unpickle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 NAME: Final = ".metadata"
 #: `__1_0.distcp`: the first file of rank 1.
@@ -56,7 +56,9 @@ def load(folder: Path) -> Checkpoint:
         # Without collectives each rank has an id of its own.
         save_id = read.save_id if len(names) == 1 else ""
     found = {name: _joined(parts) for name, parts in tensors.items()}
-    problems += _about_files(files, found, objects, folder, names)
+    # Of equal chunks in the metadata of several ranks one is listed, but all files are used.
+    pieces = [chunk.piece for parts in tensors.values() for tensor in parts for chunk in tensor.chunks]
+    problems += _about_files(files, [*pieces, *(item.piece for item in objects.values())], folder, names)
     sizes = {name: info.st_size for name, info in files.items() if SHARD.fullmatch(name) or not name.startswith(".")}
     return Checkpoint(
         folder,
@@ -180,26 +182,21 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 def _about_files(
     files: Mapping[str, os.stat_result],
-    tensors: Mapping[str, Tensor],
-    objects: Mapping[str, Object],
+    pieces: Iterable[Piece | None],
     folder: Path,
     names: list[str],
 ) -> Iterator[Problem]:
     """CK103 and CK205 as far as names, sizes and times say: gaps, leftovers, files that are newer than the metadata."""
     used: defaultdict[str, int] = defaultdict(int)
-    pieces = [chunk.piece for tensor in tensors.values() for chunk in tensor.chunks]
-    for piece in [*pieces, *(item.piece for item in objects.values())]:
+    for piece in pieces:
         if piece is not None:
             used[piece.file] = max(used[piece.file], piece.offset + piece.length)
     ranks = {int(match[1]) for name in {*files, *used} if (match := SHARD.fullmatch(name))}
     has = {int(match[1]) for name in used if (match := SHARD.fullmatch(name))}
-    missing = sorted(set(range(max(ranks, default=-1) + 1)) - ranks)
+    missing = missing_ranks(ranks)
     if missing:
         # A rank all of whose parts others hold as well writes nothing.
-        shown = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
-        text = (
-            f"no file of rank {shown}, though there is one of rank {max(ranks)}; all it held may be held by others too"
-        )
+        text = f"no file of rank {missing}, though there is one of rank {max(ranks)}; all it held may be held by others too"
         yield Problem("CK103", str(folder), text, "note")
     written = max(files[name].st_mtime for name in names)
     for name in sorted(files):

@@ -42,6 +42,10 @@ class Digest(NamedTuple):
         return size * width(self.dtype) if self.kind != "object" else 0
 
 
+#: Buffers of torch's batch normalisation: DDP makes them equal before each forward pass, and so not when it saves.
+_STATISTICS: Final = (".running_mean", ".running_var")
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """A key that ranks hold different things under. `variants`: the ranks that agree, and what they hold; the kept one first."""
@@ -59,8 +63,12 @@ class Loss:
 
     @property
     def is_serious(self) -> bool:
-        """Are there floating-point numbers, that is weights, in it? A generator's state on each rank is another matter."""
-        return self.kind != "object" and "float" in self.variants[0][1].dtype
+        """Is it a weight? The state of a generator, a meter, or the statistics of a normalisation are each rank's own, rightly."""
+        first = self.variants[0][1]
+        if first.kind == "object" or not first.sizes or self.key[0].endswith(_STATISTICS):
+            return False
+        is_small = first.dtype in ("int8", "uint8", "qint8", "quint8") and len(first.sizes) > 1
+        return is_small or "float" in first.dtype or "complex" in first.dtype
 
 
 @dataclass(slots=True)
@@ -128,19 +136,20 @@ def text(save: Save) -> str:
     sharded = [loss for loss in save.losses if loss.kind == "sharded"]
     objects = [loss for loss in save.losses if loss.kind == "object"]
     if any(loss.is_serious for loss in plain):
-        lines += _lost(save, plain)
+        lines += _lost(save, [loss for loss in plain if loss.is_serious])
     elif plain:
-        lines += _note(plain, "tensors without weights", save)
+        lines += _note(plain, "tensor that is no weight", "tensors that are no weights")
     if sharded:
+        what = "tensor is" if len(sharded) == 1 else "tensors are"
         lines.append(
-            f"CHECKPOINT DRIFT: {len(sharded)} tensors are replicated by their placements, and differ between ranks"
+            f"CHECKPOINT DRIFT: {len(sharded)} {what} replicated by placements, with other values on other ranks"
         )
         lines += _patterns(sharded)
         lines.append(
             "  the replicas have drifted: somewhere a gradient, or an update, was not reduced over all of them"
         )
     if objects and not plain:
-        lines += _note(objects, "values that are no tensors", save)
+        lines += _note(objects, "value that is no tensor", "values that are no tensors")
     lines += [f"CHECKPOINT: {error}" for error in save.errors]
     if not lines:
         return ""
@@ -168,9 +177,9 @@ def _lost(save: Save, losses: list[Loss]) -> Iterator[str]:
     yield "  CL402 plain-sharded-state explains this: a distributed checkpoint takes tensors of one name for replicas"
 
 
-def _note(losses: list[Loss], what: str, save: Save) -> Iterator[str]:
-    del save
-    yield f"note: {len(losses)} {what} differ between ranks, and the checkpoint keeps one rank's"
+def _note(losses: list[Loss], one: str, several: str) -> Iterator[str]:
+    what = f"1 {one} differs" if len(losses) == 1 else f"{len(losses)} {several} differ"
+    yield f"note: {what} between ranks, and the checkpoint keeps one rank's"
     yield from _patterns(losses)
 
 
@@ -202,6 +211,7 @@ def as_dict(save: Save) -> dict[str, Any]:
         "losses": [
             {
                 "name": loss.key[0],
+                "serious": loss.is_serious,
                 "offset": list(loss.key[1]) if loss.key[1] is not None else None,
                 "kind": loss.kind,
                 "kept": loss.kept,

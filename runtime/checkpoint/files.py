@@ -8,27 +8,27 @@ job is over.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..statistics import amount
+from ..say import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .online import Auditor
 
-_DEEPEST: Final = 16
 #: `rank_3`, `model-03.pt`, `3/`; not `phi3`.
 _NUMBER: Final = re.compile(r"(?:(?<![a-zA-Z0-9])|(?<=rank))0*(\d+)(?![a-zA-Z0-9])", re.IGNORECASE)
 
 
 class FileHooks:
-    """What is exchanged in torch.serialization and in safetensors; both are looked up when they are called."""
+    """What is exchanged in torch.serialization and in safetensors."""
 
     def __init__(self, auditor: Auditor) -> None:
         """Nothing is exchanged yet."""
@@ -36,7 +36,7 @@ class FileHooks:
         self._local = threading.local()
 
     def hook_torch(self, serialization: Any) -> None:
-        """Every form of torch.save to a path ends in these two."""
+        """Every form of torch.save to a path ends in these two, which are looked up when they are called."""
         opened, saved, local = serialization._open_zipfile_writer, serialization._save, self._local
 
         def _open_zipfile_writer(target: Any) -> Any:
@@ -45,63 +45,64 @@ class FileHooks:
 
         def _save(obj: Any, *args: Any, **kwargs: Any) -> Any:
             path, local.path = getattr(local, "path", None), None
-            if path is not None:
-                self._auditor.guarded(lambda: self._written(os.fspath(path), obj))
-            return saved(obj, *args, **kwargs)
+            if path is None:
+                return saved(obj, *args, **kwargs)
+            return self._around(os.fspath(path), obj, lambda: saved(obj, *args, **kwargs))
 
         serialization._open_zipfile_writer, serialization._save = _open_zipfile_writer, _save
 
     def hook_safetensors(self, module: Any) -> None:
-        """`save_file` and `save_model` end in `serialize_file`, which gets bytes; the tensors pass another function before."""
-        name = "_flatten_as_ptr" if hasattr(module, "_flatten_as_ptr") else "_flatten"
-        flatten, serialize, local = getattr(module, name), module.serialize_file, self._local
+        """`save_model` ends in `save_file` too."""
+        original = module.save_file
 
-        def flattened(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            local.tensors = dict(tensors) if isinstance(tensors, dict) else None
-            return flatten(tensors, *args, **kwargs)
+        @functools.wraps(original)
+        def save_file(tensors: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._around(os.fspath(filename), tensors, lambda: original(tensors, filename, *args, **kwargs))
 
-        def serialize_file(data: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
-            tensors, local.tensors = getattr(local, "tensors", None), None
-            if tensors is not None:
-                self._auditor.guarded(lambda: self._written(os.fspath(filename), tensors))
-            return serialize(data, filename, *args, **kwargs)
+        module.save_file = save_file
 
-        setattr(module, name, flattened)
-        module.serialize_file = serialize_file
+    def _around(self, path: str, obj: Any, write: Callable[[], Any]) -> Any:
+        """A file is written: what of it is a part, as far as this rank knows, and from when to when it was written."""
+        record = self._auditor.guarded(lambda: self._looked(path, obj))
+        begun = time.time()
+        result = write()
+        if record is not None:
+            times = {"begun": begun, "ended": time.time()}
+            self._auditor.guarded(lambda: self._auditor.record("file", {**record, **times}))
+        return result
 
-    def _written(self, path: str, obj: Any) -> None:
-        """A file is about to be written: what of it is a part, as far as this rank knows."""
+    def _looked(self, path: str, obj: Any) -> dict[str, Any] | None:
         import torch.distributed as dist
 
         if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
-            return
-        tensors = dict(_tensors(obj, "", 0))
+            return None
+        if os.path.exists(path) and not os.path.isfile(path):
+            # Neither a device nor a pipe is a checkpoint.
+            return None
+        tensors = dict(_tensors(obj))
         if not tensors:
-            return
+            return None
         own = [name for name, tensor in tensors.items() if _is_part(tensor)]
-        parts = [name for name, tensor in tensors.items() if name not in own and self._is_known_part(name, tensor)]
-        rank, size = (
-            dist.get_rank(),
-            sum(tensor.numel() * tensor.element_size() for tensor in tensors.values() if not _is_part(tensor)),
-        )
-        site = self._auditor.site()
+        known = [name for name, tensor in tensors.items() if name not in own and self._is_known_part(name, tensor)]
+        # A name or two may be called as something else is; a model is known by most of its names.
+        parts = known if 2 * len(known) >= len(tensors) else []
+        rank, site = dist.get_rank(), self._auditor.site()
         if parts and not _is_of_rank(path, rank):
             more = f" and {len(parts) - 1} more names" if len(parts) > 1 else ""
             whole = self._auditor.known[_end(parts[0], self._auditor.known)].shape
             of = f" of {list(whole)}" if whole is not None else ", and other ranks have others"
-            sys.stderr.write(
+            say(
                 f"CHECKPOINT HOLDS ONE RANK'S PART: `{parts[0]}`{more}: rank {rank}'s {list(tensors[parts[0]].shape)}{of}\n"
-                f"  save   {path} ({amount(size)}) at {site.get('path')}:{site.get('line')}  {site.get('function')}\n"
+                f"  save   {path} at {site.get('path')}:{site.get('line')}  {site.get('function')}\n"
                 "  CL401 rank-local-consolidated explains this: one rank's part is written as if it were all of it\n"
             )
-        record = {
+        return {
             "path": os.path.abspath(path),
             "rank": rank,
             "site": dict(site),
             "tensors": len(tensors),
-            "bytes": size,
+            "parts": [*parts, *own],
         }
-        self._auditor.record("file", {**record, "parts": [*parts, *own]})
 
     def _is_known_part(self, name: str, tensor: Any) -> bool:
         """Has a distributed checkpoint of this job had it in parts, of which this is one?"""
@@ -131,14 +132,22 @@ def _is_part(tensor: Any) -> bool:
     return any(not placement.is_replicate() and mesh.size(d) > 1 for d, placement in enumerate(placements))
 
 
-def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _tensors(value: Any) -> Iterator[tuple[str, Any]]:
+    """Tensors in nested dicts and lists, by their paths; each container is looked into once, wherever it stands."""
     import torch
 
-    if isinstance(value, torch.Tensor):
-        yield path, value
-    elif isinstance(value, dict) and depth < _DEEPEST:
-        for key, item in value.items():
-            yield from _tensors(item, f"{path}.{key}" if path else str(key), depth + 1)
-    elif isinstance(value, (list, tuple)) and depth < _DEEPEST:
-        for index, item in enumerate(value):
-            yield from _tensors(item, f"{path}.{index}" if path else str(index), depth + 1)
+    seen: set[int] = set()
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending and len(seen) < _MOST:
+        path, item = pending.pop()
+        if isinstance(item, torch.Tensor):
+            yield path, item
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
+            pairs = item.items() if isinstance(item, dict) else enumerate(item)
+            kept = ((key, inner) for key, inner in pairs if isinstance(inner, (torch.Tensor, dict, list, tuple)))
+            pending += [(f"{path}.{key}" if path else str(key), inner) for key, inner in kept]
+
+
+#: So many containers are looked into.
+_MOST: Final = 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .digests import Digest
 
@@ -23,9 +23,17 @@ def digest_of(planner: Any, item: Any, value: Any, world_size: int) -> Digest:
     data = item.tensor_data
     sizes, dtype = tuple(data.chunk.sizes), str(data.properties.dtype).removeprefix("torch.")
     if kind == "TENSOR":
-        return Digest("plain", crc_of(planner.resolve_data(item)), sizes, dtype)
+        return Digest("plain", _crc_or_none(planner.resolve_data(item)), sizes, dtype)
     may_repeat = _may_repeat(value, world_size) and 0 not in sizes
-    return Digest("sharded", crc_of(planner.resolve_data(item)) if may_repeat else None, sizes, dtype)
+    return Digest("sharded", _crc_or_none(planner.resolve_data(item)) if may_repeat else None, sizes, dtype)
+
+
+def _crc_or_none(tensor: Any) -> int | None:
+    try:
+        return crc_of(tensor)
+    except (TypeError, NotImplementedError, RuntimeError):
+        # Of what cannot be read nothing is said.
+        return None
 
 
 def _may_repeat(value: Any, world_size: int) -> bool:
@@ -42,27 +50,49 @@ def _may_repeat(value: Any, world_size: int) -> bool:
 
 
 def crc_of(tensor: Any) -> int:
-    """The CRC-32 of a tensor's bytes in row-major order, taken where they lie."""
+    """The CRC-32 of a tensor's bytes in row-major order, taken where they lie. Raises TypeError where there are none to take.
+
+    A subclass may have several storages, or none (quantized weights, wrappers): what it holds is not at its address.
+    """
+    import torch
+
     tensor = tensor.detach()
     if hasattr(tensor, "to_local"):
         tensor = tensor.to_local()
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_sparse or tensor.is_meta:
+        raise TypeError(f"values of a {type(tensor).__name__} cannot be digested")
     tensor = tensor.resolve_conj().resolve_neg().contiguous().cpu()
     count = tensor.numel() * tensor.element_size()
     if not count:
         return 0
+    begin, storage = tensor.storage_offset() * tensor.element_size(), tensor.untyped_storage()
+    if not storage.data_ptr() or begin + count > storage.nbytes():
+        raise TypeError("a tensor without a storage of its own")
     return zlib.crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())))
 
 
-def _canonical(value: Any) -> str:
+def _canonical(value: Any, depth: int = 0) -> str:
     """Equal values make equal text, which pickles do not; of things with a life of their own only the class is named."""
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__}({','.join(map(_canonical, value))})"
-    if isinstance(value, dict):
-        return f"dict({','.join(sorted(f'{_canonical(key)}:{_canonical(item)}' for key, item in value.items()))})"
-    if isinstance(value, (set, frozenset)):
-        return f"set({','.join(sorted(map(_canonical, value)))})"
-    known = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
-    return repr(value) if known else f"<{type(value).__qualname__}>"
+    if isinstance(value, (bytes, str)):
+        data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+        return f"{type(value).__name__}#{len(data)}#{zlib.crc32(data):08x}"
+    if value is None or isinstance(value, (bool, int, float, complex)):
+        return repr(value)
+    if depth < _DEEPEST and len(value if isinstance(value, _CONTAINERS) else ()) < _LONGEST:
+        if isinstance(value, (list, tuple)):
+            return f"{type(value).__name__}({','.join(_canonical(item, depth + 1) for item in value)})"
+        if isinstance(value, dict):
+            items = (f"{_canonical(key, depth + 1)}:{_canonical(item, depth + 1)}" for key, item in value.items())
+            return f"dict({','.join(sorted(items))})"
+        if isinstance(value, (set, frozenset)):
+            return f"set({','.join(sorted(_canonical(item, depth + 1) for item in value))})"
+    return f"<{type(value).__qualname__}>"
+
+
+_CONTAINERS: Final = (list, tuple, dict, set, frozenset)
+#: Deeper, or longer, things are not looked into: they are data, and equal or not is theirs to know.
+_DEEPEST: Final = 8
+_LONGEST: Final = 10_000
 
 
 def crc_in_file(fd: int, piece: Piece) -> int:

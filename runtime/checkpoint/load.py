@@ -30,9 +30,12 @@ def load(path: Path) -> Checkpoint:
 def _folder(path: Path) -> Checkpoint:
     if dcp.is_one(path):
         return dcp.load(path)
-    if len(torchfile.by_rank(path)) > 0:
+    if torchfile.by_rank(path):
         return torchfile.load_ranks(path)
-    if safetensors.files_of(path):
+    by_rank = torchfile.by_rank(path, (".safetensors",))
+    if len(by_rank) == 1 and not (path / safetensors.INDEX).is_file():
+        return safetensors.load_ranks(path, next(iter(by_rank.values())))
+    if safetensors.files_of(path) or (path / safetensors.INDEX).is_file():
         return safetensors.load(path)
     files = [
         file for file in sorted(path.iterdir()) if file.name.endswith(torchfile.SUFFIXES) and torchfile.is_one(file)

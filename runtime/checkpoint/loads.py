@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
+from ..say import say
 from .archive import Archive
 from .fingerprints import crc_of
 from .model import Piece
@@ -49,9 +49,14 @@ class LoadHooks:
 
     def _loaded(self, running: Running) -> None:
         """Each chunk that was read whole into one place, against the checksum it was written with."""
+        from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
+
         metadata = getattr(running.planner, "metadata", None)
         folder = running.path
         if folder is None or metadata is None or running.plan is None:
+            return
+        if getattr(type(running.planner), "commit_tensor", None) is not DefaultLoadPlanner.commit_tensor:
+            # It may make of the values what it likes.
             return
         wrong = []
         opened: dict[str, int] = {}
@@ -90,7 +95,7 @@ class LoadHooks:
         if wrong:
             more = f" and {len(wrong) - 1} more chunks" if len(wrong) > 1 else ""
             text = f"what was loaded from {folder} is not what was saved: {wrong[0]}{more}"
-            sys.stderr.write(f"CHECKPOINT: {text}\n")
+            say(f"CHECKPOINT: {text}\n")
             self._auditor.record(
                 "load", {"path": str(folder), "site": dict(running.site), "wrong": True, "errors": [text]}
             )

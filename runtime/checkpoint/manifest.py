@@ -82,8 +82,17 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
-def check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+def check(side: Side, file: Path) -> list[Problem]:
     """Does the checkpoint hold what the manifest says was written?"""
+    try:
+        return list(_check(side, read(file)))
+    except CheckpointError as error:
+        return [Problem("CK303", file.name, str(error))]
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        return [Problem("CK303", file.name, f"damaged: {type(error).__name__}: {error}")]
+
+
+def _check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     checkpoint = side.checkpoint
     saved = manifest.get("save_id")
     if saved and checkpoint.save_id and saved != checkpoint.save_id:

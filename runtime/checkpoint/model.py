@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 #: "error": the checkpoint is damaged or lacks something. "note": worth a look.
@@ -140,6 +141,16 @@ class Checkpoint:
     def bytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.bytes for tensor in self.tensors.values())
+
+
+def missing_ranks(ranks: Collection[int]) -> str:
+    """The ranks that are missing between 0 and the highest, as `1, 4, ... (7 in all)`; "" if none is."""
+    count = max(ranks, default=-1) + 1 - len(set(ranks))
+    if count <= 0:
+        return ""
+    known = set(ranks)
+    first = list(itertools.islice((rank for rank in itertools.count() if rank not in known), min(count, 4)))
+    return ", ".join(map(str, first)) + (f", ... ({count} in all)" if count > len(first) else "")
 
 
 _BITS: Final = re.compile(r"(?:bfloat|float|int|uint|complex|qint|quint|bits)(\d+)")

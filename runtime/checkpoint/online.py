@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import zlib
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..hook import READ_BACK
+from ..say import say
 from .files import FileHooks
 from .loads import LoadHooks
 from .ranks import Known, Running
 from .saves import SaveHooks
+from .unpickle import Memory
 
 if TYPE_CHECKING:
     import inspect
@@ -39,6 +42,8 @@ class Auditor:
         self._warned = False
         self._count = 0
         self._files = FileHooks(self)
+        # Not in a process that trains: its other threads need memory too.
+        Memory.is_limited = False
 
     def hook_saver(self, module: Any) -> None:
         """Look at what torch.distributed.checkpoint saves."""
@@ -69,7 +74,7 @@ class Auditor:
         """Say once that something went wrong here."""
         if not self._warned:
             self._warned = True
-            sys.stderr.write(f"collectivelint: a checkpoint could not be audited: {type(error).__name__}: {error}\n")
+            say(f"collectivelint: a checkpoint could not be audited: {type(error).__name__}: {error}\n")
 
     def begun(
         self, signature: inspect.Signature, args: Any, kwargs: Any, storage: str, planner: Callable[[], Any]
@@ -118,8 +123,17 @@ class Auditor:
         return found if isinstance(found, dict) else {}
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Leave a word beside the trace, for the launcher and the report."""
+        """Leave a line beside the trace, for the launcher and the report; one file for each process."""
         self._count += 1
-        name = f"checkpoint-{os.uname().nodename}-{os.getpid()}-{self._count}.json"
+        if self._count > _MOST:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / name).write_text(json.dumps({"kind": kind, **data}), encoding="utf-8")
+        host = os.uname().nodename
+        line = json.dumps({"kind": kind, "time": time.time(), "host": host, **data})
+        # Lines of threads do not mix: each is one write.
+        with (self._folder / f"checkpoint-{host}-{os.getpid()}.jsonl").open("ab", buffering=0) as file:
+            file.write(line.encode() + b"\n")
+
+
+#: So many saves and loads of a process are noted.
+_MOST: Final = 10_000

@@ -50,12 +50,22 @@ def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], side: S
             of[slot] += 1
     for name, tensor in shapes.items():
         for slot, state in parameters[name].items():
-            like = slot in _LIKE_PARAMETER or (state.shape and 2 * fits[slot] > of[slot])
-            if like and state.shape != tensor.shape:
+            # Optimizers of low rank have moments of other shapes, of most parameters then.
+            is_most = 2 * fits[slot] > of[slot]
+            if state.shape != tensor.shape and state.shape and (is_most or slot in _LIKE_PARAMETER):
                 text = (
                     f"the optimizer's state is {list(state.shape)}, its parameter `{tensor.name}` {list(tensor.shape)}"
                 )
-                yield Problem("CK301", state.name, text)
+                is_part = is_most or _is_part(state.shape, tensor.shape)
+                yield Problem("CK301", state.name, text, "error" if is_part else "note")
+
+
+def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
+    """Is it the shape of one rank's part: smaller in one dimension, by a whole factor that ranks may have?"""
+    if len(state) != len(parameter):
+        return False
+    apart = [(n, m) for n, m in zip(state, parameter, strict=True) if n != m]
+    return len(apart) == 1 and 0 < apart[0][0] < apart[0][1] <= 16 * apart[0][0] and apart[0][1] % apart[0][0] == 0
 
 
 def _parameter(name: str, prefix: str, side: Side) -> Tensor | None:
@@ -63,6 +73,9 @@ def _parameter(name: str, prefix: str, side: Side) -> Tensor | None:
     tensors = side.checkpoint.tensors
     if name in tensors:
         return tensors[name]
+    if name.isdigit():
+        # The optimizer's own number of a parameter, which says nothing.
+        return None
     ends = [
         other
         for other in tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ class Running:
         """`storage` writes or reads, `group` is the save's, `site` the call."""
         self.planner, self.storage, self.group, self.site = planner, storage, group, site
         self.plan: Any = None
+        self.begun = time.time()
         #: Of the coordinator only: what the save does, and by (name, offset) the checksum of what was written.
         self.save: Save | None = None
         self.written: dict[Key, tuple[int, int]] = {}

@@ -14,42 +14,57 @@ if TYPE_CHECKING:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All of them, the oldest first; files that are no such record are left out."""
-    found: list[tuple[float, dict[str, Any]]] = []
-    for file in folder.glob("checkpoint-*.json"):
+    """All of them, the oldest first, and what they come to together; lines that are no such record are left out."""
+    records: list[dict[str, Any]] = []
+    for file in sorted(folder.glob("checkpoint-*.jsonl")):
         try:
-            data = json.loads(file.read_bytes())
-            found.append((file.stat().st_mtime, data))
-        except (OSError, ValueError):
+            lines = file.read_bytes().splitlines()
+        except OSError:
             continue
-    records = [data for _, data in sorted(found, key=lambda item: item[0]) if isinstance(data, dict)]
+        for line in lines:
+            try:
+                data = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(data, dict):
+                records.append(data)
+    records.sort(key=lambda record: float(record.get("time") or 0.0))
     return [*records, *_of_several(records)]
 
 
 def _of_several(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What only the files of all ranks together tell: one file for several ranks, and parts that only one rank has written."""
-    by_path: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in records:
-        if record.get("kind") == "file":
-            by_path[str(record.get("path"))].append(record)
+    """What only the records of all ranks together tell: one file for several ranks, and parts that only one rank has written."""
+    by_path: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     writers: defaultdict[str, set[object]] = defaultdict(set)
+    for record in records:
+        is_alone = record.get("kind") == "file" or (record.get("kind") == "save" and record.get("world_size") == 1)
+        if is_alone and "begun" in record:
+            by_path[(str(record.get("host")), str(record.get("path")))].append(record)
+        for name in record.get("parts") or ():
+            writers[name].add(record.get("rank"))
     for some in by_path.values():
-        for record in some:
-            for name in record.get("parts") or ():
-                writers[name].add(record.get("rank"))
-    for some in by_path.values():
-        ranks = sorted({int(record.get("rank", 0)) for record in some})
-        alone = [name for name in some[0].get("parts") or () if len(writers[name]) == 1]
-        first = {**some[0], "wrong": True}
+        ranks = _at_once(some)
         if len(ranks) > 1:
-            yield {
-                **first,
-                "errors": [f"{ranks_text(ranks)} write the same file; whoever is last wins, or the bytes mix (CL403)"],
-            }
-        elif alone:
+            text = f"{ranks_text(ranks)} write it at the same time; whoever is last wins, or the bytes mix (CL403)"
+            yield {**some[0], "wrong": True, "errors": [text]}
+            continue
+        alone = [name for name in some[0].get("parts") or () if len(writers[name]) == 1]
+        if alone:
             more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-            text = f"holds rank {ranks[0]}'s part only of {', '.join(alone[:3])}{more}, and no other rank has written its own (CL401)"
-            yield {**first, "errors": [text]}
+            text = f"holds rank {some[0].get('rank')}'s part only of {', '.join(alone[:3])}{more}, and no other rank has written its own (CL401)"
+            yield {**some[0], "wrong": True, "errors": [text]}
+
+
+def _at_once(records: list[dict[str, Any]]) -> list[int]:
+    """The ranks that wrote while another did."""
+    found: set[int] = set()
+    latest: dict[str, Any] | None = None
+    for record in sorted(records, key=lambda record: float(record["begun"])):
+        if latest is not None and record["begun"] < latest["ended"] and record.get("rank") != latest.get("rank"):
+            found |= {int(record.get("rank", 0)), int(latest.get("rank", 0))}
+        if latest is None or record["ended"] > latest["ended"]:
+            latest = record
+    return sorted(found)
 
 
 def text(records: list[dict[str, Any]]) -> Iterator[str]:
@@ -59,8 +74,8 @@ def text(records: list[dict[str, Any]]) -> Iterator[str]:
     for record in wrong:
         site = record.get("site") or {}
         where = f"{site.get('path')}:{site.get('line')}" if site.get("path") else "an unknown place"
-        losses = len(record.get("losses") or ())
-        what = "; ".join(record.get("errors") or [f"{losses} names hold one rank's values only"])
-        yield f"CHECKPOINT: {record.get('path')}, {record.get('kind')} at {where}: {what}"
+        losses = sum(bool(loss.get("serious")) for loss in record.get("losses") or ())
+        lost = f"{losses} name{'s hold' if losses > 1 else ' holds'} one rank's values only"
+        yield f"CHECKPOINT: {record.get('path')}, {record.get('kind')} at {where}: {'; '.join(record.get('errors') or [lost])}"
     if saves and not wrong:
         yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, nothing lost"

@@ -7,12 +7,13 @@ import math
 import os
 import re
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .model import Checkpoint, CheckpointError, Chunk, Piece, Problem, Tensor, Values, row_major, width
+from .model import Checkpoint, CheckpointError, Chunk, Piece, Problem, Tensor, Values, missing_ranks, row_major, width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 INDEX: Final = "model.safetensors.index.json"
@@ -30,46 +31,75 @@ _SHARDING: Final = "DCP_SHARDING_INFO"
 _RANK: Final = re.compile(r"shard-(\d+)-model-|rank_?(\d+)")
 
 
-def files_of(path: Path) -> list[Path]:
-    """The safetensors files of a file or folder, those in folders below included."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*.safetensors") if file.is_file())
+def files_of(folder: Path) -> list[Path]:
+    """The safetensors files of a folder; those in folders below are checkpoints of their own."""
+    return sorted(file for file in folder.glob("*.safetensors") if file.is_file())
 
 
 def load(path: Path) -> Checkpoint:
-    """Read the headers of a file, of what an index names, or of all such files of a folder."""
-    problems: list[Problem] = []
+    """Read the headers of a file, of what an index names, or of the parts that a folder has; raises CheckpointError."""
     folder = path if path.is_dir() else path.parent
     index = path if path.name.endswith(".index.json") else path / INDEX if (path / INDEX).is_file() else None
-    files = [path] if path.is_file() and index is None else files_of(folder)
-    named: dict[str, str] = {}
+    problems: list[Problem] = []
+    named: dict[str, str] = _index(index) if index is not None else {}
     if index is not None:
-        named = _index(index)
-        wanted = {folder / name for name in named.values()}
-        for file in sorted(wanted - set(files)):
-            problems.append(Problem("CK102", file.name, f"named by {index.name}, and missing"))
-        # torch keeps the files of the ranks in a folder below when it has joined them.
-        files = [file for file in files if file in wanted] or files
-    parts: defaultdict[str, list[tuple[Tensor, Chunk]]] = defaultdict(list)
+        files = sorted({folder / name for name in named.values()})
+        problems += [
+            Problem("CK102", file.name, f"named by {index.name}, and missing") for file in files if not file.is_file()
+        ]
+        files = [file for file in files if file.is_file()]
+    else:
+        files = [path] if path.is_file() else files_of(folder)
+    parts: defaultdict[str, list[Tensor]] = defaultdict(list)
     sizes: dict[str, int] = {}
+    plain: list[str] = []
     for file in files:
-        name = str(file.relative_to(folder)) if path.is_dir() or index is not None else file.name
+        name = file.name if path.is_file() and index is None else file.relative_to(folder).as_posix()
         try:
             sizes[name] = file.stat().st_size
-            for tensor in _tensors(file, name):
-                parts[tensor.name].append((tensor, tensor.chunks[0]))
+            tensors, is_part = _read(file, name)
         except OSError as error:
             problems.append(Problem("CK102", name, error.strerror or str(error)))
+            continue
         except CheckpointError as error:
             if len(files) == 1:
                 raise
             problems.append(Problem("CK102", name, str(error)))
-    tensors = {name: _joined(name, some, problems) for name, some in parts.items()}
+            continue
+        if not is_part:
+            plain.append(name)
+        for tensor in tensors:
+            parts[tensor.name].append(tensor)
+    if index is None and len(files) > 1 and len(plain) > 1:
+        names = ", ".join(plain[:4])
+        raise CheckpointError(f"{path}: several files without an index ({names}); name the one that is meant")
+    tensors_ = {name: _joined(name, some, problems) for name, some in parts.items()}
     problems += _gaps(sizes)
-    for name in sorted(set(named) - set(tensors)):
+    for name in sorted(set(named) - set(tensors_)):
         problems.append(Problem("CK102", name, f"named by {INDEX}, and in none of its files"))
-    return Checkpoint(path, "safetensors", tensors, {}, sizes, tuple(problems))
+    return Checkpoint(path, "safetensors", tensors_, {}, sizes, tuple(problems))
+
+
+def load_ranks(path: Path, files: Mapping[int, Path]) -> Checkpoint:
+    """A folder with a file for each rank; each tensor is its rank's own, `NAME@RANK`."""
+    tensors: dict[str, Tensor] = {}
+    problems: list[Problem] = []
+    for rank, file in sorted(files.items()):
+        try:
+            found, _ = _read(file, file.name)
+        except (CheckpointError, OSError) as error:
+            problems.append(Problem("CK102", file.name, str(error)))
+            continue
+        for tensor in found:
+            chunk = replace(tensor.chunks[0], rank=rank)
+            tensors[f"{tensor.name}@{rank}"] = replace(tensor, name=f"{tensor.name}@{rank}", chunks=(chunk,))
+    missing = missing_ranks(files)
+    if missing:
+        problems.append(
+            Problem("CK103", str(path), f"no file of rank {missing}, though there is one of rank {max(files)}")
+        )
+    sizes = {file.name: file.stat().st_size for file in files.values()}
+    return Checkpoint(path, "rank files", tensors, {}, sizes, tuple(problems), local=True)
 
 
 def _gaps(files: Iterable[str]) -> Iterator[Problem]:
@@ -77,10 +107,11 @@ def _gaps(files: Iterable[str]) -> Iterator[Problem]:
     ranks = {
         rank for name in files if name.rpartition("/")[2].startswith("shard-") and (rank := _rank(name)) is not None
     }
-    missing = sorted(set(range(max(ranks, default=-1) + 1)) - ranks)
+    missing = missing_ranks(ranks)
     if missing:
-        text = f"no file of rank {', '.join(map(str, missing[:8]))}, though there is one of rank {max(ranks)}"
-        yield Problem("CK103", f"rank {missing[0]}", text)
+        # A rank that has nothing of any tensor writes no file.
+        text = f"no file of rank {missing}, though there is one of rank {max(ranks)}; it may have had nothing to write"
+        yield Problem("CK103", "shards", text, "note")
 
 
 def _index(file: Path) -> dict[str, str]:
@@ -111,30 +142,37 @@ def header_of(file: Path) -> tuple[dict[str, Any], int, int]:
     return header, 8 + length, size
 
 
-def _tensors(file: Path, name: str) -> Iterator[Tensor]:
-    """The tensors of one file, each with one chunk."""
+def _read(file: Path, name: str) -> tuple[list[Tensor], bool]:
+    """The tensors of one file, each with one chunk; and does the file say that it has parts of tensors?"""
     header, begin, size = header_of(file)
     metadata = header.pop("__metadata__", None)
     sharding = _sharding(metadata if isinstance(metadata, dict) else {})
-    rank = _rank(name)
-    for key, item in header.items():
-        try:
-            dtype, shape, (first, last) = str(item["dtype"]), tuple(item["shape"]), item["data_offsets"]
-            dtype = _DTYPES.get(dtype, dtype)
-            size_of = math.prod(shape) * width(dtype)
-            fits = all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*shape, first, last)) and first <= last
-        except (KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{file}: `{key}` is described wrongly") from None
-        if not fits or (width(dtype) and last - first != size_of):
-            raise CheckpointError(f"{file}: `{key}` {list(shape)} of {dtype} does not fit its {last - first} bytes")
-        if begin + last > size:
-            raise CheckpointError(f"{file}: cut off: `{key}` ends at byte {begin + last} of {size}")
-        values = Values(Piece(name, begin + first, last - first), None, dtype, shape, row_major(shape))
-        offsets = sharding.get(key, (0,) * len(shape))
-        if len(offsets) != len(shape):
-            raise CheckpointError(f"{file}: `{key}`: offsets of {len(offsets)} dimensions for a tensor of {len(shape)}")
-        whole = tuple(offset + n for offset, n in zip(offsets, shape, strict=True))
-        yield Tensor(key, dtype, whole, (Chunk(offsets, shape, values.storage, rank, values),))
+    return [_tensor(file, name, key, item, begin, size, sharding) for key, item in header.items()], _SHARDING in (
+        metadata if isinstance(metadata, dict) else {}
+    )
+
+
+def _tensor(
+    file: Path, name: str, key: str, item: Any, begin: int, size: int, sharding: Mapping[str, tuple[int, ...]]
+) -> Tensor:
+    match item:
+        case {"dtype": str(kind), "shape": list(dims), "data_offsets": [int(first), int(last)]}:
+            pass
+        case _:
+            raise CheckpointError(f"{file}: `{key}` is described wrongly")
+    if not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*dims, first, last)) or first > last:
+        raise CheckpointError(f"{file}: `{key}` is described wrongly")
+    dtype, shape = _DTYPES.get(kind, kind), tuple(dims)
+    if width(dtype) and last - first != math.prod(shape) * width(dtype):
+        raise CheckpointError(f"{file}: `{key}` {list(shape)} of {dtype} does not fit its {last - first} bytes")
+    if begin + last > size:
+        raise CheckpointError(f"{file}: cut off: `{key}` ends at byte {begin + last} of {size}")
+    values = Values(Piece(name, begin + first, last - first), None, dtype, shape, row_major(shape))
+    offsets = sharding.get(key, (0,) * len(shape))
+    if len(offsets) != len(shape):
+        raise CheckpointError(f"{file}: `{key}`: offsets of {len(offsets)} dimensions for a tensor of {len(shape)}")
+    whole = tuple(offset + n for offset, n in zip(offsets, shape, strict=True))
+    return Tensor(key, dtype, whole, (Chunk(offsets, shape, values.storage, _rank(name), values),))
 
 
 def _sharding(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -155,12 +193,12 @@ def _rank(name: str) -> int | None:
     return int(match[1]) - 1 if match[1] else int(match[2])
 
 
-def _joined(name: str, parts: list[tuple[Tensor, Chunk]], problems: list[Problem]) -> Tensor:
+def _joined(name: str, parts: list[Tensor], problems: list[Problem]) -> Tensor:
     """The tensor that the parts of several files make."""
-    first = parts[0][0]
-    if len({tensor.dtype for tensor, _ in parts}) > 1 or len({len(tensor.shape) for tensor, _ in parts}) > 1:
+    first = parts[0]
+    if len({tensor.dtype for tensor in parts}) > 1 or len({len(tensor.shape) for tensor in parts}) > 1:
         problems.append(Problem("CK202", name, "has another dtype, or more dimensions, in another file"))
         return first
-    shape = tuple(map(max, zip(*(tensor.shape for tensor, _ in parts), strict=True))) if first.shape else ()
-    chunks = tuple(chunk for _, chunk in sorted(parts, key=lambda part: part[1].offsets))
+    shape = tuple(map(max, zip(*(tensor.shape for tensor in parts), strict=True))) if first.shape else ()
+    chunks = tuple(sorted((tensor.chunks[0] for tensor in parts), key=lambda chunk: chunk.offsets))
     return Tensor(name, first.dtype, shape, chunks)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import sys
 import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
+from ..say import say
 from . import digests, manifest
 from .archive import Archive
 from .digests import Digest
@@ -162,8 +162,7 @@ class SaveHooks:
     def _say(self, save: Save) -> None:
         said = digests.text(save)
         if said:
-            sys.stderr.write(said)
-            sys.stderr.flush()
+            say(said)
 
     # ------------------------------------------------------------------------------------------------- what was written
 
@@ -190,7 +189,8 @@ class SaveHooks:
         try:
             for result in results:
                 info = result.storage_data
-                if getattr(info, "transform_descriptors", None) or result.index.offset is None:
+                is_archive = str(info.relative_path).endswith(".distcp")
+                if not is_archive or getattr(info, "transform_descriptors", None) or result.index.offset is None:
                     continue
                 if info.relative_path not in opened:
                     opened[info.relative_path] = os.open(folder / info.relative_path, os.O_RDONLY)
@@ -223,10 +223,11 @@ class SaveHooks:
                 text = f"`{name}` at {list(offset or ())} was written with the CRC-32 {stored:08x} and reads back with {actual:08x}"
                 save.errors.append(text)
         if save.errors:
-            sys.stderr.write("".join(f"CHECKPOINT: {error} in {save.path}\n" for error in save.errors))
+            say("".join(f"CHECKPOINT: {error} in {save.path}\n" for error in save.errors))
         if folder is not None and metadata is not None and (folder / ".metadata").is_file() and running.written:
             manifest.write(folder, self._manifest(running, metadata))
-        self._auditor.record("save", digests.as_dict(save))
+        times = {"begun": running.begun, "ended": time.time(), "rank": _own_rank()}
+        self._auditor.record("save", {**digests.as_dict(save), **times})
 
     def _manifest(self, running: Running, metadata: Any) -> dict[str, Any]:
         import torch
@@ -255,6 +256,12 @@ class SaveHooks:
             "lost": {loss.key[0]: loss.kept for loss in save.losses if loss.is_serious} if save is not None else {},
             "tensors": tensors,
         }
+
+
+def _own_rank() -> int:
+    import torch.distributed as dist
+
+    return int(dist.get_rank()) if dist.is_initialized() else 0
 
 
 def _global_rank(group: Any, position: int) -> int:

@@ -47,7 +47,7 @@ def text(report: Report) -> Iterator[str]:
         key = (problem.code, problem.severity)
         shown[key] += 1
         if shown[key] <= _MOST:
-            yield f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}"
+            yield line(problem)
     for (code, severity), count in shown.items():
         if count > _MOST:
             yield f"{severity:<5}  {code} [{CODES[code][0]}] and {count - _MOST} more of these (--json has all)"
@@ -57,6 +57,18 @@ def text(report: Report) -> Iterator[str]:
     verdict = ", ".join(parts) if errors else "Sound" + (f", {parts[0]}" if parts else "")
     how = f"{amount(report.read)} of values read" if report.read else f"{report.chunks} headers read"
     yield f"{verdict}: {how} in {report.seconds:.2f} s." if report.checkpoint is not None else f"{verdict}."
+
+
+def line(problem: Problem) -> str:
+    """A problem in a line."""
+    return printable(
+        f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}"
+    )
+
+
+def printable(text: str) -> str:
+    """Names come from files, and may hold what a terminal acts upon."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def headline(checkpoint: Checkpoint) -> str:
@@ -106,12 +118,12 @@ def listing(checkpoint: Checkpoint) -> Iterator[str]:
     width = min(60, max(map(len, checkpoint.tensors), default=0))
     for name, tensor in checkpoint.tensors.items():
         shape = f"{tensor.dtype}{list(tensor.shape)}"
-        yield f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}"
+        yield printable(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
     for name in checkpoint.objects:
-        yield f"{name:<{width}}  (no tensor)"
+        yield printable(f"{name:<{width}}  (no tensor)")
     yield ""
     for name, size in checkpoint.files.items():
-        yield f"{amount(size):>9}  {name}"
+        yield printable(f"{amount(size):>9}  {name}")
 
 
 def coverage(tensor: Tensor) -> str:
@@ -177,7 +189,7 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
     """Each difference, in words."""
     for item in found[:200]:
         names = item.first if item.first == item.second else " / ".join(filter(None, (item.first, item.second)))
-        yield f"{item.kind:<18}  {names}: {item.text}"
+        yield printable(f"{item.kind:<18}  {names}: {item.text}")
     if len(found) > 200:
         yield f"and {len(found) - 200} more (--json has all)"
     same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .archive import Archive
-from .model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor
+from .model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
 from .unpickle import Record, Stored
 
 if TYPE_CHECKING:
@@ -32,17 +32,18 @@ def is_one(file: Path) -> bool:
         return False
 
 
-def by_rank(folder: Path) -> dict[int, Path]:
-    """The files of a folder that carry a rank in their names, if there is one for each; the largest of a rank counts."""
-    found: dict[int, Path] = {}
+def by_rank(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, dict[int, Path]]:
+    """The files of a folder that carry a rank in their names: by the name without it, the file of each rank.
+
+    One file alone is one only if it is rank 0's: `lora_rank_8.pt` speaks of another rank.
+    """
+    found: dict[str, dict[int, Path]] = {}
     for file in sorted(folder.iterdir()):
         match = _RANK.search(file.name)
-        if match is None or not file.name.endswith(SUFFIXES) or not file.is_file():
-            continue
-        rank = int(match[1])
-        if rank not in found or file.stat().st_size > found[rank].stat().st_size:
-            found[rank] = file
-    return found
+        if match is not None and file.name.endswith(suffixes) and file.is_file():
+            form = f"{file.name[: match.start(1)]}*{file.name[match.end(1) :]}"
+            found.setdefault(form, {})[int(match[1])] = file
+    return {form: files for form, files in found.items() if len(files) > 1 or 0 in files}
 
 
 def load(file: Path) -> Checkpoint:
@@ -52,25 +53,43 @@ def load(file: Path) -> Checkpoint:
 
 
 def load_ranks(folder: Path) -> Checkpoint:
-    """A folder with a file for each rank; each tensor is its rank's own, `NAME@RANK`."""
-    files = by_rank(folder)
+    """A folder with files for each rank; each tensor is its rank's own, `NAME@RANK`."""
+    forms = by_rank(folder)
     problems: list[Problem] = []
     tensors: dict[str, Tensor] = {}
     objects: dict[str, Object] = {}
-    for rank, file in sorted(files.items()):
-        try:
-            some, others = _read(file, file.name, rank)
-        except CheckpointError as error:
-            problems.append(Problem("CK102", file.name, str(error)))
-            continue
-        tensors.update({f"{name}@{rank}": replace(tensor, name=f"{name}@{rank}") for name, tensor in some.items()})
-        objects.update({f"{name}@{rank}": replace(item, name=f"{name}@{rank}") for name, item in others.items()})
-    missing = sorted(set(range(max(files) + 1)) - set(files))
-    if missing:
-        text = f"no file of rank {', '.join(map(str, missing))}, though there is one of rank {max(files)}"
-        problems.append(Problem("CK103", str(folder), text))
-    sizes = {file.name: file.stat().st_size for file in files.values()}
+    for form, files in forms.items():
+        for rank, file in sorted(files.items()):
+            try:
+                some, others = _read(file, file.name, rank)
+            except CheckpointError as error:
+                problems.append(Problem("CK102", file.name, str(error)))
+                continue
+            # Where a rank has several files, each kind has names of its own.
+            head = f"{form}:" if len(forms) > 1 else ""
+            for name, tensor in some.items():
+                tensors[f"{head}{name}@{rank}"] = replace(tensor, name=f"{head}{name}@{rank}")
+            for name, item in others.items():
+                objects[f"{head}{name}@{rank}"] = replace(item, name=f"{head}{name}@{rank}")
+        missing = missing_ranks(files)
+        if missing:
+            problems.append(
+                Problem("CK103", form, f"no file of rank {missing}, though there is one of rank {max(files)}")
+            )
+    known = {file for files in forms.values() for file in files.values()}
+    problems += _others(folder, known)
+    sizes = {file.name: file.stat().st_size for file in sorted(known)}
     return Checkpoint(folder, "rank files", tensors, objects, sizes, tuple(problems), local=True)
+
+
+def _others(folder: Path, known: set[Path]) -> Iterator[Problem]:
+    """Files beside those of the ranks: they are not part of this, but whether they can be read is worth a word."""
+    for file in sorted(folder.iterdir()):
+        if file not in known and file.name.endswith(SUFFIXES) and file.is_file():
+            try:
+                _read(file, file.name, None)
+            except CheckpointError as error:
+                yield Problem("CK102", file.name, str(error))
 
 
 def _read(file: Path, name: str, rank: int | None) -> tuple[dict[str, Tensor], dict[str, Object]]:

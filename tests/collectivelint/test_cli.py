@@ -381,7 +381,7 @@ def test_documentation_as_json(project: Project) -> None:
 def test_help_names_every_command(project: Project) -> None:
     listed = project.run("--help").out.split("Commands:")[1].split("Common tasks:")[0]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
-        *("check", "rule", "rules", "server", "trace", "report", "confirm")
+        *("check", "rule", "rules", "server", "trace", "watch", "report", "ckpt", "confirm")
     ]
 
 
@@ -582,7 +582,7 @@ def test_common_tasks_are_commands_that_work(project: Project) -> None:
     commands = re.findall(r"^  (collectivelint .+?)(?:  |$)", tasks, re.M)
     assert len(commands) >= 12
     for command in commands:
-        if any(word in command for word in ("trace", "report collective", "confirm", "COMMAND")):
+        if any(word in command for word in ("trace", "report collective", "ckpt verify", "confirm", "COMMAND")):
             continue
         project.write({"src/main.py": "import torch.distributed as dist\n\ndist.barrier()\n"})
         ran = project.run(*command.split()[1:])

@@ -13,6 +13,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import DefaultSavePlanner, async_save, save
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from typing_extensions import Self
 
 
 def mesh() -> DeviceMesh:
@@ -111,8 +112,90 @@ def file_of_rank_zero(folder: Path) -> None:
 
 
 def one_file_for_all(folder: Path) -> None:
-    torch.save({"w": torch.full((3,), float(dist.get_rank()))}, f"{folder}.pt")
+    state = {"w": torch.full((10_000_000,), float(dist.get_rank()))}
     dist.barrier()
+    torch.save(state, f"{folder}.pt")
+    dist.barrier()
+
+
+def torn(folder: Path) -> None:
+    """Every rank believes to be the only one."""
+    state = {"w": torch.full((10_000_000,), float(dist.get_rank()))}
+    dist.barrier()
+    try:
+        save(state, checkpoint_id=folder, no_dist=True)
+    except BaseException as error:
+        sys.stderr.write(f"failed with {type(error).__name__}\n")
+    dist.barrier()
+
+
+class Wrapped(torch.Tensor):
+    """A tensor without a storage of its own, as quantized weights are."""
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> Self:
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, strides=(1,), storage_offset=8)
+
+    def __init__(self, inner: torch.Tensor) -> None:
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.ops.aten.detach.default:
+            return cls(args[0].inner)
+        args = tuple(arg.inner if isinstance(arg, Wrapped) else arg for arg in args)
+        return function(*args, **(kwargs or {}))
+
+
+def unusual(folder: Path) -> None:
+    """Correct, each in its own way."""
+    rank = dist.get_rank()
+    folder.mkdir(exist_ok=True)
+    # Statistics of a normalisation, a meter: each rank's own.
+    network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 4))
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 0.5)
+    network(torch.randn(8, 4, generator=torch.Generator().manual_seed(rank)))
+    save({"model": network.state_dict(), "loss": torch.tensor(float(rank))}, checkpoint_id=folder / "normalised")
+    # Values that are not where a tensor usually has them.
+    save({"w": Wrapped(torch.ones(4))}, checkpoint_id=folder / "wrapped", storage_writer=Nothing(folder / "wrapped"))
+    # Structures that refer to themselves, and a device.
+    root: dict[str, Any] = {"w": torch.ones(2)}
+    root["children"] = [{"parent": root, "own": torch.ones(1)} for _ in range(40)]
+    torch.save(root, folder / f"rank_{rank}.pt")
+    torch.save({"w": torch.ones(3)}, os.devnull)
+    # One rank after the other into one file.
+    for turn in range(dist.get_world_size()):
+        if turn == rank:
+            torch.save({"turn": torch.tensor([turn])}, folder / "turns.pt")
+        dist.barrier()
+    # Much data that is no tensor.
+    save({"blob": b"x" * 10_000_000, "w": torch.ones(2)}, checkpoint_id=folder / "blob")
+    # A student whose names end as the sharded teacher's do.
+    weight = distribute_tensor(torch.ones(6, 3), mesh(), [Shard(0)])
+    save({"teacher": {"weight": weight}}, checkpoint_id=folder / "teacher")
+    if rank == 0:
+        torch.save({"weight": torch.ones(2, 3), "head": torch.ones(3), "tail": torch.ones(4)}, folder / "student.pt")
+    dist.barrier()
+    Path(f"{folder}-{rank}").write_text("saved")
+
+
+class Nothing(dcp.FileSystemWriter):
+    """Writes no data: what is asked for is whether looking at it does harm."""
+
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        future: Any = torch.futures.Future()
+        future.set_result([])
+        return future
+
+    def finish(self, metadata: Any, results: Any) -> None:
+        pass
+
+
+def mute(folder: Path) -> None:
+    sys.stderr.close()
+    save({"step": dist.get_rank(), "w": torch.ones(2) * dist.get_rank()}, checkpoint_id=folder)
+    Path(f"{folder}-{dist.get_rank()}").write_text("saved")
 
 
 def own_part(folder: Path) -> None:
