@@ -138,6 +138,8 @@ class Archive:
 
     def values(self, stored: Stored) -> Values:
         """Where the values of a tensor of this archive lie."""
+        if not hasattr(stored, "storage"):
+            raise self._error("a tensor that was not made as torch makes them")
         name = f"data/{stored.storage.key}"
         piece = self.where(name)
         crc = self._entry(name).crc if self.has_checksums else None

@@ -139,7 +139,9 @@ class _Metadata:
                 continue
             properties = getattr(item, "properties", None)
             dtype = properties.dtype if isinstance(properties, Properties) else ""
-            yield Tensor(str(name), dtype, self._sizes(name, item.size), tuple(self._chunks(str(name), item)))
+            yield Tensor(
+                str(name), dtype, self._sizes(name, getattr(item, "size", None)), tuple(self._chunks(str(name), item))
+            )
 
     def _chunks(self, name: str, item: Any) -> Iterator[Chunk]:
         for chunk in item.chunks if isinstance(item.chunks, (list, tuple)) else ():

@@ -146,7 +146,9 @@ def _tensors(value: Any) -> Iterator[tuple[str, Any]]:
             seen.add(id(item))
             pairs = item.items() if isinstance(item, dict) else enumerate(item)
             kept = ((key, inner) for key, inner in pairs if isinstance(inner, (torch.Tensor, dict, list, tuple)))
-            pending += [(f"{path}.{key}" if path else str(key), inner) for key, inner in kept]
+            inside = [(f"{path}.{key}" if path else str(key), inner) for key, inner in kept]
+            # The first is taken next.
+            pending += reversed(inside)
 
 
 #: So many containers are looked into.

@@ -40,6 +40,9 @@ class Record:
 class Properties:
     """torch's TensorProperties, whose state is a tuple with the dtype first."""
 
+    # A pickle can make one without calling __init__.
+    dtype = ""
+
     def __init__(self, dtype: str = "", *_: object) -> None:
         """Keep the dtype."""
         self.dtype = dtype
