@@ -180,12 +180,18 @@ class Tracer:
 
         Those of libraries (pinning memory, writing logs, waiting in a pool) do not.
         """
+        others = [thread for thread in threading.enumerate() if thread.ident not in (_MAIN, _ident())]
+        if not others:
+            return []
         frames = sys._current_frames()
-        return sorted(
-            thread.native_id or 0
-            for thread in threading.enumerate()
-            if thread.ident not in (_MAIN, _ident()) and self._sites.is_project(frames.get(thread.ident or 0))
-        )
+        try:
+            return sorted(
+                thread.native_id or 0 for thread in others if self._sites.is_project(frames.get(thread.ident or 0))
+            )
+        finally:
+            # Our own frame is among them. Together with these variables it would be a circle, which keeps alive what all
+            # the others hold, the job's tensors and groups, until the garbage is collected.
+            frames.clear()
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""

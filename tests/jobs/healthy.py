@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import torch
@@ -257,6 +259,35 @@ def scalars(rank: int, world: int) -> None:
     """As many numbers in other shapes."""
     dist.all_reduce(torch.tensor(1.0) if rank == 0 else torch.zeros(1))
     dist.barrier()
+
+
+def lets_go(rank: int, world: int) -> None:
+    """What the job has let go is gone, also where nobody collects garbage while it runs, as large jobs have it."""
+    ended = threading.Event()
+    threading.Thread(target=ended.wait).start()
+    gc.disable()
+
+    def step() -> weakref.ref[torch.Tensor]:
+        tensor = torch.ones(4)
+        dist.all_reduce(tensor)
+        time.sleep(0.1)
+        return weakref.ref(tensor)
+
+    def group() -> weakref.ref[dist.ProcessGroup]:
+        pair = dist.new_group()
+        for _ in range(8):
+            dist.barrier(group=pair)
+            time.sleep(0.1)
+        dist.destroy_process_group(pair)
+        return weakref.ref(pair)
+
+    kept = [*(step() for _ in range(12)), group()]
+    deadline = time.monotonic() + 5
+    while any(reference() is not None for reference in kept) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    gc.enable()
+    ended.set()
+    assert not any(reference() is not None for reference in kept)
 
 
 def main() -> None:

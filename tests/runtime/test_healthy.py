@@ -31,7 +31,7 @@ pytest.importorskip("torch")
         ("again", 2),
         # Several in one job: starting it is what takes time.
         ("asynchronous,pipeline,uneven_work,groups_of_any_kind,stopped", 3),
-        ("loaders,ddp,coalesced,imagined,refused,scalars", 2),
+        ("loaders,ddp,coalesced,imagined,refused,scalars,lets_go", 2),
         ("threads,signals,late_thread,waits_elsewhere,nested", 2),
         ("shrinks", 3),
         ("open_receive", 2),
