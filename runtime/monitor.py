@@ -30,6 +30,8 @@ _PATIENCE: Final = 0.5
 _WINDOW: Final = 4096
 _SAMPLE: Final = 256
 _EVERY: Final = 1.0
+#: How long (in seconds) a mismatch waits for the other ranks of its group, so that it can be told who is in the minority.
+_ROLL_CALL: Final = 1.0
 #: After so many differences of hashes that no event explains, those of a stream are not believed: two threads race on it.
 _TRIES: Final = 5
 #: How long (in seconds) ranks may wait for one that has failed: its launcher will end or restart them, and does that best.
@@ -64,6 +66,8 @@ class Monitor:
         #: How often hashes of a stream have differed without the events saying why.
         self._unexplained: Counter[object] = Counter()
         self._numbers = Numbering()
+        #: The mismatch that waits for others to come, and since when.
+        self._incomplete: tuple[object, float] = (None, 0.0)
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
@@ -149,7 +153,18 @@ class Monitor:
             if self._leads:
                 # The events of the other hosts come with one of the next messages.
                 self._wants += 1
-        return found
+        return found if found is None or self._is_complete(found) else None
+
+    def _is_complete(self, found: Divergence) -> bool:
+        """Are all ranks there that are still to come, or have they been waited for?"""
+        if len(found.ranks) >= len(found.group.ranks):
+            return True
+        call = (found.group.key, found.sequence)
+        known, since = self._incomplete
+        if known != call:
+            since = time.monotonic()
+            self._incomplete = (call, since)
+        return time.monotonic() - since >= _ROLL_CALL
 
     def _deadlock(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now = time.time()

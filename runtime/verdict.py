@@ -34,3 +34,8 @@ class Divergence:
     sides: tuple[Side, ...]
     waited: float
     rule: str = ""
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks of all sides."""
+        return tuple(rank for side in self.sides for rank in side.ranks)

@@ -59,6 +59,13 @@ def reduce_op(rank: int, world: int) -> None:
     dist.all_reduce(torch.ones(4), op=dist.ReduceOp.MAX if rank == 0 else dist.ReduceOp.SUM)
 
 
+def late(rank: int, world: int) -> None:
+    """Two ranks disagree already when the third comes, which tells who of them is alone."""
+    if rank == 1:
+        time.sleep(0.7)
+    dist.all_reduce(torch.ones(4), op=dist.ReduceOp.MAX if rank == 0 else dist.ReduceOp.SUM)
+
+
 def root(rank: int, world: int) -> None:
     dist.broadcast(torch.ones(4), src=1 if rank == 1 else 0)
 

@@ -21,6 +21,7 @@ DIVERGENT = [
     ("shape", "mismatch", "shape", [([1, 2], "4 if rank == 0 else 6"), ([0], "4 if rank == 0 else 6")]),
     ("dtype", "mismatch", "dtype", [([1, 2], "else torch.int32"), ([0], "else torch.int32")]),
     ("reduce_op", "mismatch", "reduce operation", [([1, 2], "else dist.ReduceOp.SUM"), ([0], "else dist.ReduceOp.SUM")]),
+    ("late", "mismatch", "reduce operation", [([1, 2], "else dist.ReduceOp.SUM"), ([0], "else dist.ReduceOp.SUM")]),
     ("root", "mismatch", "root rank", [([0, 2], "src=1 if rank == 1"), ([1], "src=1 if rank == 1")]),
     ("splits", "mismatch", "split sizes", [([1, 2], "expected, sizes)"), ([0], "expected, sizes)")]),
     ("outsider", "deadlock", "barrier", [([0, 1], "        dist.barrier()"), ([2], "src=0, group=service")]),
