@@ -159,11 +159,14 @@ def shared(
 ) -> Iterator[tuple[tuple[Sizes, Sizes], tuple[Values, Sizes], tuple[Values, Sizes]]]:
     """Each box that a chunk of one side shares with one of the other; the values, and where in them the box begins."""
     candidates = [(index, chunk) for index, chunk in enumerate(two.chunks) if (two.name, index) in second.values]
+    # Of the same layout each chunk has its one counterpart, and there may be thousands.
+    same = {(chunk.offsets, chunk.sizes): (index, chunk) for index, chunk in candidates}
     for index, chunk in enumerate(one.chunks):
         mine = first.values.get((one.name, index))
         if mine is None:
             continue
-        for other, theirs in candidates:
+        counterpart = same.get((chunk.offsets, chunk.sizes))
+        for other, theirs in [counterpart] if counterpart is not None else candidates:
             box = intersection((chunk.offsets, chunk.sizes), (theirs.offsets, theirs.sizes))
             if box is not None:
                 values = second.values[(two.name, other)]
