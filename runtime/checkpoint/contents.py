@@ -78,11 +78,12 @@ class Files:
         buffer = buffer if buffer is not None else bytearray(min(BLOCK, max(1, piece.length)))
         view = memoryview(buffer)
         position, end = piece.offset, piece.offset + piece.length
+        ahead = position + len(buffer)
         while position < end:
-            if hasattr(os, "posix_fadvise"):
-                # The system reads on while we digest.
-                ahead = position + len(buffer)
-                os.posix_fadvise(fd, ahead, min(_AHEAD, max(0, end - ahead)), os.POSIX_FADV_WILLNEED)
+            if ahead < min(end, position + _AHEAD) and hasattr(os, "posix_fadvise"):
+                # The system reads on while we digest. Asking costs, so it is not done for every block.
+                os.posix_fadvise(fd, ahead, min(_AHEAD, end - ahead), os.POSIX_FADV_WILLNEED)
+                ahead += _AHEAD
             try:
                 got = os.preadv(fd, [view[: min(len(buffer), end - position)]], position)
             except OSError as error:
