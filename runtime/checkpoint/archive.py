@@ -23,7 +23,8 @@ _END64_LOCATOR: Final = struct.Struct("<IIQI")
 _END64: Final = struct.Struct("<IQHHIIQQQQ")
 _ENTRY: Final = struct.Struct("<IHHHHHHIIIHHHHHII")
 _LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
-#: Read at once: all of a chunk's directory lies in there.
+#: Read at once: before a chunk's values lie its pickle and what is small, behind them the whole directory.
+_HEAD: Final = 1024
 _TAIL: Final = 1536
 #: No directory of torch's is longer; a longer one asks for memory.
 _LONGEST: Final = 256 << 20
@@ -44,6 +45,8 @@ class Archive:
     def __init__(self, fd: int, piece: Piece) -> None:
         """Read the directory; raises CheckpointError if there is none or it cannot be."""
         self._fd, self._piece = fd, piece
+        self._head = b""
+        self._head = self._bytes(0, min(_HEAD, piece.length))
         self.entries: Mapping[str, Entry] = dict(self._directory())
         pickled = self.entries.get("data.pkl")
         if pickled is None:
@@ -57,6 +60,8 @@ class Archive:
     def _bytes(self, offset: int, length: int) -> bytes:
         if not (offset >= 0 and 0 <= length <= _LONGEST and offset + length <= self._piece.length):
             raise self._error("damaged: its directory points outside")
+        if offset + length <= len(self._head):
+            return self._head[offset : offset + length]
         return read_exactly(self._fd, self._piece.offset + offset, length, self._piece.file)
 
     def _directory(self) -> Iterator[tuple[str, Entry]]:
@@ -123,7 +128,7 @@ class Archive:
         piece = self.where(name)
         if piece.length > _LONGEST:
             raise self._error(f"`{name}` has {piece.length} bytes, which nothing needs")
-        return read_exactly(self._fd, piece.offset, piece.length, piece.file)
+        return self._bytes(piece.offset - self._piece.offset, piece.length)
 
     def _entry(self, name: str) -> Entry:
         if name not in self.entries:
@@ -153,10 +158,7 @@ class Archive:
         return found
 
     def chunk(self) -> Values:
-        """The only tensor of this archive, as a distributed checkpoint has one in each.
-
-        The pickle says the same in almost every chunk, so it is read by the form that torch gives it.
-        """
+        """The only tensor of this archive, as a distributed checkpoint has one in each."""
         stored = self.pickled()
         if not isinstance(stored, Stored):
             raise self._error("no tensor is in it")
