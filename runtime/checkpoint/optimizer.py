@@ -34,14 +34,15 @@ def check(side: Side) -> Iterator[Problem]:
         parameter, _, slot = rest.rpartition(".")
         if found and parameter:
             states[prefix.removeprefix(".")][parameter][slot] = tensor
+    known = _Parameters(side.checkpoint.tensors)
     for prefix, parameters in states.items():
-        yield from _shapes(prefix, parameters, side)
-        yield from _missing(prefix, parameters, side)
+        yield from _shapes(prefix, parameters, known)
+        yield from _missing(prefix, parameters, known, side)
         yield from _steps(parameters, side)
 
 
-def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], side: Side) -> Iterator[Problem]:
-    shapes = {name: found for name in parameters if (found := _parameter(name, prefix, side)) is not None}
+def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], known: _Parameters) -> Iterator[Problem]:
+    shapes = {name: found for name in parameters if (found := known(name, prefix)) is not None}
     fits: Counter[str] = Counter()
     of: Counter[str] = Counter()
     for name, tensor in shapes.items():
@@ -68,25 +69,33 @@ def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
     return len(apart) == 1 and 0 < apart[0][0] < apart[0][1] <= 16 * apart[0][0] and apart[0][1] % apart[0][0] == 0
 
 
-def _parameter(name: str, prefix: str, side: Side) -> Tensor | None:
-    """The parameter of that name: as it is, or behind the one prefix that the model has."""
-    tensors = side.checkpoint.tensors
-    if name in tensors:
-        return tensors[name]
-    if name.isdigit():
-        # The optimizer's own number of a parameter, which says nothing.
-        return None
-    ends = [
-        other
-        for other in tensors
-        if other.endswith(f".{name}") and ".state." not in f".{other}" and other != f"{prefix}.{name}"
-    ]
-    return tensors[ends[0]] if len(ends) == 1 else None
+class _Parameters:
+    """The parameters of a checkpoint by the name that an optimizer has for them."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        #: What a name ends in, after each of its dots -> the names.
+        self._ending: defaultdict[str, list[str]] = defaultdict(list)
+        for name in tensors:
+            if ".state." not in f".{name}":
+                rest = name
+                while rest := rest.partition(".")[2]:
+                    self._ending[rest].append(name)
+
+    def __call__(self, name: str, prefix: str) -> Tensor | None:
+        """The parameter of that name: as it is, or behind the one prefix that the model has."""
+        if name in self._tensors:
+            return self._tensors[name]
+        if name.isdigit():
+            # The optimizer's own number of a parameter, which says nothing.
+            return None
+        ends = [other for other in self._ending.get(name, ()) if other != f"{prefix}.{name}"]
+        return self._tensors[ends[0]] if len(ends) == 1 else None
 
 
-def _missing(prefix: str, parameters: Mapping[str, object], side: Side) -> Iterator[Problem]:
+def _missing(prefix: str, parameters: Mapping[str, object], known: _Parameters, side: Side) -> Iterator[Problem]:
     begin = f"{prefix}.param_groups." if prefix else "param_groups."
-    known = set()
+    names = set()
     for name, item in side.checkpoint.objects.items():
         rest = name.removeprefix(begin)
         if not name.startswith(begin):
@@ -94,13 +103,13 @@ def _missing(prefix: str, parameters: Mapping[str, object], side: Side) -> Itera
         group, _, place = rest.partition(".params.")
         if place and group.isdigit():
             if item.piece is not None:
-                known.add(_string(side, name))
+                names.add(_string(side, name))
         elif "." in rest and not rest.split(".")[0].isdigit():
-            known.add(rest.rpartition(".")[0])
-    absent = sorted(name for name in known - set(parameters) if name and _parameter(name, prefix, side) is not None)
-    if absent and len(absent) < len(known):
+            names.add(rest.rpartition(".")[0])
+    absent = sorted(name for name in names - set(parameters) if name and known(name, prefix) is not None)
+    if absent and len(absent) < len(names):
         more = f" and {len(absent) - 1} more parameters" if len(absent) > 1 else ""
-        text = f"`{absent[0]}`{more} of {len(known)} in the optimizer have no state there"
+        text = f"`{absent[0]}`{more} of {len(names)} in the optimizer have no state there"
         # One that never had a gradient has none, rightly.
         yield Problem("CK301", prefix or "optimizer", text, "note")
 
