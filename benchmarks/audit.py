@@ -1,4 +1,4 @@
-"""What torch and the auditor say of damaged checkpoints, and what looking costs: `make bench-audit`, writes benchmarks/audit.md.
+"""What torch and the auditor say of damaged checkpoints, and what looking costs: `make bench-audit`, the figures of benchmarks/audit.md.
 
 python benchmarks/audit.py damage     the table of damages
 python benchmarks/audit.py speed      reading, digesting, headers, metadata, memory
@@ -233,47 +233,71 @@ def made(folder: Path, chunks: int) -> None:
 
 
 _SAVES = """
-import os, sys, time
+import sys, time
+from pathlib import Path
 import torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
+import torch.distributed.checkpoint.state_dict_saver as saver
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.distributed.device_mesh import init_device_mesh
+from collectivelint.runtime.checkpoint.online import Auditor
+from collectivelint.runtime.checkpoint.saves import SaveHooks
+from collectivelint.runtime.sites import Sites
+kind, folder, turns = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 dist.init_process_group("gloo")
 mesh = init_device_mesh("cpu", (dist.get_world_size(),))
 torch.manual_seed(0)
 # 500 MB on each rank.
-plain = {f"p{n}": torch.randn(1_250_000) for n in range(100)}
-if sys.argv[1] == "sharded":
-    plain = {name: distribute_tensor(torch.cat([t, t]), mesh, [Shard(0)]) for name, t in plain.items()}
-times = []
-for turn in range(int(sys.argv[3])):
+state = {f"p{n}": torch.randn(1_250_000) for n in range(100)}
+if kind == "sharded":
+    state = {name: distribute_tensor(torch.cat([t, t]), mesh, [Shard(0)]) for name, t in state.items()}
+spent = 0.0
+def timed(function):
+    def call(*args):
+        global spent
+        begun = time.perf_counter()
+        try:
+            return function(*args)
+        finally:
+            spent += time.perf_counter() - begun
+    return call
+for name in ("_attach", "_attach_checksums", "_judge", "_collect", "_finished"):
+    setattr(SaveHooks, name, timed(getattr(SaveHooks, name)))
+stock = dict(vars(saver))
+Auditor(folder / "trace", Sites(str(Path(torch.__file__).parent))).hook_saver(saver)
+audited = dict(vars(saver))
+for turn in range(2 * turns + 2):
+    # Side by side, and in either order.
+    which = (turn + turn // 2) % 2
+    vars(saver).update(audited if which else stock)
     dist.barrier()
-    begun = time.perf_counter()
-    dcp.save(plain, storage_writer=dcp.FileSystemWriter(sys.argv[2], sync_files=False))
+    spent, begun = 0.0, time.perf_counter()
+    dcp.save(state, checkpoint_id=folder / kind)
     dist.barrier()
-    times.append(time.perf_counter() - begun)
-if dist.get_rank() == 0:
-    print("TIMES", *times)
+    # The first ones make the files.
+    if dist.get_rank() == 0 and turn > 1:
+        print("TIME", which, time.perf_counter() - begun, spent)
 dist.destroy_process_group()
 """
 
 
 def online(folder: Path) -> None:
-    """500 MB on each of two ranks, saved with and without the audit, by turns."""
+    """500 MB on each of two ranks, saved with and without the audit, by turns in one job."""
     script = folder / "saves.py"
     script.write_text(_SAVES)
-    print("\n| state of 500 MB a rank | plain dcp.save (s) | under the tracer (s) | added |\n|---|---|---|---|")
+    print("\n| state of 500 MB a rank | dcp.save (s) | audited (s) | added | in code of ours |\n|---|---|---|---|---|")
     for kind in ("plain", "sharded"):
-        rows: dict[bool, list[float]] = {False: [], True: []}
-        for turn in range(3):
-            for traced in (False, True) if turn % 2 else (True, False):
-                tracer = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder / "t"), "--"]
-                command = [*(tracer if traced else []), *TORCHRUN, "2", str(script), kind, str(folder / "saved"), "5"]
-                ran = run(command, folder)
-                line = next(line for line in ran.stdout.splitlines() if line.startswith("TIMES"))
-                # The first save makes the files.
-                rows[traced] += [float(word) for word in line.split()[2:]]
-        without, with_it = statistics.median(rows[False]), statistics.median(rows[True])
-        print(f"| {kind} | {without:.3f} | {with_it:.3f} | {100 * (with_it / without - 1):.1f} % |")
+        ran = run([*TORCHRUN, "2", str(script), kind, str(folder), "20"], folder)
+        if ran.returncode:
+            sys.exit(ran.stderr)
+        rows: dict[str, list[tuple[float, float]]] = {"0": [], "1": []}
+        for line in ran.stdout.splitlines():
+            if line.startswith("TIME "):
+                _, which, seconds, ours = line.split()
+                rows[which].append((float(seconds), float(ours)))
+        without = statistics.median(seconds for seconds, _ in rows["0"])
+        with_it = statistics.median(seconds for seconds, _ in rows["1"])
+        ours = 100 * statistics.median(ours for _, ours in rows["1"]) / without
+        print(f"| {kind} | {without:.3f} | {with_it:.3f} | {100 * (with_it / without - 1):.1f} % | {ours:.1f} % |")
 
 
 # --------------------------------------------------------------------------------------------------------- original
