@@ -42,6 +42,7 @@ def _archive(file: Path, data: bytes, compression: int = zipfile.ZIP_STORED, ext
     [
         (pickle.dumps(Gadget()), "posix.system"),
         (b"cbuiltins\neval\n(X\x03\x00\x00\x001+1tR.", "`builtins.eval`"),
+        (b"cbuiltins\ngetattr\n(ctorch\nSize\nX\x0b\x00\x00\x00__globals__tR.", "`builtins.getattr`"),
         (b"\x80\x04\x96\x00\x00\x00\x00\x00\x01\x00\x00.", "more memory"),  # BYTEARRAY8 of 2**40 bytes
         (b"\x80\x02]r\x00\x00\x00\x7f.", "more memory"),  # LONG_BINPUT into slot 2**31
         (b"\x80\x02" + b"(" * 5_000_000 + b".", ""),

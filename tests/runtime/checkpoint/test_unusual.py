@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime as dt
+import enum
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,27 @@ def test_what_stands_beside_tensors(tmp_path: Path, extra: Any) -> None:
     assert report.problems == []
     assert report.checkpoint is not None
     assert report.checkpoint.tensors["w"].shape == (2, 3)
+
+
+class Mode(enum.Enum):
+    FAST = 1
+
+
+def test_members_of_enumerations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So early releases of Python 3.11 pickle them: with `getattr`, which is in gadgets as well."""
+    from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
+
+    for kind in (Mode, _MEM_FORMAT_ENCODING):
+        monkeypatch.setattr(kind, "__reduce_ex__", lambda self, _: (getattr, (type(self), self.name)))
+    state = {"w": torch.arange(6.0), "mode": Mode.FAST}
+    dcp.save(state, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    assert b"getattr" in (tmp_path / "dcp" / ".metadata").read_bytes()
+    torch.save(state, tmp_path / "model.pt")
+    for path in (tmp_path / "dcp", tmp_path / "model.pt"):
+        report = looked(path)
+        assert report.problems == []
+        assert report.checkpoint is not None
+        assert report.checkpoint.tensors["w"].shape == (6,)
 
 
 def _shards(folder: Path, **tensors: list[torch.Tensor]) -> Path:
