@@ -24,12 +24,12 @@ Key: TypeAlias = "tuple[str, tuple[int, ...] | None]"
 class Digest(NamedTuple):
     """What a rank holds under a key. Sent as a plain tuple, so that a rank without us can read it.
 
-    `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `fingerprint` is equal where the values are (fingerprints.py),
-    None where nobody else can hold them.
+    `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `crc` is the CRC-32 of the values in row-major order, None
+    where nobody else can hold them.
     """
 
     kind: str
-    fingerprint: int | None
+    crc: int | None
     sizes: tuple[int, ...]
     dtype: str
 
@@ -113,7 +113,7 @@ def compare(
         variants: defaultdict[Digest, list[int]] = defaultdict(list)
         for position, digest in found:
             variants[digest._replace(kind="")].append(position)
-        if len(variants) > 1 and all(digest.fingerprint is not None for _, digest in found):
+        if len(variants) > 1 and all(digest.crc is not None for _, digest in found):
             keeper = kept.get(key)
             ordered = sorted(variants.items(), key=lambda item: (keeper not in item[1], item[1]))
             kind = found[0][1].kind
@@ -191,7 +191,7 @@ def _patterns(losses: list[Loss]) -> Iterator[str]:
     yield f"  names  {', '.join(shown)}{more}"
     loss = losses[0]
     sides = [
-        f"{ranks_text(ranks)} {digest.dtype}{list(digest.sizes) if digest.kind != 'object' else ''} #{digest.fingerprint or 0:08x}"
+        f"{ranks_text(ranks)} {digest.dtype}{list(digest.sizes) if digest.kind != 'object' else ''} #{digest.crc or 0:08x}"
         for ranks, digest in loss.variants[:3]
     ]
     yield f"  e.g.   {loss.key[0]}: {'; '.join(sides)}"
@@ -216,12 +216,7 @@ def as_dict(save: Save) -> dict[str, Any]:
                 "kind": loss.kind,
                 "kept": loss.kept,
                 "variants": [
-                    {
-                        "ranks": list(ranks),
-                        "sizes": list(digest.sizes),
-                        "dtype": digest.dtype,
-                        "fingerprint": digest.fingerprint,
-                    }
+                    {"ranks": list(ranks), "sizes": list(digest.sizes), "dtype": digest.dtype, "crc32": digest.crc}
                     for ranks, digest in loss.variants
                 ],
             }

@@ -1,14 +1,9 @@
-"""Digests of what a rank holds: numbers that are equal where the bytes are.
-
-Ranks are compared by sums, which cost a third of a CRC-32 and are taken where the tensor lies, also on a device; what was loaded is
-compared with the file by the CRC-32 that DCP stores there.
-"""
+"""Digests of what a rank holds: of tensors the CRC-32 of their bytes, which is what DCP stores in its files as well."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import struct
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,14 +23,14 @@ def digest_of(planner: Any, item: Any, value: Any, world_size: int) -> Digest:
     data = item.tensor_data
     sizes, dtype = tuple(data.chunk.sizes), str(data.properties.dtype).removeprefix("torch.")
     if kind == "TENSOR":
-        return Digest("plain", _fingerprint_or_none(planner.resolve_data(item)), sizes, dtype)
+        return Digest("plain", _crc_or_none(planner.resolve_data(item)), sizes, dtype)
     may_repeat = _may_repeat(value, world_size) and 0 not in sizes
-    return Digest("sharded", _fingerprint_or_none(planner.resolve_data(item)) if may_repeat else None, sizes, dtype)
+    return Digest("sharded", _crc_or_none(planner.resolve_data(item)) if may_repeat else None, sizes, dtype)
 
 
-def _fingerprint_or_none(tensor: Any) -> int | None:
+def _crc_or_none(tensor: Any) -> int | None:
     try:
-        return fingerprint(tensor)
+        return crc_of(tensor)
     except (TypeError, NotImplementedError, RuntimeError):
         # Of what cannot be read nothing is said.
         return None
@@ -54,48 +49,11 @@ def _may_repeat(value: Any, world_size: int) -> bool:
     )
 
 
-#: Words of 8 bytes are summed along the rows and along the columns of squares of this size. It is odd, so that words that are all
-#: the same lose nothing: an even number of them would shift their highest bits out.
-_SIDE: Final = 127
-#: So many squares are summed at once: 1 MB, which stays in the cache for the second sum.
-_SQUARES: Final = 8
-
-
-def fingerprint(tensor: Any) -> int:
-    """A number (32 bits) that is the same for the same bytes in row-major order, on whatever device. Raises TypeError like `crc_of`.
-
-    Of each square of words (`_SIDE`) the sums of its rows and columns are taken, modulo 2^64, and the CRC-32 of those; of what does
-    not fill a square the CRC-32 itself. Other bytes have the same sums only if four or more words differ, and make up for each other
-    in their rows and in their columns.
-    """
-    import torch
-
-    tensor = _own(tensor)
-    if not tensor.is_contiguous() or tensor.device.type not in ("cpu", "cuda"):
-        # Not on the device, whose memory is the job's.
-        tensor = tensor.cpu().contiguous()
-    if not _has_storage(tensor):
-        return 0
-    # A dimension of one may have any stride, which `view` minds.
-    data = tensor.as_strided((tensor.numel(),), (1,)).view(torch.uint8)
-    if data.storage_offset() % 8:
-        data = data.cpu().clone()
-    whole = data.numel() // (8 * _SIDE**2) * (8 * _SIDE**2)
-    squares = data[:whole].view(torch.int64).view(-1, _SIDE, _SIDE)
-    rows = columns = 0
-    for block in squares.split(_SQUARES if data.device.type == "cpu" else max(1, len(squares))):
-        rows, columns = _crc(block.sum(2), rows), _crc(block.sum(1), columns)
-    return zlib.crc32(struct.pack("<II", rows, columns), _crc(data[whole:]))
-
-
 def crc_of(tensor: Any) -> int:
-    """The CRC-32 of a tensor's bytes in row-major order. Raises TypeError where there are none to take."""
-    tensor = _own(tensor).contiguous().cpu()
-    return _crc(tensor) if _has_storage(tensor) else 0
+    """The CRC-32 of a tensor's bytes in row-major order, taken where they lie. Raises TypeError where there are none to take.
 
-
-def _own(tensor: Any) -> Any:
-    """What this rank has of a tensor. A subclass may have several storages, or none (quantized weights, wrappers): TypeError."""
+    A subclass may have several storages, or none (quantized weights, wrappers): what it holds is not at its address.
+    """
     import torch
 
     tensor = tensor.detach()
@@ -103,23 +61,14 @@ def _own(tensor: Any) -> Any:
         tensor = tensor.to_local()
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_sparse or tensor.is_meta:
         raise TypeError(f"values of a {type(tensor).__name__} cannot be digested")
-    return tensor.resolve_conj().resolve_neg()
-
-
-def _has_storage(tensor: Any) -> bool:
-    """Are there bytes, and do they lie where the tensor says? False if there are none, TypeError if they lie elsewhere."""
+    tensor = tensor.resolve_conj().resolve_neg().contiguous().cpu()
     count = tensor.numel() * tensor.element_size()
+    if not count:
+        return 0
     begin, storage = tensor.storage_offset() * tensor.element_size(), tensor.untyped_storage()
-    if count and (not storage.data_ptr() or begin + count > storage.nbytes()):
+    if not storage.data_ptr() or begin + count > storage.nbytes():
         raise TypeError("a tensor without a storage of its own")
-    return bool(count)
-
-
-def _crc(tensor: Any, before: int = 0) -> int:
-    """The CRC-32 of a contiguous tensor's bytes, taken where they lie if that is in this machine's memory."""
-    tensor = tensor.cpu()
-    count = tensor.numel() * tensor.element_size()
-    return zlib.crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())), before) if count else before
+    return zlib.crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())))
 
 
 def _canonical(value: Any, depth: int = 0) -> str:
