@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from .contents import BLOCK
+from .crc import crc32
 from .model import CheckpointError, Piece, is_contiguous, width
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def crc_of(values: Values, offsets: Sizes, sizes: Sizes, files: Files) -> int:
         return values.crc
     crc = 0
     for block in blocks(values, offsets, sizes, files):
-        crc = zlib.crc32(block, crc)
+        crc = crc32(block, crc)
     return crc
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import stat
-import zlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .archive import Archive
+from .crc import crc32
 from .model import CheckpointError, Piece, Problem, width
 
 if TYPE_CHECKING:
@@ -250,8 +250,8 @@ def _crc_of(pattern: bytes, length: int) -> int:
     block = pattern * max(1, BLOCK // len(pattern))
     crc = 0
     for _ in range(length // len(block)):
-        crc = zlib.crc32(block, crc)
-    return zlib.crc32(block[: length % len(block)], crc)
+        crc = crc32(block, crc)
+    return crc32(block[: length % len(block)], crc)
 
 
 # ----------------------------------------------------------------------------------------------------------- sweep
@@ -282,7 +282,7 @@ def sweep(
         try:
             with buffer() as mine:
                 for block in files.blocks(values.storage, mine):
-                    crc = zlib.crc32(block, crc)
+                    crc = crc32(block, crc)
                     if watch and not strange:
                         strange = not finite(block, values.dtype)
                     progress(len(block))
@@ -388,9 +388,7 @@ def _entries(checkpoint: Checkpoint, files: Files) -> Iterator[Problem]:
         try:
             archive = Archive(files.open(piece.file), piece)
             for entry_name, entry in archive.entries.items():
-                wrong = (
-                    entry_name != known and archive.has_checksums and zlib.crc32(archive.read(entry_name)) != entry.crc
-                )
+                wrong = entry_name != known and archive.has_checksums and crc32(archive.read(entry_name)) != entry.crc
                 if wrong:
                     yield Problem("CK102", name, f"`{entry_name}` does not have the CRC-32 it was written with")
         except CheckpointError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import zlib
 from typing import TYPE_CHECKING, Any, Final
 
+from .crc import crc32
 from .digests import Digest
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def digest_of(planner: Any, item: Any, value: Any, world_size: int) -> Digest:
     kind = item.type.name
     if kind == "BYTE_IO":
         return Digest(
-            "object", zlib.crc32(_canonical(planner.lookup_object(item.index)).encode("utf-8", "replace")), (), "object"
+            "object", crc32(_canonical(planner.lookup_object(item.index)).encode("utf-8", "replace")), (), "object"
         )
     data = item.tensor_data
     sizes, dtype = tuple(data.chunk.sizes), str(data.properties.dtype).removeprefix("torch.")
@@ -68,14 +68,14 @@ def crc_of(tensor: Any) -> int:
     begin, storage = tensor.storage_offset() * tensor.element_size(), tensor.untyped_storage()
     if not storage.data_ptr() or begin + count > storage.nbytes():
         raise TypeError("a tensor without a storage of its own")
-    return zlib.crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())))
+    return crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())))
 
 
 def _canonical(value: Any, depth: int = 0) -> str:
     """Equal values make equal text, which pickles do not; of things with a life of their own only the class is named."""
     if isinstance(value, (bytes, str)):
         data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
-        return f"{type(value).__name__}#{len(data)}#{zlib.crc32(data):08x}"
+        return f"{type(value).__name__}#{len(data)}#{crc32(data):08x}"
     if value is None or isinstance(value, (bool, int, float, complex)):
         return repr(value)
     if depth < _DEEPEST and len(value if isinstance(value, _CONTAINERS) else ()) < _LONGEST:
@@ -102,6 +102,6 @@ def crc_in_file(fd: int, piece: Piece) -> int:
         block = os.pread(fd, min(1 << 20, piece.offset + piece.length - position), position)
         if not block:
             break
-        crc = zlib.crc32(block, crc)
+        crc = crc32(block, crc)
         position += len(block)
     return crc

@@ -97,12 +97,14 @@ def test_a_consolidated_file_that_is_right(made: Path, name: str) -> None:
     assert len(notes) == ("bf16" in name)
 
 
-def test_torch_is_not_imported(made: Path) -> None:
-    """Neither for looking at all bytes, nor for comparing: only where dtypes differ."""
+@pytest.mark.parametrize("without", ["", "zlib_ng", "numpy"])
+def test_torch_is_not_imported(made: Path, without: str) -> None:
+    """Neither for looking at all bytes, nor for comparing: only where dtypes differ. What the extra installs is not needed either."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom collectivelint.runtime.checkpoint.audit import Wanted, audit\n"
+        "import sys\nif sys.argv[3]: sys.modules[sys.argv[3]] = None\n"
+        "from pathlib import Path\nfrom collectivelint.runtime.checkpoint.audit import Wanted, audit\n"
         "assert audit(Path(sys.argv[1]), Wanted(consolidated=Path(sys.argv[2]))).is_sound\nassert 'torch' not in sys.modules\n"
     )
-    command = [sys.executable, "-c", code, str(made / "fsdp"), str(made / "fsdp.safetensors")]
+    command = [sys.executable, "-c", code, str(made / "fsdp"), str(made / "fsdp.safetensors"), without]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=made)
     assert ran.returncode == 0, ran.stderr
