@@ -66,8 +66,8 @@ class Monitor:
         #: How often hashes of a stream have differed without the events saying why.
         self._unexplained: Counter[object] = Counter()
         self._numbers = Numbering()
-        #: The mismatch that waits for others to come, and since when.
-        self._incomplete: tuple[object, float] = (None, 0.0)
+        #: By job and group: when a mismatch was seen first that others were still to come to.
+        self._incomplete: dict[tuple[object, object], float] = {}
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
@@ -91,7 +91,9 @@ class Monitor:
             return None
         heads = alive(Trace({reader.number: reader.head() for reader in readers}))
         heads = Trace({**self._exchanged(readers, heads), **heads.ranks})
-        found = self._told or self._mismatch(readers, heads) or self._deadlock(readers, heads)
+        found = self._told or self._mismatch(readers, heads)
+        if found is None and not self._is_waiting(readers[0].job):
+            found = self._deadlock(readers, heads)
         if found is None:
             self._hint(readers, heads)
         elif self._link is not None:
@@ -153,18 +155,20 @@ class Monitor:
             if self._leads:
                 # The events of the other hosts come with one of the next messages.
                 self._wants += 1
-        return found if found is None or self._is_complete(found) else None
+        return found if found is None or self._is_complete(found, job) else None
 
-    def _is_complete(self, found: Divergence) -> bool:
+    def _is_complete(self, found: Divergence, job: object) -> bool:
         """Are all ranks there that are still to come, or have they been waited for?"""
         if len(found.ranks) >= len(found.group.ranks):
             return True
-        call = (found.group.key, found.sequence)
-        known, since = self._incomplete
-        if known != call:
-            since = time.monotonic()
-            self._incomplete = (call, since)
+        # Not by call: each look may find another one where the job goes on, and one rank is always ahead.
+        since = self._incomplete.setdefault((job, found.group.key), time.monotonic())
         return time.monotonic() - since >= _ROLL_CALL
+
+    def _is_waiting(self, job: object) -> bool:
+        """Is a mismatch of the job known that waits for others? Then what hangs hangs because of it."""
+        now = time.monotonic()
+        return any(key[0] == job and now - since < _ROLL_CALL for key, since in self._incomplete.items())
 
     def _deadlock(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now = time.time()

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,7 @@ class Watcher:
         """
         trace = read(self._folder)
         if self.found is None and trace.ranks:
-            seen = compare.compare(alive(trace, always=True) if told else trace, over=not told)
+            seen = compare.compare(_before_the_end(trace) if told else trace, over=not told)
             if seen is not None:
                 self._tell(seen)
         return trace
@@ -77,6 +78,17 @@ class Watcher:
         except OSError as error:
             self._say(f"collectivelint: {self._folder}/divergence.json cannot be written: {error.strerror}\n")
         self._say(explain.text(seen))
+
+
+def _before_the_end(trace: Trace) -> Trace:
+    """The trace as if no rank had left because it was told to. An exception of its own is another matter."""
+    ranks = {
+        number: rank
+        if rank.end == "raised" and not rank.error.startswith("KeyboardInterrupt")
+        else replace(rank, end="running", error="")
+        for number, rank in trace.ranks.items()
+    }
+    return alive(Trace(ranks), always=True)
 
 
 def read(folder: Path) -> Trace:
