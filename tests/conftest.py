@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import tokenize
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collectivelint.engine import Result
+
+# A shell in the background has it ignored, and so would every command that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: `dist.barrier()  # CL101`, `# CL101 CL201`, `# CL201: rank == 0`; a code twice means two findings on the line.
 _MARKER: Final = re.compile(r"#\s*(CL\d{3}(?:[ ,]+CL\d{3})*)\s*(?::.*)?$")

@@ -152,7 +152,7 @@ class Archive:
         size = width(found.dtype)
         if not size:
             raise self._error(f"a tensor of an unknown dtype `{found.dtype}`")
-        last = stored.start + sum((n - 1) * stride for n, stride in zip(found.sizes, found.strides, strict=True))
+        last = stored.start + sum((n - 1) * stride for n, stride in zip(found.sizes, found.strides, strict=False))
         if len(found.sizes) != len(found.strides) or (0 not in found.sizes and (last + 1) * size > piece.length):
             raise self._error(f"a tensor {list(found.sizes)} of {found.dtype} in {piece.length} bytes")
         return found
@@ -169,10 +169,13 @@ class Archive:
 
 
 def read_exactly(fd: int, offset: int, length: int, name: str) -> bytes:
-    """Bytes of a file; raises CheckpointError if it ends before."""
+    """Bytes of a file; raises CheckpointError if it ends before, or cannot be read there."""
     parts = []
     while length:
-        part = os.pread(fd, length, offset)
+        try:
+            part = os.pread(fd, length, offset)
+        except OSError as error:
+            raise CheckpointError(f"{name}: {error.strerror} at byte {offset}") from None
         if not part:
             raise CheckpointError(f"{name}: ends at byte {offset}, {length} bytes short")
         parts.append(part)

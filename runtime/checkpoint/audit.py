@@ -78,12 +78,14 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
     begun = time.monotonic()
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or directory")
+    report = Report(None, [])
     try:
         with opened(path) as (side, problems):
             report = Report(side.checkpoint, [*side.checkpoint.problems, *problems], chunks=len(side.values))
             _look(side, wanted, report, progress)
     except CheckpointError as error:
-        report = Report(None, [Problem("CK101", path.name or str(path), str(error))])
+        code = "CK101" if report.checkpoint is None else "CK102"
+        report.problems.append(Problem(code, path.name or str(path), str(error)))
     report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
     report.seconds = time.monotonic() - begun
     return report

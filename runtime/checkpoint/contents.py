@@ -80,11 +80,11 @@ class Files:
         position, end = piece.offset, piece.offset + piece.length
         ahead = position + len(buffer)
         while position < end:
-            if ahead < min(end, position + _AHEAD) and hasattr(os, "posix_fadvise"):
-                # The system reads on while we digest. Asking costs, so it is not done for every block.
-                os.posix_fadvise(fd, ahead, min(_AHEAD, end - ahead), os.POSIX_FADV_WILLNEED)
-                ahead += _AHEAD
             try:
+                if ahead < min(end, position + _AHEAD) and hasattr(os, "posix_fadvise"):
+                    # The system reads on while we digest. Asking costs, so it is not done for every block.
+                    os.posix_fadvise(fd, ahead, min(_AHEAD, end - ahead), os.POSIX_FADV_WILLNEED)
+                    ahead += _AHEAD
                 got = os.preadv(fd, [view[: min(len(buffer), end - position)]], position)
             except OSError as error:
                 raise CheckpointError(f"{piece.file}: {error.strerror} at byte {position}") from None
@@ -225,9 +225,13 @@ def is_constant(values: Values, files: Files) -> bool:
     """Is one number all there is, or one row? Beginning and end are looked at, the CRC-32 says whether the rest is the same."""
     size = width(values.dtype) or 1
     row = math.prod(values.sizes[1:]) * size
-    return _repeats(values, size, files) or (
-        size < row <= BLOCK and values.sizes[0] > 1 and _repeats(values, row, files)
-    )
+    try:
+        return _repeats(values, size, files) or (
+            size < row <= BLOCK and values.sizes[0] > 1 and _repeats(values, row, files)
+        )
+    except CheckpointError:
+        # Told by whoever reads all of it.
+        return False
 
 
 def _repeats(values: Values, size: int, files: Files) -> bool:
@@ -271,7 +275,10 @@ def sweep(
 
     @contextmanager
     def buffer() -> Iterator[bytearray]:
-        mine = local.pop() if local else bytearray(BLOCK)
+        try:
+            mine = local.pop()
+        except IndexError:
+            mine = bytearray(BLOCK)
         yield mine
         local.append(mine)
 

@@ -69,6 +69,10 @@ def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
     return len(apart) == 1 and 0 < apart[0][0] < apart[0][1] <= 16 * apart[0][0] and apart[0][1] % apart[0][0] == 0
 
 
+#: A name with more dots was made to keep somebody busy.
+_MOST_PARTS: Final = 64
+
+
 class _Parameters:
     """The parameters of a checkpoint by the name that an optimizer has for them."""
 
@@ -78,9 +82,9 @@ class _Parameters:
         self._ending: defaultdict[str, list[str]] = defaultdict(list)
         for name in tensors:
             if ".state." not in f".{name}":
-                rest = name
-                while rest := rest.partition(".")[2]:
-                    self._ending[rest].append(name)
+                parts = name.split(".")
+                for first in range(1, min(len(parts), _MOST_PARTS)):
+                    self._ending[".".join(parts[first:])].append(name)
 
     def __call__(self, name: str, prefix: str) -> Tensor | None:
         """The parameter of that name: as it is, or behind the one prefix that the model has."""

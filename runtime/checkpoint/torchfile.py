@@ -107,7 +107,7 @@ def _read(file: Path, name: str, rank: int | None) -> tuple[dict[str, Tensor], d
         archive = Archive(fd, Piece(name, 0, size))
         tensors: dict[str, Tensor] = {}
         objects: dict[str, Object] = {}
-        for path, value in _flattened(archive.pickled(), "", 0):
+        for path, value in _Leaves(archive.where("data.pkl").length).of(archive.pickled()):
             if isinstance(value, Stored):
                 values = archive.values(value)
                 chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
@@ -115,21 +115,34 @@ def _read(file: Path, name: str, rank: int | None) -> tuple[dict[str, Tensor], d
             else:
                 objects[path] = Object(path, None)
         return tensors, objects
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: damaged: {error}") from None
     finally:
         os.close(fd)
 
 
-def _flattened(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+class _Leaves:
     """The leaves of nested dicts and lists, named as torch.distributed.checkpoint names them."""
-    if depth > _DEEPEST:
-        return
-    if isinstance(value, Record):
-        value = vars(value) if len(vars(value)) > 1 else None
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flattened(item, f"{path}.{key}" if path else str(key), depth + 1)
-    elif isinstance(value, (list, tuple)) and any(isinstance(item, (Stored, dict, list, tuple)) for item in value):
-        for index, item in enumerate(value):
-            yield from _flattened(item, f"{path}.{index}" if path else str(index), depth + 1)
-    else:
-        yield path, value
+
+    def __init__(self, size: int) -> None:
+        """`size` (bytes) of the pickle: what it shares makes more of a few bytes, but nobody's model makes that much more."""
+        self._left = max(100_000, 4 * size)
+
+    def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
+        """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
+        self._left -= 1
+        if self._left < 0:
+            raise CheckpointError("its lists and dicts refer to each other without end")
+        if len(above) > _DEEPEST or id(value) in above:
+            return
+        inside = (*above, id(value))
+        if isinstance(value, Record):
+            value = vars(value) if len(vars(value)) > 1 else None
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from self.of(item, f"{path}.{key}" if path else str(key), inside)
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, (Stored, dict, list, tuple)) for item in value):
+            for index, item in enumerate(value):
+                yield from self.of(item, f"{path}.{index}" if path else str(index), inside)
+        else:
+            yield path, value

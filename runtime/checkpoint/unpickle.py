@@ -10,15 +10,14 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from .model import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class Record:
@@ -35,6 +34,12 @@ class Record:
     def __eq__(self, other: object) -> bool:
         """By identity."""
         return self is other
+
+    def __setstate__(self, state: object) -> None:
+        """The attributes, or (None or attributes, those in slots). Not by setattr: `__class__` would change what this is."""
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict):
+                self.__dict__.update(part)
 
 
 class Properties:
@@ -69,12 +74,12 @@ class Stored:
         """Attributes that somebody hung on the tensor."""
 
 
-class StorageKey:
-    """The file entry that holds a storage, by its key, and the dtype that the pickle says it has."""
+class StorageKey(NamedTuple):
+    """The file entry that holds a storage, by its key, and what the pickle says it has: elements of a dtype, "" for bytes."""
 
-    def __init__(self, key: str, dtype: str, elements: int) -> None:
-        """`elements` of `dtype`, or bytes where that is ""."""
-        self.key, self.dtype, self.elements = key, dtype, elements
+    key: str
+    dtype: str
+    elements: int
 
 
 def _integers(value: object) -> tuple[int, ...]:
@@ -143,37 +148,74 @@ _STORAGES: Final = {
 }  # fmt: skip
 
 
+class _Function:
+    """Stands for a function: a pickle can call it, and cannot change it for the next file, as it could a function of ours."""
+
+    __slots__ = ("_does",)
+
+    def __init__(self, does: Callable[..., object]) -> None:
+        self._does = does
+
+    def __call__(self, *args: object) -> object:
+        return self._does(*args)
+
+    def __setstate__(self, _: object) -> None:
+        raise pickle.UnpicklingError("it changes a function")
+
+
+class _Mapping(dict[Any, Any]):
+    """An OrderedDict, without the attributes that somebody hung on it (`_metadata` of a state dict)."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+@_Function
 def _text(value: object) -> object:
     return value if isinstance(value, (str, int)) else ""
 
 
+@_Function
 def _path(*parts: object) -> str:
     return str(PurePosixPath(*(part for part in parts if isinstance(part, str))))
 
 
+@_Function
 def _tuple(value: object = ()) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else ()
 
 
-def _ordered(*args: object) -> OrderedDict[Any, Any]:
-    return OrderedDict(args[0] if args and isinstance(args[0], (list, tuple)) else ())
+@_Function
+def _ordered(*args: object) -> _Mapping:
+    return _Mapping(args[0] if args and isinstance(args[0], (list, tuple)) else ())
 
 
+@_Function
 def _list(*args: object) -> list[Any]:
     return list(args[0]) if args and isinstance(args[0], (list, tuple)) else []
 
 
+@_Function
 def _parameter(data: object, *_: object) -> object:
     return data
 
 
+@_Function
+def _typed(make: object, _kind: object, args: object, *_: object) -> object:
+    return Stored(*args) if make is Stored and isinstance(args, tuple) else None
+
+
+@_Function
 def _member(owner: object, name: object, *_: object) -> object:
-    """`getattr`, as early releases of Python 3.11 name members of an enumeration. Nothing is fetched from anywhere."""
-    if owner is _text and isinstance(name, str):
-        return name
-    if owner is Unread:
-        return Unread()
-    raise _harmful("builtins", "getattr")
+    """`getattr`, as nested classes are named, methods, and under early releases of Python 3.11 members of enumerations.
+
+    Nothing is fetched from anywhere.
+    """
+    if not isinstance(name, str) or name.startswith("__"):
+        raise _harmful("builtins", "getattr")
+    return name if owner is _text else Unread
 
 
 def _harmful(module: str, name: str) -> pickle.UnpicklingError:
@@ -208,7 +250,7 @@ TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
     ("torch._utils", "_rebuild_qtensor"): Stored,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): lambda make, _kind, args, *_: make(*args) if make is Stored else None,
+    ("torch._tensor", "_rebuild_from_type_v2"): _typed,
     **{("torch", name): dtype for name, dtype in _STORAGES.items()},
     ("torch.storage", "UntypedStorage"): "",
     ("torch.storage", "TypedStorage"): "",
@@ -219,7 +261,7 @@ TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
     ("torch.nn.parameter", "Parameter"): "Parameter",
     ("torch", "device"): _path,
     ("collections", "OrderedDict"): _ordered,
-    ("collections", "defaultdict"): lambda *_: {},
+    ("collections", "defaultdict"): _Function(lambda *_: _Mapping()),
     ("argparse", "Namespace"): Record,
     **{
         (module, name): kind
@@ -247,19 +289,18 @@ class Unread:
     extend = add = append
 
 
-#: Names that are in a pickle to do harm: whoever finds one does not want to know what else is in there.
+#: Modules that are in a pickle to do harm: whoever finds one does not want to know what else is in there. Packages of the
+#: standard library with all that is in them, modules by their whole names: `code.config` is somebody's own.
+_HARMFUL_PACKAGES: Final = frozenset({"os", "importlib", "multiprocessing", "asyncio", "ctypes"})
 _HARMFUL: Final = frozenset(
-    [
-        "os",
+    {
         "posix",
         "nt",
         "subprocess",
         "sys",
-        "importlib",
         "runpy",
         "shutil",
         "socket",
-        "ctypes",
         "pty",
         "commands",
         "marshal",
@@ -268,20 +309,13 @@ _HARMFUL: Final = frozenset(
         "pickle",
         "_pickle",
         "imp",
-        "multiprocessing",
-        "threading",
-        "asyncio",
         "webbrowser",
-        "tempfile",
         "timeit",
         "bdb",
         "pdb",
         "cProfile",
         "profile",
-        "platform",
-        "operator",
-        "functools",
-    ]
+    }
 )
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
 _HARMFUL_BUILTINS: Final = frozenset(
@@ -320,8 +354,11 @@ class _Unpickler(pickle.Unpickler):
             return found
         if module in _BUILTINS and name == "getattr":
             return _member
-        is_harmful = module.split(".")[0] in _HARMFUL or (module in _BUILTINS and name in _HARMFUL_BUILTINS)
-        if is_harmful:
+        if (
+            module.partition(".")[0] in _HARMFUL_PACKAGES
+            or module in _HARMFUL
+            or (module in _BUILTINS and name in _HARMFUL_BUILTINS)
+        ):
             raise _harmful(module, name)
         return Unread
 

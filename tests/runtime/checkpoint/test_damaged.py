@@ -217,3 +217,39 @@ def test_paths_that_are_no_checkpoint(tmp_path: Path) -> None:
     assert codes(audit(tmp_path / "model.pt", Wanted())) == ["CK101"]
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 40)
     assert codes(audit(tmp_path / "model.safetensors", Wanted())) == ["CK101"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the names of open files")
+@pytest.mark.parametrize(("where", "code"), [("values", "up"), ("anywhere", "__1_0.distcp")])
+def test_a_disk_that_does_not_give_them_back(
+    copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, where: str, code: str
+) -> None:
+    """Everything else is looked at none the less. The disk is made up: what the system calls say is not."""
+    folder = copy("tensor_parallel")
+    with opened(folder) as (side, _):
+        chunks = side.checkpoint.tensors["up"].chunks
+        index = next(n for n, chunk in enumerate(chunks) if chunk.piece is not None and "__1_0" in chunk.piece.file)
+        bad = side.values[("up", index)].storage
+    (folder / "__7_0.distcp").write_bytes(b"x")
+    preadv, pread = os.preadv, os.pread
+
+    def fails(fd: int, begin: int, end: int) -> None:
+        is_hit = where == "anywhere" or begin <= bad.offset + 10 < end
+        if is_hit and Path(f"/proc/self/fd/{fd}").readlink().name == bad.file:
+            raise OSError(5, "Input/output error")
+
+    def reads(fd: int, buffers: list[memoryview], at: int) -> int:
+        fails(fd, at, at + sum(map(len, buffers)))
+        return preadv(fd, buffers, at)
+
+    def reads_one(fd: int, length: int, at: int) -> bytes:
+        if where == "anywhere":
+            fails(fd, at, at + length)
+        return pread(fd, length, at)
+
+    monkeypatch.setattr(os, "preadv", reads)
+    monkeypatch.setattr(os, "pread", reads_one)
+    problems = looked(folder).problems
+    assert {"CK102", "CK103"} <= {problem.code for problem in problems}
+    (problem,) = (problem for problem in problems if "Input/output error" in problem.text)
+    assert (problem.code, problem.where) == ("CK102", code)

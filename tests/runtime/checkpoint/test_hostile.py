@@ -75,6 +75,85 @@ def test_stand_ins_do_nothing() -> None:
             assert type(found).__module__ in ("builtins", "collections", "collectivelint.runtime.checkpoint.unpickle")
 
 
+def _word(text: bytes) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text
+
+
+def _global(module: bytes, name: bytes) -> bytes:
+    return b"c" + module + b"\n" + name + b"\n"
+
+
+def _numbers(*numbers: int) -> bytes:
+    return b"(" + b"".join(b"K" + bytes([number]) for number in numbers) + b"t"
+
+
+def _tensor(sizes: bytes, strides: bytes) -> bytes:
+    """Four numbers, as torch.save writes them."""
+    storage = b"(" + _word(b"storage") + _global(b"torch", b"FloatStorage") + _word(b"0") + _word(b"cpu") + b"K\x04tQ"
+    hooks = _global(b"collections", b"OrderedDict") + b")R"
+    return (
+        _global(b"torch._utils", b"_rebuild_tensor_v2")
+        + b"("
+        + storage
+        + b"K\x00"
+        + sizes
+        + strides
+        + b"\x89"
+        + hooks
+        + b"tR"
+    )
+
+
+_GOOD = _tensor(_numbers(4), _numbers(1))
+_NAMESPACE = _global(b"argparse", b"Namespace")
+#: x0 = {}, then x1 = {"a": x0, "b": x0} and so on: names double with each.
+_DOUBLING = b"}q\x00" + b"".join(
+    b"0}q" + bytes([k + 1]) + _word(b"a") + b"h" + bytes([k]) + b"s" + _word(b"b") + b"h" + bytes([k]) + b"s"
+    for k in range(30)
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"}" + _word(b"w") + _tensor(_numbers(2, 2), _numbers(1)) + b"s", "a tensor"),
+        (_DOUBLING, "refer to each other"),
+        (b"}\x8b" + struct.pack("<i", 4000) + b"\x7f" * 4000 + _GOOD + b"s", "damaged"),
+        (_NAMESPACE + b"N}" + _word(b"__init__") + _global(b"pathlib", b"Path") + b"s\x86b", "damaged"),
+        (_global(b"torch", b"Size") + b"N}" + _word(b"_does") + b"Ns\x86b", "changes a function"),
+    ],
+    ids=["strides", "doubling", "long number", "class", "function"],
+)
+def test_archives(tmp_path: Path, data: bytes, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        load(_archive(tmp_path / "model.pt", b"\x80\x02" + data + b"."))
+    # The next file is read as if nothing had been.
+    good = _archive(tmp_path / "good.pt", b"\x80\x02}" + _word(b"w") + _GOOD + b"s.")
+    assert load(good).tensors["w"].shape == (4,)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"}q\x00" + _word(b"a") + b"h\x00s" + _word(b"b") + b"h\x00s" + _word(b"w") + _GOOD + b"s",
+        b"}" + _word(b"w") + _GOOD + b"s" + _word(b"x") + _NAMESPACE + b")RN}" + _word(b"storage") + b"K\x01s"
+        + _word(b"__class__") + _global(b"torch._utils", b"_rebuild_tensor_v2") + b"s\x86bs",
+        _global(b"collections", b"OrderedDict") + b")R" + _word(b"w") + _GOOD + b"s}" + _word(b"items") + b"K\x01sb",
+    ],
+    ids=["contains itself", "pretends to be a tensor", "hides its items"],
+)  # fmt: skip
+def test_archives_that_are_odd(tmp_path: Path, data: bytes) -> None:
+    tensors = load(_archive(tmp_path / "model.pt", b"\x80\x02" + data + b".")).tensors
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {"w": (4,)}
+
+
+def test_a_name_with_many_dots(tmp_path: Path) -> None:
+    """A name is looked up by its endings, of which this one has more than memory."""
+    name = b"a." * 200_000
+    data = b"}" + _word(name) + _GOOD + b"s" + _word(b"state.w.exp_avg") + _GOOD + b"s"
+    assert audit(_archive(tmp_path / "model.pt", b"\x80\x02" + data + b"."), Wanted(headers_only=True)).is_sound
+
+
 def test_an_archive_that_unpacks_to_much(tmp_path: Path) -> None:
     file = _archive(tmp_path / "bomb.pt", b"\x80\x02}.", zipfile.ZIP_DEFLATED, bytes(1 << 24))
     with pytest.raises(CheckpointError, match="is compressed"):

@@ -6,6 +6,7 @@ import argparse
 import collections
 import datetime as dt
 import enum
+import functools
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
+class Mode(enum.Enum):
+    FAST = 1
+
+
+class Outer:
+    class Inner:
+        def method(self) -> None:
+            """Saved as `getattr(instance, "method")`."""
+
+
 @pytest.mark.parametrize(
     "extra",
     [
@@ -35,6 +46,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
         collections.Counter([1, 1]),
         argparse.Namespace(path=pathlib.Path("x"), when=dt.date(2026, 1, 1)),
         collections.defaultdict(list, {"a": [1]}),
+        functools.partial(max, 1),
+        Outer.Inner(),
+        Outer.Inner().method,
         {1, 2},
         frozenset({3}),
         bytearray(b"x"),
@@ -52,10 +66,6 @@ def test_what_stands_beside_tensors(tmp_path: Path, extra: Any) -> None:
     assert report.problems == []
     assert report.checkpoint is not None
     assert report.checkpoint.tensors["w"].shape == (2, 3)
-
-
-class Mode(enum.Enum):
-    FAST = 1
 
 
 def test_members_of_enumerations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
