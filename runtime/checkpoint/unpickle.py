@@ -89,56 +89,13 @@ def _integers(value: object) -> tuple[int, ...]:
 
 
 #: dtypes that torch has, by the names under which pickles know them.
-DTYPES: Final = frozenset(
-    [
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "float32",
-        "float64",
-        "bfloat16",
-        "bool",
-        "complex32",
-        "complex64",
-        "complex128",
-        "float8_e4m3fn",
-        "float8_e5m2",
-        "float8_e4m3fnuz",
-        "float8_e5m2fnuz",
-        "float8_e8m0fnu",
-        "float4_e2m1fn_x2",
-        "qint8",
-        "qint32",
-        "quint8",
-        "quint4x2",
-        "quint2x4",
-        "bits8",
-        "bits16",
-        "bits1x8",
-        "bits2x4",
-        "bits4x2",
-        "int1",
-        "int2",
-        "int3",
-        "int4",
-        "int5",
-        "int6",
-        "int7",
-        "uint1",
-        "uint2",
-        "uint3",
-        "uint4",
-        "uint5",
-        "uint6",
-        "uint7",
-    ]
-)
+DTYPES: Final = frozenset({
+    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+    "bfloat16", "bool", "complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2",
+    "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "qint8", "qint32", "quint8",
+    "quint4x2", "quint2x4", "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2", "int1", "int2", "int3", "int4",
+    "int5", "int6", "int7", "uint1", "uint2", "uint3", "uint4", "uint5", "uint6", "uint7",
+})  # fmt: skip
 #: Python's old names of storages -> their dtypes.
 _STORAGES: Final = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
@@ -292,55 +249,15 @@ class Unread:
 #: Modules that are in a pickle to do harm: whoever finds one does not want to know what else is in there. Packages of the
 #: standard library with all that is in them, modules by their whole names: `code.config` is somebody's own.
 _HARMFUL_PACKAGES: Final = frozenset({"os", "importlib", "multiprocessing", "asyncio", "ctypes"})
-_HARMFUL: Final = frozenset(
-    {
-        "posix",
-        "nt",
-        "subprocess",
-        "sys",
-        "runpy",
-        "shutil",
-        "socket",
-        "pty",
-        "commands",
-        "marshal",
-        "code",
-        "codeop",
-        "pickle",
-        "_pickle",
-        "imp",
-        "webbrowser",
-        "timeit",
-        "bdb",
-        "pdb",
-        "cProfile",
-        "profile",
-    }
-)
+_HARMFUL: Final = frozenset({
+    "posix", "nt", "subprocess", "sys", "runpy", "shutil", "socket", "pty", "commands", "marshal", "code",
+    "codeop", "pickle", "_pickle", "imp", "webbrowser", "timeit", "bdb", "pdb", "cProfile", "profile",
+})  # fmt: skip
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
-_HARMFUL_BUILTINS: Final = frozenset(
-    [
-        "eval",
-        "exec",
-        "compile",
-        "__import__",
-        "setattr",
-        "delattr",
-        "open",
-        "input",
-        "breakpoint",
-        "globals",
-        "locals",
-        "vars",
-        "apply",
-        "execfile",
-        "file",
-        "memoryview",
-        "exit",
-        "quit",
-        "help",
-    ]
-)
+_HARMFUL_BUILTINS: Final = frozenset({
+    "eval", "exec", "compile", "__import__", "setattr", "delattr", "open", "input", "breakpoint", "globals",
+    "locals", "vars", "apply", "execfile", "file", "memoryview", "exit", "quit", "help",
+})  # fmt: skip
 
 
 class _Unpickler(pickle.Unpickler):
