@@ -126,9 +126,11 @@ class _Lowering:
             case ast.AnnAssign(target=target, value=value, annotation=annotation):
                 assigned = Constant(None) if value is None else expression(value)
                 return Assign((expression(target),), assigned, span, expression(annotation))
-            case ast.AugAssign(target=target, value=value):
+            case ast.AugAssign(target=target, op=op, value=value):
                 old = expression(target)
-                return Assign((old,), Compound("augmented", (old, expression(value))), span)
+                # Only `+=` makes a list longer.
+                kind = "augmented" if isinstance(op, ast.Add) else type(op).__name__
+                return Assign((old,), Compound(kind, (old, expression(value))), span)
             case ast.If(test=test, body=body, orelse=orelse):
                 then = self.block(body, scope, owner)
                 return Branch(expression(test), then, self.block(orelse, scope, owner), span, span_of(test))

@@ -62,8 +62,9 @@ RULE: Final = Rule(
 
 
 def _is_opaque(group: Value) -> bool:
-    """Is it what some function gave back, and nothing else is known of it?"""
-    return group.type is None and not group.partial and (group.was or group.form).endswith(")")
+    """Is it what some function gave back, or what a global variable holds by then, and nothing else is known of it?"""
+    form = group.was or group.form
+    return group.type is None and not group.partial and (form.endswith(")") or ".py:" in form)
 
 
 def check(findings: Findings) -> Iterator[Report]:

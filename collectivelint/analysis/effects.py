@@ -315,11 +315,23 @@ def summarise(term: Term) -> Term:
         return ()
     if size(term) > MOST_ITEMS:
         seen: dict[tuple[str, ...], Event] = {}
+        always = {id(event) for event in events(_unconditional(term))}
         for event in events(term):
-            seen.setdefault(event.token, event)
+            # A group that is made below a condition is mostly made once, where it is first needed.
+            if event.kind != "create" or id(event) in always:
+                seen.setdefault(event.token, event)
         # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
         return (Repeat(f"unknown {id(term)}", tuple(list(seen.values())[:MOST_ITEMS])),)
     return term
+
+
+def _unconditional(term: Term) -> Term:
+    """What of a term runs on all its ways."""
+    return tuple(
+        replace(item, body=_unconditional(item.body)) if isinstance(item, Repeat) else item
+        for item in term
+        if not isinstance(item, Choice)
+    )
 
 
 def continued(term: Term, rest: Term = ()) -> Term:
@@ -457,8 +469,11 @@ def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
         return None
     name, wanted = guard.chosen
     argument = arguments.get(name)
-    if argument is None or argument.constant is UNKNOWN:
+    if argument is None:
         return None
+    if argument.constant is UNKNOWN:
+        is_made = argument.instance is not None and not argument.form.startswith("$")
+        return False if wanted is None and is_made and not (argument.optional or argument.absent) else None
     if wanted is UNKNOWN:
         return bool(argument.constant)
     return argument.constant is wanted if wanted is None else argument.constant == wanted

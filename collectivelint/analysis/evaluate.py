@@ -118,7 +118,9 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             return computed.but(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
             return computed.but(unordered=next(value.unordered for value in values if value.unordered))
-        case "augmented" if values[0].was.startswith("List(") or values[0].length is not None:
+        case "augmented" if values[0].was.startswith("List(") or (
+            values[0].length is not None and values[0].length.kind != "made"
+        ):
             # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
             padded = f"len({values[0].form})" in values[1].form
             return computed.but(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
@@ -466,7 +468,10 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
             body = (Choice(guard, (), body) if value.form.startswith("not ") else Choice(guard, body, ()),)
     body = (*outer, *body)
     frame.variables, frame.out = variables, out
-    form = f"[{element.form} for {', '.join(source.form for source in sources)}]"
+    made_of = f"{element.form} for {', '.join(source.form for source in sources)}"
+    # As many as there are elsewhere, whatever is made of each.
+    is_even = not any(value.varies or value.uneven for value in (*sources, *tests))
+    form = f"List({made_of})" if is_even else f"[{made_of}]"
     if body:
         frame.out.append(Repeat(form, body))
     found = flow(form, (*sources, *tests, element))

@@ -99,11 +99,11 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found.but(length=Length("highest", cause))
         case "min" | "max":
             return found.but(length=share_of(values))
-        case "len" if first.parts or (first.was or first.form).startswith(("Tuple(", "List(")):
-            # How many there are is not what is in them.
-            return found.but(origins=())
         case "len" if first.uneven:
             return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
+        case "len" if first.parts or (first.was or first.form).startswith(("Tuple(", "List(")):
+            # How many there are is not what is in them.
+            return found.but(origins=(), varies=frozenset(), causes=(), size_of=first.size_of)
         case "len":
             return found.but(size_of=first.size_of)
         case "set" | "frozenset":

@@ -274,6 +274,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             absent=one.absent | other.absent,
             item=one.item or other.item,
             sharded=one.sharded or other.sharded,
+            uneven=one.uneven or other.uneven,
         )
     if guard is None or not guard.varies:
         for rank, rest in ((one, other), (other, one)):

@@ -254,3 +254,43 @@ def test_every_collective_is_there() -> None:
 @pytest.mark.parametrize(("style", "reach", "shape"), list(_programs()))
 def test_wrong_lines_and_no_others(project: Project, style: Style, reach: Reach, shape: Shape) -> None:
     project.check_marked(_program(style, reach, shape), select=_CODES)
+
+
+def test_a_group_made_where_it_is_first_needed(project: Project) -> None:
+    """Also below a function that has more collectives than are kept of it one by one."""
+    steps = "\n".join(f"    if config[{n}]:\n        dist.all_reduce(tensors[{n}], group=group)" for n in range(150))
+    project.check_marked(
+        f"""import torch.distributed as dist
+
+
+def group_of_all():
+    if not hasattr(group_of_all, "group"):
+        group_of_all.group = dist.new_group()
+    return group_of_all.group
+
+
+def rendezvous():
+    return dist.new_group(backend="gloo")
+
+
+def many(config, tensors, group):
+{steps}
+    return dist.get_world_size(group_of_all())
+
+
+def every_time(config, tensors, group):
+    rendezvous()
+{steps}
+
+
+def on_one_rank(config, tensors):
+    if dist.get_rank() == 0:
+        many(config, tensors, None)
+
+
+def on_one_rank_every_time(config, tensors):
+    if dist.get_rank() == 0:
+        every_time(config, tensors, None)  # CL105
+""",
+        select=["CL105"],
+    )
