@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.rule import Findings, Report, Rule
 
-from .trails import diverging, report, what_text, why_text
+from .trails import diverging, head_text, report, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ RULE: Final = Rule("CL205", "divergent-loop", "a collective in a loop whose numb
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in such a loop."""
     for facts, divergence in diverging(findings, "CL205"):
-        loop = findings.text(divergence.guard.path, divergence.guard.span)
+        loop = head_text(findings, divergence.guard.path, divergence.guard.span)
         head = "the loop" if loop == "for" else f"`{loop}`"
         yield report(
             facts,

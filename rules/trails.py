@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.values import LOCAL, PLACES, WORLD
 from collectivelint.rule import Place, Report
@@ -91,7 +92,20 @@ def condition_text(findings: Findings, divergence: Divergence) -> str:
     """The condition as it is written, and whether it holds where the collective is reached."""
     guard = divergence.guard
     side = "holds" if divergence.holds == guard.positive else "does not hold"
-    return f"`{findings.text(guard.path, guard.span)}` {side}"
+    text = head_text(findings, guard.path, guard.span)
+    if function := _FUNCTION.match(text):
+        # What decides stands in the decorator.
+        return f"a decorator of `{function[1]}` lets them"
+    return f"`{text}` {side}"
+
+
+def head_text(findings: Findings, path: str, span: Span) -> str:
+    """What is written there; of a loop without its body."""
+    text = findings.text(path, span)
+    return text.partition(": ")[0] if text.startswith("while ") else text
+
+
+_FUNCTION: Final = re.compile(r"(?:@.*)?\b(?:async )?def (\w+)\(")
 
 
 def why_text(divergence: Divergence) -> str:

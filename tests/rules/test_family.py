@@ -294,3 +294,26 @@ def on_one_rank_every_time(config, tensors):
 """,
         select=["CL105"],
     )
+
+
+def test_a_condition_is_named_by_its_head(project: Project) -> None:
+    """Not with all that stands below it."""
+    project.write("""import os
+
+import torch.distributed as dist
+from lightning.pytorch.utilities import rank_zero_only
+
+
+@rank_zero_only
+def save():
+    dist.barrier(group=dist.group.WORLD)
+
+
+def wait(path, group):
+    while os.path.exists(path):
+        dist.barrier(group=group)
+""")
+    messages = [finding.message for finding in project.lint(select=["CL201", "CL203", "CL205"]).findings]
+    assert len(messages) == 2, messages
+    assert "a decorator of `save` lets them" in messages[0]
+    assert "while os.path.exists(path): dist" not in messages[1]
