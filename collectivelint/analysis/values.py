@@ -102,7 +102,7 @@ class Value:
     dataclass with these fields takes six times as long to copy.
 
     `form` is a canonical text: equal forms in one function are equal values; `$name` in it stands for a parameter.
-    `depends` names the parameters that flow into it. `absent`: the axes over which it is None on some ranks only. `one` says of a condition whether it holds on exactly one rank
+    `depends` names the parameters that flow into it. `absent`: the axes over which it is None on some ranks only, and `present` the condition of those where it is not. `one` says of a condition whether it holds on exactly one rank
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
     `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
@@ -125,6 +125,7 @@ class Value:
     constant: object = UNKNOWN
     optional: bool = False
     absent: frozenset[str] = frozenset()
+    present: str = ""
     target: Target | None = None
     receiver: Value | None = None
     instance: Target | None = None
@@ -272,6 +273,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         return one.but(
             optional=one.optional or other.optional,
             absent=one.absent | other.absent,
+            present=one.present if one.present == other.present else "",
             item=one.item or other.item,
             sharded=one.sharded or other.sharded,
             uneven=one.uneven or other.uneven,
@@ -303,7 +305,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
         )
     mixed = mixed.but(
         optional=one.constant is None or other.constant is None or one.optional or other.optional,
-        absent=_absent(one, other, guard),
+        **_absence(one, other, guard),
         uneven=_merge(one.uneven, other.uneven),
         unordered=one.unordered and other.unordered,
         size_of=_size(one, other) or _size(other, one),
@@ -322,11 +324,21 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     return mixed
 
 
-def _absent(one: Value, other: Value, guard: Value | None) -> frozenset[str]:
-    """Where there is nothing after a branch on some ranks: by what its condition varies, if one arm leaves nothing."""
-    before = one.absent | other.absent
+def _absence(one: Value, other: Value, guard: Value | None) -> dict[str, Any]:
+    """Where there is nothing after a branch on some ranks: by what its condition varies, if one arm leaves nothing.
+
+    `x = None`, `if rank == 0: x = a`, `if rank != 0: x = b` leaves something on all of them.
+    """
+    known = guard.form if guard is not None else ""
+    opposite = known[4:] if known.startswith("not ") else f"not {known}"
+    before: frozenset[str] = frozenset()
+    for value, holds in ((one, known), (other, opposite)):
+        if not (guard is not None and value.present == holds):
+            before |= value.absent
     here = (one.constant is None) != (other.constant is None)
-    return before | guard.varies if here and guard is not None else before
+    if not here or guard is None:
+        return {"absent": before, "present": ""}
+    return {"absent": before | guard.varies, "present": opposite if one.constant is None else known}
 
 
 def _size(one: Value, other: Value) -> str | None:
