@@ -110,8 +110,9 @@ class Writer:
             else:
                 file.truncate(size)
             self._map = mmap.mmap(file.fileno(), size)
+        unfinished = bytes(len(MAGIC))
         HEADER.pack_into(
-            self._map, 0, MAGIC, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
+            self._map, 0, unfinished, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
         )
         self._map[_LOCAL] = local.to_bytes(4, "little")
         self._map[_HOST] = host.encode()[:127].ljust(128, b"\0")
@@ -123,6 +124,8 @@ class Writer:
         self._ids = itertools.count(1)
         self._streams = itertools.count()
         self.name("job", job)
+        # Last: whoever looks in between would keep what it has seen by then, and take this rank for one of another job.
+        self._map[: len(MAGIC)] = MAGIC
 
     def name(self, what: str, value: Any) -> int:
         """Store a group, place or signature; its id."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from collectivelint.runtime.watch import living
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,9 @@ def run(command: list[str], folder: Path, cwd: Path, **environment: str) -> Job:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            # torchrun's workers are groups of their own, and would hold the pipes.
+            for pid in living(folder):
+                os.kill(pid, signal.SIGKILL)
             process.communicate()
     return Job(process.returncode, out, err, folder)
 

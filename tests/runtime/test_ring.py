@@ -62,6 +62,24 @@ def test_calls_that_go_on_are_read_however_old_they_are(tmp_path: Path) -> None:
     assert len(reader.whole().events) == 1000
 
 
+def test_a_trace_that_is_just_being_made_is_none_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads it in the middle would miss what stands last in it: which job the rank belongs to."""
+    name, seen = ring.Writer.name, []
+
+    def looked_at(writer: ring.Writer, what: str, value: object) -> int:
+        with pytest.raises(ring.TraceError):
+            ring.Reader(ring.files(tmp_path)[0])
+        seen.append(what)
+        return name(writer, what, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ring.Writer, "name", looked_at)
+        ring.Writer(tmp_path, rank=0, world_size=2, attempt=0, started=0.0, host="host", local=2, job="job")
+    assert seen == ["job"]
+    reader = ring.Reader(ring.files(tmp_path)[0])
+    assert (reader.job, reader.local, reader.host) == (("job", 2), 2, "host")
+
+
 def test_a_process_says_where_it_is(tmp_path: Path) -> None:
     writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
     reader = ring.Reader(ring.files(tmp_path)[0])
