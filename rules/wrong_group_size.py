@@ -64,7 +64,9 @@ RULE: Final = Rule(
 def _is_opaque(group: Value) -> bool:
     """Is it what some function gave back, or what a global variable holds by then, and nothing else is known of it?"""
     form = group.was or group.form
-    return group.type is None and not group.partial and (form.endswith(")") or ".py:" in form)
+    # `path:name` is a variable of a module.
+    is_kept = ":" in form and form.rpartition(":")[2].isidentifier()
+    return group.type is None and not group.partial and (form.endswith(")") or is_kept)
 
 
 def check(findings: Findings) -> Iterator[Report]:

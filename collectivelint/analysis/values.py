@@ -333,12 +333,14 @@ def _absence(one: Value, other: Value, guard: Value | None) -> dict[str, Any]:
     opposite = known[4:] if known.startswith("not ") else f"not {known}"
     before: frozenset[str] = frozenset()
     for value, holds in ((one, known), (other, opposite)):
-        if not (guard is not None and value.present == holds):
+        if guard is None or value.present != holds:
             before |= value.absent
     here = (one.constant is None) != (other.constant is None)
     if not here or guard is None:
         return {"absent": before, "present": ""}
-    return {"absent": before | guard.varies, "present": opposite if one.constant is None else known}
+    # Where it was missing before for another reason, no single condition says where it is.
+    present = opposite if one.constant is None else known
+    return {"absent": before | guard.varies, "present": "" if before else present}
 
 
 def _size(one: Value, other: Value) -> str | None:
