@@ -258,7 +258,7 @@ def test_wrong_lines_and_no_others(project: Project, style: Style, reach: Reach,
 
 def test_a_group_made_where_it_is_first_needed(project: Project) -> None:
     """Also below a function that has more collectives than are kept of it one by one."""
-    steps = "\n".join(f"    if config[{n}]:\n        dist.all_reduce(tensors[{n}], group=group)" for n in range(150))
+    steps = "\n".join(f"    if config[{n}]:\n        dist.all_reduce(tensors[{n}], group=group)" for n in range(250))
     project.check_marked(
         f"""import torch.distributed as dist
 
@@ -274,8 +274,8 @@ def rendezvous():
 
 
 def many(config, tensors, group):
+    group_of_all()
 {steps}
-    return dist.get_world_size(group_of_all())
 
 
 def every_time(config, tensors, group):
@@ -283,14 +283,14 @@ def every_time(config, tensors, group):
 {steps}
 
 
-def on_one_rank(config, tensors):
+def on_one_rank(config, tensors, group):
     if dist.get_rank() == 0:
-        many(config, tensors, None)
+        many(config, tensors, group)
 
 
-def on_one_rank_every_time(config, tensors):
+def on_one_rank_every_time(config, tensors, group):
     if dist.get_rank() == 0:
-        every_time(config, tensors, None)  # CL105
+        every_time(config, tensors, group)  # CL105
 """,
         select=["CL105"],
     )

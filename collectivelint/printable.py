@@ -1,0 +1,15 @@
+"""Text that others wrote, made safe for a terminal: source lines, file names, names in a trace or a checkpoint."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: Control characters but tab and line feed, the Unicode ones that reorder a line (Trojan Source, CVE-2021-42574), and
+#: halves of surrogate pairs, which no encoding can write.
+_UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with every control character as its escape: `\x1b` instead of one that moves the cursor."""
+    return _UNSAFE.sub(lambda match: ascii(match.group())[1:-1], text)
