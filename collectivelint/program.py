@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Literal
 
 from .index import class_table
+from .resolution import Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ class Program:
         self._lowered: dict[str, Mapping[str, Function]] = {}
         #: With what had to be looked at to say so.
         self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
+        self._resolution: Resolution[tuple[Target, int]] = Resolution()
         self._below: dict[Target, list[Target]] = {}
         self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
 
@@ -130,15 +132,18 @@ class Program:
 
     def resolve(self, path: str, name: str) -> Target | None:
         """The meaning of dotted `name` at the top level of file `path`; None for an unknown variable."""
-        known = self._resolved.get((path, name))
+        known = self._resolved.get((path, name)) or self._resolution.known(path, name)
         if known is None:
+            if self._resolution.is_endless(path, name):
+                return None
             before, self.looked = self.looked, 0
             self.look(path)
-            # Re-exports can be circular; a name that is asked for again while it is being resolved means nothing.
-            self._resolved[path, name] = (_NOTHING, self.looked)
-            target = self._resolve(path, name) or _NOTHING
-            self.look(target.path)
-            known = self._resolved[path, name] = (target, self.shared(self.looked))
+            with self._resolution.step(path, name, (_NOTHING, self.looked)) as step:
+                target = self._resolve(path, name) or _NOTHING
+                self.look(target.path)
+                known = step.answer = (target, self.shared(self.looked))
+            if step.is_final:
+                self._resolved[path, name] = known
             self.looked = before
         found, looked = known
         self.looked |= looked
@@ -159,9 +164,8 @@ class Program:
             return (inside or known or found)[0]
         if head in index.classes and rest:
             return self.method(Target("class", path, head), rest)
-        # `y = y.z` and circles of such assignments name nothing; a name that grows shows them.
-        grows = name.count(".") > _DEEPEST_NAME or index.aliases.get(head, "").partition(".")[0] == head
-        if head in index.aliases and not grows:
+        # `y = y.z` says nothing about `y`, but that it is a variable.
+        if head in index.aliases and index.aliases[head].partition(".")[0] != head:
             aliased = index.aliases[head]
             return self.resolve(path, f"{aliased}.{rest}" if rest else aliased)
         if name in index.variables:
@@ -335,7 +339,6 @@ class Program:
 
 
 _BUILTINS: Final = frozenset(dir(builtins))
-_DEEPEST_NAME: Final = 16
 #: A folder of this name in a project is not that library.
 _NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
 _NOTHING: Final = Target("external", "", "")
