@@ -335,19 +335,24 @@ class Linter:
     def _index(self, path: str) -> FileIndex:
         try:
             tree = self._parse(path)
+            self._lowered[path] = self._functions(tree, path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
-        from .lower import lower_module
-
-        notes = annotated_lines(self.source(path))
-        self._lowered[path] = lower_module(tree, path, notes)
-        return index_module(tree, path, annotated=bool(notes))
+        return index_module(tree, path, annotated=bool(annotated_lines(self.source(path))))
 
     def _lower(self, path: str) -> Mapping[str, Function]:
-        from .lower import lower_module
-
         found = self._lowered.pop(path, None)
-        return lower_module(self._parse(path), path, annotated_lines(self.source(path))) if found is None else found
+        return self._functions(self._parse(path), path) if found is None else found
+
+    def _functions(self, tree: ast.Module, path: str) -> Mapping[str, Function]:
+        from .lower import TooDeepError, lower_module
+
+        source = self.source(path)
+        try:
+            return lower_module(tree, path, annotated_lines(source))
+        except TooDeepError as error:
+            column = source.column(error.line, error.column) + 1
+            raise UnreadableError("cannot be analysed: it is nested too deeply", error.line, column) from None
 
     # ------------------------------------------------------------------------------------------------------ output
 

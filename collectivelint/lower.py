@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -57,18 +58,46 @@ _COMPARE: Final = {
     ast.In: "in",
     ast.NotIn: "not in",
 }
+#: Frames that lowering may take, two or three for each level of nesting; all later steps need less than six times as many.
+_MOST_FRAMES: Final = 3_000
+#: Sums of more terms than this are generated, and one value of so many parts instead of as many values in each other.
+_LONG_SUM: Final = 64
+#: Conditions of more operands than this are generated too, and judged as a whole.
+_LONG_CONDITION: Final = 500
+
+
+class TooDeepError(Exception):
+    """A statement that is nested too deeply to be walked; `line` (from 1) and `column` (from 0) say where it begins."""
+
+    def __init__(self, line: int, column: int) -> None:
+        """Keep where it begins."""
+        super().__init__(f"line {line}")
+        self.line, self.column = line, column
 
 
 def lower_module(tree: ast.Module, path: str, notes: Mapping[int, Annotation] | None = None) -> dict[str, Function]:
     """All functions of a module by qualified name; its own body is `<module>`, that of a class `Class.<class>`.
 
-    `notes` are the annotations in its comments, by line.
+    `notes` are the annotations in its comments, by line. Raise TooDeepError if it cannot be walked.
     """
     lowering = _Lowering(path, notes or {})
-    body = lowering.block(tree.body, "", None)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(_depth() + _MOST_FRAMES)
+    try:
+        body = lowering.block(tree.body, "", None)
+    finally:
+        sys.setrecursionlimit(limit)
     end = max((statement.end_lineno or 1 for statement in tree.body), default=1)
     module = Function(path, "<module>", None, (), (), None, body, (), Span(1, 0, end, 0))
     return {"<module>": module, **lowering.functions}
+
+
+def _depth() -> int:
+    """How many frames there are now: files are also lowered in the middle of the analysis of others."""
+    depth, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def span_of(node: ast.expr | ast.stmt) -> Span:
@@ -90,7 +119,10 @@ class _Lowering:
         """Lower statements that stand in `scope`, the dotted prefix of the names defined here."""
         lowered: list[Statement] = []
         for node in body:
-            statement = self.statement(node, scope, owner)
+            try:
+                statement = self.statement(node, scope, owner)
+            except RecursionError:
+                raise TooDeepError(node.lineno, node.col_offset) from None
             if self.notes and not isinstance(statement, tuple) and statement is not None:
                 statement = self.annotated(statement)
             if isinstance(statement, tuple):
@@ -288,14 +320,19 @@ def expression(node: ast.expr) -> Expr:
         case ast.Await(value=value) | ast.YieldFrom(value=value) | ast.Starred(value=value):
             return expression(value)
         case ast.BoolOp(op=op, values=values):
-            return Logical("and" if isinstance(op, ast.And) else "or", tuple(expression(value) for value in values))
+            operands = tuple(expression(value) for value in values)
+            if len(operands) > _LONG_CONDITION:
+                return Compound("logical", operands)
+            return Logical("and" if isinstance(op, ast.And) else "or", operands)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return Not(expression(operand))
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return Constant(-number)
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            operands = [expression(left), *(expression(item) for item in comparators)]
-            links = tuple(Compare(operands[i], _COMPARE[type(op)], operands[i + 1]) for i, op in enumerate(ops))
+            compared = tuple(expression(item) for item in (left, *comparators))
+            links = tuple(Compare(compared[i], _COMPARE[type(op)], compared[i + 1]) for i, op in enumerate(ops))
+            if len(links) > _LONG_CONDITION:
+                return Compound("logical", compared)
             return links[0] if len(links) == 1 else Logical("and", links)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return Conditional(expression(test), expression(body), expression(orelse), span_of(node))
@@ -311,8 +348,18 @@ def expression(node: ast.expr) -> Expr:
             kind = type(node).__name__
             if isinstance(node, (ast.BinOp, ast.UnaryOp)):
                 kind = type(node.op).__name__
+            if isinstance(node, ast.BinOp) and len(terms := _terms(node)) > _LONG_SUM:
+                return Compound(kind, tuple(expression(term) for term in terms))
             parts = tuple(expression(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
             return Compound(kind, parts)
+
+
+def _terms(node: ast.BinOp) -> list[ast.expr]:
+    """The operands of a chain such as `a + b - c`, which Python nests to the left; two where it is not long."""
+    spine: list[ast.BinOp] = [node]
+    while isinstance(left := spine[-1].left, ast.BinOp):
+        spine.append(left)
+    return [spine[-1].left, *(part.right for part in reversed(spine))]
 
 
 @cache
