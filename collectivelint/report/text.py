@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..engine import Linter, Result
-    from ..finding import Applicability, Finding, Step
+    from ..finding import Applicability, Finding
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"fg": "cyan"},
@@ -63,13 +62,12 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
     place = style(f"{finding.path}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
     yield f"{place}: {code} [{finding.name}] {finding.message}"
-    steps = _steps(finding)
-    width = max((len(str(step.line)) for step in steps), default=0)
-    elsewhere = ""
-    for step in steps:
-        if step.path != finding.path and step.path != elsewhere:
+    width = max((len(str(step.line)) for step in finding.trail), default=0)
+    file = finding.path
+    for step in finding.trail:
+        if step.path != file:
             yield style(f"  {' ' * width} --> {step.path}", dim=True)
-        elsewhere = step.path
+        file = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
         yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
     if finding.help:
@@ -95,15 +93,3 @@ def _advice(finding: Finding, linter: Linter) -> Iterator[str]:
     for line in [*unified_diff(lines(source.text), lines(text), n=0)][2:]:
         if not line.startswith("@@"):
             yield f"       {line[0]} {line[1:].rstrip()}"
-
-
-def _steps(finding: Finding) -> list[Step]:
-    """The trail with steps on one line made one."""
-    kept: list[Step] = []
-    for step in finding.trail:
-        last = kept[-1] if kept else None
-        if last is None or (last.path, last.line) != (step.path, step.line):
-            kept.append(step)
-        elif step.text not in last.text:
-            kept[-1] = replace(step, text=f"{step.text}, {last.text}")
-    return kept

@@ -224,7 +224,6 @@ def test_json(project: Project) -> None:
     assert "`sync`" in message
     assert help_
     assert [(step["path"], step["line"], step["kind"]) for step in trail] == [
-        ("main.py", 9, "source"),
         ("main.py", 9, "condition"),
         ("main.py", 10, "call"),
         ("main.py", 5, "collective"),
