@@ -220,6 +220,7 @@ def test_json(project: Project) -> None:
         "end_location": {"row": 10, "column": 20},
         "function": "main",
         "fix": None,
+        "suggestion": None,
     }
     assert "`sync`" in message
     assert help_
