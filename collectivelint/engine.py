@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from . import catalog, suppress, workers
 from .annotations import annotated_lines
 from .discover import discover, project_root
-from .finding import Finding, Location, Step
+from .excerpt import excerpt
+from .finding import Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .program import Program, Target
+from .publish import published, trail
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
 from .source import Source, UnreadableError, read
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
 _RECURSION: Final = 20_000
-_LONGEST_TEXT: Final = 80
 #: In so many pieces each process does its part of the files; who is done early takes some from the others.
 _PIECES: Final = 8
 #: Statements with a body: a comment on their last line belongs to what stands there.
@@ -138,7 +139,7 @@ class Linter:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(list(_nearest(findings)), shard.errors, len(asked), len(pending))
+        return Result(published(findings), shard.errors, len(asked), len(pending))
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
@@ -388,12 +389,11 @@ class Linter:
             place = Location(report.span.line, report.span.column + 1)
             return Finding(rule.code, rule.name, report.message, report.severity, report.path, place, place, "")
         lines = [report.span.line, report.span.end_line, report.statement.line]
-        if not _COMPOUND.match(self.text(report.path, report.statement)):
+        if not _COMPOUND.match(source.line(report.statement.line).lstrip()):
             lines.append(report.statement.end_line)
         if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
         start, end = _locations(source, report)
-        trail = tuple(Step(place.path, place.span.line, place.kind, place.text) for place in report.trail)
         fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))
         fix = settings.allowed(rule, fix) if fix is not None else None
         return Finding(
@@ -405,7 +405,7 @@ class Linter:
             location=start,
             end_location=end,
             function="" if report.function == "<module>" else report.function,
-            trail=trail,
+            trail=trail(report.trail),
             help=report.help,
             fix=fix,
             root=report.root,
@@ -459,20 +459,7 @@ class Linter:
         source = self.source(path)
         start = source.offset(span.line, source.column(span.line, span.column))
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
-        text = " ".join(source.text[start:end].split())
-        return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
-
-
-def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings, but of those that share a root only the ones nearest to it."""
-    every = list(findings)
-    told = {finding.root for finding in every if finding.root and not finding.derived}
-    for finding in sorted(every, key=lambda finding: finding.order):
-        if finding.root and finding.derived:
-            if finding.root in told:
-                continue
-            told.add(finding.root)
-        yield finding
+        return excerpt(source.text[start:end])
 
 
 def shown(path: Path) -> str:

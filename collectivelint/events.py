@@ -6,7 +6,7 @@ Python's many statements become nine: everything that only computes is `Evaluate
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -63,10 +63,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Logical:
-    """`and` / `or`: the later values are evaluated only where the earlier ones let them."""
+    """`and` / `or`: the later values are evaluated only where the earlier ones let them.
+
+    `spans` are those of the values, as they are written; `negated`: the values are the opposites of what is written there.
+    """
 
     op: Literal["and", "or"]
     values: tuple[Expr, ...]
+    spans: tuple[Span, ...] = field(default=(), compare=False)
+    negated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +92,13 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """`then if test else orelse`."""
+    """`then if test else orelse`. `test_span` is the condition alone."""
 
     test: Expr
     then: Expr
     orelse: Expr
     span: Span
+    test_span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +128,17 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
-    """A comprehension: loops over `iterables` binding `targets`, filters, then `element`."""
+    """A comprehension: loops over `iterables` binding `targets`, filters, then `element`.
+
+    `filter_spans` are those of the filters.
+    """
 
     targets: tuple[Expr, ...]
     iterables: tuple[Expr, ...]
     filters: tuple[Expr, ...]
     element: Expr
     span: Span
+    filter_spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,24 +197,29 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """`if test: then else: orelse`. `test_span` is the condition alone."""
+    """`if test: then else: orelse`. `test_span` is the condition alone.
+
+    For a `case` that is its pattern, and `subject` what `match` compares with it.
+    """
 
     test: Expr
     then: Block
     orelse: Block
     span: Span
     test_span: Span
+    subject: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`for target in iterable` or, with target None, `while iterable`."""
+    """`for target in iterable` or, with target None, `while iterable`. `head` is the span of `iterable`."""
 
     target: Expr | None
     iterable: Expr
     body: Block
     orelse: Block
     span: Span
+    head: Span
 
 
 @dataclass(frozen=True, slots=True)

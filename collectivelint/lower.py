@@ -6,7 +6,7 @@ import ast
 import sys
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from .events import (
     Assert,
@@ -100,9 +100,14 @@ def _depth() -> int:
     return depth
 
 
-def span_of(node: ast.expr | ast.stmt) -> Span:
+def span_of(node: ast.expr | ast.stmt | ast.pattern) -> Span:
     """Where a node stands."""
     return Span(node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+
+
+def _between(first: Span, last: Span) -> Span:
+    """From the start of the first to the end of the last."""
+    return Span(first.line, first.column, last.end_line, last.end_column)
 
 
 class _Lowering:
@@ -169,10 +174,10 @@ class _Lowering:
             case ast.For() | ast.AsyncFor():
                 body_ = self.block(node.body, scope, owner)
                 orelse_ = self.block(node.orelse, scope, owner)
-                return Loop(expression(node.target), expression(node.iter), body_, orelse_, span)
+                return Loop(expression(node.target), expression(node.iter), body_, orelse_, span, span_of(node.iter))
             case ast.While(test=test, body=body, orelse=orelse):
                 body_ = self.block(body, scope, owner)
-                return Loop(None, expression(test), body_, self.block(orelse, scope, owner), span)
+                return Loop(None, expression(test), body_, self.block(orelse, scope, owner), span, span_of(test))
             case ast.With() | ast.AsyncWith():
                 items = tuple((expression(item.context_expr), _optional(item.optional_vars)) for item in node.items)
                 return With(items, self.block(node.body, scope, owner), span)
@@ -187,7 +192,7 @@ class _Lowering:
             case ast.Assert(test=test, msg=message):
                 return Assert(expression(test), _optional(message), span)
             case ast.Match(subject=subject, cases=cases):
-                return self.match(expression(subject), cases, scope, owner)
+                return self.match(expression(subject), span_of(subject), cases, scope, owner)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 return self.function(node, scope, owner)
             case ast.ClassDef(name=name, body=body):
@@ -210,27 +215,36 @@ class _Lowering:
         body, orelse = self.block(node.body, scope, owner), self.block(node.orelse, scope, owner)
         return Try(body, handlers, orelse, self.block(node.finalbody, scope, owner), span)
 
-    def match(self, subject: Expr, cases: Sequence[ast.match_case], scope: str, owner: str | None) -> Block:
+    def match(
+        self, subject: Expr, where: Span, cases: Sequence[ast.match_case], scope: str, owner: str | None
+    ) -> Block:
         """`match` as a chain of branches on whether each pattern fits."""
         if not cases:
             return ()
         first, *rest = cases
-        test: Expr = Compound("match", (subject, Constant(ast.unparse(first.pattern))))
-        if isinstance(first.pattern, ast.MatchValue):
-            test = Compare(subject, "==", expression(first.pattern.value))
-        if first.guard is not None:
-            test = Logical("and", (test, expression(first.guard)))
         pattern = first.pattern
+        test: Expr = Compound("match", (subject, Constant(ast.unparse(pattern))))
+        if isinstance(pattern, ast.MatchValue):
+            test = Compare(subject, "==", expression(pattern.value))
+        pattern_span = span_of(pattern)
+        test_span, compared = pattern_span, where if _compares(pattern) else None
+        if first.guard is not None and compared is None:
+            # What fits anything is no condition.
+            test, test_span = expression(first.guard), span_of(first.guard)
+        elif first.guard is not None:
+            guard_span = span_of(first.guard)
+            test = Logical("and", (test, expression(first.guard)), (pattern_span, guard_span))
+            test_span = _between(pattern_span, guard_span)
         last_line = first.body[-1].end_lineno or pattern.lineno
-        test_span = Span(pattern.lineno, pattern.col_offset, pattern.end_lineno, pattern.end_col_offset)
         span = Span(pattern.lineno, pattern.col_offset, last_line, first.body[-1].end_col_offset or 0)
         then = self.block(first.body, scope, owner)
         if names := tuple(Name(name) for name in _captured(pattern)):
             part = Compound("capture", (subject,))
-            then = (*(Assign((name,), part, test_span) for name in names), *then)
+            then = (*(Assign((name,), part, pattern_span) for name in names), *then)
         if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and first.guard is None:
             return then
-        return (Branch(test, then, self.match(subject, rest, scope, owner), span, test_span),)
+        orelse = self.match(subject, where, rest, scope, owner)
+        return (Branch(test, then, orelse, span, test_span, compared),)
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: str, owner: str | None) -> Define:
         qualname = f"{scope}{node.name}"
@@ -260,6 +274,11 @@ class _Lowering:
         first = min((decorator.lineno for decorator in node.decorator_list), default=node.lineno)
         last = max(node.lineno, node.body[0].lineno - 1)
         return next((self.notes[line] for line in range(first, last + 1) if line in self.notes), None)
+
+
+def _compares(pattern: ast.pattern) -> bool:
+    """Does a pattern compare anything, as `_` and a mere name do not?"""
+    return not isinstance(pattern, ast.MatchAs) or (pattern.pattern is not None and _compares(pattern.pattern))
 
 
 def _captured(pattern: ast.pattern) -> Iterator[str]:
@@ -323,7 +342,8 @@ def expression(node: ast.expr) -> Expr:
             operands = tuple(expression(value) for value in values)
             if len(operands) > _LONG_CONDITION:
                 return Compound("logical", operands)
-            return Logical("and" if isinstance(op, ast.And) else "or", operands)
+            word: Literal["and", "or"] = "and" if isinstance(op, ast.And) else "or"
+            return Logical(word, operands, tuple(span_of(value) for value in values))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return Not(expression(operand))
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
@@ -333,9 +353,12 @@ def expression(node: ast.expr) -> Expr:
             links = tuple(Compare(compared[i], _COMPARE[type(op)], compared[i + 1]) for i, op in enumerate(ops))
             if len(links) > _LONG_CONDITION:
                 return Compound("logical", compared)
-            return links[0] if len(links) == 1 else Logical("and", links)
+            if len(links) == 1:
+                return links[0]
+            spans = [span_of(item) for item in (left, *comparators)]
+            return Logical("and", links, tuple(map(_between, spans, spans[1:])))
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return Conditional(expression(test), expression(body), expression(orelse), span_of(node))
+            return Conditional(expression(test), expression(body), expression(orelse), span_of(node), span_of(test))
         case ast.Subscript(value=value, slice=index):
             return Subscript(expression(value), expression(index))
         case ast.NamedExpr(target=ast.Name(id=name), value=value):
@@ -380,4 +403,5 @@ def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.Dic
         tuple(expression(test) for generator in node.generators for test in generator.ifs),
         element,
         span_of(node),
+        tuple(span_of(test) for generator in node.generators for test in generator.ifs),
     )

@@ -41,9 +41,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.values import TURNS
 from collectivelint.rule import Findings, Report, Rule
 
-from .trails import diverging, head_text, report, what_text, why_text
+from .trails import diverging, report, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,9 @@ RULE: Final = Rule("CL205", "divergent-loop", "a collective in a loop whose numb
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in such a loop."""
     for facts, divergence in diverging(findings, "CL205"):
-        loop = head_text(findings, divergence.guard.path, divergence.guard.span)
-        head = "the loop" if loop == "for" else f"`{loop}`"
+        guard = divergence.guard
+        written = findings.text(guard.path, guard.span)
+        head = f"the loop over `{written}`" if guard.form.startswith(TURNS) else f"`while {written}`"
         yield report(
             facts,
             divergence,

@@ -56,6 +56,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.values import CAUGHT
 from collectivelint.rule import Findings, Report, Rule
 
 from .trails import condition_text, diverging, report, subject_text
@@ -71,10 +72,9 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, on one side of an exception."""
     for facts, divergence in diverging(findings, "CL204"):
-        caught = divergence.guard.form.startswith("exception ")
-        where = "where an exception was caught" if divergence.holds else "where nothing was caught"
-        if not caught:
-            where = f"where {condition_text(findings, divergence)}, which depends on an exception"
+        where = f"where {condition_text(findings, divergence)}"
+        if not divergence.guard.form.startswith(CAUGHT):
+            where += ", which depends on an exception"
         yield report(
             facts,
             divergence,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from collectivelint.analysis.values import LOCAL, PLACES, WORLD
+from collectivelint.conditions import in_words
 from collectivelint.rule import Place, Report
 
 if TYPE_CHECKING:
@@ -90,22 +90,7 @@ def subject_text(divergence: Divergence) -> str:
 
 def condition_text(findings: Findings, divergence: Divergence) -> str:
     """The condition as it is written, and whether it holds where the collective is reached."""
-    guard = divergence.guard
-    side = "holds" if divergence.holds == guard.positive else "does not hold"
-    text = head_text(findings, guard.path, guard.span)
-    if function := _FUNCTION.match(text):
-        # What decides stands in the decorator.
-        return f"a decorator of `{function[1]}` lets them"
-    return f"`{text}` {side}"
-
-
-def head_text(findings: Findings, path: str, span: Span) -> str:
-    """What is written there; of a loop without its body."""
-    text = findings.text(path, span)
-    return text.partition(": ")[0] if text.startswith("while ") else text
-
-
-_FUNCTION: Final = re.compile(r"(?:@.*)?\b(?:async )?def (\w+)\(")
+    return in_words(divergence.guard, findings.text, holds=divergence.holds)
 
 
 def why_text(divergence: Divergence) -> str:
@@ -128,6 +113,8 @@ def trail(divergence: Divergence) -> Iterator[Place]:
     guard, event = divergence.guard, divergence.event
     for cause in guard.causes:
         yield Place(cause.path, cause.span, "source", cause_text(cause))
+    if guard.subject is not None:
+        yield Place(guard.path, guard.subject, "condition", "what is matched")
     yield Place(guard.path, guard.span, "condition", "condition")
     for site in event.chain:
         yield Place(site.path, site.span, "call", f"calls {site.callee}")

@@ -10,7 +10,7 @@ from .branching import joined
 from .effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
 from .evaluate import evaluate, guard_of, under
 from .names import plain
-from .values import WORLD, Cause, Value
+from .values import CAUGHT, WORLD, Cause, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -
         prefix: Term = body[: failing[0]] if failing is not None else ()
         if names[number] == "local":
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
-        value = Value(frame.fresh(f"exception {number}", statement.span))
+        value = Value(frame.fresh(f"{CAUGHT}{number}", statement.span))
         if cause is not None:
             value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
             guard_value = value

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ..events import Attribute, Expr, Logical, Name, Not
-from .effects import Choice, Leave, Term, size
+from ..events import Attribute, Expr, Logical, Name, Not, Span
+from .effects import Choice, Guard, Leave, Term, size
 from .evaluate import condition, guard_of, perhaps
 from .values import UNKNOWN, Value, flow, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..events import Branch, Span
+    from ..events import Branch
     from .frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where a condition is written: its source, what `match` compares with it, and whether the opposite is meant."""
+
+    span: Span
+    subject: Span | None = None
+    negated: bool = False
 
 
 def atoms(test: Expr) -> Expr:
     """`not (a and b)` as `not a or not b`, so that every condition is judged on its own."""
     match test:
-        case Not(value=Logical(op=op, values=values)):
-            return Logical("or" if op == "and" else "and", tuple(atoms(Not(value)) for value in values))
+        case Not(value=Logical(op=op, values=values, spans=spans, negated=negated)):
+            opposites = tuple(atoms(Not(value)) for value in values)
+            return Logical("or" if op == "and" else "and", opposites, spans, negated=not negated)
         case Not(value=Not(value=inner)):
             return atoms(inner)
         case _:
@@ -34,49 +45,66 @@ _MOST_REPEATED: Final = 40
 class Decision:
     """A condition taken apart into atoms; `term` builds the nested choices over them."""
 
-    def __init__(self, value: Value, build: Callable[[Term, Term], Term]) -> None:
-        """`value` is the condition as a whole; `build` makes the choice from the terms of both arms."""
-        self.value, self._build = value, build
+    def __init__(self, value: Value, build: Callable[[Term, Term, Written], Term], effects: Term = ()) -> None:
+        """`value` is the condition as a whole, `effects` what operands after the first run, each under those before it.
 
-    def term(self, then: Term, orelse: Term) -> Term:
-        """The choice between two arms."""
-        return self._build(then, orelse)
+        `build` makes the choice from the terms of both arms.
+        """
+        self.value, self._build, self.effects = value, build, effects
+
+    def term(self, then: Term, orelse: Term, written: Written) -> Term:
+        """The choice between two arms; reports show the condition as it is `written`."""
+        return self._build(then, orelse, written)
 
 
 def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
     """Evaluate the condition of a branch, atom by atom."""
     match test:
-        case Logical(op=op, values=values):
+        case Logical(op=op, values=values, spans=spans, negated=negated):
             first = decide(frame, atoms(values[0]), statement)
-            remaining = values[1] if len(values) == 2 else Logical(op, values[1:])
+            remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
+            operand = _operand(statement, spans, negated=negated)
             outer, frame.out = frame.out, []
             rest = decide(frame, atoms(remaining), statement)
-            inner, frame.out = tuple(frame.out), outer
-
+            inner, frame.out = (*frame.out, *rest.effects), outer
             parts = (first.value, rest.value)
             value = perhaps(op, parts, flow(f"({first.value.form} {op} {rest.value.form})", parts))
 
-            def build(then: Term, orelse: Term) -> Term:
+            def build(then: Term, orelse: Term, written: Written) -> Term:
                 if size(orelse if op == "and" else then) > _MOST_REPEATED:
-                    evaluated = first.term(inner, ()) if op == "and" else first.term((), inner)
-                    return (*evaluated, Choice(guard_of(frame, value, statement.test_span), then, orelse))
-                # What the later operands run belongs to the arm in which they are evaluated.
-                later = (*inner, *rest.term(then, orelse))
-                return first.term(later, orelse) if op == "and" else first.term(then, later)
+                    return (Choice(_written(guard_of(frame, value, written.span), written), then, orelse),)
+                later = rest.term(then, orelse, written)
+                return first.term(later, orelse, written) if op == "and" else first.term(then, later, written)
 
-            return Decision(value, build)
+            evaluated = first.term(inner, (), operand) if op == "and" else first.term((), inner, operand)
+            return Decision(value, build, (*first.effects, *evaluated))
         case _:
             value, guard = condition(frame, _truthful(test), statement.test_span)
             positive = not value.form.startswith("not ")
 
-            def leaf(then: Term, orelse: Term) -> Term:
+            def leaf(then: Term, orelse: Term, written: Written) -> Term:
                 if not then and not orelse:
                     return ()
                 if value.constant is not UNKNOWN:
                     return then if value.constant else orelse
-                return (Choice(guard, then, orelse) if positive else Choice(guard, orelse, then),)
+                shown = _written(guard, written)
+                return (Choice(shown, then, orelse) if positive else Choice(shown, orelse, then),)
 
             return Decision(value, leaf)
+
+
+def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Written:
+    """The first operand alone, where it is known where that is written."""
+    if not spans:
+        return Written(statement.test_span, statement.subject)
+    whole, span = statement.test_span, spans[0]
+    is_pattern = (span.line, span.column) == (whole.line, whole.column)
+    return Written(span, statement.subject if is_pattern else None, negated)
+
+
+def _written(guard: Guard, written: Written) -> Guard:
+    positive = guard.positive != written.negated
+    return replace(guard, span=written.span, subject=written.subject, positive=positive)
 
 
 def _truthful(test: Expr) -> Expr:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
+from .deciding import deciding
 from .effects import Choice, Event, Guard, Repeat, events, guards
 from .sides import Restricted
 from .values import WORLD
@@ -132,9 +133,10 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
                 continue
             if _meets(guard, event, holds=holds, term=term, lists_of_ranks=lists_of_ranks):
                 shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
-                yield Divergence(guard, event, shown, holds, count[span] - 1)
+                yield Divergence(deciding(restricted.alone, guard, event), event, shown, holds, count[span] - 1)
     if not found:
-        yield from _disorder(guard, sides[True], sides[False], lists_of_ranks)
+        for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
+            yield replace(disorder, guard=deciding(restricted.alone, guard, disorder.event))
 
 
 def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:

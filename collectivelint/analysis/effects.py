@@ -67,6 +67,7 @@ class Guard:
     """One condition. `form` identifies it; `own` says that it has to be judged in the function whose term this is.
 
     `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
+    `subject`: what `match` compares with the pattern at `span`.
 
     `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true). `ways`: it
     picks one of that many overrides of a method.
@@ -85,6 +86,7 @@ class Guard:
     maybe: bool = False
     chosen: tuple[str, object] | None = None
     ways: int = 2
+    subject: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +458,7 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         maybe=guard.maybe,
         chosen=chosen,
         ways=guard.ways,
+        subject=guard.subject,
     )
 
 

@@ -72,8 +72,8 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return _compare(frame, expr)
         case Logical():
             return _logical(frame, expr)
-        case Conditional(test=test, then=then, orelse=orelse, span=span):
-            guard_value, guard = condition(frame, test, span)
+        case Conditional(test=test, then=then, orelse=orelse, span=span, test_span=test_span):
+            guard_value, guard = condition(frame, test, test_span)
             values, arms = [], []
             for part in (then, orelse):
                 variables, out = frame.captured()
@@ -85,7 +85,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 values.append(value.but(optional=False, absent=frozenset()) if asked and value.optional else value)
                 arms.append(tuple(frame.out))
                 frame.variables, frame.out = variables, out
-            choose(frame, guard, arms[0], arms[1])
+            choose(frame, guard, arms[0], arms[1], positive=guard.positive)
             fresh = f"({values[0].form} if {guard_value.form} else {values[1].form})"
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
         case Subscript(value=container, index=index):
@@ -290,12 +290,22 @@ def _logical(frame: Frame, expr: Logical) -> Value:
     if len(expr.values) > 1:
         truth = first if first.one is not None else _truth(first, negate=False)
         form, positive = _canonical(truth.form)
-        where = frame.statement
-        guard = Guard(form, truth.varies, truth.causes, truth.depends, truth.one, frame.path, where, where)
+        where = expr.spans[0] if expr.spans else frame.statement
+        guard = Guard(
+            form,
+            truth.varies,
+            truth.causes,
+            truth.depends,
+            truth.one,
+            frame.path,
+            where,
+            frame.statement,
+            positive != expr.negated,
+        )
         outer, frame.out = frame.out, []
         rest = expr.values[1:]
         with under(frame, guard, truth):
-            values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest)))
+            values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
         inner, frame.out = tuple(frame.out), outer
         choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
     value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
@@ -456,8 +466,8 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         bind(frame, target, each(source, f"each({source.form})"))
     tests: list[Value] = []
     filters: list[Guard] = []
-    for test in expr.filters:
-        value, guard = condition(frame, test, expr.span)
+    for test, span in zip(expr.filters, expr.filter_spans, strict=True):
+        value, guard = condition(frame, test, span)
         tests.append(value)
         filters.append(guard)
     outer, frame.out = frame.out, []

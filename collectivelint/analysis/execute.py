@@ -28,7 +28,7 @@ from ..events import (
 )
 from ..program import Target
 from .attempts import always_leaves, attempt, head
-from .branching import atoms, decide, joined
+from .branching import Written, atoms, decide, joined
 from .decorators import around, decorated
 from .effects import (
     Event,
@@ -49,7 +49,7 @@ from .invoke import invoke
 from .known import iterated
 from .names import bind
 from .signature import annotated_target, declared_result, parameter_value
-from .values import NONE, UNKNOWN, WORLD, Cause, Value, each, join, launched
+from .values import NONE, TURNS, UNKNOWN, WORLD, Cause, Value, each, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -262,7 +262,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
     frame.few |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
-    frame.out.extend(decided.term(then, orelse))
+    frame.out.extend(decided.effects)
+    frame.out.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
@@ -350,7 +351,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
     """Interpret a loop once; its `Repeat` becomes the frame's term."""
     over = unordered = None
     if statement.target is None:
-        value, guard = condition(frame, statement.iterable, statement.span)
+        value, guard = condition(frame, statement.iterable, statement.head)
         form = f"while {guard.form}"
         # The condition is computed once more than the body runs; its collectives belong to every turn.
         head: tuple[Item, ...] = tuple(frame.out)
@@ -384,6 +385,5 @@ def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
     if not value.uneven:
         return None
     axes = value.varies or frozenset({WORLD})
-    counted = Value(f"turns of {value.form}", axes, value.uneven, depends=value.depends)
-    head = Span(statement.span.line, statement.span.column, statement.span.line, statement.span.column + len("for"))
-    return guard_of(frame, counted, head)
+    counted = Value(f"{TURNS}{value.form}", axes, value.uneven, depends=value.depends)
+    return guard_of(frame, counted, statement.head)

@@ -11,7 +11,7 @@ from .facts import HelperCall
 from .known import in_reach, note_roots
 from .names import bind, plain
 from .paths import note_whole, note_writing
-from .values import WORLD, Cause, Value, flow
+from .values import OVERRIDE, WORLD, Cause, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ def invoke(
             term = ()
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
-            form = frame.fresh(f"override {number} of {target.name.rpartition('.')[2]}", expr.span)
+            form = frame.fresh(f"{OVERRIDE}{number} of {target.name.rpartition('.')[2]}", expr.span)
             guard = Guard(
                 form,
                 frozenset(),

@@ -17,6 +17,12 @@ WORLD: Final = "world"
 #: Axes that are not process groups but places; ranks that share one differ in nothing else of it.
 PLACES: Final = frozenset({"local", "node"})
 
+#: The form of a condition that counts the turns of a `for` loop begins so, that of one that an exception takes so, and
+#: that of one that picks an override of a method so.
+TURNS: Final = "turns of "
+CAUGHT: Final = "exception "
+OVERRIDE: Final = "override "
+
 _MOST_CAUSES: Final = 3
 _LONGEST_FORM: Final = 400
 

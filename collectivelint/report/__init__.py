@@ -6,6 +6,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Final
 
+from .remedy import applied
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,7 +39,7 @@ def summary(result: Result, fixed: int = 0) -> str:
         parts.append(f"No findings in {result.files} file{'s' * (result.files != 1)}." if not fixed else "None left.")
         return " ".join(parts)
     parts.append(f"Found {count} finding{'s' * (count != 1)} in {result.files} file{'s' * (result.files != 1)}.")
-    able = [finding.fix for finding in result.findings if finding.fix is not None and finding.fix.edits]
+    able = [fix for finding in result.findings if (fix := applied(finding)) is not None]
     safe = sum(fix.applicability == "safe" for fix in able)
     unsafe = sum(fix.applicability == "unsafe" for fix in able)
     if safe:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..analysis.effects import Choice, Event, Leave, Repeat
-from ..analysis.values import LOCAL, WORLD
+from ..analysis.values import CAUGHT, LOCAL, OVERRIDE, TURNS, WORLD
+from ..conditions import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
     """
     function = facts.function
     lines = [f"{function.path}:{function.span.line}: {function.qualname}", "", "Collectives, in order:"]
-    lines += list(_term(facts.term, text, 1)) or [f"{_STEP}none"]
+    lines += list(_term(facts.term, text, function.path)) or [f"{_STEP}none"]
     differing = {name: value for name, value in facts.variables.items() if value.varies and not name.startswith("<")}
     lines += ["", "Values that differ between ranks:"]
     lines += [
@@ -40,31 +41,40 @@ def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _term(term: Term, text: Callable[[str, Span], str], depth: int) -> Iterator[str]:
+def _term(term: Term, text: Callable[[str, Span], str], path: str, depth: int = 1) -> Iterator[str]:
     indent = _STEP * depth
     for item in term:
         match item:
             case Event():
                 way = "".join(f", through {site.callee}" for site in item.chain)
-                yield f"{indent}line {item.place[0].line}: {item.op} on {group_name(item.group)}{way}"
+                site = item.chain[0] if item.chain else item
+                yield f"{indent}{_line(site.path, site.span, path)}: {item.op} on {group_name(item.group)}{way}"
             case Choice(guard=guard, then=then, orelse=orelse):
                 differs = f", which differs over {axes(guard.varies)}" if guard.varies else ""
-                yield f"{indent}line {guard.span.line}: {condition(guard, text, holds=bool(then))}{differs}"
+                written = condition(guard, text, holds=bool(then))
+                yield f"{indent}{_line(guard.path, guard.span, path)}: {written}{differs}"
                 then, orelse = (then, orelse) if then else (orelse, ())
-                yield from _term(then, text, depth + 1)
+                yield from _term(then, text, path, depth + 1)
                 if orelse:
                     yield f"{indent}else"
-                    yield from _term(orelse, text, depth + 1)
+                    yield from _term(orelse, text, path, depth + 1)
             case Repeat(body=body, trips=trips):
                 turns = "" if trips is None else f", a number of times that differs over {axes(trips.varies)}"
                 yield f"{indent}again and again{turns}"
-                yield from _term(body, text, depth + 1)
+                yield from _term(body, text, path, depth + 1)
             case Leave(kind=kind):
                 yield f"{indent}{kind}"
 
 
+def _line(where: str, span: Span, path: str) -> str:
+    """A line of the function's own file by its number, one of another with its file."""
+    return f"line {span.line}" if where == path else f"{where}:{span.line}"
+
+
 def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
     """`if rank == 0`, as it is written where it stands, for the arm where the guard holds or the other one."""
+    if guard.subject is not None or guard.form.startswith((CAUGHT, OVERRIDE, TURNS)):
+        return f"if {in_words(guard, text, holds=holds)}"
     written = text(guard.path, guard.span)
     holds = holds == guard.positive
     if written.startswith("not ") and not holds and " and " not in written and " or " not in written:

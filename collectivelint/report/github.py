@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import relative
+from .remedy import advice
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """One command for each finding; the page behind it has room for the message, its trail and the advice."""
-    del linter, colour, fixed
-    return "".join(_command(finding) + "\n" for finding in result.findings)
+    del colour, fixed
+    return "".join(_command(finding, linter) + "\n" for finding in result.findings)
 
 
-def _command(finding: Finding) -> str:
+def _command(finding: Finding, linter: Linter) -> str:
     properties = {
         "title": f"{finding.code} [{finding.name}]",
         "file": relative(finding.path),
@@ -29,9 +30,8 @@ def _command(finding: Finding) -> str:
         "endLine": finding.end_location.row,
         "endColumn": finding.end_location.column,
     }
-    lines = [finding.message, *(f"{step.path}:{step.line}: {step.text}" for step in finding.trail)]
-    if finding.help:
-        lines.append(f"help: {finding.help}")
+    trail = (f"{step.path}:{step.line}: {step.text}" for step in finding.trail)
+    lines = [finding.message, *trail, *advice(finding, linter)]
     given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
     return f"::{finding.severity} {given}::{_data(chr(10).join(lines))}"
 

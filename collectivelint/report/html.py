@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import __version__
 from ..rule import discover
 from . import summary
+from .remedy import headline, patch
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
@@ -39,7 +40,7 @@ def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
     row = finding.location.row
     last = max(row, min(finding.end_location.row, row + _AROUND))
     frame = [(number, linter.line(finding.path, number)) for number in range(max(1, row - _AROUND), last + _AROUND + 1)]
-    fix = finding.fix if finding.fix is not None and finding.fix.edits else None
+    kind, fix = headline(finding.fix) if finding.fix is not None and finding.fix.edits else ("", "")
     return {
         "code": finding.code,
         "name": finding.name,
@@ -51,7 +52,9 @@ def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
         "last": last,
         "function": finding.function,
         "help": finding.help,
-        "fix": f"{fix.message} ({fix.applicability})" if fix is not None else "",
+        "remedy": kind,
+        "fix": fix,
+        "patch": patch(finding, linter) if fix else [],
         "frame": frame,
         "trail": [
             {

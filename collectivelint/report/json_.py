@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from .remedy import applied, suggested
+
 if TYPE_CHECKING:
     from ..engine import Linter, Result
     from ..finding import Finding, Fix, Location
 
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
-    """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats."""
+    """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats.
+
+    `fix` is what a tool may apply, as its `applicability` says; `suggestion` are edits that only a person should make.
+    """
     del linter, colour, fixed
     return json.dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
 
@@ -28,7 +33,8 @@ def as_dict(finding: Finding) -> dict[str, Any]:
         "end_location": _location(finding.end_location),
         "function": finding.function,
         "help": finding.help,
-        "fix": _fix(finding.fix),
+        "fix": _fix(applied(finding)),
+        "suggestion": _fix(suggested(finding)),
         "trail": [
             {"path": step.path, "line": step.line, "kind": step.kind, "text": step.text} for step in finding.trail
         ],

@@ -6,6 +6,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from .remedy import advice
+
 if TYPE_CHECKING:
     from ..engine import Linter, Result
     from ..finding import Finding
@@ -13,11 +15,11 @@ if TYPE_CHECKING:
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """A project without findings has one test, which passes: some readers take a report without tests for a failure."""
-    del linter, colour, fixed
+    del colour, fixed
     count = len(result.findings)
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
     for path, findings in groupby(result.findings, key=lambda finding: finding.path):
-        _suite(root, path, list(findings))
+        _suite(root, path, list(findings), linter)
     if not count:
         suite = ET.SubElement(root, "testsuite", name="collectivelint", tests="1", failures="0", errors="0")
         ET.SubElement(suite, "testcase", name="No findings", classname="collectivelint")
@@ -25,7 +27,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, path: str, findings: list[Finding]) -> None:
+def _suite(root: ET.Element, path: str, findings: list[Finding], linter: Linter) -> None:
     count = str(len(findings))
     suite = ET.SubElement(root, "testsuite", name=path, tests=count, failures=count, errors="0")
     for finding in findings:
@@ -40,9 +42,7 @@ def _suite(root: ET.Element, path: str, findings: list[Finding]) -> None:
         )
         failure = ET.SubElement(case, "failure", message=_legal(finding.message), type=finding.severity)
         steps = [f"{step.path}:{step.line}: {step.text}" for step in finding.trail]
-        failure.text = _legal(
-            "\n".join([f"{path}:{place}", *steps, *([f"help: {finding.help}"] if finding.help else [])])
-        )
+        failure.text = _legal("\n".join([f"{path}:{place}", *steps, *advice(finding, linter)]))
 
 
 def _legal(text: str) -> str:

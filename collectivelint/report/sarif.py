@@ -14,11 +14,19 @@ from .. import __version__
 from ..baseline import fingerprints
 from ..rule import discover
 from . import relative
+from .remedy import advice, applied, suggested
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
-    from ..finding import Finding, Fix, Location, Step
+    from collections.abc import Mapping
 
+    from ..engine import Linter, Result
+    from ..finding import Applicability, Finding, Fix, Location, Step
+
+_TRUST: Final[Mapping[Applicability, str]] = {
+    "safe": "safe",
+    "unsafe": "unsafe: may change what the program does, look at it first",
+    "display": "to be made by hand: it changes what the program does",
+}
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
@@ -67,7 +75,7 @@ def _rule(code: str) -> dict[str, Any]:
 
 
 def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter) -> dict[str, Any]:
-    text = f"{finding.message}\n\nhelp: {finding.help}" if finding.help else finding.message
+    text = "\n\n".join((finding.message, "\n".join(advice(finding, linter)))).strip()
     found: dict[str, Any] = {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
@@ -79,16 +87,20 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter
                     "artifactLocation": _artifact(finding.path),
                     "region": _region(finding.location, finding.end_location),
                 },
-                "logicalLocations": [{"fullyQualifiedName": finding.function, "kind": "function"}],
             }
         ],
         "partialFingerprints": {"collectivelint/v1": fingerprint},
     }
+    if finding.function:
+        found["locations"][0]["logicalLocations"] = [{"fullyQualifiedName": finding.function, "kind": "function"}]
     if finding.trail:
         steps = [_step(step, linter) for step in finding.trail]
         found["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
-    if finding.fix is not None and finding.fix.edits:
-        found["fixes"] = [_fix(finding.path, finding.fix)]
+    # Viewers apply what stands in `fixes`, with a click or without one.
+    if (fix := applied(finding)) is not None:
+        found["fixes"] = [_fix(finding.path, fix)]
+    if (suggestion := suggested(finding)) is not None:
+        found["properties"] = {"suggestion": _fix(finding.path, suggestion)}
     return found
 
 
@@ -115,6 +127,6 @@ def _fix(path: str, fix: Fix) -> dict[str, Any]:
         for edit in fix.edits
     ]
     return {
-        "description": {"text": f"{fix.message} ({fix.applicability})"},
+        "description": {"text": f"{fix.message} ({_TRUST[fix.applicability]})"},
         "artifactChanges": [{"artifactLocation": _artifact(path), "replacements": replacements}],
     }

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from .remedy import applied
+
 if TYPE_CHECKING:
     from ..engine import Result
 
 
 def table(result: Result) -> str:
-    """A line for each rule, the most frequent first: number, code, `[*]` where some have a fix, name."""
+    """A line for each rule, the most frequent first: number, code, `[*]` where `--fix` can repair some, name."""
     counts = Counter((finding.code, finding.name) for finding in result.findings)
-    fixable = {finding.code for finding in result.findings if finding.fix is not None and finding.fix.edits}
+    fixable = {finding.code for finding in result.findings if applied(finding) is not None}
     width = max((len(str(count)) for count in counts.values()), default=0)
     lines = [
         f"{count:>{width}}  {code}  [{'*' if code in fixable else ' '}]  {name}"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import summary
+from .remedy import headline, patch, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..engine import Linter, Result
-    from ..finding import Applicability, Finding, Step
+    from ..finding import Finding
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"fg": "cyan"},
@@ -22,12 +22,6 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "call": {"fg": "blue"},
     "collective": {"fg": "red"},
     "note": {"dim": True},
-}
-
-_FLAGS: Final[Mapping[Applicability, str]] = {
-    "safe": "--fix",
-    "unsafe": "--fix --unsafe-fixes",
-    "display": "by hand: it changes what is done",
 }
 
 
@@ -49,7 +43,7 @@ def _overview(result: Result) -> Iterator[str]:
     counts = Counter((finding.code, finding.name) for finding in result.findings)
     for (code, name), count in counts.most_common():
         yield f"{count:6} {code} {name}"
-    yield "Read `collectivelint rule CODE` for what a rule is about and how to mend it."
+    yield "Read `collectivelint rule CODE` for what a rule is about and how to fix it."
     if any(finding.code == "CL101" and finding.fix is None for finding in result.findings):
         yield "Where the default group is meant, `--fix --explicit-world` writes it down (CL101)."
     yield "To see only what is new from now on, run with `--write-baseline` once."
@@ -63,47 +57,20 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
     place = style(f"{finding.path}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
     yield f"{place}: {code} [{finding.name}] {finding.message}"
-    steps = _steps(finding)
-    width = max((len(str(step.line)) for step in steps), default=0)
-    elsewhere = ""
-    for step in steps:
-        if step.path != finding.path and step.path != elsewhere:
+    width = max((len(str(step.line)) for step in finding.trail), default=0)
+    file = finding.path
+    for step in finding.trail:
+        if step.path != file:
             yield style(f"  {' ' * width} --> {step.path}", dim=True)
-        elsewhere = step.path
+        file = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
         yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
     if finding.help:
         yield style("  help: ", bold=True) + finding.help
     if finding.fix is not None and finding.fix.edits:
-        yield style("  fix: ", bold=True) + f"{finding.fix.message} ({_FLAGS[finding.fix.applicability]})"
-        if finding.fix.applicability == "display":
-            yield from (style(line, fg="green" if line[7] == "+" else "red") for line in _advice(finding, linter))
+        kind, text = headline(finding.fix)
+        yield style(f"  {kind}: ", bold=True) + text
+    if suggested(finding) is not None:
+        for line in patch(finding, linter):
+            yield style(f"       {line}", fg="green" if line[0] == "+" else "red")
     yield ""
-
-
-def _advice(finding: Finding, linter: Linter) -> Iterator[str]:
-    """What nobody applies but the reader, as a patch without its header."""
-    from difflib import unified_diff
-
-    from ..source import lines
-
-    source = linter.source(finding.path)
-    edits = finding.fix.edits if finding.fix is not None else ()
-    text = source.text
-    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
-        text = text[: edit.start] + edit.content + text[edit.end :]
-    for line in [*unified_diff(lines(source.text), lines(text), n=0)][2:]:
-        if not line.startswith("@@"):
-            yield f"       {line[0]} {line[1:].rstrip()}"
-
-
-def _steps(finding: Finding) -> list[Step]:
-    """The trail with steps on one line made one."""
-    kept: list[Step] = []
-    for step in finding.trail:
-        last = kept[-1] if kept else None
-        if last is None or (last.path, last.line) != (step.path, step.line):
-            kept.append(step)
-        elif step.text not in last.text:
-            kept[-1] = replace(step, text=f"{step.text}, {last.text}")
-    return kept

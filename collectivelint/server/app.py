@@ -16,6 +16,7 @@ from pygls.uris import to_fs_path
 from .. import __version__
 from ..fixes.apply import select
 from ..fixes.ignores import with_ignores
+from ..report.remedy import applied
 from .convert import Converter, overlapping, page, uri
 from .session import Linted, describe, lint
 
@@ -151,8 +152,7 @@ class Server(LanguageServer):
     def _quick(self, address: str, findings: list[Finding]) -> Iterator[lsp.CodeAction]:
         converter = self._converter()
         for finding in findings:
-            fix = finding.fix
-            if fix is not None and fix.edits and fix.applicability != "display":
+            if (fix := applied(finding)) is not None:
                 note = "" if fix.applicability == "safe" else " (unsafe)"
                 action = self._action(
                     address, f"{finding.code}: {fix.message}{note}", [finding], lsp.CodeActionKind.QuickFix

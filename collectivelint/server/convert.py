@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from lsprotocol import types as lsp
 
+from ..report.remedy import headline, suggested
 from ..rule import discover
 from ..source import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..finding import Edit, Finding, Location, Severity, Step
     from ..source import Source
@@ -45,13 +46,20 @@ class Converter:
         tag = _TAGS.get(finding.name)
         return lsp.Diagnostic(
             range=self._range(finding.path, finding.location, finding.end_location),
-            message=finding.message + (f"\nhelp: {finding.help}" if finding.help else ""),
+            message="\n".join((finding.message, *self._advice(finding))),
             severity=_SEVERITIES[finding.severity],
             code=finding.code,
             source="collectivelint",
             tags=[tag] if tag is not None else None,
             related_information=[self._related(step) for step in finding.trail],
         )
+
+    def _advice(self, finding: Finding) -> Iterator[str]:
+        """The help, and what the editor offers no action for."""
+        if finding.help:
+            yield f"help: {finding.help}"
+        if finding.fix is not None and suggested(finding) is not None:
+            yield ": ".join(headline(finding.fix))
 
     def edit(self, path: str, change: Edit) -> lsp.TextEdit:
         """One edit of a fix."""

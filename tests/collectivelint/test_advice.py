@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -150,3 +152,75 @@ def test_advice_is_part_of_the_report(project: Project) -> None:
         "+     dist.broadcast_object_list(decided, group_src=0, group=g)",
         "+     if decided[0]:  # rare",
     ]
+
+
+#: One finding of each kind: a suggestion, an unsafe fix, a safe fix.
+_EACH: Final = (
+    _HEAD + "def f(x, group):\n    if random.random() < 0.1:\n        dist.all_reduce(x, group=group)\n"
+    "    dist.barrier()\n    dist._all_gather_base(x, x, group=group)\n"
+)
+_SELECT: Final = ("check", "--isolated", "--no-cache", "--select", "CL101,CL203,CL604")
+
+
+def _each(project: Project, form: str) -> str:
+    project.write(_EACH)
+    return project.run(*_SELECT, "--output-format", form, "main.py").out
+
+
+def test_json_has_suggestions_where_nobody_applies_them(project: Project) -> None:
+    found = {finding["code"]: finding for finding in json.loads(_each(project, "json"))}
+    assert found["CL203"]["fix"] is None
+    assert found["CL203"]["suggestion"]["applicability"] == "display"
+    assert "broadcast_object_list" in found["CL203"]["suggestion"]["edits"][0]["content"]
+    for code, applicability in (("CL101", "unsafe"), ("CL604", "safe")):
+        assert found[code]["fix"]["applicability"] == applicability
+        assert found[code]["suggestion"] is None
+
+
+def test_sarif_has_suggestions_where_nobody_applies_them(project: Project) -> None:
+    found = {finding["ruleId"]: finding for finding in json.loads(_each(project, "sarif"))["runs"][0]["results"]}
+    assert "fixes" not in found["CL203"]
+    assert "suggestion: Decide on one rank" in found["CL203"]["message"]["text"]
+    assert "\n+     decided = [random.random() < 0.1]" in found["CL203"]["message"]["text"]
+    assert found["CL203"]["properties"]["suggestion"]["artifactChanges"]
+    assert "(unsafe: " in found["CL101"]["fixes"][0]["description"]["text"]
+    assert found["CL604"]["fixes"][0]["description"]["text"].endswith("(safe)")
+    assert all("properties" not in found[code] for code in ("CL101", "CL604"))
+
+
+@pytest.mark.parametrize("form", ["text", "github", "junit"])
+def test_what_is_a_suggestion_is_called_so(project: Project, form: str) -> None:
+    out = _each(project, form).replace("%0A", "\n")
+    assert out.count("suggestion: ") == 1
+    assert "suggestion: Decide on one rank, and tell the others (by hand: it changes what is done)" in out
+    assert re.search(r"^ *\+ +decided = ", out, re.MULTILINE)
+    assert out.count("fix: ") == 2
+    assert "(--fix)" in out
+    assert "(--fix --unsafe-fixes)" in out
+
+
+def test_html_shows_what_would_change(project: Project) -> None:
+    page = _each(project, "html")
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert match is not None
+    found = {finding["code"]: finding for finding in json.loads(match[1])["findings"]}
+    assert {code: finding["remedy"] for code, finding in found.items()} == {
+        "CL203": "suggestion",
+        "CL101": "fix",
+        "CL604": "fix",
+    }
+    assert found["CL203"]["patch"] == [
+        "-     if random.random() < 0.1:",
+        "+     decided = [random.random() < 0.1]",
+        "+     dist.broadcast_object_list(decided, group_src=0, group=group)",
+        "+     if decided[0]:",
+    ]
+    assert found["CL101"]["patch"] == ["-     dist.barrier()", "+     dist.barrier(group=group)"]
+
+
+def test_only_what_fix_applies_is_counted(project: Project) -> None:
+    last = _each(project, "concise").splitlines()[-1]
+    assert last == "Found 3 findings in 1 file. 1 fixable with `--fix`. 1 more fixable with `--fix --unsafe-fixes`."
+    assert project.run(*_SELECT, "--statistics", "main.py").out == (
+        "1  CL101  [*]  missing-group\n1  CL203  [ ]  local-condition\n1  CL604  [*]  deprecated-collective\n"
+    )

@@ -220,11 +220,11 @@ def test_json(project: Project) -> None:
         "end_location": {"row": 10, "column": 20},
         "function": "main",
         "fix": None,
+        "suggestion": None,
     }
     assert "`sync`" in message
     assert help_
     assert [(step["path"], step["line"], step["kind"]) for step in trail] == [
-        ("main.py", 9, "source"),
         ("main.py", 9, "condition"),
         ("main.py", 10, "call"),
         ("main.py", 5, "collective"),

@@ -213,6 +213,23 @@ def test_all_safe_fixes_at_once(root: Path) -> None:
     _session(root, talk)
 
 
+def test_a_suggestion_is_no_fix(root: Path) -> None:
+    text = (
+        "import random\n\nimport torch.distributed as dist\n\n\ndef f(group: dist.ProcessGroup, x):\n"
+        "    if random.random() < 0.1:\n        dist.all_reduce(x, group=group)\n"
+    )
+    (root / "main.py").write_text(text)
+
+    async def talk(editor: Editor) -> None:
+        (found,) = await editor.open("main.py")
+        assert found.code == "CL203"
+        assert "suggestion: Decide on one rank" in found.message
+        assert [item.title for item in await editor.actions("main.py", 7)] == ["CL203: ignore on this line"]
+        assert await editor.actions("main.py", 7, "source.fixAll") == []
+
+    _session(root, talk)
+
+
 def test_hover(root: Path) -> None:
     async def talk(editor: Editor) -> None:
         await editor.open("main.py")
