@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .finding import Edit, Finding, Fix, Location, Step
 from .index import ClassIndex, FileIndex, class_table
+from .reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -314,7 +315,7 @@ def stamp(path: str, known: tuple[int, int, str] | None, text: bytes | None = No
         stat = os.stat(path)  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
         if known is not None and known[2] and (stat.st_mtime_ns, stat.st_size) == (known[0], known[1]):
             return known
-        digest = blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+        digest = blake2b(read_bytes(path), digest_size=16).hexdigest()
     except OSError:
         return (0, 0, "")
     return (stat.st_mtime_ns, stat.st_size, digest)

@@ -115,7 +115,7 @@ class Linter:
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
         asked = [shown(path) for path in given.files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        roots = _roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
@@ -144,7 +144,7 @@ class Linter:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         asked = [shown(path) for path in discover(paths, self.resolver).files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        roots = _roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
@@ -191,6 +191,7 @@ class Linter:
         """How a group can be handed down to the collectives of these files that have none in reach."""
         from .analysis.program import Analysis
         from .fixes.chains import Chains, missing
+        from .fixes.links import outside
 
         program, asked, every = self._program(paths)
         readable = [path for path in every if program.indexes[path].problem is None]
@@ -199,7 +200,11 @@ class Linter:
         wanted = set(asked)
         calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
         expression = self.resolver.settings(paths[0]).group
-        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression).plan(calls)
+        # A caller may lie anywhere in the project, but no link is followed out of it.
+        locked = outside(readable, [*paths, *_roots(paths)])
+        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression, locked).plan(
+            calls
+        )
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""
@@ -456,6 +461,11 @@ class Linter:
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
         text = " ".join(source.text[start:end].split())
         return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def _roots(paths: Iterable[Path]) -> list[Path]:
+    """The roots of the projects that these files and folders belong to."""
+    return sorted({root for path in paths if (root := project_root(path)) is not None})
 
 
 def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cache import Cache, Row, bases_in, key, shape, stamp
+from .reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from .analysis.facts import Making
     from .catalog import Catalog
@@ -122,7 +123,7 @@ class Memory:
         from .analysis.making import made_in
 
         try:
-            text = self._texts[path] if path in self._texts else Path(path).read_bytes()
+            text = self._texts[path] if path in self._texts else read_bytes(path)
         except OSError:
             return []
         if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
