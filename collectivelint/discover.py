@@ -42,7 +42,9 @@ def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
         if settings.force_exclude and _is_excluded(path, settings, above=True):
             continue
         if path.is_dir():
-            met += [_met(file, real, walked=True) for file in _walk(path, settings, resolver, found, _ignores_above(path))]
+            met += [
+                _met(file, real, walked=True) for file in _walk(path, settings, resolver, found, _ignores_above(path))
+            ]
         else:
             met.append(_met(path, real, walked=False))
     # A file goes by its own name where a folder has it and a link to it.

@@ -60,6 +60,8 @@ class Result:
     #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
     analysed: int = field(default=0, compare=False)
+    #: What the user should know of the run, and is no failure.
+    notices: list[str] = field(default_factory=list, compare=False)
 
 
 #: Told how many steps are done, and of how many.
@@ -81,8 +83,13 @@ class Linter:
         cache_folder: Path | None = None,
         jobs: int = 1,
         progress: Progress = _unseen,
+        fixing: bool = False,
     ) -> None:
-        """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs."""
+        """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs.
+
+        `fixing`: the fixes will be written to the files, and are none that were remembered.
+        """
+        self._fixing = fixing
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs = jobs
@@ -120,7 +127,7 @@ class Linter:
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
         folder = None if unreadable else self._cache_folder
-        memory = Memory(folder, asked, every, below, self.resolver, self._catalog, self._texts)
+        memory = Memory(folder, asked, every, below, self.resolver, self._catalog, self._texts, fixing=self._fixing)
         indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
         program = Program(
             indexes, self._lower, self._catalog.modules, self._catalog.names, lambda: memory.bases(indexes)
@@ -138,7 +145,7 @@ class Linter:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(list(_nearest(findings)), shard.errors, len(asked), len(pending))
+        return Result(list(_nearest(findings)), shard.errors, len(asked), len(pending), memory.notices)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""

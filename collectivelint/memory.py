@@ -48,11 +48,15 @@ class Memory:
         resolver: Resolver,
         catalog: Catalog,
         texts: Mapping[str, bytes],
+        *,
+        fixing: bool = False,
     ) -> None:
         """`every` are the files of the program below `roots`, `texts` the content of those that is not on the disk.
 
-        Without a folder nothing is known and nothing kept.
+        Without a folder nothing is known and nothing kept. `fixing`: what is kept of fixes is found anew, since it is going
+        to be written to the files, and the cache may come from anybody.
         """
+        self._fixing = fixing
         self._asked, self._every = asked, every
         self._texts = texts
         self._catalog = catalog
@@ -73,6 +77,11 @@ class Memory:
                 self.anew = False
                 now = self._stamps.items()
                 self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of the cache."""
+        return [self._store.foreign] if self._store is not None and self._store.foreign else []
 
     def index(self, path: str) -> FileIndex | None:
         """The index of a file that has not changed."""
@@ -97,7 +106,11 @@ class Memory:
             bits = sum(program.bits[path] for path in self._changed)
             rest = {path for path, looked in self._store.looked().items() if looked & bits}
             self._again = self._changed | rest
-        self._found = {path: some for path, some in self._store.findings().items() if path not in self._again}
+        known = self._store.findings(frozenset(self._every))
+        if self._fixing:
+            asked = set(self._asked)
+            self._again |= {path for path in asked & known.keys() if any(finding.fix for finding in known[path])}
+        self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
 
     def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:

@@ -48,9 +48,7 @@ def write_baseline(result: Result, linter: Linter, file: Path, *, follow: bool) 
     return False
 
 
-def add_ignores(
-    findings: Sequence[Finding], linter: Linter, reason: str, targets: Sequence[Path]
-) -> tuple[int, bool]:
+def add_ignores(findings: Sequence[Finding], linter: Linter, reason: str, targets: Sequence[Path]) -> tuple[int, bool]:
     """Put a comment that silences them behind the lines of the findings; how many are silenced, and any failure."""
     from ..fixes.apply import FixError, fixed, write
     from ..fixes.ignores import with_ignores

@@ -200,12 +200,13 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
         except UnreadableError as problem:
             error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
             return _Outcome(failed=True)
-    folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
+    folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
+    fixing = options["fix"] or options["fix_only"] or options["diff"]
 
     def lint() -> tuple[Linter, Result]:
         start = time.perf_counter()
         with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told)
+            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
             result = linter.run(targets)
         if options["verbose"]:
             taken = time.perf_counter() - start
@@ -257,6 +258,13 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     return outcome
 
 
+def _cache_folder(named: Path | None, target: Path) -> Path:
+    """Where the cache is; a link to a folder is followed only where it was named."""
+    if named is None:
+        return (project_root(target) or Path()) / FOLDER
+    return named.resolve() if named.is_dir() else named
+
+
 def _adopt(
     outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Path | None, targets: Sequence[Path]
 ) -> bool:
@@ -287,6 +295,8 @@ def _code(resolver: Resolver, outcome: _Outcome) -> int:
     problems = [*resolver.problems, *outcome.result.errors]
     for problem in problems:
         error(problem)
+    for notice in outcome.result.notices:
+        warning(notice)
     return 2 if outcome.failed or problems else int(outcome.found)
 
 
