@@ -59,7 +59,7 @@ def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -
     for finding in findings:
         found = key(finding, line, os.getcwd())
         seen[found] += 1
-        yield sha256("\0".join((*found, str(seen[found]))).encode()).hexdigest()
+        yield sha256("\0".join((*found, str(seen[found]))).encode(errors="surrogatepass")).hexdigest()
 
 
 def read(file: Path) -> Counter[Key]:

@@ -148,8 +148,8 @@ class Cache:
             self.foreign = str(error)
         except sqlite3.DatabaseError:
             self._forget()
-        except OSError:
-            return
+        except (OSError, UnicodeEncodeError):
+            return  # not ours to write; or a file name that is no text, which the database cannot hold
 
     def _write(self, database: sqlite3.Connection, rows: Mapping[str, Row], *, only: bool) -> bool:
         key = self._key

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..printable import one_line, printable
 from . import relative
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
 def _command(finding: Finding) -> str:
     properties = {
         "title": f"{finding.code} [{finding.name}]",
-        "file": relative(finding.path),
+        "file": one_line(relative(finding.path)),
         "line": finding.location.row,
         "col": finding.location.column,
         "endLine": finding.end_location.row,
@@ -33,7 +34,7 @@ def _command(finding: Finding) -> str:
     if finding.help:
         lines.append(f"help: {finding.help}")
     given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
-    return f"::{finding.severity} {given}::{_data(chr(10).join(lines))}"
+    return f"::{finding.severity} {given}::{_data(printable(chr(10).join(lines)))}"
 
 
 def _data(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+from . import dumps
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats."""
     del linter, colour, fixed
-    return json.dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
+    return dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:

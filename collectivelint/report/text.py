@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..printable import one_line, printable
 from . import summary
 
 if TYPE_CHECKING:
@@ -60,22 +61,23 @@ def _plain(text: str, **_: object) -> str:
 
 
 def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Iterator[str]:
-    place = style(f"{finding.path}:{finding.location.row}:{finding.location.column}", bold=True)
+    place = style(f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
-    yield f"{place}: {code} [{finding.name}] {finding.message}"
+    yield f"{place}: {code} [{finding.name}] {printable(finding.message)}"
     steps = _steps(finding)
     width = max((len(str(step.line)) for step in steps), default=0)
     elsewhere = ""
     for step in steps:
         if step.path != finding.path and step.path != elsewhere:
-            yield style(f"  {' ' * width} --> {step.path}", dim=True)
+            yield style(f"  {' ' * width} --> {one_line(step.path)}", dim=True)
         elsewhere = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
-        yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
+        code = printable(linter.line(step.path, step.line))
+        yield number + code + style(f"   <- {printable(step.text)}", **_KINDS.get(step.kind, {}))
     if finding.help:
-        yield style("  help: ", bold=True) + finding.help
+        yield style("  help: ", bold=True) + printable(finding.help)
     if finding.fix is not None and finding.fix.edits:
-        yield style("  fix: ", bold=True) + f"{finding.fix.message} ({_FLAGS[finding.fix.applicability]})"
+        yield style("  fix: ", bold=True) + f"{printable(finding.fix.message)} ({_FLAGS[finding.fix.applicability]})"
         if finding.fix.applicability == "display":
             yield from (style(line, fg="green" if line[7] == "+" else "red") for line in _advice(finding, linter))
     yield ""
@@ -94,7 +96,7 @@ def _advice(finding: Finding, linter: Linter) -> Iterator[str]:
         text = text[: edit.start] + edit.content + text[edit.end :]
     for line in [*unified_diff(lines(source.text), lines(text), n=0)][2:]:
         if not line.startswith("@@"):
-            yield f"       {line[0]} {line[1:].rstrip()}"
+            yield f"       {line[0]} {printable(line[1:].rstrip())}"
 
 
 def _steps(finding: Finding) -> list[Step]:
