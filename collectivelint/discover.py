@@ -82,7 +82,18 @@ def project_root(path: Path) -> Path | None:
 
 
 def is_test(path: Path) -> bool:
-    """Is it a file of tests, by the names that pytest and unittest look for?"""
+    """Is it a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
+    return _is_test(path, os.getcwd())
+
+
+def forget() -> None:
+    """Look at the disk again: another run begins, and a project may have got another root."""
+    _is_test.cache_clear()
+
+
+@cache
+def _is_test(path: Path, _: str) -> bool:
+    """The answer for a path as seen from the current folder."""
     # Where the project lies does not matter, only where the file lies in it.
     root = project_root(path)
     absolute = path.absolute()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import catalog, suppress, workers
 from .annotations import annotated_lines
-from .discover import discover, project_root
+from .discover import discover, forget, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
@@ -118,6 +118,7 @@ class Linter:
 
     def _run(self, paths: Sequence[Path]) -> Result:
         self._analysis = None
+        forget()
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
