@@ -288,7 +288,7 @@ class Resolver:
             if not self._isolated:
                 for name in FILES:
                     # os.path says no where Path would raise: a folder that may not be entered has no settings.
-                    if found is None and os.path.isfile(folder / name):
+                    if found is None and os.path.exists(folder / name) and not os.path.isdir(folder / name):
                         found, problems = read(folder / name)
                         self.problems += problems
             if found is not None or folder.parent == folder or self._isolated:
