@@ -17,6 +17,7 @@ from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
 from ..printable import printable
+from ..reading import LARGEST
 from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
 from ..source import Source, UnreadableError, decode
@@ -196,7 +197,7 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     if is_input:
         name = shown(targets[0])
         try:
-            texts[name] = decode(sys.stdin.buffer.read(), name)
+            texts[name] = decode(_standard_input(), name)
         except UnreadableError as problem:
             error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
             return _Outcome(failed=True)
@@ -256,6 +257,14 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     outcome.failed |= _show(outcome.result, linter, options, fixed)
     outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
     return outcome
+
+
+def _standard_input() -> bytes:
+    """What comes on the standard input; raise UnreadableError for more than a file may have."""
+    data = sys.stdin.buffer.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
+    return data
 
 
 def _cache_folder(named: Path | None, target: Path) -> Path:

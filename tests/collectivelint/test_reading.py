@@ -125,3 +125,19 @@ def test_the_largest_file_is_read_whole(project: Project) -> None:
     assert read_bytes("large.py") == data
     with pytest.raises(OSError, match=r"has 5\.0 MB; files of more than 5 MB are not read"):
         read_bytes("larger.py")
+
+
+def test_standard_input_without_end(project: Project) -> None:
+    del project
+    with Path("/dev/zero").open("rb") as endless:
+        ran = subprocess.run(
+            [sys.executable, "-m", "collectivelint", "check", "--stdin-filename", "main.py"],
+            stdin=endless,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONGEST_S,
+            preexec_fn=_bounded,
+        )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "error: main.py:1:1: cannot be read: has more than 5 MB\n"
