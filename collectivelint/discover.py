@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .reading import read_text
@@ -13,7 +14,6 @@ from .source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     import pathspec
 
@@ -74,11 +74,28 @@ def _met(file: Path, real: dict[Path, str], *, walked: bool) -> _Met:
 
 def project_root(path: Path) -> Path | None:
     """The nearest folder above (or at) `path` that looks like the root of a project."""
-    start = path.resolve()
-    for folder in (start, *start.parents):
-        if any(os.path.exists(folder / mark) for mark in _ROOT_MARKS):
-            return folder
-    return None
+    return next(iter(project_roots([path])), None)
+
+
+def project_roots(paths: Iterable[Path]) -> list[Path]:
+    """The roots of the projects that these files and folders belong to; each folder is looked at once."""
+    known: dict[str, str | None] = {}
+
+    def root(folder: str) -> str | None:
+        if folder not in known:
+            above = os.path.dirname(folder)
+            is_root = any(os.path.exists(os.path.join(folder, mark)) for mark in _ROOT_MARKS)
+            known[folder] = folder if is_root else root(above) if above != folder else None
+        return known[folder]
+
+    found: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        # A file has nothing below it.
+        nearest = root(real if os.path.isdir(real) else os.path.dirname(real))
+        if nearest is not None:
+            found.add(nearest)
+    return sorted(map(Path, found))
 
 
 def is_test(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import catalog, suppress, workers
 from .annotations import annotated_lines
-from .discover import discover, forget, project_root
+from .discover import discover, forget, project_roots
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
@@ -123,7 +123,7 @@ class Linter:
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
         asked = [shown(path) for path in given.files]
-        roots = _roots(paths)
+        roots = project_roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
@@ -152,7 +152,7 @@ class Linter:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         asked = [shown(path) for path in discover(paths, self.resolver).files]
-        roots = _roots(paths)
+        roots = project_roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
@@ -209,7 +209,7 @@ class Linter:
         calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
         expression = self.resolver.settings(paths[0]).group
         # A caller may lie anywhere in the project, but no link is followed out of it.
-        locked = outside(readable, [*paths, *_roots(paths)])
+        locked = outside(readable, [*paths, *project_roots(paths)])
         return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression, locked).plan(
             calls
         )
@@ -469,11 +469,6 @@ class Linter:
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
         text = " ".join(source.text[start:end].split())
         return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
-
-
-def _roots(paths: Iterable[Path]) -> list[Path]:
-    """The roots of the projects that these files and folders belong to."""
-    return sorted({root for path in paths if (root := project_root(path)) is not None})
 
 
 def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
