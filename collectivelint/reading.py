@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EFBIG, EINVAL
+from errno import EFBIG, EINVAL, EISDIR
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ _KINDS: Final = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
-    (stat.S_ISDIR, "a folder"),
 )
 #: Without O_NONBLOCK opening a pipe waits for a writer. Windows has neither that nor O_NOCTTY.
 _FLAGS: Final = (
@@ -61,6 +60,8 @@ def _regular(found: os.stat_result, path: Path | str) -> int:
     """The size of a regular file; raise OSError for another kind."""
     if stat.S_ISREG(found.st_mode):
         return found.st_size
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "no file")
     raise OSError(EINVAL, f"is {kind}, not a regular file", str(path))
 
