@@ -6,6 +6,11 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+#: Where the system has names for files that are open.
+_STREAMS: Final = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+_OPEN_FILES: Final = ("/dev/fd", "/proc/self/fd")
 
 
 def write(path: Path, content: str | bytes, *, follow: bool = True) -> None:
@@ -16,16 +21,16 @@ def write(path: Path, content: str | bytes, *, follow: bool = True) -> None:
     whatever bears that name is replaced and never written through. A link to a missing file is never followed.
     """
     data = content.encode() if isinstance(content, str) else content
+    if follow and _is_stream(path):
+        with path.open("wb") as stream:
+            stream.write(data)
+        return
     target = Path(os.path.realpath(path)) if follow else path
     mode = _mode(target)
     if follow and mode is None and path.is_symlink():
         raise FileNotFoundError(2, "is a symbolic link to a file that does not exist", str(path))
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "is a folder", str(path))
-    if follow and mode is not None and not stat.S_ISREG(mode):
-        with target.open("wb") as stream:  # a device such as /dev/stdout
-            stream.write(data)
-        return
     kept = stat.S_IMODE(mode) if mode is not None and stat.S_ISREG(mode) else None
     # In the same folder, so that the rename cannot cross file systems.
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
@@ -42,6 +47,17 @@ def write(path: Path, content: str | bytes, *, follow: bool = True) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Is it a device, a pipe, or the name of an open file, as /dev/stdout? That one must not be replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if stat.S_ISREG(mode):
+        return os.path.dirname(os.path.abspath(path)) in _OPEN_FILES or os.path.abspath(path) in _STREAMS
+    return not stat.S_ISDIR(mode)
 
 
 def _mode(path: Path) -> int | None:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import re
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from . import atomic
+from .reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from .finding import Finding
 
 #: Where `--write-baseline` writes if nobody says otherwise.
 DEFAULT: Final = "collectivelint-baseline.json"
 _VERSION: Final = 1
+#: A finding takes about 200 bytes.
+_LARGEST: Final = 100_000_000
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 #: Rule, file, function, text of the line.
 Key: TypeAlias = tuple[str, str, str, str]
@@ -53,16 +59,16 @@ def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -
     for finding in findings:
         found = key(finding, line, os.getcwd())
         seen[found] += 1
-        yield sha256("\0".join((*found, str(seen[found]))).encode()).hexdigest()
+        yield sha256("\0".join((*found, str(seen[found]))).encode(errors="surrogatepass")).hexdigest()
 
 
 def read(file: Path) -> Counter[Key]:
     """The findings that a file knows, with how many there are of each; raise BaselineError if it cannot be used."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_text(file, _LARGEST))
     except OSError as error:
         raise BaselineError(f"{file}: {error.strerror or error}; --write-baseline makes one") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaselineError(f"{file}: is not a baseline: {error}") from None
     if not isinstance(data, dict) or not isinstance(data.get("findings"), list):
         raise BaselineError(f"{file}: is not a baseline: it has no list `findings`")
@@ -100,8 +106,13 @@ def compare(findings: Iterable[Finding], known: Counter[Key], line: Callable[[st
     return Compared(new, silenced, unused)
 
 
-def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], str]) -> int:
-    """Write the findings to a file, at once; how many. Raise BaselineError if it cannot be written."""
+def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], str], *, follow: bool = True) -> int:
+    """Write the findings to a file, at once; how many. Raise BaselineError if it cannot be written.
+
+    `follow`: the user named the file. Otherwise a symbolic link of that name is replaced, and never written through.
+    """
+    if _is_foreign(file):
+        raise BaselineError(f"{file}: is not a baseline, and is not overwritten; name another file, or remove it")
     base = str(file.parent.resolve())
     counted = Counter(key(finding, line, base) for finding in findings)
     entries = [
@@ -109,15 +120,23 @@ def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], st
         for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
     ]
     text = json.dumps({"version": _VERSION, "findings": entries}, indent=1, ensure_ascii=False) + "\n"
+    # Bytes of a file name that are no UTF-8 are halves of surrogate pairs here, which JSON can express and UTF-8 cannot.
+    text = _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
+        atomic.write(file, text, follow=follow)
     except OSError as error:
         raise BaselineError(f"{file}: cannot be written: {error.strerror or error}") from None
     return sum(counted.values())
+
+
+def _is_foreign(file: Path) -> bool:
+    """Is it a file with something else in it than a baseline, or one that was left in the middle of a merge?"""
+    try:
+        text = read_text(file, _LARGEST, errors="replace").strip()
+    except OSError:
+        # Not there, or writing to it will say what is wrong.
+        return False
+    return bool(text) and not (text.startswith("{") and '"findings"' in text)
 
 
 def _relative(path: str, base: str) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from .reading import read_text
 from .settings import DEFAULT_EXCLUDE, FILES
 from .source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     import pathspec
 
@@ -34,43 +35,82 @@ class Discovered:
 def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
     """The Python files behind `paths`, each once, in order."""
     found = Discovered()
-    seen: set[str] = set()
+    met: list[_Met] = []
     real: dict[Path, str] = {}
-
-    def add(file: Path) -> None:
-        # The same file may be named twice, lie in a folder that is named as well, or be linked.
-        folder = file.parent
-        if folder not in real:
-            real[folder] = os.path.realpath(folder)
-        plain = os.path.join(real[folder], file.name)
-        spelling = os.path.realpath(plain) if file.is_symlink() else plain
-        if spelling not in seen:
-            seen.add(spelling)
-            found.files.append(file)
-
     for path in paths:
         settings = resolver.settings(path)
         if settings.force_exclude and _is_excluded(path, settings, above=True):
             continue
         if path.is_dir():
-            for file in _walk(path, settings, resolver, found, _ignores_above(path)):
-                add(file)
+            met += [
+                _met(file, real, walked=True) for file in _walk(path, settings, resolver, found, _ignores_above(path))
+            ]
         else:
-            add(path)
+            met.append(_met(path, real, walked=False))
+    # A file goes by its own name where a folder has it and a link to it.
+    own = {spelling for _, spelling, is_link in met if not is_link}
+    seen: set[str] = set()
+    for file, spelling, is_link in met:
+        if spelling not in seen and not (is_link and spelling in own):
+            seen.add(spelling)
+            found.files.append(file)
     return found
+
+
+#: A file, where it really lies, and whether it is a link that a folder has.
+_Met: TypeAlias = "tuple[Path, str, bool]"
+
+
+def _met(file: Path, real: dict[Path, str], *, walked: bool) -> _Met:
+    # The same file may be named twice, lie in a folder that is named as well, or be linked.
+    folder = file.parent
+    if folder not in real:
+        real[folder] = os.path.realpath(folder)
+    spelling = os.path.join(real[folder], file.name)
+    if not file.is_symlink():
+        return file, spelling, False
+    return file, os.path.realpath(spelling), walked
 
 
 def project_root(path: Path) -> Path | None:
     """The nearest folder above (or at) `path` that looks like the root of a project."""
-    start = path.resolve()
-    for folder in (start, *start.parents):
-        if any(os.path.exists(folder / mark) for mark in _ROOT_MARKS):
-            return folder
-    return None
+    return next(iter(project_roots([path])), None)
+
+
+def project_roots(paths: Iterable[Path]) -> list[Path]:
+    """The roots of the projects that these files and folders belong to; each folder is looked at once."""
+    known: dict[str, str | None] = {}
+
+    def root(folder: str) -> str | None:
+        if folder not in known:
+            above = os.path.dirname(folder)
+            is_root = any(os.path.exists(os.path.join(folder, mark)) for mark in _ROOT_MARKS)
+            known[folder] = folder if is_root else root(above) if above != folder else None
+        return known[folder]
+
+    found: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        # A file has nothing below it.
+        nearest = root(real if os.path.isdir(real) else os.path.dirname(real))
+        if nearest is not None:
+            found.add(nearest)
+    return sorted(map(Path, found))
 
 
 def is_test(path: Path) -> bool:
-    """Is it a file of tests, by the names that pytest and unittest look for?"""
+    """Is it a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
+    return _is_test(path, os.getcwd())
+
+
+def forget() -> None:
+    """Look at the disk again: another run begins, and a project may have got another root."""
+    _is_test.cache_clear()
+
+
+@cache
+def _is_test(path: Path, _: str) -> bool:
+    """The answer for a path as seen from the current folder."""
     # Where the project lies does not matter, only where the file lies in it.
     root = project_root(path)
     absolute = path.absolute()
@@ -136,7 +176,7 @@ def _is_loop(link: Path) -> bool:
 
 def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
     try:
-        return _gitignore_spec(file.read_text(encoding="utf-8", errors="replace"))
+        return _gitignore_spec(read_text(file, errors="replace"))
     except OSError:
         return _gitignore_spec("")
 

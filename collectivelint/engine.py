@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import catalog, suppress, workers
 from .annotations import annotated_lines
-from .discover import discover, project_root
+from .discover import discover, forget, project_roots
 from .excerpt import excerpt
 from .finding import Finding, Location
 from .index import FileIndex, Indexes, index_module
@@ -61,6 +61,8 @@ class Result:
     #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
     analysed: int = field(default=0, compare=False)
+    #: What the user should know of the run, and is no failure.
+    notices: list[str] = field(default_factory=list, compare=False)
 
 
 #: Told how many steps are done, and of how many.
@@ -82,8 +84,13 @@ class Linter:
         cache_folder: Path | None = None,
         jobs: int = 1,
         progress: Progress = _unseen,
+        fixing: bool = False,
     ) -> None:
-        """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs."""
+        """`resolver` finds the settings of each file. Without `cache_folder` nothing is remembered between runs.
+
+        `fixing`: the fixes will be written to the files, and are none that were remembered.
+        """
+        self._fixing = fixing
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs = jobs
@@ -112,16 +119,17 @@ class Linter:
 
     def _run(self, paths: Sequence[Path]) -> Result:
         self._analysis = None
+        forget()
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         given = discover(paths, self.resolver)
         unreadable = [(shown(path), error) for path, error in given.unreadable]
         asked = [shown(path) for path in given.files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        roots = project_roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
         folder = None if unreadable else self._cache_folder
-        memory = Memory(folder, asked, every, below, self.resolver, self._catalog, self._texts)
+        memory = Memory(folder, asked, every, below, self.resolver, self._catalog, self._texts, fixing=self._fixing)
         indexes = Indexes(every, lambda path: memory.index(path) or self._index(path))
         program = Program(
             indexes, self._lower, self._catalog.modules, self._catalog.names, lambda: memory.bases(indexes)
@@ -139,13 +147,13 @@ class Linter:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(published(findings), shard.errors, len(asked), len(pending))
+        return Result(published(findings), shard.errors, len(asked), len(pending), memory.notices)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         asked = [shown(path) for path in discover(paths, self.resolver).files]
-        roots = sorted({root for path in paths if (root := project_root(path)) is not None})
+        roots = project_roots(paths)
         every = [*asked, *self._around(roots, set(asked))]
         self._catalog = self._catalog_of(every)
         below = [str(root) for root in roots] or [str(path) for path in paths]
@@ -192,6 +200,7 @@ class Linter:
         """How a group can be handed down to the collectives of these files that have none in reach."""
         from .analysis.program import Analysis
         from .fixes.chains import Chains, missing
+        from .fixes.links import outside
 
         program, asked, every = self._program(paths)
         readable = [path for path in every if program.indexes[path].problem is None]
@@ -200,7 +209,11 @@ class Linter:
         wanted = set(asked)
         calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
         expression = self.resolver.settings(paths[0]).group
-        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression).plan(calls)
+        # A caller may lie anywhere in the project, but no link is followed out of it.
+        locked = outside(readable, [*paths, *project_roots(paths)])
+        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression, locked).plan(
+            calls
+        )
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""

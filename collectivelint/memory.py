@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cache import Cache, Row, bases_in, key, shape, stamp
+from .reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from .analysis.facts import Making
     from .catalog import Catalog
@@ -47,11 +48,15 @@ class Memory:
         resolver: Resolver,
         catalog: Catalog,
         texts: Mapping[str, bytes],
+        *,
+        fixing: bool = False,
     ) -> None:
         """`every` are the files of the program below `roots`, `texts` the content of those that is not on the disk.
 
-        Without a folder nothing is known and nothing kept.
+        Without a folder nothing is known and nothing kept. `fixing`: what is kept of fixes is found anew, since it is going
+        to be written to the files, and the cache may come from anybody.
         """
+        self._fixing = fixing
         self._asked, self._every = asked, every
         self._texts = texts
         self._catalog = catalog
@@ -72,6 +77,11 @@ class Memory:
                 self.anew = False
                 now = self._stamps.items()
                 self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of the cache."""
+        return [self._store.foreign] if self._store is not None and self._store.foreign else []
 
     def index(self, path: str) -> FileIndex | None:
         """The index of a file that has not changed."""
@@ -96,7 +106,11 @@ class Memory:
             bits = sum(program.bits[path] for path in self._changed)
             rest = {path for path, looked in self._store.looked().items() if looked & bits}
             self._again = self._changed | rest
-        self._found = {path: some for path, some in self._store.findings().items() if path not in self._again}
+        known = self._store.findings(frozenset(self._every))
+        if self._fixing:
+            asked = set(self._asked)
+            self._again |= {path for path in asked & known.keys() if any(finding.fix for finding in known[path])}
+        self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
 
     def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
@@ -122,7 +136,7 @@ class Memory:
         from .analysis.making import made_in
 
         try:
-            text = self._texts[path] if path in self._texts else Path(path).read_bytes()
+            text = self._texts[path] if path in self._texts else read_bytes(path)
         except OSError:
             return []
         if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):

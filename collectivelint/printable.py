@@ -13,3 +13,8 @@ _UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u2
 def printable(text: str) -> str:
     r"""The text with every control character as its escape: `\x1b` instead of one that moves the cursor."""
     return _UNSAFE.sub(lambda match: ascii(match.group())[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """The same for what must stay on its line, as a file name: line feeds and tabs are shown too."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -17,6 +17,7 @@ else:
     import tomli as tomllib
 
 from .annotations import configured
+from .reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,8 +141,10 @@ _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "fil
 def read(file: Path) -> tuple[Settings | None, list[str]]:
     """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out."""
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(read_text(file))
+    except OSError as error:
+        return None, [f"{file}: cannot be read: {error.strerror or error}"]
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         return None, [f"{file}: {error}"]
     if file.name == "pyproject.toml":
         table = data.get("tool", {}).get("collectivelint")
@@ -221,7 +224,7 @@ def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ..
     problems: list[str] = []
     for name in names:
         try:
-            text = (folder / name).read_text(encoding="utf-8")
+            text = read_text(folder / name)
             load(((name, text),))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -285,7 +288,7 @@ class Resolver:
             if not self._isolated:
                 for name in FILES:
                     # os.path says no where Path would raise: a folder that may not be entered has no settings.
-                    if found is None and os.path.isfile(folder / name):
+                    if found is None and os.path.exists(folder / name) and not os.path.isdir(folder / name):
                         found, problems = read(folder / name)
                         self.problems += problems
             if found is not None or folder.parent == folder or self._isolated:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from .reading import read_bytes
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -115,7 +117,7 @@ def decode(data: bytes, path: str) -> Source:
 def read(path: Path, shown: str) -> Source:
     """Read a file that reports call `shown`; raise UnreadableError with the system's reason."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     return decode(data, shown)

@@ -49,6 +49,17 @@ class WorkerError(Exception):
     """A process ended, or failed in a way that is not ours to handle; the message says what happened."""
 
 
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, however that happened."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # Waits for the end of a pipe that the parent holds: it may have ended before we came here.
+        parent.join()
+        os._exit(1)
+
+
 class Crew:
     """Processes that do one task after the other, each with a state of its own.
 
@@ -75,7 +86,11 @@ class Crew:
         gc.unfreeze()
 
     def _serve(self, connection: Connection, others: list[Connection]) -> None:
+        import threading
+
         gc.disable()
+        # In the middle of a task nothing is received, and the end of the parent would not be noticed for minutes.
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         for other in others:
             other.close()
         try:

@@ -2,7 +2,8 @@
 
 ## What it does
 Names the file, the position and the reason: a syntax error, bytes that do not fit the encoding, a missing permission,
-a symbolic link that leads back to itself. All other files are still linted.
+a symbolic link that leads back to itself, a name that is no file (a pipe, a socket, a device), a file of more than
+5 MB. All other files are still linted.
 
 ## Why is this bad
 What cannot be parsed is not checked. A silent gap would look like a clean result.

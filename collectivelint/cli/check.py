@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .. import atomic
 from ..baseline import DEFAULT as DEFAULT_BASELINE
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
+from ..printable import printable
+from ..reading import LARGEST
 from ..report import FORMATS, renderer
 from ..settings import Resolver, Settings, known_selectors
 from ..source import Source, UnreadableError, decode
+from .messages import error, warning
 from .progress import bar
 from .sections import Sectioned
 
@@ -131,7 +135,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     """
     targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
-        click.echo(f"error: {path}: no such file or folder", err=True)
+        error(f"{path}: no such file or folder")
     if not targets:
         sys.exit(2)
     names = ("select", "ignore", "extend_select", "unfixable")
@@ -186,27 +190,29 @@ class _Outcome:
 def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -> _Outcome:
     """Do once what the options ask for."""
     if options["show_settings"]:
-        click.echo(resolver.settings(targets[0]).shown(), nl=False)
+        click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
         return _Outcome()
     texts: dict[str, Source] = {}
     is_input = options["stdin_filename"] is not None
     if is_input:
         name = shown(targets[0])
         try:
-            texts[name] = decode(sys.stdin.buffer.read(), name)
-        except UnreadableError as error:
-            click.echo(f"error: {name}:{error.line}:{error.column}: {error.message}", err=True)
+            texts[name] = decode(_standard_input(), name)
+        except UnreadableError as problem:
+            error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
             return _Outcome(failed=True)
-    folder = None if options["no_cache"] else options["cache_dir"] or (project_root(targets[0]) or Path()) / FOLDER
+    folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
+    fixing = options["fix"] or options["fix_only"] or options["diff"]
 
     def lint() -> tuple[Linter, Result]:
         start = time.perf_counter()
         with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told)
+            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
             result = linter.run(targets)
         if options["verbose"]:
             taken = time.perf_counter() - start
-            click.echo(f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}", err=True)
+            where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"
+            click.echo(printable(where), err=True)
             click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
         return linter, result
 
@@ -227,13 +233,13 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
     if options["diff"]:
         from .fixing import show_diff
 
-        changed, failed = show_diff(linter, result, resolver)
+        changed, failed = show_diff(linter, result, resolver, None if is_input else targets)
         return _Outcome(result, found=changed and not options["exit_zero"], failed=failed)
     fixed, failed = 0, False
     if options["fix"] or options["fix_only"]:
         from .fixing import fix, listed, on_disk
 
-        done = fix(lint, linter, result, resolver, save if is_input else on_disk)
+        done = fix(lint, linter, result, resolver, *((save, None) if is_input else (on_disk, targets)))
         linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
         if is_input:
             source = texts[shown(targets[0])]
@@ -241,24 +247,42 @@ def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = _Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
-    if not _adopt(outcome, linter, options, _baseline(options, resolver, targets)):
+    if not _adopt(outcome, linter, options, _baseline(options, resolver, targets), targets):
         return outcome
     if options["fix_only"]:
         click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
         return outcome
     if not outcome.result.files:
-        click.echo("warning: no Python files here", err=True)
+        warning("no Python files here")
     outcome.failed |= _show(outcome.result, linter, options, fixed)
     outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
     return outcome
 
 
-def _adopt(outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Path | None) -> bool:
+def _standard_input() -> bytes:
+    """What comes on the standard input; raise UnreadableError for more than a file may have."""
+    data = sys.stdin.buffer.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
+    return data
+
+
+def _cache_folder(named: Path | None, target: Path) -> Path:
+    """Where the cache is; a link to a folder is followed only where it was named."""
+    if named is None:
+        return (project_root(target) or Path()) / FOLDER
+    return named.resolve() if named.is_dir() else named
+
+
+def _adopt(
+    outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Path | None, targets: Sequence[Path]
+) -> bool:
     """What has to do with findings that are known: baselines and comments; whether there is anything left to do."""
     if options["write_baseline"]:
         from .adopting import write_baseline
 
-        outcome.failed |= write_baseline(outcome.result, linter, file or Path(DEFAULT_BASELINE))
+        follow = options["baseline"] is not None
+        outcome.failed |= write_baseline(outcome.result, linter, file or Path(DEFAULT_BASELINE), follow=follow)
         return False
     if file is not None:
         from .adopting import without_known
@@ -268,7 +292,7 @@ def _adopt(outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Pat
     if options["add_ignore"] is not None:
         from .adopting import add_ignores
 
-        silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"])
+        silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"], targets)
         click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
         outcome.failed |= broken
         return False
@@ -279,7 +303,9 @@ def _code(resolver: Resolver, outcome: _Outcome) -> int:
     """Say what went wrong; the exit code."""
     problems = [*resolver.problems, *outcome.result.errors]
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        error(problem)
+    for notice in outcome.result.notices:
+        warning(notice)
     return 2 if outcome.failed or problems else int(outcome.found)
 
 
@@ -300,9 +326,9 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
         click.echo(text, nl=False, color=True, err=options["stdin_filename"] is not None and options["fix"])
         return False
     try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        click.echo(f"error: {file}: cannot be written: {error.strerror or error}", err=True)
+        atomic.write(file, text)
+    except OSError as problem:
+        error(f"{file}: cannot be written: {problem.strerror or problem}")
         return True
     return False
 
@@ -321,7 +347,7 @@ def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
     if not texts:
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise click.UsageError(f"no function `{name}` here{hint}")
-    click.echo("\n".join(texts), nl=False)
+    click.echo(printable("\n".join(texts)), nl=False)
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from ..printable import one_line, printable
+from .messages import error as complain
+from .messages import warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,16 +47,23 @@ def fix(
     result: Result,
     resolver: Resolver,
     save: Callable[[Source, str], None] = on_disk,
+    targets: Sequence[Path] | None = None,
 ) -> Fixed:
-    """Apply fixes and lint again until nothing is left to fix."""
+    """Apply fixes and lint again until nothing is left to fix.
+
+    With `targets`, what the user named, no link is followed to a file outside of them.
+    """
     from ..fixes.apply import FixError
 
     done = Fixed(linter, result)
     given_up: set[str] = set()
+    left: set[str] = set()
     for _ in range(_MOST_ROUNDS):
         wrote = False
-        for path, some in _by_file(done.result.findings, resolver).items():
-            if path in given_up:
+        chosen = _by_file(done.result.findings, resolver)
+        left |= _outside([path for path in chosen if path not in left], targets)
+        for path, some in chosen.items():
+            if path in given_up or path in left:
                 continue
             source = done.linter.source(path)
             text, applied, broken = _fixed(source, some)
@@ -63,7 +73,7 @@ def fix(
                 if applied:
                     save(source, text)
             except FixError as error:
-                click.echo(f"error: {error}", err=True)
+                complain(error)
                 given_up.add(path)
                 continue
             done.fixed += applied
@@ -75,28 +85,52 @@ def fix(
     return done
 
 
+def _outside(paths: Sequence[str], targets: Sequence[Path] | None) -> set[str]:
+    """The files that must not be written, each said once."""
+    from ..fixes.links import outside
+
+    messages = outside(paths, targets) if targets is not None else {}
+    for message in messages.values():
+        warning(message)
+    return set(messages)
+
+
 def listed(fixed: Sequence[Finding]) -> str:
     """What was fixed, by file: `--show-fixes`."""
     lines: list[str] = []
     for path in dict.fromkeys(finding.path for finding in fixed):
-        lines.append(f"{path}:")
+        lines.append(f"{one_line(path)}:")
         lines += [
-            f"  {finding.code} [{finding.name}] {finding.fix.message}"
+            f"  {finding.code} [{finding.name}] {printable(finding.fix.message)}"
             for finding in fixed
             if finding.path == path and finding.fix is not None
         ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool, bool]:
+def show_diff(
+    linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path] | None = None
+) -> tuple[bool, bool]:
     """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
+    from ..fixes.apply import FixError
+    from .patch import show
+
     total, failed = 0, False
-    for path, some in _by_file(result.findings, resolver).items():
+    chosen = _by_file(result.findings, resolver)
+    left = _outside(list(chosen), targets)
+    for path, some in chosen.items():
+        if path in left:
+            continue
         source = linter.source(path)
         text, applied, broken = _fixed(source, some)
-        _diff(path, source.text, text)
-        total += len(applied)
         failed |= broken
+        try:
+            show(source, text)
+        except FixError as error:
+            complain(error)
+            failed = True
+            continue
+        total += len(applied)
     click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
     return bool(total), failed
 
@@ -104,6 +138,7 @@ def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool,
 def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool]:
     """Hand groups down through the calls, or show how; whether there is anything to do, and whether something failed."""
     from ..fixes.apply import FixError, fixed, write
+    from .patch import show
 
     plan = linter.chains(targets)
     failed = False
@@ -114,12 +149,12 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
             if apply:
                 write(Path(path), source, text)
             else:
-                _diff(path, source.text, text)
+                show(source, text)
         except FixError as error:
-            click.echo(f"error: {error}", err=True)
+            complain(error)
             failed = True
     for where in plan.refused:
-        click.echo(f"left as it is: {where}", err=True)
+        click.echo(f"left as it is: {printable(where)}", err=True)
     count, calls = len(plan.threaded), sum(map(len, plan.edits.values())) - len(plan.threaded)
     does = "Handed" if apply else "Would hand"
     click.echo(
@@ -127,13 +162,6 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
         err=True,
     )
     return bool(plan.edits), failed
-
-
-def _diff(path: str, before: str, after: str) -> None:
-    from ..source import lines
-
-    for line in difflib.unified_diff(lines(before), lines(after), path, path):
-        click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
 
 
 def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:
@@ -157,6 +185,6 @@ def _fixed(source: Source, findings: list[Finding]) -> tuple[str, list[Finding],
 
     some, errors = applicable(source, findings)
     for error in errors:
-        click.echo(f"error: {error}", err=True)
+        complain(error)
     text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
     return text, some, bool(errors)

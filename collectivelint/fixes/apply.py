@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .. import atomic
+from ..reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,28 +80,22 @@ def applicable(source: Source, findings: list[Finding]) -> tuple[list[Finding], 
     return findings, []
 
 
-def write(path: Path, source: Source, text: str) -> None:
-    """Replace the file's content at once, mode kept, links followed; raise FixError if it changed since it was read."""
-    target = path.resolve()
+def encoded(source: Source, text: str) -> bytes:
+    """The bytes of the fixed file; raise FixError if its encoding cannot express them."""
     try:
-        if target.read_bytes() != source.encode(source.text):
-            raise FixError(f"{source.path}: not fixed, the file changed while it was being linted")
-        data = source.encode(text)
-        mode = stat.S_IMODE(target.stat().st_mode)
-        # In the same folder, so that the rename cannot cross file systems.
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(mode)
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        return source.encode(text)
     except UnicodeEncodeError as error:
         raise FixError(f"{source.path}: not fixed, {error.encoding} cannot express the result") from None
+
+
+def write(path: Path, source: Source, text: str) -> None:
+    """Replace the file's content at once, mode kept, links followed; raise FixError if it changed since it was read."""
+    # Resolved once: what is compared is what is written, whatever becomes of the link meanwhile.
+    target = Path(os.path.realpath(path))
+    data = encoded(source, text)
+    try:
+        if read_bytes(target) != source.encode(source.text):
+            raise FixError(f"{source.path}: not fixed, the file changed while it was being linted")
+        atomic.write(target, data, follow=False)
     except OSError as error:
         raise FixError(f"{source.path}: not fixed, {error.strerror or error}") from None

@@ -23,7 +23,7 @@ from .parameters import with_parameter
 from .world import prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
@@ -48,6 +48,7 @@ _TRANSPARENT: Final = frozenset(
         *("contextmanager", "contextlib.contextmanager", "asynccontextmanager", "contextlib.asynccontextmanager"),
     }
 )
+_LOCKED: Final = "its file is a symbolic link that leads out of the project"
 _NAMES: Final = ("group", "process_group", "collective_group")
 
 
@@ -63,9 +64,19 @@ class Plan:
 class Chains:
     """The functions between groups and the collectives without one, over a whole program."""
 
-    def __init__(self, analysis: Analysis, anchor: Callable[[str, Span], Anchored | None], expression: str) -> None:
-        """`analysis` knows all functions, and was made with `explaining`; `expression` is the group to hand down, if named."""
+    def __init__(
+        self,
+        analysis: Analysis,
+        anchor: Callable[[str, Span], Anchored | None],
+        expression: str,
+        locked: Collection[str] = (),
+    ) -> None:
+        """`analysis` knows all functions, and was made with `explaining`; `expression` is the group to hand down, if named.
+
+        `locked` are the files that must not be changed.
+        """
         self._analysis, self._anchor, self._expression = analysis, anchor, expression
+        self._locked = locked
         self._facts: dict[Key, FunctionFacts] = {
             (facts.function.path, facts.function.qualname): facts for facts in analysis.functions
         }
@@ -113,6 +124,9 @@ class Chains:
             where = f"{site.path}:{span.line} {key[1]}"
             text = self._given(caller, span)
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
+            if site.path in self._locked:
+                self._plan.refused.append(f"{where}: {_LOCKED}")
+                continue
             if text is None and groups:
                 names = ", ".join(f"`{item.text}`" for item in groups)
                 self._plan.refused.append(f"{where}: several groups are in reach, {names}; --group says which")
@@ -168,6 +182,8 @@ class Chains:
         for member in self._family(key):
             function = self._facts[member].function
             label = f"`{function.qualname}`"
+            if function.path in self._locked:
+                return _LOCKED
             if function.qualname.endswith(">") or function.span.line < 1:
                 return "it stands at the top level of a module"
             if "<locals>" in function.qualname or "#" in function.qualname:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from .remedy import applied
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "gitlab", "junit", "html")
 
 
+_OTHER: Final = re.compile(r"[^\x00-\x7e]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+
+
 def renderer(name: str) -> Callable[..., str]:
     """The `render` function of a format; only that module is imported."""
     module = importlib.import_module(f".{'json_' if name == 'json' else name.replace('-', '_')}", __name__)
@@ -27,6 +33,12 @@ def renderer(name: str) -> Callable[..., str]:
 def relative(path: str) -> str:
     """A path as services want it: relative to the current folder, with slashes."""
     return os.path.relpath(path).replace(os.sep, "/")
+
+
+def dumps(data: object, *, indent: int | None = None) -> str:
+    """JSON in ASCII that every reader takes: half a surrogate pair, which JSON cannot hold, is a replacement character."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return _OTHER.sub(lambda match: json.dumps(_SURROGATE.sub("\ufffd", match.group()))[1:-1], text)
 
 
 def summary(result: Result, fixed: int = 0) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..printable import one_line
 from . import summary
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 def line(finding: Finding) -> str:
     """`train.py:118:9: CL201 [rank-conditional] message`."""
-    place = f"{finding.path}:{finding.location.row}:{finding.location.column}"
-    return f"{place}: {finding.code} [{finding.name}] {finding.message}"
+    place = f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}"
+    return f"{place}: {finding.code} [{finding.name}] {one_line(finding.message)}"
 
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..printable import one_line, printable
 from . import relative
 from .remedy import advice
 
@@ -24,7 +25,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
 def _command(finding: Finding, linter: Linter) -> str:
     properties = {
         "title": f"{finding.code} [{finding.name}]",
-        "file": relative(finding.path),
+        "file": one_line(relative(finding.path)),
         "line": finding.location.row,
         "col": finding.location.column,
         "endLine": finding.end_location.row,
@@ -33,7 +34,7 @@ def _command(finding: Finding, linter: Linter) -> str:
     trail = (f"{step.path}:{step.line}: {step.text}" for step in finding.trail)
     lines = [finding.message, *trail, *advice(finding, linter)]
     given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
-    return f"::{finding.severity} {given}::{_data(chr(10).join(lines))}"
+    return f"::{finding.severity} {given}::{_data(printable(chr(10).join(lines)))}"
 
 
 def _data(text: str) -> str:

@@ -5,11 +5,10 @@ Format: https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-for
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ..baseline import fingerprints
-from . import relative
+from . import dumps, relative
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
@@ -36,4 +35,4 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
         }
         for finding, fingerprint in zip(result.findings, fingerprints(result.findings, linter.line), strict=True)
     ]
-    return json.dumps(issues, indent=2) + "\n"
+    return dumps(issues, indent=2) + "\n"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..rule import discover
-from . import summary
+from . import dumps, summary
 from .remedy import headline, patch
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
         "rules": {code: module.RULE.summary for code, module in discover().items()},
     }
     # Inside a script element only `<` can end it.
-    text = json.dumps(data).replace("<", "\\u003c")
+    text = dumps(data).replace("<", "\\u003c")
     page = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     words = {"@SUMMARY@": escape(summary(result, fixed)), "@VERSION@": escape(__version__), "@DATA@": text}
     for mark, word in words.items():

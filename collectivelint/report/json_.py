@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from . import dumps
 from .remedy import applied, suggested
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     `fix` is what a tool may apply, as its `applicability` says; `suggestion` are edits that only a person should make.
     """
     del linter, colour, fixed
-    return json.dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
+    return dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:

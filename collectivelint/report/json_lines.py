@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from . import dumps
 from .json_ import as_dict
 
 if TYPE_CHECKING:
@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """The objects of the `json` format."""
     del linter, colour, fixed
-    return "".join(json.dumps(as_dict(finding)) + "\n" for finding in result.findings)
+    return "".join(dumps(as_dict(finding)) + "\n" for finding in result.findings)

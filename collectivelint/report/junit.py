@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from ..printable import printable
 from .remedy import advice
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     count = len(result.findings)
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
     for path, findings in groupby(result.findings, key=lambda finding: finding.path):
-        _suite(root, path, list(findings), linter)
+        _suite(root, _legal(path), list(findings), linter)
     if not count:
         suite = ET.SubElement(root, "testsuite", name="collectivelint", tests="1", failures="0", errors="0")
         ET.SubElement(suite, "testcase", name="No findings", classname="collectivelint")
@@ -46,5 +47,5 @@ def _suite(root: ET.Element, path: str, findings: list[Finding], linter: Linter)
 
 
 def _legal(text: str) -> str:
-    """Without the characters that XML cannot hold; source may have form feeds and the like."""
-    return "".join(char for char in text if char in "\t\n\r" or ord(char) >= 0x20)
+    """With the characters that XML 1.0 cannot hold as escapes; source and file names may have any."""
+    return printable(text).replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

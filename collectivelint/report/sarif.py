@@ -5,7 +5,7 @@ Format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from .. import __version__
 from ..baseline import fingerprints
 from ..rule import discover
-from . import relative
+from . import dumps, relative
 from .remedy import advice, applied, suggested
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
             }
         ],
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    return dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
 def _rule(code: str) -> dict[str, Any]:
-    module = discover()[code]
+    module = discover().get(code)
+    if module is None:  # a rule that was there when the finding was remembered
+        return {"id": code}
     summary = f"{module.RULE.summary[0].upper()}{module.RULE.summary[1:]}"
     return {
         "id": code,
@@ -105,7 +107,7 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter
 
 
 def _artifact(path: str) -> dict[str, str]:
-    return {"uri": quote(relative(path)), "uriBaseId": "ROOT"}
+    return {"uri": quote(os.fsencode(relative(path))), "uriBaseId": "ROOT"}
 
 
 def _region(start: Location, end: Location) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..printable import one_line, printable
 from . import summary
 from .remedy import headline, patch, suggested
 
@@ -54,23 +55,24 @@ def _plain(text: str, **_: object) -> str:
 
 
 def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Iterator[str]:
-    place = style(f"{finding.path}:{finding.location.row}:{finding.location.column}", bold=True)
+    place = style(f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
-    yield f"{place}: {code} [{finding.name}] {finding.message}"
+    yield f"{place}: {code} [{finding.name}] {printable(finding.message)}"
     width = max((len(str(step.line)) for step in finding.trail), default=0)
     file = finding.path
     for step in finding.trail:
         if step.path != file:
-            yield style(f"  {' ' * width} --> {step.path}", dim=True)
+            yield style(f"  {' ' * width} --> {one_line(step.path)}", dim=True)
         file = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
-        yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
+        code = printable(linter.line(step.path, step.line))
+        yield number + code + style(f"   <- {printable(step.text)}", **_KINDS.get(step.kind, {}))
     if finding.help:
-        yield style("  help: ", bold=True) + finding.help
+        yield style("  help: ", bold=True) + printable(finding.help)
     if finding.fix is not None and finding.fix.edits:
         kind, text = headline(finding.fix)
-        yield style(f"  {kind}: ", bold=True) + text
+        yield style(f"  {kind}: ", bold=True) + printable(text)
     if suggested(finding) is not None:
         for line in patch(finding, linter):
-            yield style(f"       {line}", fg="green" if line[0] == "+" else "red")
+            yield style(f"       {printable(line)}", fg="green" if line[0] == "+" else "red")
     yield ""

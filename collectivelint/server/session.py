@@ -53,7 +53,7 @@ def lint(texts: Mapping[Path, str]) -> Linted:
         resolver = Resolver(_OVERRIDES)
         linter = _linter(resolver, root, texts)
         result = linter.run(paths)
-        found.problems += [*resolver.problems, *result.errors]
+        found.problems += [*resolver.problems, *result.errors, *result.notices]
         findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
         for path in paths:
             name = shown(path)
@@ -78,7 +78,7 @@ def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str]) -> Linter
         source = _source(path, text)
         if _on_disk(path) != text:
             unsaved[source.path] = source
-    return Linter(resolver, unsaved, cache_folder=root / FOLDER)
+    return Linter(resolver, unsaved, cache_folder=root / FOLDER, fixing=True)
 
 
 def _source(path: Path, text: str) -> Source:

@@ -1,0 +1,77 @@
+"""Worker processes end with the run that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_LONGEST_S = 60.0
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+#: A run whose workers are in the middle of a task that takes longer than any test waits.
+_BUSY = """
+import time
+from collectivelint.workers import Crew
+
+crew = Crew([time.sleep], 2)
+crew.ask(time.sleep, [600, 600])
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="several processes are used on Linux only")
+
+
+def _killed(command: list[str], how: signal.Signals) -> None:
+    """Start a command that starts two workers, and kill it: the workers end too."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        workers: list[int] = []
+        try:
+            deadline = time.monotonic() + _LONGEST_S
+            while len(workers := _children(parent.pid)) < 2:
+                assert parent.poll() is None, "it ended before there were workers"
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.kill(parent.pid, how)
+            parent.wait()
+            deadline = time.monotonic() + _LONGEST_S
+            while any(map(_is_alive, workers)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert not any(map(_is_alive, workers))
+        finally:
+            for process in (parent.pid, *workers):
+                if _is_alive(process):
+                    os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_in_the_middle_of_a_task_when_their_parent_is_killed(how: signal.Signals) -> None:
+    _killed([sys.executable, "-c", _BUSY], how)
+
+
+def test_a_run_that_is_killed_leaves_no_worker(project: Project) -> None:
+    body = "".join(f"    x{n} = [rank + {n}, dist.get_rank(), f(x{n - 1})]\n" for n in range(1, 400))
+    text = f"import torch.distributed as dist\n\n\ndef f(rank):\n    x0 = 1\n{body}"
+    project.write({f"m{number}.py": text for number in range(150)})
+    _killed([sys.executable, "-m", "collectivelint", "check", "--isolated", "--jobs", "2", "."], signal.SIGKILL)
+    assert sorted(path.name for path in project.root.iterdir() if path.suffix != ".py") == ["pyproject.toml"]
