@@ -13,12 +13,13 @@ from collectivelint.settings import Resolver
 
 from . import closing, compare, explain, flight, folders, launch, membership, ring, watch
 from .checkpoint import records
-from .record import Trace
 from .say import echo
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .record import Trace
 
 
 _HINT_AFTER: Final = click.option(
@@ -82,7 +83,7 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool,
     saved = records.read(outcome.folder)
     wrong = sum(bool(record.get("wrong")) for record in saved)
     for line in records.text(saved):
-        echo(line, err=True, **({"fg": "red"} if wrong else {}))
+        echo(line, err=True, fg="red" if wrong else None)
     echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
     problems += ["the groups are not those expected"] * bool(unexpected)

@@ -89,7 +89,9 @@ def _mark(outer: Path) -> None:
     outer.mkdir(parents=True, exist_ok=True)
     marker = outer / MARKER
     if not os.path.lexists(marker):
-        text = "Each run-* folder beside this file is one run traced by collectivelint; delete those you no longer need.\n"
+        text = (
+            "Each run-* folder beside this file is one run traced by collectivelint; delete those you no longer need.\n"
+        )
         atomic.write(marker, text, follow=False)
 
 

@@ -42,7 +42,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from . import folders, processes
-from .names import Names, TraceError
+from .names import Names
+from .names import TraceError as TraceError
 from .record import Event, Rank, State, Trace
 
 if TYPE_CHECKING:
@@ -261,7 +262,9 @@ class Reader:
             raise TraceError(f"{ring}: {error.strerror or error}") from None
         if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
-        _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = self._header()
+        _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
+            self._header()
+        )
         if version not in (VERSION, _OLDER):
             raise TraceError(
                 f"{ring}: version {version} of the format, this release reads versions {_OLDER} and {VERSION}"
@@ -427,7 +430,11 @@ def parts(folder: Path) -> dict[Path, list[Reader]]:
     ranks = {reader.number for reader in found[run]}
     for other in folders.runs(run.parent) if len(ranks) < first.world_size else ():
         for some in jobs(_readable(other)) if other.name != run.name else ():
-            if first.job == some[0].job and not ranks & {reader.number for reader in some} and _begin_together(first, some):
+            if (
+                first.job == some[0].job
+                and not ranks & {reader.number for reader in some}
+                and _begin_together(first, some)
+            ):
                 found[other] = some
                 ranks |= {reader.number for reader in some}
     return found

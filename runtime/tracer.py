@@ -145,7 +145,9 @@ class Tracer:
             # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
             os.register_at_fork(after_in_child=self._stop)
         self._ended.clear()
-        self._server = threading.Thread(target=self._serve, args=(folder, rank, attempt), name="collectivelint", daemon=True)
+        self._server = threading.Thread(
+            target=self._serve, args=(folder, rank, attempt), name="collectivelint", daemon=True
+        )
         self._server.start()
 
     def _stop(self) -> None:

@@ -63,9 +63,7 @@ def text(report: Report) -> Iterator[str]:
 
 def line(problem: Problem) -> str:
     """A problem in a line."""
-    return row(
-        f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}"
-    )
+    return row(f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}")
 
 
 def row(text: str) -> str:
