@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,13 @@ def text(records: list[dict[str, Any]]) -> Iterator[str]:
         where = f"{site.get('path')}:{site.get('line')}" if site.get("path") else "an unknown place"
         losses = sum(bool(loss.get("serious")) for loss in record.get("losses") or ())
         lost = f"{losses} name{'s hold' if losses > 1 else ' holds'} one rank's values only"
-        errors = "; ".join(record.get("errors") or [lost])
-        yield printable(f"CHECKPOINT: {record.get('path')}, {record.get('kind')} at {where}: {errors}")
+        errors = "; ".join(map(str, record.get("errors") or [lost]))
+        yield printable(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {where}: {errors}")
     if saves and not wrong:
         yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, nothing lost"
+
+
+def _shown(path: object) -> str:
+    """Below the current folder as a user would type it."""
+    text, here = str(path), os.path.join(os.getcwd(), "")
+    return text.removeprefix(here)
