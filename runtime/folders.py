@@ -25,7 +25,6 @@ from collectivelint import atomic
 from . import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 MARKER: Final = ".collectivelint-trace"
@@ -36,7 +35,7 @@ _NAME: Final = re.compile(r"run-\d{8}-\d{6}-[\w.-]+-\d+")
 _LARGEST: Final = 1 << 20
 
 
-def create(outer: Path, command: Sequence[str] = ()) -> Path:
+def create(outer: Path) -> Path:
     """The new folder of a run that this process starts; raise OSError where there cannot be one."""
     _mark(outer)
     pid = os.getpid()
@@ -48,7 +47,7 @@ def create(outer: Path, command: Sequence[str] = ()) -> Path:
             run.mkdir()
         except FileExistsError:
             continue
-        _write_manifest(run, begun, pid, command)
+        _write_manifest(run, begun, pid)
         return run
     raise FileExistsError(17, "has too many runs of this second", str(outer))
 
@@ -74,7 +73,7 @@ def join(folder: Path) -> Path:
             raise
     if not is_run(folder):
         # The first rank; others that come at the same moment write the same but for the time.
-        _write_manifest(folder, time.time(), os.getppid(), ())
+        _write_manifest(folder, time.time(), os.getppid())
     return folder
 
 
@@ -95,14 +94,13 @@ def _mark(outer: Path) -> None:
         atomic.write(marker, text, follow=False)
 
 
-def _write_manifest(run: Path, begun: float, pid: int, command: Sequence[str]) -> None:
+def _write_manifest(run: Path, begun: float, pid: int) -> None:
     data = {
         "collectivelint": "run",
         "version": _VERSION,
         "started": begun,
         "host": socket.gethostname(),
         "pid": pid,
-        "command": list(command),
     }
     atomic.write(run / MANIFEST, json.dumps(data, indent=2) + "\n", follow=False)
 

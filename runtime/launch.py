@@ -55,13 +55,13 @@ def run(
 ) -> Outcome:
     """Run the job, its output untouched; when a divergence is proved, say so, and stop the job if `abort`.
 
-    The trace goes into a new folder below `folder`. `hint_after`: after how many seconds of waiting for a rank that may still come to say where that is. `read_back`: read what
-    checkpoints have written and loaded again.
+    The trace goes into a new folder below `folder`. `hint_after`: seconds a rank waits for another that may still come, until
+    it is said where that one is. `read_back`: read what checkpoints have written and loaded again.
     """
     executable = shutil.which(command[0])
     if executable is None:
         raise CannotStartError(f"{command[0]}: command not found")
-    run = folders.create(folder, command)
+    run = folders.create(folder)
     try:
         process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
     except OSError as error:

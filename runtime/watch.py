@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint import atomic
 
-from . import compare, explain, processes, ring
+from . import compare, explain, folders, processes, ring
 from .monitor import POLL, Monitor, alive
 from .record import Trace
 from .say import say
@@ -110,7 +110,7 @@ def read(folder: Path) -> Trace:
 
 
 def _readers(folder: Path) -> Iterator[ring.Reader]:
-    for file in ring.files(folder):
+    for file in ring.files(folders.newest(folder)):
         with suppress(ring.TraceError):
             yield ring.Reader(file)
 

@@ -68,10 +68,10 @@ def test_one_process_starts_several_runs(tmp_path: Path) -> None:
 
 
 def test_the_newest_run_is_read_and_named(tmp_path: Path) -> None:
-    first = folders.create(tmp_path, ["first"])
+    first = folders.create(tmp_path)
     data = json.loads((first / folders.MANIFEST).read_text())
     (first / folders.MANIFEST).write_text(json.dumps({**data, "started": data["started"] - 100}))
-    second = folders.create(tmp_path, ["second"])
+    second = folders.create(tmp_path)
     for world_size, run in enumerate((first, second), 1):
         for rank in range(world_size):
             _writer(run, rank, world_size=world_size).finish("finished")
