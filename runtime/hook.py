@@ -37,6 +37,8 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     """
     if _armed:
         return
+    # The job may change its current folder before it joins a group.
+    folder = folder.absolute()
     _armed.append(folder)
 
     _when_imported(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import compare, explain, ring, waits
 from .link import BEAT, Link, decode, decode_divergence
-from .processes import is_same, state_of
+from .processes import exists, state_of
 from .record import Numbering, State, Trace
 from .ring import BLOCK
 
@@ -262,7 +262,7 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
         {
             number: replace(
                 rank,
-                alive=always or rank.host != host or is_same(rank.pid, rank.begun),
+                alive=always or rank.host != host or exists(rank.pid),
                 callers={
                     group: frozenset(thread for thread in threads if rank.host != host or _runs(rank.pid, thread))
                     for group, threads in rank.callers.items()

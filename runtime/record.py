@@ -137,8 +137,7 @@ class Rank:
     threads other than the main one that have called on a group, and may again; `others` those that run the project's own
     code, and may call one day; `stack` is where the main thread was when
     that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for. `groups` are
-    those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up. `begun` is
-    when the process was started (seconds since the epoch), 0.0 if that is not known.
+    those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
     """
 
     rank: int
@@ -158,7 +157,6 @@ class Rank:
     streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     destroyed: frozenset[GroupKey] = frozenset()
-    begun: float = 0.0
 
     @property
     def blocked(self) -> tuple[Event, ...]:

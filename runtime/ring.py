@@ -327,7 +327,6 @@ class Reader:
             rank=self.number,
             world_size=self.world_size,
             pid=self.pid,
-            begun=self.begun,
             host=self.host,
             attempt=self.attempt,
             started=self.started,

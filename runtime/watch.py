@@ -126,20 +126,23 @@ def _writers(folder: Path) -> list[ring.Reader]:
 
 
 def _writes(reader: ring.Reader) -> bool:
-    """True if its process is alive, and still the same: its number may be another's by now."""
-    if not reader.is_running or not processes.is_same(reader.pid, reader.begun):
+    """True if its process is alive, and still the same: its number may be another's by now.
+
+    One that has the ring mapped is the same. Its start time also differs when the clock was set since.
+    """
+    if not reader.is_running or not processes.exists(reader.pid):
         return False
     maps = Path(f"/proc/{reader.pid}/maps")
     try:
         return str(reader.path.resolve()) in maps.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return not Path("/proc/self/maps").exists()
+        return not Path("/proc/self/maps").exists() and processes.is_same(reader.pid, reader.begun)
 
 
 def end(folder: Path, *, ask: bool, say: Callable[[str], None] = say) -> None:
     """End the processes of this host that write to the trace; `ask` them first, and give them some time.
 
-    Only a process that began when the trace says is signalled; of the others `say` that they were left alone.
+    Only a process that began when the trace says is signalled; `say` which others were not.
     """
     deadline = time.monotonic() + _GRACE
     number = signal.SIGTERM if ask else signal.SIGKILL
@@ -150,8 +153,8 @@ def end(folder: Path, *, ask: bool, say: Callable[[str], None] = say) -> None:
             say(f"collectivelint: {error}; still running: {_numbers(writers)}\n")
             return
         if number == signal.SIGKILL or not ended:
-            if spared := [reader for reader in writers if not reader.begun]:
-                say(f"collectivelint: left alone, since their start was not recorded: {_numbers(spared)}\n")
+            if spared := [reader for reader in writers if reader not in ended]:
+                say(f"collectivelint: not ended, since their start is not the recorded one: {_numbers(spared)}\n")
             return
         while living(folder) and time.monotonic() < deadline:
             time.sleep(POLL)
