@@ -13,12 +13,13 @@ _STREAMS: Final = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 _OPEN_FILES: Final = ("/dev/fd", "/proc/self/fd")
 
 
-def write(path: Path, content: str | bytes, *, follow: bool = True) -> None:
+def write(path: Path, content: str | bytes, *, follow: bool = True, durable: bool = True) -> None:
     """Replace the content of `path`; text is written as UTF-8, line endings untouched. Raise OSError if that fails.
 
     The mode of an existing file is kept. `follow`: the user named the path, so a symbolic link leads to the file that is
     meant, and a device or pipe is written to. Without it the path is a name of ours in a folder that others may write to:
     whatever bears that name is replaced and never written through. A link to a missing file is never followed.
+    Without `durable` nothing waits for the disk: a message between processes need not outlive the machine.
     """
     data = content.encode() if isinstance(content, str) else content
     if follow and _is_stream(path):
@@ -39,7 +40,8 @@ def write(path: Path, content: str | bytes, *, follow: bool = True) -> None:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         if kept is not None:
             temporary.chmod(kept)
         temporary.replace(target)

@@ -27,11 +27,12 @@ def __getattr__(name: str) -> object:
 def trace(
     out_dir: str | os.PathLike[str], on_divergence: Literal["report", "abort"] | None = "report"
 ) -> Iterator[None]:
-    """Trace the process groups that this process makes from here on into `out_dir`, one pair of files for each rank.
+    """Trace the process groups that this process makes from here on into a run of its own below `out_dir`.
 
-    A process on each host compares the ranks meanwhile, and tells on stderr when they diverge or ends them; with None there
-    is none. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside may
-    live longer.
+    Ranks that were started by the same process share the run, a pair of files for each; nothing else in `out_dir` is touched.
+    A process on each host compares the ranks meanwhile, and reports on stderr when they diverge, or ends them; with None
+    there is none. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside
+    may live longer.
     """
     from pathlib import Path
 

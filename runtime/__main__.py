@@ -1,6 +1,6 @@
 """`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
 
-Traces go to $COLLECTIVELINT_TRACE, or to `collectivelint-trace` in the current folder. A process on each host compares the
+The trace is a run below $COLLECTIVELINT_TRACE, or below `collectivelint-trace` in the current folder. A process on each host compares the
 ranks meanwhile; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort.
 """
 

@@ -11,12 +11,15 @@ import click
 
 from collectivelint.settings import Resolver
 
-from . import compare, explain, flight, launch, membership, ring, watch
+from . import closing, compare, explain, flight, folders, launch, membership, ring, watch
 from .checkpoint import records
+from .say import echo
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .record import Trace
 
 
 _HINT_AFTER: Final = click.option(
@@ -25,12 +28,12 @@ _HINT_AFTER: Final = click.option(
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Say where a rank is that others have waited for so long.",
+    help="After this many seconds of waiting, show where the missing rank is.",
 )
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True, nl=False)
+    echo(text, err=True, nl=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -39,26 +42,26 @@ def _say(text: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("collectivelint-trace"),
     show_default=True,
-    help="Where the trace goes; an earlier trace there is replaced.",
+    help="Each run gets a new folder below this one; nothing in it is replaced or removed.",
 )
 @click.option(
     "--on-divergence",
     type=click.Choice(["abort", "report"]),
     default="abort",
     show_default=True,
-    help="Stop the job when its ranks have diverged, or let it go on.",
+    help="Stop the job when its ranks have diverged, or only report it.",
 )
 @_HINT_AFTER
 @click.option(
-    "--read-back", is_flag=True, help="Read checkpoints again when they were saved, and compare what is loaded."
+    "--read-back", is_flag=True, help="Read each checkpoint again after it was saved, and compare what is loaded."
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool, command: tuple[str, ...]) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
 
-    The script is not changed. When ranks diverge, both call sites are reported within seconds and the job is stopped. When a
-    checkpoint is about to keep one rank's values only, that is reported before it is written. The exit code is 1 then, otherwise
-    the job's own; 2 if the command cannot be run.
+    The script is not changed. When ranks diverge, the call sites of both sides are reported within seconds and the job is
+    stopped. A checkpoint that would keep only one rank's values is reported before it is written. The verdict is the last
+    line. The exit code is 1 if there is something to report, otherwise the job's own; 2 if the command cannot be run.
     """
     try:
         outcome = launch.run(
@@ -72,21 +75,27 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool,
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None
     except (ring.TraceError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {_reason(error)}", err=True)
         sys.exit(2)
-    if outcome.divergence is None and outcome.trace.ranks:
-        calls = sum(len(rank.events) for rank in outcome.trace.ranks.values())
-        click.echo(f"collectivelint: {calls} calls of {len(outcome.trace.ranks)} ranks, no divergence", err=True)
-    elif outcome.divergence is None:
-        click.echo("collectivelint: nothing was traced; no process called init_process_group", err=True)
     unexpected = list(_unexpected(membership.uses(outcome.trace)))
     for problem in unexpected:
-        click.echo(f"GROUPS: {problem}", err=True)
-    saved = records.read(out_dir)
+        echo(f"GROUPS: {problem}", err=True, fg="red")
+    saved = records.read(outcome.folder)
+    wrong = sum(bool(record.get("wrong")) for record in saved)
     for line in records.text(saved):
-        click.echo(line, err=True)
-    click.echo(f"collectivelint: trace in {out_dir}", err=True)
-    sys.exit(outcome.code or int(bool(unexpected) or any(record.get("wrong") for record in saved)))
+        echo(line, err=True, fg="red" if wrong else None)
+    echo(f"collectivelint: trace in {outcome.folder}", err=True)
+    problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
+    problems += ["the groups are not those expected"] * bool(unexpected)
+    closing.conclude(outcome, problems)
+    sys.exit(outcome.code or int(bool(problems)))
+
+
+def _reason(error: Exception) -> str:
+    """What a person can do something with: no number of the system."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
@@ -96,7 +105,7 @@ def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
     resolver = Resolver()
     expected = resolver.settings(Path.cwd()).expected_groups
     for problem in resolver.problems:
-        click.echo(f"error: {problem}", err=True)
+        echo(f"error: {problem}", err=True)
     yield from membership.unexpected(uses, expected)
 
 
@@ -107,17 +116,28 @@ def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
     type=click.Choice(["abort", "report"]),
     default="report",
     show_default=True,
-    help="Let the job go on when its ranks have diverged, or end its ranks.",
+    help="End the ranks when they have diverged, or only report it.",
 )
 @click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> None:
-    """Compare the ranks of a job that runs already and is traced into TRACE_DIR, until it ends; exit code 1 if they diverge."""
-    if not watch.living(trace_dir):
+    """Compare the ranks of a running job that is traced into TRACE_DIR, until it ends; exit code 1 if they diverge.
+
+    TRACE_DIR is the folder of a run, or one with runs below it: then the newest that is running is watched.
+    """
+    running = [run for run in (folders.runs(trace_dir) or [trace_dir]) if watch.living(run)]
+    if not running:
         raise click.UsageError(
             f"no process of this host writes to {trace_dir} now; `collectivelint report` reads what is there"
         )
-    found = watch.attend(trace_dir, _say, hint_after=hint_after, abort=on_divergence == "abort")
-    click.echo("collectivelint: the ranks have ended" + (", no divergence" if found is None else ""), err=True)
+    run, *others = running
+    if run != trace_dir:
+        echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
+    found = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
+    about = closing.looked_at(watch.read(run))
+    if found is None:
+        echo(f"collectivelint: the ranks have ended, no divergence in {about}", err=True, fg="green")
+    else:
+        echo(f"collectivelint: the ranks diverged, see above; compared {about}", err=True, fg="red")
     sys.exit(int(found is not None))
 
 
@@ -127,25 +147,27 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> Non
 @click.option(
     "--export-fr",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write dumps that torch's own analyser of the Flight Recorder reads into this folder.",
+    help="Write Flight Recorder dumps into this folder; torch's own analyser reads them.",
 )
 def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     """Explain what a traced job did; exit code 1 if its ranks diverged.
 
-    TRACE_DIR is what `collectivelint trace` has left, or has the dumps of torch's Flight Recorder, one for each rank.
+    TRACE_DIR is the folder of a run, one with runs below it (the newest is read), or one with the dumps of torch's Flight
+    Recorder, one for each rank.
     """
+    run = folders.newest(trace_dir)
     try:
-        found = ring.load(trace_dir) if ring.files(trace_dir) else flight.load(trace_dir)
+        found, parts = _loaded(run)
         if export_fr is not None:
             flight.export(found, export_fr)
     except (ring.TraceError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {_reason(error)}", err=True)
         sys.exit(2)
     divergence = compare.compare(found, over=True)
     numbers = Statistics(found)
     groups = membership.uses(found)
     unexpected = list(_unexpected(groups))
-    saved = records.read(trace_dir)
+    saved = records.read(*parts)
     if output_format == "json":
         data = {
             "divergence": explain.as_dict(divergence) if divergence is not None else None,
@@ -153,11 +175,26 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
             "groups": membership.as_dicts(groups),
             "checkpoints": saved,
             **numbers.as_dict(),
+            "run": str(run),
         }
         click.echo(json.dumps(data, indent=2))
     else:
-        click.echo(explain.text(divergence) if divergence is not None else "No divergence.\n")
-        click.echo("".join(f"GROUPS: {problem}\n" for problem in unexpected), nl=False)
-        click.echo("\n".join([*numbers.text(), "", *membership.text(groups)]))
-        click.echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
+        if run != trace_dir:
+            echo(f"Run: {folders.described(trace_dir, run)}\n")
+        if divergence is not None:
+            headline, _, sides = explain.text(divergence).partition("\n")
+            echo(headline, fg="red", bold=True)
+            echo(sides)
+        else:
+            echo(f"No divergence in {closing.looked_at(found)}.\n", fg="green")
+        echo("".join(f"GROUPS: {problem}\n" for problem in unexpected), nl=False)
+        echo("\n".join([*numbers.text(), "", *membership.text(groups)]))
+        echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
     sys.exit(int(divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)))
+
+
+def _loaded(run: Path) -> tuple[Trace, list[Path]]:
+    """The trace of a run with the folders that it lies in, one for each launcher; or the dumps of a folder."""
+    if folders.is_run(run) or ring.files(run):
+        return ring.load(run), list(ring.parts(run))
+    return flight.load(run), [run]

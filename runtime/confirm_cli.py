@@ -12,8 +12,9 @@ import click
 from collectivelint.engine import Linter
 from collectivelint.settings import Resolver
 
-from . import ring
+from . import folders, ring
 from .confirm import Run
+from .say import echo
 
 if TYPE_CHECKING:
     from .confirm import Confirmation, Unseen
@@ -26,36 +27,45 @@ if TYPE_CHECKING:
     "trace_dir",
     required=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="What `collectivelint trace` has left.",
+    help="The folder that `collectivelint trace` wrote to, or that of one run in it; by default its newest run.",
 )
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> None:
-    """Say of each finding in PATHS whether a traced job confirms it, and what it ran that the linter cannot see.
+    """Mark each finding in PATHS as confirmed, uniform or not executed in a traced job, and list what the linter cannot see.
 
-    Exit codes: 0 nothing is confirmed, 1 a finding is, 2 the trace or the files cannot be read.
+    PATHS are files and folders. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be
+    read.
     """
+    folder = folders.newest(trace_dir)
     try:
-        run = Run(ring.load(trace_dir))
-    except ring.TraceError as error:
-        click.echo(f"error: {error}", err=True)
+        run = Run(ring.load(folder))
+    except (ring.TraceError, OSError) as error:
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     resolver = Resolver({})
     linter = Linter(resolver)
     result = linter.run(list(paths))
     found = list(run.confirm(result.findings))
-    known: dict[str, set[int]] = {path: set() for path in linter.paths(list(paths))}
-    for call in linter.analysis(list(paths)).calls():
-        known.setdefault(call.function.path, set()).update(range(call.span.line, call.span.end_line + 1))
-    unseen = run.unseen(known)
+    unseen = run.unseen(_known(linter, list(paths)))
     if output_format == "json":
-        click.echo(json.dumps(_as_dict(found, unseen), indent=2))
+        click.echo(json.dumps({**_as_dict(found, unseen), "run": str(folder)}, indent=2))
     else:
-        click.echo(_text(found, unseen), nl=False)
+        if folder != trace_dir:
+            echo(f"Run: {folders.described(trace_dir, folder)}\n")
+        echo(_text(found, unseen), nl=False)
     for problem in [*resolver.problems, *result.errors]:
-        click.echo(f"error: {problem}", err=True)
+        echo(f"error: {problem}", err=True)
     if resolver.problems or result.errors:
         sys.exit(2)
     sys.exit(int(any(item.outcome == "confirmed" for item in found)))
+
+
+def _known(linter: Linter, paths: list[Path]) -> dict[str, set[int]]:
+    """For each file, the lines of the calls that the linter knows to be, or to lead to, collectives."""
+    known: dict[str, set[int]] = {path: set() for path in linter.paths(paths)}
+    for call in linter.analysis([Path(path) for path in known]).calls():
+        known.setdefault(call.function.path, set()).update(range(call.span.line, call.span.end_line + 1))
+    return known
 
 
 def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
@@ -73,7 +83,7 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
                 f"not so rank{'s' * (len(item.absent) > 1)} {absent}"
             )
         elif item.outcome == "uniform":
-            lines.append(f"{'':<12}  in {item.calls} call{'s' * (item.calls != 1)} all ranks did the same")
+            lines.append(f"{'':<12}  in {item.calls} call{'s' * (item.calls != 1)} every rank did the same")
     counts = {outcome: sum(item.outcome == outcome for item in found) for outcome in order}
     lines.append(
         f"{counts['confirmed']} confirmed, {counts['uniform']} observed uniform, {counts['not executed']} not executed."
@@ -81,10 +91,10 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
     if unseen:
         lines += [
             "",
-            "Collectives that ran where the linter sees none; to teach it, see `collectivelint.toml`, `catalog`:",
+            "Collectives that ran where the linter sees none (name such calls in a catalog file, see `catalog-files`):",
         ]
         lines += [
-            f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} calls)"
+            f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} call{'s' * (item.calls != 1)})"
             for item in unseen
         ]
     return "\n".join(lines) + "\n"

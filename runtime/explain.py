@@ -6,6 +6,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -27,7 +29,7 @@ _DEEPEST: Final = 5
 
 def text(divergence: Divergence) -> str:
     """The report: what happened, then each side with its call site and stack."""
-    lines = [_headline(divergence)]
+    lines = [headline(divergence)]
     names = [ranks_text(side.ranks) for side in divergence.sides]
     width = max(map(len, names))
     for name, side in zip(names, divergence.sides, strict=True):
@@ -36,7 +38,12 @@ def text(divergence: Divergence) -> str:
             lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
     if divergence.rule:
         lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
+
+
+def headline(divergence: Divergence) -> str:
+    """The report's first line."""
+    return printable(_headline(divergence))
 
 
 def _headline(divergence: Divergence) -> str:
@@ -137,7 +144,7 @@ def straggler(
             elif rank is not None and rank.stack:
                 lines.append(f"  rank {member} is at {rank.stack[0]}")
                 lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
-    return "\n".join(lines) + "\n" if lines else ""
+    return printable("\n".join(lines) + "\n") if lines else ""
 
 
 def as_dict(divergence: Divergence) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from collections import defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint import atomic
+
 from .record import Event, Group, Place, Rank, State, Trace
 from .ring import TraceError
 
@@ -220,9 +222,7 @@ def export(trace: Trace, folder: Path) -> list[Path]:
         entries = [_entry(number, event, names) for number, event in enumerate(calls)]
         dump = {"version": _VERSION, "pg_config": config, "pg_status": {}, "comm_lib_version": "", "entries": entries}
         file = folder / f"collectivelint_rank_{rank.rank}"
-        temporary = file.with_name(file.name + ".part")
-        temporary.write_bytes(pickle.dumps(dump, protocol=2))
-        temporary.replace(file)
+        atomic.write(file, pickle.dumps(dump, protocol=2), follow=False)
         written.append(file)
     return written
 

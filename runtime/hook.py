@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from pathlib import Path
-    from types import ModuleType
+    from types import ModuleType, TracebackType
 
 #: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
 VARIABLE: Final = "COLLECTIVELINT_TRACE"
@@ -23,26 +23,45 @@ READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
 #: Let the job go on when its ranks have diverged, or end it.
 OnDivergence: TypeAlias = Literal["report", "abort"]
 
+#: In the run's folder: the launcher has stopped the job, because its ranks diverged.
+STOPPED: Final = "stopped"
+
 _armed: list[Path] = []
 
 
 def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     """Trace this process into `folder` from its first process group on. Safe to call again.
 
-    `watch`: nobody watches the job, so a process beside it has to; what that does when ranks have diverged.
+    `folder` is that of the run, or the one that the user named: then the run's is made below it, see folders.py.
+    `watch`: no launcher watches the job, so a process beside it has to; what that does when ranks have diverged.
     """
     if _armed:
         return
+    # The job may change its current folder before it joins a group.
+    folder = folder.absolute()
     _armed.append(folder)
+
     _when_imported(
         {
             "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
             "torch.distributed": lambda _: _arm(folder, watch),
             "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
             "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
+            "torch.distributed.elastic.multiprocessing.api": lambda module: _leave_quietly(folder, module),
             "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
         }
     )
+
+
+def join(folder: Path) -> Path:
+    """The folder of this process's run, made if it is not there; raise OSError where it cannot be."""
+    from . import folders
+
+    run = folders.join(folder)
+    if VARIABLE in os.environ:
+        # Processes that this one starts belong to the same run.
+        os.environ[VARIABLE] = str(run.resolve())
+    return run
 
 
 def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:
@@ -96,6 +115,20 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 _auditors: list[Any] = []
+
+
+def _leave_quietly(folder: Path, module: Any) -> None:
+    """In torchrun: when our launcher has ended it, its traceback about the signal is no news and would bury the verdict."""
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        signalled = getattr(module, "SignalException", ())
+        if isinstance(error, signalled) and os.path.isfile(os.path.join(folder, STOPPED)):
+            say("collectivelint: torchrun has ended the ranks\n")
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _audit(folder: Path, hook: str, module: ModuleType) -> None:

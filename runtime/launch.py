@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .hook import READ_BACK, VARIABLE
+from collectivelint import atomic
+
+from . import explain, folders
+from .hook import READ_BACK, STOPPED, VARIABLE
 from .monitor import POLL
 from .watch import Watcher, end
 
@@ -30,11 +32,12 @@ _GRACE: Final = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a traced job ended. `code` is that of the job, or 1 when it was stopped because of `divergence`."""
+    """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found."""
 
     code: int
     divergence: Divergence | None
     trace: Trace
+    folder: Path
 
 
 class CannotStartError(Exception):
@@ -52,25 +55,32 @@ def run(
 ) -> Outcome:
     """Run the job, its output untouched; when a divergence is proved, say so, and stop the job if `abort`.
 
-    `hint_after`: after how many seconds of waiting for a rank that may still come to say where that is. `read_back`: read what
-    checkpoints have written and loaded again.
+    The trace goes into a new folder below `folder`. `hint_after`: seconds a rank waits for another that may still come, until
+    it is said where that one is. `read_back`: read what checkpoints have written and loaded again.
     """
     executable = shutil.which(command[0])
     if executable is None:
         raise CannotStartError(f"{command[0]}: command not found")
-    prepare(folder)
+    run = folders.create(folder)
     try:
-        process = subprocess.Popen([executable, *command[1:]], env=environment(folder, read_back=read_back))
+        process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
     except OSError as error:
         raise CannotStartError(f"{command[0]}: {error.strerror}") from None
     told = _Told()
-    watcher = Watcher(folder, say, hint_after)
+
+    def tell(seen: Divergence) -> None:
+        """While the job runs. What is found when it has ended is in the outcome, and so is the first of all."""
+        if process.returncode is None:
+            headline = f"collectivelint: {explain.headline(seen)}; stopping the job\n"
+            say(headline if abort else explain.text(seen))
+
+    watcher = Watcher(run, say, hint_after, tell)
     with _passed_on(process, told):
         try:
-            _watched(process, watcher, folder, told, abort=abort)
+            _watched(process, watcher, run, told, say, abort=abort)
         except BaseException:
-            # Whatever has happened to us, nobody is left behind.
-            stop(process, folder)
+            # Whatever has happened to us, no process is left behind.
+            stop(process, run, say)
             raise
     code = process.returncode if process.returncode is not None else 1
     trace = watcher.conclude(told=bool(told.signals))
@@ -78,7 +88,7 @@ def run(
         code = 128 + signal.SIGINT
     elif watcher.found is not None and not told.signals:
         code = 1
-    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace)
+    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run)
 
 
 @dataclass(slots=True)
@@ -125,7 +135,15 @@ def _has_terminal() -> bool:
         return False
 
 
-def _watched(process: subprocess.Popen[bytes], watcher: Watcher, folder: Path, told: _Told, *, abort: bool) -> None:
+def _watched(
+    process: subprocess.Popen[bytes],
+    watcher: Watcher,
+    run: Path,
+    told: _Told,
+    say: Callable[[str], None],
+    *,
+    abort: bool,
+) -> None:
     """Wait for the end of the job, and bring it about when its ranks have diverged."""
     while True:
         try:
@@ -137,20 +155,13 @@ def _watched(process: subprocess.Popen[bytes], watcher: Watcher, folder: Path, t
         # A job that has been told to end is left to do that.
         if not told.signals and watcher.look() and abort:
             watcher.deliver()
-            stop(process, folder)
+            with suppress(OSError):
+                atomic.write(run / STOPPED, "The ranks diverged, see divergence.json.\n", follow=False)
+            stop(process, run, say)
             return
 
 
-def prepare(folder: Path) -> None:
-    """An empty trace directory; only files of an earlier trace of this host are removed, another may share the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    host = socket.gethostname()
-    for pattern in (f"*-{host}-*.ring", f"*-{host}-*.names", f"checkpoint-{host}-*.json*", "link-*", "divergence.json"):
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
-
-
-def environment(folder: Path, *, read_back: bool = False) -> dict[str, str]:
+def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
     """The job's environment: every Python process in it finds our sitecustomize first."""
     here = Path(__file__).resolve().parent
     package = Path(sys.modules["collectivelint"].__file__ or "").resolve().parent
@@ -158,19 +169,19 @@ def environment(folder: Path, *, read_back: bool = False) -> dict[str, str]:
     return {
         **os.environ,
         **({READ_BACK: "1"} if read_back else {}),
-        VARIABLE: str(folder.resolve()),
+        VARIABLE: str(run.resolve()),
         "COLLECTIVELINT_HOME": str(package),
         "COLLECTIVELINT_RUNTIME_HOME": str(here),
         "PYTHONPATH": os.pathsep.join([str(here / "bootstrap"), *([known] if known else [])]),
     }
 
 
-def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """End the job: the launcher first, which ends its workers; whoever is left after a while is killed, by id."""
+def stop(process: subprocess.Popen[bytes], run: Path, say: Callable[[str], None]) -> None:
+    """End the job: its launcher first, which ends its workers; ranks that are left after a while are killed, by id."""
     process.terminate()
     try:
         process.wait(_GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    end(folder, ask=False)
+    end(run, ask=False, say=say)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint import atomic
+
 from .record import Counted, Event, Group, Place, Rank, State
 from .verdict import Divergence, Side
 
@@ -52,9 +54,7 @@ class Link:
         data = json.dumps(message, separators=(",", ":")).encode()
         if data != self._sent:
             self._sent = data
-            temporary = self._out.with_suffix(".part")
-            temporary.write_bytes(data)
-            temporary.replace(self._out)
+            atomic.write(self._out, data, follow=False, durable=False)
 
     def received(self) -> list[dict[str, Any]]:
         """The last message of each other monitor (of the one beside rank 0, for all others)."""
@@ -287,9 +287,7 @@ class Carrier:
         data = self._fetched()
         if data != self._received:
             self._received = data
-            temporary = self._in.with_suffix(".part.in")
-            temporary.write_bytes(data)
-            temporary.replace(self._in)
+            atomic.write(self._in, data, follow=False, durable=False)
 
     def _fetched(self) -> bytes:
         store = self._store

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import compare, explain, ring, waits
 from .link import BEAT, Link, decode, decode_divergence
+from .processes import exists, state_of
 from .record import Numbering, State, Trace
 from .ring import BLOCK
 
@@ -276,23 +277,3 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
 def _runs(pid: int, thread: int) -> bool:
     """Is the thread still there? Where that cannot be told, it is believed to be."""
     return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()
-
-
-def exists(pid: int) -> bool:
-    """Is the process there? One that has ended and has not been collected by its parent yet is as good as gone."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return state_of(pid) != "Z"
-
-
-def state_of(pid: int) -> str:
-    """What the system says of a process: R, S, D, T (stopped), Z (ended); "" where it cannot be asked."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        return text.rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""

@@ -1,6 +1,6 @@
 """The trace file: one for each process, written so that a killed process leaves everything up to its last call.
 
-Two files stand side by side. Version 4, little endian, every field aligned to its size:
+Two files stand side by side. Version 5, little endian, every field aligned to its size:
 
 `NAME.ring`, memory-mapped:
 
@@ -8,7 +8,8 @@ Two files stand side by side. Version 4, little endian, every field aligned to i
   i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
   many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
   main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the
-  host name, from byte 192 the exception, both UTF-8 padded with zeros;
+  host name, at byte 184 when the process began f64 (seconds since the epoch, 0.0 if that was not known; version 4 has
+  none), from byte 192 the exception; both texts are UTF-8 padded with zeros;
 * 4096 streams of 16 bytes: count u32, hash u32, hash at the last multiple of 64 u32, pad 4;
 * `capacity` records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
@@ -34,24 +35,33 @@ import json
 import math
 import mmap
 import os
+import stat
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from .record import Counted, Event, Group, Place, Rank, State, Trace
+from . import folders, processes
+from .names import Names
+from .names import TraceError as TraceError
+from .record import Event, Rank, State, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import FileIO
     from pathlib import Path
 
-    from .record import End, GroupKey, Kind, StreamKey
+    from .record import End, Kind
 
 MAGIC: Final = b"CLTRACE\0"
-VERSION: Final = 4
+VERSION: Final = 5
+#: Traces of the release before: they do not say when the process began.
+_OLDER: Final = 4
 HEADER: Final = struct.Struct("<8sIIiiiidQII")
 RECORD: Final = struct.Struct("<QIIIIiBBBxddI12x")
 STREAM: Final = struct.Struct("<III4x")
-_HOST: Final = slice(64, 192)
+_HOST: Final = slice(64, 184)
+_BEGUN_AT: Final = 184
 _ERROR: Final = slice(192, 512)
 _WRITTEN_AT: Final = 40
 _ENDED: Final = slice(48, 52)
@@ -67,6 +77,7 @@ _THREAD_AT: Final = 48
 _pack: Final = RECORD.pack_into
 _pack_count: Final = struct.Struct("<II").pack_into
 _pack_thread: Final = struct.Struct("<I").pack_into
+_BEGUN: Final = struct.Struct("<d")
 #: A stream's hash is kept at every so many calls, so that ranks which are a few calls apart can be compared.
 BLOCK: Final = 64
 
@@ -74,10 +85,6 @@ KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
 ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised")
 #: 4 MiB for each rank; an older event is overwritten when it is full.
 CAPACITY: Final = 65_536
-
-
-class TraceError(Exception):
-    """A trace that cannot be read; the message names the file and the reason."""
 
 
 class Writer:
@@ -97,25 +104,14 @@ class Writer:
     ) -> None:
         """Create both files; raise OSError if the folder cannot be written or has no room for them."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"rank{rank}-{host}-{os.getpid()}"
-        if (folder / f"{name}.ring").exists():
-            # The process has made its default group again, as this rank of another job.
-            name += f"-{time.monotonic_ns()}"
-        size = _RECORDS_AT + CAPACITY * RECORD.size
-        self._names = (folder / f"{name}.names").open("ab", buffering=0)
-        with (folder / f"{name}.ring").open("w+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                # A page that the disk has no room for would end the job when it is first written to.
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
+        self._map, self._names = _created(folder, f"rank{rank}-{host.replace(os.sep, '-')}-{os.getpid()}")
         unfinished = bytes(len(MAGIC))
         HEADER.pack_into(
             self._map, 0, unfinished, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
         )
         self._map[_LOCAL] = local.to_bytes(4, "little")
-        self._map[_HOST] = host.encode()[:127].ljust(128, b"\0")
+        self._map[_HOST] = host.encode()[:119].ljust(120, b"\0")
+        _BEGUN.pack_into(self._map, _BEGUN_AT, processes.started(os.getpid()))
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
         self._floats = self._bytes.cast("d")
@@ -218,9 +214,36 @@ class Writer:
         self._map[_ENDED] = ENDS.index(end).to_bytes(4, "little")
 
 
+def _created(folder: Path, name: str) -> tuple[mmap.mmap, FileIO]:
+    """New files of this name, mapped and opened; nothing that is there already is written to, nor what a link leads to."""
+    size = _RECORDS_AT + CAPACITY * RECORD.size
+    ring, names = folder / f"{name}.ring", folder / f"{name}.names"
+    if os.path.lexists(ring) or os.path.lexists(names):
+        # The process has made its default group again, as this rank of another job.
+        name += f"-{time.monotonic_ns()}"
+        ring, names = folder / f"{name}.ring", folder / f"{name}.names"
+    table = names.open("xb", buffering=0)
+    try:
+        with ring.open("x+b") as file:
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    # A page that the disk has no room for would end the job when it is first written to.
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+                return mmap.mmap(file.fileno(), size), table
+            except BaseException:
+                ring.unlink()
+                raise
+    except BaseException:
+        table.close()
+        names.unlink()
+        raise
+
+
 def files(folder: Path) -> list[Path]:
-    """The rings of a trace directory."""
-    return sorted(folder.glob("*.ring"))
+    """The rings of a run's folder. What is no regular file is none: it may be a link, or a pipe that is never written to."""
+    return sorted(file for file in folder.glob("*.ring") if stat.S_ISREG(file.lstat().st_mode))
 
 
 class Reader:
@@ -229,7 +252,7 @@ class Reader:
     def __init__(self, ring: Path) -> None:
         """Open it; raise TraceError where it is not a trace."""
         self.path = ring
-        self._names = _Names(ring.with_suffix(".names"))
+        self._names = Names(ring.with_suffix(".names"))
         try:
             with ring.open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -239,17 +262,23 @@ class Reader:
             raise TraceError(f"{ring}: {error.strerror or error}") from None
         if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
-        _, version, self._capacity, self.number, self._world, self.pid, self.attempt, self.started, *_ = self._header()
-        if version != VERSION:
-            raise TraceError(f"{ring}: version {version} of the format, this release reads version {VERSION}")
+        _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
+            self._header()
+        )
+        if version not in (VERSION, _OLDER):
+            raise TraceError(
+                f"{ring}: version {version} of the format, this release reads versions {_OLDER} and {VERSION}"
+            )
         size = _RECORDS_AT + self._capacity * RECORD.size
         if not self._capacity or len(self._data) < size or self._header()[9] >= len(ENDS):
             raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
-        self.host = _text(self._data[_HOST])
+        self.host = _text(self._data[_HOST if version == VERSION else slice(_HOST.start, _ERROR.start)])
+        #: When the process began; 0.0 if that is not known.
+        self.begun = float(_BEGUN.unpack_from(self._data, _BEGUN_AT)[0]) if version == VERSION else 0.0
         #: How many ranks there should be on this host; 0 if nobody said.
         self.local = int.from_bytes(self._data[_LOCAL], "little")
         #: Ranks with the same belong to one job, see `newest`.
-        self.job = (self._names.job, self._world)
+        self.job = (self._names.job, self.world_size)
 
     def _header(self) -> tuple[Any, ...]:
         return HEADER.unpack_from(self._data)
@@ -296,7 +325,7 @@ class Reader:
         self._names.update()
         return Rank(
             rank=self.number,
-            world_size=self._world,
+            world_size=self.world_size,
             pid=self.pid,
             host=self.host,
             attempt=self.attempt,
@@ -327,7 +356,7 @@ class Reader:
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
-        with self.path.open("r+b") as file:
+        with os.fdopen(os.open(self.path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b") as file:
             file.seek(_ASKED.start)
             asked = int.from_bytes(file.read(4), "little") + 1
             file.seek(_ASKED.start)
@@ -365,79 +394,6 @@ class Reader:
             )
 
 
-class _Names:
-    """The string table beside a ring; `update` reads what has been added."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._read = 0
-        self.groups: dict[int, Group] = {}
-        self.places: dict[int, Place] = {}
-        self.signatures: dict[int, dict[str, Any]] = {}
-        self.streams: dict[int, dict[str, Any]] = {}
-        self.callers: dict[GroupKey, set[int]] = {}
-        self.destroyed: set[GroupKey] = set()
-        self.stack: tuple[str, ...] = ()
-        self.threads: tuple[int, ...] = ()
-        self.job = ""
-        self.update()
-
-    def update(self) -> None:
-        try:
-            with self._file.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-            # The last line may still be being written, or be the last of a process that was killed.
-            whole = data.rpartition(b"\n")[0]
-            for line in whole.splitlines():
-                self._add(line)
-        except OSError as error:
-            raise TraceError(f"{self._file}: {error.strerror or error}") from None
-        except (KeyError, TypeError, AttributeError) as error:
-            raise TraceError(f"{self._file}: damaged: {type(error).__name__} {error}") from None
-        self._read += len(whole) + bool(whole)
-
-    def _add(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return
-        match row:
-            case {"id": int(number), "group": group}:
-                self.groups[number] = Group(tuple(group["ranks"]), group["ordinal"], group["description"])
-            case {"id": int(number), "place": place}:
-                self.places[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
-            case {"id": int(number), "signature": {"op": str()} as signature}:
-                self.signatures[number] = signature
-            case {
-                "id": int(number),
-                "stream": {"group": int(), "kind": str(), "op": str(), "peer": int(), "tag": int()} as stream,
-            }:
-                self.streams[number] = stream
-            case {"caller": {"group": int(group), "thread": int(thread)}} if group in self.groups:
-                self.callers.setdefault(self.groups[group].key, set()).add(thread)
-            case {"destroyed": int(group)} if group in self.groups:
-                self.destroyed.add(self.groups[group].key)
-            case {"threads": list(threads)}:
-                self.threads = tuple(map(int, threads))
-            case {"job": str(job)}:
-                self.job = job
-            case {"stack": list(stack)}:
-                self.stack = tuple(map(str, stack))
-
-    def counted(self, table: list[tuple[int, int, int]]) -> dict[StreamKey, Counted]:
-        """The table of streams by what they are."""
-        found: dict[StreamKey, Counted] = {}
-        for number, row in enumerate(table):
-            stream = self.streams.get(number)
-            if stream is not None and stream["group"] in self.groups:
-                key = self.groups[stream["group"]].key
-                is_p2p = stream["kind"] == "p2p"
-                name = (key, stream["op"], stream["peer"], stream["tag"]) if is_p2p else (key, stream["kind"])
-                found[name] = Counted(*row)
-        return found
-
-
 _NUMBER: Final = struct.Struct("<Q")
 
 
@@ -451,14 +407,47 @@ def _text(data: bytes) -> str:
 
 
 def load(folder: Path) -> Trace:
-    """Read a trace directory: of several jobs the largest and newest, of every rank the newest attempt.
+    """Read a run, or the newest one below a folder: of several jobs the largest and newest, of every rank the newest attempt.
 
     Raise TraceError if there is none.
     """
-    readers = [Reader(ring) for ring in files(folder)]
+    readers = [reader for some in parts(folder).values() for reader in some]
+    return Trace({reader.number: reader.whole() for reader in sorted(readers, key=lambda reader: reader.number)})
+
+
+def parts(folder: Path) -> dict[Path, list[Reader]]:
+    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
+
+    Raise TraceError if there is none.
+    """
+    run = folders.newest(folder)
+    readers = [Reader(ring) for ring in files(run)]
     if not readers:
-        raise TraceError(f"{folder}: no trace here; no process of the job called init_process_group")
-    return Trace({reader.number: reader.whole() for reader in jobs(readers)[0]})
+        raise TraceError(f"{run}: no trace here; no process of the job called init_process_group")
+    found = {run: jobs(readers)[0]}
+    first = found[run][0]
+    ranks = {reader.number for reader in found[run]}
+    for other in folders.runs(run.parent) if len(ranks) < first.world_size else ():
+        for some in jobs(_readable(other)) if other.name != run.name else ():
+            if (
+                first.job == some[0].job
+                and not ranks & {reader.number for reader in some}
+                and _begin_together(first, some)
+            ):
+                found[other] = some
+                ranks |= {reader.number for reader in some}
+    return found
+
+
+def _readable(run: Path) -> Iterator[Reader]:
+    for file in files(run):
+        with suppress(TraceError):
+            yield Reader(file)
+
+
+def _begin_together(first: Reader, others: list[Reader]) -> bool:
+    """True for ranks that may have left the same init_process_group; clocks of hosts differ a little."""
+    return all(reader.attempt == first.attempt and abs(reader.started - first.started) < _APART for reader in others)
 
 
 def jobs(readers: Iterable[Reader]) -> list[list[Reader]]:
@@ -492,3 +481,5 @@ def newest(readers: Iterable[Reader]) -> list[Reader]:
 
 #: Seconds by which the ranks of a job may begin apart.
 _TOGETHER: Final = 1.0
+#: The same for ranks of several hosts.
+_APART: Final = 60.0

@@ -138,7 +138,10 @@ class Statistics:
     def text(self) -> Iterator[str]:
         """In a screenful: ranks, then calls."""
         for number, rank in self.trace.ranks.items():
-            ended = {"raised": f"raised {rank.error}", "running": "ended without a word"}.get(rank.end, rank.end)
+            ended = {
+                "raised": f"raised {rank.error}",
+                "running": "no record of its end (killed, or still running)",
+            }.get(rank.end, rank.end)
             lost = f", the first {rank.lost} overwritten" if rank.lost else ""
             who = f"rank {number} of {rank.world_size}"
             yield f"{who}: {len(rank.events)} calls{lost}; {ended} (pid {rank.pid} on {rank.host})"

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compare, explain, ring
+from . import compare, explain, folders, ring
 from .monitor import POLL, Monitor
 
 if TYPE_CHECKING:
@@ -47,10 +47,11 @@ def run_ranks(
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="collectivelint") as name:
         folder = Path(name)
+        run = folders.create(folder / "trace")
         port = _free_port() if backend is None else 0
         pipes = [context.Pipe(duplex=False) for _ in range(ranks)]
         processes = [
-            context.Process(target=_main, args=(function, tuple(args), rank, ranks, folder, backend, port, end))
+            context.Process(target=_main, args=(function, tuple(args), rank, ranks, folder, run, backend, port, end))
             for rank, (_, end) in enumerate(pipes)
         ]
         for process in processes:
@@ -60,14 +61,14 @@ def run_ranks(
             end.close()
         received: dict[int, tuple[bool, Any]] = {}
         try:
-            divergence = _watch(folder / "trace", processes, [begin for begin, _ in pipes], received, timeout)
+            divergence = _watch(run, processes, [begin for begin, _ in pipes], received, timeout)
         finally:
             for process in processes:
                 if process.is_alive():
                     process.kill()
                 process.join()
         if divergence is None and len(received) == ranks:
-            divergence = _afterwards(folder / "trace")
+            divergence = _afterwards(run)
         errors = [f"rank {rank}:\n{text}" for rank, (fine, text) in sorted(received.items()) if not fine]
         if divergence is not None:
             raise DivergenceError("\n".join([explain.text(divergence), *errors]))
@@ -99,7 +100,7 @@ def _watch(
                     del open_[rank]
             except EOFError:
                 del open_[rank]
-        found = monitor.look() if folder.exists() else None
+        found = monitor.look()
         if found is not None:
             return found
         if any(not fine for fine, _ in received.values()) and open_:
@@ -137,6 +138,7 @@ def _main(
     rank: int,
     ranks: int,
     folder: Path,
+    run: Path,
     backend: str | None,
     port: int,
     pipe: Connection,
@@ -148,7 +150,7 @@ def _main(
     if backend is None:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     try:
-        activate(folder / "trace")
+        activate(run)
         import torch.distributed as dist
 
         if backend is not None:

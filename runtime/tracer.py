@@ -12,6 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from .hook import join
 from .record import State
 from .ring import KINDS, Writer
 from .say import say
@@ -85,7 +86,7 @@ class Tracer:
     def __init__(self, folder: Path, torch_folder: str, watch: OnDivergence | None = None) -> None:
         """Nothing is written before `start`: a process that never joins a job leaves no trace.
 
-        `watch`: have a process beside the job compare the ranks, see hook.py.
+        `folder`: of the run, or of many runs, see folders.py. `watch`: have a process beside the job compare the ranks, see hook.py.
         """
         self._folder, self._watch = folder, watch
         self._sites = Sites(torch_folder)
@@ -124,8 +125,9 @@ class Tracer:
         if self._writer is not None:
             self._leave("finished", "")
         attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
+        folder = join(self._folder)
         self._writer = Writer(
-            self._folder,
+            folder,
             rank=rank,
             world_size=world_size,
             attempt=attempt,
@@ -143,21 +145,23 @@ class Tracer:
             # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
             os.register_at_fork(after_in_child=self._stop)
         self._ended.clear()
-        self._server = threading.Thread(target=self._serve, args=(rank, attempt), name="collectivelint", daemon=True)
+        self._server = threading.Thread(
+            target=self._serve, args=(folder, rank, attempt), name="collectivelint", daemon=True
+        )
         self._server.start()
 
     def _stop(self) -> None:
         self._writer = None
 
-    def _serve(self, rank: int, attempt: int) -> None:
+    def _serve(self, folder: Path, rank: int, attempt: int) -> None:
         """What a thread beside the job does: say where the main thread is when asked, carry the monitor's messages."""
         from .link import Carrier
 
         if self._watch is not None and os.environ.get("LOCAL_RANK", "0") == "0":
-            _watched(self._folder, self._watch)
+            _watched(folder, self._watch)
         answered = 0
         others: list[int] = []
-        carrier: Carrier | None = Carrier(self._folder, rank, attempt)
+        carrier: Carrier | None = Carrier(folder, rank, attempt)
         while (writer := self._writer) is not None and not self._ended.is_set():
             try:
                 asked = writer.asked

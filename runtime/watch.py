@@ -16,8 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import compare, explain, ring
-from .monitor import POLL, Monitor, alive, exists
+from collectivelint import atomic
+
+from . import compare, explain, folders, processes, ring
+from .monitor import POLL, Monitor, alive
 from .record import Trace
 from .say import say
 
@@ -33,10 +35,20 @@ _GRACE: Final = 8.0
 class Watcher:
     """Looks at the ranks of a trace directory; `found` is their first divergence."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None], hint_after: float) -> None:
-        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` where that is."""
+    def __init__(
+        self,
+        folder: Path,
+        say: Callable[[str], None],
+        hint_after: float,
+        tell: Callable[[Divergence], None] | None = None,
+    ) -> None:
+        """`hint_after`: seconds a rank waits for another that may still come, until `say` gets where that one is.
+
+        `tell` gets each divergence; by default its full text goes to `say`.
+        """
         self.found: Divergence | None = None
         self._folder, self._say = folder, say
+        self._announce = tell or (lambda seen: say(explain.text(seen)))
         self._monitor = Monitor(folder, hint_after, say)
         self._has_failed = False
 
@@ -74,10 +86,10 @@ class Watcher:
         self.found = self.found or seen
         text = json.dumps(explain.as_dict(self.found), indent=2) + "\n"
         try:
-            (self._folder / "divergence.json").write_text(text, encoding="utf-8")
+            atomic.write(self._folder / "divergence.json", text, follow=False)
         except OSError as error:
             self._say(f"collectivelint: {self._folder}/divergence.json cannot be written: {error.strerror}\n")
-        self._say(explain.text(seen))
+        self._announce(seen)
 
 
 def _before_the_end(trace: Trace) -> Trace:
@@ -98,41 +110,59 @@ def read(folder: Path) -> Trace:
 
 
 def _readers(folder: Path) -> Iterator[ring.Reader]:
-    for file in ring.files(folder):
+    for file in ring.files(folders.newest(folder)):
         with suppress(ring.TraceError):
             yield ring.Reader(file)
 
 
 def living(folder: Path) -> list[int]:
     """The processes of this host that write to the trace now."""
+    return [reader.pid for reader in _writers(folder)]
+
+
+def _writers(folder: Path) -> list[ring.Reader]:
     host = os.uname().nodename
-    return [reader.pid for reader in _readers(folder) if reader.host == host and _writes(reader)]
+    return [reader for reader in _readers(folder) if reader.host == host and _writes(reader)]
 
 
 def _writes(reader: ring.Reader) -> bool:
-    """Is its process there, and is it still the same? Its number may be somebody else's by now."""
-    if not reader.is_running or not exists(reader.pid):
+    """True if its process is alive, and still the same: its number may be another's by now.
+
+    One that has the ring mapped is the same. Its start time also differs when the clock was set since.
+    """
+    if not reader.is_running or not processes.exists(reader.pid):
         return False
     maps = Path(f"/proc/{reader.pid}/maps")
     try:
         return str(reader.path.resolve()) in maps.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return not Path("/proc/self/maps").exists()
+        return not Path("/proc/self/maps").exists() and processes.is_same(reader.pid, reader.begun)
 
 
-def end(folder: Path, *, ask: bool) -> None:
-    """End the processes of this host that write to the trace, by id; `ask` them first, and give them some time."""
+def end(folder: Path, *, ask: bool, say: Callable[[str], None] = say) -> None:
+    """End the processes of this host that write to the trace; `ask` them first, and give them some time.
+
+    Only a process that began when the trace says is signalled; `say` which others were not.
+    """
     deadline = time.monotonic() + _GRACE
     number = signal.SIGTERM if ask else signal.SIGKILL
-    while ranks := living(folder):
-        for pid in ranks:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        if number == signal.SIGKILL:
+    while writers := _writers(folder):
+        try:
+            ended = [reader for reader in writers if processes.send(reader.pid, reader.begun, number)]
+        except processes.CannotSignalError as error:
+            say(f"collectivelint: {error}; still running: {_numbers(writers)}\n")
+            return
+        if number == signal.SIGKILL or not ended:
+            if spared := [reader for reader in writers if reader not in ended]:
+                say(f"collectivelint: not ended, since their start is not the recorded one: {_numbers(spared)}\n")
             return
         while living(folder) and time.monotonic() < deadline:
             time.sleep(POLL)
         number = signal.SIGKILL
+
+
+def _numbers(readers: list[ring.Reader]) -> str:
+    return ", ".join(f"rank {reader.number} (pid {reader.pid})" for reader in readers)
 
 
 # --------------------------------------------------------------------------------------- jobs that others have started
@@ -146,7 +176,7 @@ def attend(
     while living(folder):
         if watcher.look() and abort:
             watcher.deliver()
-            end(folder, ask=True)
+            end(folder, ask=True, say=say)
             return watcher.found
         time.sleep(POLL)
     trace = read(folder)
@@ -160,7 +190,8 @@ def _alone(folder: Path) -> Iterator[bool]:
     """Only one process of a host watches a job: is this one that? Else it waits until its turn comes, or the job has ended."""
     import fcntl
 
-    with (folder / f"watch-{os.uname().nodename}.lock").open("w") as file:
+    lock = folder / f"watch-{os.uname().nodename}.lock"
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "w") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from collectivelint import atomic
 from collectivelint.settings import Resolver
 
 from . import manifest, show
@@ -51,7 +52,7 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
     with _errors():
         checkpoint = load(path)
         if page is not None:
-            page.write_text(show.page(checkpoint, checkpoint.problems), encoding="utf-8")
+            atomic.write(page, show.page(checkpoint, checkpoint.problems))
         click.echo(json.dumps(show.listed(checkpoint), indent=2) if as_json else "\n".join(show.listing(checkpoint)))
 
 
@@ -91,7 +92,7 @@ def verify(
         with _bar(path, hidden=as_json) as progress:
             report = audit(path, wanted, progress)
         if page is not None and report.checkpoint is not None:
-            page.write_text(show.page(report.checkpoint, report.problems), encoding="utf-8")
+            atomic.write(page, show.page(report.checkpoint, report.problems))
         if write_manifest and not path.is_dir():
             raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
         if write_manifest and report.is_sound and report.checkpoint is not None:
@@ -135,7 +136,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (CheckpointError, OSError) as error:
-        click.echo(show.printable(f"error: {error}"), err=True)
+        click.echo(show.row(f"error: {error}"), err=True)
         sys.exit(2)
 
 

@@ -173,7 +173,7 @@ def _lost(save: Save, losses: list[Loss]) -> Iterator[str]:
     )
     yield f"  kept   {survivors or 'not known'}"
     yield f"  bytes  {amount(save.memory)} in memory, {amount(save.written)} on disk"
-    yield "  cure   DTensor.from_local(tensor, mesh, [Shard(0)]) says what each tensor is a part of"
+    yield "  fix    pass DTensors: DTensor.from_local(tensor, mesh, [Shard(0)]) records which part each rank holds"
     yield "  CL402 plain-sharded-state explains this: a distributed checkpoint takes tensors of one name for replicas"
 
 

@@ -8,10 +8,10 @@ belongs to one save.
 from __future__ import annotations
 
 import json
-import os
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint import atomic
 
 from .model import CheckpointError, Problem
 
@@ -50,17 +50,7 @@ def make(side: Side, facts: Mapping[str, Any]) -> dict[str, Any]:
 def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
     """Write it in one step: there is the old one, or the new one. Raises OSError."""
     target = folder / NAME
-    new = folder / f".{NAME}.{os.getpid()}"
-    try:
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(manifest, file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(target)
-    except OSError:
-        with suppress(OSError):
-            new.unlink()
-        raise
+    atomic.write(target, json.dumps(manifest, separators=(",", ":")), follow=False)
     return target
 
 

@@ -10,7 +10,9 @@ import zlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from ..hook import READ_BACK
+from collectivelint import atomic
+
+from ..hook import READ_BACK, join
 from ..say import say
 from .files import FileHooks
 from .loads import LoadHooks
@@ -30,7 +32,7 @@ class Auditor:
     """What the hooks of one process share."""
 
     def __init__(self, folder: Path, sites: Sites) -> None:
-        """`folder`: where the trace goes."""
+        """`folder`: of the run, or of many runs, see folders.py."""
         self._folder, self._sites = folder, sites
         #: Is everything read again that was written, and compared what is loaded?
         self.read_back = os.environ.get(READ_BACK, "") not in ("", "0")
@@ -107,12 +109,11 @@ class Auditor:
     def note_site(self, path: Any, site: Mapping[str, Any]) -> None:
         """Say where a save was asked for that another process will do."""
         if path is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._asked_file(path).write_text(json.dumps(dict(site)), encoding="utf-8")
+            atomic.write(self._asked_file(path), json.dumps(dict(site)), follow=False)
 
     def _asked_file(self, path: Any) -> Path:
         name = zlib.crc32(os.path.abspath(os.fspath(path)).encode())
-        return self._folder / f"checkpoint-{os.uname().nodename}-asked-{name:08x}.json"
+        return join(self._folder) / f"checkpoint-{os.uname().nodename}-asked-{name:08x}.json"
 
     def _asked_elsewhere(self, path: Any) -> Mapping[str, Any]:
         """Where the save to a path was asked for, if another process has noted that."""
@@ -127,12 +128,13 @@ class Auditor:
         self._count += 1
         if self._count > _MOST:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         host = os.uname().nodename
         line = json.dumps({"kind": kind, "time": time.time(), "host": host, **data})
         # Lines of threads do not mix: each is one write.
-        with (self._folder / f"checkpoint-{host}-{os.getpid()}.jsonl").open("ab", buffering=0) as file:
-            file.write(line.encode() + b"\n")
+        file = join(self._folder) / f"checkpoint-{host}-{os.getpid()}.jsonl"
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with os.fdopen(handle, "ab", buffering=0) as stream:
+            stream.write(line.encode() + b"\n")
 
 
 #: So many saves and loads of a process are noted.

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from collectivelint.printable import printable
+
 from ..explain import ranks_text
+from ..folders import newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """All of them, the oldest first, and what they come to together; lines that are no such record are left out."""
+def read(*parts: Path) -> list[dict[str, Any]]:
+    """All of a run, the oldest first, and what they come to together; lines that are no such record are left out."""
     records: list[dict[str, Any]] = []
-    for file in sorted(folder.glob("checkpoint-*.jsonl")):
+    for file in sorted(file for part in parts for file in newest(part).glob("checkpoint-*.jsonl")):
         try:
+            if not stat.S_ISREG(file.lstat().st_mode):
+                continue
             lines = file.read_bytes().splitlines()
         except OSError:
             continue
@@ -76,6 +83,13 @@ def text(records: list[dict[str, Any]]) -> Iterator[str]:
         where = f"{site.get('path')}:{site.get('line')}" if site.get("path") else "an unknown place"
         losses = sum(bool(loss.get("serious")) for loss in record.get("losses") or ())
         lost = f"{losses} name{'s hold' if losses > 1 else ' holds'} one rank's values only"
-        yield f"CHECKPOINT: {record.get('path')}, {record.get('kind')} at {where}: {'; '.join(record.get('errors') or [lost])}"
+        errors = "; ".join(map(str, record.get("errors") or [lost]))
+        yield printable(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {where}: {errors}")
     if saves and not wrong:
         yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, nothing lost"
+
+
+def _shown(path: object) -> str:
+    """Below the current folder as a user would type it."""
+    text, here = str(path), os.path.join(os.getcwd(), "")
+    return text.removeprefix(here)

@@ -8,6 +8,8 @@ from collections import Counter
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint.printable import printable
+
 from ..explain import ranks_text
 from ..statistics import amount
 from .compare import described
@@ -61,14 +63,12 @@ def text(report: Report) -> Iterator[str]:
 
 def line(problem: Problem) -> str:
     """A problem in a line."""
-    return printable(
-        f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}"
-    )
+    return row(f"{problem.severity:<5}  {problem.code} [{CODES[problem.code][0]}] {problem.where}: {problem.text}")
 
 
-def printable(text: str) -> str:
-    """Names come from files, and may hold what a terminal acts upon."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+def row(text: str) -> str:
+    """Text with names from files in one line, without what a terminal acts upon."""
+    return printable(text).replace("\n", r"\n")
 
 
 def headline(checkpoint: Checkpoint) -> str:
@@ -77,7 +77,7 @@ def headline(checkpoint: Checkpoint) -> str:
     ranks = sorted({rank for tensor in checkpoint.tensors.values() for rank in tensor.ranks})
     of = f" of {ranks_text(ranks)}" if ranks else ""
     objects = f", {len(checkpoint.objects)} other values" if checkpoint.objects else ""
-    return (
+    return row(
         f"{checkpoint.path.name or checkpoint.path}: {checkpoint.format}, {len(checkpoint.tensors)} tensors in {chunks} "
         f"chunk{'s' * (chunks != 1)}{of}{objects}, {amount(checkpoint.bytes)}"
     )
@@ -118,12 +118,12 @@ def listing(checkpoint: Checkpoint) -> Iterator[str]:
     width = min(60, max(map(len, checkpoint.tensors), default=0))
     for name, tensor in checkpoint.tensors.items():
         shape = f"{tensor.dtype}{list(tensor.shape)}"
-        yield printable(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
+        yield row(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
     for name in checkpoint.objects:
-        yield printable(f"{name:<{width}}  (no tensor)")
+        yield row(f"{name:<{width}}  (no tensor)")
     yield ""
     for name, size in checkpoint.files.items():
-        yield printable(f"{amount(size):>9}  {name}")
+        yield row(f"{amount(size):>9}  {name}")
 
 
 def coverage(tensor: Tensor) -> str:
@@ -189,11 +189,13 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
     """Each difference, in words."""
     for item in found[:200]:
         names = item.first if item.first == item.second else " / ".join(filter(None, (item.first, item.second)))
-        yield printable(f"{item.kind:<18}  {names}: {item.text}")
+        yield row(f"{item.kind:<18}  {names}: {item.text}")
     if len(found) > 200:
         yield f"and {len(found) - 200} more (--json has all)"
     same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})
-    yield f"{same} tensors are the same, {len(found)} differences ({first.path} and {second.path})"
+    counts = (same, "tensor"), (len(found), "difference")
+    tensors, differ = (f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
+    yield row(f"{tensors} {'is' if same == 1 else 'are'} the same, {differ} ({first.path} and {second.path})")
 
 
 # ------------------------------------------------------------------------------------------------------------ page

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collectivelint.runtime.watch import living
+from collectivelint.runtime import folders
+from collectivelint.runtime.watch import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ LONGEST = 120
 
 @dataclass(frozen=True)
 class Job:
-    """A job that has ended, and its trace."""
+    """A job that has ended, and the folder of its run."""
 
     code: int
     out: str
@@ -66,10 +67,9 @@ def run(command: list[str], folder: Path, cwd: Path, **environment: str) -> Job:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             # torchrun's workers are groups of their own, and would hold the pipes.
-            for pid in living(folder):
-                os.kill(pid, signal.SIGKILL)
+            end(folders.newest(folder), ask=False)
             process.communicate()
-    return Job(process.returncode, out, err, folder)
+    return Job(process.returncode, out, err, folders.newest(folder))
 
 
 def torchrun(ranks: int) -> list[str]:

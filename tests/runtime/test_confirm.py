@@ -26,14 +26,32 @@ _WORLD = Group((0, 1), 0, "default_pg")
 
 
 def test_findings_beside_a_real_job(trace: Callable[..., Job], tmp_path: Path) -> None:
-    job = trace("confirmed.py", ranks=2)
-    shutil.copy(JOBS / "confirmed.py", tmp_path)
-    command = [sys.executable, "-m", "collectivelint", "confirm", "confirmed.py", "--trace", str(job.folder)]
-    ran = subprocess.run(
-        [*command, "--output-format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    """With the file, with folders at any height, with several paths; with the folder of the run, and that of all runs."""
+    package = tmp_path / "src" / "package"
+    package.mkdir(parents=True)
+    shutil.copy(JOBS / "confirmed.py", package)
+    (tmp_path / "src" / "unused.py").write_text(
+        "import torch.distributed as dist\n\n\ndef unused():\n    dist.barrier()\n"
     )
+    (tmp_path / "src" / "notes.txt").write_text("no code")
+    job = trace(package / "confirmed.py", ranks=2)
+
+    def confirm(*paths: str, folder: Path = job.folder, output: str = "json") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "collectivelint", "confirm", *paths, "--trace", str(folder)]
+        return subprocess.run(
+            [*command, "--output-format", output], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    ran = confirm("src/package/confirmed.py")
     assert (ran.returncode, ran.stderr) == (1, "")
     report = json.loads(ran.stdout)
+    for paths in (["src"], ["src/package"], ["src/unused.py", "src/package"], [str(tmp_path / "src")]):
+        other = confirm(*paths, folder=job.folder.parent)
+        assert (other.returncode, other.stderr) == (1, ""), paths
+        more = json.loads(other.stdout)
+        findings = [item for item in more["findings"] if item["path"] == "src/package/confirmed.py"]
+        assert (findings, more["unseen"]) == (report["findings"], report["unseen"]), paths
+        assert more["run"].endswith(job.folder.name)
     found = {(item["code"], item["row"]): (item["outcome"], item["calls"]) for item in report["findings"]}
 
     def at(text: str, offset: int = 0) -> int:
@@ -47,7 +65,7 @@ def test_findings_beside_a_real_job(trace: Callable[..., Job], tmp_path: Path) -
     }
     unseen = {item["line"]: item["ops"] for item in report["unseen"]}
     assert unseen[at("backward()")] == ["all_reduce", "broadcast"]
-    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    text = confirm("src/package/confirmed.py", output="text").stdout
     assert "2 confirmed, 1 observed uniform, 1 not executed." in text
     assert "not so rank 0" in text
 

@@ -145,7 +145,7 @@ with trace(sys.argv[1]):
         dist.all_reduce(torch.ones(size))
         (counted,) = ring.load(Path(sys.argv[1])).ranks[0].streams.values()
         hashes.append(counted.rolled)
-names = next(Path(sys.argv[1]).glob("*.names")).read_text()
+names = next(Path(sys.argv[1]).glob("run-*/*.names")).read_text()
 assert names.count('"signature"') == 4, names
 assert len(set(hashes)) == 6
 events = ring.load(Path(sys.argv[1])).ranks[0].events

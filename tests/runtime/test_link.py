@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import link, ring
+from collectivelint.runtime import folders, link, ring
 from collectivelint.runtime.record import Counted
 from collectivelint.runtime.verdict import Divergence, Side
 
-from .conftest import JOBS, Job, line_of, run
+from .conftest import JOBS, Job, line_of, run, torchrun
 from .test_compare import PAIR, WORLD, rank
 
 if TYPE_CHECKING:
@@ -28,15 +28,19 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _two_hosts(tmp_path: Path, scenario: str) -> list[Job]:
+def _launched(tmp_path: Path, folder: Path, agent: list[str], scenario: str) -> Job:
+    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--"]
+    return run([*launcher, *agent, str(JOBS / "scenarios.py"), scenario], folder, tmp_path)
+
+
+def _two_hosts(tmp_path: Path, scenario: str, *folders: Path) -> list[Job]:
     port = _free_port()
+    traces = folders or (tmp_path / "host0", tmp_path / "host1")
 
     def start(node: int) -> Job:
-        folder = tmp_path / f"host{node}"
-        launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), "--"]
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node)]
+        agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node)]
         where = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-        return run([*launcher, *torchrun, *where, str(JOBS / "scenarios.py"), scenario], folder, tmp_path)
+        return _launched(tmp_path, traces[node], [*agent, *where], scenario)
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(start, (0, 1)))
@@ -71,14 +75,22 @@ def test_a_correct_job_on_several_hosts(tmp_path: Path) -> None:
         assert (job.code, job.divergence) == (0, None), job.err
 
 
-def test_two_launchers_share_a_folder_without_removing_each_others_files(tmp_path: Path) -> None:
-    for host in ("one", "two"):
-        writer = ring.Writer(tmp_path, rank=0, world_size=2, attempt=0, started=1.0, host=host)
-        writer.finish("finished")
-    from collectivelint.runtime.launch import prepare
-
-    prepare(tmp_path)
-    assert len(ring.files(tmp_path)) == 2
+def test_hosts_that_share_a_folder_are_read_as_one_run(tmp_path: Path) -> None:
+    """Each launcher has a run of its own, and the report has the ranks of both."""
+    folder = tmp_path / "shared"
+    jobs = _two_hosts(tmp_path, "outsider", folder, folder)
+    runs = folders.runs(folder)
+    assert len(runs) == 2
+    assert {len(ring.files(run)) for run in runs} == {2}
+    assert [job.code for job in jobs] == [1, 1]
+    for named in (folder, *runs):
+        assert sorted(ring.load(named).ranks) == [0, 1, 2, 3]
+    # Another run of the same script, that of a single host, joins neither.
+    again = _launched(tmp_path, folder, torchrun(2), "agree_only")
+    assert again.code == 0
+    assert sorted(ring.load(folder).ranks) == [0, 1]
+    assert len(folders.runs(folder)) == 3
+    assert (runs[0] / "divergence.json").exists()
 
 
 # ------------------------------------------------------------------------------------------------------- messages
@@ -120,8 +132,8 @@ _JOB = """
 import os, signal, sys, time
 import torch, torch.distributed as dist
 from pathlib import Path
-from collectivelint.runtime import trace
-folder, port, server = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+from collectivelint.runtime import folders, trace
+folder, port, server = folders.create(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 (folder / "link-0-0.out").write_bytes(b"{}")
 with trace(folder):
     store = dist.TCPStore("127.0.0.1", port, is_master=False)

@@ -31,7 +31,9 @@ def _watchers(folder: Path) -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(folder).encode() in words and any(b"runtime.watch" in word for word in words):
+        if any(word.startswith(str(folder).encode()) for word in words) and any(
+            b"runtime.watch" in word for word in words
+        ):
             found.append(int(entry.name))
     return found
 

@@ -1,0 +1,86 @@
+"""Processes by their number: a number in a trace file may belong to another process by now, so its start time goes with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+#: By how much (in seconds) two readings of one start time may differ: it is stored in clock ticks.
+_EXACT: Final = 0.05
+NO_PSUTIL: Final = (
+    "psutil is not installed, so it is not known which process has a recorded number, and none is ended: "
+    "pip install 'collectivelint[runtime]'"
+)
+
+
+class CannotSignalError(Exception):
+    """psutil is missing, so no process is signalled."""
+
+
+def started(pid: int) -> float:
+    """When a process began, in seconds since the epoch as psutil gives it; 0.0 if that is not known."""
+    try:
+        # As psutil does it, since a rank may run where psutil is not installed.
+        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        (boot,) = (line.split()[1] for line in Path("/proc/stat").read_bytes().splitlines() if line[:6] == b"btime ")
+        return int(boot) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import psutil
+
+        return float(psutil.Process(pid).create_time())
+    except Exception:
+        # Not installed, or no such process, or not allowed to look.
+        return 0.0
+
+
+def is_same(pid: int, begun: float) -> bool:
+    """True if the process is alive and began at that time; a time of 0.0 is not known and not compared."""
+    if not exists(pid):
+        return False
+    known = started(pid) if begun else 0.0
+    return not known or abs(known - begun) < _EXACT
+
+
+def send(pid: int, begun: float, number: int) -> bool:
+    """Send a signal to the process that has this number and began at that time; False if there is no such process.
+
+    Raise CannotSignalError where psutil, which compares the start time once more just before, is not installed.
+    """
+    try:
+        import psutil
+    except ImportError:
+        raise CannotSignalError(NO_PSUTIL) from None
+    try:
+        process = psutil.Process(pid)
+        if pid == os.getpid() or not begun or abs(process.create_time() - begun) >= _EXACT:
+            return False
+        process.send_signal(number)
+    except (psutil.Error, OSError, ValueError):
+        return False
+    return True
+
+
+def exists(pid: int) -> bool:
+    """True if a process has this number; one that has ended and was not collected by its parent yet does not count."""
+    if pid <= 0:
+        # The system takes these for groups of processes.
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return state_of(pid) != "Z"
+
+
+def state_of(pid: int) -> str:
+    """What the system says of a process: R, S, D, T (stopped), Z (ended); "" where it cannot be asked."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        return text.rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
