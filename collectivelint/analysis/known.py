@@ -8,7 +8,7 @@ from ..events import Attribute, Call
 from .effects import Event
 from .facts import ApiCall, GroupInReach, Registration
 from .names import bind, guarding
-from .values import UNKNOWN, WORLD, Sharded, Value
+from .values import UNKNOWN, WORLD, Sharded, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,6 +190,8 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
     if "return" in api.restores:
         return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("restored", expr.span),))
     match api.category:
+        case "rank_source" if api.translates is not None:
+            return _translated(form, api.axis or key, key, values.get(api.translates))
         case "rank_source":
             axis = api.axis or WORLD if key == WORLD else key
             return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
@@ -224,6 +226,20 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             return Value(form, parts=tuple(Value(f"{form}[{index}]", type=name) for index, name in classes))
         case _:
             return Value(form, type=api.returns)
+
+
+def _translated(form: str, axis: str, key: str, rank: Value | None) -> Value:
+    """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
+    if rank is None:
+        return Value(form)
+    found = flow(form, (rank,))
+    if rank.type != "rank":
+        # What a parameter is, is known where the function is called.
+        return found.but(type="rank") if rank.form.startswith("$") else found
+    if rank.form in (f"get_rank({WORLD})", f"get_rank({key})"):
+        # A rank's own number in the job is its own number in the group, and the other way round.
+        return found.but(form=f"get_rank({axis})", varies=frozenset({axis}), type="rank")
+    return found.but(type="rank")
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:
