@@ -80,7 +80,7 @@ class Api:
 class Convention:
     """What a parameter or attribute of this name (`*_group`: with this ending) usually holds.
 
-    `meaning`: "rank", "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
+    `meaning`: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
     it to parameters that are None by default.
     """
 
@@ -122,7 +122,8 @@ class Catalog:
     is left; `objects` are those that a module has, with methods of their own; `metadata` are attributes and methods of tensors that say nothing of
     their elements, `kinds` attributes that are the same for objects that differ only in their number. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole, `trial_words` those of
     what is only there to try the program.
-    `group_members` are the attributes that process groups have, `tables` attributes that are lists of tables.
+    `group_members` are the attributes that process groups have, `tables` attributes that are lists of tables,
+    `sizes` environment variables that hold the number of ranks.
     `families` maps the beginning of a class's name to the class that all of them are.
     """
 
@@ -154,6 +155,7 @@ class Catalog:
     trial_words: frozenset[str]
     group_members: frozenset[str]
     tables: frozenset[str]
+    sizes: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

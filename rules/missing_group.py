@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
     from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.program import Analysis
-    from collectivelint.finding import Applicability
+    from collectivelint.finding import Applicability, Edit
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe")
@@ -130,6 +130,9 @@ def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
         if world is not None and not (settings.unsafe_fixes and len(call.in_reach) == 1):
             return _fix(context, analysis, call, world, "safe", f"Name the default group: `{world}`")
         fallback = isinstance(call.group_expr, Conditional)
+        if len(call.in_reach) == 1 and not call.in_reach[0].certain:
+            owner = call.in_reach[0].owner
+            return Fix("display", f"Name the dimension of `{owner}` that takes part: `{owner}.get_group(name)`", ())
         if len(call.in_reach) == 1 and not fallback:
             group = call.in_reach[0]
             return _fix(
@@ -156,6 +159,68 @@ def _fix(
     applicability: Applicability,
     message: str,
 ) -> Fix | None:
+    from collectivelint.fixes.regroup import changed, regroup
+
+    naming = _naming(context, analysis, call, expression)
+    if naming is None:
+        return None
+    what, edits = naming
+    if _is_world(analysis, call, expression):
+        return Fix(applicability, what or message, edits)
+    passed, outside = _callers(context, analysis, call)
+    others = regroup(analysis, context.source, call.function, [changed(call)], expression, passed)
+    if (others.shared or others.refusal) and not context.settings.use_group_ops:
+        # A size that several collectives share: all of them get the group together, or this one asks for it again.
+        peers = [other for other in _peers(analysis, context, call) if other is not call]
+        named = [_naming(context, analysis, other, expression) for other in peers]
+        together = regroup(
+            analysis, context.source, call.function, [changed(other) for other in (call, *peers)], expression, passed
+        )
+        if peers and all(named) and not together.refusal and not together.shared:
+            others, edits = together, (*edits, *(edit for found in named if found is not None for edit in found[1]))
+    refusal = others.refusal or (outside if others.outside else "")
+    if refusal:
+        return Fix("display", f"`{expression}` is in reach, but {refusal}", ())
+    if any(one.start < other.end and other.start < one.end for one in edits for other in others.edits):
+        return None
+    return Fix(applicability, what or message, (*edits, *others.edits))
+
+
+def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:
+    """Is it the default group? Then nothing changes."""
+    from collectivelint.fixes.world import world_expression
+
+    target = analysis.program.resolve(call.function.path, expression)
+    return expression == world_expression(analysis, call) or (
+        target is not None and target.name in analysis.catalog.world
+    )
+
+
+def _callers(context: FixContext, analysis: Analysis, call: ApiCall) -> tuple[frozenset[str], str]:
+    """The parameters for which this file passes the size of all ranks, and what it computes with that afterwards."""
+    from collectivelint.fixes.regroup import in_caller, sizes_passed
+
+    function, passed, outside = call.function, frozenset[str](), ""
+    for caller, site in analysis.calls_in(function.path, function.qualname.rpartition(".")[2]):
+        if caller is not function:
+            passed |= sizes_passed(analysis, context.source, caller, site.span, function)
+            outside = outside or in_caller(analysis, context.source, caller, site.span)[0]
+    return passed, outside
+
+
+def _peers(analysis: Analysis, context: FixContext, call: ApiCall) -> Iterator[ApiCall]:
+    """The collectives of the function that get the same group, and that no comment speaks of."""
+    for other in analysis.calls_of(call.function.path):
+        same = other.function is call.function and other.in_reach == call.in_reach
+        grouped = other.api.category in ("collective", "point_to_point") and other.api.roles.get("group", "self") != "self"
+        if same and grouped and _is_missing(other) and "#" not in context.source.line(other.span.line):
+            yield other
+
+
+def _naming(
+    context: FixContext, analysis: Analysis, call: ApiCall, expression: str
+) -> tuple[str, tuple[Edit, ...]] | None:
+    """The edits that name the group in a call, and what they do where that is something else."""
     import libcst as cst
 
     from collectivelint.fixes.arguments import with_keyword
@@ -178,8 +243,8 @@ def _fix(
 
         method, header = as_method(analysis, call, node, value), importing(analysis, context.source, call.span.line)
         if method is not None and header is not None:
-            edits = (*anchored.replace(node, method), *([header] if header.content else []))
-            return Fix(applicability, f"Call it on a group of its own: `GroupOps({expression}).{call.api.op}`", edits)
+            found = (*anchored.replace(node, method), *([header] if header.content else []))
+            return f"Call it on a group of its own: `GroupOps({expression}).{call.api.op}`", found
     if existing is None:
         new = with_keyword(node, role, value)
     elif isinstance(existing.value, cst.IfExp):
@@ -187,7 +252,7 @@ def _fix(
     else:
         new = node.with_deep_changes(existing, value=value)
     edits = anchored.replace(node, new)
-    return Fix(applicability, message, edits) if edits else None
+    return ("", edits) if edits else None
 
 
 def _argument(node: cst.Call, role: str, position: int | None) -> cst.Arg | None:

@@ -29,6 +29,7 @@ from .effects import Choice, Guard, Repeat, Yielded
 from .group_names import is_otherwise
 from .invoke import invoke
 from .known import iterated
+from .meshes import part_of
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .outside import share_of
 from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, launched, of_shape
@@ -415,7 +416,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if any(cause.kind == "received" for cause in key.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origins, index)
     if base.meaning == "mesh":
-        return found.but(meaning="mesh", type=base.type)
+        return found.but(meaning="mesh", type=base.type, dims=part_of(key))
     if base.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.but(item=base.item) if whole else each(base, found.form)

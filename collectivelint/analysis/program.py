@@ -101,6 +101,19 @@ class Analysis:
         for facts in self.functions:
             yield from facts.calls
 
+    def calls_of(self, path: str) -> Iterator[ApiCall]:
+        """Those of one file, whether or not it was asked about."""
+        for facts in self._of(path):
+            yield from facts.calls
+
+    def owner_at(self, path: str, node: object) -> Target | None:
+        """The class whose method begins where `node` does."""
+        place = (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
+        for function in self.program.functions(path).values():
+            if function.owner is not None and (function.span.line, function.span.column) == place:
+                return Target("class", path, function.owner)
+        return None
+
     def distributed(self, *, explicit: bool = False) -> set[str]:
         """Those of these files that have something to do with several ranks; `explicit`: not only through a framework."""
         skipped = ("implicit",) if explicit else ()
