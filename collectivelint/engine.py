@@ -199,7 +199,9 @@ class Linter:
         wanted = set(asked)
         calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
         expression = self.resolver.settings(paths[0]).group
-        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression).plan(calls)
+        return Chains(
+            analysis, self.source, lambda path, span: self._anchor(self.source(path), span), expression
+        ).plan(calls)
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""

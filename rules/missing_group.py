@@ -212,7 +212,9 @@ def _peers(analysis: Analysis, context: FixContext, call: ApiCall) -> Iterator[A
     """The collectives of the function that get the same group, and that no comment speaks of."""
     for other in analysis.calls_of(call.function.path):
         same = other.function is call.function and other.in_reach == call.in_reach
-        grouped = other.api.category in ("collective", "point_to_point") and other.api.roles.get("group", "self") != "self"
+        grouped = (
+            other.api.category in ("collective", "point_to_point") and other.api.roles.get("group", "self") != "self"
+        )
         if same and grouped and _is_missing(other) and "#" not in context.source.line(other.span.line):
             yield other
 

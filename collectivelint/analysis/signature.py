@@ -34,9 +34,9 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
-        if convention is not None and meaning == "group":
-            if is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
-                continue
+        named = convention is not None and meaning == "group"
+        if named and is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
+            continue
         if convention is not None and meaning == "object":
             return plain_value.but(type=convention.type)
         if convention is not None:

@@ -120,7 +120,7 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
             failed = True
     for where in plan.refused:
         click.echo(f"left as it is: {where}", err=True)
-    count, calls = len(plan.threaded), sum(map(len, plan.edits.values())) - len(plan.threaded)
+    count, calls = len(plan.threaded), plan.calls
     does = "Handed" if apply else "Would hand"
     click.echo(
         f"{does} a group down through {count} function{'s' * (count != 1)}, in {calls} call{'s' * (calls != 1)}.",

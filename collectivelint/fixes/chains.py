@@ -19,7 +19,9 @@ from ..analysis.values import WORLD
 from ..events import Call
 from ..program import Target
 from .arguments import with_keyword
+from .belongings import Belongings
 from .parameters import with_parameter
+from .regroup import Changed, changed
 from .world import prefixes
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ..anchor import Anchored
     from ..events import Expr, Function, Span
     from ..finding import Edit
+    from ..source import Source
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]
@@ -53,17 +56,24 @@ _NAMES: Final = ("group", "process_group", "collective_group")
 
 @dataclass(slots=True)
 class Plan:
-    """`edits` by file; `threaded` names the functions that get a parameter, `refused` says what stays, and why."""
+    """`edits` by file, in so many `calls`; `threaded` names the functions that get a parameter, `refused` says what stays."""
 
     edits: dict[str, list[Edit]] = field(default_factory=dict)
     threaded: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    calls: int = 0
 
 
 class Chains:
     """The functions between groups and the collectives without one, over a whole program."""
 
-    def __init__(self, analysis: Analysis, anchor: Callable[[str, Span], Anchored | None], expression: str) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        source: Callable[[str], Source],
+        anchor: Callable[[str, Span], Anchored | None],
+        expression: str,
+    ) -> None:
         """`analysis` knows all functions, and was made with `explaining`; `expression` is the group to hand down, if named."""
         self._analysis, self._anchor, self._expression = analysis, anchor, expression
         self._facts: dict[Key, FunctionFacts] = {
@@ -75,25 +85,31 @@ class Chains:
                 self._sites[callee].setdefault((key, site.span), site)
         self._parameter: dict[Key, str] = {}
         self._calls: dict[tuple[str, Span], tuple[Span, str, str]] = {}
+        self._belongings = Belongings(analysis, source, self._facts, self._sites)
+        self._callbacks = {
+            (item.target.path, item.target.name) for facts in analysis.functions for item in facts.registrations
+        }
         self._plan = Plan()
 
     def plan(self, calls: Iterable[ApiCall]) -> Plan:
         """What to change so that these collectives get a group."""
         pending: list[Key] = []
-        for call in calls:
-            key = (call.function.path, call.function.qualname)
+        for key, some in _by_function(calls).items():
             reason = self._refusal(key)
-            where = f"{call.function.path}:{call.span.line} {call.api.op}"
-            if reason is not None:
-                self._plan.refused.append(f"{where}: {reason}")
-                continue
-            if not self._has_source(key, set()):
-                self._plan.refused.append(
-                    f"{where}: no group is in reach where `{key[1]}` is called, directly or further up"
-                )
-                continue
-            self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], self._named(key))
-            pending.append(key)
+            if reason is None and not self._has_source(key, set()):
+                reason = f"no group is in reach where `{key[1]}` is called, directly or further up"
+            ready = [call for call in some if self._is_ready(call, reason)]
+            name = self._named(key) if ready else ""
+            reason = self._belongings.take(key, [changed(call) for call in ready], name) if ready else ""
+            for call in ready:
+                if reason:
+                    self._refuse(call, reason)
+                else:
+                    self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], name)
+            if reason:
+                self._forget(key)
+            elif ready:
+                pending.append(key)
         seen: set[Key] = set()
         while pending:
             key = pending.pop(0)
@@ -103,6 +119,21 @@ class Chains:
                     pending += self._callers(member)
         self._write()
         return self._plan
+
+    def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
+        """Can the call get a group? If not, the plan says why."""
+        reason = reason or _rooted(call)
+        if reason:
+            self._refuse(call, reason)
+        return not reason
+
+    def _refuse(self, call: ApiCall, reason: str) -> None:
+        self._plan.refused.append(f"{call.function.path}:{call.span.line} {call.api.op}: {reason}")
+
+    def _forget(self, key: Key) -> None:
+        """No parameter for a function that keeps the group it has."""
+        for member in self._family(key):
+            self._parameter.pop(member, None)
 
     def _callers(self, key: Key) -> Iterator[Key]:
         """Hand a group to a function where it is called; the callers that have none, and have to be given one."""
@@ -115,8 +146,10 @@ class Chains:
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
             if text is None and groups:
                 names = ", ".join(f"`{item.text}`" for item in groups)
-                self._plan.refused.append(f"{where}: several groups are in reach, {names}; --group says which")
+                several = f"several groups are in reach, {names}" if len(groups) > 1 else f"{names} needs a dimension"
+                self._plan.refused.append(f"{where}: {several}; --group says which")
                 continue
+            is_new = text is None
             if text is None:
                 reason = self._refusal(caller)
                 if reason is None and not self._has_source(caller, set()):
@@ -124,7 +157,15 @@ class Chains:
                 if reason is not None:
                     self._plan.refused.append(f"{where}: {reason}")
                     continue
+                known = caller in self._parameter
                 text = self._named(caller)
+            reason = self._belongings.take(caller, [Changed(span)], text, ends=not is_new)
+            if reason:
+                self._plan.refused.append(f"{where}: {reason}")
+                if is_new and not known:
+                    self._forget(caller)
+                continue
+            if is_new:
                 yield caller
             self._calls[site.path, span] = (site.statement, name, text)
 
@@ -134,7 +175,7 @@ class Chains:
         head = re.split(r"[.\[(]", self._expression, maxsplit=1)[0]
         if self._expression and (head in bound or head in self._analysis.program.indexes[caller[0]].variables):
             return self._expression
-        return groups[0].text if len(groups) == 1 else None
+        return groups[0].text if len(groups) == 1 and groups[0].certain else None
 
     def _has_source(self, key: Key, seen: set[Key]) -> bool:
         """Is there a call of the function, or of those that call it, where a group can be had?"""
@@ -168,6 +209,8 @@ class Chains:
         for member in self._family(key):
             function = self._facts[member].function
             label = f"`{function.qualname}`"
+            if member in self._callbacks:
+                return f"{label} is registered to be called some other time, without a group"
             if function.qualname.endswith(">") or function.span.line < 1:
                 return "it stands at the top level of a module"
             if "<locals>" in function.qualname or "#" in function.qualname:
@@ -207,6 +250,8 @@ class Chains:
     # ---------------------------------------------------------------------------------------------------- edits
 
     def _write(self) -> None:
+        for path, edits in self._belongings.edits():
+            self._add(path, edits)
         for key, name in sorted(self._parameter.items()):
             function = self._facts[key].function
             anchored = self._anchor(function.path, function.span)
@@ -232,6 +277,7 @@ class Chains:
                 )
                 continue
             self._add(path, anchored.replace(node, with_keyword(node, role, cst.parse_expression(text))))
+            self._plan.calls += 1
 
     def _add(self, path: str, edits: Iterable[Edit]) -> None:
         self._plan.edits.setdefault(path, []).extend(edits)
@@ -264,6 +310,29 @@ def _calls(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
         if event.group == WORLD and event.kind == "collective" and event.chain:
             first, *rest = event.chain
             yield first, (rest[0].path if rest else event.path, first.callee)
+
+
+def _by_function(calls: Iterable[ApiCall]) -> dict[Key, list[ApiCall]]:
+    found: dict[Key, list[ApiCall]] = {}
+    for call in calls:
+        found.setdefault((call.function.path, call.function.qualname), []).append(call)
+    return found
+
+
+def _rooted(call: ApiCall) -> str:
+    """Why a collective from or to one rank cannot get a group that may be None: its root counts in the whole job."""
+    if call.api.category != "collective":
+        return ""
+    for role in ("src", "dst"):
+        name = call.api.roles.get(role)
+        inside = call.api.roles.get(f"group_{role}")
+        if name is None or inside in call.values:
+            continue
+        value = call.values.get(name)
+        if value is None or isinstance(value.constant, int):
+            number = 0 if value is None else value.constant
+            return f"its root is rank {number} of the whole job, which another group need not hold"
+    return ""
 
 
 def missing(analysis: Analysis) -> Iterator[ApiCall]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..anchor import edit
-from ..events import Span
 from .sizes import Sizes
 from .syntax import Scope, bound, chain, dotted, mentions, scope_of
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..analysis.facts import ApiCall
     from ..analysis.program import Analysis
-    from ..events import Function
+    from ..events import Function, Span
     from ..finding import Edit
     from ..source import Source
 
@@ -93,16 +92,17 @@ def in_caller(analysis: Analysis, source: Source, caller: Function, call: Span) 
 def sizes_passed(analysis: Analysis, source: Source, caller: Function, call: Span, callee: Function) -> frozenset[str]:
     """The parameters for which a call passes the size of the default group."""
     scope = scope_of(source, caller)
-    node = scope.call_at(source, call) if scope is not None else None
+    node = scope.call_at(call) if scope is not None else None
     if scope is None or node is None:
         return frozenset()
     names = [parameter.name for parameter in callee.params if parameter.kind == "positional"]
     names = names[1:] if callee.owner is not None else names
-    given = {**dict(zip(names, node.args, strict=False)), **{word.arg: word.value for word in node.keywords if word.arg}}
+    given = {
+        **dict(zip(names, node.args, strict=False)),
+        **{word.arg: word.value for word in node.keywords if word.arg},
+    }
     sizes = Sizes(analysis, source, scope)
-    return frozenset(
-        name for name, arg in given.items() if arg in sizes.known or (chain(arg) or "") in sizes.derived
-    )
+    return frozenset(name for name, arg in given.items() if arg in sizes.known or (chain(arg) or "") in sizes.derived)
 
 
 class _Regrouping:
@@ -118,7 +118,7 @@ class _Regrouping:
         self._source, self._scope, self._group = source, scope, group
         self._sizes = Sizes(analysis, source, scope, passed)
         self._imports = analysis.program.indexes[source.path].imports
-        self._calls = {node: call for call in calls if (node := scope.call_at(source, call.span)) is not None}
+        self._calls = {node: call for call in calls if (node := scope.call_at(call.span)) is not None}
         self._data: set[str] = set()
         self._ahead: set[str] = set()
 
@@ -147,7 +147,7 @@ class _Regrouping:
 
     def is_argument(self, node: ast.expr) -> bool:
         """Is a size passed to one of the calls as it is? Then it is the callee that computes with it."""
-        inner, outer = next(self._scope.path_up(node), (node, node))
+        _, outer = next(self._scope.path_up(node), (node, node))
         return outer in self._calls and (node in self._sizes.known or self._sizes.is_exact(node))
 
     # ------------------------------------------------------------------------------------------------------- data
@@ -199,12 +199,15 @@ class _Regrouping:
 
     def _is_root(self, node: ast.expr) -> bool:
         """Does a call of these take its root from here?"""
-        for name in (node, *(use for name in self._sizes.names_of(node) for use in self._scope.loads(name))):
-            for inner, outer in self._scope.path_up(name):
-                if outer in self._calls and isinstance(outer, ast.Call):
-                    call = self._calls[outer]
-                    if call.data is not None and inner is not outer.func and inner not in _data(outer, call):
-                        return _word(outer, call, inner) in _ROOTS
+        names = self._sizes.names_of(node)
+        return any(self._roots(use) for use in (node, *(use for name in names for use in self._scope.loads(name))))
+
+    def _roots(self, use: ast.expr) -> bool:
+        """Does an expression stand in a root of a call?"""
+        for inner, outer in self._scope.path_up(use):
+            call = self._calls.get(outer) if isinstance(outer, ast.Call) else None
+            if call is not None and isinstance(outer, ast.Call):
+                return call.data is not None and _word(outer, call, inner) in _ROOTS
         return False
 
     def _is_related(self, node: ast.expr) -> bool:
@@ -227,10 +230,11 @@ class _Regrouping:
                     return bool(bound([target]) & self._data)
                 case ast.For(iter=iterable) if inner is iterable:
                     return kind == "size" and self._has_call(outer)
-                case ast.Call(func=func) if kind == "rank" or _is_report(func):
-                    loose = loose or kind == "rank"
-                    if _is_report(func):
-                        return False
+                case ast.Call(func=func) if _is_report(func):
+                    return False
+                case ast.Call() if kind == "rank":
+                    # `save(x, rank)`: who knows what the number is for.
+                    loose = True
                 case ast.stmt():
                     return False
                 case ast.BinOp() | ast.Call() | ast.Subscript() | ast.ListComp() | ast.GeneratorExp():
@@ -245,7 +249,9 @@ class _Regrouping:
         return any(child is not inner and mentions(child, self._ahead) for child in ast.iter_child_nodes(outer))
 
     def _has_call(self, loop: ast.For) -> bool:
-        return any(node in self._calls or mentions(node, self._data) for node in ast.walk(loop) if node is not loop.iter)
+        return any(
+            node in self._calls or mentions(node, self._data) for node in ast.walk(loop) if node is not loop.iter
+        )
 
     # ------------------------------------------------------------------------------------------------------- edits
 

@@ -39,9 +39,7 @@ class Size:
 class Sizes:
     """`known`: the expressions that are one themselves; `derived`: the names that hold one, with their values."""
 
-    def __init__(
-        self, analysis: Analysis, source: Source, scope: Scope, passed: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, analysis: Analysis, source: Source, scope: Scope, passed: frozenset[str] = frozenset()) -> None:
         """`passed` are the parameters for which some caller passes the size of the default group."""
         self._analysis, self._path, self._scope, self._passed = analysis, source.path, scope, passed
         self._apis = {
@@ -224,7 +222,11 @@ def _of_api(call: ApiCall) -> Size | None:
     return Size("size", role) if call.api.op == "get_world_size" else None
 
 
+#: How forms of lists begin, whose length is a size, but which are none.
+_LISTS: Final = ("List(", "Mult(", "Tuple(", "[", "list(", "sorted(")
+
+
 def _of_value(value: Value) -> Size | None:
-    if value.size_of == WORLD:
+    if value.size_of == WORLD and not value.origins and not (value.was or value.form).startswith(_LISTS):
         return Size("size")
     return Size("rank") if value.type == "rank" and value.varies == {WORLD} else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set
+    from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from ..events import Function, Span
     from ..source import Source
@@ -20,12 +21,11 @@ class Scope:
 
     tree: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
     params: frozenset[str]
-    parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for node in self.nodes:
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """What each node stands in."""
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -98,7 +98,7 @@ class Scope:
             if any(part is node for part in ast.walk(value)):
                 yield from targets
 
-    def call_at(self, source: Source, span: Span) -> ast.Call | None:
+    def call_at(self, span: Span) -> ast.Call | None:
         """The call that stands exactly there."""
         for node in self.nodes:
             if (
@@ -135,10 +135,13 @@ def scope_of(source: Source, function: Function) -> Scope | None:
     if function.qualname == "<module>":
         return Scope(tree, params)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if (node.lineno, node.col_offset) == (function.span.line, function.span.column):
-                return Scope(node, params)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _is_at(node, function.span):
+            return Scope(node, params)
     return None
+
+
+def _is_at(node: ast.FunctionDef | ast.AsyncFunctionDef, span: Span) -> bool:
+    return (node.lineno, node.col_offset) == (span.line, span.column)
 
 
 def chain(node: ast.AST) -> str | None:
@@ -190,12 +193,11 @@ def bound(targets: Iterable[ast.expr]) -> set[str]:
     return found
 
 
-def mentions(node: ast.AST, names: Set[str]) -> bool:
+def mentions(node: ast.AST, names: AbstractSet[str]) -> bool:
     """Does an expression hold one of these, a part of one, or what one is a part of?"""
     if not names:
         return False
-    for part in ast.walk(node):
-        if isinstance(part, (ast.Name, ast.Attribute)) and (name := chain(part)) is not None:
-            if name in names or any(name.startswith(f"{known}.") for known in names):
-                return True
-    return False
+    found = (chain(part) for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute)))
+    return any(
+        name in names or any(name.startswith(f"{known}.") for known in names) for name in found if name is not None
+    )
