@@ -336,6 +336,6 @@ def _finding(data: dict[str, Any]) -> Finding:
             "location": Location(**data["location"]),
             "end_location": Location(**data["end_location"]),
             "trail": tuple(Step(**step) for step in data["trail"]),
-            "fix": Fix(fix["applicability"], fix["message"], edits) if fix else None,
+            "fix": Fix(fix["applicability"], fix["message"], edits, fix["caution"]) if fix else None,
         }
     )

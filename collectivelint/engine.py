@@ -190,7 +190,8 @@ class Linter:
     def chains(self, paths: Sequence[Path]) -> Plan:
         """How a group can be handed down to the collectives of these files that have none in reach."""
         from .analysis.program import Analysis
-        from .fixes.chains import Chains, missing
+        from .fixes.chains import Chains
+        from .fixes.ungrouped import missing
 
         program, asked, every = self._program(paths)
         readable = [path for path in every if program.indexes[path].problem is None]
@@ -199,9 +200,9 @@ class Linter:
         wanted = set(asked)
         calls = [call for call in missing(analysis) if call.function.path in wanted and self._is_wanted(call)]
         expression = self.resolver.settings(paths[0]).group
-        return Chains(
-            analysis, self.source, lambda path, span: self._anchor(self.source(path), span), expression
-        ).plan(calls)
+        return Chains(analysis, self.source, lambda path, span: self._anchor(self.source(path), span), expression).plan(
+            calls
+        )
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""

@@ -40,7 +40,8 @@ def mean_of_all(values, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-Unsafe: the call runs on another group afterwards. Offered where a single group is in reach.
+Unsafe: the call runs on another group afterwards. Offered where a single group is in reach. A size of the default group
+that belongs to the call's data is asked of that group as well; where it cannot be, there is no fix.
 
 ## References
 - [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.facts import FunctionFacts, GroupInReach, HelperCall
+    from collectivelint.analysis.program import Analysis
     from collectivelint.events import Expr
     from collectivelint.rule import FixBuilder
 
@@ -96,7 +98,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(event.path, event.span, "collective", f"{event.op}, group `{helper.groups[0]}`"),
                 ),
                 help=f"pass it on: `{helper.groups[0]}={group.text}`",
-                fix=_builder(helper, group.text) if group.certain else None,
+                fix=_builder(findings.analysis, helper, group.text) if group.certain else None,
             )
 
 
@@ -133,17 +135,22 @@ def _text(expr: Expr | None) -> str | None:
     return plain(expr) if expr is not None else None
 
 
-def _builder(helper: HelperCall, group: str) -> FixBuilder:
+def _builder(analysis: Analysis, helper: HelperCall, group: str) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
 
         from collectivelint.fixes.arguments import with_keyword
+        from collectivelint.fixes.regroup import regroup
+        from collectivelint.fixes.related import Changed
 
         anchored = context.anchor(helper.statement)
         node = anchored.find(cst.Call, helper.span) if anchored is not None else None
         if anchored is None or node is None:
             return None
         edits = anchored.replace(node, with_keyword(node, helper.groups[0], cst.parse_expression(group)))
-        return Fix("unsafe", f"Pass `{group}` on", edits) if edits else None
+        others = regroup(analysis, context.source, helper.function, [Changed(helper.span)], group)
+        if others.refusal:
+            return Fix("display", f"`{group}` is at hand, but {others.refusal}", ())
+        return Fix("unsafe", f"Pass `{group}` on", (*edits, *others.edits)) if edits else None
 
     return build

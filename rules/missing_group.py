@@ -41,8 +41,10 @@ Where every rank of the job is really meant, say so: `dist.barrier(group=dist.gr
 
 ## Fix safety
 Naming the default group (`--explicit-world`) is safe: behaviour does not change. Taking the group in reach is unsafe,
-because it changes who takes part; it is offered only where a single one is in reach. `--group EXPR` writes the
-expression you give, and is taken at its word.
+because it changes who takes part; it is offered only where a single one is in reach, and of a mesh with several
+dimensions only where the function names one of them elsewhere. The size and the rank that belong to the data of the call
+(`x /= dist.get_world_size()`) are asked of the same group; where they cannot be, there is no fix. `--group EXPR` writes
+the expression you give, and is taken at its word.
 
 ## Options
 - `explicit-world`: offer `group=<default group>` where no group is in reach.
@@ -56,6 +58,7 @@ expression you give, and is taken at its word.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.facts import misplaced
@@ -121,28 +124,23 @@ def _is_missing(call: ApiCall) -> bool:
 
 def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
-        from collectivelint.fixes.world import world_expression
+        from collectivelint.fixes.world import caution, which_dimension, world_expression
 
         settings = context.settings
         if settings.group:
-            return _fix(context, analysis, call, settings.group, "safe", f"Name the group: `{settings.group}`")
+            message = f"Name the group: `{settings.group}`"
+            fix = _fix(context, analysis, call, settings.group, "safe", message)
+            return fix and replace(fix, caution=caution(call.in_reach, settings.group))
         world = world_expression(analysis, call) if settings.explicit_world else None
-        if world is not None and not (settings.unsafe_fixes and len(call.in_reach) == 1):
+        only = call.in_reach[0] if len(call.in_reach) == 1 else None
+        if world is not None and not (settings.unsafe_fixes and only is not None and only.certain):
             return _fix(context, analysis, call, world, "safe", f"Name the default group: `{world}`")
         fallback = isinstance(call.group_expr, Conditional)
-        if len(call.in_reach) == 1 and not call.in_reach[0].certain:
-            owner = call.in_reach[0].owner
-            return Fix("display", f"Name the dimension of `{owner}` that takes part: `{owner}.get_group(name)`", ())
-        if len(call.in_reach) == 1 and not fallback:
-            group = call.in_reach[0]
-            return _fix(
-                context,
-                analysis,
-                call,
-                group.text,
-                "unsafe",
-                f"Use the group in reach: `{group.text}` ({group.origin})",
-            )
+        if only is not None and not only.certain:
+            return Fix("display", f"Name the dimension of `{only.owner}` that takes part: {which_dimension(only)}", ())
+        if only is not None and not fallback:
+            message = f"Use the group in reach: `{only.text}` ({only.origin})"
+            return _fix(context, analysis, call, only.text, "unsafe", message)
         if len(call.in_reach) > 1:
             candidates = ", ".join(f"`{group.text}`" for group in call.in_reach)
             return Fix("display", f"Several groups are in reach: {candidates}", ())
@@ -159,7 +157,8 @@ def _fix(
     applicability: Applicability,
     message: str,
 ) -> Fix | None:
-    from collectivelint.fixes.regroup import changed, regroup
+    from collectivelint.fixes.regroup import regroup
+    from collectivelint.fixes.related import changed
 
     naming = _naming(context, analysis, call, expression)
     if naming is None:

@@ -158,5 +158,8 @@ def _fixed(source: Source, findings: list[Finding]) -> tuple[str, list[Finding],
     some, errors = applicable(source, findings)
     for error in errors:
         click.echo(f"error: {error}", err=True)
+    for finding in some:
+        if finding.fix is not None and finding.fix.caution:
+            click.echo(f"warning: {finding.path}:{finding.location.row}: {finding.fix.caution}", err=True)
     text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
     return text, some, bool(errors)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..events import Span
     from ..finding import Edit
     from ..source import Source
-    from .regroup import Changed
+    from .related import Changed
 
     Key = tuple[str, str]
 

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import libcst as cst
 
-from ..analysis.effects import CallSite, events
 from ..analysis.names import plain
-from ..analysis.values import WORLD
 from ..events import Call
 from ..program import Target
 from .arguments import with_keyword
 from .belongings import Belongings
 from .parameters import with_parameter
-from .regroup import Changed, changed
-from .world import prefixes
+from .related import Changed, changed
+from .ungrouped import by_function, leading, rooted
+from .world import caution, prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ..analysis.effects import CallSite
     from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
     from ..anchor import Anchored
@@ -81,7 +81,7 @@ class Chains:
         }
         self._sites: defaultdict[Key, dict[tuple[Key, Span], CallSite]] = defaultdict(dict)
         for key, facts in self._facts.items():
-            for site, callee in _calls(facts):
+            for site, callee in leading(facts):
                 self._sites[callee].setdefault((key, site.span), site)
         self._parameter: dict[Key, str] = {}
         self._calls: dict[tuple[str, Span], tuple[Span, str, str]] = {}
@@ -94,7 +94,7 @@ class Chains:
     def plan(self, calls: Iterable[ApiCall]) -> Plan:
         """What to change so that these collectives get a group."""
         pending: list[Key] = []
-        for key, some in _by_function(calls).items():
+        for key, some in by_function(calls).items():
             reason = self._refusal(key)
             if reason is None and not self._has_source(key, set()):
                 reason = f"no group is in reach where `{key[1]}` is called, directly or further up"
@@ -122,7 +122,7 @@ class Chains:
 
     def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
         """Can the call get a group? If not, the plan says why."""
-        reason = reason or _rooted(call)
+        reason = reason or rooted(call)
         if reason:
             self._refuse(call, reason)
         return not reason
@@ -144,6 +144,9 @@ class Chains:
             where = f"{site.path}:{span.line} {key[1]}"
             text = self._given(caller, span)
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
+            if text is not None and (wrong := caution(groups, text)):
+                self._plan.refused.append(f"{where}: {wrong}")
+                continue
             if text is None and groups:
                 names = ", ".join(f"`{item.text}`" for item in groups)
                 several = f"several groups are in reach, {names}" if len(groups) > 1 else f"{names} needs a dimension"
@@ -302,46 +305,3 @@ def _name(decorator: Expr) -> str:
 
 #: Bases whose methods nobody calls with arguments of their own.
 _HARMLESS: Final = ("builtins.object", "abc.ABC", "typing.", "enum.")
-
-
-def _calls(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
-    """The calls of a function that lead to a collective on the default group, each with what is called."""
-    for event in events(facts.term):
-        if event.group == WORLD and event.kind == "collective" and event.chain:
-            first, *rest = event.chain
-            yield first, (rest[0].path if rest else event.path, first.callee)
-
-
-def _by_function(calls: Iterable[ApiCall]) -> dict[Key, list[ApiCall]]:
-    found: dict[Key, list[ApiCall]] = {}
-    for call in calls:
-        found.setdefault((call.function.path, call.function.qualname), []).append(call)
-    return found
-
-
-def _rooted(call: ApiCall) -> str:
-    """Why a collective from or to one rank cannot get a group that may be None: its root counts in the whole job."""
-    if call.api.category != "collective":
-        return ""
-    for role in ("src", "dst"):
-        name = call.api.roles.get(role)
-        inside = call.api.roles.get(f"group_{role}")
-        if name is None or inside in call.values:
-            continue
-        value = call.values.get(name)
-        if value is None or isinstance(value.constant, int):
-            number = 0 if value is None else value.constant
-            return f"its root is rank {number} of the whole job, which another group need not hold"
-    return ""
-
-
-def missing(analysis: Analysis) -> Iterator[ApiCall]:
-    """Collectives that name no group, in functions where none is in reach."""
-    for call in analysis.calls():
-        grouped = (
-            call.api.category in ("collective", "point_to_point") and call.api.roles.get("group", "self") != "self"
-        )
-        absent = call.group is None or (call.group.constant is None and call.group_expr is None)
-        named = isinstance(call.call, Call) and not call.call.spread
-        if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
-            yield call

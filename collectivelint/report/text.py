@@ -74,7 +74,9 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
         yield number + linter.line(step.path, step.line) + style(f"   <- {step.text}", **_KINDS.get(step.kind, {}))
     if finding.help:
         yield style("  help: ", bold=True) + finding.help
-    if finding.fix is not None and finding.fix.edits:
+    if finding.fix is not None and not finding.fix.edits:
+        yield style("  fix: ", bold=True) + f"{finding.fix.message} (by hand)"
+    elif finding.fix is not None:
         yield style("  fix: ", bold=True) + f"{finding.fix.message} ({_FLAGS[finding.fix.applicability]})"
         if finding.fix.applicability == "display":
             yield from (style(line, fg="green" if line[7] == "+" else "red") for line in _advice(finding, linter))
