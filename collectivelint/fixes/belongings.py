@@ -41,11 +41,7 @@ class Belongings:
         """
         function = self._facts[key].function
         source = self._source(function.path)
-        passed = frozenset[str]()
-        for (caller, span), site in self._sites.get(key, {}).items():
-            passed |= sizes_passed(
-                self._analysis, self._source(site.path), self._facts[caller].function, span, function
-            )
+        passed = self._passed(key, set())
         before = self._taken.get(key, {})
         others = [call for text, some in before.items() if text != group for call in some]
         found = regroup(self._analysis, source, function, [*before.get(group, ()), *calls], group, passed)
@@ -57,6 +53,16 @@ class Belongings:
             return f"{reason}, which is the size of the default group"
         self._taken.setdefault(key, {}).setdefault(group, []).extend(calls)
         return ""
+
+    def _passed(self, key: Key, seen: set[Key]) -> frozenset[str]:
+        """The parameters for which some caller passes the size of all ranks, that it may have been passed itself."""
+        seen.add(key)
+        found = frozenset[str]()
+        for (caller, span), site in self._sites.get(key, {}).items():
+            outer = self._passed(caller, seen) if caller not in seen else frozenset[str]()
+            source, own = self._source(site.path), self._facts[caller].function
+            found |= sizes_passed(self._analysis, source, own, span, self._facts[key].function, outer)
+        return found
 
     def _seen(self, key: Key, seen: set[Key]) -> str:
         """What the callers of a function compute with the size of all ranks, themselves or further up."""
@@ -74,8 +80,5 @@ class Belongings:
         for (path, qualname), groups in self._taken.items():
             for group, calls in groups.items():
                 function = self._facts[path, qualname].function
-                passed = frozenset[str]()
-                for (caller, span), site in self._sites.get((path, qualname), {}).items():
-                    own = self._facts[caller].function
-                    passed |= sizes_passed(self._analysis, self._source(site.path), own, span, function)
+                passed = self._passed((path, qualname), set())
                 yield path, regroup(self._analysis, self._source(path), function, calls, group, passed).edits

@@ -61,13 +61,20 @@ def in_caller(analysis: Analysis, source: Source, caller: Function, call: Span) 
     if scope is None:
         return "", False
     found = Related(analysis, source, scope, (Changed(call),), frozenset())
-    related = next((node for node in found.found() if not found.is_argument(node)), None)
+    related = next(iter(found.found()), None)
     where = "" if related is None else f"{source.path}:{related.lineno} computes with `{ast.unparse(related)}`"
     return where, found.is_outside()
 
 
-def sizes_passed(analysis: Analysis, source: Source, caller: Function, call: Span, callee: Function) -> frozenset[str]:
-    """The parameters for which a call passes the size of the default group."""
+def sizes_passed(
+    analysis: Analysis,
+    source: Source,
+    caller: Function,
+    call: Span,
+    callee: Function,
+    passed: frozenset[str] = frozenset(),
+) -> frozenset[str]:
+    """The parameters for which a call passes the size of the default group; `passed` are such ones of the caller."""
     scope = scope_of(source, caller)
     node = scope.call_at(call) if scope is not None else None
     if scope is None or node is None:
@@ -78,7 +85,7 @@ def sizes_passed(analysis: Analysis, source: Source, caller: Function, call: Spa
         **dict(zip(names, node.args, strict=False)),
         **{word.arg: word.value for word in node.keywords if word.arg},
     }
-    sizes = Sizes(analysis, source, scope)
+    sizes = Sizes(analysis, source, scope, passed)
     return frozenset(name for name, arg in given.items() if arg in sizes.known or (chain(arg) or "") in sizes.derived)
 
 
@@ -95,6 +102,12 @@ class _Regrouping:
             found.refusal = f"its root is computed from `{ast.unparse(root)}`, a rank of the default group"
             return found
         for node in self._wanted():
+            if (whole := self._related.passed_on(node)) is not None:
+                found.refusal = f"`{ast.unparse(whole)}`, computed from the size of the default group, is passed to it"
+                return found
+            if not self._is_after_group(node):
+                found.refusal = f"`{ast.unparse(node)}` is asked for before `{self._group}` is there"
+                return found
             found.shared |= node not in self._sizes.known
             refusal = self._replace(node, found.edits)
             if refusal:
@@ -112,17 +125,17 @@ class _Regrouping:
                 continue
             # An attribute is read by others, too.
             others = "." in name or not self._related.is_for_data(name, set())
-            if others or not self._is_bound_before(name):
+            if others or not all(self._is_after_group(value) for value in self._sizes.derived[name]):
                 wanted |= dict.fromkeys(related)
             else:
                 wanted |= {node: None for value in self._sizes.derived[name] for node in self._sizes.within(value)}
         yield from wanted
 
-    def _is_bound_before(self, name: str) -> bool:
+    def _is_after_group(self, node: ast.expr) -> bool:
         """Is the group there where the size is asked for?"""
         head = self._group.partition(".")[0].partition("(")[0].partition("[")[0]
         made = [targets[0].lineno for targets, _ in self._scope.assignments if head in bound(targets)]
-        return not made or all(value.lineno > min(made) for value in self._sizes.derived[name])
+        return not made or node.lineno > min(made)
 
     def _replace(self, node: ast.expr, edits: list[Edit]) -> str:
         """Ask the group for a size or a rank, in the place of `node`; why not, if that cannot be done."""

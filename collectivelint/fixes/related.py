@@ -7,11 +7,12 @@ after a call that sums or gathers, those in what is computed from the result.
 from __future__ import annotations
 
 import ast
+import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .sizes import Sizes
-from .syntax import bound, dotted, mentions
+from .syntax import bound, chain, dotted, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,10 +58,12 @@ class Related:
         """`passed` are the parameters for which some caller passes the size of the default group."""
         self._scope = scope
         self.sizes = Sizes(analysis, source, scope, passed)
+        self._program, self._path = analysis.program, source.path
         self._imports = analysis.program.indexes[source.path].imports
         self._calls = {node: call for call in calls if (node := scope.call_at(call.span)) is not None}
         #: What goes into the calls and what is made of that, and the part of it that is summed or gathered.
         self._data: set[str] = set()
+        self._direct: set[str] = set()
         self._ahead: set[str] = set()
         self._collect()
 
@@ -70,31 +73,41 @@ class Related:
             if self.sizes.kind(node) == "size" and self.is_related(node):
                 yield node
 
-    def is_argument(self, node: ast.expr) -> bool:
-        """Is a size passed to one of the calls as it is? Then it is the callee that computes with it."""
-        _, outer = next(self._scope.path_up(node), (node, node))
-        return outer in self._calls and (node in self.sizes.known or self.sizes.is_exact(node))
+    def passed_on(self, node: ast.expr) -> ast.expr | None:
+        """What is computed from a size to be passed to one of the calls, which may do anything with it."""
+        for inner, outer in self._scope.path_up(node):
+            if outer in self._calls:
+                is_exact = inner is node or (isinstance(inner, ast.keyword) and inner.value is node)
+                whole = inner.value if isinstance(inner, ast.keyword) else inner
+                is_helper = self._calls[outer].data is None and isinstance(whole, ast.expr)
+                return whole if is_helper and not is_exact and isinstance(whole, ast.expr) else None
+            if not isinstance(outer, (ast.BinOp, ast.UnaryOp)):
+                return None
+        return None
 
     def _collect(self) -> None:
         """The names whose data goes into the calls, or comes out of them."""
         for node, call in self._calls.items():
             names = {name for arg in _data(node, call) for name in self._names(arg)}
-            self._data |= names
+            if call.data is None:
+                # A function of the program: only what is passed itself is surely data.
+                self._direct |= names
+            else:
+                self._data |= names
             if call.ahead:
-                self._ahead |= names
-                self._ahead |= bound(self._scope.targets_of(node))
-        self._data |= self._ahead
+                self._ahead |= names | bound(self._scope.targets_of(node))
         before = -1
         while before != len(self._data) + len(self._ahead):
             before = len(self._data) + len(self._ahead)
             for targets, value in (*self._scope.assignments, *self._scope.augmented):
                 names = bound(targets)
+                if any(self.sizes.is_size_name(name) for name in names) or not self._is_transparent(value):
+                    continue
                 if names & self._data:
                     # What the data is made of.
                     self._data |= self._names(value)
-                if mentions(value, self._ahead) and not any(self.sizes.is_size_name(name) for name in names):
+                if mentions(value, self._ahead):
                     self._ahead |= names
-                    self._data |= names
 
     def _names(self, node: ast.AST) -> set[str]:
         """The names in an expression that may hold data."""
@@ -104,12 +117,32 @@ class Related:
             if name.partition(".")[0] not in self._imports and not self.sizes.is_size_name(name)
         }
 
+    def _is_transparent(self, value: ast.expr) -> bool:
+        """Is it computed from its parts by what is known: no table, no function of the program?"""
+        return not any(
+            isinstance(part, (ast.Dict, ast.DictComp, ast.Lambda))
+            or (isinstance(part, ast.Call) and part not in self._calls and not self._is_library(part.func))
+            for part in ast.walk(value)
+        )
+
+    def _is_library(self, func: ast.expr) -> bool:
+        """Is it a builtin, a function of a library, or a method of some value?"""
+        name = chain(func)
+        if name is None:
+            return isinstance(func, ast.Attribute)
+        target = self._program.resolve(self._path, name)
+        if target is None:
+            own = name.partition(".")[0] in self._scope.params and self.sizes.is_method(name)
+            return (name in dir(builtins) or "." in name) and not own
+        return target.kind == "external"
+
     def is_outside(self) -> bool:
         """Is the data an argument, an attribute or the result of the function?"""
-        if any(name.partition(".")[0] in self._scope.params for name in self._data):
+        names = self._data | self._direct | self._ahead
+        if any(name.partition(".")[0] in self._scope.params for name in names):
             return True
         return any(
-            isinstance(node, ast.Return) and node.value is not None and mentions(node.value, self._data)
+            isinstance(node, ast.Return) and node.value is not None and mentions(node.value, names)
             for node in self._scope.nodes
         )
 
@@ -136,45 +169,50 @@ class Related:
     def is_related(self, node: ast.expr) -> bool:
         """Does a size, or a rank, stand in an expression that the data is made of, or that is computed from it?"""
         kind = self.sizes.kind(node)
-        loose = False
+        loose, plain = False, True
         for inner, outer in self._scope.path_up(node):
             match outer:
                 case ast.Call() if outer in self._calls:
-                    return inner in _data(outer, self._calls[outer])
-                case ast.JoinedStr() | ast.Lambda():
+                    call = self._calls[outer]
+                    return inner in _data(outer, call) and (call.data is not None or self.passed_on(node) is not None)
+                case ast.JoinedStr() | ast.Lambda() | ast.Compare() | ast.BoolOp() | ast.Dict() | ast.Set():
                     return False
-                case ast.Compare() | ast.BoolOp():
-                    return False
-                case ast.Tuple() | ast.List() | ast.Dict() | ast.Set():
-                    loose = True
-                case ast.Assign(targets=targets, value=value):
-                    return _binds(targets, value, inner, self._data)
+                case ast.Tuple() | ast.List():
+                    loose, plain = True, False
+                case ast.Assign(targets=targets):
+                    return bool(bound(targets) & (self._data | (self._direct if plain else set())))
                 case ast.AugAssign(target=target) | ast.AnnAssign(target=target) | ast.NamedExpr(target=target):
-                    return bool(bound([target]) & self._data)
+                    return bool(bound([target]) & (self._data | self._ahead | (self._direct if plain else set())))
                 case ast.For(iter=iterable) if inner is iterable:
-                    return kind == "size" and self._has_call(outer)
-                case ast.Call(func=func) if _is_report(func):
+                    return kind == "size" and self._has_collective(outer)
+                case ast.Call(func=func) if _is_report(func) or not self._is_library(func):
                     return False
                 case ast.Call() if kind == "rank":
                     # `save(x, rank)`: who knows what the number is for.
-                    loose = True
+                    loose, plain = True, False
                 case ast.stmt():
                     return False
                 case ast.BinOp() | ast.Call() | ast.Subscript() | ast.ListComp() | ast.GeneratorExp():
                     if not loose and self._touches(outer, inner):
                         return True
+                    plain = plain and isinstance(outer, ast.BinOp)
                 case _:
-                    pass
+                    plain = plain and isinstance(outer, (ast.UnaryOp, ast.IfExp))
         return False
 
     def _touches(self, outer: ast.expr, inner: ast.AST) -> bool:
         """Does another part of an expression hold the data?"""
         return any(child is not inner and mentions(child, self._ahead) for child in ast.iter_child_nodes(outer))
 
-    def _has_call(self, loop: ast.For) -> bool:
-        return any(
-            node in self._calls or mentions(node, self._data) for node in ast.walk(loop) if node is not loop.iter
-        )
+    def _has_collective(self, loop: ast.For) -> bool:
+        """Does a loop run one of the collectives, or make what one of them gets?"""
+        for node in ast.walk(loop):
+            call = self._calls.get(node) if isinstance(node, ast.Call) else None
+            if call is not None and call.data is not None:
+                return True
+            if isinstance(node, (ast.Name, ast.Attribute)) and chain(node) in self._data and node is not loop.iter:
+                return True
+        return False
 
     def is_for_data(self, name: str, seen: set[str]) -> bool:
         """Is a size used for the data alone, itself and what is computed from it?"""
@@ -216,11 +254,6 @@ def _data(node: ast.Call, call: Changed) -> list[ast.AST]:
     if call.data is None:
         return every
     return [arg for arg in every if _word(node, call, arg) in call.data]
-
-
-def _binds(targets: list[ast.expr], value: ast.expr, inner: ast.AST, names: set[str]) -> bool:
-    """Does an assignment give what stands in `inner` to one of these names? Pair by pair, where both sides are tuples."""
-    return inner is value and bool(bound(targets) & names)
 
 
 def _is_report(func: ast.expr) -> bool:

@@ -90,6 +90,11 @@ class Sizes:
             case _:
                 return False
 
+    def is_method(self, name: str) -> bool:
+        """Is `self.name` a method of the class that the function belongs to?"""
+        method = name.partition(".")[2]
+        return self._owner is not None and self._analysis.program.method(self._owner, method) is not None
+
     def is_size_name(self, name: str) -> bool:
         """Does a name hold a size or a rank?"""
         return name in self.derived or any(chain(node) == name for node in self.known)
