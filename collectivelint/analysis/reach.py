@@ -59,13 +59,13 @@ def _of_mesh(frame: Frame, text: str, value: Value, origin: str) -> GroupInReach
     if value.dims is not None and len(value.dims) == 1:
         return GroupInReach(f"{text}.get_group()", origin, text, value.dims)
     named = dict.fromkeys(_named(frame, text))
-    if len(named) == 1:
-        (dimension,) = named
+    dimension = next(iter(named), None)
+    if len(named) == 1 and isinstance(dimension, (str, int)):
         return GroupInReach(f"{text}.get_group({_quoted(dimension)})", origin, text, value.dims)
     return GroupInReach(f"{text}.get_group(...)", origin, text, value.dims, certain=False)
 
 
-def _quoted(dimension: object) -> str:
+def _quoted(dimension: str | int) -> str:
     return f'"{dimension}"' if isinstance(dimension, str) else repr(dimension)
 
 

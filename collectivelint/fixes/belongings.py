@@ -54,6 +54,10 @@ class Belongings:
         self._taken.setdefault(key, {}).setdefault(group, []).extend(calls)
         return ""
 
+    def forget(self, key: Key, group: str) -> None:
+        """The calls of a function that were to run on a group stay as they are."""
+        self._taken.get(key, {}).pop(group, None)
+
     def _passed(self, key: Key, seen: set[Key]) -> frozenset[str]:
         """The parameters for which some caller passes the size of all ranks, that it may have been passed itself."""
         seen.add(key)

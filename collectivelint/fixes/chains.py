@@ -18,10 +18,10 @@ from ..events import Call
 from ..program import Target
 from .arguments import with_keyword
 from .belongings import Belongings
-from .parameters import with_parameter
+from .parameters import annotation_of_group, with_parameter
 from .related import Changed, changed
 from .ungrouped import by_function, leading, rooted
-from .world import caution, prefixes
+from .world import caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -84,7 +84,7 @@ class Chains:
             for site, callee in leading(facts):
                 self._sites[callee].setdefault((key, site.span), site)
         self._parameter: dict[Key, str] = {}
-        self._calls: dict[tuple[str, Span], tuple[Span, str, str]] = {}
+        self._calls: dict[tuple[str, Span], tuple[Span, str, str, Key]] = {}
         self._belongings = Belongings(analysis, source, self._facts, self._sites)
         self._callbacks = {
             (item.target.path, item.target.name) for facts in analysis.functions for item in facts.registrations
@@ -105,7 +105,7 @@ class Chains:
                 if reason:
                     self._refuse(call, reason)
                 else:
-                    self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], name)
+                    self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], name, key)
             if reason:
                 self._forget(key)
             elif ready:
@@ -117,8 +117,25 @@ class Chains:
                 if member not in seen:
                     seen.add(member)
                     pending += self._callers(member)
+        while self._prune():
+            pass
         self._write()
         return self._plan
+
+    def _prune(self) -> bool:
+        """Leave a function as it is that nobody hands a group to after all; whether there was one."""
+        handed = {
+            member
+            for key in list(self._parameter)
+            if any((site.path, span) in self._calls for (_, span), site in self._sites[key].items())
+            for member in self._family(key)
+        }
+        unused = [key for key in self._parameter if key not in handed]
+        for key in unused:
+            name = self._parameter.pop(key)
+            self._calls = {place: call for place, call in self._calls.items() if call[3] != key or call[2] != name}
+            self._belongings.forget(key, name)
+        return bool(unused)
 
     def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
         """Can the call get a group? If not, the plan says why."""
@@ -170,7 +187,7 @@ class Chains:
                 continue
             if is_new:
                 yield caller
-            self._calls[site.path, span] = (site.statement, name, text)
+            self._calls[site.path, span] = (site.statement, name, text, caller)
 
     def _given(self, caller: Key, span: Span) -> str | None:
         """The group that a call can be given as it stands: the one that was named, or the only one in reach."""
@@ -263,10 +280,10 @@ class Chains:
                     f"{function.path}:{function.span.line} `{function.qualname}` cannot be changed"
                 )
                 continue
-            new = with_parameter(anchored.statement, name, self._annotation(function))
+            new = with_parameter(anchored.statement, name, annotation_of_group(self._analysis, function))
             self._add(function.path, anchored.replace(anchored.statement, new))
             self._plan.threaded.append(f"{function.path}:{function.span.line} {function.qualname}")
-        for (path, span), (statement, role, text) in sorted(self._calls.items()):
+        for (path, span), (statement, role, text, _) in sorted(self._calls.items()):
             anchored = self._anchor(path, statement)
             node = anchored.find(cst.Call, span) if anchored is not None else None
             if anchored is None or node is None:
@@ -284,18 +301,6 @@ class Chains:
 
     def _add(self, path: str, edits: Iterable[Edit]) -> None:
         self._plan.edits.setdefault(path, []).extend(edits)
-
-    def _annotation(self, function: Function) -> str:
-        """The type of the parameter, in a file that has types and a name for torch.distributed."""
-        if not any(item.annotation is not None for item in function.params):
-            return ""
-        found: list[str] = []
-        for prefix in prefixes(self._analysis, function.path):
-            name = f"{prefix}.ProcessGroup" if prefix else "ProcessGroup"
-            target = self._analysis.program.resolve(function.path, name)
-            if target is not None and self._analysis.catalog.classes.get(target.name) == "group":
-                found.append(f"{name} | None")
-        return min(found, key=len, default="")
 
 
 def _name(decorator: Expr) -> str:
