@@ -62,6 +62,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.facts import misplaced
+from collectivelint.analysis.values import WORLD
 from collectivelint.events import Conditional, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -177,12 +178,25 @@ def _fix(
         )
         if peers and all(named) and not together.refusal and not together.shared:
             others, edits = together, (*edits, *(edit for found in named if found is not None for edit in found[1]))
-    refusal = others.refusal or (outside if others.outside else "")
+    refusal = _hidden(analysis, call) or others.refusal or (outside if others.outside else "")
     if refusal:
         return Fix("display", f"`{expression}` is in reach, but {refusal}", ())
     if any(one.start < other.end and other.start < one.end for one in edits for other in others.edits):
         return None
     return Fix(applicability, what or message, (*edits, *others.edits))
+
+
+def _hidden(analysis: Analysis, call: ApiCall) -> str:
+    """Which condition on ranks would be no finding any more on a sub-group, although it splits that as well."""
+    for facts, found in analysis.divergences():
+        here = [event.place[0] for event in (found.event, found.other) if event is not None and not event.chain]
+        if facts.function is not call.function or call.span not in here:
+            continue
+        ranks = any(cause.kind in ("rank", "branch") for cause in found.guard.causes)
+        splits = WORLD in found.guard.varies and found.guard.one is found.holds and found.where != "order"
+        if ranks and not splits:
+            return f"not all ranks get there (line {found.guard.span.line}); mend that first"
+    return ""
 
 
 def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:

@@ -20,7 +20,7 @@ from .arguments import with_keyword
 from .belongings import Belongings
 from .parameters import annotation_of_group, with_parameter
 from .related import Changed, changed
-from .ungrouped import by_function, leading, rooted
+from .ungrouped import by_function, divergent, leading, rooted
 from .world import caution
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Chains:
         self._callbacks = {
             (item.target.path, item.target.name) for facts in analysis.functions for item in facts.registrations
         }
+        self._divergent = divergent(analysis)
         self._plan = Plan()
 
     def plan(self, calls: Iterable[ApiCall]) -> Plan:
@@ -98,6 +99,9 @@ class Chains:
             reason = self._refusal(key)
             if reason is None and not self._has_source(key, set()):
                 reason = f"no group is in reach where `{key[1]}` is called, directly or further up"
+            # Half of a sequence on one group and half on another would only be worse.
+            unequal = (self._unequal(call.function.path, call.span) for call in some)
+            reason = reason or next((text for text in unequal if text), None)
             ready = [call for call in some if self._is_ready(call, reason)]
             name = self._named(key) if ready else ""
             reason = self._belongings.take(key, [changed(call) for call in ready], name) if ready else ""
@@ -144,6 +148,11 @@ class Chains:
             self._refuse(call, reason)
         return not reason
 
+    def _unequal(self, path: str, span: Span) -> str:
+        """Why a call that not all ranks reach keeps its group: on another one that might not be seen any more."""
+        where = self._divergent.get((path, span))
+        return "" if where is None else f"not all ranks get here ({where}); mend that first"
+
     def _refuse(self, call: ApiCall, reason: str) -> None:
         self._plan.refused.append(f"{call.function.path}:{call.span.line} {call.api.op}: {reason}")
 
@@ -159,6 +168,9 @@ class Chains:
             if (site.path, span) in self._calls:
                 continue
             where = f"{site.path}:{span.line} {key[1]}"
+            if unequal := self._unequal(site.path, span):
+                self._plan.refused.append(f"{where}: {unequal}")
+                continue
             text = self._given(caller, span)
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
             if text is not None and (wrong := caution(groups, text)):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
+    from ..events import Span
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]
@@ -60,3 +61,18 @@ def missing(analysis: Analysis) -> Iterator[ApiCall]:
         named = isinstance(call.call, Call) and not call.call.spread
         if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
             yield call
+
+
+def divergent(analysis: Analysis) -> dict[tuple[str, Span], str]:
+    """The calls that only some ranks reach, or in another order, each with the condition's place.
+
+    On a group of which less is known the same condition may be no finding any more; that has to be mended first.
+    """
+    found: dict[tuple[str, Span], str] = {}
+    for facts, divergence in analysis.divergences():
+        guard = divergence.guard
+        for event in (divergence.event, divergence.other):
+            if event is not None and event.group == WORLD:
+                span = event.chain[0].span if event.chain else event.place[0]
+                found.setdefault((facts.function.path, span), f"{guard.path}:{guard.span.line}")
+    return found
