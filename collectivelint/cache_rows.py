@@ -158,7 +158,7 @@ def _fix(data: Any) -> Fix:
         )
         for item in _is(data["edits"], list)
     )
-    return Fix(data["applicability"], _is(data["message"], str), edits)
+    return Fix(data["applicability"], _is(data["message"], str), edits, _is(data["caution"], str))
 
 
 def _location(data: Any) -> Location:

@@ -37,7 +37,8 @@ class Api:
     is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains;
     `renamed` the name it has by now. `shards` names the parameter that is sharded over the ranks from then on, `saves`
     the one that is written to disk, `ignored` one that has no effect. `returns` may name a class for each element of the
-    tuple that it returns, and `wraps` says for the class of an argument what is returned in its place.
+    tuple it returns, `wraps` says for an argument's class what is returned in its place, and `translates`
+    names the rank that the result is another number of.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Api:
     saves: str | None = None
     ignored: str | None = None
     wraps: Mapping[str, str] = field(default_factory=dict)
+    translates: str | None = None
 
     @property
     def op(self) -> str:
@@ -78,7 +80,7 @@ class Api:
 class Convention:
     """What a parameter or attribute of this name (`*_group`: with this ending) usually holds.
 
-    `meaning`: "rank", "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
+    `meaning`: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
     it to parameters that are None by default.
     """
 
@@ -120,6 +122,8 @@ class Catalog:
     is left; `objects` are those that a module has, with methods of their own; `metadata` are attributes and methods of tensors that say nothing of
     their elements, `kinds` attributes that are the same for objects that differ only in their number. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole, `trial_words` those of
     what is only there to try the program.
+    `group_members` are the attributes that process groups have, `tables` attributes that are lists of tables,
+    `sizes` environment variables that hold the number of ranks.
     `families` maps the beginning of a class's name to the class that all of them are.
     """
 
@@ -149,6 +153,9 @@ class Catalog:
     metadata: frozenset[str]
     kinds: frozenset[str]
     trial_words: frozenset[str]
+    group_members: frozenset[str]
+    tables: frozenset[str]
+    sizes: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -194,7 +201,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         if row.get(f"group_{role}") == role:
             # A root that is told by its rank in the group is no rank of the job.
             del roles[role]
-    for role in (*ROLES, "shards", "saves", "ignored"):
+    for role in (*ROLES, "shards", "saves", "ignored", "translates"):
         if role in row and row[role] not in params:
             raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
     return Api(
@@ -220,6 +227,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         saves=row.get("saves"),
         ignored=row.get("ignored"),
         wraps=row.get("wraps", {}),
+        translates=row.get("translates"),
     )
 
 

@@ -46,7 +46,7 @@ ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op
 _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps"),
+        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps", "translates"),
         *ROLES,
     }
 )
@@ -54,6 +54,7 @@ _ROW_KEYS: Final = frozenset(
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
+    *("group_members", "tables", "sizes"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

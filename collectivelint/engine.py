@@ -199,8 +199,9 @@ class Linter:
     def chains(self, paths: Sequence[Path]) -> Plan:
         """How a group can be handed down to the collectives of these files that have none in reach."""
         from .analysis.program import Analysis
-        from .fixes.chains import Chains, missing
+        from .fixes.chains import Chains
         from .fixes.links import outside
+        from .fixes.ungrouped import missing
 
         program, asked, every = self._program(paths)
         readable = [path for path in every if program.indexes[path].problem is None]
@@ -211,9 +212,7 @@ class Linter:
         expression = self.resolver.settings(paths[0]).group
         # A caller may lie anywhere in the project, but no link is followed out of it.
         locked = outside(readable, [*paths, *project_roots(paths)])
-        return Chains(analysis, lambda path, span: self._anchor(self.source(path), span), expression, locked).plan(
-            calls
-        )
+        return Chains(analysis, self.source, self._anchor_in, expression, locked).plan(calls)
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""
@@ -438,6 +437,9 @@ class Linter:
         from .anchor import anchor
 
         return anchor(source, span)
+
+    def _anchor_in(self, path: str, span: Span) -> Anchored | None:
+        return self._anchor(self.source(path), span)
 
     def _comments(self, path: str) -> list[suppress.Ignore]:
         if path not in self._ignores:

@@ -44,11 +44,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """Edits that belong together."""
+    """Edits that belong together; `caution` is what to know before they are applied, as somebody has asked for."""
 
     applicability: Applicability
     message: str
     edits: tuple[Edit, ...]
+    caution: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ def mean_of_all(values, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-Unsafe: the call runs on another group afterwards. Offered where a single group is in reach.
+Unsafe: the call runs on another group afterwards. Offered where a single group is in reach. A size of the default group
+that belongs to the call's data is asked of that group as well; where it cannot be, there is no fix.
 
 ## References
 - [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
@@ -48,6 +49,7 @@ Unsafe: the call runs on another group afterwards. Offered where a single group 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.names import plain
@@ -60,7 +62,8 @@ from .trails import condition_text, excluding, trail
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import FunctionFacts, HelperCall
+    from collectivelint.analysis.facts import FunctionFacts, GroupInReach, HelperCall
+    from collectivelint.analysis.program import Analysis
     from collectivelint.events import Expr
     from collectivelint.rule import FixBuilder
 
@@ -88,18 +91,18 @@ def check(findings: Findings) -> Iterator[Report]:
             yield Report.at(
                 helper,
                 message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it that is the default"
-                f" group, but `{group}` is at hand",
+                f" group, but `{group.text}` is at hand",
                 severity="error",
                 trail=(
                     Place(helper.function.path, helper.span, "call", f"calls {name}"),
                     Place(event.path, event.span, "collective", f"{event.op}, group `{helper.groups[0]}`"),
                 ),
-                help=f"pass it on: `{helper.groups[0]}={group}`",
-                fix=_builder(helper, group),
+                help=f"pass it on: `{helper.groups[0]}={group.text}`",
+                fix=_builder(findings.analysis, helper, group.text) if group.certain else None,
             )
 
 
-def _dropped(facts: FunctionFacts, helper: HelperCall) -> str | None:
+def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
     """The one group the caller should have passed on."""
     if not helper.groups:
         return None
@@ -117,7 +120,9 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> str | None:
     reach = [item for item in helper.in_reach if item.origin == "parameter" or item.text in used]
     if len(reach) != 1 or not _alike(parameter, reach[0].text):
         return None
-    return reach[0].text.removesuffix(".get_group()") if "mesh" in parameter else reach[0].text
+    if "mesh" in parameter and reach[0].owner:
+        return replace(reach[0], text=reach[0].owner, certain=True)
+    return reach[0]
 
 
 def _alike(parameter: str, text: str) -> bool:
@@ -130,17 +135,22 @@ def _text(expr: Expr | None) -> str | None:
     return plain(expr) if expr is not None else None
 
 
-def _builder(helper: HelperCall, group: str) -> FixBuilder:
+def _builder(analysis: Analysis, helper: HelperCall, group: str) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
 
         from collectivelint.fixes.arguments import with_keyword
+        from collectivelint.fixes.regroup import regroup
+        from collectivelint.fixes.related import Changed
 
         anchored = context.anchor(helper.statement)
         node = anchored.find(cst.Call, helper.span) if anchored is not None else None
         if anchored is None or node is None:
             return None
         edits = anchored.replace(node, with_keyword(node, helper.groups[0], cst.parse_expression(group)))
-        return Fix("unsafe", f"Pass `{group}` on", edits) if edits else None
+        others = regroup(analysis, context.source, helper.function, [Changed(helper.span)], group)
+        if others.refusal:
+            return Fix("display", f"`{group}` is at hand, but {others.refusal}", ())
+        return Fix("unsafe", f"Pass `{group}` on", (*edits, *others.edits)) if edits else None
 
     return build

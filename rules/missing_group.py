@@ -41,8 +41,10 @@ Where every rank of the job is really meant, say so: `dist.barrier(group=dist.gr
 
 ## Fix safety
 Naming the default group (`--explicit-world`) is safe: behaviour does not change. Taking the group in reach is unsafe,
-because it changes who takes part; it is offered only where a single one is in reach. `--group EXPR` writes the
-expression you give, and is taken at its word.
+because it changes who takes part; it is offered only where a single one is in reach, and of a mesh with several
+dimensions only where the function names one of them elsewhere. The size and the rank that belong to the data of the call
+(`x /= dist.get_world_size()`) are asked of the same group; where they cannot be, there is no fix. `--group EXPR` writes
+the expression you give, and is taken at its word.
 
 ## Options
 - `explicit-world`: offer `group=<default group>` where no group is in reach.
@@ -56,9 +58,11 @@ expression you give, and is taken at its word.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.facts import misplaced
+from collectivelint.analysis.values import WORLD
 from collectivelint.events import Conditional, Constant
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -72,7 +76,7 @@ if TYPE_CHECKING:
 
     from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.program import Analysis
-    from collectivelint.finding import Applicability
+    from collectivelint.finding import Applicability, Edit
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe")
@@ -121,25 +125,23 @@ def _is_missing(call: ApiCall) -> bool:
 
 def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
-        from collectivelint.fixes.world import world_expression
+        from collectivelint.fixes.world import caution, which_dimension, world_expression
 
         settings = context.settings
         if settings.group:
-            return _fix(context, analysis, call, settings.group, "safe", f"Name the group: `{settings.group}`")
+            message = f"Name the group: `{settings.group}`"
+            fix = _fix(context, analysis, call, settings.group, "safe", message)
+            return fix and replace(fix, caution=caution(call.in_reach, settings.group))
         world = world_expression(analysis, call) if settings.explicit_world else None
-        if world is not None and not (settings.unsafe_fixes and len(call.in_reach) == 1):
+        only = call.in_reach[0] if len(call.in_reach) == 1 else None
+        if world is not None and not (settings.unsafe_fixes and only is not None and only.certain):
             return _fix(context, analysis, call, world, "safe", f"Name the default group: `{world}`")
         fallback = isinstance(call.group_expr, Conditional)
-        if len(call.in_reach) == 1 and not fallback:
-            group = call.in_reach[0]
-            return _fix(
-                context,
-                analysis,
-                call,
-                group.text,
-                "unsafe",
-                f"Use the group in reach: `{group.text}` ({group.origin})",
-            )
+        if only is not None and not only.certain:
+            return Fix("display", f"Name the dimension of `{only.owner}` that takes part: {which_dimension(only)}", ())
+        if only is not None and not fallback:
+            message = f"Use the group in reach: `{only.text}` ({only.origin})"
+            return _fix(context, analysis, call, only.text, "unsafe", message)
         if len(call.in_reach) > 1:
             candidates = ", ".join(f"`{group.text}`" for group in call.in_reach)
             return Fix("display", f"Several groups are in reach: {candidates}", ())
@@ -156,6 +158,84 @@ def _fix(
     applicability: Applicability,
     message: str,
 ) -> Fix | None:
+    from collectivelint.fixes.regroup import regroup
+    from collectivelint.fixes.related import changed
+
+    naming = _naming(context, analysis, call, expression)
+    if naming is None:
+        return None
+    what, edits = naming
+    if _is_world(analysis, call, expression):
+        return Fix(applicability, what or message, edits)
+    passed, outside = _callers(context, analysis, call)
+    others = regroup(analysis, context.source, call.function, [changed(call)], expression, passed)
+    if (others.shared or others.refusal) and not context.settings.use_group_ops:
+        # A size that several collectives share: all of them get the group together, or this one asks for it again.
+        peers = [other for other in _peers(analysis, context, call) if other is not call]
+        named = [_naming(context, analysis, other, expression) for other in peers]
+        together = regroup(
+            analysis, context.source, call.function, [changed(other) for other in (call, *peers)], expression, passed
+        )
+        if peers and all(named) and not together.refusal and not together.shared:
+            others, edits = together, (*edits, *(edit for found in named if found is not None for edit in found[1]))
+    refusal = _hidden(analysis, call) or others.refusal or (outside if others.outside else "")
+    if refusal:
+        return Fix("display", f"`{expression}` is in reach, but {refusal}", ())
+    if any(one.start < other.end and other.start < one.end for one in edits for other in others.edits):
+        return None
+    return Fix(applicability, what or message, (*edits, *others.edits))
+
+
+def _hidden(analysis: Analysis, call: ApiCall) -> str:
+    """Which condition on ranks would be no finding any more on a sub-group, although it splits that as well."""
+    for facts, found in analysis.divergences():
+        here = [event.place[0] for event in (found.event, found.other) if event is not None and not event.chain]
+        if facts.function is not call.function or call.span not in here:
+            continue
+        ranks = any(cause.kind in ("rank", "branch") for cause in found.guard.causes)
+        splits = WORLD in found.guard.varies and found.guard.one is found.holds and found.where != "order"
+        if ranks and not splits:
+            return f"not all ranks get there (line {found.guard.span.line}); mend that first"
+    return ""
+
+
+def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:
+    """Is it the default group? Then nothing changes."""
+    from collectivelint.fixes.world import world_expression
+
+    target = analysis.program.resolve(call.function.path, expression)
+    return expression == world_expression(analysis, call) or (
+        target is not None and target.name in analysis.catalog.world
+    )
+
+
+def _callers(context: FixContext, analysis: Analysis, call: ApiCall) -> tuple[frozenset[str], str]:
+    """The parameters for which this file passes the size of all ranks, and what it computes with that afterwards."""
+    from collectivelint.fixes.regroup import in_caller, sizes_passed
+
+    function, passed, outside = call.function, frozenset[str](), ""
+    for caller, site in analysis.calls_in(function.path, function.qualname.rpartition(".")[2]):
+        if caller is not function:
+            passed |= sizes_passed(analysis, context.source, caller, site.span, function)
+            outside = outside or in_caller(analysis, context.source, caller, site.span)[0]
+    return passed, outside
+
+
+def _peers(analysis: Analysis, context: FixContext, call: ApiCall) -> Iterator[ApiCall]:
+    """The collectives of the function that get the same group, and that no comment speaks of."""
+    for other in analysis.calls_of(call.function.path):
+        same = other.function is call.function and other.in_reach == call.in_reach
+        grouped = (
+            other.api.category in ("collective", "point_to_point") and other.api.roles.get("group", "self") != "self"
+        )
+        if same and grouped and _is_missing(other) and "#" not in context.source.line(other.span.line):
+            yield other
+
+
+def _naming(
+    context: FixContext, analysis: Analysis, call: ApiCall, expression: str
+) -> tuple[str, tuple[Edit, ...]] | None:
+    """The edits that name the group in a call, and what they do where that is something else."""
     import libcst as cst
 
     from collectivelint.fixes.arguments import with_keyword
@@ -178,8 +258,8 @@ def _fix(
 
         method, header = as_method(analysis, call, node, value), importing(analysis, context.source, call.span.line)
         if method is not None and header is not None:
-            edits = (*anchored.replace(node, method), *([header] if header.content else []))
-            return Fix(applicability, f"Call it on a group of its own: `GroupOps({expression}).{call.api.op}`", edits)
+            found = (*anchored.replace(node, method), *([header] if header.content else []))
+            return f"Call it on a group of its own: `GroupOps({expression}).{call.api.op}`", found
     if existing is None:
         new = with_keyword(node, role, value)
     elif isinstance(existing.value, cst.IfExp):
@@ -187,7 +267,7 @@ def _fix(
     else:
         new = node.with_deep_changes(existing, value=value)
     edits = anchored.replace(node, new)
-    return Fix(applicability, message, edits) if edits else None
+    return ("", edits) if edits else None
 
 
 def _argument(node: cst.Call, role: str, position: int | None) -> cst.Arg | None:

@@ -26,8 +26,10 @@ from ..program import Target
 from .apply import SUPER, apply
 from .declared import declared
 from .effects import Choice, Guard, Repeat, Yielded
+from .group_names import is_otherwise
 from .invoke import invoke
 from .known import iterated
+from .meshes import part_of
 from .names import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .outside import share_of
 from .values import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, launched, of_shape
@@ -241,18 +243,20 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     op = expr.op
     if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in ("==", "!=", "is", "is not"):
         left, right = right, left
-    if left.type == "rank" and right.constant == 0 and op == ">":
+    # The number that a constant rank has in a group is one as well, the same on every rank of it.
+    ranked = left.type == "rank" and bool(left.varies)
+    if ranked and right.constant == 0 and op == ">":
         op = "!="
     if left.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
         return Value("launched" if op in (">", "!=") else "not launched", depends=left.depends)
-    if left.type == "rank" and right.constant == 1 and op == "<":
+    if ranked and right.constant == 1 and op == "<":
         op, right = "==", Value("0", constant=0)
-    if left.type == "rank" and op in ("in", "not in") and right.parts:
+    if ranked and op in ("in", "not in") and right.parts:
         # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
         ranks = {part.constant for part in right.parts} - {-1}
         if ranks <= {0}:
             op, right = ("==" if op == "in" else "!="), Value("0" if ranks else "-1", constant=0 if ranks else -1)
-    if left.type == "rank" and (op, right.constant) in _MEMBERSHIP:
+    if ranked and (op, right.constant) in _MEMBERSHIP:
         inside = (op, right.constant) != ("==", -1)
         if left.varies <= {WORLD, *PLACES}:
             # No rank of the default group is -1: the job is distributed or it is not.
@@ -260,14 +264,14 @@ def _compare(frame: Frame, expr: Compare) -> Value:
         # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
         form = f"member {left.form}" if inside else f"not member {left.form}"
         return left.but(type=None, one=None, varies=frozenset({WORLD}), form=form)
-    if left.type == "rank" and op in _OPPOSITE_OF_INTEGERS:
+    if ranked and op in _OPPOSITE_OF_INTEGERS:
         op = _OPPOSITE_OF_INTEGERS[op]
         return flow(f"not {left.form} {op} {right.form}", (left, right))
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
     form = f"{left.form} {op} {right.form}"
     parts: tuple[Value, ...] = (left, right)
-    if op == "in" and left.type != "rank":
+    if op == "in" and not ranked:
         # Whether a table has an entry says little about who asks; which ranks a list holds is what a rank asks.
         parts = (right,)
     value = flow(f"not {form}" if negated else form, parts)
@@ -278,7 +282,7 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
     one = None
-    if op == "==" and left.type == "rank" and not right.varies:
+    if op == "==" and ranked and not right.varies:
         one = not negated
     return value.but(one=one, constant=constant)
 
@@ -362,6 +366,8 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
     for meaning in ("rank", "group", "guard", "object"):
         convention = context.catalog.convention(expr.name, meaning)
         if convention is not None and base.target is None:
+            if meaning == "group" and path is not None and is_otherwise(frame, path):
+                continue
             if meaning == "object":
                 return Value(form, type=convention.type, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, form, expr)
@@ -420,7 +426,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if any(cause.kind == "received" for cause in key.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origins, index)
     if base.meaning == "mesh":
-        return found.but(meaning="mesh", type=base.type)
+        return found.but(meaning="mesh", type=base.type, dims=part_of(key))
     if base.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.but(item=base.item) if whole else each(base, found.form)

@@ -45,6 +45,7 @@ from .effects import (
 from .evaluate import condition, evaluate, guard_of, under
 from .facts import FunctionFacts, Invariant
 from .frame import Context, Frame
+from .group_names import is_other_type
 from .invoke import invoke
 from .known import iterated
 from .names import bind
@@ -183,6 +184,9 @@ def _narrows(test: Expr) -> bool:
 
 def _assign(frame: Frame, statement: Assign) -> None:
     value = evaluate(frame, statement.value)
+    if statement.annotation is not None and value.meaning == "group" and value.type is None:
+        # Only its name has said that it is one.
+        value = value.but(meaning=None) if is_other_type(frame, statement.annotation) else value
     if statement.annotation is not None and value.instance is None and value.meaning is None:
         annotated = annotated_target(frame, statement.annotation)
         if annotated is not None and annotated.kind == "class":

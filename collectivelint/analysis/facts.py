@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GroupInReach:
-    """An expression that names a group where a call stands: `text` as source, and where its value comes from."""
+    """An expression that names a group where a call stands: `text` as source, and where its value comes from.
+
+    `owner` is the mesh that it is a group of, `dims` the names of that mesh's dimensions, if they are known. Where not
+    `certain`, nothing says which dimension is meant, and the text is none to write. `optional`: it may be None.
+    """
 
     text: str
     origin: str
+    owner: str = ""
+    dims: tuple[str, ...] | None = None
+    certain: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ..program import Target
 from .effects import Fails
 from .facts import Note, note
+from .group_names import is_other_variable
 from .values import Cause, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..annotations import Annotation
     from ..catalog import Catalog
-    from ..events import Expr, Function, Span
+    from ..events import Call, Expr, Function, Span
     from ..program import Program
     from .effects import Guard, Item
     from .facts import FunctionFacts, NoteKind
@@ -49,6 +50,12 @@ class Context(Protocol):
 
     def shared_out(self, owner: Target) -> Cause | None:
         """Where a model of this class makes a parameter of one rank's share of a size."""
+
+    def other_uses(self, path: str, qualname: str) -> frozenset[str]:
+        """The names that a function uses as no process group can be used."""
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file, with the function that each stands in."""
 
     def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
         """A nested function came into being where these variables were visible."""
@@ -146,6 +153,8 @@ class Frame:
         if target.kind == "variable":
             module = Target("function", target.path, "<module>")
             named = self.context.catalog.convention(target.name.lstrip("_").lower(), "group")
+            if named is not None and is_other_variable(self, target):
+                named = None
             placeholder = Value(form, meaning="group" if named else None)
             if target.name in self.context.program.indexes[target.path].rebound:
                 return placeholder

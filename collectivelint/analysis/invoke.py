@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from ..events import Attribute, Call, Constant, Name
 from .effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
 from .facts import HelperCall
-from .known import in_reach, note_roots
+from .known import note_roots
 from .names import bind, plain
 from .paths import note_whole, note_writing
+from .reach import in_reach
 from .values import OVERRIDE, WORLD, Cause, Value, flow
 
 if TYPE_CHECKING:
@@ -223,4 +224,5 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         unordered=value.unordered,
         size_of=value.size_of,
         everyone=value.everyone,
+        dims=value.dims,
     )

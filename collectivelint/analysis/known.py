@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ..events import Attribute, Call
 from .effects import Event
-from .facts import ApiCall, GroupInReach, Registration
+from .facts import ApiCall, Registration
+from .meshes import dims_of
 from .names import bind, guarding
-from .values import UNKNOWN, WORLD, Sharded, Value
+from .reach import in_reach
+from .values import UNKNOWN, WORLD, Sharded, Value, flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..catalog import Api
     from ..events import Expr, Span
+    from .facts import GroupInReach
     from .frame import Frame
 
 
@@ -190,6 +193,8 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
     if "return" in api.restores:
         return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("restored", expr.span),))
     match api.category:
+        case "rank_source" if api.translates is not None:
+            return _translated(form, api.axis or key, key, values.get(api.translates))
         case "rank_source":
             axis = api.axis or WORLD if key == WORLD else key
             return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
@@ -214,7 +219,10 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             parts = ranks.parts if ranks is not None else ()
             # Every call makes another group, also in a loop: the place names them all.
             made = frame.fresh(api.op, expr.span)
-            return Value(made, type=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts)
+            dims = dims_of(values) if meaning == "mesh" else None
+            return Value(
+                made, type=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts, dims=dims
+            )
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
             name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
@@ -226,41 +234,21 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             return Value(form, type=api.returns)
 
 
+def _translated(form: str, axis: str, key: str, rank: Value | None) -> Value:
+    """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
+    if rank is None:
+        return Value(form)
+    found = flow(form, (rank,))
+    if rank.type != "rank":
+        # What a parameter is, is known where the function is called.
+        return found.but(type="rank") if rank.form.startswith("$") else found
+    if rank.form in (f"get_rank({WORLD})", f"get_rank({key})"):
+        # A rank's own number in the job is its own number in the group, and the other way round.
+        return found.but(form=f"get_rank({axis})", varies=frozenset({axis}), type="rank")
+    return found.but(type="rank")
+
+
 def note_roots(frame: Frame, values: list[Value]) -> None:
     """Note which parameters of this function are given to a collective as its root."""
     found = [value.form[1:] for value in values if value.form[1:] in value.depends]
     frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))
-
-
-#: How the group of an object that is none itself is written.
-_GROUP_OF: Final[Mapping[str, str]] = {"mesh": ".get_group()", "ops": ".group"}
-
-
-def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
-    """The groups and meshes that have a name where the frame stands."""
-    found: dict[str, GroupInReach] = {}
-
-    def consider(text: str, value: Value, origin: str) -> None:
-        if value.constant is None or value.form == WORLD:
-            return
-        if value.meaning == "group":
-            found.setdefault(text, GroupInReach(text, origin))
-        elif (suffix := _GROUP_OF.get(value.meaning or "")) is not None:
-            found.setdefault(text + suffix, GroupInReach(text + suffix, origin))
-
-    params = {parameter.name for parameter in frame.function.params}
-    for name, value in frame.variables.items():
-        # Annotations made for attributes of attributes are not names a fix may rely on.
-        if name.count(".") <= 1:
-            origin = "parameter" if name in params else "attribute" if "." in name else "local variable"
-            consider(name, value, origin)
-    owner = frame.function.owner
-    if owner is not None and frame.function.params:
-        own = frame.function.params[0].name
-        instance = frame.variables.get(own)
-        if instance is not None and instance.instance is not None:
-            for name in frame.context.attributes(instance.instance):
-                value_ = frame.context.attribute(instance.instance, name)
-                if value_ is not None:
-                    consider(f"{own}.{name}", value_, "attribute")
-    return tuple(found.values())

@@ -23,7 +23,7 @@ def made_in(program: Program, catalog: Catalog, path: str) -> list[Making]:
         for expr in expressions(function.body):
             match expr:
                 case Call(function=callee, args=args, keywords=keywords, span=span):
-                    name = _absolute(program, path, function, plain(callee))
+                    name = absolute(program, path, function, plain(callee))
                     api = catalog.apis.get(name) if name is not None else None
                     if api is not None and api.category == "group_constructor":
                         lists = api.params[:1] == ("ranks",) and bool(
@@ -33,7 +33,7 @@ def made_in(program: Program, catalog: Catalog, path: str) -> list[Making]:
     return sorted(found, key=lambda item: item.span)
 
 
-def _absolute(program: Program, path: str, function: Function, name: str | None) -> str | None:
+def absolute(program: Program, path: str, function: Function, name: str | None) -> str | None:
     """The full name of something outside the program that `name` means here."""
     if name is None:
         return None

@@ -14,6 +14,7 @@ from .divergence import divergences
 from .effects import events, repeats
 from .execute import interpret
 from .facts import FunctionFacts, Registration
+from .group_names import named_calls, other_uses
 from .names import plain
 from .solver import Postponed, Solver
 from .values import UNKNOWN, WORLD, Cause, Value, join
@@ -63,6 +64,8 @@ class Analysis:
             self._configured[target.path, target.name] = annotation
         self._handling: dict[Target, list[str]] = {}
         self._assigning: dict[Target, Mapping[str, list[str]]] = {}
+        self._uses: dict[tuple[str, str], frozenset[str]] = {}
+        self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
     def about(self, paths: Iterable[str]) -> Analysis:
         """The same for other files; what is known of functions is shared."""
@@ -97,6 +100,19 @@ class Analysis:
         """Every call of an API of the catalogue."""
         for facts in self.functions:
             yield from facts.calls
+
+    def calls_of(self, path: str) -> Iterator[ApiCall]:
+        """Those of one file, whether or not it was asked about."""
+        for facts in self._of(path):
+            yield from facts.calls
+
+    def owner_at(self, path: str, node: object) -> Target | None:
+        """The class whose method begins where `node` does."""
+        place = (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
+        for function in self.program.functions(path).values():
+            if function.owner is not None and (function.span.line, function.span.column) == place:
+                return Target("class", path, function.owner)
+        return None
 
     def distributed(self, *, explicit: bool = False) -> set[str]:
         """Those of these files that have something to do with several ranks; `explicit`: not only through a framework."""
@@ -219,6 +235,21 @@ class Analysis:
             function = self.program.function(target)
             found = function.annotation if function is not None else None
         return found
+
+    def other_uses(self, path: str, qualname: str) -> frozenset[str]:
+        """The names that a function uses as no process group can be used."""
+        if (path, qualname) not in self._uses:
+            function = self.program.functions(path).get(qualname)
+            self._uses[path, qualname] = (
+                frozenset() if function is None else other_uses(self.program, self.catalog, function)
+            )
+        return self._uses[path, qualname]
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+        if path not in self._named:
+            self._named[path] = named_calls(self.program, path)
+        return self._named[path].get(name, ())
 
     def _interpreted(self, target: Target) -> FunctionFacts | None:
         function = self.program.function(target)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..events import Attribute, Constant, Expr, Name, Parameter, Subscript
 from ..program import Target
+from .group_names import is_otherwise
 from .names import conventional, plain
 from .values import Value
 
@@ -33,6 +34,9 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
+        named = convention is not None and meaning == "group"
+        if named and is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
+            continue
         if convention is not None and meaning == "object":
             return plain_value.but(type=convention.type)
         if convention is not None:

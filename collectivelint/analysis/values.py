@@ -119,7 +119,7 @@ class Value:
     calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
     `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
     from, as far as that matters to who receives it. `ranked`: a rank is written into it, which makes another text of it.
-    `sharded`: each rank has another part of it.
+    `sharded`: each rank has another part of it. `dims`: the names of a mesh's dimensions.
     """
 
     form: str
@@ -153,6 +153,7 @@ class Value:
     length: Length | None = None
     ranked: bool = False
     sharded: Sharded | None = None
+    dims: tuple[str, ...] | None = None
 
     def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
         """`more` are other fields by name."""
@@ -304,6 +305,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             instance=known.instance,
             type=known.type,
             meaning=known.meaning,
+            dims=known.dims if None in (one.constant, other.constant) or one.dims == other.dims else None,
             target=known.target,
             partial=known.partial,
             # `group = default() if group is None else group` is not the parameter any more.

@@ -155,7 +155,7 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
             failed = True
     for where in plan.refused:
         click.echo(f"left as it is: {printable(where)}", err=True)
-    count, calls = len(plan.threaded), sum(map(len, plan.edits.values())) - len(plan.threaded)
+    count, calls = len(plan.threaded), plan.calls
     does = "Handed" if apply else "Would hand"
     click.echo(
         f"{does} a group down through {count} function{'s' * (count != 1)}, in {calls} call{'s' * (calls != 1)}.",
@@ -186,5 +186,8 @@ def _fixed(source: Source, findings: list[Finding]) -> tuple[str, list[Finding],
     some, errors = applicable(source, findings)
     for error in errors:
         complain(error)
+    for finding in some:
+        if finding.fix is not None and finding.fix.caution:
+            warning(f"{finding.path}:{finding.location.row}: {finding.fix.caution}")
     text = fixed(source, [edit for finding in some if finding.fix for edit in finding.fix.edits])
     return text, some, bool(errors)

@@ -13,23 +13,26 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import libcst as cst
 
-from ..analysis.effects import CallSite, events
 from ..analysis.names import plain
-from ..analysis.values import WORLD
 from ..events import Call
 from ..program import Target
 from .arguments import with_keyword
-from .parameters import with_parameter
-from .world import prefixes
+from .belongings import Belongings
+from .parameters import annotation_of_group, with_parameter
+from .related import Changed, changed
+from .ungrouped import by_function, divergent, leading, rooted
+from .world import caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from ..analysis.effects import CallSite
     from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
     from ..anchor import Anchored
     from ..events import Expr, Function, Span
     from ..finding import Edit
+    from ..source import Source
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]
@@ -54,11 +57,12 @@ _NAMES: Final = ("group", "process_group", "collective_group")
 
 @dataclass(slots=True)
 class Plan:
-    """`edits` by file; `threaded` names the functions that get a parameter, `refused` says what stays, and why."""
+    """`edits` by file, in so many `calls`; `threaded` names the functions that get a parameter, `refused` says what stays."""
 
     edits: dict[str, list[Edit]] = field(default_factory=dict)
     threaded: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    calls: int = 0
 
 
 class Chains:
@@ -67,6 +71,7 @@ class Chains:
     def __init__(
         self,
         analysis: Analysis,
+        source: Callable[[str], Source],
         anchor: Callable[[str, Span], Anchored | None],
         expression: str,
         locked: Collection[str] = (),
@@ -82,29 +87,39 @@ class Chains:
         }
         self._sites: defaultdict[Key, dict[tuple[Key, Span], CallSite]] = defaultdict(dict)
         for key, facts in self._facts.items():
-            for site, callee in _calls(facts):
+            for site, callee in leading(facts):
                 self._sites[callee].setdefault((key, site.span), site)
         self._parameter: dict[Key, str] = {}
-        self._calls: dict[tuple[str, Span], tuple[Span, str, str]] = {}
+        self._calls: dict[tuple[str, Span], tuple[Span, str, str, Key]] = {}
+        self._belongings = Belongings(analysis, source, self._facts, self._sites)
+        self._callbacks = {
+            (item.target.path, item.target.name) for facts in analysis.functions for item in facts.registrations
+        }
+        self._divergent = divergent(analysis)
         self._plan = Plan()
 
     def plan(self, calls: Iterable[ApiCall]) -> Plan:
         """What to change so that these collectives get a group."""
         pending: list[Key] = []
-        for call in calls:
-            key = (call.function.path, call.function.qualname)
+        for key, some in by_function(calls).items():
             reason = self._refusal(key)
-            where = f"{call.function.path}:{call.span.line} {call.api.op}"
-            if reason is not None:
-                self._plan.refused.append(f"{where}: {reason}")
-                continue
-            if not self._has_source(key, set()):
-                self._plan.refused.append(
-                    f"{where}: no group is in reach where `{key[1]}` is called, directly or further up"
-                )
-                continue
-            self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], self._named(key))
-            pending.append(key)
+            if reason is None and not self._has_source(key, set()):
+                reason = f"no group is in reach where `{key[1]}` is called, directly or further up"
+            # Half of a sequence on one group and half on another would only be worse.
+            unequal = (self._unequal(call.function.path, call.span) for call in some)
+            reason = reason or next((text for text in unequal if text), None)
+            ready = [call for call in some if self._is_ready(call, reason)]
+            name = self._named(key) if ready else ""
+            reason = self._belongings.take(key, [changed(call) for call in ready], name) if ready else ""
+            for call in ready:
+                if reason:
+                    self._refuse(call, reason)
+                else:
+                    self._calls[call.function.path, call.span] = (call.statement, call.api.roles["group"], name, key)
+            if reason:
+                self._forget(key)
+            elif ready:
+                pending.append(key)
         seen: set[Key] = set()
         while pending:
             key = pending.pop(0)
@@ -112,8 +127,45 @@ class Chains:
                 if member not in seen:
                     seen.add(member)
                     pending += self._callers(member)
+        while self._prune():
+            pass
         self._write()
         return self._plan
+
+    def _prune(self) -> bool:
+        """Leave a function as it is that nobody hands a group to after all; whether there was one."""
+        handed = {
+            member
+            for key in list(self._parameter)
+            if any((site.path, span) in self._calls for (_, span), site in self._sites[key].items())
+            for member in self._family(key)
+        }
+        unused = [key for key in self._parameter if key not in handed]
+        for key in unused:
+            name = self._parameter.pop(key)
+            self._calls = {place: call for place, call in self._calls.items() if call[3] != key or call[2] != name}
+            self._belongings.forget(key, name)
+        return bool(unused)
+
+    def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
+        """Can the call get a group? If not, the plan says why."""
+        reason = reason or rooted(call)
+        if reason:
+            self._refuse(call, reason)
+        return not reason
+
+    def _unequal(self, path: str, span: Span) -> str:
+        """Why a call that not all ranks reach keeps its group: on another one that might not be seen any more."""
+        where = self._divergent.get((path, span))
+        return "" if where is None else f"not all ranks get here ({where}); mend that first"
+
+    def _refuse(self, call: ApiCall, reason: str) -> None:
+        self._plan.refused.append(f"{call.function.path}:{call.span.line} {call.api.op}: {reason}")
+
+    def _forget(self, key: Key) -> None:
+        """No parameter for a function that keeps the group it has."""
+        for member in self._family(key):
+            self._parameter.pop(member, None)
 
     def _callers(self, key: Key) -> Iterator[Key]:
         """Hand a group to a function where it is called; the callers that have none, and have to be given one."""
@@ -122,15 +174,23 @@ class Chains:
             if (site.path, span) in self._calls:
                 continue
             where = f"{site.path}:{span.line} {key[1]}"
+            if unequal := self._unequal(site.path, span):
+                self._plan.refused.append(f"{where}: {unequal}")
+                continue
             text = self._given(caller, span)
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
             if site.path in self._locked:
                 self._plan.refused.append(f"{where}: {_LOCKED}")
                 continue
+            if text is not None and (wrong := caution(groups, text)):
+                self._plan.refused.append(f"{where}: {wrong}")
+                continue
             if text is None and groups:
                 names = ", ".join(f"`{item.text}`" for item in groups)
-                self._plan.refused.append(f"{where}: several groups are in reach, {names}; --group says which")
+                several = f"several groups are in reach, {names}" if len(groups) > 1 else f"{names} needs a dimension"
+                self._plan.refused.append(f"{where}: {several}; --group says which")
                 continue
+            is_new = text is None
             if text is None:
                 reason = self._refusal(caller)
                 if reason is None and not self._has_source(caller, set()):
@@ -138,9 +198,17 @@ class Chains:
                 if reason is not None:
                     self._plan.refused.append(f"{where}: {reason}")
                     continue
+                known = caller in self._parameter
                 text = self._named(caller)
+            reason = self._belongings.take(caller, [Changed(span)], text, ends=not is_new)
+            if reason:
+                self._plan.refused.append(f"{where}: {reason}")
+                if is_new and not known:
+                    self._forget(caller)
+                continue
+            if is_new:
                 yield caller
-            self._calls[site.path, span] = (site.statement, name, text)
+            self._calls[site.path, span] = (site.statement, name, text, caller)
 
     def _given(self, caller: Key, span: Span) -> str | None:
         """The group that a call can be given as it stands: the one that was named, or the only one in reach."""
@@ -148,7 +216,7 @@ class Chains:
         head = re.split(r"[.\[(]", self._expression, maxsplit=1)[0]
         if self._expression and (head in bound or head in self._analysis.program.indexes[caller[0]].variables):
             return self._expression
-        return groups[0].text if len(groups) == 1 else None
+        return groups[0].text if len(groups) == 1 and groups[0].certain else None
 
     def _has_source(self, key: Key, seen: set[Key]) -> bool:
         """Is there a call of the function, or of those that call it, where a group can be had?"""
@@ -184,6 +252,8 @@ class Chains:
             label = f"`{function.qualname}`"
             if function.path in self._locked:
                 return _LOCKED
+            if member in self._callbacks:
+                return f"{label} is registered to be called some other time, without a group"
             if function.qualname.endswith(">") or function.span.line < 1:
                 return "it stands at the top level of a module"
             if "<locals>" in function.qualname or "#" in function.qualname:
@@ -223,6 +293,8 @@ class Chains:
     # ---------------------------------------------------------------------------------------------------- edits
 
     def _write(self) -> None:
+        for path, edits in self._belongings.edits():
+            self._add(path, edits)
         for key, name in sorted(self._parameter.items()):
             function = self._facts[key].function
             anchored = self._anchor(function.path, function.span)
@@ -231,10 +303,10 @@ class Chains:
                     f"{function.path}:{function.span.line} `{function.qualname}` cannot be changed"
                 )
                 continue
-            new = with_parameter(anchored.statement, name, self._annotation(function))
+            new = with_parameter(anchored.statement, name, annotation_of_group(self._analysis, function))
             self._add(function.path, anchored.replace(anchored.statement, new))
             self._plan.threaded.append(f"{function.path}:{function.span.line} {function.qualname}")
-        for (path, span), (statement, role, text) in sorted(self._calls.items()):
+        for (path, span), (statement, role, text, _) in sorted(self._calls.items()):
             anchored = self._anchor(path, statement)
             node = anchored.find(cst.Call, span) if anchored is not None else None
             if anchored is None or node is None:
@@ -248,21 +320,10 @@ class Chains:
                 )
                 continue
             self._add(path, anchored.replace(node, with_keyword(node, role, cst.parse_expression(text))))
+            self._plan.calls += 1
 
     def _add(self, path: str, edits: Iterable[Edit]) -> None:
         self._plan.edits.setdefault(path, []).extend(edits)
-
-    def _annotation(self, function: Function) -> str:
-        """The type of the parameter, in a file that has types and a name for torch.distributed."""
-        if not any(item.annotation is not None for item in function.params):
-            return ""
-        found: list[str] = []
-        for prefix in prefixes(self._analysis, function.path):
-            name = f"{prefix}.ProcessGroup" if prefix else "ProcessGroup"
-            target = self._analysis.program.resolve(function.path, name)
-            if target is not None and self._analysis.catalog.classes.get(target.name) == "group":
-                found.append(f"{name} | None")
-        return min(found, key=len, default="")
 
 
 def _name(decorator: Expr) -> str:
@@ -272,23 +333,3 @@ def _name(decorator: Expr) -> str:
 
 #: Bases whose methods nobody calls with arguments of their own.
 _HARMLESS: Final = ("builtins.object", "abc.ABC", "typing.", "enum.")
-
-
-def _calls(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
-    """The calls of a function that lead to a collective on the default group, each with what is called."""
-    for event in events(facts.term):
-        if event.group == WORLD and event.kind == "collective" and event.chain:
-            first, *rest = event.chain
-            yield first, (rest[0].path if rest else event.path, first.callee)
-
-
-def missing(analysis: Analysis) -> Iterator[ApiCall]:
-    """Collectives that name no group, in functions where none is in reach."""
-    for call in analysis.calls():
-        grouped = (
-            call.api.category in ("collective", "point_to_point") and call.api.roles.get("group", "self") != "self"
-        )
-        absent = call.group is None or (call.group.constant is None and call.group_expr is None)
-        named = isinstance(call.call, Call) and not call.call.spread
-        if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
-            yield call

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import libcst as cst
+
+from .world import prefixes
+
+if TYPE_CHECKING:
+    from ..analysis.program import Analysis
+    from ..events import Function
 
 _ONE: Final = cst.SimpleWhitespace(" ")
 
@@ -70,3 +76,16 @@ def _gap(function: cst.FunctionDef) -> cst.BaseParenthesizableWhitespace:
                 empty_lines=[],
             )
     return _ONE
+
+
+def annotation_of_group(analysis: Analysis, function: Function) -> str:
+    """The type of a parameter that is a group, in a file that has types and a name for torch.distributed."""
+    if not any(item.annotation is not None for item in function.params):
+        return ""
+    found: list[str] = []
+    for prefix in prefixes(analysis, function.path):
+        name = f"{prefix}.ProcessGroup" if prefix else "ProcessGroup"
+        target = analysis.program.resolve(function.path, name)
+        if target is not None and analysis.catalog.classes.get(target.name) == "group":
+            found.append(f"{name} | None")
+    return min(found, key=len, default="")

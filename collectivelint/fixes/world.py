@@ -1,13 +1,13 @@
-"""How the default group can be written where a call stands."""
+"""How the default group, and that of a mesh, can be written where a call stands."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from ..analysis.facts import ApiCall
+    from ..analysis.facts import ApiCall, GroupInReach
     from ..analysis.program import Analysis
 
 
@@ -59,3 +59,20 @@ def prefixes(analysis: Analysis, path: str) -> Iterator[str]:
             yield name
         if any(target.partition(".")[0] == "torch" for target in imports[name]) and name == "torch":
             yield "torch.distributed"
+
+
+def which_dimension(group: GroupInReach) -> str:
+    """The ways to write the group of one dimension of a mesh."""
+    if group.dims is None:
+        return f"`{group.owner}.get_group(name)`"
+    names = [f'"{name}"' if name else str(number) for number, name in enumerate(group.dims)]
+    return " or ".join(f"`{group.owner}.get_group({name})`" for name in names)
+
+
+def caution(groups: Iterable[GroupInReach], expression: str) -> str:
+    """What is wrong with an expression that somebody has given for a group: a mesh of several dimensions has several."""
+    for group in groups:
+        if group.dims is not None and len(group.dims) > 1 and expression == f"{group.owner}.get_group()":
+            dims = f"`{group.owner}` has {len(group.dims)} dimensions"
+            return f"{dims}, and `{expression}` fails there: write {which_dimension(group)}"
+    return ""

@@ -34,7 +34,7 @@ def suggested(finding: Finding) -> Fix | None:
 def headline(fix: Fix) -> tuple[str, str]:
     """What it is, a fix or a suggestion, and what it does, with how that comes about."""
     kind = "suggestion" if fix.applicability == "display" else "fix"
-    return kind, f"{fix.message} ({_HOW[fix.applicability]})"
+    return kind, f"{fix.message} ({_HOW[fix.applicability] if fix.edits else 'by hand'})"
 
 
 def patch(finding: Finding, linter: Linter) -> list[str]:
@@ -52,7 +52,7 @@ def patch(finding: Finding, linter: Linter) -> list[str]:
 def advice(finding: Finding, linter: Linter) -> list[str]:
     """Help, fix and suggestion as lines of plain text."""
     found = [f"help: {finding.help}"] if finding.help else []
-    if finding.fix is not None and finding.fix.edits:
+    if finding.fix is not None:
         found.append(": ".join(headline(finding.fix)))
         if suggested(finding) is not None:
             found += patch(finding, linter)

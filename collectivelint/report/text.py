@@ -69,7 +69,7 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
         yield number + code + style(f"   <- {printable(step.text)}", **_KINDS.get(step.kind, {}))
     if finding.help:
         yield style("  help: ", bold=True) + printable(finding.help)
-    if finding.fix is not None and finding.fix.edits:
+    if finding.fix is not None:
         kind, text = headline(finding.fix)
         yield style(f"  {kind}: ", bold=True) + printable(text)
     if suggested(finding) is not None:

@@ -164,7 +164,8 @@ _IN_REACH: Final = [
         "self._g",
     ),
     (
-        "from torch.distributed.device_mesh import DeviceMesh\ndef f(mesh: DeviceMesh):\n    dist.barrier()",
+        "from torch.distributed.device_mesh import init_device_mesh\ndef f():\n"
+        '    mesh = init_device_mesh("cpu", (8,))\n    dist.barrier()',
         "mesh.get_group()",
     ),
 ]

@@ -1,0 +1,78 @@
+"""The collectives of a program that name no group, and the calls that lead to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..analysis.effects import CallSite, events
+from ..analysis.values import WORLD
+from ..events import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..analysis.facts import ApiCall, FunctionFacts
+    from ..analysis.program import Analysis
+    from ..events import Span
+
+#: A function of the program: file, qualified name.
+Key: TypeAlias = tuple[str, str]
+
+
+def leading(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
+    """The calls of a function that lead to a collective on the default group, each with what is called."""
+    for event in events(facts.term):
+        if event.group == WORLD and event.kind == "collective" and event.chain:
+            first, *rest = event.chain
+            yield first, (rest[0].path if rest else event.path, first.callee)
+
+
+def by_function(calls: Iterable[ApiCall]) -> dict[Key, list[ApiCall]]:
+    """Calls by the function that they stand in."""
+    found: dict[Key, list[ApiCall]] = {}
+    for call in calls:
+        found.setdefault((call.function.path, call.function.qualname), []).append(call)
+    return found
+
+
+def rooted(call: ApiCall) -> str:
+    """Why a collective from or to one rank cannot get a group that may be None: its root counts in the whole job."""
+    if call.api.category != "collective":
+        return ""
+    for role in ("src", "dst"):
+        name = call.api.roles.get(role)
+        inside = call.api.roles.get(f"group_{role}")
+        if name is None or inside in call.values:
+            continue
+        value = call.values.get(name)
+        if value is None or isinstance(value.constant, int):
+            number = 0 if value is None else value.constant
+            return f"its root is rank {number} of the whole job, which another group need not hold"
+    return ""
+
+
+def missing(analysis: Analysis) -> Iterator[ApiCall]:
+    """Collectives that name no group, in functions where none is in reach."""
+    for call in analysis.calls():
+        grouped = (
+            call.api.category in ("collective", "point_to_point") and call.api.roles.get("group", "self") != "self"
+        )
+        absent = call.group is None or (call.group.constant is None and call.group_expr is None)
+        named = isinstance(call.call, Call) and not call.call.spread
+        if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
+            yield call
+
+
+def divergent(analysis: Analysis) -> dict[tuple[str, Span], str]:
+    """The calls that only some ranks reach, or in another order, each with the condition's place.
+
+    On a group of which less is known the same condition may be no finding any more; that has to be mended first.
+    """
+    found: dict[tuple[str, Span], str] = {}
+    for facts, divergence in analysis.divergences():
+        guard = divergence.guard
+        for event in (divergence.event, divergence.other):
+            if event is not None and event.group == WORLD:
+                span = event.chain[0].span if event.chain else event.place[0]
+                found.setdefault((facts.function.path, span), f"{guard.path}:{guard.span.line}")
+    return found
