@@ -17,11 +17,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .finding import Edit, Finding, Fix, Location, Step
 from .index import ClassIndex, FileIndex, class_table
+from .plugins import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -288,11 +290,14 @@ def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]]) -> str
 
 @cache
 def _linter() -> str:
-    """A digest of our own files: whoever changes a rule or the catalogue starts anew."""
+    """A digest of all code that findings and fixes come from: ours, libcst's version, and the rules of others."""
     digest = blake2b(digest_size=16)
+    for text in (version("libcst"), *fingerprint()):
+        digest.update(f"{text}\0".encode(errors="surrogateescape"))
     for package in (
         "collectivelint",
         "collectivelint.analysis",
+        "collectivelint.fixes",
         "collectivelint.rules",
         "collectivelint.rules.catalog",
     ):

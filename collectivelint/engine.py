@@ -19,9 +19,12 @@ from .discover import discover, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
+from .plugins import checked
 from .program import Program, Target
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
+from .rule import origin as rule_origin
+from .rule import problems as rule_problems
 from .source import Source, UnreadableError, read
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
@@ -357,17 +360,18 @@ class Linter:
         asked.unused_ignores = lambda: self._unused(analysis.paths)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
+            foreign = rule_origin(module.RULE.code)
             try:
-                for report in module.check(asked):
+                for report in checked(module.check(asked)) if foreign else module.check(asked):
                     finding = self._finding(module, report)
                     if finding is not None:
                         result.findings.append(finding)
-            except Exception as error:  # one rule's failure must not lose the findings of the others
-                result.errors.append(_internal(f"rule {module.RULE.code}", error))
+            except (Exception, SystemExit) as error:  # one rule's failure must not lose the findings of the others
+                result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         analysis.failures.clear()
-        result.errors += self._failures
+        result.errors += [*self._failures, *rule_problems()]
         self._failures = []
         return result
 
@@ -507,7 +511,7 @@ def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
     )
 
 
-def _internal(where: str, error: Exception) -> str:
+def _internal(where: str, error: BaseException) -> str:
     import traceback
 
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -120,12 +120,12 @@ def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
     """How specific the selector is that means this rule; -1 if none does."""
     from .rule import matches
 
-    return max((_specific(item) for item in selectors if matches(item, rule)), default=-1)
+    return max((_specific(item, rule) for item in selectors if matches(item, rule)), default=-1)
 
 
-def _specific(selector: str) -> int:
+def _specific(selector: str, rule: Rule) -> int:
     """`ALL` is the vaguest selector, then shorter prefixes; a name is as good as a full code."""
-    return 0 if selector == "ALL" else len(selector) if selector.startswith("CL") else 5
+    return 0 if selector == "ALL" else len(selector) if rule.code.startswith(selector) else len(rule.code)
 
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
