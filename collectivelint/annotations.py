@@ -46,7 +46,7 @@ def annotated_lines(source: Source) -> dict[int, Annotation]:
     found: dict[int, Annotation] = {}
     waiting: Annotation | None = None
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
             if token.type == tokenize.COMMENT:
                 match = _COMMENT.match(token.string)
                 if match is None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import os
 import re
 import sys
-import warnings
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +17,7 @@ from .discover import discover, project_root
 from .finding import Finding, Location, Step
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
+from .parse import parse
 from .plugins import checked
 from .program import Program, Target
 from .rule import Findings, FixContext, matches
@@ -50,8 +49,6 @@ _LONGEST_TEXT: Final = 80
 _PIECES: Final = 8
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
-#: Newer syntax is an error to an older interpreter; the message says which one read the file.
-_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(slots=True)
@@ -319,25 +316,9 @@ class Linter:
         except UnreadableError:
             return ""
 
-    def _parse(self, path: str) -> ast.Module:
-        source = self.source(path)
-        try:
-            with warnings.catch_warnings():
-                # Invalid escapes in other people's strings are not our topic.
-                warnings.simplefilter("ignore")
-                return ast.parse(source.text)
-        except SyntaxError as error:
-            raise UnreadableError(
-                f"is not valid Python {_VERSION}: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)
-            ) from None
-        except ValueError as error:
-            raise UnreadableError(f"cannot be parsed: {error}") from None
-        except (RecursionError, MemoryError):
-            raise UnreadableError("cannot be parsed: it is nested too deeply") from None
-
     def _index(self, path: str) -> FileIndex:
         try:
-            tree = self._parse(path)
+            tree = parse(self.source(path))
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
         from .lower import lower_module
@@ -350,7 +331,9 @@ class Linter:
         from .lower import lower_module
 
         found = self._lowered.pop(path, None)
-        return lower_module(self._parse(path), path, annotated_lines(self.source(path))) if found is None else found
+        return (
+            lower_module(parse(self.source(path)), path, annotated_lines(self.source(path))) if found is None else found
+        )
 
     # ------------------------------------------------------------------------------------------------------ output
 

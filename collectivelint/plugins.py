@@ -74,7 +74,7 @@ def _wrong(module: Any, owners: Mapping[str, str]) -> str:
     return ""
 
 
-def checked(reports: Iterator[Report]) -> Iterator[Report]:
+def checked(reports: Iterator[object]) -> Iterator[Report]:
     """The reports of a plugin; raise TypeError at one that could not be shown."""
     from .rule import Report
 
@@ -85,7 +85,7 @@ def checked(reports: Iterator[Report]) -> Iterator[Report]:
         wrong = next((name for name in texts if not isinstance(getattr(report, name), str)), None)
         if wrong is not None:
             raise TypeError(f"the `{wrong}` of a report is {type(getattr(report, wrong)).__name__}, not a string")
-        if report.severity not in ("error", "warning"):
+        if str(report.severity) not in ("error", "warning"):
             raise TypeError(f"the `severity` of a report is {report.severity!r}, not 'error' or 'warning'")
         yield report
 

@@ -7,7 +7,7 @@ import pkgutil
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .plugins import load
 
@@ -137,7 +137,7 @@ class RuleModule(Protocol):
 def _found() -> tuple[dict[str, RuleModule], dict[str, str], tuple[str, ...]]:
     """All rules by code, the distributions that those of others come from, and what is wrong with broken ones."""
     package = importlib.import_module("collectivelint.rules")
-    modules = [
+    modules: list[Any] = [
         importlib.import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
         if not module.ispkg

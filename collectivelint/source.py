@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: How the name of a notebook ends.
+NOTEBOOK: Final = ".ipynb"
 # The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -46,6 +48,15 @@ class Source:
         """The line ending of the file, that of its first line."""
         match = _LINE_END.search(self.text)
         return match.group() if match else "\n"
+
+    @property
+    def code(self) -> str:
+        """The text as Python, of the same length, where the file has more than Python in it."""
+        return self.text
+
+    def place(self, row: int) -> tuple[int | None, int]:
+        """The cell of a notebook and the row in it that a row of `text` stands for; there is none in other files."""
+        return None, row
 
     def line(self, number: int) -> str:
         """Text of line `number` (from 1) without its line ending; empty past the end."""
@@ -85,6 +96,10 @@ def lines(text: str) -> list[str]:
 
 def decode(data: bytes, path: str) -> Source:
     """Decode as the Python tokenizer would; raise UnreadableError with the position of the first bad byte."""
+    if path.endswith(NOTEBOOK):
+        from .notebook import notebook
+
+        return notebook(data, path)
     bom = data.startswith(codecs.BOM_UTF8)
     if bom:
         data = data[len(codecs.BOM_UTF8) :]

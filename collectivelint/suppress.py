@@ -85,7 +85,7 @@ def ignores(source: Source) -> list[Ignore]:
 
 def _scan(source: Source) -> Iterator[Ignore]:
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
             if token.type != tokenize.COMMENT:
                 continue
             for pattern in (_IGNORE, _NOQA, _NOQA_FILE):

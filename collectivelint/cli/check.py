@@ -321,7 +321,9 @@ def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
     if not texts:
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise click.UsageError(f"no function `{name}` here{hint}")
-    click.echo("\n".join(texts), nl=False)
+    from ..report.cells import Cells
+
+    click.echo("\n".join(map(Cells(linter).analysis, texts)), nl=False)
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

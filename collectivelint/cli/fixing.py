@@ -94,7 +94,7 @@ def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool,
     for path, some in _by_file(result.findings, resolver).items():
         source = linter.source(path)
         text, applied, broken = _fixed(source, some)
-        _diff(path, source.text, text)
+        _diff(source, text)
         total += len(applied)
         failed |= broken
     click.echo(f"Would fix {total} finding{'s' * (total != 1)}.", err=True)
@@ -104,6 +104,7 @@ def show_diff(linter: Linter, result: Result, resolver: Resolver) -> tuple[bool,
 def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool]:
     """Hand groups down through the calls, or show how; whether there is anything to do, and whether something failed."""
     from ..fixes.apply import FixError, fixed, write
+    from ..report.cells import Cells
 
     plan = linter.chains(targets)
     failed = False
@@ -114,12 +115,12 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
             if apply:
                 write(Path(path), source, text)
             else:
-                _diff(path, source.text, text)
+                _diff(source, text)
         except FixError as error:
             click.echo(f"error: {error}", err=True)
             failed = True
     for where in plan.refused:
-        click.echo(f"left as it is: {where}", err=True)
+        click.echo(f"left as it is: {Cells(linter).words(where)}", err=True)
     count, calls = len(plan.threaded), sum(map(len, plan.edits.values())) - len(plan.threaded)
     does = "Handed" if apply else "Would hand"
     click.echo(
@@ -129,11 +130,18 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
     return bool(plan.edits), failed
 
 
-def _diff(path: str, before: str, after: str) -> None:
+def _diff(source: Source, after: str) -> None:
+    from ..notebook import Notebook
     from ..source import lines
 
-    for line in difflib.unified_diff(lines(before), lines(after), path, path):
-        click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
+    texts = [(source.path, source.text, after)]
+    if isinstance(source, Notebook):
+        pairs = zip(source.cells, source.parts(source.text), source.parts(after), strict=True)
+        # A cell is no file: that nothing ends its last line says nothing.
+        texts = [(f"{source.path}:cell {cell.number}", f"{before}\n", f"{now}\n") for cell, before, now in pairs]
+    for name, before, now in texts:
+        for line in difflib.unified_diff(lines(before), lines(now), name, name):
+            click.echo(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", nl=False)
 
 
 def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:

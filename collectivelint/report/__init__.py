@@ -9,17 +9,28 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..engine import Result
+    from ..engine import Linter, Result
 
 #: The formats, by the name of their module. Each has `render(result, linter, colour=..., fixed=...) -> str`.
 FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "gitlab", "junit", "html")
 
 
+#: Those that services read to mark lines of files; for them a notebook is a file of JSON.
+_OF_FILES: Final = frozenset({"sarif", "github", "gitlab"})
+
+
 def renderer(name: str) -> Callable[..., str]:
     """The `render` function of a format; only that module is imported."""
     module = importlib.import_module(f".{'json_' if name == 'json' else name.replace('-', '_')}", __name__)
-    found: Callable[..., str] = module.render
-    return found
+
+    def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+        from .cells import placed
+
+        shown, lines = placed(result, linter, as_file=name in _OF_FILES)
+        text: str = module.render(shown, lines, colour=colour, fixed=fixed)
+        return text
+
+    return render
 
 
 def relative(path: str) -> str:

@@ -216,6 +216,7 @@ def test_json(project: Project) -> None:
         "name": "rank-conditional",
         "severity": "error",
         "filename": "main.py",
+        "cell": None,
         "location": {"row": 10, "column": 9},
         "end_location": {"row": 10, "column": 20},
         "function": "main",
@@ -229,7 +230,7 @@ def test_json(project: Project) -> None:
         ("main.py", 10, "call"),
         ("main.py", 5, "collective"),
     ]
-    assert all(set(step) == {"path", "line", "kind", "text"} for step in trail)
+    assert all(set(step) == {"path", "cell", "line", "kind", "text"} for step in trail)
 
 
 def test_json_fix(project: Project) -> None:
