@@ -44,7 +44,7 @@ class Compared:
 def key(finding: Finding, line: Callable[[str, int], str], base: str) -> Key:
     """What a finding is recognised by; `base` is the folder that paths are relative to."""
     text = " ".join(line(finding.path, finding.location.row).split())
-    return finding.code, _relative(finding.path, base), finding.function, text
+    return finding.code, relative(finding.path, base), finding.function, text
 
 
 def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -> Iterator[str]:
@@ -100,10 +100,12 @@ def compare(findings: Iterable[Finding], known: Counter[Key], line: Callable[[st
     return Compared(new, silenced, unused)
 
 
-def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], str]) -> int:
-    """Write the findings to a file, at once; how many. Raise BaselineError if it cannot be written."""
+def write(
+    file: Path, findings: Iterable[Finding], line: Callable[[str, int], str], kept: Counter[Key] | None = None
+) -> int:
+    """Write the findings to a file, at once, and the entries to keep; how many. Raise BaselineError if that fails."""
     base = str(file.parent.resolve())
-    counted = Counter(key(finding, line, base) for finding in findings)
+    counted = Counter(key(finding, line, base) for finding in findings) + (kept or Counter())
     entries = [
         {"path": path, "code": code, "function": function, "text": text, **({"count": count} if count > 1 else {})}
         for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
@@ -120,6 +122,10 @@ def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], st
     return sum(counted.values())
 
 
-def _relative(path: str, base: str) -> str:
+def relative(path: str, base: str) -> str:
     """A path with slashes, relative to a folder, so that a baseline is the same on every machine."""
-    return os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
+    found = os.path.relpath(os.path.abspath(path), base)
+    if found.startswith(os.pardir):
+        # Reached through a link to the project.
+        found = os.path.relpath(os.path.realpath(path), base)
+    return found.replace(os.sep, "/")

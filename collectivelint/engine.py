@@ -24,6 +24,7 @@ from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
 from .rule import origin as rule_origin
 from .rule import problems as rule_problems
+from .settings import SettingsError
 from .source import Source, UnreadableError, read
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
@@ -282,11 +283,13 @@ class Linter:
         return shard
 
     def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
-        """The catalogue, with the files that the configuration of these files names."""
+        """The catalogue, with the files that the configuration of these files names; raise SettingsError."""
         folders = dict.fromkeys(os.path.dirname(path) for path in paths)
-        return catalog.load(
-            tuple(dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files))
-        )
+        files = dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files)
+        # Now that all of it has been read: under half of a configuration, findings would be others than were asked for.
+        if self.resolver.problems:
+            raise SettingsError(self.resolver.problems)
+        return catalog.load(tuple(files))
 
     def _configured(self, paths: Iterable[str]) -> dict[str, Annotation]:
         """What the configuration of these files says of names."""

@@ -64,7 +64,8 @@ def _wrong(module: Any, owners: Mapping[str, str]) -> str:
         return f"its code {rule.code!r} has to be capital letters and a number, like XY101"
     if not isinstance(rule.name, str) or not _NAME.fullmatch(rule.name):
         return f"the name {rule.name!r} of {rule.code} has to be words joined by hyphens, like lonely-barrier"
-    if not isinstance(rule.summary, str) or not isinstance(rule.default, bool) or not isinstance(rule.last, bool):
+    kinds = {"summary": str, "default": bool, "last": bool}
+    if not all(isinstance(getattr(rule, key), kind) for key, kind in kinds.items()):
         return f"in the RULE of {rule.code}, `summary` has to be a string, `default` and `last` True or False"
     if not callable(getattr(module, "check", None)):
         return f"{rule.code} has no function `check(findings)`"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectivelint.engine import Linter
-from collectivelint.settings import Resolver
+from collectivelint.settings import Resolver, SettingsError
 
 from . import ring
 from .confirm import Run
@@ -41,7 +41,12 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         sys.exit(2)
     resolver = Resolver({})
     linter = Linter(resolver)
-    result = linter.run(list(paths))
+    try:
+        result = linter.run(list(paths))
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
     found = list(run.confirm(result.findings))
     known: dict[str, set[int]] = {path: set() for path in linter.paths(list(paths))}
     for call in linter.analysis(list(paths)).calls():
@@ -51,9 +56,9 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         click.echo(json.dumps(_as_dict(found, unseen), indent=2))
     else:
         click.echo(_text(found, unseen), nl=False)
-    for problem in [*resolver.problems, *result.errors]:
+    for problem in result.errors:
         click.echo(f"error: {problem}", err=True)
-    if resolver.problems or result.errors:
+    if result.errors:
         sys.exit(2)
     sys.exit(int(any(item.outcome == "confirmed" for item in found)))
 

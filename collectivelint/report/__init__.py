@@ -44,6 +44,8 @@ def summary(result: Result, fixed: int = 0) -> str:
     parts = []
     if fixed:
         parts.append(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+    if not count and not result.files:
+        return "Nothing was checked."
     if not count:
         parts.append(f"No findings in {result.files} file{'s' * (result.files != 1)}." if not fixed else "None left.")
         return " ".join(parts)
