@@ -25,13 +25,36 @@ def parse(source: Source) -> ast.Module:
     try:
         return _tree(code)
     except SyntaxError as error:
-        found, row = _earliest(source, error)
-        message = f"is not valid Python {_VERSION}: {found.msg}"
-        raise UnreadableError(message, row + (found.lineno or 1), max(found.offset or 1, 1)) from None
+        return _newer(source, code, error)
     except ValueError as error:
         raise UnreadableError(f"cannot be parsed: {error}") from None
     except (RecursionError, MemoryError):
         raise UnreadableError("cannot be parsed: it is nested too deeply") from None
+
+
+def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
+    """The tree of a text for a newer Python than this one; raise UnreadableError where it is none, or cannot be expressed."""
+    from .newer import lowered
+
+    found, row = _earliest(source, error)
+    place = row + (found.lineno or 1), max(found.offset or 1, 1)
+    other = lowered(code, _parses)
+    if other is None:
+        raise UnreadableError(f"is not valid Python {_VERSION}: {found.msg}", *place) from None
+    try:
+        return other.restore(_tree(other.code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        needed = ".".join(map(str, other.needs))
+        reason = f"needs Python {needed}, and this is {_VERSION}: run collectivelint with a newer Python to lint it"
+        raise UnreadableError(reason, *place) from None
+
+
+def _parses(code: str) -> bool:
+    try:
+        _tree(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _tree(code: str) -> ast.Module:
