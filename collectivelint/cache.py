@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -291,6 +290,8 @@ def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]]) -> str
 @cache
 def _linter() -> str:
     """A digest of all code that findings and fixes come from: ours, libcst's version, and the rules of others."""
+    from importlib.metadata import version
+
     digest = blake2b(digest_size=16)
     for text in (version("libcst"), *fingerprint()):
         digest.update(f"{text}\0".encode(errors="surrogateescape"))
