@@ -100,6 +100,9 @@ def decode(data: bytes, path: str) -> Source:
         from .notebook import notebook
 
         return notebook(data, path)
+    if path.endswith(".json"):
+        # It parses as Python more often than not, and would look clean.
+        raise UnreadableError("is JSON, not Python")
     bom = data.startswith(codecs.BOM_UTF8)
     if bom:
         data = data[len(codecs.BOM_UTF8) :]

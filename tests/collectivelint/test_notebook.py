@@ -324,6 +324,12 @@ def test_what_is_no_notebook_is_one_finding(project: Project, text: str, place: 
     assert ran.err == ""
 
 
+def test_json_is_no_python(project: Project) -> None:
+    project.write({"a.json": _text()})
+    ran = project.run("--output-format", "concise", "a.json")
+    assert (ran.code, ran.out.splitlines()[0]) == (1, "a.json:1:1: CL000 [unreadable-file] is JSON, not Python")
+
+
 @pytest.mark.parametrize("content", [{"cells": []}, {"cells": [{"cell_type": "code"}, {}, _cell("%%html\n<p>")]}])
 def test_a_notebook_without_code(project: Project, content: dict[str, Any]) -> None:
     project.write({"a.ipynb": json.dumps(content)})
