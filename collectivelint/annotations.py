@@ -46,7 +46,7 @@ def annotated_lines(source: Source) -> dict[int, Annotation]:
     found: dict[int, Annotation] = {}
     waiting: Annotation | None = None
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
             if token.type == tokenize.COMMENT:
                 match = _COMMENT.match(token.string)
                 if match is None:
@@ -73,26 +73,32 @@ def _axis(argument: str | None) -> str | None:
     return None if argument is None else argument.rpartition("=")[2].strip() or None
 
 
-def configured(table: Mapping[str, Any]) -> tuple[dict[str, Annotation], list[str]]:
-    """`[tool.collectivelint.catalog]` as annotations by dotted name, and what is wrong with it."""
+def configured(table: Mapping[str, Any]) -> tuple[dict[str, Annotation], list[tuple[str, str, str | None]]]:
+    """`[tool.collectivelint.catalog]` as annotations by dotted name, and what is wrong: key, message, and the value."""
+    from difflib import get_close_matches
+
     found: dict[str, Annotation] = {}
-    problems: list[str] = []
+    problems: list[tuple[str, str, str | None]] = []
     for key, value in table.items():
         kind = _TABLES.get(key)
         if kind is None:
-            problems.append(f"unknown key `catalog.{key}`; there are {', '.join(_TABLES)}")
+            near = get_close_matches(key, _TABLES, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_TABLES)}"
+            problems.append((key, f"unknown key `catalog.{key}`; {hint}", None))
         elif kind == "axis":
             if not isinstance(value, dict) or not all(isinstance(axis, str) for axis in value.values()):
-                problems.append('`catalog.axes` has to be a table of strings: "package.module.GROUP" = "tp"')
+                message = '`catalog.axes` has to be a table of strings: "package.module.GROUP" = "tp"'
+                problems.append((key, message, None))
                 continue
             found |= {name: Annotation("axis", axis) for name, axis in value.items()}
         elif not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            problems.append(f"`catalog.{key}` has to be a list of strings")
+            problems.append((key, f"`catalog.{key}` has to be a list of strings", None))
         else:
             for item in value:
                 match = _NAME.fullmatch(item.strip())
                 if match is None:
-                    problems.append(f"`catalog.{key}`: {item!r} is not a dotted name like package.module.function")
+                    message = f"`catalog.{key}`: {item!r} is not a dotted name like package.module.function"
+                    problems.append((key, message, item))
                 else:
                     found[match["name"]] = Annotation(kind, _axis(match["argument"]))
     return found, problems

@@ -50,7 +50,7 @@ class Compared:
 def key(finding: Finding, line: Callable[[str, int], str], base: str) -> Key:
     """What a finding is recognised by; `base` is the folder that paths are relative to."""
     text = " ".join(line(finding.path, finding.location.row).split())
-    return finding.code, _relative(finding.path, base), finding.function, text
+    return finding.code, relative(finding.path, base), finding.function, text
 
 
 def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -> Iterator[str]:
@@ -106,15 +106,22 @@ def compare(findings: Iterable[Finding], known: Counter[Key], line: Callable[[st
     return Compared(new, silenced, unused)
 
 
-def write(file: Path, findings: Iterable[Finding], line: Callable[[str, int], str], *, follow: bool = True) -> int:
-    """Write the findings to a file, at once; how many. Raise BaselineError if it cannot be written.
+def write(
+    file: Path,
+    findings: Iterable[Finding],
+    line: Callable[[str, int], str],
+    kept: Counter[Key] | None = None,
+    *,
+    follow: bool = True,
+) -> int:
+    """Write the findings to a file, at once, and the entries to keep; how many. Raise BaselineError if that fails.
 
     `follow`: the user named the file. Otherwise a symbolic link of that name is replaced, and never written through.
     """
     if _is_foreign(file):
         raise BaselineError(f"{file}: is not a baseline, and is not overwritten; name another file, or remove it")
     base = str(file.parent.resolve())
-    counted = Counter(key(finding, line, base) for finding in findings)
+    counted = Counter(key(finding, line, base) for finding in findings) + (kept or Counter())
     entries = [
         {"path": path, "code": code, "function": function, "text": text, **({"count": count} if count > 1 else {})}
         for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
@@ -139,6 +146,10 @@ def _is_foreign(file: Path) -> bool:
     return bool(text) and not (text.startswith("{") and '"findings"' in text)
 
 
-def _relative(path: str, base: str) -> str:
+def relative(path: str, base: str) -> str:
     """A path with slashes, relative to a folder, so that a baseline is the same on every machine."""
-    return os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
+    found = os.path.relpath(os.path.abspath(path), base)
+    if found.startswith(os.pardir):
+        # Reached through a link to the project.
+        found = os.path.relpath(os.path.realpath(path), base)
+    return found.replace(os.sep, "/")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from . import cache_file
 from .cache_file import ForeignError
 from .cache_rows import WRONG, Row, Shape, bases_in, findings_of, index_of, places_of, shape, shape_of, stamp_of
+from .plugins import fingerprint
 from .reading import read_bytes
 
 if TYPE_CHECKING:
@@ -184,11 +185,16 @@ def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]]) -> str
 
 @cache
 def _linter() -> str:
-    """A digest of our own files: whoever changes a rule or the catalogue starts anew."""
+    """A digest of all code that findings and fixes come from: ours, libcst's version, and the rules of others."""
+    from importlib.metadata import version
+
     digest = blake2b(digest_size=16)
+    for text in (version("libcst"), *fingerprint()):
+        digest.update(f"{text}\0".encode(errors="surrogateescape"))
     for package in (
         "collectivelint",
         "collectivelint.analysis",
+        "collectivelint.fixes",
         "collectivelint.rules",
         "collectivelint.rules.catalog",
     ):

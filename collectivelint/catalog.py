@@ -6,17 +6,12 @@ adding a TOML file; nothing in the code names a framework.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from . import toml_text
 from .catalog_format import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
 
 if TYPE_CHECKING:
@@ -240,7 +235,8 @@ def _unless(text: str | None) -> tuple[str, object] | None:
 
 
 def parse(files: Iterable[tuple[str, str]]) -> Catalog:
-    """Join catalogue files, given as (name, text); raise CatalogError where one is not well formed."""
+    """Join catalogue files, given as (name, text); raise CatalogError with all that is wrong with them."""
+    problems: list[str] = []
     apis: dict[str, Api] = {}
     environment: dict[str, str] = {}
     lists: dict[str, set[str]] = {name: set() for name in LISTS}
@@ -253,16 +249,19 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     file_uses: dict[str, FileApi] = {}
     for where, text in files:
         try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise CatalogError(f"{where}: {error}") from None
-        if wrong := set(data) - {"framework", "section"}:
-            raise CatalogError(f"{where}: unknown table {sorted(wrong)[0]!r}")
+            data = toml_text.parse(where, text)
+        except toml_text.TomlError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{where}: unknown table {name!r}" for name in sorted(set(data) - {"framework", "section"})]
         sections = data.get("section", [])
         if not isinstance(sections, list):
-            raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
+            problems.append(f"{where}: `section` has to be a list of tables: [[section]]")
+            continue
         for section in sections:
-            check(where, section)
+            if wrong := list(check(where, section)):
+                problems += wrong
+                continue
             names = [section["module"], *section.get("also", [])]
             conventions += [Convention(**row) for row in section.get("conventions", [])]
             environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
@@ -280,8 +279,14 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
                 for table, category in CATEGORIES.items():
                     for row in section.get(table, []):
-                        api = _api(where, module, category, row, section["source"])
+                        try:
+                            api = _api(where, module, category, row, section["source"])
+                        except CatalogError as error:
+                            problems += error.problems
+                            continue
                         apis[api.name] = api
+    if problems:
+        raise CatalogError(*dict.fromkeys(problems))
     return Catalog(
         apis=apis,
         environment=environment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Category = Literal[
     "collective",
@@ -66,7 +66,12 @@ _SECTION_KEYS: Final = frozenset(
 
 
 class CatalogError(ValueError):
-    """A catalogue file that does not follow the format; the message names the file and the row."""
+    """A catalogue file that does not follow the format; each of `problems` names the file, the section, the row and the key."""
+
+    def __init__(self, *problems: str) -> None:
+        """Everything that is wrong with the files."""
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 #: The keys of the rows of tables that describe no functions, and whether a row has to have them.
@@ -78,44 +83,71 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "file_uses": {"names": True, "use": True, "at": False, "state": False},
     "families": {"prefix": True, "type": True},
 }
+#: What a row says why a result differs between ranks.
+CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
+#: (table, key) -> the values there are; `registrations` say in their `kind` what a report calls them.
+_VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("classes", "meaning"): ("group", "mesh", "ops", "object"),
+    ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
+    ("conventions", "when"): ("optional",),
+    ("file_uses", "use"): ("look", "make", "write", "may write", "link", "move", "remove"),
+    ("methods", "cause"): CAUSES,
+    **{(table, "cause"): CAUSES for table in CATEGORIES},
+    **{(table, "kind"): () for table in CATEGORIES if table != "registrations"},
+    **{(table, "kind"): ("property",) for table in ("group_accessors", "rank_sources", "uniform_sources")},
+    ("functions", "kind"): ("device",),
+    ("group_constructors", "kind"): ("init groups",),
+    ("guards", "kind"): ("last", "property"),
+    ("implicit", "kind"): ("mesh", "wrapped"),
+    ("lifecycle", "kind"): ("init", "destroy"),
+    ("local_sources", "kind"): ("own",),
+    ("point_to_point", "kind"): ("describe",),
+}
 _FLAGS: Final = frozenset({"one"})
 _NUMBERS: Final = frozenset({"at", "state"})
 
 
-def check(where: str, section: object) -> None:
-    """Raise CatalogError for what is missing in a section, misspelt or of another type."""
+def check(where: str, section: object) -> Iterator[str]:
+    """What is missing in a section, misspelt, of another type, or none of the values that there are."""
     if not isinstance(section, dict):
-        raise CatalogError(f"{where}: `section` has to be a list of tables: [[section]]")
+        yield f"{where}: `section` has to be a list of tables: [[section]]"
+        return
     module = section.get("module")
     if not isinstance(module, str) or not isinstance(section.get("source"), str) or not module:
-        raise CatalogError(f"{where}: a section needs `module` and `source`")
+        yield f"{where}: a section needs `module` and `source`"
+        return
     for table, rows in section.items():
         if table not in _SECTION_KEYS:
-            raise CatalogError(f"{where}: {module}: unknown table {table!r}{_near(table, _SECTION_KEYS)}")
-        if table in ("module", "source"):
-            continue
-        if table in (*LISTS, "also", "world"):
+            yield f"{where}: {module}: unknown table {table!r}{_near(table, _SECTION_KEYS)}"
+        elif table in (*LISTS, "also", "world"):
             if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-                raise CatalogError(f"{where}: {module}: `{table}` has to be a list of strings")
-            continue
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise CatalogError(f"{where}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]")
-        for row in rows:
-            _check_row(where, module, table, row)
+                yield f"{where}: {module}: `{table}` has to be a list of strings"
+        elif table not in ("module", "source"):
+            if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+                for row in rows:
+                    yield from _check_row(where, module, table, row)
+            else:
+                yield f"{where}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]"
 
 
-def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -> None:
+def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -> Iterator[str]:
     keys = _OTHER_ROWS.get(table)
-    name = row.get("name") or row.get("names") or row.get("prefix") or "a row"
+    name = row.get("name") or row.get("names") or row.get("prefix") or f"a row of {table}"
     for key, value in row.items():
         if key not in (_ROW_KEYS if keys is None else keys):
-            raise CatalogError(f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}")
+            yield f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}"
+            continue
         expected = bool if key in _FLAGS else int if key in _NUMBERS else dict if key == "wraps" else str
+        allowed = _VALUES.get((table, key))
         if not isinstance(value, expected):
-            raise CatalogError(f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}")
+            yield f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}"
+        elif allowed is not None and value not in allowed:
+            choice = f"one of {', '.join(map(repr, allowed))}" if allowed else f"left out in {table}"
+            near = _near(str(value), allowed)
+            yield f"{where}: {module}.{name}: `{key}` is {value!r}, and has to be {choice}{near}"
     for key, needed in (keys or {"name": True, "params": True}).items():
         if needed and key not in row:
-            raise CatalogError(f"{where}: a row of {table} in {module} has no {key!r}")
+            yield f"{where}: a row of {table} in {module} has no {key!r}"
 
 
 _TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .reading import read_text
+from .reading import LARGEST_NOTEBOOK, read_bytes, read_text
 from .settings import DEFAULT_EXCLUDE, FILES
-from .source import UnreadableError
+from .source import NOTEBOOK, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .settings import Resolver, Settings
 
-SUFFIXES: Final = (".py", ".pyi")
+SUFFIXES: Final = (".py", ".pyi", NOTEBOOK)
 #: A folder that holds one of these is the root of a project.
 _ROOT_MARKS: Final = (".git", "pyproject.toml", "setup.py", "setup.cfg", "collectivelint.toml")
 
@@ -151,8 +151,21 @@ def _walk(
         elif entry.is_symlink() and _is_loop(path):
             reason = "is a symbolic link that leads back to itself; not followed"
             found.unreadable.append((path, UnreadableError(reason)))
-        elif entry.name.endswith(SUFFIXES) and not os.path.isdir(path):
+        elif entry.name.endswith(SUFFIXES) and not os.path.isdir(path) and not _is_foreign(path):
             yield path
+
+
+def _is_foreign(file: Path) -> bool:
+    """Is it a notebook of another language than Python?"""
+    if file.suffix != NOTEBOOK or not file.is_file():
+        return False
+    from .notebook import is_foreign
+
+    try:
+        return is_foreign(read_bytes(file, LARGEST_NOTEBOOK))
+    except OSError:
+        # The finding says why.
+        return False
 
 
 #: Folders of built files by default, and not seldom packages: `company/dist/` has the company's collectives in it.

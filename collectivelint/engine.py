@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import os
 import re
 import sys
-import warnings
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,16 +18,22 @@ from .excerpt import excerpt
 from .finding import Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
+from .parse import parse
+from .plugins import checked
 from .program import Program, Target
 from .publish import published, trail
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
+from .rule import origin as rule_origin
+from .rule import problems as rule_problems
+from .settings import SettingsError
 from .source import Source, UnreadableError, read
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
 # they are not, and importing them takes as long as everything else.
 
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .analysis.facts import ApiCall, Making
@@ -48,8 +52,6 @@ _RECURSION: Final = 20_000
 _PIECES: Final = 8
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
-#: Newer syntax is an error to an older interpreter; the message says which one read the file.
-_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(slots=True)
@@ -295,11 +297,13 @@ class Linter:
         return shard
 
     def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
-        """The catalogue, with the files that the configuration of these files names."""
+        """The catalogue, with the files that the configuration of these files names; raise SettingsError."""
         folders = dict.fromkeys(os.path.dirname(path) for path in paths)
-        return catalog.load(
-            tuple(dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files))
-        )
+        files = dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files)
+        # Now that all of it has been read: under half of a configuration, findings would be others than were asked for.
+        if self.resolver.problems:
+            raise SettingsError(self.resolver.problems)
+        return catalog.load(tuple(files))
 
     def _configured(self, paths: Iterable[str]) -> dict[str, Annotation]:
         """What the configuration of these files says of names."""
@@ -329,25 +333,9 @@ class Linter:
         except UnreadableError:
             return ""
 
-    def _parse(self, path: str) -> ast.Module:
-        source = self.source(path)
-        try:
-            with warnings.catch_warnings():
-                # Invalid escapes in other people's strings are not our topic.
-                warnings.simplefilter("ignore")
-                return ast.parse(source.text)
-        except SyntaxError as error:
-            raise UnreadableError(
-                f"is not valid Python {_VERSION}: {error.msg}", error.lineno or 1, max(error.offset or 1, 1)
-            ) from None
-        except ValueError as error:
-            raise UnreadableError(f"cannot be parsed: {error}") from None
-        except (RecursionError, MemoryError):
-            raise UnreadableError("cannot be parsed: it is nested too deeply") from None
-
     def _index(self, path: str) -> FileIndex:
         try:
-            tree = self._parse(path)
+            tree = parse(self.source(path))
             self._lowered[path] = self._functions(tree, path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
@@ -355,7 +343,7 @@ class Linter:
 
     def _lower(self, path: str) -> Mapping[str, Function]:
         found = self._lowered.pop(path, None)
-        return self._functions(self._parse(path), path) if found is None else found
+        return self._functions(parse(self.source(path)), path) if found is None else found
 
     def _functions(self, tree: ast.Module, path: str) -> Mapping[str, Function]:
         from .lower import TooDeepError, lower_module
@@ -375,17 +363,18 @@ class Linter:
         asked.unused_ignores = lambda: self._unused(analysis.paths)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
+            foreign = rule_origin(module.RULE.code)
             try:
-                for report in module.check(asked):
+                for report in checked(module.check(asked)) if foreign else module.check(asked):
                     finding = self._finding(module, report)
                     if finding is not None:
                         result.findings.append(finding)
-            except Exception as error:  # one rule's failure must not lose the findings of the others
-                result.errors.append(_internal(f"rule {module.RULE.code}", error))
+            except (Exception, SystemExit) as error:  # one rule's failure must not lose the findings of the others
+                result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         analysis.failures.clear()
-        result.errors += self._failures
+        result.errors += [*self._failures, *rule_problems()]
         self._failures = []
         return result
 
@@ -514,7 +503,7 @@ def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
     )
 
 
-def _internal(where: str, error: Exception) -> str:
+def _internal(where: str, error: BaseException) -> str:
     import traceback
 
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -14,6 +14,8 @@ _MB: Final = 1_000_000
 #: The largest source that is read. Measured with Python 3.11: 10 MB of nested lists take `ast` 2.2 GB of memory, 2 MB take
 #: libcst as much; the largest file of the standard library has 0.5 MB.
 LARGEST: Final = 5 * _MB
+#: Notebooks carry pictures of what their cells have put out; their code is a small part.
+LARGEST_NOTEBOOK: Final = 100 * _MB
 _KINDS: Final = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),

@@ -7,7 +7,9 @@ import pkgutil
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from .plugins import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .source import Source, UnreadableError
     from .suppress import Ignore
-
-#: Other distributions add rules by naming a module in this entry-point group.
-ENTRY_POINTS: Final = "collectivelint.rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +134,41 @@ class RuleModule(Protocol):
 
 
 @cache
-def discover() -> dict[str, RuleModule]:
-    """All rules by code: the modules of `collectivelint.rules`, and those that other distributions register."""
-    from importlib.metadata import entry_points
-
+def _found() -> tuple[dict[str, RuleModule], dict[str, str], tuple[str, ...]]:
+    """All rules by code, the distributions that those of others come from, and what is wrong with broken ones."""
     package = importlib.import_module("collectivelint.rules")
-    modules = [
+    modules: list[Any] = [
         importlib.import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
         if not module.ispkg
     ]
-    modules += [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
-    found = {module.RULE.code: module for module in modules if hasattr(module, "RULE")}
-    return dict(sorted(found.items()))
+    ours: dict[str, RuleModule] = {module.RULE.code: module for module in modules if hasattr(module, "RULE")}
+    plugins = load(ours)
+    origins = {module.RULE.code: distribution for module, distribution in plugins.modules}
+    found = ours | {module.RULE.code: module for module, _ in plugins.modules}
+    return dict(sorted(found.items())), origins, plugins.problems
+
+
+def discover() -> dict[str, RuleModule]:
+    """All rules by code: the modules of `collectivelint.rules`, and those that other distributions register."""
+    return _found()[0]
+
+
+def origin(code: str) -> str:
+    """The distribution that a rule comes from; nothing for one of ours."""
+    return _found()[1].get(code, "")
+
+
+def problems() -> tuple[str, ...]:
+    """What is wrong with the plugins that cannot be used, one message for each."""
+    return _found()[2]
 
 
 def matches(selector: str, rule: Rule) -> bool:
     """Does `CL201`, `CL2`, `rank-conditional` or `ALL` mean this rule?"""
-    if re.fullmatch(r"[A-Z]{2,}\d*", selector) and selector != "ALL":
-        return rule.code.startswith(selector)
-    return selector in ("ALL", rule.name)
+    if selector in ("ALL", rule.name, rule.code):
+        return True
+    return re.fullmatch(r"[A-Z]{2,}\d*", selector) is not None and rule.code.startswith(selector)
 
 
 def is_selector(selector: str) -> bool:

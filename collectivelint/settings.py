@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-import re
-import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-from .annotations import configured
-from .reading import read_text
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .annotations import Annotation
     from .finding import Fix
@@ -36,7 +25,12 @@ FILES: Final = ("collectivelint.toml", "pyproject.toml")
 
 
 class SettingsError(Exception):
-    """Configuration that cannot be used; the message names the file and what to do."""
+    """Configuration that cannot be used: each of `problems` names the file, the line and the key."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Everything that is wrong with it."""
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,146 +115,50 @@ def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
     """How specific the selector is that means this rule; -1 if none does."""
     from .rule import matches
 
-    return max((_specific(item) for item in selectors if matches(item, rule)), default=-1)
+    return max((_specific(item, rule) for item in selectors if matches(item, rule)), default=-1)
 
 
-def _specific(selector: str) -> int:
+def _specific(selector: str, rule: Rule) -> int:
     """`ALL` is the vaguest selector, then shorter prefixes; a name is as good as a full code."""
-    return 0 if selector == "ALL" else len(selector) if selector.startswith("CL") else 5
+    return 0 if selector == "ALL" else len(selector) if rule.code.startswith(selector) else len(rule.code)
 
 
-#: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
-_SELECTORS: Final = (
+#: The settings that name rules.
+SELECTORS: Final = (
     *("select", "ignore", "extend_select", "fixable", "unfixable", "extend_safe_fixes", "extend_unsafe_fixes"),
 )
-_LISTS: Final = frozenset({*_SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
-_STRINGS: Final = frozenset({"group", "baseline"})
-_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
-
-
-def read(file: Path) -> tuple[Settings | None, list[str]]:
-    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out."""
-    try:
-        data = tomllib.loads(read_text(file))
-    except OSError as error:
-        return None, [f"{file}: cannot be read: {error.strerror or error}"]
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        return None, [f"{file}: {error}"]
-    if file.name == "pyproject.toml":
-        table = data.get("tool", {}).get("collectivelint")
-        if table is None:
-            return None, []
-        if not isinstance(table, dict):
-            return None, [f"{file}: [tool.collectivelint] has to be a table"]
-    else:
-        table = data
-    return _parse(file, table)
-
-
-def _parse(file: Path, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if name not in _KEYS or "_" in key:
-            near = difflib.get_close_matches(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS], 1, 0.5)
-            problems.append(f"{file}: unknown key `{key}`" + (f"; did you mean `{near[0]}`?" if near else ""))
-            continue
-        if name == "catalog" and isinstance(value, dict):
-            values[name], wrong = configured(value)
-            problems += [f"{file}: {problem}" for problem in wrong]
-            continue
-        if name == "catalog_files" and _is_list(value):
-            values[name], wrong = _catalogs(file.parent, value)
-            problems += [f"{file}: {problem}" for problem in wrong]
-            continue
-        if name == "catalog":
-            problems.append(f"{file}: `catalog` has to be a table")
-            continue
-        if name == "expected_groups":
-            values[name], wrong = _groups(value)
-            problems += [f"{file}: {problem}" for problem in wrong]
-            continue
-        expected = "a list of strings" if name in _LISTS else "a table of lists" if name == "per_file_ignores" else ""
-        if name in _LISTS and _is_list(value):
-            values[name] = tuple(value)
-        elif name == "per_file_ignores" and isinstance(value, dict) and all(_is_list(item) for item in value.values()):
-            values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
-        elif not expected and isinstance(value, str if name in _STRINGS else bool):
-            values[name] = value
-        else:
-            expected = expected or ("a string" if name in _STRINGS else "true or false")
-            problems.append(f"{file}: `{key}` has to be {expected}")
-    settings = replace(Settings(root=file.parent.resolve(), file=file), **values)
-    settings, unknown = known_selectors(settings)
-    return settings, problems + [f"{file}: {problem}" for problem in unknown]
-
-
-#: `0-2,5`
-_RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
-
-
-def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """The ranks of each group that can be used, and what is wrong with the others."""
-    if not isinstance(value, dict):
-        return {}, ['`expected-groups` has to be a table: { training = "0-2", dp = ["0,2", "1,3"] }']
-    found: dict[str, tuple[str, ...]] = {}
-    problems: list[str] = []
-    for name, ranks in value.items():
-        specs = [ranks] if isinstance(ranks, str) else ranks
-        if _is_list(specs) and specs and all(_RANKS.fullmatch(spec) for spec in specs):
-            found[name] = tuple(specs)
-        else:
-            problems.append(f'`expected-groups`: ranks of `{name}` have to be like "0-2,5", or a list of such')
-    return found, problems
-
-
-def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:
-    """The text of each catalogue file that can be used, and what is wrong with the others."""
-    from .catalog import load
-    from .catalog_format import CatalogError
-
-    found: list[tuple[str, str]] = []
-    problems: list[str] = []
-    for name in names:
-        try:
-            text = read_text(folder / name)
-            load(((name, text),))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            problems.append(f"`catalog-files`: {name}: {reason}")
-        except CatalogError as error:
-            problems.append(f"`catalog-files`: {error}")
-        else:
-            found.append((str(folder / name), text))
-    return tuple(found), problems
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings without selectors that mean no rule, and a message for each of those."""
-    from .rule import is_selector, suggestion
-
-    problems: list[str] = []
+    wrong = list(unknown_selectors(settings))
+    if not wrong:
+        return settings, []
+    unknown = {selector for _, selector, _ in wrong}
 
     def known(selectors: tuple[str, ...]) -> tuple[str, ...]:
-        kept = []
-        for selector in selectors:
-            if is_selector(selector):
-                kept.append(selector)
-                continue
-            problems.append(f"unknown rule `{selector}`" + suggestion(selector))
-        return tuple(kept)
+        return tuple(selector for selector in selectors if selector not in unknown)
 
     checked = replace(
         settings,
-        **{name: known(getattr(settings, name)) for name in _SELECTORS},  # type: ignore[arg-type]  # lists of strings
+        **{name: known(getattr(settings, name)) for name in SELECTORS},  # type: ignore[arg-type]  # lists of strings
         per_file_ignores={pattern: known(codes) for pattern, codes in settings.per_file_ignores.items()},
     )
-    return checked, problems
+    return checked, [f"unknown rule `{selector}`{suggestion}" for _, selector, suggestion in wrong]
+
+
+def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Each selector that means no rule: the keys it stands under, itself, and what may be meant."""
+    from .rule import is_selector, suggestion
+
+    given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+        ((name.replace("_", "-"),), getattr(settings, name)) for name in SELECTORS
+    ]
+    given += [(("per-file-ignores", pattern), codes) for pattern, codes in settings.per_file_ignores.items()]
+    for keys, selectors in given:
+        for selector in selectors:
+            if not is_selector(selector):
+                yield keys, selector, suggestion(selector)
 
 
 class Resolver:
@@ -282,10 +180,16 @@ class Resolver:
         """What applies to the files of a folder."""
         return self._of(Path(folder).resolve())
 
+    def names(self, setting: str) -> bool:
+        """Is there a value for this setting in any of the configurations that were found?"""
+        return any(getattr(settings, setting) for settings in self._by_folder.values())
+
     def _of(self, folder: Path) -> Settings:
         if folder not in self._by_folder:
             found: Settings | None = None
             if not self._isolated:
+                from .config_file import read
+
                 for name in FILES:
                     # os.path says no where Path would raise: a folder that may not be entered has no settings.
                     if found is None and os.path.exists(folder / name) and not os.path.isdir(folder / name):

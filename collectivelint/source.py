@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from .reading import read_bytes
+from .reading import LARGEST, LARGEST_NOTEBOOK, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: How the name of a notebook ends.
+NOTEBOOK: Final = ".ipynb"
 # The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -48,6 +50,15 @@ class Source:
         """The line ending of the file, that of its first line."""
         match = _LINE_END.search(self.text)
         return match.group() if match else "\n"
+
+    @property
+    def code(self) -> str:
+        """The text as Python, of the same length, where the file has more than Python in it."""
+        return self.text
+
+    def place(self, row: int) -> tuple[int | None, int]:
+        """The cell of a notebook and the row in it that a row of `text` stands for; there is none in other files."""
+        return None, row
 
     def line(self, number: int) -> str:
         """Text of line `number` (from 1) without its line ending; empty past the end."""
@@ -87,6 +98,13 @@ def lines(text: str) -> list[str]:
 
 def decode(data: bytes, path: str) -> Source:
     """Decode as the Python tokenizer would; raise UnreadableError with the position of the first bad byte."""
+    if path.endswith(NOTEBOOK):
+        from .notebook import notebook
+
+        return notebook(data, path)
+    if path.endswith(".json"):
+        # It parses as Python more often than not, and would look clean.
+        raise UnreadableError("is JSON, not Python")
     bom = data.startswith(codecs.BOM_UTF8)
     if bom:
         data = data[len(codecs.BOM_UTF8) :]
@@ -117,7 +135,7 @@ def decode(data: bytes, path: str) -> Source:
 def read(path: Path, shown: str) -> Source:
     """Read a file that reports call `shown`; raise UnreadableError with the system's reason."""
     try:
-        data = read_bytes(path)
+        data = read_bytes(path, LARGEST_NOTEBOOK if path.suffix == NOTEBOOK else LARGEST)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     return decode(data, shown)

@@ -2,6 +2,9 @@
 
 `# collectivelint: ignore[CL201] reason` and `# noqa: CL201` speak of their line, `ignore-file[CL201]` of the file, and
 `disable[CL201]` of what follows it, up to `enable[CL201]` or the end of the file.
+
+What other linters read counts here as it does in ruff: a bare `# noqa` means all rules on its line, `# ruff: noqa` and
+`# flake8: noqa` on a line of their own the whole file, each with codes only these.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 _IGNORE: Final = re.compile(
     r"#\s*collectivelint:\s*(?P<kind>ignore-file|ignore|disable|enable)(?![\w-])(?:\[(?P<codes>[^\]]*)\])?"
 )
-_NOQA: Final = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)", re.IGNORECASE)
+#: A colon without codes behind it silences nothing: a misspelt code must not silence everything.
+_CODES: Final = r"(?:\s*:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)(?![\w-])|(?!\s*:)(?![\w-]))"
+_NOQA: Final = re.compile(rf"#\s*noqa{_CODES}", re.IGNORECASE)
+_NOQA_FILE: Final = re.compile(rf"#\s*(?:ruff|flake8)\s*:\s*noqa{_CODES}", re.IGNORECASE)
 
 
 @dataclass(eq=False, slots=True)
@@ -42,8 +48,8 @@ class Ignore:
     used: set[str] = field(default_factory=set)
 
     def silences(self, code: str, name: str) -> bool:
-        """Does the comment mean this rule? One for all rules does not silence the finding about itself."""
-        return (self.everything and code != "CL001") or code in self.codes or name in self.codes
+        """Does the comment mean this rule? One of ours for all rules does not silence the finding about itself."""
+        return (self.everything and not (self.ours and code == "CL001")) or code in self.codes or name in self.codes
 
     def covers(self, code: str, name: str, lines: Collection[int]) -> bool:
         """Does the comment speak of one of these lines?"""
@@ -79,34 +85,37 @@ def ignores(source: Source) -> list[Ignore]:
 
 def _scan(source: Source) -> Iterator[Ignore]:
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
             if token.type != tokenize.COMMENT:
                 continue
-            for pattern in (_IGNORE, _NOQA):
+            for pattern in (_IGNORE, _NOQA, _NOQA_FILE):
+                if pattern is _NOQA_FILE and token.line[: token.start[1]].strip():
+                    # Behind code it is taken for one about the line, and means nothing in ruff either.
+                    continue
                 for match in pattern.finditer(token.string):
-                    groups = match.groupdict()
-                    codes = tuple(re.findall(r"[\w-]+", groups["codes"] or ""))
-                    ours = pattern is _IGNORE
-                    if not ours and not any(code.upper().startswith("CL") for code in codes):
-                        continue
-                    start = token.start[1] + match.start()
-                    yield Ignore(
-                        token.start[0],
-                        start,
-                        token.start[1] + match.end(),
-                        codes if ours else tuple(code.upper() for code in codes),
-                        groups.get("kind") or "ignore",
-                        ours,
-                        ours and groups["codes"] is None,
-                    )
+                    yield _ignore(match, token.start, ours=pattern is _IGNORE, whole=pattern is _NOQA_FILE)
     except (tokenize.TokenError, SyntaxError, IndentationError):
         # A file that does not parse has its own finding; what was read so far still counts.
         return
 
 
+def _ignore(match: re.Match[str], start: tuple[int, int], *, ours: bool, whole: bool) -> Ignore:
+    line, column = start
+    codes = tuple(re.findall(r"[\w-]+", match["codes"] or ""))
+    return Ignore(
+        line,
+        column + match.start(),
+        column + match.end(),
+        codes if ours else tuple(code.upper() for code in codes),
+        match["kind"] if ours else "ignore-file" if whole else "ignore",
+        ours,
+        match["codes"] is None,
+    )
+
+
 def silenced(found: list[Ignore], code: str, name: str, lines: Collection[int]) -> bool:
-    """Is a finding on these lines silenced? Marks the comment that does it as used."""
-    for ignore in found:
+    """Is a finding on these lines silenced? Marks the comment that does it as used: one of ours before any other."""
+    for ignore in sorted(found, key=lambda ignore: not ignore.ours):
         if ignore.silences(code, name) and ignore.covers(code, name, lines):
             ignore.used |= {code, name}
             return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectivelint.engine import Linter
-from collectivelint.settings import Resolver
+from collectivelint.settings import Resolver, SettingsError
 
 from . import folders, ring
 from .confirm import Run
@@ -44,7 +44,12 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         sys.exit(2)
     resolver = Resolver({})
     linter = Linter(resolver)
-    result = linter.run(list(paths))
+    try:
+        result = linter.run(list(paths))
+    except SettingsError as error:
+        for problem in error.problems:
+            echo(f"error: {problem}", err=True)
+        sys.exit(2)
     found = list(run.confirm(result.findings))
     unseen = run.unseen(_known(linter, list(paths)))
     if output_format == "json":
@@ -53,9 +58,9 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         if folder != trace_dir:
             echo(f"Run: {folders.described(trace_dir, folder)}\n")
         echo(_text(found, unseen), nl=False)
-    for problem in [*resolver.problems, *result.errors]:
+    for problem in result.errors:
         echo(f"error: {problem}", err=True)
-    if resolver.problems or result.errors:
+    if result.errors:
         sys.exit(2)
     sys.exit(int(any(item.outcome == "confirmed" for item in found)))
 

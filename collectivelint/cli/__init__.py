@@ -66,9 +66,21 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """`collectivelint --fix src/` means `collectivelint check --fix src/`."""
+        if args and args[0] not in COMMANDS:
+            _refuse_mistyped(args[0])
         if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")):
             args = ["check", *args]
         return super().parse_args(ctx, args)
+
+
+def _refuse_mistyped(word: str) -> None:
+    """Raise UsageError for what is neither a file nor a command, but nearly one."""
+    from difflib import get_close_matches
+    from pathlib import Path
+
+    near = get_close_matches(word, COMMANDS, 1)
+    if near and not word.startswith("-") and not Path(word).exists() and not Path(word).is_symlink():
+        raise click.UsageError(f"no such file or command `{word}`; did you mean `{near[0]}`?")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import baseline
+from ..discover import project_root
+from ..engine import shown
 from ..printable import printable
+from ..rule import discover
 from .messages import error as complain
 from .messages import warning
 
@@ -20,32 +27,123 @@ if TYPE_CHECKING:
     from ..finding import Finding
 
 
-def without_known(result: Result, linter: Linter, file: Path) -> tuple[Result, bool]:
-    """The result without what a baseline knows; entries that nobody found are told, and are no failure."""
-    try:
-        known = baseline.read(file)
-    except baseline.BaselineError as error:
-        complain(error)
-        return result, True
-    compared = baseline.compare(result.findings, known, linter.line, str(file.parent.resolve()))
-    for (code, path, function, text), count in compared.unused:
-        where = f"{path} {function}".rstrip()
-        times = f" ({count} times)" if count > 1 else ""
-        warning(f"{file}: {code} in {where} is not found any more{times}: {text}")
-    if compared.unused:
-        warning("--write-baseline writes the baseline anew, without these")
-    return replace(result, findings=compared.new), False
+class Baselines:
+    """The baselines of one run: the one that was named, or for each file the one that its configuration names."""
 
+    def __init__(self, linter: Linter, targets: Sequence[Path], named: Path | None) -> None:
+        """`named` comes from the command line and counts for all files."""
+        self._linter, self._targets, self._named = linter, targets, named
+        self._asked: list[str] | None = None
+        #: By folder of a baseline: the files of this run, as its entries name them.
+        self._checked: dict[Path, set[str]] = {}
 
-def write_baseline(result: Result, linter: Linter, file: Path, *, follow: bool) -> bool:
-    """Write all findings to a baseline; whether it failed."""
-    try:
-        count = baseline.write(file, result.findings, linter.line, follow=follow)
-    except baseline.BaselineError as error:
-        complain(error)
-        return True
-    click.echo(f"Wrote {count} finding{'s' * (count != 1)} to {printable(str(file))}.")
-    return False
+    def without_known(self, result: Result) -> tuple[Result, bool]:
+        """The result without what a baseline knows; entries that are not found any more are reported, and no failure."""
+        if self._named is None and not self._linter.resolver.names("baseline"):
+            return result, False
+        new: list[Finding] = []
+        failed = False
+        for file, findings in self._by_file(result.findings).items():
+            if file is None:
+                new += findings
+                continue
+            try:
+                known = baseline.read(file)
+            except baseline.BaselineError as error:
+                complain(error)
+                new += findings
+                failed = True
+                continue
+            compared = baseline.compare(findings, known, self._linter.line, str(file.parent.resolve()))
+            new += compared.new
+            self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
+        return replace(result, findings=sorted(new, key=lambda finding: finding.order)), failed
+
+    def write(self, result: Result) -> bool:
+        """Write all findings to their baselines, and say how to use them; whether it failed."""
+        failed = False
+        grouped = self._by_file(result.findings)
+        without = grouped.get(None, [])
+        files = {file: findings for file, findings in grouped.items() if file is not None}
+        if without or not files:
+            files[Path(baseline.DEFAULT)] = [*files.get(Path(baseline.DEFAULT), []), *without]
+        for file, findings in files.items():
+            try:
+                count = baseline.write(
+                    file, findings, self._linter.line, self._kept(file), follow=self._named is not None
+                )
+            except baseline.BaselineError as error:
+                complain(error)
+                failed = True
+                continue
+            click.echo(f"Wrote {count} finding{'s' * (count != 1)} to {printable(shown(file))}.")
+            click.echo(printable(self._use(file)))
+        return failed
+
+    def _use(self, file: Path) -> str:
+        """How to run with a baseline from now on."""
+        settings = self._linter.resolver.settings(self._targets[0])
+        if self._named is None and settings.baseline:
+            return "From now on findings are reported that are not in it: the configuration names it."
+        folder = settings.root if settings.file is not None else project_root(self._targets[0]) or Path.cwd()
+        name = settings.file.name if settings.file is not None else "pyproject.toml"
+        table = "at the top of" if name == "collectivelint.toml" else "under [tool.collectivelint] in"
+        relative = os.path.relpath(file.resolve(), folder.resolve()).replace(os.sep, "/")
+        return (
+            f"Run with `--baseline {shlex.quote(shown(file))}` to see only what is not in it; for every run, write this "
+            f"{table} {name}:\nbaseline = {json.dumps(relative, ensure_ascii=False)}"
+        )
+
+    def _by_file(self, findings: Sequence[Finding]) -> dict[Path | None, list[Finding]]:
+        """The findings by the baseline that counts for them; those that some checked file names are all there."""
+        if self._named is not None:
+            return {self._named: list(findings)}
+        found: dict[Path | None, list[Finding]] = {}
+        for path in [*map(str, self._targets), *self._paths()]:
+            found.setdefault(self._of(path), [])
+        for finding in findings:
+            found.setdefault(self._of(finding.path), []).append(finding)
+        return found
+
+    def _of(self, path: str) -> Path | None:
+        settings = self._linter.resolver.settings(Path(path))
+        return settings.root / settings.baseline if settings.baseline else None
+
+    def _paths(self) -> list[str]:
+        if self._asked is None:
+            self._asked = self._linter.paths(self._targets)
+        return self._asked
+
+    def _kept(self, file: Path) -> Counter[baseline.Key]:
+        """The entries of a baseline that this run says nothing about."""
+        try:
+            known = baseline.read(file)
+        except baseline.BaselineError:
+            return Counter()
+        return Counter({entry: count for entry, count in known.items() if not self._is_checked(entry, file)})
+
+    def _is_checked(self, entry: baseline.Key, file: Path) -> bool:
+        """Would this run have found an entry again, if it were still there?"""
+        code, path, _, _ = entry
+        base = file.parent.resolve()
+        place = base / path
+        rule = discover().get(code)
+        if rule is not None and not self._linter.resolver.settings(place).runs(rule.RULE):
+            return False
+        if base not in self._checked:
+            self._checked[base] = {baseline.relative(asked, str(base)) for asked in self._paths()}
+        if path in self._checked[base]:
+            return True
+        # A file that is gone was checked where its folder was.
+        return not place.exists() and any(target.resolve() in place.parents for target in self._targets)
+
+    def _report_unused(self, file: Path, unused: list[tuple[baseline.Key, int]]) -> None:
+        for (code, path, function, text), count in unused:
+            where = f"{path} {function}".rstrip()
+            times = f" ({count} times)" if count > 1 else ""
+            warning(f"{shown(file)}: {code} in {where} is not found any more{times}: {text}")
+        if unused:
+            warning("--write-baseline writes the baseline without these")
 
 
 def add_ignores(findings: Sequence[Finding], linter: Linter, reason: str, targets: Sequence[Path]) -> tuple[int, bool]:

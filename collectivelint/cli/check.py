@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .. import atomic
-from ..baseline import DEFAULT as DEFAULT_BASELINE
 from ..cache import FOLDER
-from ..discover import project_root
-from ..engine import Linter, Result, shown
-from ..printable import printable
-from ..reading import LARGEST
-from ..report import FORMATS, renderer
-from ..settings import Resolver, Settings, known_selectors
-from ..source import Source, UnreadableError, decode
+from ..report import FORMATS
+from ..rule import problems as rule_problems
+from ..settings import Resolver, Settings, SettingsError, known_selectors
 from .messages import error, warning
-from .progress import bar
+from .running import Outcome, run
 from .sections import Sectioned
 
 if TYPE_CHECKING:
@@ -129,10 +120,12 @@ _TASKS: Final = {
     "-v", "--verbose", is_flag=True, help="Say what was looked at, under which settings, and how long it took."
 )
 def check(paths: tuple[Path, ...], **options: Any) -> None:
-    """Lint Python files and folders; the current folder if none is given.
+    """Lint Python files, notebooks and folders; the current folder if none is given, the standard input for `-`.
 
-    Exit codes: 0 no findings, 1 findings, 2 usage, configuration or internal error.
+    Exit codes: 0 no findings, 1 findings, 2 usage, configuration, nothing to check, or internal error.
     """
+    if Path("-") in paths and options["stdin_filename"] is None:
+        options["stdin_filename"] = Path("-")
     targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
         error(f"{path}: no such file or folder")
@@ -147,7 +140,12 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 
     def once() -> int:
         resolver = Resolver(overrides, isolated=options["isolated"])
-        outcome = _run(targets, options, resolver)
+        try:
+            outcome = run(targets, options, resolver)
+        except SettingsError:
+            # Nothing was linted; a rule that is not known may be one of a plugin that cannot be used.
+            outcome = Outcome(failed=True)
+            outcome.result.errors += rule_problems()
         outcome.failed |= bool(missing)
         return _code(resolver, outcome)
 
@@ -155,7 +153,8 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         sys.exit(once())
     wrong = next((name for name in _NOT_WATCHED if options[name] not in (False, None)), None)
     if wrong is not None:
-        raise click.UsageError(f"--watch only shows findings: leave out --{wrong.replace('_', '-')}")
+        what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"
+        raise click.UsageError(f"--watch only shows findings: leave out {what}")
     from .watching import watch
 
     watch(targets, once)
@@ -172,134 +171,14 @@ def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list
     """The files and folders to lint, and those that do not exist."""
     if stdin_filename is not None:
         if paths not in ((), (Path("-"),)):
-            raise click.UsageError("--stdin-filename stands for the path: name no others")
+            what = "`-`" if stdin_filename == Path("-") else "--stdin-filename"
+            raise click.UsageError(f"{what} stands for the path: name no others")
         return [stdin_filename], []
     missing = [path for path in paths if not path.exists() and not path.is_symlink()]
     return [path for path in paths if path not in missing] if paths else [Path()], missing
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """How a run ended: with findings, or with something that went wrong."""
-
-    result: Result = field(default_factory=Result)
-    found: bool = False
-    failed: bool = False
-
-
-def _run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -> _Outcome:
-    """Do once what the options ask for."""
-    if options["show_settings"]:
-        click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
-        return _Outcome()
-    texts: dict[str, Source] = {}
-    is_input = options["stdin_filename"] is not None
-    if is_input:
-        name = shown(targets[0])
-        try:
-            texts[name] = decode(_standard_input(), name)
-        except UnreadableError as problem:
-            error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
-            return _Outcome(failed=True)
-    folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
-    fixing = options["fix"] or options["fix_only"] or options["diff"]
-
-    def lint() -> tuple[Linter, Result]:
-        start = time.perf_counter()
-        with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
-            result = linter.run(targets)
-        if options["verbose"]:
-            taken = time.perf_counter() - start
-            where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"
-            click.echo(printable(where), err=True)
-            click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
-        return linter, result
-
-    def save(source: Source, text: str) -> None:
-        texts[source.path] = replace(source, text=text)
-
-    if options["thread_groups"]:
-        from .fixing import thread_groups
-
-        if not options["diff"] and not options["fix"]:
-            raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
-        changed, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
-        return _Outcome(found=changed and not options["fix"], failed=failed)
-    if options["show_analysis"]:
-        _show_analysis(Linter(resolver), targets, options["show_analysis"])
-        return _Outcome()
-    linter, result = lint()
-    if options["diff"]:
-        from .fixing import show_diff
-
-        changed, failed = show_diff(linter, result, resolver, None if is_input else targets)
-        return _Outcome(result, found=changed and not options["exit_zero"], failed=failed)
-    fixed, failed = 0, False
-    if options["fix"] or options["fix_only"]:
-        from .fixing import fix, listed, on_disk
-
-        done = fix(lint, linter, result, resolver, *((save, None) if is_input else (on_disk, targets)))
-        linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
-        if is_input:
-            source = texts[shown(targets[0])]
-            click.echo(source.encode(source.text), nl=False)
-        if options["show_fixes"]:
-            click.echo(listed(done.fixed), nl=False, err=is_input)
-    outcome = _Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
-    if not _adopt(outcome, linter, options, _baseline(options, resolver, targets), targets):
-        return outcome
-    if options["fix_only"]:
-        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
-        return outcome
-    if not outcome.result.files:
-        warning("no Python files here")
-    outcome.failed |= _show(outcome.result, linter, options, fixed)
-    outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
-    return outcome
-
-
-def _standard_input() -> bytes:
-    """What comes on the standard input; raise UnreadableError for more than a file may have."""
-    data = sys.stdin.buffer.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
-    return data
-
-
-def _cache_folder(named: Path | None, target: Path) -> Path:
-    """Where the cache is; a link to a folder is followed only where it was named."""
-    if named is None:
-        return (project_root(target) or Path()) / FOLDER
-    return named.resolve() if named.is_dir() else named
-
-
-def _adopt(
-    outcome: _Outcome, linter: Linter, options: dict[str, Any], file: Path | None, targets: Sequence[Path]
-) -> bool:
-    """What has to do with findings that are known: baselines and comments; whether there is anything left to do."""
-    if options["write_baseline"]:
-        from .adopting import write_baseline
-
-        follow = options["baseline"] is not None
-        outcome.failed |= write_baseline(outcome.result, linter, file or Path(DEFAULT_BASELINE), follow=follow)
-        return False
-    if file is not None:
-        from .adopting import without_known
-
-        outcome.result, unusable = without_known(outcome.result, linter, file)
-        outcome.failed |= unusable
-    if options["add_ignore"] is not None:
-        from .adopting import add_ignores
-
-        silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"], targets)
-        click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
-        outcome.failed |= broken
-        return False
-    return True
-
-
-def _code(resolver: Resolver, outcome: _Outcome) -> int:
+def _code(resolver: Resolver, outcome: Outcome) -> int:
     """Say what went wrong; the exit code."""
     problems = [*resolver.problems, *outcome.result.errors]
     for problem in problems:
@@ -307,47 +186,6 @@ def _code(resolver: Resolver, outcome: _Outcome) -> int:
     for notice in outcome.result.notices:
         warning(notice)
     return 2 if outcome.failed or problems else int(outcome.found)
-
-
-def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
-    """Print the findings, or write them to a file; whether that failed."""
-    file: Path | None = options["output_file"]
-    if options["statistics"]:
-        from ..report.statistics import table
-
-        text = table(result)
-    elif result.findings or fixed or not options["quiet"] or file is not None:
-        colour = file is None and _colour()
-        text = renderer(options["output_format"])(result, linter, colour=colour, fixed=fixed)
-    else:
-        return False
-    if file is None:
-        # What was read from the standard input goes back fixed to the standard output.
-        click.echo(text, nl=False, color=True, err=options["stdin_filename"] is not None and options["fix"])
-        return False
-    try:
-        atomic.write(file, text)
-    except OSError as problem:
-        error(f"{file}: cannot be written: {problem.strerror or problem}")
-        return True
-    return False
-
-
-def _baseline(options: dict[str, Any], resolver: Resolver, targets: Sequence[Path]) -> Path | None:
-    """The baseline that was named, here or in the configuration of the first path."""
-    if options["baseline"] is not None:
-        named: Path = options["baseline"]
-        return named
-    settings = resolver.settings(targets[0])
-    return settings.root / settings.baseline if settings.baseline else None
-
-
-def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
-    texts, similar = linter.explain(targets, name)
-    if not texts:
-        hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
-        raise click.UsageError(f"no function `{name}` here{hint}")
-    click.echo(printable("\n".join(texts)), nl=False)
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
@@ -365,10 +203,3 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError("--per-file-ignores has to be PATTERN:CODES, as in tests/*:CL1,CL406")
         given["per_file_ignores"] = {pattern: tuple(codes.split(",")) for pattern, _, codes in pairs}
     return given
-
-
-def _colour() -> bool:
-    """Colours on a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

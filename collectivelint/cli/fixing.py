@@ -138,6 +138,7 @@ def show_diff(
 def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool]:
     """Hand groups down through the calls, or show how; whether there is anything to do, and whether something failed."""
     from ..fixes.apply import FixError, fixed, write
+    from ..report.cells import Cells
     from .patch import show
 
     plan = linter.chains(targets)
@@ -154,7 +155,7 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
             complain(error)
             failed = True
     for where in plan.refused:
-        click.echo(f"left as it is: {printable(where)}", err=True)
+        click.echo(f"left as it is: {printable(Cells(linter).words(where))}", err=True)
     count, calls = len(plan.threaded), plan.calls
     does = "Handed" if apply else "Would hand"
     click.echo(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..fixes.apply import encoded
+from ..notebook import Notebook
 from ..printable import printable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def show(source: Source, after: str) -> None:
     Raise FixError if the encoding of the file cannot express the result.
     """
     is_terminal = sys.stdout.isatty()
-    for line in _diff(source, encoded(source, after)):
+    for line in _cells(source, after) if isinstance(source, Notebook) else _diff(source, encoded(source, after)):
         # As bytes in a pipe: click would take escape sequences out of text that does not go to a terminal.
         click.echo(printable(line.decode(source.encoding, "replace")) if is_terminal else line, nl=False)
 
@@ -36,6 +37,15 @@ def _diff(source: Source, after: bytes) -> Iterator[bytes]:
     before = encoded(source, source.text)
     for line in difflib.diff_bytes(difflib.unified_diff, _lines(before), _lines(after), name, name):
         yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
+
+
+def _cells(source: Notebook, after: str) -> Iterator[bytes]:
+    """The same for the cells of a notebook, each under its number."""
+    for cell, one, two in zip(source.cells, source.parts(source.text), source.parts(after), strict=True):
+        name = f"{source.path}:cell {cell.number}".encode(errors="surrogateescape")
+        # A cell is no file: that nothing ends its last line says nothing.
+        before, now = (f"{text}\n".encode(errors="surrogateescape") for text in (one, two))
+        yield from difflib.diff_bytes(difflib.unified_diff, _lines(before), _lines(now), name, name)
 
 
 def _lines(data: bytes) -> list[bytes]:

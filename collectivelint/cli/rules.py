@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..rule import discover, suggestion
+from ..rule import discover, problems, suggestion
 
 if TYPE_CHECKING:
     from ..rule import RuleModule
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def rule(code: str, output_format: str) -> None:
     """Explain one rule, by code (CL201) or name (rank-conditional)."""
-    found = discover()
+    found = _discovered()
     module = next((item for item in found.values() if code.upper() == item.RULE.code or code == item.RULE.name), None)
     if module is None:
         raise click.UsageError(f"no rule `{code}`" + suggestion(code))
@@ -33,7 +33,7 @@ def rule(code: str, output_format: str) -> None:
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def rules(output_format: str) -> None:
     """List all rules."""
-    found = list(discover().values())
+    found = list(_discovered().values())
     if output_format == "json":
         click.echo(json.dumps([_as_dict(module) for module in found], indent=2))
         return
@@ -43,6 +43,14 @@ def rules(output_format: str) -> None:
         fix = f"  (fix: {item.fix})" if item.fix else ""
         extended = "" if item.default else "  [extended]"
         click.echo(f"{item.code}  {item.name:<{width}}  {item.summary}{fix}{extended}")
+
+
+def _discovered() -> dict[str, RuleModule]:
+    """All rules; plugins that cannot be used are named."""
+    found = discover()
+    for problem in problems():
+        click.echo(f"warning: {problem}", err=True)
+    return found
 
 
 def _page(module: RuleModule) -> str:

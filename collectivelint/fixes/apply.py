@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import atomic
+from ..parse import parse
 from ..reading import read_bytes
+from ..source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,10 +52,10 @@ def fixed(source: Source, edits: Iterable[Edit]) -> str:
     for edit in sorted(dict.fromkeys(edits), key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.content + text[edit.end :]
     try:
-        ast.parse(text)
-    except SyntaxError as error:
+        parse(replace(source, text=text))
+    except UnreadableError as error:
         raise FixError(
-            f"{source.path}: not fixed, the result would not parse (line {error.lineno}: {error.msg})"
+            f"{source.path}: not fixed, the result would not parse (line {error.line}: {error.message})"
         ) from None
     return text
 

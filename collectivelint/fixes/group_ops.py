@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from ..anchor import edit
+from ..parse import parse
 from .arguments import without
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def importing(analysis: Analysis, source: Source, line: int) -> Edit | None:
     if analysis.program.resolve(source.path, _NAME) is not None:
         return edit(source, 0, 0, "")
     last = 0
-    for statement in ast.parse(source.text).body:
+    for statement in parse(source).body:
         is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         if isinstance(statement, (ast.Import, ast.ImportFrom)) or (is_text and not last):
             last = statement.end_lineno or statement.lineno

@@ -56,7 +56,7 @@ def _ends(source: Source) -> frozenset[int]:
     """The lines that end where a comment may stand."""
     found: set[int] = set()
     try:
-        for token in tokenize.generate_tokens(io.StringIO(source.text, newline="").readline):
+        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
             if token.type in (tokenize.NL, tokenize.NEWLINE):
                 found.add(token.start[0])
     except (tokenize.TokenError, SyntaxError, IndentationError):

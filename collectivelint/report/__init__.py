@@ -13,7 +13,7 @@ from .remedy import applied
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..engine import Result
+    from ..engine import Linter, Result
 
 #: The formats, by the name of their module. Each has `render(result, linter, colour=..., fixed=...) -> str`.
 FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "gitlab", "junit", "html")
@@ -21,13 +21,22 @@ FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "g
 
 _OTHER: Final = re.compile(r"[^\x00-\x7e]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+#: Those that services read to mark lines of files; for them a notebook is a file of JSON.
+_OF_FILES: Final = frozenset({"sarif", "github", "gitlab"})
 
 
 def renderer(name: str) -> Callable[..., str]:
     """The `render` function of a format; only that module is imported."""
     module = importlib.import_module(f".{'json_' if name == 'json' else name.replace('-', '_')}", __name__)
-    found: Callable[..., str] = module.render
-    return found
+
+    def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+        from .cells import placed
+
+        shown, lines = placed(result, linter, as_file=name in _OF_FILES)
+        text: str = module.render(shown, lines, colour=colour, fixed=fixed)
+        return text
+
+    return render
 
 
 def relative(path: str) -> str:
@@ -47,6 +56,8 @@ def summary(result: Result, fixed: int = 0) -> str:
     parts = []
     if fixed:
         parts.append(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
+    if not count and not result.files:
+        return "Nothing was checked."
     if not count:
         parts.append(f"No findings in {result.files} file{'s' * (result.files != 1)}." if not fixed else "None left.")
         return " ".join(parts)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import dumps
+from .cells import file_and_cell
 from .remedy import applied, suggested
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
-    from ..finding import Finding, Fix, Location
+    from ..finding import Finding, Fix, Location, Step
 
 
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
@@ -22,23 +23,28 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:
-    """One finding as plain data."""
+    """One finding as plain data; in a notebook rows are those of the cell with this number."""
+    file, cell = file_and_cell(finding.path)
     return {
         "code": finding.code,
         "name": finding.name,
         "message": finding.message,
         "severity": finding.severity,
-        "filename": finding.path,
+        "filename": file,
+        "cell": cell,
         "location": _location(finding.location),
         "end_location": _location(finding.end_location),
         "function": finding.function,
         "help": finding.help,
         "fix": _fix(applied(finding)),
         "suggestion": _fix(suggested(finding)),
-        "trail": [
-            {"path": step.path, "line": step.line, "kind": step.kind, "text": step.text} for step in finding.trail
-        ],
+        "trail": [_step(step) for step in finding.trail],
     }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    file, cell = file_and_cell(step.path)
+    return {"path": file, "cell": cell, "line": step.line, "kind": step.kind, "text": step.text}
 
 
 def _location(location: Location) -> dict[str, int]:

@@ -11,13 +11,12 @@ from .. import baseline
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, shown
-from ..settings import Resolver
+from ..finding import Finding, Location
+from ..settings import Resolver, SettingsError
 from ..source import Source, UnreadableError, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ..finding import Finding
 
 #: Unsafe fixes too: whoever picks one has seen it. Files of installed packages are opened to be read.
 _OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
@@ -52,8 +51,14 @@ def lint(texts: Mapping[Path, str]) -> Linted:
     for root, paths in projects.items():
         resolver = Resolver(_OVERRIDES)
         linter = _linter(resolver, root, texts)
-        result = linter.run(paths)
-        found.problems += [*resolver.problems, *result.errors, *result.notices]
+        try:
+            result = linter.run(paths)
+        except SettingsError as error:
+            found.problems += error.problems
+            found.findings |= {shown(path): [_not_linted(shown(path), error)] for path in paths}
+            found.sources |= {shown(path): _source(path, texts[path]) for path in paths}
+            continue
+        found.problems += [*result.errors, *result.notices]
         findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
         for path in paths:
             name = shown(path)
@@ -70,6 +75,12 @@ def describe(linted: Linted, path: Path, line: int, column: int) -> str:
     linter, name = linted.linters[path], shown(path)
     byte_column = len(linter.source(name).line(line)[:column].encode())
     return describe(linter.analysis([path]), name, line, byte_column, linter.text)
+
+
+def _not_linted(path: str, error: SettingsError) -> Finding:
+    """What stands at the top of a file whose configuration cannot be used: without it, the file would look clean."""
+    message = f"nothing was linted, the configuration cannot be used: {error}"
+    return Finding("CL000", "unreadable-file", message, "error", path, Location(1, 1), Location(1, 1), "")
 
 
 def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str]) -> Linter:

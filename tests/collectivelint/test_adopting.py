@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +26,13 @@ def _check(project: Project, *options: str) -> Ran:
 def test_known_findings_are_not_shown(project: Project) -> None:
     project.write(_ONE)
     wrote = _check(project, "--write-baseline")
-    assert (wrote.code, wrote.out) == (0, "Wrote 1 finding to collectivelint-baseline.json.\n")
+    assert wrote.code == 0
+    assert wrote.out == (
+        "Wrote 1 finding to collectivelint-baseline.json.\n"
+        "Run with `--baseline collectivelint-baseline.json` to see only what is not in it; "
+        "for every run, write this under [tool.collectivelint] in pyproject.toml:\n"
+        'baseline = "collectivelint-baseline.json"\n'
+    )
     assert _check(project).code == 1
     ran = _check(project, "--baseline", "collectivelint-baseline.json")
     assert (ran.code, ran.out, ran.err) == (0, "No findings in 1 file.\n", "")
@@ -60,11 +69,71 @@ def test_entries_that_nobody_finds_any_more_are_told_and_removed(project: Projec
 
 def test_a_baseline_in_the_configuration(project: Project) -> None:
     project.write({"main.py": _ONE, "sub/other.py": _ONE, "collectivelint.toml": 'baseline = "known.json"\n'})
-    assert _check(project, "--write-baseline").out == "Wrote 2 findings to known.json.\n".replace(
-        "known.json", str(Path("known.json").resolve())
+    assert _check(project, "--write-baseline").out == (
+        "Wrote 2 findings to known.json.\n"
+        "From now on findings are reported that are not in it: the configuration names it.\n"
     )
     assert _check(project).code == 0
     assert project.run("check", "--no-cache", "sub").code == 0
+
+
+def _command(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_line_that_is_printed_works_in_clones_and_sub_folders(project: Project, tmp_path: Path) -> None:
+    project.write({"repo/pyproject.toml": "[project]\nname = 'x'\n", "repo/a/one.py": _ONE, "repo/a/b/two.py": _ONE})
+    repo = project.root / "repo"
+    # Written from a sub-folder, of one part of the project.
+    wrote = _command(repo / "a", "--write-baseline", "b")
+    assert wrote.stdout.startswith("Wrote 1 finding to collectivelint-baseline.json.\n")
+    line = wrote.stdout.splitlines()[-1]
+    assert line == 'baseline = "a/collectivelint-baseline.json"'
+    project.write({"repo/pyproject.toml": f"[project]\nname = 'x'\n[tool.collectivelint]\n{line}\n"})
+    assert _command(repo).stdout.startswith("a/one.py:5:5: CL101")
+    # The rest of the project joins what is there.
+    assert _command(repo, "--write-baseline", "a/one.py").stdout.startswith("Wrote 2 findings to a/collectivelint-b")
+    shutil.copytree(repo, tmp_path / "clone", ignore=shutil.ignore_patterns(".*cache"))
+    (project.root / "link").symlink_to(repo / "a")
+    for folder, paths in {
+        "repo": [".", "a/b", "a/one.py"],
+        "repo/a/b": [".", "../one.py"],
+        "clone": ["."],
+        "clone/a": [".", "b"],
+        ".": ["repo", "clone/a", "link"],
+    }.items():
+        for path in paths:
+            ran = _command(project.root / folder, path)
+            assert (ran.returncode, ran.stderr) == (0, ""), (folder, path, ran.stdout)
+            assert ran.stdout.startswith("No findings in ")
+
+
+def test_entries_are_missed_only_where_they_would_be_found(project: Project) -> None:
+    project.write({"collectivelint.toml": 'baseline = "known.json"\n', "a/one.py": _ONE, "b/two.py": _ONE})
+    _check(project, "--write-baseline")
+    project.write({"a/one.py": _HEAD})
+    Path("b/two.py").unlink()
+    for paths, missed in {("a",): ["a/one.py"], ("b",): [], (".",): ["a/one.py", "b/two.py"]}.items():
+        project.write({"b/other.py": "x = 1\n"})
+        ran = project.run("check", *paths)
+        told = [path for path in ("a/one.py", "b/two.py") if f"CL101 in {path} f is not found any more" in ran.err]
+        assert told == (missed or ["b/two.py"]), paths
+    assert project.run("check", "--select", "CL2", ".").err == ""
+
+
+def test_each_configuration_has_its_baseline(project: Project) -> None:
+    project.write(
+        {
+            "main.py": _ONE,
+            "lib/collectivelint.toml": 'baseline = "known.json"\n',
+            "lib/part.py": _ONE,
+        }
+    )
+    assert project.run("check", "--write-baseline", "lib").code == 0
+    ran = _check(project)
+    assert (ran.code, ran.err) == (1, "")
+    assert [line.partition(": ")[0] for line in ran.out.splitlines()[:-1]] == ["main.py:5:5"]
 
 
 @pytest.mark.parametrize(

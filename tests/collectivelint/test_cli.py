@@ -50,7 +50,7 @@ def _python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
         (["bad.py", "--diff", "--explicit-world"], 1),
         (["bad.py", "--diff", "--explicit-world", "--exit-zero"], 0),
         (["bad.py", "--fix", "--explicit-world"], 0),
-        (["empty"], 0),
+        (["empty"], 2),
         (["nowhere.py"], 2),
         (["nowhere.py", "good.py"], 2),
         (["nowhere.py", "bad.py"], 2),
@@ -122,12 +122,100 @@ def test_internal_error_is_two_and_loses_no_other_finding(project: Project, monk
 
 
 @pytest.mark.parametrize("text", ["nonsense = 1\n", 'select = ["CL999"]\n', "select = [\n"])
-def test_configuration_error_is_two_and_findings_are_still_shown(project: Project, text: str) -> None:
-    project.write({"main.py": _BAD, "collectivelint.toml": text})
-    ran = project.run("--output-format", "concise")
-    assert ran.code == 2
-    assert "CL101" in ran.out
-    assert ran.err.count("collectivelint.toml") == 1
+def test_a_broken_configuration_stops_the_run(project: Project, text: str) -> None:
+    project.write({"main.py": _BAD, "sub/main.py": _BAD, "sub/collectivelint.toml": text})
+    for options in (
+        (),
+        ("--fix", "--explicit-world"),
+        ("--diff",),
+        ("--write-baseline",),
+        ("--thread-groups", "--fix"),
+    ):
+        ran = project.run("check", *options, ".")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.count("collectivelint.toml:1") == 1
+    assert project.text() == _BAD
+    assert not (project.root / "collectivelint-baseline.json").exists()
+
+
+def test_everything_that_is_wrong_with_a_configuration_is_named_by_line(project: Project) -> None:
+    text = """[project]
+name = "x"
+select = 1
+
+[tool.collectivelint]
+selct = []
+select = [
+  "CL1",
+  "CL9",  # no such rule
+]
+unsafe-fixes = "yes"
+per-file-ignores."a.py" = ["CL20l"]
+
+[tool.collectivelint.catalog]
+unifrm = []
+guards = ["a", "a b"]
+
+[tool.collectivelint.expected-groups]
+dp = "0-"
+"""
+    project.write({"main.py": _BAD, "pyproject.toml": text})
+    ran = project.run()
+    file = (project.root / "pyproject.toml").resolve()
+    assert [line.removeprefix(f"error: {file}:") for line in ran.err.splitlines()] == [
+        "6: unknown key `selct`; did you mean `select`?",
+        "9: unknown rule `CL9`; did you mean `CL109`?",
+        "11: `unsafe-fixes` has to be true or false",
+        "12: unknown rule `CL20l`; did you mean `CL201`?",
+        "15: unknown key `catalog.unifrm`; did you mean `uniform`?",
+        "16: `catalog.guards`: 'a b' is not a dotted name like package.module.function",
+        '19: `expected-groups`: ranks of `dp` have to be like "0-2,5", or a list of such',
+    ]
+    assert (ran.code, ran.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("select = [\n", "1: "),
+        ("a = 1\nb == 2\n", "2:4: "),
+        ("a = 1\r\na = 2\r\n", "2:6: "),
+        ("a = '\udcff'", "1: byte 0xff"),
+    ],
+)
+def test_what_is_no_toml_is_named_by_line(project: Project, text: str, place: str) -> None:
+    project.write({"main.py": _BAD, "pyproject.toml": text.encode(errors="surrogateescape")})
+    ran = project.run()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {(project.root / 'pyproject.toml').resolve()}:{place}")
+    assert "line" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(["chekc", "src"], "check"), (["tracee"], "trace"), (["reports", "src"], "report"), (["confrim"], "confirm")],
+)
+def test_a_mistyped_command(project: Project, words: list[str], near: str) -> None:
+    project.write({"src/main.py": _BAD})
+    ran = project.run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"no such file or command `{words[0]}`; did you mean `{near}`?" in ran.err
+    project.write({words[0]: _GOOD})
+    assert project.run(*words).code in (0, 1)
+
+
+def test_nothing_to_check_is_no_clean_result(project: Project) -> None:
+    project.write({"empty/notes.txt": "", "gen/bad.py": _BAD, "collectivelint.toml": 'extend-exclude = ["gen"]\n'})
+    for paths in (["empty"], ["empty", "gen"], ["."], ["--write-baseline", "."], ["--diff", "empty"]):
+        ran = project.run("check", *paths)
+        assert (ran.code, ran.out.replace("Nothing was checked.\n", "")) == (2, ""), paths
+        assert ran.err.startswith("error: nothing to check: there are no Python files in ")
+    assert json.loads(project.run("check", "--output-format", "json", "empty").out) == []
+    # What a hook names and the configuration excludes is no mistake of anybody's.
+    ran = project.run("check", "--force-exclude", "gen/bad.py")
+    assert (ran.code, ran.out) == (0, "Nothing was checked.\n")
+    assert ran.err == "warning: nothing to check: every file that was named is excluded\n"
+    assert not (project.root / "collectivelint-baseline.json").exists()
 
 
 def test_unknown_code_names_the_nearest(project: Project) -> None:
@@ -216,6 +304,7 @@ def test_json(project: Project) -> None:
         "name": "rank-conditional",
         "severity": "error",
         "filename": "main.py",
+        "cell": None,
         "location": {"row": 10, "column": 9},
         "end_location": {"row": 10, "column": 20},
         "function": "main",
@@ -229,7 +318,7 @@ def test_json(project: Project) -> None:
         ("main.py", 10, "call"),
         ("main.py", 5, "collective"),
     ]
-    assert all(set(step) == {"path", "line", "kind", "text"} for step in trail)
+    assert all(set(step) == {"path", "cell", "line", "kind", "text"} for step in trail)
 
 
 def test_json_fix(project: Project) -> None:
@@ -561,6 +650,28 @@ def test_standard_input_comes_back_fixed(project: Project) -> None:
     assert not (project.root / "main.py").exists()
     ran = _piped(project, text, "--stdin-filename", "main.py", "--diff", "--explicit-world")
     assert "+dist.barrier(group=dist.group.WORLD)" in ran.stdout
+
+
+def test_a_dash_is_the_standard_input(project: Project) -> None:
+    text = "import torch.distributed as dist\ndist.barrier()\n"
+    ran = _piped(project, text, "-")
+    assert (ran.returncode, ran.stdout.partition(" [")[0], ran.stderr) == (1, "-:2:1: CL101", "")
+    ran = _piped(project, text, "--fix", "--explicit-world", "-")
+    assert (ran.returncode, ran.stdout) == (0, text.replace("()", "(group=dist.group.WORLD)"))
+    assert "+dist.barrier(group=dist.group.WORLD)" in _piped(project, text, "--diff", "--explicit-world", "-").stdout
+    assert "line 2: barrier" in _piped(project, text, "--show-analysis", "<module>", "-").stdout
+    for args, words in {
+        ("-", "main.py"): "`-` stands for the path: name no others",
+        ("--add-ignore=x", "-"): "--add-ignore changes files",
+        ("--thread-groups", "--fix", "-"): "--thread-groups changes files",
+        ("--watch", "-"): "leave out -",
+    }.items():
+        ran = _piped(project, text, *args)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert words in ran.stderr
+    # An editor gets its text back, also of a file that is excluded.
+    ran = _piped(project, text, "--fix", "--exclude", "gen", "--force-exclude", "--stdin-filename", "gen/a.py")
+    assert (ran.returncode, ran.stdout) == (0, text)
 
 
 def test_standard_input_that_cannot_be_used(project: Project) -> None:

@@ -245,19 +245,30 @@ def test_hover(root: Path) -> None:
     _session(root, talk)
 
 
-def test_what_is_left_out_and_what_is_wrong_is_said(root: Path) -> None:
-    (root / "pyproject.toml").write_text('[tool.collectivelint]\nexclude = ["main.py"]\nselct = ["CL1"]\n')
+def test_what_is_left_out(root: Path) -> None:
+    (root / "pyproject.toml").write_text('[tool.collectivelint]\nexclude = ["main.py"]\n')
 
     async def talk(editor: Editor) -> None:
-        await editor.open("helper.py")
-        item = lsp.TextDocumentItem(editor.uri("main.py"), "python", 1, _MAIN)
-        editor.client.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
-        assert await editor.diagnostics("main.py", 1) == []
+        assert await editor.open("main.py", _MAIN) == []
 
-    editor = _session(root, talk)
-    (message,) = editor.messages
-    assert "did you mean" in message
-    assert "select" in message
+    assert _session(root, talk).messages == []
+
+
+def test_a_broken_configuration_is_said_and_nothing_is_linted(root: Path) -> None:
+    config = root / "pyproject.toml"
+    config.write_text("[tool.collectivelint]\nselct = []\n")
+
+    async def talk(editor: Editor) -> None:
+        (found,) = await editor.open("main.py", _MAIN)
+        assert found.range == lsp.Range(lsp.Position(0, 0), lsp.Position(0, 0))
+        assert f"{config.resolve()}:2: unknown key `selct`; did you mean `select`?" in found.message
+        assert "CL000" in await editor.hover("main.py", 0, 0)
+        assert await editor.hover("main.py", 6, 20) == ""
+        config.write_text('[tool.collectivelint]\nselect = ["CL201"]\n')
+        assert [item.code for item in await editor.change("main.py", 2, f"{_MAIN}\n")] == ["CL201"]
+
+    (message,) = _session(root, talk).messages
+    assert message == f"collectivelint: {config.resolve()}:2: unknown key `selct`; did you mean `select`?"
 
 
 def test_a_new_file_that_is_not_on_the_disk(root: Path) -> None:

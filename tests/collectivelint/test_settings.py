@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collectivelint.config_file import read
 from collectivelint.rule import discover
-from collectivelint.settings import Resolver, Settings, known_selectors, read
+from collectivelint.settings import Resolver, Settings, known_selectors
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -226,7 +227,12 @@ def test_per_file_ignores_are_relative_to_their_file(project: Project) -> None:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ('sources = ["a.b"]', "unknown key `catalog.sources`; there are collectives, uniform, divergent, guards, axes"),
+        (
+            'sources = ["a.b"]',
+            "pyproject.toml:2: unknown key `catalog.sources`; there are collectives, uniform, divergent, guards, axes",
+        ),
+        ('collectivs = ["a.b"]', "pyproject.toml:2: unknown key `catalog.collectivs`; did you mean `collectives`?"),
+        ('guards = [\n  "a",\n  "a b",\n]', "pyproject.toml:4: `catalog.guards`: 'a b' is not a dotted name"),
         ('uniform = "a.b"', "`catalog.uniform` has to be a list of strings"),
         ('guards = ["a b"]', "`catalog.guards`: 'a b' is not a dotted name like package.module.function"),
         ('axes = ["tp"]', "`catalog.axes` has to be a table of strings"),
@@ -290,7 +296,7 @@ def test_a_catalogue_file_is_part_of_what_the_cache_knows(project: Project) -> N
     ("files", "words"),
     [
         ({}, ["company.toml", "No such file"]),
-        ({"company.toml": "[[section]\n"}, ["company.toml", "line 1"]),
+        ({"company.toml": "[[section]\n"}, ["company.toml:1:10: is not valid TOML"]),
         ({"company.toml": _CATALOG.replace("collectives", "colectives")}, ["company.comm", "did you mean"]),
         ({"company.toml": "\udcff"}, ["company.toml", "utf-8"]),
     ],
@@ -304,6 +310,69 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
     assert settings.catalog_files == ()
     assert len(problems) == 1
     assert all(word in problems[0] for word in words), problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            'meaning = "object"',
+            'meaning = "objct"',
+            "company.comm.Link: `meaning` is 'objct', and has to be one of 'group', 'mesh', 'ops', 'object'; did you mean 'object'?",
+        ),
+        (
+            'axis = "world" }]',
+            'axis = "world", kind = "proprty" }]',
+            "company.comm.place: `kind` is 'proprty', and has to be one of 'property'; did you mean 'property'?",
+        ),
+        (
+            'uniform = "tensor" }',
+            'uniform = "tensor", kind = "slow" }',
+            "company.comm.sync: `kind` is 'slow', and has to be left out in collectives",
+        ),
+        (
+            "rank_sources",
+            'local_sources = [{ name = "now", params = "", cause = "clok" }]\nrank_sources',
+            "company.comm.now: `cause` is 'clok', and has to be one of 'file system', 'clock', 'random', 'process', 'queue', "
+            "'poll', 'signal', 'data'; did you mean 'clock'?",
+        ),
+        (
+            "rank_sources",
+            'file_uses = [{ names = "put", use = "writes" }]\nrank_sources',
+            "company.comm.put: `use` is 'writes', and has to be one of 'look', 'make', 'write', 'may write', 'link', 'move', "
+            "'remove'; did you mean 'write'?",
+        ),
+        (
+            "rank_sources",
+            'conventions = [{ name = "is_main", meaning = "gard", when = "always" }]\nrank_sources',
+            "company.comm.is_main: `meaning` is 'gard', and has to be one of 'rank', 'group', 'guard', 'object'; "
+            "did you mean 'guard'?",
+        ),
+        (
+            'uniform = "tensor"',
+            'uniform = "tensr"',
+            "company.comm.sync: uniform = 'tensr' is not one of its parameters",
+        ),
+    ],
+)
+def test_a_value_that_there_is_not_is_refused(project: Project, old: str, new: str, problem: str) -> None:
+    text = _CATALOG.replace(old, new) + "\n[[section]]\nmodule = 'x'\nsource = 'x'\nrang_sources = []\n"
+    project.write(
+        {"main.py": _USING, "collectivelint.toml": 'catalog-files = ["company.toml"]\n', "company.toml": text}
+    )
+    ran = project.run("check")
+    assert (ran.code, ran.out) == (2, "")
+    where = f"error: {Path('collectivelint.toml').resolve()}:1: `catalog-files`: company.toml: "
+    lines = ran.err.splitlines()
+    assert lines[0] == where + problem
+    assert lines[-1] == f"{where}x: unknown table 'rang_sources'; did you mean 'rank_sources'?"
+
+
+def test_the_causes_of_the_catalogue_are_those_of_the_analysis() -> None:
+    from collectivelint.analysis.values import LOCAL
+    from collectivelint.catalog_format import CAUSES
+
+    assert set(CAUSES) < set(LOCAL)
 
 
 def test_catalogue_files_is_a_list(project: Project) -> None:

@@ -34,6 +34,11 @@ _HEAD = "import torch.distributed as dist\n"
         "# noqa: E501, CL101",
         "# noqa: E501 CL101",
         "# noqa: CL101 because",
+        "# noqa : CL101",
+        "# noqa",
+        "# NoQA",
+        "# noqa - the whole job waits here",
+        "# type: ignore  # noqa",
     ],
 )
 def test_silences_its_line(project: Project, comment: str) -> None:
@@ -54,6 +59,12 @@ def test_silences_its_line(project: Project, comment: str) -> None:
         "# noqa: E501",
         "# noqa: CL201",
         "# noqa: XCL101",
+        "# noqa: the whole job",
+        "# noqa:",
+        "# noqa-file",
+        "# noqaCL101",
+        "# ruff: noqa",
+        "# flake8: noqa: CL101",
         "# type: ignore[CL101]",
     ],
 )
@@ -99,6 +110,34 @@ def test_a_whole_file_one_rule(project: Project) -> None:
     assert project.found(select=["CL101", "CL201"]) == [("main.py", 5, "CL201")]
 
 
+@pytest.mark.parametrize(
+    ("comment", "left"),
+    [
+        ("# ruff: noqa", []),
+        ("# flake8: noqa", []),
+        ("#ruff:noqa: generated", [3, 4]),
+        ("# ruff: noqa: CL101", []),
+        ("# flake8: NOQA: E501, CL101", []),
+        ("# ruff: noqa: E501", [3, 4]),
+        ("if True:  # ruff: noqa\n    pass", [4, 5]),
+        ("'# ruff: noqa'", [3, 4]),
+    ],
+)
+def test_a_whole_file_as_other_linters_write_it(project: Project, comment: str, left: list[int]) -> None:
+    project.write(f"{comment}\n{_HEAD}dist.barrier()\ndist.barrier()\n")
+    assert [line for _, line, _ in project.found(select=["CL101"])] == left
+
+
+def test_one_of_ours_counts_before_the_others(project: Project) -> None:
+    # Neither is reported as unused: without the other one it would be needed.
+    project.write(f"# ruff: noqa: CL101\n{_HEAD}dist.barrier()  # noqa: CL101  # collectivelint: ignore[CL101]\n")
+    assert project.found() == []
+    project.write(f"{_HEAD}x = 1  # noqa: CL101  # collectivelint: ignore[CL101]\n")
+    assert project.found() == [("main.py", 2, "CL001")]
+    project.write(f"{_HEAD}x = 1  # noqa  # collectivelint: ignore[CL101]\n")
+    assert project.found() == []
+
+
 def test_several_rules_on_a_line(project: Project) -> None:
     code = "import torch.distributed as dist\nif dist.get_rank() == 0:\n    dist.barrier()"
     for comment, left in {
@@ -122,8 +161,8 @@ def test_several_rules_on_a_line(project: Project) -> None:
         "f'# collectivelint: ignore[CL101] {x}'\n",
         "x = 1  # collectivelint\n",
         "# collectivelint: ignorance\n",
-        "# noqa\n",
-        "# noqa: E501\n",
+        "# noqa:\n",
+        "# pylint: noqa\n",
     ],
 )
 def test_no_suppression(text: str) -> None:

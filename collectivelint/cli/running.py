@@ -1,0 +1,205 @@
+"""One run of `collectivelint check`: lint, fix, leave out what is known, and show the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import atomic
+from ..cache import FOLDER
+from ..discover import project_root
+from ..engine import Linter, Result, shown
+from ..printable import printable
+from ..reading import LARGEST
+from ..report import renderer
+from ..source import Source, UnreadableError, decode
+from .messages import error, warning
+from .progress import bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..settings import Resolver
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended: with findings, or with something that went wrong."""
+
+    result: Result = field(default_factory=Result)
+    found: bool = False
+    failed: bool = False
+
+
+def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -> Outcome:
+    """Do once what the options ask for."""
+    if options["show_settings"]:
+        click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
+        return Outcome()
+    texts: dict[str, Source] = {}
+    is_input = options["stdin_filename"] is not None
+    if is_input:
+        _refuse_in_place(options)
+        name = shown(targets[0])
+        try:
+            texts[name] = decode(_standard_input(), name)
+        except UnreadableError as problem:
+            error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
+            return Outcome(failed=True)
+    folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
+    fixing = options["fix"] or options["fix_only"] or options["diff"]
+
+    def lint() -> tuple[Linter, Result]:
+        start = time.perf_counter()
+        with bar(hidden=options["quiet"]) as told:
+            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
+            result = linter.run(targets)
+        if options["verbose"]:
+            taken = time.perf_counter() - start
+            where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"
+            click.echo(printable(where), err=True)
+            click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
+        return linter, result
+
+    def save(source: Source, text: str) -> None:
+        texts[source.path] = replace(source, text=text)
+
+    if options["thread_groups"]:
+        from .fixing import thread_groups
+
+        if not options["diff"] and not options["fix"]:
+            raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
+        changed, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
+        return Outcome(found=changed and not options["fix"], failed=failed)
+    if options["show_analysis"]:
+        _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
+        return Outcome()
+    linter, result = lint()
+    if not result.files and not result.findings and not (is_input and options["fix"]):
+        return _nothing(result, linter, targets, options, resolver)
+    if options["diff"]:
+        from .fixing import show_diff
+
+        changed, failed = show_diff(linter, result, resolver, None if is_input else targets)
+        return Outcome(result, found=changed and not options["exit_zero"], failed=failed)
+    fixed, failed = 0, False
+    if options["fix"] or options["fix_only"]:
+        from .fixing import fix, listed, on_disk
+
+        done = fix(lint, linter, result, resolver, *((save, None) if is_input else (on_disk, targets)))
+        linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
+        if is_input:
+            source = texts[shown(targets[0])]
+            click.echo(source.encode(source.text), nl=False)
+        if options["show_fixes"]:
+            click.echo(listed(done.fixed), nl=False, err=is_input)
+    outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
+    if not _adopt(outcome, linter, options, targets):
+        return outcome
+    if options["fix_only"]:
+        click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
+        return outcome
+    outcome.failed |= _show(outcome.result, linter, options, fixed)
+    outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
+    return outcome
+
+
+def _standard_input() -> bytes:
+    """What comes on the standard input; raise UnreadableError for more than a file may have."""
+    data = sys.stdin.buffer.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
+    return data
+
+
+def _cache_folder(named: Path | None, target: Path) -> Path:
+    """Where the cache is; a link to a folder is followed only where it was named."""
+    if named is None:
+        return (project_root(target) or Path()) / FOLDER
+    return named.resolve() if named.is_dir() else named
+
+
+def _refuse_in_place(options: dict[str, Any]) -> None:
+    """Raise UsageError for what changes files where they lie."""
+    for name in ("add_ignore", "thread_groups"):
+        if options[name] not in (None, False):
+            raise click.UsageError(f"--{name.replace('_', '-')} changes files, and the standard input is none")
+
+
+def _nothing(
+    result: Result, linter: Linter, targets: Sequence[Path], options: dict[str, Any], resolver: Resolver
+) -> Outcome:
+    """Say that nothing was checked: no reason to fail where the files of a hook are all excluded."""
+    left_out = all(path.is_file() and resolver.settings(path).force_exclude for path in targets)
+    if left_out:
+        warning("nothing to check: every file that was named is excluded")
+    else:
+        where = ", ".join(map(str, targets)) if targets != [Path()] else "the current folder"
+        error(f"nothing to check: there are no Python files in {where}, or all are excluded")
+    failed = _show(result, linter, options, 0)
+    return Outcome(result, failed=failed or not left_out)
+
+
+def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: Sequence[Path]) -> bool:
+    """What has to do with findings that are known: baselines and comments; whether there is anything left to do."""
+    from .adopting import Baselines, add_ignores
+
+    known = Baselines(linter, targets, options["baseline"])
+    if options["write_baseline"]:
+        outcome.failed |= known.write(outcome.result)
+        return False
+    outcome.result, unusable = known.without_known(outcome.result)
+    outcome.failed |= unusable
+    if options["add_ignore"] is not None:
+        silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"], targets)
+        click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
+        outcome.failed |= broken
+        return False
+    return True
+
+
+def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
+    """Print the findings, or write them to a file; whether that failed."""
+    file: Path | None = options["output_file"]
+    if options["statistics"]:
+        from ..report.statistics import table
+
+        text = table(result)
+    elif result.findings or fixed or not options["quiet"] or file is not None:
+        colour = file is None and _colour()
+        text = renderer(options["output_format"])(result, linter, colour=colour, fixed=fixed)
+    else:
+        return False
+    if file is None:
+        # What was read from the standard input goes back fixed to the standard output.
+        click.echo(text, nl=False, color=True, err=options["stdin_filename"] is not None and options["fix"])
+        return False
+    try:
+        atomic.write(file, text)
+    except OSError as problem:
+        error(f"{file}: cannot be written: {problem.strerror or problem}")
+        return True
+    return False
+
+
+def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
+    texts, similar = linter.explain(targets, name)
+    if not texts:
+        hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+        raise click.UsageError(f"no function `{name}` here{hint}")
+    from ..report.cells import Cells
+
+    click.echo(printable("\n".join(map(Cells(linter).analysis, texts))), nl=False)
+
+
+def _colour() -> bool:
+    """Colours on a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

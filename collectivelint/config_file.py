@@ -1,0 +1,152 @@
+"""Reading a configuration file: its settings, and everything that is wrong with it, by line and key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from . import toml_text
+from .annotations import configured
+from .reading import read_text
+from .settings import SELECTORS, Settings, known_selectors, unknown_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
+_LISTS: Final = frozenset({*SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
+_STRINGS: Final = frozenset({"group", "baseline"})
+_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
+
+
+def read(file: Path) -> tuple[Settings | None, list[str]]:
+    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out."""
+    try:
+        data, text = toml_text.read(file)
+    except toml_text.TomlError as error:
+        return None, [str(error)]
+    place = Place(file, text, ("tool", "collectivelint") if file.name == "pyproject.toml" else ())
+    if file.name == "pyproject.toml":
+        tool = data.get("tool", {})
+        table = tool.get("collectivelint") if isinstance(tool, dict) else None
+        if table is None:
+            return None, []
+        if not isinstance(table, dict):
+            return None, [place.said("[tool.collectivelint] has to be a table")]
+    else:
+        table = data
+    return _parse(place, table)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A configuration file: `text` is what it has, `table` the table that is ours."""
+
+    file: Path
+    text: str
+    table: tuple[str, ...]
+
+    def said(self, problem: str, *keys: str, value: str | None = None) -> str:
+        """A problem with the file and the line of a key, or of a string among its values."""
+        return f"{self.file}:{toml_text.line_of(self.text, (*self.table, *keys), value)}: {problem}"
+
+    def line(self, said: str) -> int:
+        """The line that a problem names."""
+        return int(said.removeprefix(f"{self.file}:").partition(":")[0])
+
+
+def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in _KEYS or "_" in key:
+            near = difflib.get_close_matches(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS], 1, 0.5)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            problems.append(place.said(f"unknown key `{key}`{hint}", key))
+        elif name == "catalog" and isinstance(value, dict):
+            values[name], wrong = configured(value)
+            problems += [place.said(text, key, inner, value=item) for inner, text, item in wrong]
+        elif name == "catalog_files" and _is_list(value):
+            values[name], unusable = _catalogs(place.file.parent, value)
+            problems += [place.said(text, key, value=item) for item, text in unusable]
+        elif name == "expected_groups":
+            values[name], unclear = _groups(value)
+            problems += [place.said(text, key, *inner) for inner, text in unclear]
+        elif (expected := _expected(name, value)) is not None:
+            problems.append(place.said(f"`{key}` has to be {expected}", key))
+        elif name in _LISTS:
+            values[name] = tuple(value)
+        elif name == "per_file_ignores":
+            values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
+        else:
+            values[name] = value
+    settings = replace(Settings(root=place.file.parent.resolve(), file=place.file), **values)
+    unknown = [
+        place.said(f"unknown rule `{selector}`" + suggestion, *keys, value=selector)
+        for keys, selector, suggestion in unknown_selectors(settings)
+    ]
+    in_order = sorted([*problems, *unknown], key=place.line)
+    return known_selectors(settings)[0], in_order
+
+
+def _expected(name: str, value: object) -> str | None:
+    """What the value of a key has to be, where it is not that."""
+    if name in _LISTS:
+        return None if _is_list(value) else "a list of strings"
+    if name == "per_file_ignores":
+        fits = isinstance(value, dict) and all(_is_list(item) for item in value.values())
+        return None if fits else 'a table of lists: { "tests/*" = ["CL101"] }'
+    if name == "catalog":
+        return "a table"
+    if name in _STRINGS:
+        return None if isinstance(value, str) else "a string"
+    return None if isinstance(value, bool) else "true or false"
+
+
+#: `0-2,5`
+_RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
+
+
+def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple[str, ...], str]]]:
+    """The ranks of each group that can be used, and what is wrong with the others: keys and message."""
+    if not isinstance(value, dict):
+        return {}, [((), '`expected-groups` has to be a table: { training = "0-2", dp = ["0,2", "1,3"] }')]
+    found: dict[str, tuple[str, ...]] = {}
+    problems: list[tuple[tuple[str, ...], str]] = []
+    for name, ranks in value.items():
+        specs = [ranks] if isinstance(ranks, str) else ranks
+        if _is_list(specs) and specs and all(_RANKS.fullmatch(spec) for spec in specs):
+            found[name] = tuple(specs)
+        else:
+            text = f'`expected-groups`: ranks of `{name}` have to be like "0-2,5", or a list of such'
+            problems.append(((name,), text))
+    return found, problems
+
+
+def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[tuple[str, str]]]:
+    """The text of each catalogue file that can be used, and what is wrong with the others: name and message."""
+    from .catalog import load
+    from .catalog_format import CatalogError
+
+    found: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
+    for name in names:
+        try:
+            text = read_text(folder / name)
+            load(((name, text),))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            problems.append((name, f"`catalog-files`: {name}: {reason}"))
+        except CatalogError as error:
+            problems += [(name, f"`catalog-files`: {problem}") for problem in error.problems]
+        else:
+            found.append((str(folder / name), text))
+    return tuple(found), problems
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

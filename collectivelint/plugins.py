@@ -1,0 +1,129 @@
+"""Rules of other distributions: modules that they name in the entry-point group `collectivelint.rules`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from importlib.metadata import EntryPoint
+
+    from .rule import Report, RuleModule
+
+ENTRY_POINTS: Final = "collectivelint.rules"
+#: What a suppression comment and a selector can name.
+_CODE: Final = re.compile(r"[A-Z]+[0-9]+")
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """`modules` can be used, each with the distribution it comes from; `problems` says what is wrong with the others."""
+
+    modules: tuple[tuple[RuleModule, str], ...]
+    problems: tuple[str, ...]
+
+
+def load(ours: Mapping[str, RuleModule]) -> Plugins:
+    """Import all plugins; one that is broken costs its own rules and nothing else."""
+    found: list[tuple[RuleModule, str]] = []
+    problems: list[str] = []
+    owners = {name: "collectivelint" for module in ours.values() for name in (module.RULE.code, module.RULE.name)}
+    for entry in _entries():
+        distribution = _distribution(entry)
+        where = f"rule plugin `{entry.name}` ({entry.value}) of {distribution}"
+        try:
+            module = entry.load()
+        except (Exception, SystemExit) as error:  # whatever it does when it is imported, the other rules run
+            problems.append(f"{where} cannot be imported: {type(error).__name__}: {error}")
+            continue
+        if any(module is known for known, _ in found):
+            continue
+        wrong = _wrong(module, owners)
+        if wrong:
+            problems.append(f"{where} is not used: {wrong}")
+            continue
+        owners |= dict.fromkeys((module.RULE.code, module.RULE.name), distribution)
+        found.append((module, distribution))
+    return Plugins(tuple(found), tuple(problems))
+
+
+def _wrong(module: Any, owners: Mapping[str, str]) -> str:
+    """Why a module cannot be used as a rule, or nothing."""
+    from .rule import Rule
+
+    rule = getattr(module, "RULE", None)
+    if not isinstance(rule, Rule):
+        is_there = "its RULE is not a collectivelint.rule.Rule" if rule is not None else "it has no RULE"
+        return f"{is_there}: RULE = Rule(code, name, summary)"
+    if not isinstance(rule.code, str) or not _CODE.fullmatch(rule.code) or rule.code.startswith("ALL"):
+        return f"its code {rule.code!r} has to be capital letters and a number, like XY101"
+    if not isinstance(rule.name, str) or not _NAME.fullmatch(rule.name):
+        return f"the name {rule.name!r} of {rule.code} has to be words joined by hyphens, like lonely-barrier"
+    kinds = {"summary": str, "default": bool, "last": bool}
+    if not all(isinstance(getattr(rule, key), kind) for key, kind in kinds.items()):
+        return f"in the RULE of {rule.code}, `summary` has to be a string, `default` and `last` True or False"
+    if not callable(getattr(module, "check", None)):
+        return f"{rule.code} has no function `check(findings)`"
+    for what, name in (("code", rule.code), ("name", rule.name)):
+        if name in owners:
+            return f"its {what} {name} is taken by a rule of {owners[name]}"
+    return ""
+
+
+def checked(reports: Iterator[object]) -> Iterator[Report]:
+    """The reports of a plugin; raise TypeError at one that could not be shown."""
+    from .rule import Report
+
+    for report in reports:
+        if not isinstance(report, Report):
+            raise TypeError(f"`check` yields {type(report).__name__}, not collectivelint.rule.Report")
+        texts = ("path", "function", "message", "help", "root")
+        wrong = next((name for name in texts if not isinstance(getattr(report, name), str)), None)
+        if wrong is not None:
+            raise TypeError(f"the `{wrong}` of a report is {type(getattr(report, wrong)).__name__}, not a string")
+        if str(report.severity) not in ("error", "warning"):
+            raise TypeError(f"the `severity` of a report is {report.severity!r}, not 'error' or 'warning'")
+        yield report
+
+
+def fingerprint() -> Iterator[str]:
+    """Texts that change when a plugin is installed, removed, or changed on the disk; nothing is imported."""
+    for entry in _entries():
+        yield f"{entry.name} {entry.value} {_distribution(entry)}"
+        for file in sorted(_files(entry.module)):
+            stat = file.stat()
+            yield f"{file} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _entries() -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (_distribution(entry), entry.name, entry.value))
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unnamed distribution"
+
+
+def _files(module: str) -> Iterator[Path]:
+    """The source of a module: all of its own package, or what lies beside it in the one it is in."""
+    top, _, rest = module.partition(".")
+    try:
+        # A top-level module is found without importing anything.
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        yield from (Path(spec.origin),) if spec.origin is not None and Path(spec.origin).is_file() else ()
+        return
+    for location in spec.submodule_search_locations:
+        folder = Path(location, *rest.split(".")) if rest else Path(location)
+        found = folder.rglob("*") if folder.is_dir() else folder.parent.glob("*")
+        yield from (file for file in found if file.suffix in (".py", ".toml") and file.is_file())

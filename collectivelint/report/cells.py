@@ -1,0 +1,165 @@
+"""Findings in notebooks, with their places as a format has them: cell and row, or the line of the file's JSON."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ..finding import Location
+from ..source import NOTEBOOK, UnreadableError
+
+if TYPE_CHECKING:
+    from ..engine import Linter, Result
+    from ..finding import Finding, Fix, Step
+    from ..notebook import Notebook
+    from ..source import Source
+
+_CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\d+)")
+#: A place in a message or in a line of what is known of a function.
+_PLACE: Final = re.compile(rf"(?P<file>[^\s()`:]*{re.escape(NOTEBOOK)}):(?P<row>\d+)")
+_LINE: Final = re.compile(r"\bline (?P<row>\d+)")
+
+
+class Cells:
+    """What a report asks of a linter, where each cell of a notebook is a file of its own: `train.ipynb:cell 3`.
+
+    With `as_file` a notebook is the file that it is on the disk, for services that mark the lines of files.
+    """
+
+    def __init__(self, linter: Linter, *, as_file: bool = False) -> None:
+        """`linter` has found what is reported."""
+        self._linter, self._as_file = linter, as_file
+
+    def source(self, path: str) -> Source:
+        """The text that the edits of a finding are about."""
+        match = _CELL.fullmatch(path)
+        return self._linter.source(match["file"] if match else path)
+
+    def line(self, path: str, number: int) -> str:
+        """Text of one line of a file or cell."""
+        match = _CELL.fullmatch(path)
+        if match is not None:
+            notebook = self._notebook(match["file"])
+            row = notebook.row(int(match["number"]), number) if notebook is not None else 0
+            inside = notebook is not None and number > 0 and notebook.place(row) == (int(match["number"]), number)
+            return self._linter.line(match["file"], row) if inside else ""
+        if self._as_file and (notebook := self._notebook(path)) is not None:
+            found = notebook.raw.split("\n")
+            return found[number - 1].strip() if 0 < number <= len(found) else ""
+        return self._linter.line(path, number)
+
+    def finding(self, finding: Finding) -> Finding:
+        """A finding with the places that are shown."""
+        changed = replace(
+            finding,
+            message=self.words(finding.message),
+            help=self.words(finding.help),
+            trail=tuple(self.step(step) for step in finding.trail),
+        )
+        notebook = self._notebook(finding.path)
+        if notebook is None:
+            return changed
+        cell, row = notebook.place(finding.location.row)
+        if self._as_file:
+            line = notebook.file_row(finding.location.row)
+            width = len(notebook.raw.split("\n")[line - 1])
+            where = "" if cell is None else f"cell {cell}:{row}:{finding.location.column}: "
+            return replace(
+                changed,
+                message=f"{where}{changed.message}",
+                location=Location(line, 1),
+                end_location=Location(line, width + 1),
+                # What would be replaced is no piece of the file.
+                fix=None,
+            )
+        return replace(
+            changed,
+            path=f"{finding.path}:cell {cell}" if cell is not None else finding.path,
+            location=_inside(notebook, finding.location),
+            end_location=_inside(notebook, finding.end_location),
+            fix=_fix(notebook, finding.fix),
+        )
+
+    def step(self, step: Step) -> Step:
+        """A step of a trail with the place that is shown."""
+        notebook = self._notebook(step.path)
+        text = self.words(step.text)
+        if notebook is None:
+            return replace(step, text=text)
+        if self._as_file:
+            return replace(step, line=notebook.file_row(step.line), text=text)
+        cell, row = notebook.place(step.line)
+        return replace(step, path=f"{step.path}:cell {cell}" if cell is not None else step.path, line=row, text=text)
+
+    def words(self, text: str) -> str:
+        """A text with the places that it names as they are shown."""
+        return _PLACE.sub(self._place, text) if NOTEBOOK in text else text
+
+    def analysis(self, text: str) -> str:
+        """What is known of a function, with its lines as they are shown."""
+        match = _PLACE.match(text)
+        notebook = self._notebook(match["file"]) if match else None
+        if notebook is None:
+            return text
+
+        def line(match: re.Match[str]) -> str:
+            cell, row = notebook.place(int(match["row"]))
+            return f"cell {cell} line {row}" if cell is not None else match.group()
+
+        return _LINE.sub(line, self.words(text))
+
+    def _place(self, match: re.Match[str]) -> str:
+        notebook = self._notebook(match["file"])
+        cell, row = notebook.place(int(match["row"])) if notebook is not None else (None, match["row"])
+        return f"{match['file']}:cell {cell}:{row}" if cell is not None else match.group()
+
+    def _notebook(self, path: str) -> Notebook | None:
+        if not path.endswith(NOTEBOOK):
+            return None
+        try:
+            source = self._linter.source(path)
+        except UnreadableError:
+            return None
+        from ..notebook import Notebook
+
+        return source if isinstance(source, Notebook) else None
+
+
+def placed(result: Result, linter: Linter, *, as_file: bool = False) -> tuple[Result, Linter | Cells]:
+    """The result with places as they are shown, and what to ask for their lines."""
+    if not any(NOTEBOOK in text for finding in result.findings for text in _texts(finding)):
+        return result, linter
+    cells = Cells(linter, as_file=as_file)
+    return replace(result, findings=[cells.finding(finding) for finding in result.findings]), cells
+
+
+def file_and_cell(path: str) -> tuple[str, int | None]:
+    """`train.ipynb:cell 3` as its file and the number of the cell; other paths have none."""
+    match = _CELL.fullmatch(path)
+    return (match["file"], int(match["number"])) if match else (path, None)
+
+
+def _texts(finding: Finding) -> list[str]:
+    return [
+        finding.path,
+        finding.message,
+        *(step.path for step in finding.trail),
+        *(step.text for step in finding.trail),
+    ]
+
+
+def _inside(notebook: Notebook, location: Location) -> Location:
+    return Location(notebook.place(location.row)[1], location.column)
+
+
+def _fix(notebook: Notebook, fix: Fix | None) -> Fix | None:
+    if fix is None:
+        return None
+    return replace(
+        fix,
+        edits=tuple(
+            replace(edit, location=_inside(notebook, edit.location), end_location=_inside(notebook, edit.end_location))
+            for edit in fix.edits
+        ),
+    )

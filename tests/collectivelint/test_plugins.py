@@ -1,0 +1,124 @@
+"""Rules of other distributions: installed, changed, removed, broken."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_RULE = '''"""Reports every barrier."""
+from collectivelint.rule import Report, Rule
+RULE = Rule("XY101", "no-barrier", "a barrier")
+def check(findings):
+    for call in findings.analysis.calls():
+        if call.api.op == "barrier":
+            yield Report.at(call, message="a barrier", severity="error")
+'''
+_CODE = "import torch.distributed as dist\n\n\ndef f(group):\n    dist.barrier(group=group)\n"
+
+
+def _install(project: Project, text: str, *more: str) -> None:
+    """Install a distribution with one rule module, and others with the same text."""
+    for name in ("xy", *more):
+        project.write(
+            {
+                f"site/{name}_rules/__init__.py": text,
+                f"site/{name}_rules-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}-rules\nVersion: 1.0\n",
+                f"site/{name}_rules-1.0.dist-info/entry_points.txt": f"[collectivelint.rules]\n{name} = {name}_rules\n",
+            }
+        )
+
+
+def _run(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", *args]
+    environment = os.environ | {"PYTHONPATH": str(project.root / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_cache_knows_which_rules_there_are(project: Project) -> None:
+    project.write({"a.py": _CODE})
+    assert _run(project, "a.py").returncode == 0
+    _install(project, _RULE)
+    assert _run(project, "a.py").stdout.startswith("a.py:5:5: XY101 [no-barrier] a barrier\n")
+    _install(project, _RULE.replace('message="a barrier"', 'message="a wall"'))
+    assert _run(project, "a.py").stdout.startswith("a.py:5:5: XY101 [no-barrier] a wall\n")
+    (project.root / "site/xy_rules-1.0.dist-info/entry_points.txt").unlink()
+    assert _run(project, "a.py").returncode == 0
+
+
+def test_a_rule_is_selected_and_silenced_like_ours(project: Project) -> None:
+    _install(project, _RULE.replace("XY101", "X7"))
+    project.write({"a.py": _CODE, "b.py": _CODE.replace("\n    dist", "\n    x = 1  # noqa: X7\n    dist")})
+    assert _run(project, "--select", "X7", "a.py").returncode == 1
+    assert _run(project, "--ignore", "no-barrier", "a.py").returncode == 0
+    project.write({"b.py": _CODE.replace("group=group)", "group=group)  # noqa: E501, X7")})
+    assert _run(project, "b.py").returncode == 0
+    project.write({"b.py": f"# ruff: noqa: X7\n{_CODE}"})
+    assert _run(project, "b.py").returncode == 0
+    assert _run(project, "--select", "X", "a.py").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("raise ImportError('broken')\n", "cannot be imported: ImportError: broken"),
+        ("raise SystemExit(7)\n", "cannot be imported: SystemExit: 7"),
+        ("x = (\n", "cannot be imported: SyntaxError: "),
+        ("x = 1\n", "it has no RULE"),
+        ("RULE = 'XY101'\n", "its RULE is not a collectivelint.rule.Rule"),
+        (_RULE.replace("def check", "def chek"), "XY101 has no function `check(findings)`"),
+        (_RULE.replace('"XY101"', '"xy-101"'), "its code 'xy-101' has to be capital letters and a number"),
+        (_RULE.replace('"XY101"', "101"), "its code 101 has to be capital letters and a number"),
+        (_RULE.replace('"no-barrier"', '"No barrier"'), "the name 'No barrier' of XY101 has to be words"),
+        (_RULE.replace('"a barrier")', "None)"), "`summary` has to be a string"),
+        (_RULE.replace("XY101", "CL201"), "its code CL201 is taken by a rule of collectivelint"),
+        (_RULE.replace("no-barrier", "missing-group"), "its name missing-group is taken by a rule of collectivelint"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_the_rest_is_done(project: Project, text: str, words: str) -> None:
+    _install(project, text)
+    project.write({"a.py": _CODE + "dist.barrier()\n"})
+    for _ in range(2):
+        ran = _run(project, "a.py")
+        assert ran.returncode == 2
+        assert "a.py:6:1: CL101" in ran.stdout
+        assert "Traceback" not in ran.stderr
+        (line,) = ran.stderr.splitlines()
+        assert line.startswith("error: rule plugin `xy` (xy_rules) of xy-rules 1.0 ")
+        assert words in line
+
+
+def test_two_plugins_with_one_code(project: Project) -> None:
+    _install(project, _RULE, "yz")
+    project.write({"a.py": _CODE})
+    ran = _run(project, "a.py")
+    assert (ran.returncode, ran.stdout.count("XY101")) == (2, 1)
+    assert ran.stderr == (
+        "error: rule plugin `yz` (yz_rules) of yz-rules 1.0 is not used: its code XY101 is taken by a rule of xy-rules 1.0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"error")', '"fatal")', "the `severity` of a report is 'fatal', not 'error' or 'warning'"),
+        ('message="a barrier"', "message=None", "the `message` of a report is NoneType, not a string"),
+        ("yield Report.at", "yield dict; Report.at", "`check` yields type, not collectivelint.rule.Report"),
+        ("    for call", "    raise SystemExit(3)\n    for call", "SystemExit: 3"),
+    ],
+)
+def test_a_rule_that_fails_names_its_distribution(project: Project, old: str, new: str, words: str) -> None:
+    _install(project, _RULE.replace(old, new))
+    project.write({"a.py": _CODE + "dist.barrier()\n"})
+    ran = _run(project, "a.py")
+    assert (ran.returncode, "a.py:6:1: CL101" in ran.stdout) == (2, True)
+    assert ran.stderr.startswith("error: internal error in rule XY101 of xy-rules 1.0: ")
+    assert words in ran.stderr
