@@ -2,7 +2,7 @@
 
 Most of the time of a small job goes into importing torch, once in each rank. Here one process imports it and forks the
 ranks of all jobs. `client.py` stands where torchrun stands in a command; the tracer's launcher beside it, the arming of the
-tracer in each rank by the environment, and the script are the real ones.
+tracer in each rank by the environment, and the script are the real ones. `test_forked.py` compares it with torchrun.
 
 What it cannot show, and real torchrun jobs have to: that the tracer is armed before torch is imported, restarts, and
 processes that hash strings differently.

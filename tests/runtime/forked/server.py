@@ -134,8 +134,10 @@ def _attend(client: socket.socket, listener: socket.socket, ranks: set[int], std
         if deadline is None and (told or status != 0):
             deadline = time.monotonic() + _GRACE
             for pid in ranks:
-                os.write(stderr, f"Sending process {pid} closing signal SIGTERM\n".encode())
                 os.kill(pid, signal.SIGTERM)
+                # Whoever would read it may be gone.
+                with suppress(OSError):
+                    os.write(stderr, f"Sending process {pid} closing signal SIGTERM\n".encode())
         elif deadline is not None and time.monotonic() > deadline:
             for pid in ranks:
                 os.kill(pid, signal.SIGKILL)
