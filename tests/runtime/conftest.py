@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JOBS = Path(__file__).parent.parent / "jobs"
-LONGEST = 300
+LONGEST = 120
 
 
 @dataclass(frozen=True)

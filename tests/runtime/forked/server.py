@@ -60,6 +60,9 @@ def serve(address: str) -> Callable[[], object] | None:
 
 def _agent(client: socket.socket) -> Callable[[], object]:
     """Start the ranks of one job, wait for them, and end; returns in ranks only."""
+    # What ends the tests must not end it before its ranks.
+    os.setsid()
+    server = os.getppid()
     size, fds, _, _ = socket.recv_fds(client, 4, 3)
     data = b""
     while len(data) < int.from_bytes(size, "big"):
@@ -76,7 +79,7 @@ def _agent(client: socket.socket) -> Callable[[], object]:
             client.close()
             return _rank(request, rank, port, fds)
         ranks.add(pid)
-    _attend(client, listener, ranks, fds[2])
+    _attend(client, listener, ranks, fds[2], server)
     os._exit(0)
 
 
@@ -116,8 +119,8 @@ def _rank(request: dict[str, Any], rank: int, port: int, fds: list[int]) -> Call
     return functools.partial(runpy.run_path, script, run_name="__main__")
 
 
-def _attend(client: socket.socket, listener: socket.socket, ranks: set[int], stderr: int) -> None:
-    """Wait for the ranks; when one fails, or the client wants it or is gone, end the others. Tell the exit code."""
+def _attend(client: socket.socket, listener: socket.socket, ranks: set[int], stderr: int, server: int) -> None:
+    """Wait for the ranks; when one fails, the client wants it, or that or the server is gone, end them. Tell the exit code."""
     from torch.distributed import TCPStore
 
     port = listener.getsockname()[1]
@@ -131,7 +134,7 @@ def _attend(client: socket.socket, listener: socket.socket, ranks: set[int], std
             inputs = []
         gone, status = os.waitpid(-1, os.WNOHANG)
         ranks.discard(gone)
-        if deadline is None and (told or status != 0):
+        if deadline is None and (told or status != 0 or os.getppid() != server):
             deadline = time.monotonic() + _GRACE
             for pid in ranks:
                 os.kill(pid, signal.SIGTERM)
