@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := collectivelint rules runtime tests examples benchmarks docs
+# Side by side: many tests wait, for jobs that wait.
+PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
@@ -13,10 +15,10 @@ demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torch
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.installed  ## Run the tests
-	$(BIN)/pytest
+	$(PYTEST)
 
-test-all: $(VENV)/.installed  ## Run the slow tests too: more real jobs of the same kinds
-	$(BIN)/pytest -m "slow or not slow"
+test-all: $(VENV)/.installed  ## Run the slow tests too: more real jobs and generated programs of the same kinds
+	$(PYTEST) -m "slow or not slow" --hypothesis-profile all
 
 lint: $(VENV)/.installed  ## Check style
 	$(BIN)/ruff check $(CODE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from hypothesis import settings
 
 from collectivelint.cli import cli
 from collectivelint.engine import Linter
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 # A shell in the background has it ignored, and so would every command that is started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Generated programs: some of them each time, all of them with `make test-all` (--hypothesis-profile).
+settings.register_profile("all", max_examples=120, deadline=None, derandomize=True)
+settings.register_profile("some", settings.get_profile("all"), max_examples=30)
+settings.load_profile("some")
 
 #: `dist.barrier()  # CL101`, `# CL101 CL201`, `# CL201: rank == 0`; a code twice means two findings on the line.
 _MARKER: Final = re.compile(r"#\s*(CL\d{3}(?:[ ,]+CL\d{3})*)\s*(?::.*)?$")

@@ -31,6 +31,13 @@ def _python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *args], check=False, capture_output=True, text=True, **options)
 
 
+def _named(value: object) -> str:
+    """The name of a case; that of a set is the same in every process."""
+    return (
+        " ".join(sorted(value) if isinstance(value, set) else value) if isinstance(value, (list, set)) else str(value)
+    )
+
+
 # ------------------------------------------------------------------------------------------------------ exit codes
 
 
@@ -68,7 +75,7 @@ def _python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
         (["--version"], 0),
         (["syntax.py"], 1),
     ],
-    ids=lambda value: " ".join(map(str, value)) if isinstance(value, (list, set)) else str(value),
+    ids=_named,
 )
 def test_exit_code(project: Project, args: list[str], code: int) -> None:
     project.write({"good.py": _GOOD, "bad.py": _BAD, "empty/notes.txt": ""})
@@ -250,7 +257,7 @@ def test_a_missing_path_is_named(project: Project) -> None:
         (["--exclude", "main.py"], set()),
         (["--exclude", "*.py,other"], set()),
     ],
-    ids=lambda value: " ".join(map(str, value)) if isinstance(value, (list, set)) else str(value),
+    ids=_named,
 )
 def test_selection(project: Project, args: list[str], codes: set[str]) -> None:
     project.write("import torch.distributed as dist\nif dist.get_rank() == 0:\n    dist.barrier()\n")

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from collectivelint.finding import Finding
 
 _FIXABLE: Final = ("CL101", "CL103", "CL109", "CL201", "CL301", "CL406", "CL502", "CL601", "CL604")
-_PROPERTY: Final = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+#: How many programs there are says the profile, see tests/conftest.py.
+_PROPERTY: Final = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -224,7 +223,7 @@ def test_all_fixes_together(text: str, use_group_ops: bool) -> None:
 
 
 @given(st.lists(_program(), min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=_PROPERTY.max_examples // 3)
 def test_formatting_loses_no_finding(texts: list[str]) -> None:
     for text in texts:
         if not _parses(text):
@@ -255,7 +254,7 @@ _REAL: Final = list(_real())
 
 @pytest.mark.skipif(not _REAL, reason="torch is not installed")
 @given(st.sampled_from(_REAL or [Path()]), st.booleans())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=_PROPERTY.max_examples // 2)
 def test_real_files(path: Path, unsafe: bool) -> None:
     text = path.read_text(encoding="utf-8")
     options: dict[str, Any] = {"select": _FIXABLE, "explicit_world": True, "unsafe_fixes": unsafe}

@@ -177,7 +177,7 @@ def test_undecodable_file(project: Project) -> None:
         ({"select": ("missing-group",), "ignore": ("CL1",)}, {"CL101"}),
         ({"select": ("CL1",), "ignore": ("missing-group",)}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_select_and_ignore(settings: dict[str, tuple[str, ...]], runs: set[str]) -> None:
     rules = {code: module.RULE for code, module in discover().items()}

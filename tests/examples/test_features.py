@@ -54,6 +54,10 @@ def test_the_linter_knows_before_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["broken", "correct"])
 def test_tracer_and_auditor_know_when_it_is_saved(tmp_path: Path, form: str) -> None:
     pytest.importorskip("torch", minversion="2.6")
+    if form == "broken":
+        # A right file to compare with later.
+        assert traced("correct", tmp_path).returncode == 0
+        (tmp_path / "saved" / "dictionary.pt").rename(tmp_path / "right.pt")
     job = traced(form, tmp_path)
     verified = collectivelint(
         "ckpt", "verify", "saved/dictionary", "--consolidated", "saved/dictionary.pt", cwd=tmp_path
@@ -68,9 +72,6 @@ def test_tracer_and_auditor_know_when_it_is_saved(tmp_path: Path, form: str) -> 
     assert "CHECKPOINT HOLDS ONE RANK'S PART: `encode`" in job.stderr
     assert "error  CK303 [manifest] encode: ranks held different values when it was saved" in verified.stdout
     # Which files hold what is told without the manifest too, where a right file is there to compare with.
-    assert traced("correct", tmp_path).returncode == 0
-    (tmp_path / "saved" / "dictionary.pt").rename(tmp_path / "right.pt")
-    traced("broken", tmp_path)
     compared = collectivelint("ckpt", "verify", "saved/dictionary", "--consolidated", "right.pt", cwd=tmp_path)
     assert (
         "encode: the checkpoint holds only rows 0..127 of 256: one rank's part, taken for a replica (CL402)"

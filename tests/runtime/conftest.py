@@ -1,4 +1,4 @@
-"""Real torchrun jobs under the tracer. Each is ended by its id should a test fail while it runs."""
+"""Real jobs under the tracer. Each is ended by its id should a test fail while it runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from collectivelint.runtime import folders
 from collectivelint.runtime.watch import end
+
+from . import forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,25 +80,25 @@ def torchrun(ranks: int) -> list[str]:
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Callable[..., Job]:
-    """Run a job script on some ranks under `collectivelint trace`."""
+    """Run a job script on some ranks under `collectivelint trace`; started by torchrun where a test asks for that."""
 
     def start(
         script: str | Path,
         *args: str,
         ranks: int = 3,
+        launcher: Callable[[int], list[str]] = forked.launcher,
         hint_after: float = 2,
         options: tuple[str, ...] = (),
         **environment: str,
     ) -> Job:
         folder = tmp_path / "trace"
-        launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder)]
         command = [
-            *launcher,
+            *[sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder)],
             "--hint-after",
             str(hint_after),
             *options,
             "--",
-            *torchrun(ranks),
+            *launcher(ranks),
             str(JOBS / script),
             *args,
         ]

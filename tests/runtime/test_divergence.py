@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import line_of
+from . import forked
+from .conftest import line_of, torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,8 @@ RULES = {
 SLOW = frozenset(
     {"shape", "dtype", "root", "early_exit", "killed", "send_send", "silent", "scatter_shape", "gather_scatter_base"}
 )
+#: Started by torchrun: a mismatch that hangs, and an exception, after which torchrun ends the other ranks.
+REAL = frozenset({"operation", "exception"})
 CASES = [pytest.param(*case, id=case[0], marks=pytest.mark.slow if case[0] in SLOW else ()) for case in DIVERGENT]
 
 
@@ -63,7 +66,7 @@ CASES = [pytest.param(*case, id=case[0], marks=pytest.mark.slow if case[0] in SL
 def test_divergence_is_named_with_both_call_sites(
     trace: Callable[..., Job], scenario: str, verdict: str, what: str, sides: list[tuple[list[int], str]]
 ) -> None:
-    job = trace("scenarios.py", scenario)
+    job = trace("scenarios.py", scenario, launcher=torchrun if scenario in REAL else forked.launcher)
     assert job.code == 1, job.err
     assert job.divergence is not None
     assert (job.divergence["verdict"], job.divergence["what"]) == (verdict, what)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from .conftest import JOBS, run, torchrun
+from . import forked
+from .conftest import JOBS, run
 
 dist: Any = pytest.importorskip("torch.distributed")
 
@@ -51,7 +52,7 @@ def test_every_function_that_takes_a_group_has_its_method() -> None:
 
 
 def test_every_operation_on_a_group_of_three_of_four_ranks(tmp_path: Path) -> None:
-    job = run([*torchrun(4), str(JOBS / "group_ops.py")], tmp_path, tmp_path)
+    job = run([*forked.launcher(4), str(JOBS / "group_ops.py")], tmp_path, tmp_path)
     assert job.code == 0, job.err
     assert job.out.count("outside: this rank is not in the group") == 1
 

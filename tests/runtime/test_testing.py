@@ -89,7 +89,7 @@ def test_own_group(collective_trace):
 def test_fixture(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     pytester.makepyfile(test_mine=_CODE)
-    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=200)
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=400)
     ran.assert_outcomes(passed=2, failed=4)
     ran.stdout.re_match_lines_random(
         [

@@ -23,7 +23,7 @@ pytest.importorskip("torch")
 
 
 def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_path: Path) -> None:
-    job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2)
+    job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2, launcher=torchrun)
     assert (job.code, job.divergence) == (0, None), job.err
     ranks = ring.load(job.folder).ranks
     assert sorted(ranks) == [0, 1]
@@ -77,7 +77,7 @@ def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_pat
 
 
 def test_groups_are_recorded_where_names_were_bound_early(trace: Callable[..., Job]) -> None:
-    job = trace("scenarios.py", "early_bound")
+    job = trace("scenarios.py", "early_bound", launcher=torchrun)
     events = ring.load(job.folder).ranks[0].events
     made = [event for event in events if event.kind == "create"]
     assert [(event.op, event.signature["ranks"]) for event in made] == [("new_group", [0, 1])]

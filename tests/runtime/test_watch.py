@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime import watch
 
+from . import forked
 from .conftest import JOBS, line_of, run, torchrun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import Job
 
 
-def _alone(tmp_path: Path, scenario: str, **environment: str) -> Job:
+def _alone(
+    tmp_path: Path, scenario: str, launcher: Callable[[int], list[str]] = forked.launcher, **environment: str
+) -> Job:
     folder = tmp_path / "trace"
-    command = [*torchrun(3), "-m", "collectivelint.runtime", str(JOBS / "scenarios.py"), scenario]
+    command = [*launcher(3), "-m", "collectivelint.runtime", str(JOBS / "scenarios.py"), scenario]
     return run(command, folder, tmp_path, COLLECTIVELINT_TRACE=str(folder), **environment)
 
 
@@ -39,7 +44,7 @@ def _watchers(folder: Path) -> list[int]:
 
 
 def test_a_deadlock_ends_the_job_if_it_shall(tmp_path: Path) -> None:
-    job = _alone(tmp_path, "outsider", COLLECTIVELINT_ON_DIVERGENCE="abort")
+    job = _alone(tmp_path, "outsider", torchrun, COLLECTIVELINT_ON_DIVERGENCE="abort")
     assert job.code != 0
     assert job.err.count("DEADLOCK") == 1, job.err
     waits = line_of("dist.broadcast(torch.zeros(1), src=0, group=service)") + 3

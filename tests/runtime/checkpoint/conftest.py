@@ -5,26 +5,24 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import Report, Wanted, audit
+from filelock import FileLock
+
+from .. import forked
+from ..conftest import JOBS, Job, run, torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-JOBS = Path(__file__).parents[2] / "jobs"
+    from pathlib import Path
 
 
 def module(name: str) -> Any:
     """A module of tests/jobs."""
-    return _module(JOBS / f"{name}.py")
-
-
-def _module(file: Path) -> Any:
+    file = JOBS / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"loaded_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -37,18 +35,18 @@ def _module(file: Path) -> Any:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one checkpoint for each function of tests/jobs/checkpoints.py."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
-    ran = subprocess.run(
-        [*torchrun, str(JOBS / "checkpoints.py"), str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stderr
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The folder of all workers; the first that comes makes them for the others.
+        shared = shared.parent
+    folder, done = shared / "checkpoints", shared / "checkpoints.done"
+    with FileLock(shared / "checkpoints.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            ran = run([*torchrun(4), str(JOBS / "checkpoints.py"), str(folder)], folder, folder)
+            assert ran.code == 0, ran.err
+            done.touch()
     return folder
 
 
@@ -74,10 +72,14 @@ def codes(report: Report, severity: str = "error") -> list[str]:
     return sorted({problem.code for problem in report.problems if problem.severity == severity})
 
 
-def run_traced(tmp_path: Path, kind: str = "", *options: str, script: Path = JOBS / "audited.py") -> Any:
+def run_traced(
+    tmp_path: Path,
+    kind: str = "",
+    *options: str,
+    script: Path = JOBS / "audited.py",
+    launcher: Callable[[int], list[str]] = forked.launcher,
+) -> Job:
     """Run a job of three ranks under `collectivelint trace`; it saves to `saved`."""
-    runner = _module(Path(__file__).parents[1] / "conftest.py")
     folder = tmp_path / "trace"
-    launcher = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), *options, "--"]
-    command = [*launcher, *runner.torchrun(3), str(script), *([kind, str(tmp_path / "saved")] if kind else [])]
-    return runner.run(command, folder, tmp_path)
+    command = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder), *options, "--", *launcher(3)]
+    return run([*command, str(script), *([kind, str(tmp_path / "saved")] if kind else [])], folder, tmp_path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from collectivelint.runtime.checkpoint import manifest, records
 
-from .conftest import JOBS, codes, looked, run_traced
+from .conftest import JOBS, codes, looked, run_traced, torchrun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def saves(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_correct_saves_are_left_alone(tmp_path: Path) -> None:
-    job = run_traced(tmp_path, "silent", "--read-back")
+    job = run_traced(tmp_path, "silent", "--read-back", launcher=torchrun)
     assert job.code == 0, job.err
     assert "CHECKPOINT" not in job.err
     assert "could not be audited" not in job.err
@@ -42,7 +42,7 @@ def test_correct_saves_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_parts_that_are_taken_for_replicas(tmp_path: Path) -> None:
-    job = run_traced(tmp_path, "parts")
+    job = run_traced(tmp_path, "parts", launcher=torchrun)
     assert job.code == 1
     first, *lines = job.err[job.err.index("CHECKPOINT LOSES DATA") :].splitlines()
     assert first == (
