@@ -345,7 +345,7 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
         (
             "rank_sources",
             'conventions = [{ name = "is_main", meaning = "gard", when = "always" }]\nrank_sources',
-            "company.comm.is_main: `meaning` is 'gard', and has to be one of 'rank', 'group', 'guard', 'object'; "
+            "company.comm.is_main: `meaning` is 'gard', and has to be one of 'rank', 'size', 'group', 'guard', 'object'; "
             "did you mean 'guard'?",
         ),
         (

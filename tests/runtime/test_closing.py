@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def test_the_verdict_stands_last_and_in_red(trace: Callable[..., Job]) -> None:
-    job = trace("scenarios.py", "outsider", FORCE_COLOR="1", NO_COLOR="")
+    job = trace("scenarios.py", "outsider", launcher=torchrun, FORCE_COLOR="1", NO_COLOR="")
     assert job.code == 1
     lines = _COLOUR.sub("", job.err).splitlines()
     # At once in a line, and in full when the job has said all it had to say.
@@ -38,7 +38,8 @@ def test_the_verdict_stands_last_and_in_red(trace: Callable[..., Job]) -> None:
 
 def test_an_error_of_the_job_is_shown_in_full(trace: Callable[..., Job]) -> None:
     """What torchrun and the rank say of it is theirs."""
-    job = trace("scenarios.py", "exception", options=("--on-divergence", "report"), FORCE_COLOR="1", NO_COLOR="1")
+    report = ("--on-divergence", "report")
+    job = trace("scenarios.py", "exception", launcher=torchrun, options=report, FORCE_COLOR="1", NO_COLOR="1")
     assert "ValueError: rank 1 cannot read its shard" in job.err
     assert "ChildFailedError" in job.err
     assert "\x1b[3" not in "".join(line for line in job.err.splitlines() if "collectivelint:" in line)

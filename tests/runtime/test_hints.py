@@ -32,9 +32,9 @@ def test_a_stopped_rank_is_called_stopped(trace: Callable[..., Job], tmp_path: P
 
 
 def test_report_instead_of_abort(trace: Callable[..., Job]) -> None:
-    """Rank 1 is one call ahead for good; the job goes on, is told once, and the exit code says so."""
+    """Rank 1 is one call ahead for good; the job goes on. That is said when it is found, and again behind its output."""
     job = trace("scenarios.py", "silent", options=("--on-divergence", "report"))
     assert job.code == 1
-    assert job.err.count("MISMATCH: ") == 1
+    assert job.err.count("MISMATCH: ") == 2
     assert "closing signal" not in job.err, "the job was stopped"
     assert job.divergence is not None
