@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime import folders, ring
 
-from .conftest import Job, line_of
+from .conftest import Job, line_of, torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
