@@ -24,9 +24,15 @@ _HINT: Final = re.compile(
     r"""|lazy[ \t])|(?i:\b(?:[ft]r?|r[ft])['"])""",
     re.MULTILINE,
 )
-#: Characters of a file and of a line: libcst's time grows with the square of long expressions.
+#: Characters of a file, and of a part of an expression without a comma in it: libcst's time grows with the square or cube
+#: of long ones, and one that is nested a few thousand times ends the process.
 _LONGEST: Final = 500_000
-_LONGEST_LINE: Final = 3_000
+_LONGEST_PART: Final = 1_500
+_DEEPEST: Final = 100
+_TOKEN: Final = re.compile(
+    r"""(?P<skip>(\"{3}|'{3})[\s\S]*?\2|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*|\\\n|[ \t]+)"""
+    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<comma>[,;])|(?P<line>\n)|(?P<other>\w+|.)"""
+)
 _NOTHING: Final = (0, 0)
 
 
@@ -46,10 +52,39 @@ class Lowered:
         return ast.fix_missing_locations(_Strings(self.strings).visit(tree)) if self.strings else tree
 
 
+class TooLongError(Exception):
+    """A text that may be for a newer Python, and is too long or too deeply nested for libcst."""
+
+
+def _is_risky(code: str) -> bool:
+    """May an expression in it be nested deeply, or be a long chain? Strings do not count, nor does what commas separate."""
+    parts = [0]
+    for token in _TOKEN.finditer(code):
+        kind = token.lastgroup
+        if kind == "open":
+            parts[-1] += 1
+            parts.append(0)
+        elif kind == "close" and len(parts) > 1:
+            parts.pop()
+            parts[-1] += 1
+        elif kind == "comma" or (kind == "line" and len(parts) == 1):
+            parts[-1] = 0
+        elif kind == "other":
+            parts[-1] += len(token.group())
+        if parts[-1] > _LONGEST_PART or len(parts) > _DEEPEST:
+            return True
+    return False
+
+
 def lowered(code: str, parses: Callable[[str], bool]) -> Lowered | None:
-    """The code in the syntax of this Python as far as that goes; None where libcst cannot read it, or has nothing to do."""
-    if not _HINT.search(code) or len(code) > _LONGEST or any(len(line) > _LONGEST_LINE for line in code.split("\n")):
+    """The code in the syntax of this Python as far as that goes; None where libcst cannot read it, or has nothing to do.
+
+    Raise TooLongError where libcst must not be asked.
+    """
+    if not _HINT.search(code):
         return None
+    if len(code) > _LONGEST or _is_risky(code):
+        raise TooLongError
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
 

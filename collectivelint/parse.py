@@ -34,11 +34,15 @@ def parse(source: Source) -> ast.Module:
 
 def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
     """The tree of a text for a newer Python than this one; raise UnreadableError where it is none, or cannot be expressed."""
-    from .newer import lowered
+    from .newer import TooLongError, lowered
 
     found, row = _earliest(source, error)
     place = row + (found.lineno or 1), max(found.offset or 1, 1)
-    other = lowered(code, _parses)
+    try:
+        other = lowered(code, _parses)
+    except TooLongError:
+        reason = f"is not valid Python {_VERSION}: {found.msg}; it is too deeply nested, or too long, to be read as a newer one"
+        raise UnreadableError(reason, *place) from None
     if other is None:
         raise UnreadableError(f"is not valid Python {_VERSION}: {found.msg}", *place) from None
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.newer import lowered
+from collectivelint.newer import TooLongError, lowered
 from collectivelint.parse import parse
 from collectivelint.source import Source, UnreadableError
 
@@ -79,9 +79,28 @@ def test_what_is_broken_stays_broken(text: str) -> None:
         parse(_source(text))
 
 
-def test_long_expressions_are_not_given_to_libcst() -> None:
-    # Its time grows with the cube of their length.
-    assert lowered(f"x = a{'.b()' * 2_000}\ntype X = int\n", _parses) is None
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"a{'.b()' * 2_000}",
+        "(\n" + "not\n" * 4_000 + "y)",
+        "(\n" + "+ y\n" * 9_000 + ")",
+        "[" * 150 + "]" * 150,
+    ],
+    ids=["calls", "not", "sum", "brackets"],
+)
+def test_long_expressions_are_not_given_to_libcst(value: str) -> None:
+    """Its time grows with the cube of their length, and deep ones end the process."""
+    with pytest.raises(TooLongError):
+        lowered(f"x = {value}\ntype X = int\n", _parses)
+
+
+def test_long_tables_and_texts_are_no_long_expressions() -> None:
+    table = "".join(f"    'name {n}': [(1, 2), f(x, y=(3,)), 'a ( b'],\n" for n in range(1_000))
+    text = "+".join(["x"] * 100)
+    found = lowered(f'x = {{\n{table}}}\ny = """{"(" * 500}"""\nz = {text}  # {"[" * 500}\ntype X = int\n', _parses)
+    assert found is not None
+    assert found.needs == (3, 12)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python knows it")
