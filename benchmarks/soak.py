@@ -48,18 +48,19 @@ def main() -> None:
         samples: list[tuple[float, float, float]] = []
         while process.poll() is None:
             time.sleep(1)
-            ranks = [int(name.stem.rpartition("-")[2]) for name in Path(folder, "trace").glob("*.ring")]
+            ranks = [int(name.stem.rpartition("-")[2]) for name in Path(folder, "trace").glob("*/*.ring")]
             try:
                 own, theirs = memory(process.pid), sum(map(memory, ranks)) / max(1, len(ranks))
             except OSError:
                 continue
             if len(ranks) == 3:
                 samples.append((time.monotonic() - begun, own, theirs))
-        from collectivelint.runtime import ring
+        from collectivelint.runtime import folders, ring
 
-        trace = ring.load(Path(folder, "trace"))
+        run = folders.newest(Path(folder, "trace"))
+        trace = ring.load(run)
         calls = sum(rank.lost + len(rank.events) for rank in trace.ranks.values())
-        alarm = Path(folder, "trace", "divergence.json").exists()
+        alarm = (run / "divergence.json").exists()
     third = len(samples) // 3
     early, late = samples[third : third + 5], samples[-10:-5]
 

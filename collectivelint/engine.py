@@ -506,6 +506,8 @@ def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
 def _internal(where: str, error: BaseException) -> str:
     import traceback
 
+    if isinstance(error, RecursionError):
+        return f"{where} is not analysed: it is nested too deeply"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"
     return f"internal error in {where}: {type(error).__name__}: {error} ({place}); please report it"

@@ -290,10 +290,11 @@ def _leaves(term: Term) -> bool:
 
 def _splits(term: Term) -> bool:
     """Does an arm of the term, not of a loop in it, end the function or the turn of the loop around it?"""
-    return any(
-        isinstance(item, Leave) or (isinstance(item, Choice) and (_splits(item.then) or _splits(item.orelse)))
-        for item in term
-    )
+    # A plain loop: Python 3.12 allows `any` and generators in each other a few hundred times only.
+    for item in term:
+        if isinstance(item, Leave) or (isinstance(item, Choice) and (_splits(item.then) or _splits(item.orelse))):
+            return True
+    return False
 
 
 def matters(term: Term) -> bool:
