@@ -58,8 +58,8 @@ _COMPARE: Final = {
     ast.In: "in",
     ast.NotIn: "not in",
 }
-#: Frames that lowering may take, two or three for each level of nesting; all later steps need less than six times as many.
-_MOST_FRAMES: Final = 3_000
+#: Frames that lowering may take, two or three for each level of nesting; all later steps need less than three times as many.
+_MOST_FRAMES: Final = 6_500
 #: Sums of more terms than this are generated, and one value of so many parts instead of as many values in each other.
 _LONG_SUM: Final = 64
 #: Conditions of more operands than this are generated too, and judged as a whole.
