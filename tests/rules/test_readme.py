@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from collectivelint.rule import discover
+from collectivelint.settings import Resolver
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -18,3 +19,13 @@ def test_table_of_rules() -> None:
     ]
     written = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| CL")]
     assert written == table
+
+
+def test_its_own_repository_can_be_linted() -> None:
+    """The first command of the README is typed in a clone, with whatever configuration files lie there."""
+    resolver = Resolver()
+    tracked = [file for file in README.parent.glob("[a-z]*/**/*") if file.suffix in (".py", ".toml")]
+    for folder in {file.parent for file in tracked}:
+        resolver.settings(folder)
+    assert tracked
+    assert resolver.problems == []
