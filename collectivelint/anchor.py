@@ -5,15 +5,15 @@ Only the statement is parsed, not its file: libcst then costs as much as there a
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from .finding import Edit, Location
+from .nesting import is_risky
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,8 @@ def anchor(source: Source, span: Span) -> Anchored | None:
         text = "if  " + text[4:]
     newline = source.newline
     prefix = f"if True:{newline}{indent}" if indent else ""
-    if _is_deep(prefix + text + newline):
+    if is_risky(text):
+        # It is reported, without a fix.
         return None
     try:
         module = cst.parse_module(prefix + text + newline)
@@ -105,27 +106,6 @@ def anchor(source: Source, span: Span) -> Anchored | None:
     if not body or not isinstance(body[0], cst.BaseStatement):
         return None
     return Anchored(source, module, body[0], positions, start - len(prefix), alone)
-
-
-#: libcst takes seconds for twice as many levels, and ends the process with twenty times as many.
-_DEEPEST: Final = 200
-#: So many characters cannot be nested deeply enough to be a danger.
-_SHORT: Final = 1_000
-
-
-def _is_deep(text: str) -> bool:
-    """Is a statement nested too deeply to be given to libcst? It can be told and not fixed then."""
-    if len(text) < _SHORT:
-        return False
-    try:
-        level: list[ast.AST] = [ast.parse(text)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return True
-    for _ in range(_DEEPEST):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return False
-    return True
 
 
 def location(source: Source, line: int, byte_column: int) -> Location:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .nesting import is_risky
 from .source import Source
 
 if TYPE_CHECKING:
@@ -24,15 +25,8 @@ _HINT: Final = re.compile(
     r"""|lazy[ \t])|(?i:\b(?:[ft]r?|r[ft])['"])""",
     re.MULTILINE,
 )
-#: Characters of a file, and of a part of an expression without a comma in it: libcst's time grows with the square or cube
-#: of long ones, and one that is nested a few thousand times ends the process.
+#: Characters of a file.
 _LONGEST: Final = 500_000
-_LONGEST_PART: Final = 1_500
-_DEEPEST: Final = 100
-_TOKEN: Final = re.compile(
-    r"""(?P<skip>(\"{3}|'{3})[\s\S]*?\2|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*|\\\n|[ \t]+)"""
-    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<comma>[,;])|(?P<line>\n)|(?P<other>\w+|.)"""
-)
 _NOTHING: Final = (0, 0)
 
 
@@ -56,26 +50,6 @@ class TooLongError(Exception):
     """A text that may be for a newer Python, and is too long or too deeply nested for libcst."""
 
 
-def _is_risky(code: str) -> bool:
-    """May an expression in it be nested deeply, or be a long chain? Strings do not count, nor does what commas separate."""
-    parts = [0]
-    for token in _TOKEN.finditer(code):
-        kind = token.lastgroup
-        if kind == "open":
-            parts[-1] += 1
-            parts.append(0)
-        elif kind == "close" and len(parts) > 1:
-            parts.pop()
-            parts[-1] += 1
-        elif kind == "comma" or (kind == "line" and len(parts) == 1):
-            parts[-1] = 0
-        elif kind == "other":
-            parts[-1] += len(token.group())
-        if parts[-1] > _LONGEST_PART or len(parts) > _DEEPEST:
-            return True
-    return False
-
-
 def lowered(code: str, parses: Callable[[str], bool]) -> Lowered | None:
     """The code in the syntax of this Python as far as that goes; None where libcst cannot read it, or has nothing to do.
 
@@ -83,7 +57,7 @@ def lowered(code: str, parses: Callable[[str], bool]) -> Lowered | None:
     """
     if not _HINT.search(code):
         return None
-    if len(code) > _LONGEST or _is_risky(code):
+    if len(code) > _LONGEST or is_risky(code):
         raise TooLongError
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
