@@ -133,19 +133,29 @@ class Chains:
         return self._plan
 
     def _prune(self) -> bool:
-        """Leave a function as it is that nobody hands a group to after all; whether there was one."""
-        handed = {
-            member
-            for key in list(self._parameter)
-            if any((site.path, span) in self._calls for (_, span), site in self._sites[key].items())
-            for member in self._family(key)
-        }
-        unused = [key for key in self._parameter if key not in handed]
-        for key in unused:
-            name = self._parameter.pop(key)
-            self._calls = {place: call for place, call in self._calls.items() if call[3] != key or call[2] != name}
-            self._belongings.forget(key, name)
-        return bool(unused)
+        """Leave a function as it is that not all its callers hand a group to after all; whether there was one.
+
+        Where one of them does not, its collective would go on using the default group, and nothing would say so any more.
+        """
+        for key, name in list(self._parameter.items()):
+            family = set(self._family(key))
+            sites = {(site.path, span): site for member in family for (_, span), site in self._sites[member].items()}
+            uses = [place for place, call in self._calls.items() if call[3] in family and call[2] == name]
+            without = [site for place, site in sites.items() if place not in self._calls]
+            if sites and uses and not without:
+                continue
+            if without and len(without) < len(sites):
+                where = f"{without[0].path}:{without[0].span.line}"
+                self._plan.refused.append(
+                    f"{key[0]} {key[1]}: it is also called where no group can be given, at {where}"
+                )
+            for place in (*uses, *sites):
+                self._calls.pop(place, None)
+            for member in family:
+                self._parameter.pop(member, None)
+                self._belongings.forget(member, name)
+            return True
+        return False
 
     def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
         """Can the call get a group? If not, the plan says why."""

@@ -25,7 +25,7 @@ def test_down_a_chain_over_files(project: Project) -> None:
     project.write(
         {
             "sync.py": _HEAD + "def wait():\n    dist.barrier()\n",
-            "save.py": "from sync import wait\n\n\ndef save(state, path):\n    wait()\n\n\ndef other():\n    wait()\n",
+            "save.py": "from sync import wait\n\n\ndef save(state, path):\n    wait()\n",
             "main.py": "from save import save\n\n\ndef main(state, group):\n    save(state, 'x')\n",
         }
     )
@@ -34,10 +34,29 @@ def test_down_a_chain_over_files(project: Project) -> None:
     assert "Handed a group down through 2 functions, in 3 calls." in ran.err
     assert project.text("sync.py") == _HEAD + "def wait(*, group=None):\n    dist.barrier(group=group)\n"
     assert "def save(state, path, *, group=None):\n    wait(group=group)\n" in project.text("save.py")
-    assert "def other():\n    wait()\n" in project.text("save.py")
     assert "    save(state, 'x', group=group)\n" in project.text("main.py")
-    assert "save.py:9 wait: no group is in reach here, nor where it is called from" in ran.err
     assert _left(project) == []
+
+
+def test_a_function_that_is_also_called_without_a_group_is_left_alone(project: Project) -> None:
+    """With a parameter it would go on using the default group there, and no finding would say so any more."""
+    files = {
+        "sync.py": _HEAD + "def wait():\n    dist.barrier()\n\n\ndef alone():\n    dist.barrier()\n",
+        "save.py": "from sync import alone, wait\n\n\ndef save(state, path):\n    wait()\n\n\ndef other():\n    wait()\n",
+        "main.py": "from save import save\nfrom sync import alone\n\n\n"
+        "def main(state, group):\n    save(state, 'x')\n    alone()\n",
+    }
+    project.write(files)
+    before = _left(project)
+    ran = _thread(project)
+    assert "save.py:9 wait: no group is in reach here, nor where it is called from" in ran.err
+    assert "sync.py wait: it is also called where no group can be given, at save.py:9" in ran.err
+    assert project.text("save.py") == files["save.py"]
+    assert project.text("sync.py") == files["sync.py"].replace(
+        "def alone():\n    dist.barrier()", "def alone(*, group=None):\n    dist.barrier(group=group)"
+    )
+    assert "    save(state, 'x')\n    alone(group=group)\n" in project.text("main.py")
+    assert _left(project) == before[:1]
 
 
 def test_a_second_run_changes_nothing(project: Project) -> None:
