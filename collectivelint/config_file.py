@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from . import toml_text
+from . import patterns, toml_text
 from .annotations import configured
 from .reading import read_text
 from .settings import SELECTORS, Settings, known_selectors, unknown_selectors
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
 _LISTS: Final = frozenset({*SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
+_PATTERNS: Final = frozenset({"exclude", "extend_exclude"})
 _STRINGS: Final = frozenset({"group", "baseline"})
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
 
@@ -78,10 +79,16 @@ def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]
             problems += [place.said(text, key, *inner) for inner, text in unclear]
         elif (expected := _expected(name, value)) is not None:
             problems.append(place.said(f"`{key}` has to be {expected}", key))
+        elif name in _PATTERNS:
+            wrong_ones = patterns.unusable(value)
+            problems += [place.said(f"`{key}`: {patterns.said(item)}", key, value=item) for item in wrong_ones]
+            values[name] = tuple(item for item in value if item not in wrong_ones)
         elif name in _LISTS:
             values[name] = tuple(value)
         elif name == "per_file_ignores":
-            values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
+            wrong_ones = patterns.unusable(value)
+            problems += [place.said(f"`{key}`: {patterns.said(item)}", key, item) for item in wrong_ones]
+            values[name] = {item: tuple(codes) for item, codes in value.items() if item not in wrong_ones}
         else:
             values[name] = value
     settings = replace(Settings(root=place.file.parent.resolve(), file=place.file), **values)

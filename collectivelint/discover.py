@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from .patterns import spec
 from .reading import LARGEST_NOTEBOOK, read_bytes, read_text
 from .settings import DEFAULT_EXCLUDE, FILES
 from .source import NOTEBOOK, UnreadableError
@@ -189,16 +190,9 @@ def _is_loop(link: Path) -> bool:
 
 def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
     try:
-        return _gitignore_spec(read_text(file, errors="replace"))
+        return spec(tuple(read_text(file, errors="replace").split("\n")))
     except OSError:
-        return _gitignore_spec("")
-
-
-@cache
-def _gitignore_spec(text: str) -> pathspec.GitIgnoreSpec:
-    import pathspec
-
-    return pathspec.GitIgnoreSpec.from_lines(text.splitlines())
+        return spec(())
 
 
 def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
@@ -224,22 +218,15 @@ def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
 def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:
     # The innermost file that has an opinion decides, as in git.
     text = str(path)
-    for folder, spec in reversed(ignores):
+    for folder, ignored in reversed(ignores):
         above = f"{folder}{os.sep}"
         # Taking the folder's name off the front is what relpath does, in a tenth of the time.
         relative = text[len(above) :] if text.startswith(above) else os.path.relpath(path, folder)
         relative += "/" if is_folder else ""
-        result = spec.check_file(relative)
+        result = ignored.check_file(relative)
         if result.include is not None:
             return bool(result.include)
     return False
-
-
-@cache
-def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
-    import pathspec
-
-    return pathspec.GitIgnoreSpec.from_lines(patterns)
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
@@ -254,7 +241,7 @@ def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool
         relative = os.path.relpath(path.resolve() if above else os.path.abspath(path), settings.root)
     except ValueError:
         return False
-    return not relative.startswith("..") and bool(_exclude_spec(patterns).match_file(relative))
+    return not relative.startswith("..") and bool(spec(patterns).match_file(relative))
 
 
 @cache

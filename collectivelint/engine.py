@@ -19,6 +19,7 @@ from .finding import Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .parse import parse
+from .patterns import spec
 from .plugins import checked
 from .program import Program, Target
 from .publish import published, trail
@@ -494,11 +495,9 @@ def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
     """Does `per-file-ignores` switch the rule off for this file?"""
     if not settings.per_file_ignores:
         return False
-    import pathspec
-
     relative = os.path.relpath(os.path.abspath(path), settings.root)
     return any(
-        any(matches(code, rule) for code in codes) and pathspec.GitIgnoreSpec.from_lines([pattern]).match_file(relative)
+        any(matches(code, rule) for code in codes) and spec((pattern,)).match_file(relative)
         for pattern, codes in settings.per_file_ignores.items()
     )
 
