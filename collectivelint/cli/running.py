@@ -189,7 +189,9 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
 
 
 def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
-    texts, similar = linter.explain(targets, name)
+    texts, similar, broken = linter.explain(targets, name)
+    for problem in broken:
+        warning(f"{problem}; not looked at")
     if not texts:
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise click.UsageError(f"no function `{name}` here{hint}")
