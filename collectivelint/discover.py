@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .patterns import spec
-from .reading import LARGEST_NOTEBOOK, read_bytes, read_text
+from .reading import NOTEBOOK, read_bytes, read_text
 from .settings import DEFAULT_EXCLUDE, FILES
-from .source import NOTEBOOK, UnreadableError
+from .source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +79,12 @@ def project_root(path: Path) -> Path | None:
 
 
 def project_roots(paths: Iterable[Path]) -> list[Path]:
-    """The roots of the projects that these files and folders belong to; each folder is looked at once."""
+    """The roots of the projects that these files and folders belong to."""
+    return sorted(map(Path, {root for root in roots_of(map(str, paths)).values() if root is not None}))
+
+
+def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
+    """The root of the project that each of these files and folders belongs to; each folder is looked at once."""
     known: dict[str, str | None] = {}
 
     def root(folder: str) -> str | None:
@@ -89,14 +94,12 @@ def project_roots(paths: Iterable[Path]) -> list[Path]:
             known[folder] = folder if is_root else root(above) if above != folder else None
         return known[folder]
 
-    found: set[str] = set()
+    found: dict[str, str | None] = {}
     for path in paths:
         real = os.path.realpath(path)
         # A file has nothing below it.
-        nearest = root(real if os.path.isdir(real) else os.path.dirname(real))
-        if nearest is not None:
-            found.add(nearest)
-    return sorted(map(Path, found))
+        found[path] = root(real if os.path.isdir(real) else os.path.dirname(real))
+    return found
 
 
 def is_test(path: Path) -> bool:
@@ -163,7 +166,7 @@ def _is_foreign(file: Path) -> bool:
     from .notebook import is_foreign
 
     try:
-        return is_foreign(read_bytes(file, LARGEST_NOTEBOOK))
+        return is_foreign(read_bytes(file))
     except OSError:
         # The finding says why.
         return False

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..finding import Location, Step
-from ..source import NOTEBOOK, UnreadableError
+from ..reading import NOTEBOOK
+from ..source import UnreadableError
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
