@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .values import PLACES, WORLD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ..catalog import Api
     from ..events import Call, Expr, Function, Span
@@ -197,7 +197,7 @@ class FunctionFacts:
     """Everything known about one function after it was interpreted."""
 
     function: Function
-    calls: list[ApiCall] = field(default_factory=list)
+    calls_at: dict[Span, ApiCall] = field(default_factory=dict)
     invariants: list[Invariant] = field(default_factory=list)
     term: Term = ()
     summary: Term = ()
@@ -233,6 +233,11 @@ class FunctionFacts:
     names: frozenset[str] = frozenset()
     #: Attribute calls whose function could not be found, for those who ask.
     unresolved: list[tuple[str, Span]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> Collection[ApiCall]:
+        """Its calls of what the catalogue knows, in the order in which they were met."""
+        return self.calls_at.values()
 
 
 def note(facts: FunctionFacts, found: Note) -> None:
