@@ -12,7 +12,7 @@ from ..cache import FOLDER
 from ..patterns import said, unusable
 from ..report import FORMATS
 from ..rule import problems as rule_problems
-from ..settings import Resolver, Settings, SettingsError, known_selectors
+from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
 from .messages import error, warning
 from .running import Outcome, run
 from .sections import Sectioned
@@ -196,6 +196,8 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude"),
     )
     given = {name: options[name] for name in names if options[name] not in (None, ())}
+    if options["group"] and not is_argument(options["group"]):
+        raise click.UsageError(f"--group has to be one Python expression, and `{options['group']}` is not")
     if options["exclude"]:
         _check_patterns("--exclude", options["exclude"])
         given["extend_exclude"] = options["exclude"]
