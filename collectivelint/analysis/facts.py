@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .values import PLACES, WORLD
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from ..catalog import Api
     from ..events import Call, Expr, Function, Span
@@ -235,9 +235,9 @@ class FunctionFacts:
     unresolved: list[tuple[str, Span]] = field(default_factory=list)
 
     @property
-    def calls(self) -> Collection[ApiCall]:
+    def calls(self) -> list[ApiCall]:
         """Its calls of what the catalogue knows, in the order in which they were met."""
-        return self.calls_at.values()
+        return list(self.calls_at.values())
 
 
 def note(facts: FunctionFacts, found: Note) -> None:
