@@ -20,7 +20,7 @@ FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "g
 
 
 _OTHER: Final = re.compile(r"[^\x00-\x7e]")
-_LONGEST_LINE: Final = 300
+LONGEST_LINE: Final = 300
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 #: Those that services read to mark lines of files; for them a notebook is a file of JSON.
 _OF_FILES: Final = frozenset({"sarif", "github", "gitlab"})
@@ -42,7 +42,7 @@ def renderer(name: str) -> Callable[..., str]:
 
 def quoted(line: str) -> str:
     """A line as reports quote it: a generated one may be as long as its file, and is quoted for every step in it."""
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..."
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
 
 
 def relative(path: str) -> str:

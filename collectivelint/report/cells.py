@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..finding import Location, Step
 from ..reading import NOTEBOOK
 from ..source import UnreadableError
+from . import LONGEST_LINE
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
@@ -54,8 +55,9 @@ class Cells:
             inside = notebook is not None and number > 0 and notebook.place(row) == (int(match["number"]), number)
             return self._linter.line(match["file"], row) if inside else ""
         if self._as_file and (notebook := self._notebook(path)) is not None:
+            # All of the file may stand in one line, and it is asked for once for each finding.
             found = self._file_lines(notebook)
-            return found[number - 1].strip() if 0 < number <= len(found) else ""
+            return found[number - 1][:LONGEST_LINE].strip() if 0 < number <= len(found) else ""
         return self._linter.line(path, number)
 
     def finding(self, finding: Finding) -> Finding:
