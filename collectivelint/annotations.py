@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tokenize
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from .tokens import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["uniform", "rank-local", "collective", "guard", "axis"]
 
 _COMMENT: Final = re.compile(
-    r"#\s*collectivelint:\s*(?P<kind>uniform|rank-local|collective|guard|axis)(?![\w-])(?:\[(?P<argument>[^\]]*)\])?"
+    r"#\s*collectivelint:\s*(?P<kind>uniform|rank-local|collective|guard|axis)(?![\w-])"
+    r"(?:\s*\[(?P<argument>[^\]]*)\]|(?!\s*\[))"
 )
 #: The keys of `[tool.collectivelint.catalog]`.
 _TABLES: Final[Mapping[str, Kind]] = {
@@ -45,23 +47,19 @@ def annotated_lines(source: Source) -> dict[int, Annotation]:
         return {}
     found: dict[int, Annotation] = {}
     waiting: Annotation | None = None
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
-            if token.type == tokenize.COMMENT:
-                match = _COMMENT.match(token.string)
-                if match is None:
-                    continue
-                annotation = Annotation(match["kind"], _axis(match["argument"]))  # type: ignore[arg-type]
-                if token.line[: token.start[1]].strip():
-                    found[token.start[0]] = annotation
-                else:
-                    waiting = annotation
-            elif waiting is not None and token.type not in _LAYOUT:
-                found[token.start[0]] = waiting
-                waiting = None
-    except (tokenize.TokenError, SyntaxError, IndentationError):
-        # A file that does not parse has its own finding.
-        return found
+    for token in tokens(source):
+        if token.type == tokenize.COMMENT:
+            match = _COMMENT.match(token.string)
+            if match is None:
+                continue
+            annotation = Annotation(match["kind"], _axis(match["argument"]))  # type: ignore[arg-type]
+            if token.line[: token.start[1]].strip():
+                found[token.start[0]] = annotation
+            else:
+                waiting = annotation
+        elif waiting is not None and token.type not in _LAYOUT:
+            found[token.start[0]] = waiting
+            waiting = None
     return found
 
 

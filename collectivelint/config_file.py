@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from . import toml_text
+from . import patterns, toml_text
 from .annotations import configured
 from .reading import read_text
-from .settings import SELECTORS, Settings, known_selectors, unknown_selectors
+from .settings import SELECTORS, Settings, is_argument, known_selectors, unknown_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
 _LISTS: Final = frozenset({*SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
+_PATTERNS: Final = frozenset({"exclude", "extend_exclude"})
 _STRINGS: Final = frozenset({"group", "baseline"})
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
 
@@ -78,10 +79,16 @@ def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]
             problems += [place.said(text, key, *inner) for inner, text in unclear]
         elif (expected := _expected(name, value)) is not None:
             problems.append(place.said(f"`{key}` has to be {expected}", key))
+        elif name in _PATTERNS:
+            wrong_ones = patterns.unusable(value)
+            problems += [place.said(f"`{key}`: {patterns.said(item)}", key, value=item) for item in wrong_ones]
+            values[name] = tuple(item for item in value if item not in wrong_ones)
         elif name in _LISTS:
             values[name] = tuple(value)
         elif name == "per_file_ignores":
-            values[name] = {pattern: tuple(codes) for pattern, codes in value.items()}
+            wrong_ones = patterns.unusable(value)
+            problems += [place.said(f"`{key}`: {patterns.said(item)}", key, item) for item in wrong_ones]
+            values[name] = {item: tuple(codes) for item, codes in value.items() if item not in wrong_ones}
         else:
             values[name] = value
     settings = replace(Settings(root=place.file.parent.resolve(), file=place.file), **values)
@@ -102,6 +109,8 @@ def _expected(name: str, value: object) -> str | None:
         return None if fits else 'a table of lists: { "tests/*" = ["CL101"] }'
     if name == "catalog":
         return "a table"
+    if name == "group" and isinstance(value, str) and value and not is_argument(value):
+        return f"one Python expression, and `{value}` is not"
     if name in _STRINGS:
         return None if isinstance(value, str) else "a string"
     return None if isinstance(value, bool) else "true or false"
@@ -109,6 +118,14 @@ def _expected(name: str, value: object) -> str | None:
 
 #: `0-2,5`
 _RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
+
+
+def _is_ranks(spec: str) -> bool:
+    """Are they ranks, and each range from the lower to the higher?"""
+    if _RANKS.fullmatch(spec) is None:
+        return False
+    ranges = (part.partition("-") for part in spec.split(","))
+    return all(not last or int(first) <= int(last) for first, _, last in ranges)
 
 
 def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple[str, ...], str]]]:
@@ -119,7 +136,7 @@ def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple
     problems: list[tuple[tuple[str, ...], str]] = []
     for name, ranks in value.items():
         specs = [ranks] if isinstance(ranks, str) else ranks
-        if _is_list(specs) and specs and all(_RANKS.fullmatch(spec) for spec in specs):
+        if _is_list(specs) and specs and all(map(_is_ranks, specs)):
             found[name] = tuple(specs)
         else:
             text = f'`expected-groups`: ranks of `{name}` have to be like "0-2,5", or a list of such'

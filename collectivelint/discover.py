@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .reading import LARGEST_NOTEBOOK, read_bytes, read_text
+from .patterns import spec
+from .reading import NOTEBOOK, read_bytes, read_text
 from .settings import DEFAULT_EXCLUDE, FILES
-from .source import NOTEBOOK, UnreadableError
+from .source import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,7 +79,12 @@ def project_root(path: Path) -> Path | None:
 
 
 def project_roots(paths: Iterable[Path]) -> list[Path]:
-    """The roots of the projects that these files and folders belong to; each folder is looked at once."""
+    """The roots of the projects that these files and folders belong to."""
+    return sorted(map(Path, {root for root in roots_of(map(str, paths)).values() if root is not None}))
+
+
+def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
+    """The root of the project that each of these files and folders belongs to; each folder is looked at once."""
     known: dict[str, str | None] = {}
 
     def root(folder: str) -> str | None:
@@ -88,14 +94,12 @@ def project_roots(paths: Iterable[Path]) -> list[Path]:
             known[folder] = folder if is_root else root(above) if above != folder else None
         return known[folder]
 
-    found: set[str] = set()
+    found: dict[str, str | None] = {}
     for path in paths:
         real = os.path.realpath(path)
         # A file has nothing below it.
-        nearest = root(real if os.path.isdir(real) else os.path.dirname(real))
-        if nearest is not None:
-            found.add(nearest)
-    return sorted(map(Path, found))
+        found[path] = root(real if os.path.isdir(real) else os.path.dirname(real))
+    return found
 
 
 def is_test(path: Path) -> bool:
@@ -162,7 +166,7 @@ def _is_foreign(file: Path) -> bool:
     from .notebook import is_foreign
 
     try:
-        return is_foreign(read_bytes(file, LARGEST_NOTEBOOK))
+        return is_foreign(read_bytes(file))
     except OSError:
         # The finding says why.
         return False
@@ -189,16 +193,9 @@ def _is_loop(link: Path) -> bool:
 
 def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
     try:
-        return _gitignore_spec(read_text(file, errors="replace"))
+        return spec(tuple(read_text(file, errors="replace").split("\n")))
     except OSError:
-        return _gitignore_spec("")
-
-
-@cache
-def _gitignore_spec(text: str) -> pathspec.GitIgnoreSpec:
-    import pathspec
-
-    return pathspec.GitIgnoreSpec.from_lines(text.splitlines())
+        return spec(())
 
 
 def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
@@ -224,22 +221,15 @@ def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
 def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:
     # The innermost file that has an opinion decides, as in git.
     text = str(path)
-    for folder, spec in reversed(ignores):
+    for folder, ignored in reversed(ignores):
         above = f"{folder}{os.sep}"
         # Taking the folder's name off the front is what relpath does, in a tenth of the time.
         relative = text[len(above) :] if text.startswith(above) else os.path.relpath(path, folder)
         relative += "/" if is_folder else ""
-        result = spec.check_file(relative)
+        result = ignored.check_file(relative)
         if result.include is not None:
             return bool(result.include)
     return False
-
-
-@cache
-def _exclude_spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
-    import pathspec
-
-    return pathspec.GitIgnoreSpec.from_lines(patterns)
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
@@ -254,7 +244,7 @@ def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool
         relative = os.path.relpath(path.resolve() if above else os.path.abspath(path), settings.root)
     except ValueError:
         return False
-    return not relative.startswith("..") and bool(_exclude_spec(patterns).match_file(relative))
+    return not relative.startswith("..") and bool(spec(patterns).match_file(relative))
 
 
 @cache

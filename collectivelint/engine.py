@@ -19,6 +19,7 @@ from .finding import Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .parse import parse
+from .patterns import spec
 from .plugins import checked
 from .program import Program, Target
 from .publish import published, trail
@@ -174,14 +175,20 @@ class Linter:
 
         if self._analysis is not None:
             # Linting them has left it behind.
-            return self._analysis.about([shown(path) for path in paths])
+            indexes = self._analysis.program.indexes
+            named = [path for path in map(shown, paths) if path in indexes and indexes[path].problem is None]
+            return self._analysis.about(named)
         program, asked, every = self._program(paths)
-        analysis = Analysis(program, self._catalog, asked, self._configured(every))
+        readable = [path for path in asked if program.indexes[path].problem is None]
+        analysis = Analysis(program, self._catalog, readable, self._configured(every))
         analysis.explaining = True
         return analysis
 
-    def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str]]:
-        """What is known of each function of this qualified name, or its end; without any, names that are similar."""
+    def explain(self, paths: Sequence[Path], qualname: str) -> tuple[list[str], list[str], list[str]]:
+        """What is known of each function of this qualified name, or its end; without any, names that are similar.
+
+        And what is wrong with the files that were not looked at.
+        """
         import difflib
 
         from .report.analysis import explain
@@ -196,7 +203,12 @@ class Linter:
                         others.add(name)
                 elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
                     texts.append(explain(facts, self.text))
-        return texts, [] if texts else difflib.get_close_matches(qualname, others, 3)
+        broken = [
+            f"{path}:{problem.line}:{problem.column}: {problem.message}"
+            for path in self.paths(paths)
+            if (problem := analysis.program.indexes[path].problem) is not None
+        ]
+        return texts, [] if texts else difflib.get_close_matches(qualname, others, 3), broken
 
     def chains(self, paths: Sequence[Path]) -> Plan:
         """How a group can be handed down to the collectives of these files that have none in reach."""
@@ -494,11 +506,9 @@ def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
     """Does `per-file-ignores` switch the rule off for this file?"""
     if not settings.per_file_ignores:
         return False
-    import pathspec
-
     relative = os.path.relpath(os.path.abspath(path), settings.root)
     return any(
-        any(matches(code, rule) for code in codes) and pathspec.GitIgnoreSpec.from_lines([pattern]).match_file(relative)
+        any(matches(code, rule) for code in codes) and spec((pattern,)).match_file(relative)
         for pattern, codes in settings.per_file_ignores.items()
     )
 

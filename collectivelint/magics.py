@@ -7,8 +7,9 @@ import re
 import warnings
 from typing import Final
 
-#: Cell magics behind which the cell is Python and runs in the notebook; all others have another language.
-_PYTHON_CELLS: Final = frozenset({"capture", "debug", "ipytest", "prun", "pypy", "python", "python3", "time", "timeit"})
+#: Cell magics behind which the cell is Python and runs in the notebook. All others have another language, or, as
+#: `%%python` and `%%pypy`, a process of their own, which shares no name and no group with the notebook.
+_PYTHON_CELLS: Final = frozenset({"capture", "debug", "ipytest", "prun", "time", "timeit"})
 #: Commands that IPython takes without `%` where they are no names of the program.
 _BARE: Final = r"(?:pip|conda|mamba|uv|cd|ls|ll|cp|mv|rm|mkdir|cat|time|timeit|run|env|load_ext|autoreload|matplotlib)"
 #: What begins a line that is no Python, and `name = !command`; both are looked for where a statement begins.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .cache import Cache, Row, bases_in, key, shape, stamp
+from .discover import roots_of
 from .reading import read_bytes
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ class Memory:
         self._made: dict[str, list[Making]] | None = None
         if folder is not None:
             places = dict.fromkeys(path.rpartition("/")[0] for path in every)
-            self._store = Cache(folder, key(roots, [(place, resolver.settings_in(place)) for place in places]))
+            # What is a test lies in the tests of its project: the roots between here and the files count too.
+            below = [f"{place} {root}" for place, root in roots_of(places).items()]
+            settings = [(place, resolver.settings_in(place)) for place in places]
+            self._store = Cache(folder, key([*roots, *below], settings))
             before = self._store.stamps()
             self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in every}
             if before and before.keys() == self._stamps.keys():

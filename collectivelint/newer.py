@@ -173,7 +173,8 @@ class _Work:
             begin, stop, value = item
             pieces += [_spaces(text[at:begin]), self._inside(value, begin, stop), ","]
             parts.append(None)
-            at = stop + 1
+            # The comma stands where a space or a bracket was; the end of a row stays.
+            at = stop + (text[stop] != "\n")
         self.edits.append((start, end, "".join([*pieces, _spaces(text[at : end - 1]), ")"])))
         line, column = self._source.position(start)
         self.strings[line, len(self._source.line(line)[:column].encode())] = parts

@@ -39,7 +39,7 @@ def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
     found, row = _earliest(source, error)
     place = row + (found.lineno or 1), max(found.offset or 1, 1)
     try:
-        other = lowered(code, _parses)
+        other = lowered(code, parses)
     except TooLongError:
         reason = f"is not valid Python {_VERSION}: {found.msg}; it is too deeply nested, or too long, to be read as a newer one"
         raise UnreadableError(reason, *place) from None
@@ -53,7 +53,8 @@ def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
         raise UnreadableError(reason, *place) from None
 
 
-def _parses(code: str) -> bool:
+def parses(code: str) -> bool:
+    """Can this Python read the code?"""
     try:
         _tree(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: Control characters but tab and line feed, the Unicode ones that reorder a line (Trojan Source, CVE-2021-42574), and
-#: halves of surrogate pairs, which no encoding can write.
-_UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Control characters but tab and line feed, the Unicode ones that reorder a line (Trojan Source, CVE-2021-42574) or end
+#: it, and halves of surrogate pairs, which no encoding can write.
+_UNSAFE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:

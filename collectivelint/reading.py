@@ -16,6 +16,8 @@ _MB: Final = 1_000_000
 LARGEST: Final = 5 * _MB
 #: Notebooks carry pictures of what their cells have put out; their code is a small part.
 LARGEST_NOTEBOOK: Final = 100 * _MB
+#: How the name of a notebook ends.
+NOTEBOOK: Final = ".ipynb"
 _KINDS: Final = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -32,8 +34,17 @@ _FLAGS: Final = (
 )
 
 
-def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
-    """The content of a regular file; raise OSError with the reason for anything else, or for more than `limit` bytes."""
+def limit_of(path: Path | str) -> int:
+    """How many bytes of a file of this name are read."""
+    return LARGEST_NOTEBOOK if str(path).endswith(NOTEBOOK) else LARGEST
+
+
+def read_bytes(path: Path | str, limit: int | None = None) -> bytes:
+    """The content of a regular file; raise OSError with the reason for anything else, or for more than `limit` bytes.
+
+    Without a limit that of its name counts.
+    """
+    limit = limit_of(path) if limit is None else limit
     # Before opening, because opening alone can do something to a device or to the writer of a pipe; and what was opened
     # afterwards, because the name may mean another file by then.
     _regular(os.stat(path), path)  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
@@ -53,7 +64,7 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
     return bytes(data)
 
 
-def read_text(path: Path | str, limit: int = LARGEST, *, errors: str = "strict") -> str:
+def read_text(path: Path | str, limit: int | None = None, *, errors: str = "strict") -> str:
     """The content of a regular file of UTF-8 with `\\n` at its line ends; raise OSError or UnicodeDecodeError."""
     return read_bytes(path, limit).decode(errors=errors).replace("\r\n", "\n").replace("\r", "\n")
 

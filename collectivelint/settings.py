@@ -99,6 +99,17 @@ class Settings:
         return replace(fix, applicability="safe") if fix.applicability == "unsafe" and safer else fix
 
 
+def is_argument(text: str) -> bool:
+    """Can the text stand behind `group=` in a call, and be all of it?"""
+    import ast
+
+    try:
+        call = ast.parse(f"f(group={text})", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and len(call.keywords) == 1
+
+
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from .reading import LARGEST, LARGEST_NOTEBOOK, read_bytes
+from .reading import NOTEBOOK, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How the name of a notebook ends.
-NOTEBOOK: Final = ".ipynb"
 # The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -135,7 +133,7 @@ def decode(data: bytes, path: str) -> Source:
 def read(path: Path, shown: str) -> Source:
     """Read a file that reports call `shown`; raise UnreadableError with the system's reason."""
     try:
-        data = read_bytes(path, LARGEST_NOTEBOOK if path.suffix == NOTEBOOK else LARGEST)
+        data = read_bytes(path)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     return decode(data, shown)

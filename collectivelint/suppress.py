@@ -9,19 +9,21 @@ What other linters read counts here as it does in ruff: a bare `# noqa` means al
 
 from __future__ import annotations
 
-import io
 import re
 import tokenize
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from .tokens import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from .source import Source
 
+#: A list without its bracket silences nothing: what was meant to be one rule must not become all of them.
 _IGNORE: Final = re.compile(
-    r"#\s*collectivelint:\s*(?P<kind>ignore-file|ignore|disable|enable)(?![\w-])(?:\[(?P<codes>[^\]]*)\])?"
+    r"#\s*collectivelint:\s*(?P<kind>ignore-file|ignore|disable|enable)(?![\w-])(?:\s*\[(?P<codes>[^\[\]#]*)(?P<end>\])?)?"
 )
 #: A colon without codes behind it silences nothing: a misspelt code must not silence everything.
 _CODES: Final = r"(?:\s*:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)(?![\w-])|(?!\s*:)(?![\w-]))"
@@ -34,7 +36,7 @@ class Ignore:
     """One comment: for `codes`, or for `everything` without a list; `used` collects the codes it has silenced.
 
     `kind`: "ignore", "ignore-file", "disable" or "enable". `ends` are the lines where an `enable` takes codes of a `disable`
-    back, "" standing for all of them.
+    back, "" standing for all of them. `unclosed`: the list of codes has no end, so that the comment means nothing.
     """
 
     line: int
@@ -44,6 +46,7 @@ class Ignore:
     kind: str
     ours: bool
     everything: bool
+    unclosed: bool = False
     ends: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
@@ -64,7 +67,8 @@ class Ignore:
         """Does an `enable` take back something of this `disable`? Notes where."""
         if self.kind != "disable" or "" in self.ends:
             return False
-        taken = [code for code in (other.codes or ("",)) if other.everything or self.everything or code in self.codes]
+        meant = ("",) if other.everything else other.codes
+        taken = [code for code in meant if other.everything or self.everything or code in self.codes]
         taken = [code for code in taken if code not in self.ends]
         self.ends |= dict.fromkeys(taken, other.line)
         return bool(taken)
@@ -84,24 +88,21 @@ def ignores(source: Source) -> list[Ignore]:
 
 
 def _scan(source: Source) -> Iterator[Ignore]:
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
-            if token.type != tokenize.COMMENT:
+    for token in tokens(source):
+        if token.type != tokenize.COMMENT:
+            continue
+        for pattern in (_IGNORE, _NOQA, _NOQA_FILE):
+            if pattern is _NOQA_FILE and token.line[: token.start[1]].strip():
+                # Behind code it is taken for one about the line, and means nothing in ruff either.
                 continue
-            for pattern in (_IGNORE, _NOQA, _NOQA_FILE):
-                if pattern is _NOQA_FILE and token.line[: token.start[1]].strip():
-                    # Behind code it is taken for one about the line, and means nothing in ruff either.
-                    continue
-                for match in pattern.finditer(token.string):
-                    yield _ignore(match, token.start, ours=pattern is _IGNORE, whole=pattern is _NOQA_FILE)
-    except (tokenize.TokenError, SyntaxError, IndentationError):
-        # A file that does not parse has its own finding; what was read so far still counts.
-        return
+            for match in pattern.finditer(token.string):
+                yield _ignore(match, token.start, ours=pattern is _IGNORE, whole=pattern is _NOQA_FILE)
 
 
 def _ignore(match: re.Match[str], start: tuple[int, int], *, ours: bool, whole: bool) -> Ignore:
     line, column = start
-    codes = tuple(re.findall(r"[\w-]+", match["codes"] or ""))
+    unclosed = ours and match["codes"] is not None and match["end"] is None
+    codes = () if unclosed else tuple(re.findall(r"[\w-]+", match["codes"] or ""))
     return Ignore(
         line,
         column + match.start(),
@@ -110,6 +111,7 @@ def _ignore(match: re.Match[str], start: tuple[int, int], *, ours: bool, whole: 
         match["kind"] if ours else "ignore-file" if whole else "ignore",
         ours,
         match["codes"] is None,
+        unclosed,
     )
 
 

@@ -60,6 +60,10 @@ def check(findings: Findings) -> Iterator[Report]:
         start, end = len(line[: ignore.column].encode()), len(line[: ignore.end_column].encode())
         span = Span(ignore.line, start, ignore.line, end)
         does = "ended" if ignore.kind == "enable" else "silenced"
+        if ignore.unclosed:
+            message = f"nothing is {does} by `{ignore.kind}`: the list behind it has no `]`"
+            yield Report(source.path, span, span, "", message, "warning")
+            continue
         message = f"nothing is {does} by `{ignore.kind}{what}`: remove it"
         yield Report(source.path, span, span, "", message, "warning", fix=_builder(ignore, codes))
 

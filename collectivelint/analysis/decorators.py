@@ -51,9 +51,9 @@ def decorated(frame: Frame, term: Term) -> Term:
         if (plain(decorator) or "").rpartition(".")[2] in ("staticmethod", "classmethod", "property"):
             continue
         # It has run where the function was defined; here only what it is counts.
-        outer, calls, frame.out = frame.out, list(frame.facts.calls), []
+        outer, calls, frame.out = frame.out, dict(frame.facts.calls_at), []
         value = evaluate(frame, decorator)
-        frame.out, frame.facts.calls = outer, calls
+        frame.out, frame.facts.calls_at = outer, calls
         term = _wrapped(frame, value, term)
     return term
 

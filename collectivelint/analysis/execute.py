@@ -303,9 +303,9 @@ def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:
 
 def _quietly(frame: Frame, expr: Expr) -> Value:
     """The value of an expression that is evaluated elsewhere: without its effects."""
-    outer, calls, frame.out = frame.out, list(frame.facts.calls), []
+    outer, calls, frame.out = frame.out, dict(frame.facts.calls_at), []
     value = evaluate(frame, expr)
-    frame.out, frame.facts.calls = outer, calls
+    frame.out, frame.facts.calls_at = outer, calls
     return value
 
 

@@ -197,7 +197,7 @@ class FunctionFacts:
     """Everything known about one function after it was interpreted."""
 
     function: Function
-    calls: list[ApiCall] = field(default_factory=list)
+    calls_at: dict[Span, ApiCall] = field(default_factory=dict)
     invariants: list[Invariant] = field(default_factory=list)
     term: Term = ()
     summary: Term = ()
@@ -233,6 +233,11 @@ class FunctionFacts:
     names: frozenset[str] = frozenset()
     #: Attribute calls whose function could not be found, for those who ask.
     unresolved: list[tuple[str, Span]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> list[ApiCall]:
+        """Its calls of what the catalogue knows, in the order in which they were met."""
+        return list(self.calls_at.values())
 
 
 def note(facts: FunctionFacts, found: Note) -> None:

@@ -171,11 +171,7 @@ def _note(
         conditional=frame.branches > 0,
         alone=frame.alone_here,
     )
-    known = [index for index, other in enumerate(frame.facts.calls) if other.span == call.span]
-    if known:
-        frame.facts.calls[known[0]] = call
-    else:
-        frame.facts.calls.append(call)
+    frame.facts.calls_at[call.span] = call
 
 
 def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..cache import FOLDER
+from ..patterns import said, unusable
 from ..report import FORMATS
 from ..rule import problems as rule_problems
-from ..settings import Resolver, Settings, SettingsError, known_selectors
+from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
 from .messages import error, warning
 from .running import Outcome, run
 from .sections import Sectioned
@@ -195,11 +196,20 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude"),
     )
     given = {name: options[name] for name in names if options[name] not in (None, ())}
+    if options["group"] and not is_argument(options["group"]):
+        raise click.UsageError(f"--group has to be one Python expression, and `{options['group']}` is not")
     if options["exclude"]:
+        _check_patterns("--exclude", options["exclude"])
         given["extend_exclude"] = options["exclude"]
     if options["per_file_ignores"]:
         pairs = [pair.rpartition(":") for pair in options["per_file_ignores"]]
         if not all(pattern and codes for pattern, _, codes in pairs):
             raise click.UsageError("--per-file-ignores has to be PATTERN:CODES, as in tests/*:CL1,CL406")
+        _check_patterns("--per-file-ignores", [pattern for pattern, _, _ in pairs])
         given["per_file_ignores"] = {pattern: tuple(codes.split(",")) for pattern, _, codes in pairs}
     return given
+
+
+def _check_patterns(option: str, patterns: Sequence[str]) -> None:
+    if wrong := unusable(patterns):
+        raise click.UsageError(f"{option}: {said(wrong[0])}")

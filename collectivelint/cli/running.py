@@ -16,7 +16,7 @@ from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
 from ..printable import printable
-from ..reading import LARGEST
+from ..reading import limit_of
 from ..report import renderer
 from ..source import Source, UnreadableError, decode
 from .messages import error, warning
@@ -48,7 +48,7 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         _refuse_in_place(options)
         name = shown(targets[0])
         try:
-            texts[name] = decode(_standard_input(), name)
+            texts[name] = decode(_standard_input(name), name)
         except UnreadableError as problem:
             error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
             return Outcome(failed=True)
@@ -110,11 +110,12 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
     return outcome
 
 
-def _standard_input() -> bytes:
-    """What comes on the standard input; raise UnreadableError for more than a file may have."""
-    data = sys.stdin.buffer.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
+def _standard_input(name: str) -> bytes:
+    """What comes on the standard input; raise UnreadableError for more than a file of this name may have."""
+    limit = limit_of(name)
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        raise UnreadableError(f"cannot be read: has more than {limit // 1_000_000} MB")
     return data
 
 
@@ -189,7 +190,9 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
 
 
 def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
-    texts, similar = linter.explain(targets, name)
+    texts, similar, broken = linter.explain(targets, name)
+    for problem in broken:
+        warning(f"{problem}; not looked at")
     if not texts:
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise click.UsageError(f"no function `{name}` here{hint}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from .. import atomic
 from ..parse import parse
-from ..reading import read_bytes
-from ..source import UnreadableError
+from ..reading import limit_of, read_bytes
+from ..source import UnreadableError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,8 +96,19 @@ def write(path: Path, source: Source, text: str) -> None:
     target = Path(os.path.realpath(path))
     data = encoded(source, text)
     try:
-        if read_bytes(target) != source.encode(source.text):
-            raise FixError(f"{source.path}: not fixed, the file changed while it was being linted")
+        now = read_bytes(target, limit_of(path))
+        if now != source.encode(source.text):
+            raise FixError(f"{source.path}: not fixed, {_difference(source, now)}")
         atomic.write(target, data, follow=False)
     except OSError as error:
         raise FixError(f"{source.path}: not fixed, {error.strerror or error}") from None
+
+
+def _difference(source: Source, now: bytes) -> str:
+    """Why a file has other bytes than its text makes: it has changed, or its encoding has several spellings of a text."""
+    try:
+        if decode(now, source.path) == source:
+            return f"{source.encoding} would not give back the rest of the file as it is"
+    except UnreadableError:
+        pass
+    return "the file changed while it was being linted"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import tokenize
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from ..anchor import edit
 from ..suppress import ignores
+from ..tokens import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +54,4 @@ def with_ignores(source: Source, findings: Sequence[Finding], reason: str) -> tu
 
 def _ends(source: Source) -> frozenset[int]:
     """The lines that end where a comment may stand."""
-    found: set[int] = set()
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(source.code, newline="").readline):
-            if token.type in (tokenize.NL, tokenize.NEWLINE):
-                found.add(token.start[0])
-    except (tokenize.TokenError, SyntaxError, IndentationError):
-        return frozenset(found)
-    return frozenset(found)
+    return frozenset(token.start[0] for token in tokens(source) if token.type in (tokenize.NL, tokenize.NEWLINE))

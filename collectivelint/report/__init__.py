@@ -20,6 +20,7 @@ FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "g
 
 
 _OTHER: Final = re.compile(r"[^\x00-\x7e]")
+LONGEST_LINE: Final = 300
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 #: Those that services read to mark lines of files; for them a notebook is a file of JSON.
 _OF_FILES: Final = frozenset({"sarif", "github", "gitlab"})
@@ -37,6 +38,11 @@ def renderer(name: str) -> Callable[..., str]:
         return text
 
     return render
+
+
+def quoted(line: str) -> str:
+    """A line as reports quote it: a generated one may be as long as its file, and is quoted for every step in it."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
 
 
 def relative(path: str) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ..finding import Location
-from ..source import NOTEBOOK, UnreadableError
+from ..finding import Location, Step
+from ..reading import NOTEBOOK
+from ..source import UnreadableError
+from . import LONGEST_LINE
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
-    from ..finding import Finding, Fix, Step
+    from ..finding import Finding, Fix
     from ..notebook import Notebook
     from ..source import Source
 
@@ -19,6 +21,13 @@ _CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\
 #: A place in a message or in a line of what is known of a function.
 _PLACE: Final = re.compile(rf"(?P<file>[^\s()`:]*{re.escape(NOTEBOOK)}):(?P<row>\d+)")
 _LINE: Final = re.compile(r"\bline (?P<row>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStep(Step):
+    """A step in a line of a notebook's JSON, which may hold all of it; `code` is the row of the cell."""
+
+    code: str = ""
 
 
 class Cells:
@@ -30,6 +39,7 @@ class Cells:
     def __init__(self, linter: Linter, *, as_file: bool = False) -> None:
         """`linter` has found what is reported."""
         self._linter, self._as_file = linter, as_file
+        self._lines: dict[str, list[str]] = {}
 
     def source(self, path: str) -> Source:
         """The text that the edits of a finding are about."""
@@ -45,8 +55,9 @@ class Cells:
             inside = notebook is not None and number > 0 and notebook.place(row) == (int(match["number"]), number)
             return self._linter.line(match["file"], row) if inside else ""
         if self._as_file and (notebook := self._notebook(path)) is not None:
-            found = notebook.raw.split("\n")
-            return found[number - 1].strip() if 0 < number <= len(found) else ""
+            # All of the file may stand in one line, and it is asked for once for each finding.
+            found = self._file_lines(notebook)
+            return found[number - 1][:LONGEST_LINE].strip() if 0 < number <= len(found) else ""
         return self._linter.line(path, number)
 
     def finding(self, finding: Finding) -> Finding:
@@ -63,7 +74,7 @@ class Cells:
         cell, row = notebook.place(finding.location.row)
         if self._as_file:
             line = notebook.file_row(finding.location.row)
-            width = len(notebook.raw.split("\n")[line - 1])
+            width = len(self._file_lines(notebook)[line - 1])
             where = "" if cell is None else f"cell {cell}:{row}:{finding.location.column}: "
             return replace(
                 changed,
@@ -88,7 +99,7 @@ class Cells:
         if notebook is None:
             return replace(step, text=text)
         if self._as_file:
-            return replace(step, line=notebook.file_row(step.line), text=text)
+            return FileStep(step.path, notebook.file_row(step.line), step.kind, text, notebook.line(step.line))
         cell, row = notebook.place(step.line)
         return replace(step, path=f"{step.path}:cell {cell}" if cell is not None else step.path, line=row, text=text)
 
@@ -113,6 +124,12 @@ class Cells:
         notebook = self._notebook(match["file"])
         cell, row = notebook.place(int(match["row"])) if notebook is not None else (None, match["row"])
         return f"{match['file']}:cell {cell}:{row}" if cell is not None else match.group()
+
+    def _file_lines(self, notebook: Notebook) -> list[str]:
+        """The lines of the file's JSON."""
+        if notebook.path not in self._lines:
+            self._lines[notebook.path] = notebook.raw.split("\n")
+        return self._lines[notebook.path]
 
     def _notebook(self, path: str) -> Notebook | None:
         if not path.endswith(NOTEBOOK):

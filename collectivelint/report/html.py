@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..rule import discover
-from . import dumps, summary
+from . import dumps, quoted, summary
 from .remedy import headline, patch
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
 def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
     row = finding.location.row
     last = max(row, min(finding.end_location.row, row + _AROUND))
-    frame = [(number, linter.line(finding.path, number)) for number in range(max(1, row - _AROUND), last + _AROUND + 1)]
+    rows = range(max(1, row - _AROUND), last + _AROUND + 1)
+    frame = [(number, quoted(linter.line(finding.path, number))) for number in rows]
     kind, fix = headline(finding.fix) if finding.fix is not None and finding.fix.edits else ("", "")
     return {
         "code": finding.code,
@@ -61,7 +62,7 @@ def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
                 "line": step.line,
                 "kind": step.kind,
                 "text": step.text,
-                "code": linter.line(step.path, step.line),
+                "code": quoted(linter.line(step.path, step.line)),
             }
             for step in finding.trail
         ],

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from .. import __version__
 from ..baseline import fingerprints
 from ..rule import discover
-from . import dumps, relative
+from . import dumps, quoted, relative
+from .cells import FileStep
 from .remedy import advice, applied, suggested
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def _region(start: Location, end: Location) -> dict[str, int]:
 
 
 def _step(step: Step, linter: Linter) -> dict[str, Any]:
-    region = {"startLine": step.line, "snippet": {"text": linter.line(step.path, step.line)}}
+    code = step.code if isinstance(step, FileStep) else linter.line(step.path, step.line)
+    region = {"startLine": step.line, "snippet": {"text": quoted(code)}}
     place = {"artifactLocation": _artifact(step.path), "region": region}
     return {"location": {"physicalLocation": place, "message": {"text": step.text}}, "kinds": [step.kind]}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..printable import one_line, printable
-from . import summary
+from . import quoted, summary
 from .remedy import headline, patch, suggested
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
             yield style(f"  {' ' * width} --> {one_line(step.path)}", dim=True)
         file = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
-        code = printable(linter.line(step.path, step.line))
+        code = printable(quoted(linter.line(step.path, step.line)))
         yield number + code + style(f"   <- {printable(step.text)}", **_KINDS.get(step.kind, {}))
     if finding.help:
         yield style("  help: ", bold=True) + printable(finding.help)

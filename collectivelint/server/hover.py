@@ -22,7 +22,8 @@ _MOST: Final = 6
 
 def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: Callable[[str, Span], str]) -> str:
     """Markdown about the call at a position, or nothing if it reaches no collective. `text` is the source of a span."""
-    facts = _around(analysis, path, line, byte_column)
+    # Of a file that cannot be parsed nothing is known.
+    facts = _around(analysis, path, line, byte_column) if path in analysis.paths else None
     if facts is None:
         return ""
     found = [

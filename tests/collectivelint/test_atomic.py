@@ -75,3 +75,7 @@ def test_escapes_of_a_terminal_become_text() -> None:
     assert (
         printable("a\x1b]0;title\x07b\tc\nd\x9b2J\u202e\ud800é→") == "a\\x1b]0;title\\x07b\tc\nd\\x9b2J\\u202e\\ud800é→"
     )
+
+
+def test_characters_that_move_or_end_a_line_are_shown() -> None:
+    assert printable("a\u061cb\u2028c\u2029d") == "a\\u061cb\\u2028c\\u2029d"

@@ -194,3 +194,18 @@ def test_several_processes_find_what_one_finds(project: Project) -> None:
     assert len(one.findings) > 100
     assert _lint(jobs=2) == one
     assert _lint(jobs=2) == one
+
+
+@pytest.mark.parametrize("mark", ["tests/sub/.git", "tests/sub/collectivelint.toml"])
+def test_a_root_that_appears_or_goes_changes_what_is_a_test(project: Project, mark: str) -> None:
+    code = (
+        "import torch\nimport torch.distributed as dist\n\n\ndef save(model):\n    torch.save(model, 'a.pt')\n\n\n"
+        "def epoch(model, step):\n    if dist.get_rank() == 0 and step % 100 == 0:\n        save(model)\n    save(model)\n"
+    )
+    project.write({"pyproject.toml": "", "tests/sub/main.py": code})
+    assert _lines(_lint()) == []
+    project.write({f"{mark}": ""})
+    found = _lines(_lint())
+    assert found == _lines(_lint(cached=False)) == [("tests/sub/main.py", 12, "CL403")]
+    (project.root / mark).unlink()
+    assert _lines(_lint()) == []

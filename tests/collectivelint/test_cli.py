@@ -584,6 +584,15 @@ def test_show_analysis(project: Project) -> None:
     )
 
 
+def test_show_analysis_beside_a_broken_file(project: Project) -> None:
+    project.write({"main.py": _SAVE, "broken.py": "def save(:\n", "bytes.py": b"x = '\xff'\n"})
+    done = project.run("check", "--show-analysis", "save", ".")
+    assert done.code == 0
+    assert done.out.startswith("main.py:6: Trainer.save\n")
+    assert "warning: broken.py:1:10: is not valid Python" in done.err
+    assert "warning: bytes.py:1:6: byte 0xff" in done.err
+
+
 def test_show_analysis_of_what_is_not_there(project: Project) -> None:
     project.write(_SAVE)
     done = project.run("check", "--show-analysis", "Trainer.safe")

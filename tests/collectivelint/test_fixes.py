@@ -823,3 +823,14 @@ def test_the_default_group_as_a_framework_calls_it(project: Project) -> None:
     project.fix("--select", "CL101", "--explicit-world")
     assert project.text().endswith("    dist.barrier(group=dist.get_world_group())\n")
     assert project.run("--isolated", "--select", "CL101").code == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "raw_unicode_escape"])
+def test_a_file_whose_encoding_has_several_spellings_is_left_alone(project: Project, encoding: str) -> None:
+    spelt = {"utf-7": "+AGE-", "raw_unicode_escape": "\\u0061"}[encoding]
+    text = f"# coding: {encoding}\nimport torch.distributed as dist\nx = '{spelt}'\ndist.barrier()\n"
+    project.write(text)
+    ran = project.run("check", "--no-cache", "--fix", "--explicit-world", "main.py")
+    assert ran.code == 2
+    assert f"main.py: not fixed, {encoding} would not give back the rest of the file as it is" in ran.err
+    assert project.text() == text

@@ -40,6 +40,7 @@ _NEWER = {
     "quotes of another script": 'x = f"ä {a["b"]} ö {here} ü"; y = here\n',
     "backslash": 'x = f"{"\\n".join(here)}"\n',
     "lines and comments": 'def f():\n    x = f"{\n        a["b"]  # a " comment\n    } {here}"\n',
+    "a value at the end of its row": 'x = f"{\n    a["b"]\n} {\nhere\n}"\ny = here\n',
     "brackets": 'x = f"{ ( a["b"] ) !r:>{w["x"]}} { (here) = }"\n',
     "nested": 'x = f"{f"{f"{here}"}"}"\n',
     "joined": 'x = ("a" # b\n  f"{a["b"]}" \'c\' f"{here}")\n',

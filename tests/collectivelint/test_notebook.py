@@ -152,6 +152,9 @@ def test_magics_become_constants_of_the_same_length(text: str, code: str) -> Non
         ("\n%%capture out\nx", True),
         ("%%timeit -n 1\nx", True),
         ("%%bash\nls", False),
+        ("%%python\nx", False),
+        ("%%python3 --bg\nx", False),
+        ("%%pypy\nx", False),
         ("%%writefile a.py\nx", False),
         ("%%html\n<p>", False),
         ("%%!\nls", False),
@@ -355,3 +358,23 @@ def test_a_notebook_on_the_standard_input(project: Project) -> None:
         [*_CELLS[:4], _CELLS[4].replace("barrier()", "barrier(group=dist.group.WORLD)")]
     )
     assert b"new.ipynb:cell 4:3:9: CL201" in ran.stderr
+
+
+def test_steps_quote_the_row_of_a_cell_where_the_file_is_one_line(project: Project) -> None:
+    project.write({"train.ipynb": json.dumps(json.loads(_text()))})
+    report = json.loads(project.run("--select", "CL201", "--no-cache", "--output-format", "sarif", ".").out)
+    (found,) = report["runs"][0]["results"]
+    steps = [step["location"]["physicalLocation"] for step in found["codeFlows"][0]["threadFlows"][0]["locations"]]
+    assert {step["region"]["startLine"] for step in steps} == {1}
+    assert [step["region"]["snippet"]["text"].strip() for step in steps][-2:] == [
+        "if dist.get_rank() == 0:",
+        "dist.barrier(group=dist.group.WORLD)",
+    ]
+
+
+@pytest.mark.parametrize("output_format", ["sarif", "text", "html"])
+def test_lines_as_long_as_files_are_cut(project: Project, output_format: str) -> None:
+    project.write(f"import torch.distributed as dist\ndist.barrier(); x = '{'a' * 100_000}'\n")
+    ran = project.run("--no-cache", "--output-format", output_format, "--select", "CL101", "main.py")
+    assert "aaa..." in ran.out
+    assert len(ran.out) < 50_000

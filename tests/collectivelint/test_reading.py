@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from collectivelint.cache import stamp
 from collectivelint.reading import LARGEST, read_bytes
 
 if TYPE_CHECKING:
@@ -141,3 +143,32 @@ def test_standard_input_without_end(project: Project) -> None:
         )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "error: main.py:1:1: cannot be read: has more than 5 MB\n"
+
+
+def test_a_notebook_with_pictures_is_treated_as_any_other(project: Project) -> None:
+    """Its pictures make it larger than a source may be: it is linted, remembered, fixed, silenced and piped."""
+    cells = [
+        {
+            "cell_type": "code",
+            "source": "import torch.distributed as dist\ndist.barrier()",
+            "outputs": [],
+            "metadata": {},
+        },
+        {"cell_type": "code", "source": "", "outputs": ["a" * LARGEST], "metadata": {}},
+    ]
+    project.write({"a.ipynb": json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})})
+    data = (project.root / "a.ipynb").read_bytes()
+    assert stamp("a.ipynb", None)[2]
+    piped = subprocess.run(
+        [sys.executable, "-m", "collectivelint", "check", "--stdin-filename", "a.ipynb", "--isolated", "--no-cache"],
+        input=data,
+        capture_output=True,
+        check=False,
+        timeout=_LONGEST_S,
+    )
+    assert b"a.ipynb:cell 1:2:1: CL101" in piped.stdout
+    assert project.run("check", "--fix", "--explicit-world", "a.ipynb").code == 0
+    assert "dist.barrier(group=dist.group.WORLD)" in project.text("a.ipynb")
+    project.write({"a.ipynb": data})
+    assert "Silenced 1 finding." in project.run("check", "--add-ignore", "a.ipynb").out
+    assert project.run("check", "a.ipynb").code == 0

@@ -245,6 +245,16 @@ def test_hover(root: Path) -> None:
     _session(root, talk)
 
 
+def test_hover_over_what_cannot_be_parsed(root: Path) -> None:
+    async def talk(editor: Editor) -> None:
+        (found,) = await editor.open("main.py", "def main(:\n    pass\n")
+        assert found.code == "CL000"
+        assert "CL000" in await editor.hover("main.py", 0, 9)
+        assert await editor.hover("main.py", 1, 5) == ""
+
+    assert _session(root, talk).messages == []
+
+
 def test_what_is_left_out(root: Path) -> None:
     (root / "pyproject.toml").write_text('[tool.collectivelint]\nexclude = ["main.py"]\n')
 

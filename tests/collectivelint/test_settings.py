@@ -388,7 +388,10 @@ def test_expected_groups(project: Project) -> None:
     assert settings.expected_groups == {"dp": ("0,2", "1,3"), "all": ("0-3",)}
 
 
-@pytest.mark.parametrize("value", ['"0-3"', "{ dp = 4 }", '{ dp = "0-" }', "{ dp = [] }", '{ dp = ["0", 1] }'])
+@pytest.mark.parametrize(
+    "value",
+    ['"0-3"', "{ dp = 4 }", '{ dp = "0-" }', "{ dp = [] }", '{ dp = ["0", 1] }', '{ a = "5-2" }', '{ a = "0,7-6" }'],
+)
 def test_expected_groups_that_are_none(project: Project, value: str) -> None:
     project.write({"collectivelint.toml": f"expected-groups = {value}\n"})
     settings, problems = read(Path("collectivelint.toml"))
@@ -396,6 +399,28 @@ def test_expected_groups_that_are_none(project: Project, value: str) -> None:
     assert settings.expected_groups == {}
     assert len(problems) == 1
     assert "`expected-groups`" in problems[0]
+
+
+_NO_ARGUMENTS = ["a b", "a b c (", "a, b", "a # b", "a)(b", "*a", "x := 1"]
+
+
+@pytest.mark.parametrize("group", _NO_ARGUMENTS)
+def test_a_group_that_is_no_expression(project: Project, group: str) -> None:
+    project.write({"main.py": _CODE, "collectivelint.toml": f'select = ["CL1"]\ngroup = "{group}"\n'})
+    ran = project.run("check", "main.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"collectivelint.toml:2: `group` has to be one Python expression, and `{group}` is not" in ran.err
+    ran = project.run("check", "--isolated", "--group", group, "main.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"--group has to be one Python expression, and `{group}` is not" in ran.err
+
+
+@pytest.mark.parametrize("group", ["self.group", "mesh['dp'].get_group()", "(a := b)", "größe", "a if b else c"])
+def test_a_group_that_is_an_expression(project: Project, group: str) -> None:
+    project.write({"collectivelint.toml": f'group = "{group}"\n'})
+    settings, problems = read(Path("collectivelint.toml"))
+    assert settings is not None
+    assert (settings.group, problems) == (group, [])
 
 
 # ------------------------------------------------------------------------------------------- on the command line

@@ -226,3 +226,65 @@ def test_a_range_that_silences_nothing_is_reported_and_removed(project: Project)
 def test_an_end_of_nothing_is_reported(project: Project) -> None:
     project.write(f"{_HEAD}# collectivelint: enable[CL101]\nx = 1\n")
     assert project.found() == [("main.py", 2, "CL001")]
+
+
+# ------------------------------------------------------------------------------------------ lists of codes, misspelt
+
+
+@pytest.mark.parametrize("kind", ["ignore", "ignore-file", "disable"])
+@pytest.mark.parametrize(
+    "codes", [" [CL999]", "  [CL201]", "[CL101", " [CL101, CL201", "[", "[]", " [ ]", "[CL101 # x]"]
+)
+def test_a_list_without_the_rule_or_without_its_end_silences_nothing(project: Project, kind: str, codes: str) -> None:
+    project.write(f"{_HEAD}dist.barrier()  # collectivelint: {kind}{codes}\n")
+    assert project.found() == [("main.py", 2, "CL001"), ("main.py", 2, "CL101")]
+
+
+@pytest.mark.parametrize("kind", ["ignore", "ignore-file", "disable"])
+def test_a_space_before_the_list(project: Project, kind: str) -> None:
+    project.write(f"{_HEAD}dist.barrier()  # collectivelint: {kind} [CL101] the whole job\n")
+    assert project.found() == []
+
+
+def test_an_end_without_a_rule_ends_nothing(project: Project) -> None:
+    project.write(f"{_HEAD}# collectivelint: disable\n# collectivelint: enable[CL101\ndist.barrier()\n")
+    assert project.found() == [("main.py", 3, "CL001")]
+
+
+def test_an_unclosed_list_is_named_and_stays(project: Project) -> None:
+    project.write(f"{_HEAD}dist.barrier()  # collectivelint: ignore[CL101 the whole job\n")
+    (finding, _) = sorted(project.lint().findings, key=lambda finding: finding.code)
+    assert finding.message == "nothing is silenced by `ignore`: the list behind it has no `]`"
+    assert finding.fix is None
+
+
+# ------------------------------------------------------------------------------------------------ newer f-strings
+
+#: No tokenizer before that of Python 3.12 reads it.
+_NEWER = 'x = f"ä{\n    a["b"] + c["#"]\n} {a["c"]}"\n'
+
+
+@pytest.mark.parametrize(
+    "comment", ["# collectivelint: ignore[CL101]", "# noqa: CL101", "# collectivelint: ignore-file", "# noqa"]
+)
+@pytest.mark.parametrize("inside", [_NEWER, 'try:\n    x = t"{a["b"]}"\nexcept A, B:\n    pass\n'])
+def test_beside_newer_strings(project: Project, comment: str, inside: str) -> None:
+    project.write(f"{_HEAD}a, c = {{}}, {{}}\n{inside}dist.barrier()  {comment}\n")
+    assert project.found() == []
+
+
+def test_on_the_line_of_a_newer_string(project: Project) -> None:
+    comment = "# collectivelint: ignore[CL101]"
+    project.write(f'{_HEAD}x = f"{{\n  a["b"]\n}}"\ny = f"ö{{a["ä"]}}"  {comment}\n')
+    (finding,) = project.lint().findings
+    assert (finding.code, finding.location.row, finding.location.column) == ("CL001", 5, 19)
+    assert project.run("check", "--fix", "main.py").code == 0
+    assert project.text().endswith('y = f"ö{a["ä"]}"\n')
+
+
+def test_an_annotation_behind_a_newer_string(project: Project) -> None:
+    project.write(
+        f'{_HEAD}\n\ndef f(group, a):\n    x = f"{{\n        a[\'b\'] + a["c"]\n    }}"\n'
+        "    mine = a.x  # collectivelint: rank-local\n    if mine:\n        dist.barrier(group=group)\n"
+    )
+    assert project.found() == [("main.py", 10, "CL203")]

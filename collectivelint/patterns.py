@@ -1,0 +1,52 @@
+"""Patterns of paths, written as in a .gitignore."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pathspec
+
+#: What can be compiled for sure: pathspec need not be imported for it.
+_SIMPLE: Final = re.compile(r"[\w./*?-]+")
+
+
+@cache
+def spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
+    r"""These patterns together; those that mean nothing (`!`, `a\`, `[z-a]`) are left out, as git does."""
+    import pathspec
+
+    with warnings.catch_warnings():
+        # `[[a]` may mean something else in a later version of `re`, which is not for the user to mend.
+        warnings.simplefilter("ignore")
+        try:
+            return pathspec.GitIgnoreSpec.from_lines(patterns)
+        except (ValueError, re.error):
+            return pathspec.GitIgnoreSpec.from_lines(line for line in patterns if _compiles(line))
+
+
+def unusable(patterns: Iterable[str]) -> list[str]:
+    """The patterns that mean nothing; where somebody has written them for this linter they are a mistake."""
+    return [pattern for pattern in patterns if not _SIMPLE.fullmatch(pattern) and not _compiles(pattern)]
+
+
+def said(pattern: str) -> str:
+    """What is wrong with such a pattern."""
+    return f"`{pattern}` is not a pattern that fits any path"
+
+
+def _compiles(pattern: str) -> bool:
+    import pathspec
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            pathspec.GitIgnoreSpec.from_lines([pattern])
+        except (ValueError, re.error):
+            return False
+    return True
