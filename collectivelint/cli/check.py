@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..cache import FOLDER
+from ..printable import one_line
 from ..report import FORMATS
 from ..rule import problems as rule_problems
 from ..settings import Resolver, Settings, SettingsError, known_selectors
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(code.strip() for value in values for code in value.split(",") if code.strip())
 
+
+def _reason(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A reason that stays in its comment and on its line."""
+    if value is not None and (one_line(value) != value or _LINE_ENDS.intersection(value)):
+        raise click.BadParameter("the reason has to be one line without control characters")
+    return value
+
+
+#: What editors take for the end of a line, and is no control character.
+_LINE_ENDS: Final = frozenset("\u2028\u2029")
 
 #: Heading in `--help` -> its options.
 _SECTIONS: Final = {
@@ -101,6 +112,7 @@ _TASKS: Final = {
     "--add-ignore",
     is_flag=False,
     flag_value="",
+    callback=_reason,
     metavar="[=REASON]",
     help="Silence all findings by comments on their lines, with a reason.",
 )
