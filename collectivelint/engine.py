@@ -63,6 +63,10 @@ class Result:
     #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
     analysed: int = field(default=0, compare=False)
+    #: How many of the files a process that ended has left behind, and why the findings are not all there are; nothing for
+    #: a whole run. Who keeps findings (a baseline) or takes their absence for a result has to ask.
+    missed: int = 0
+    incomplete: str = ""
     #: What the user should know of the run, and is no failure.
     notices: list[str] = field(default_factory=list, compare=False)
 
@@ -140,16 +144,19 @@ class Linter:
         shard = Shard()
         if pending:
             try:
-                shard = self._analyse(program, indexes, pending, memory)
+                self._analyse(program, indexes, pending, memory, shard)
             except workers.WorkerError as error:
-                shard = Shard(errors=[str(error)])
+                # What the pieces that were finished have found is true.
+                shard.errors.append(str(error))
             memory.keep(shard, pending, indexes)
         findings = memory.findings()
         if unreadable:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(published(findings), shard.errors, len(asked), len(pending), memory.notices)
+        missed = len(pending) - len(shard.looked)
+        reason = _incomplete(shard.errors, missed, len(asked))
+        return Result(published(findings), shard.errors, len(asked), len(pending), missed, reason, memory.notices)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
@@ -224,10 +231,9 @@ class Linter:
         off = not settings.runs(rule) or _ignored_in(call.function.path, settings, rule)
         return not off and not suppress.silenced(comments, rule.code, rule.name, lines)
 
-    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory) -> Shard:
-        """Findings of the files that have to be looked at, by this process or by several."""
+    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory, whole: Shard) -> None:
+        """Add the findings of the files that have to be looked at to `whole`, by this process or by several."""
         jobs = workers.usable(self._jobs, len(pending))
-        whole = Shard()
         done = 0
         if jobs == 1:
             for done, path in enumerate(pending, 1):  # where the files are counted on from
@@ -239,7 +245,7 @@ class Linter:
                 whole.add(self._shard(program, indexes, piece, made))
                 done += len(piece)
                 self._progress(done, 2 * len(pending))
-            return whole
+            return
         if not memory.anew:
             # The processes cannot ask the cache themselves.
             indexes.preload(index for path in list(indexes) if (index := memory.index(path)) is not None)
@@ -281,7 +287,6 @@ class Linter:
             crew.stop()
             raise
         crew.close()
-        return whole
 
     def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
         from .analysis.program import Analysis
@@ -293,7 +298,7 @@ class Linter:
         analysis = self._analysis.about(readable)
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
-        shard.looked = {path: analysis.looked(path) for path in readable}
+        shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
         return shard
 
     def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
@@ -360,7 +365,8 @@ class Linter:
     def _check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Shard:
         result = Shard()
         asked = Findings(analysis, tuple(unreadable), self.text)
-        asked.unused_ignores = lambda: self._unused(analysis.paths)
+        broken: set[str] = set()
+        asked.unused_ignores = lambda: self._unused(analysis, broken)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
             foreign = rule_origin(module.RULE.code)
@@ -370,6 +376,7 @@ class Linter:
                     if finding is not None:
                         result.findings.append(finding)
             except (Exception, SystemExit) as error:  # one rule's failure must not lose the findings of the others
+                broken |= {module.RULE.code, module.RULE.name}
                 result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
@@ -435,10 +442,20 @@ class Linter:
             self._ignores[path] = suppress.ignores(self.source(path))
         return self._ignores[path]
 
-    def _unused(self, paths: Iterable[str]) -> Iterator[tuple[Source, suppress.Ignore, tuple[str, ...]]]:
-        """Our suppression comments that silenced nothing, with the codes that were not needed."""
+    def _unused(
+        self, analysis: Analysis, broken: set[str]
+    ) -> Iterator[tuple[Source, suppress.Ignore, tuple[str, ...]]]:
+        """Our suppression comments that silenced nothing, with the codes that were not needed.
+
+        What a rule in `broken`, a plugin that is not there, or a function that is not analysed would have reported is not
+        known: its comments may be needed.
+        """
         rules = {module.RULE.code: module.RULE for module in discover_rules().values()}
-        for path in paths:
+        names = {name for rule in rules.values() for name in (rule.code, rule.name)}
+        failed = {function.path for function, _ in analysis.failures}
+        for path in analysis.paths:
+            if path in failed:
+                continue
             settings = self.resolver.settings(Path(path))
             # A comment may silence CL001 itself, so those that do are looked at last.
             for ignore in self._comments(path):
@@ -451,10 +468,12 @@ class Linter:
                     for name in (rule.code, rule.name)
                 }
                 if not ignore.codes:
-                    if not ignore.used:
+                    if not ignore.used and not broken and not rule_problems():
                         yield self.source(path), ignore, ()
                     continue
-                unused = tuple(code for code in ignore.codes if code not in ignore.used and code not in off)
+                unknown = {code for code in ignore.codes if code not in names} if rule_problems() else set()
+                needed = off | broken | unknown | ignore.used
+                unused = tuple(code for code in ignore.codes if code not in needed)
                 if unused:
                     yield self.source(path), ignore, unused
 
@@ -464,6 +483,13 @@ class Linter:
         start = source.offset(span.line, source.column(span.line, span.column))
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
         return excerpt(source.text[start:end])
+
+
+def _incomplete(errors: Sequence[str], missed: int, files: int) -> str:
+    """Why the findings of a run are not all there are, or nothing."""
+    if missed:
+        return f"{missed} of {files} file{'s' * (files != 1)} {'were' if missed != 1 else 'was'} not analysed"
+    return "not everything was analysed" if errors else ""
 
 
 def shown(path: Path) -> str:

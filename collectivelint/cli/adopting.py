@@ -56,11 +56,18 @@ class Baselines:
                 continue
             compared = baseline.compare(findings, known, self._linter.line, str(file.parent.resolve()))
             new += compared.new
-            self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
+            if not result.incomplete:
+                self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
         return replace(result, findings=sorted(new, key=lambda finding: finding.order)), failed
 
     def write(self, result: Result) -> bool:
-        """Write all findings to their baselines, and say how to use them; whether it failed."""
+        """Write all findings to their baselines, and say how to use them; whether it failed.
+
+        A run that failed writes nothing: what it did not find would be gone from them.
+        """
+        if result.incomplete:
+            complain(f"no baseline was written: {result.incomplete}")
+            return True
         failed = False
         grouped = self._by_file(result.findings)
         without = grouped.get(None, [])

@@ -156,6 +156,9 @@ def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: S
         return False
     outcome.result, unusable = known.without_known(outcome.result)
     outcome.failed |= unusable
+    if options["add_ignore"] is not None and outcome.result.incomplete:
+        error(f"no comment was written: {outcome.result.incomplete}")
+        return False
     if options["add_ignore"] is not None:
         silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"], targets)
         click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")

@@ -122,3 +122,31 @@ def test_a_rule_that_fails_names_its_distribution(project: Project, old: str, ne
     assert (ran.returncode, "a.py:6:1: CL101" in ran.stdout) == (2, True)
     assert ran.stderr.startswith("error: internal error in rule XY101 of xy-rules 1.0: ")
     assert words in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "broken", ["    raise ZeroDivisionError(1)\n    for", "    raise SystemExit(3)\n    for", None]
+)
+def test_a_run_in_which_a_rule_failed_keeps_nothing_and_says_so(project: Project, broken: str | None) -> None:
+    silenced = "import torch.distributed as dist\n\n\ndef f():\n    dist.barrier()  # collectivelint: ignore[XY101]\n"
+    project.write(
+        {"a.py": "x = 1\n", "b.py": silenced, "collectivelint-baseline.json": '{"version": 1, "findings": []}\n'}
+    )
+    # One that cannot even be imported, too.
+    _install(project, "x = (\n" if broken is None else _RULE.replace("    for", broken))
+    ran = _run(project, "a.py")
+    assert (ran.returncode, ran.stdout) == (2, "The run failed: not everything was analysed.\n")
+    for options in (["--write-baseline"], ["--add-ignore"]):
+        ran = _run(project, *options, "a.py", "b.py")
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert " was written: not everything was analysed\n" in ran.stderr
+    assert project.text("collectivelint-baseline.json") == '{"version": 1, "findings": []}\n'
+    # Nobody knows whether its comments are needed.
+    ran = _run(project, "--select", "CL001", "--fix", "b.py")
+    assert ran.returncode == 2
+    assert project.text("b.py") == silenced
+    assert 'errors="1"' in _run(project, "--output-format", "junit", "a.py").stdout
+    assert _run(project, "--output-format", "github", "a.py").stdout == (
+        "::error title=collectivelint::The run failed: not everything was analysed.\n"
+    )
+    assert "The run failed: not everything was analysed." in _run(project, "--output-format", "html", "a.py").stdout
