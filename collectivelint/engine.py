@@ -15,7 +15,7 @@ from . import catalog, suppress, workers
 from .annotations import annotated_lines
 from .discover import discover, forget, project_roots
 from .excerpt import excerpt
-from .finding import Finding, Location
+from .finding import UNREADABLE, Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .parse import parse
@@ -221,7 +221,11 @@ class Linter:
         expression = self.resolver.settings(paths[0]).group
         # A caller may lie anywhere in the project, but no link is followed out of it.
         locked = outside(readable, [*paths, *project_roots(paths)])
-        return Chains(analysis, self.source, self._anchor_in, expression, locked).plan(calls)
+        plan = Chains(analysis, self.source, self._anchor_in, expression, locked).plan(calls)
+        problems = [(path, problem) for path in asked if (problem := program.indexes[path].problem) is not None]
+        folders = [(shown(path), error) for path, error in discover(paths, self.resolver).unreadable]
+        plan.unreadable = sorted([*problems, *folders], key=lambda item: item[0])
+        return plan
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""
@@ -389,7 +393,8 @@ class Linter:
         """Anchor a report, unless the rule is off here or a comment silences it."""
         rule = module.RULE
         settings = self.resolver.settings(Path(report.path))
-        if not settings.runs(rule) or _ignored_in(report.path, settings, rule):
+        # A file that is not checked is no clean one, whatever is selected.
+        if rule.code != UNREADABLE and (not settings.runs(rule) or _ignored_in(report.path, settings, rule)):
             return None
         source = self._sources.get(report.path)
         if source is None:
@@ -399,7 +404,7 @@ class Linter:
         lines = [report.span.line, report.span.end_line, report.statement.line]
         if not _COMPOUND.match(source.line(report.statement.line).lstrip()):
             lines.append(report.statement.end_line)
-        if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
+        if rule.code != UNREADABLE and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
         start, end = _locations(source, report)
         fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))

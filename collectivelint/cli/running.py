@@ -15,6 +15,7 @@ from .. import atomic
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
+from ..finding import UNREADABLE
 from ..printable import printable
 from ..reading import LARGEST
 from ..report import renderer
@@ -75,8 +76,8 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
 
         if not options["diff"] and not options["fix"]:
             raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
-        changed, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
-        return Outcome(found=changed and not options["fix"], failed=failed)
+        changed, unread, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
+        return Outcome(found=(changed and not options["fix"]) or (unread and not options["exit_zero"]), failed=failed)
     if options["show_analysis"]:
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
@@ -87,6 +88,7 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         from .fixing import show_diff
 
         changed, failed = show_diff(linter, result, resolver, None if is_input else targets)
+        changed |= _name_unreadable(result, linter)
         return Outcome(result, found=changed and not options["exit_zero"], failed=failed)
     fixed, failed = 0, False
     if options["fix"] or options["fix_only"]:
@@ -101,8 +103,10 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
     if not _adopt(outcome, linter, options, targets):
+        outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         return outcome
     if options["fix_only"]:
+        outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
         return outcome
     outcome.failed |= _show(outcome.result, linter, options, fixed)
@@ -165,6 +169,16 @@ def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: S
         outcome.failed |= broken
         return False
     return True
+
+
+def _name_unreadable(result: Result, linter: Linter) -> bool:
+    """Name the files that were not checked, where no findings are shown; whether there are any."""
+    from ..report.cells import placed
+
+    unread = [finding for finding in placed(result, linter)[0].findings if finding.code == UNREADABLE]
+    for finding in unread:
+        error(f"{finding.path}:{finding.location.row}:{finding.location.column}: {finding.message}")
+    return bool(unread)
 
 
 def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
