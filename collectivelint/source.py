@@ -96,15 +96,22 @@ def lines(text: str) -> list[str]:
     return [line for line in found if line]
 
 
+def is_notebook(name: str) -> bool:
+    """Does the name of a file say that it is a notebook?"""
+    return name.lower().endswith(NOTEBOOK)
+
+
 def decode(data: bytes, path: str) -> Source:
     """Decode as the Python tokenizer would; raise UnreadableError with the position of the first bad byte."""
-    if path.endswith(NOTEBOOK):
+    if is_notebook(path):
         from .notebook import notebook
 
         return notebook(data, path)
-    if path.endswith(".json"):
+    if path.lower().endswith(".json"):
         # It parses as Python more often than not, and would look clean.
         raise UnreadableError("is JSON, not Python")
+    if not path.lower().endswith((".py", ".pyi")) and _is_json(data):
+        raise UnreadableError(f"is JSON, not Python; the name of a notebook ends with {NOTEBOOK}")
     bom = data.startswith(codecs.BOM_UTF8)
     if bom:
         data = data[len(codecs.BOM_UTF8) :]
@@ -132,10 +139,22 @@ def decode(data: bytes, path: str) -> Source:
         ) from None
 
 
+def _is_json(data: bytes) -> bool:
+    """Is it an object of JSON, whatever its name is?"""
+    if not data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        return False
+    import json
+
+    try:
+        return isinstance(json.loads(data.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def read(path: Path, shown: str) -> Source:
     """Read a file that reports call `shown`; raise UnreadableError with the system's reason."""
     try:
-        data = read_bytes(path, LARGEST_NOTEBOOK if path.suffix == NOTEBOOK else LARGEST)
+        data = read_bytes(path, LARGEST_NOTEBOOK if is_notebook(path.name) else LARGEST)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     return decode(data, shown)

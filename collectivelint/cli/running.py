@@ -17,9 +17,8 @@ from ..discover import project_root
 from ..engine import Linter, Result, shown
 from ..finding import UNREADABLE
 from ..printable import printable
-from ..reading import LARGEST
 from ..report import renderer
-from ..source import Source, UnreadableError, decode
+from . import standard_input
 from .messages import error, warning
 from .progress import bar
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..settings import Resolver
+    from ..source import Source
 
 
 @dataclass(slots=True)
@@ -44,19 +44,20 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
         return Outcome()
     texts: dict[str, Source] = {}
+    given: standard_input.StandardInput | None = None
     is_input = options["stdin_filename"] is not None
     if is_input:
         _refuse_in_place(options)
         name = shown(targets[0])
-        try:
-            texts[name] = decode(_standard_input(), name)
-        except UnreadableError as problem:
-            error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
-            return Outcome(failed=True)
+        given = standard_input.read(name)
+        texts[name] = given.source
     folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
     fixing = options["fix"] or options["fix_only"] or options["diff"]
 
     def lint() -> tuple[Linter, Result]:
+        if given is not None and given.problem is not None:
+            linter = given.linter(resolver)
+            return linter, given.result(linter, targets)
         start = time.perf_counter()
         with bar(hidden=options["quiet"]) as told:
             linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
@@ -79,6 +80,9 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         changed, unread, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
         return Outcome(found=(changed and not options["fix"]) or (unread and not options["exit_zero"]), failed=failed)
     if options["show_analysis"]:
+        if given is not None and given.problem is not None:
+            error(f"{name}:{given.problem.line}:{given.problem.column}: {given.problem.message}")
+            return Outcome(failed=True)
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
     linter, result = lint()
@@ -96,9 +100,8 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
 
         done = fix(lint, linter, result, resolver, *((save, None) if is_input else (on_disk, targets)))
         linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
-        if is_input:
-            source = texts[shown(targets[0])]
-            click.echo(source.encode(source.text), nl=False)
+        if given is not None:
+            given.give_back(texts[given.source.path])
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
@@ -112,14 +115,6 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
     outcome.failed |= _show(outcome.result, linter, options, fixed)
     outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
     return outcome
-
-
-def _standard_input() -> bytes:
-    """What comes on the standard input; raise UnreadableError for more than a file may have."""
-    data = sys.stdin.buffer.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UnreadableError(f"cannot be read: has more than {LARGEST // 1_000_000} MB")
-    return data
 
 
 def _cache_folder(named: Path | None, target: Path) -> Path:

@@ -684,8 +684,63 @@ def test_a_dash_is_the_standard_input(project: Project) -> None:
 def test_standard_input_that_cannot_be_used(project: Project) -> None:
     assert "name no others" in _piped(project, "", "--stdin-filename", "main.py", "other.py").stderr
     ran = _piped(project, b"x = '\xff'", "--stdin-filename", "main.py")
-    assert (ran.returncode, ran.stderr.partition(" is not")[0]) == (2, "error: main.py:1:6: byte 0xff")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("main.py:1:6: CL000 [unreadable-file] byte 0xff is not")
     assert "main.py:1:5: CL000" in _piped(project, "x = (", "--stdin-filename", "main.py").stdout
+
+
+#: Bytes that are no text, more of them than is read, JSON without a name, and a notebook that is none.
+_NO_TEXT: Final = {
+    b"x = 1\r\ny = '\xff'": "-",
+    b"x = 1\n" * 1_000_000: "-",
+    b"# coding: nonsense\n": "a.py",
+    b'\xef\xbb\xbf \n{"cells": [], "metadata": {}, "nbformat": 4}': "-",
+    b'{"x": 1}': "text",
+    b'{"y": 1}': "A.JSON",
+    b"not json \xff": "a.IPYNB",
+}
+
+
+@pytest.mark.parametrize(("data", "name"), list(_NO_TEXT.items()), ids=range(len(_NO_TEXT)))
+def test_standard_input_that_is_no_text_is_a_finding_and_comes_back_as_it_was(
+    project: Project, data: bytes, name: str
+) -> None:
+    def piped(*args: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "collectivelint", "--isolated", "--stdin-filename", name, *args]
+        return subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
+
+    ran = piped("--output-format", "json")
+    (found,) = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+    assert (found["code"], found["name"], found["filename"]) == ("CL000", "unreadable-file", name)
+    ran = piped("--fix")
+    assert (ran.returncode, ran.stdout) == (1, data)
+    assert b"CL000" in ran.stderr
+    for options in (["--fix-only"], ["--diff"], ["--show-analysis", "f"]):
+        ran = piped(*options)
+        assert ran.returncode == (2 if "f" in options else 1)
+        assert ran.stdout == (data if options == ["--fix-only"] else b"")
+        assert f"error: {name}:".encode() in ran.stderr
+    # One that is left out is given back, and is no finding.
+    ran = piped("--fix", "--force-exclude", "--exclude", name)
+    assert (ran.returncode, ran.stdout) == (0, data)
+
+
+def test_the_case_of_a_suffix_does_not_matter(project: Project) -> None:
+    cell = {"cell_type": "code", "source": ["import torch.distributed as dist\n", "dist.barrier()"], "outputs": []}
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    project.write({"up.IPYNB": text, "x.JSON": text, "none": text})
+    ran = project.run("--output-format", "concise", "up.IPYNB", "x.JSON", "none")
+    assert ran.code == 1
+    assert [line.partition(" [")[0] for line in ran.out.splitlines()[:-1]] == [
+        "none:1:1: CL000",
+        "up.IPYNB:cell 1:2:1: CL101",
+        "x.JSON:1:1: CL000",
+    ]
+    (found,) = json.loads(project.run("--output-format", "json", "up.IPYNB").out)
+    assert (found["filename"], found["cell"]) == ("up.IPYNB", 1)
+    assert project.run("--fix", "--explicit-world", "up.IPYNB").code == 0
+    assert json.loads(project.text("up.IPYNB"))["cells"][0]["source"][1] == "dist.barrier(group=dist.group.WORLD)"
 
 
 def test_help_has_every_option_once(project: Project) -> None:
