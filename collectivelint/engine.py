@@ -19,7 +19,7 @@ from .finding import UNREADABLE, Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .parse import parse
-from .plugins import checked
+from .plugins import checked, interrupts
 from .program import Program, Target
 from .publish import published, trail
 from .rule import Findings, FixContext, matches
@@ -374,14 +374,17 @@ class Linter:
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
             foreign = rule_origin(module.RULE.code)
-            try:
-                for report in checked(module.check(asked)) if foreign else module.check(asked):
-                    finding = self._finding(module, report)
-                    if finding is not None:
-                        result.findings.append(finding)
-            except (Exception, SystemExit) as error:  # one rule's failure must not lose the findings of the others
-                broken |= {module.RULE.code, module.RULE.name}
-                result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
+            with interrupts() as interrupted:
+                try:
+                    for report in checked(module.check(asked)) if foreign else module.check(asked):
+                        finding = self._finding(module, report)
+                        if finding is not None:
+                            result.findings.append(finding)
+                except BaseException as error:  # one rule's failure must not lose the findings of the others
+                    if not isinstance(error, (Exception, SystemExit)) and (not foreign or interrupted()):
+                        raise
+                    broken |= {module.RULE.code, module.RULE.name}
+                    result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         analysis.failures.clear()

@@ -57,6 +57,8 @@ class StandardInput:
 
 def read(name: str) -> StandardInput:
     """Read the standard input; reports call it `name`."""
+    if sys.stdin is None:  # type: ignore[redundant-expr,unused-ignore]  # Python has None for a stream that is closed
+        raise click.UsageError("the standard input is closed")
     limit = LARGEST_NOTEBOOK if is_notebook(name) else LARGEST
     data = sys.stdin.buffer.read(limit + 1)
     try:

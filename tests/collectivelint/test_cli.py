@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -503,6 +504,46 @@ def test_a_reader_that_leaves_early(project: Project) -> None:
         error = process.stderr.read()
         code = process.wait()
     assert (error, code) == (b"", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    "args", [["check", "."], ["--output-format", "json"], ["rules"], ["--help"], ["check", "--fix", "-"]]
+)
+def test_a_full_disk(project: Project, args: list[str]) -> None:
+    project.write(_BAD)
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "collectivelint", *args]
+        ran = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, input=_BAD, check=False, text=True, timeout=60
+        )
+    assert (ran.returncode, ran.stderr) == (2, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("redirected", "code", "words"),
+    [
+        (". >&-", 1, ""),
+        (". nowhere 2>&-", 2, ""),
+        ("- <&-", 2, "Error: the standard input is closed"),
+        pytest.param(
+            ". > /dev/full 2>&1", 2, "", marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="none")
+        ),
+    ],
+)
+def test_streams_that_are_closed(project: Project, redirected: str, code: int, words: str) -> None:
+    project.write(_BAD)
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m collectivelint check {redirected}', sys.executable],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == code
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_terminal_that_knows_only_ascii(project: Project) -> None:
