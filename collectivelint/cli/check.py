@@ -141,6 +141,10 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
         error(f"{path}: no such file or folder")
+    if missing and options["add_ignore"] is not None:
+        # One of the paths may be a reason: no comment is written without it.
+        error("no comment was written; a reason follows a `=`: --add-ignore=REASON")
+        sys.exit(2)
     if not targets:
         sys.exit(2)
     names = ("select", "ignore", "extend_select", "unfixable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +47,8 @@ class StandardInput:
         if self.problem is None:
             click.echo(source.encode(source.text), nl=False)
             return
+        import shutil
+
         sys.stdout.flush()
         sys.stdout.buffer.write(self.data)
         # More than is read of a file.

@@ -179,6 +179,17 @@ def test_add_ignore_takes_no_path_for_a_reason(project: Project, words: list[str
     assert project.text("other.py") == _ONE
 
 
+def test_a_reason_behind_a_space_is_no_reason(project: Project) -> None:
+    project.write({"src/a.py": _ONE})
+    ran = project.run("--add-ignore", "before 2.0", "src")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: before 2.0: no such file or folder\n"
+        "error: no comment was written; a reason follows a `=`: --add-ignore=REASON\n"
+    )
+    assert project.text("src/a.py") == _ONE
+
+
 @pytest.mark.parametrize("reason", ["a\nb", "a\rb", "a\tb", "a\x0cb", "a\x1b[2J", "a\u2028b", "a\u202eb", "a\udc80b"])
 def test_add_ignore_refuses_a_reason_that_is_no_line(project: Project, reason: str) -> None:
     project.write(_ONE)
