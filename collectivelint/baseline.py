@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import atomic
+from .finding import UNREADABLE
 from .reading import read_text
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def read(file: Path) -> Counter[Key]:
     known: Counter[Key] = Counter()
     for entry in data["findings"]:
         known[_entry(file, entry)] += entry.get("count", 1)
-    return known
+    # What an unreadable file has in it is not known, also where an earlier version wrote that it is.
+    return Counter({entry: count for entry, count in known.items() if entry[0] != UNREADABLE})
 
 
 def _entry(file: Path, entry: Any) -> Key:
@@ -116,12 +118,16 @@ def write(
 ) -> int:
     """Write the findings to a file, at once, and the entries to keep; how many. Raise BaselineError if that fails.
 
+    A file that could not be read is never known: its findings are not.
+
     `follow`: the user named the file. Otherwise a symbolic link of that name is replaced, and never written through.
     """
     if _is_foreign(file):
         raise BaselineError(f"{file}: is not a baseline, and is not overwritten; name another file, or remove it")
     base = str(file.parent.resolve())
-    counted = Counter(key(finding, line, base) for finding in findings) + (kept or Counter())
+    counted = Counter(key(finding, line, base) for finding in findings if finding.code != UNREADABLE) + (
+        kept or Counter()
+    )
     entries = [
         {"path": path, "code": code, "function": function, "text": text, **({"count": count} if count > 1 else {})}
         for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))

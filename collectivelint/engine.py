@@ -15,12 +15,12 @@ from . import catalog, suppress, workers
 from .annotations import annotated_lines
 from .discover import discover, forget, project_roots
 from .excerpt import excerpt
-from .finding import Finding, Location
+from .finding import UNREADABLE, Finding, Location
 from .index import FileIndex, Indexes, index_module
 from .memory import Memory, Shard
 from .parse import parse
 from .patterns import spec
-from .plugins import checked
+from .plugins import checked, interrupts
 from .program import Program, Target
 from .publish import published, trail
 from .rule import Findings, FixContext, matches
@@ -64,6 +64,10 @@ class Result:
     #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
     files: int = 0
     analysed: int = field(default=0, compare=False)
+    #: How many of the files a process that ended has left behind, and why the findings are not all there are; nothing for
+    #: a whole run. Who keeps findings (a baseline) or takes their absence for a result has to ask.
+    missed: int = 0
+    incomplete: str = ""
     #: What the user should know of the run, and is no failure.
     notices: list[str] = field(default_factory=list, compare=False)
 
@@ -141,16 +145,19 @@ class Linter:
         shard = Shard()
         if pending:
             try:
-                shard = self._analyse(program, indexes, pending, memory)
+                self._analyse(program, indexes, pending, memory, shard)
             except workers.WorkerError as error:
-                shard = Shard(errors=[str(error)])
+                # What the pieces that were finished have found is true.
+                shard.errors.append(str(error))
             memory.keep(shard, pending, indexes)
         findings = memory.findings()
         if unreadable:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        return Result(published(findings), shard.errors, len(asked), len(pending), memory.notices)
+        missed = len(pending) - len(shard.looked)
+        reason = _incomplete(shard.errors, missed, len(asked))
+        return Result(published(findings), shard.errors, len(asked), len(pending), missed, reason, memory.notices)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
@@ -226,7 +233,11 @@ class Linter:
         expression = self.resolver.settings(paths[0]).group
         # A caller may lie anywhere in the project, but no link is followed out of it.
         locked = outside(readable, [*paths, *project_roots(paths)])
-        return Chains(analysis, self.source, self._anchor_in, expression, locked).plan(calls)
+        plan = Chains(analysis, self.source, self._anchor_in, expression, locked).plan(calls)
+        problems = [(path, problem) for path in asked if (problem := program.indexes[path].problem) is not None]
+        folders = [(shown(path), error) for path, error in discover(paths, self.resolver).unreadable]
+        plan.unreadable = sorted([*problems, *folders], key=lambda item: item[0])
+        return plan
 
     def _is_wanted(self, call: ApiCall) -> bool:
         """Is CL101 on in its file, and not silenced on its line?"""
@@ -236,10 +247,9 @@ class Linter:
         off = not settings.runs(rule) or _ignored_in(call.function.path, settings, rule)
         return not off and not suppress.silenced(comments, rule.code, rule.name, lines)
 
-    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory) -> Shard:
-        """Findings of the files that have to be looked at, by this process or by several."""
+    def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory, whole: Shard) -> None:
+        """Add the findings of the files that have to be looked at to `whole`, by this process or by several."""
         jobs = workers.usable(self._jobs, len(pending))
-        whole = Shard()
         done = 0
         if jobs == 1:
             for done, path in enumerate(pending, 1):  # where the files are counted on from
@@ -251,7 +261,7 @@ class Linter:
                 whole.add(self._shard(program, indexes, piece, made))
                 done += len(piece)
                 self._progress(done, 2 * len(pending))
-            return whole
+            return
         if not memory.anew:
             # The processes cannot ask the cache themselves.
             indexes.preload(index for path in list(indexes) if (index := memory.index(path)) is not None)
@@ -293,7 +303,6 @@ class Linter:
             crew.stop()
             raise
         crew.close()
-        return whole
 
     def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
         from .analysis.program import Analysis
@@ -305,7 +314,7 @@ class Linter:
         analysis = self._analysis.about(readable)
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
-        shard.looked = {path: analysis.looked(path) for path in readable}
+        shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
         return shard
 
     def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
@@ -372,17 +381,22 @@ class Linter:
     def _check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Shard:
         result = Shard()
         asked = Findings(analysis, tuple(unreadable), self.text)
-        asked.unused_ignores = lambda: self._unused(analysis.paths)
+        broken: set[str] = set()
+        asked.unused_ignores = lambda: self._unused(analysis, broken)
         modules = sorted(discover_rules().values(), key=lambda module: (module.RULE.last, module.RULE.code))
         for module in modules:
             foreign = rule_origin(module.RULE.code)
-            try:
-                for report in checked(module.check(asked)) if foreign else module.check(asked):
-                    finding = self._finding(module, report)
-                    if finding is not None:
-                        result.findings.append(finding)
-            except (Exception, SystemExit) as error:  # one rule's failure must not lose the findings of the others
-                result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
+            with interrupts() as interrupted:
+                try:
+                    for report in checked(module.check(asked)) if foreign else module.check(asked):
+                        finding = self._finding(module, report)
+                        if finding is not None:
+                            result.findings.append(finding)
+                except BaseException as error:  # one rule's failure must not lose the findings of the others
+                    if not isinstance(error, (Exception, SystemExit)) and (not foreign or interrupted()):
+                        raise
+                    broken |= {module.RULE.code, module.RULE.name}
+                    result.errors.append(_internal(f"rule {module.RULE.code}{f' of {foreign}' * bool(foreign)}", error))
         for function, failure in analysis.failures:
             result.errors.append(_internal(f"function {function.qualname} of {function.path}", failure))
         analysis.failures.clear()
@@ -394,7 +408,8 @@ class Linter:
         """Anchor a report, unless the rule is off here or a comment silences it."""
         rule = module.RULE
         settings = self.resolver.settings(Path(report.path))
-        if not settings.runs(rule) or _ignored_in(report.path, settings, rule):
+        # A file that is not checked is no clean one, whatever is selected.
+        if rule.code != UNREADABLE and (not settings.runs(rule) or _ignored_in(report.path, settings, rule)):
             return None
         source = self._sources.get(report.path)
         if source is None:
@@ -404,7 +419,7 @@ class Linter:
         lines = [report.span.line, report.span.end_line, report.statement.line]
         if not _COMPOUND.match(source.line(report.statement.line).lstrip()):
             lines.append(report.statement.end_line)
-        if rule.code != "CL000" and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
+        if rule.code != UNREADABLE and suppress.silenced(self._comments(report.path), rule.code, rule.name, lines):
             return None
         start, end = _locations(source, report)
         fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))
@@ -447,10 +462,20 @@ class Linter:
             self._ignores[path] = suppress.ignores(self.source(path))
         return self._ignores[path]
 
-    def _unused(self, paths: Iterable[str]) -> Iterator[tuple[Source, suppress.Ignore, tuple[str, ...]]]:
-        """Our suppression comments that silenced nothing, with the codes that were not needed."""
+    def _unused(
+        self, analysis: Analysis, broken: set[str]
+    ) -> Iterator[tuple[Source, suppress.Ignore, tuple[str, ...]]]:
+        """Our suppression comments that silenced nothing, with the codes that were not needed.
+
+        What a rule in `broken`, a plugin that is not there, or a function that is not analysed would have reported is not
+        known: its comments may be needed.
+        """
         rules = {module.RULE.code: module.RULE for module in discover_rules().values()}
-        for path in paths:
+        names = {name for rule in rules.values() for name in (rule.code, rule.name)}
+        failed = {function.path for function, _ in analysis.failures}
+        for path in analysis.paths:
+            if path in failed:
+                continue
             settings = self.resolver.settings(Path(path))
             # A comment may silence CL001 itself, so those that do are looked at last.
             for ignore in self._comments(path):
@@ -463,10 +488,12 @@ class Linter:
                     for name in (rule.code, rule.name)
                 }
                 if not ignore.codes:
-                    if not ignore.used:
+                    if not ignore.used and not broken and not rule_problems():
                         yield self.source(path), ignore, ()
                     continue
-                unused = tuple(code for code in ignore.codes if code not in ignore.used and code not in off)
+                unknown = {code for code in ignore.codes if code not in names} if rule_problems() else set()
+                needed = off | broken | unknown | ignore.used
+                unused = tuple(code for code in ignore.codes if code not in needed)
                 if unused:
                     yield self.source(path), ignore, unused
 
@@ -476,6 +503,13 @@ class Linter:
         start = source.offset(span.line, source.column(span.line, span.column))
         end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
         return excerpt(source.text[start:end])
+
+
+def _incomplete(errors: Sequence[str], missed: int, files: int) -> str:
+    """Why the findings of a run are not all there are, or nothing."""
+    if missed:
+        return f"{missed} of {files} file{'s' * (files != 1)} {'were' if missed != 1 else 'was'} not analysed"
+    return "not everything was analysed" if errors else ""
 
 
 def shown(path: Path) -> str:

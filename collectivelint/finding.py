@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+#: The rule for files that are not checked. It is always on, never silenced, and in no baseline.
+UNREADABLE: Final = "CL000"
 
 Severity: TypeAlias = Literal["error", "warning"]
 #: "safe": behaviour is unchanged or provably what was meant; "unsafe": wants a look; "display": advice, never applied.

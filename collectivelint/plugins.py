@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from importlib.metadata import EntryPoint
+    from types import FrameType
 
     from .rule import Report, RuleModule
 
@@ -36,11 +40,14 @@ def load(ours: Mapping[str, RuleModule]) -> Plugins:
     for entry in _entries():
         distribution = _distribution(entry)
         where = f"rule plugin `{entry.name}` ({entry.value}) of {distribution}"
-        try:
-            module = entry.load()
-        except (Exception, SystemExit) as error:  # whatever it does when it is imported, the other rules run
-            problems.append(f"{where} cannot be imported: {type(error).__name__}: {error}")
-            continue
+        with interrupts() as interrupted:
+            try:
+                module = entry.load()
+            except BaseException as error:  # whatever it does when it is imported, the other rules run
+                if interrupted():
+                    raise
+                problems.append(f"{where} cannot be imported: {type(error).__name__}: {error}")
+                continue
         if any(module is known for known, _ in found):
             continue
         wrong = _wrong(module, owners)
@@ -50,6 +57,27 @@ def load(ours: Mapping[str, RuleModule]) -> Plugins:
         owners |= dict.fromkeys((module.RULE.code, module.RULE.name), distribution)
         found.append((module, distribution))
     return Plugins(tuple(found), tuple(problems))
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Code of others runs inside; yields whether the user has interrupted it: it may raise KeyboardInterrupt itself."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        # No interrupt comes here.
+        yield lambda: False
+        return
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wrong(module: Any, owners: Mapping[str, str]) -> str:

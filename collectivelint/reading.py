@@ -34,9 +34,14 @@ _FLAGS: Final = (
 )
 
 
+def is_notebook(name: str) -> bool:
+    """Does the name of a file say that it is a notebook?"""
+    return name.lower().endswith(NOTEBOOK)
+
+
 def limit_of(path: Path | str) -> int:
     """How many bytes of a file of this name are read."""
-    return LARGEST_NOTEBOOK if str(path).endswith(NOTEBOOK) else LARGEST
+    return LARGEST_NOTEBOOK if is_notebook(str(path)) else LARGEST
 
 
 def read_bytes(path: Path | str, limit: int | None = None) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from .reading import NOTEBOOK, read_bytes
+from .reading import NOTEBOOK, is_notebook, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,13 +96,15 @@ def lines(text: str) -> list[str]:
 
 def decode(data: bytes, path: str) -> Source:
     """Decode as the Python tokenizer would; raise UnreadableError with the position of the first bad byte."""
-    if path.endswith(NOTEBOOK):
+    if is_notebook(path):
         from .notebook import notebook
 
         return notebook(data, path)
-    if path.endswith(".json"):
+    if path.lower().endswith(".json"):
         # It parses as Python more often than not, and would look clean.
         raise UnreadableError("is JSON, not Python")
+    if not path.lower().endswith((".py", ".pyi")) and _is_json(data):
+        raise UnreadableError(f"is JSON, not Python; the name of a notebook ends with {NOTEBOOK}")
     bom = data.startswith(codecs.BOM_UTF8)
     if bom:
         data = data[len(codecs.BOM_UTF8) :]
@@ -128,6 +130,18 @@ def decode(data: bytes, path: str) -> Source:
             line,
             column,
         ) from None
+
+
+def _is_json(data: bytes) -> bool:
+    """Is it an object of JSON, whatever its name is?"""
+    if not data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        return False
+    import json
+
+    try:
+        return isinstance(json.loads(data.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read(path: Path, shown: str) -> Source:

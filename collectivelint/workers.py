@@ -103,8 +103,8 @@ class Crew:
     def ask(self, task: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
         """The answers of all processes to one of the tasks, each with its own of `given`."""
         number = self._tasks.index(task)
-        for connection, value in zip(self._connections, given, strict=True):
-            connection.send((number, value))
+        for member, value in enumerate(given):
+            self._send(member, (number, value))
         return [self._answer(member) for member in range(len(self._connections))]
 
     def share(
@@ -128,7 +128,7 @@ class Crew:
                 piece = longest.pop()
             else:
                 return
-            self._connections[member].send((number, piece))
+            self._send(member, (number, piece))
             busy[self._connections[member]] = member
 
         for member in range(len(queues)):
@@ -141,13 +141,21 @@ class Crew:
                 next_for(member)
                 yield member, answer
 
+    def _send(self, member: int, task: tuple[int, Any]) -> None:
+        try:
+            self._connections[member].send(task)
+        except ConnectionError:
+            raise self._ended(member) from None
+
     def _answer(self, member: int) -> Any:
         try:
             return self._connections[member].recv()
-        except EOFError:
-            self._processes[member].join()
-            code = self._processes[member].exitcode
-            raise WorkerError(f"a process ended with exit code {code}; try --jobs 1") from None
+        except (EOFError, ConnectionError):
+            raise self._ended(member) from None
+
+    def _ended(self, member: int) -> WorkerError:
+        self._processes[member].join()
+        return WorkerError(f"a process ended with exit code {self._processes[member].exitcode}; try --jobs 1")
 
     def close(self) -> None:
         """End the processes, which are waiting for something to do."""

@@ -6,7 +6,8 @@ a symbolic link that leads back to itself, a name that is no file (a pipe, a soc
 5 MB. All other files are still linted.
 
 ## Why is this bad
-What cannot be parsed is not checked. A silent gap would look like a clean result.
+What cannot be parsed is not checked. A silent gap would look like a clean result: the rule runs whatever `select`, `ignore`
+and `per-file-ignores` say, no comment silences it, and no baseline has it.
 
 ## Use instead
 Mend the file, or leave it out with `extend-exclude`.

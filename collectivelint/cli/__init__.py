@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import click
@@ -76,7 +80,6 @@ class Commands(click.Group):
 def _refuse_mistyped(word: str) -> None:
     """Raise UsageError for what is neither a file nor a command, but nearly one."""
     from difflib import get_close_matches
-    from pathlib import Path
 
     near = get_close_matches(word, COMMANDS, 1)
     if near and not word.startswith("-") and not Path(word).exists() and not Path(word).is_symlink():
@@ -89,11 +92,40 @@ def cli() -> None:
     """Find the collectives that hang distributed PyTorch jobs: before the run, during it, and after it."""
 
 
+#: What writing to a standard stream fails with: a full disk or quota, a device that is gone, a stream that is closed.
+_OUTPUT_FAILS: Final = frozenset(
+    {errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EBADF, getattr(errno, "EDQUOT", errno.ENOSPC)}
+)
+
+
 def main() -> None:
     """The console script. Exit codes: 0 clean, 1 findings, 2 usage or internal error."""
+    _open_closed()
     try:
         cli.main(prog_name="collectivelint")
     except BrokenPipeError:
         # `collectivelint | head`: whoever read us has seen enough.
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILS or error.filename is not None:
+            raise
+        with suppress(OSError):
+            click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+        _drop_output()
+        sys.exit(2)
+
+
+def _open_closed() -> None:
+    """Let output go nowhere where its stream is closed (`>&-`): Python has None for it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for as long as we run
+
+
+def _drop_output() -> None:
+    """Let what is left in the buffers go nowhere: Python writes it when it ends, and would fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -15,6 +15,7 @@ import click
 from .. import baseline
 from ..discover import project_root
 from ..engine import shown
+from ..finding import UNREADABLE
 from ..printable import printable
 from ..rule import discover
 from .messages import error as complain
@@ -34,6 +35,8 @@ class Baselines:
         """`named` comes from the command line and counts for all files."""
         self._linter, self._targets, self._named = linter, targets, named
         self._asked: list[str] | None = None
+        #: Files and folders that could not be read: nothing is known of what they have.
+        self._unreadable: list[Path] = []
         #: By folder of a baseline: the files of this run, as its entries name them.
         self._checked: dict[Path, set[str]] = {}
 
@@ -41,6 +44,7 @@ class Baselines:
         """The result without what a baseline knows; entries that are not found any more are reported, and no failure."""
         if self._named is None and not self._linter.resolver.names("baseline"):
             return result, False
+        self._leave_unreadable(result)
         new: list[Finding] = []
         failed = False
         for file, findings in self._by_file(result.findings).items():
@@ -56,11 +60,19 @@ class Baselines:
                 continue
             compared = baseline.compare(findings, known, self._linter.line, str(file.parent.resolve()))
             new += compared.new
-            self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
+            if not result.incomplete:
+                self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
         return replace(result, findings=sorted(new, key=lambda finding: finding.order)), failed
 
     def write(self, result: Result) -> bool:
-        """Write all findings to their baselines, and say how to use them; whether it failed."""
+        """Write all findings to their baselines, and say how to use them; whether it failed.
+
+        A run that failed writes nothing: what it did not find would be gone from them.
+        """
+        if result.incomplete:
+            complain(f"no baseline was written: {result.incomplete}")
+            return True
+        self._leave_unreadable(result)
         failed = False
         grouped = self._by_file(result.findings)
         without = grouped.get(None, [])
@@ -114,6 +126,12 @@ class Baselines:
             self._asked = self._linter.paths(self._targets)
         return self._asked
 
+    def _leave_unreadable(self, result: Result) -> None:
+        paths = [finding.path for finding in result.findings if finding.code == UNREADABLE]
+        self._unreadable = [
+            Path(spelling) for path in paths for spelling in (os.path.realpath(path), os.path.abspath(path))
+        ]
+
     def _kept(self, file: Path) -> Counter[baseline.Key]:
         """The entries of a baseline that this run says nothing about."""
         try:
@@ -129,6 +147,8 @@ class Baselines:
         place = base / path
         rule = discover().get(code)
         if rule is not None and not self._linter.resolver.settings(place).runs(rule.RULE):
+            return False
+        if any(path == place or path in place.parents for path in self._unreadable):
             return False
         if base not in self._checked:
             self._checked[base] = {baseline.relative(asked, str(base)) for asked in self._paths()}
@@ -153,14 +173,14 @@ def add_ignores(findings: Sequence[Finding], linter: Linter, reason: str, target
     from ..fixes.links import outside
 
     silenced, failed = 0, False
-    paths = list(dict.fromkeys(finding.path for finding in findings if finding.code != "CL000"))
+    paths = list(dict.fromkeys(finding.path for finding in findings if finding.code != UNREADABLE))
     left_alone = outside(paths, targets)
     for message in left_alone.values():
         warning(message)
     for path in paths:
         if path in left_alone:
             continue
-        some = [finding for finding in findings if finding.path == path and finding.code != "CL000"]
+        some = [finding for finding in findings if finding.path == path and finding.code != UNREADABLE]
         source = linter.source(path)
         edits, done = with_ignores(source, some, reason)
         try:

@@ -10,6 +10,7 @@ import click
 
 from ..cache import FOLDER
 from ..patterns import said, unusable
+from ..printable import one_line
 from ..report import FORMATS
 from ..rule import problems as rule_problems
 from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(code.strip() for value in values for code in value.split(",") if code.strip())
 
+
+def _reason(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A reason that stays in its comment and on its line."""
+    if value is not None and (one_line(value) != value or _LINE_ENDS.intersection(value)):
+        raise click.BadParameter("the reason has to be one line without control characters")
+    return value
+
+
+#: What editors take for the end of a line, and is no control character.
+_LINE_ENDS: Final = frozenset("\u2028\u2029")
 
 #: Heading in `--help` -> its options.
 _SECTIONS: Final = {
@@ -102,6 +113,7 @@ _TASKS: Final = {
     "--add-ignore",
     is_flag=False,
     flag_value="",
+    callback=_reason,
     metavar="[=REASON]",
     help="Silence all findings by comments on their lines, with a reason.",
 )
@@ -130,6 +142,10 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
     targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
         error(f"{path}: no such file or folder")
+    if missing and options["add_ignore"] is not None:
+        # One of the paths may be a reason: no comment is written without it.
+        error("no comment was written; a reason follows a `=`: --add-ignore=REASON")
+        sys.exit(2)
     if not targets:
         sys.exit(2)
     names = ("select", "ignore", "extend_select", "unfixable")

@@ -135,14 +135,19 @@ def show_diff(
     return bool(total), failed
 
 
-def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool]:
-    """Hand groups down through the calls, or show how; whether there is anything to do, and whether something failed."""
+def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tuple[bool, bool, bool]:
+    """Hand groups down through the calls, or show how.
+
+    Returns whether there is anything to do, whether a file could not be read, and whether something failed.
+    """
     from ..fixes.apply import FixError, fixed, write
     from ..report.cells import Cells
     from .patch import show
 
     plan = linter.chains(targets)
     failed = False
+    for path, problem in plan.unreadable:
+        complain(f"{path}:{problem.line}:{problem.column}: {problem.message}")
     for path, edits in sorted(plan.edits.items()):
         source = linter.source(path)
         try:
@@ -162,7 +167,7 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
         f"{does} a group down through {count} function{'s' * (count != 1)}, in {calls} call{'s' * (calls != 1)}.",
         err=True,
     )
-    return bool(plan.edits), failed
+    return bool(plan.edits), bool(plan.unreadable), failed
 
 
 def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[Finding]]:

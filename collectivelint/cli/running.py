@@ -15,10 +15,10 @@ from .. import atomic
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
+from ..finding import UNREADABLE
 from ..printable import printable
-from ..reading import limit_of
 from ..report import renderer
-from ..source import Source, UnreadableError, decode
+from . import standard_input
 from .messages import error, warning
 from .progress import bar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..settings import Resolver
+    from ..source import Source
 
 
 @dataclass(slots=True)
@@ -43,19 +44,20 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
         return Outcome()
     texts: dict[str, Source] = {}
+    given: standard_input.StandardInput | None = None
     is_input = options["stdin_filename"] is not None
     if is_input:
         _refuse_in_place(options)
         name = shown(targets[0])
-        try:
-            texts[name] = decode(_standard_input(name), name)
-        except UnreadableError as problem:
-            error(f"{name}:{problem.line}:{problem.column}: {problem.message}")
-            return Outcome(failed=True)
+        given = standard_input.read(name)
+        texts[name] = given.source
     folder = None if options["no_cache"] else _cache_folder(options["cache_dir"], targets[0])
     fixing = options["fix"] or options["fix_only"] or options["diff"]
 
     def lint() -> tuple[Linter, Result]:
+        if given is not None and given.problem is not None:
+            linter = given.linter(resolver)
+            return linter, given.result(linter, targets)
         start = time.perf_counter()
         with bar(hidden=options["quiet"]) as told:
             linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
@@ -75,9 +77,12 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
 
         if not options["diff"] and not options["fix"]:
             raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
-        changed, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
-        return Outcome(found=changed and not options["fix"], failed=failed)
+        changed, unread, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
+        return Outcome(found=(changed and not options["fix"]) or (unread and not options["exit_zero"]), failed=failed)
     if options["show_analysis"]:
+        if given is not None and given.problem is not None:
+            error(f"{name}:{given.problem.line}:{given.problem.column}: {given.problem.message}")
+            return Outcome(failed=True)
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
     linter, result = lint()
@@ -87,6 +92,7 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         from .fixing import show_diff
 
         changed, failed = show_diff(linter, result, resolver, None if is_input else targets)
+        changed |= _name_unreadable(result, linter)
         return Outcome(result, found=changed and not options["exit_zero"], failed=failed)
     fixed, failed = 0, False
     if options["fix"] or options["fix_only"]:
@@ -94,29 +100,21 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
 
         done = fix(lint, linter, result, resolver, *((save, None) if is_input else (on_disk, targets)))
         linter, result, fixed, failed = done.linter, done.result, len(done.fixed), done.failed
-        if is_input:
-            source = texts[shown(targets[0])]
-            click.echo(source.encode(source.text), nl=False)
+        if given is not None:
+            given.give_back(texts[given.source.path])
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
     if not _adopt(outcome, linter, options, targets):
+        outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         return outcome
     if options["fix_only"]:
+        outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
         return outcome
     outcome.failed |= _show(outcome.result, linter, options, fixed)
     outcome.found |= bool(outcome.result.findings) and not options["exit_zero"]
     return outcome
-
-
-def _standard_input(name: str) -> bytes:
-    """What comes on the standard input; raise UnreadableError for more than a file of this name may have."""
-    limit = limit_of(name)
-    data = sys.stdin.buffer.read(limit + 1)
-    if len(data) > limit:
-        raise UnreadableError(f"cannot be read: has more than {limit // 1_000_000} MB")
-    return data
 
 
 def _cache_folder(named: Path | None, target: Path) -> Path:
@@ -157,12 +155,25 @@ def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: S
         return False
     outcome.result, unusable = known.without_known(outcome.result)
     outcome.failed |= unusable
+    if options["add_ignore"] is not None and outcome.result.incomplete:
+        error(f"no comment was written: {outcome.result.incomplete}")
+        return False
     if options["add_ignore"] is not None:
         silenced, broken = add_ignores(outcome.result.findings, linter, options["add_ignore"], targets)
         click.echo(f"Silenced {silenced} finding{'s' * (silenced != 1)}.")
         outcome.failed |= broken
         return False
     return True
+
+
+def _name_unreadable(result: Result, linter: Linter) -> bool:
+    """Name the files that were not checked, where no findings are shown; whether there are any."""
+    from ..report.cells import placed
+
+    unread = [finding for finding in placed(result, linter)[0].findings if finding.code == UNREADABLE]
+    for finding in unread:
+        error(f"{finding.path}:{finding.location.row}:{finding.location.column}: {finding.message}")
+    return bool(unread)
 
 
 def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:

@@ -20,6 +20,17 @@ class Sectioned(click.Command):
         super().__init__(*args, **kwargs)
         self._sections, self._tasks = sections, tasks
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """An option that may stand alone takes a value behind `=` only: click would take the next word, which is a path."""
+        alone = {
+            name
+            for param in self.params
+            if isinstance(param, click.Option) and param.flag_value == ""
+            for name in param.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [f"{arg}=" if arg in alone else arg for arg in args[:end]] + args[end:])
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options by section."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]

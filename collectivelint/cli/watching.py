@@ -27,7 +27,7 @@ def watch(targets: Sequence[Path], once: Callable[[], int]) -> None:
         """Python files and configuration, outside of folders that nobody edits."""
 
         def __call__(self, change: watchfiles.Change, path: str) -> bool:
-            return path.endswith((*SUFFIXES, *FILES)) and super().__call__(change, path)
+            return path.lower().endswith((*SUFFIXES, *FILES)) and super().__call__(change, path)
 
     def show() -> None:
         click.clear()

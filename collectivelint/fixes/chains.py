@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..anchor import Anchored
     from ..events import Expr, Function, Span
     from ..finding import Edit
-    from ..source import Source
+    from ..source import Source, UnreadableError
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]
@@ -57,12 +57,16 @@ _NAMES: Final = ("group", "process_group", "collective_group")
 
 @dataclass(slots=True)
 class Plan:
-    """`edits` by file, in so many `calls`; `threaded` names the functions that get a parameter, `refused` says what stays."""
+    """`edits` by file, in so many `calls`; `threaded` names the functions that get a parameter, `refused` says what stays.
+
+    `unreadable` are files that were given and could not be analysed.
+    """
 
     edits: dict[str, list[Edit]] = field(default_factory=dict)
     threaded: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     calls: int = 0
+    unreadable: list[tuple[str, UnreadableError]] = field(default_factory=list)
 
 
 class Chains:

@@ -58,16 +58,29 @@ def dumps(data: object, *, indent: int | None = None) -> str:
 
 def summary(result: Result, fixed: int = 0) -> str:
     """The last line: how much was found, and what `--fix` could do."""
+    text = _counts(result, fixed)
+    return f"{text} {failure(result)}".strip() if result.incomplete else text
+
+
+def failure(result: Result) -> str:
+    """A sentence that says why the findings are not all there are, or nothing."""
+    return f"The run failed: {result.incomplete}." if result.incomplete else ""
+
+
+def _counts(result: Result, fixed: int) -> str:
     count = len(result.findings)
     parts = []
     if fixed:
         parts.append(f"Fixed {fixed} finding{'s' * (fixed != 1)}.")
     if not count and not result.files:
         return "Nothing was checked."
-    if not count:
-        parts.append(f"No findings in {result.files} file{'s' * (result.files != 1)}." if not fixed else "None left.")
+    if not count and result.incomplete:
         return " ".join(parts)
-    parts.append(f"Found {count} finding{'s' * (count != 1)} in {result.files} file{'s' * (result.files != 1)}.")
+    files = result.files - result.missed
+    if not count:
+        parts.append(f"No findings in {files} file{'s' * (files != 1)}." if not fixed else "None left.")
+        return " ".join(parts)
+    parts.append(f"Found {count} finding{'s' * (count != 1)} in {files} file{'s' * (files != 1)}.")
     able = [fix for finding in result.findings if (fix := applied(finding)) is not None]
     safe = sum(fix.applicability == "safe" for fix in able)
     unsafe = sum(fix.applicability == "unsafe" for fix in able)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..finding import Location, Step
-from ..reading import NOTEBOOK
+from ..reading import NOTEBOOK, is_notebook
 from ..source import UnreadableError
 from . import LONGEST_LINE
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ..notebook import Notebook
     from ..source import Source
 
-_CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\d+)")
+_CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\d+)", re.IGNORECASE)
 #: A place in a message or in a line of what is known of a function.
-_PLACE: Final = re.compile(rf"(?P<file>[^\s()`:]*{re.escape(NOTEBOOK)}):(?P<row>\d+)")
+_PLACE: Final = re.compile(rf"(?P<file>[^\s()`:]*{re.escape(NOTEBOOK)}):(?P<row>\d+)", re.IGNORECASE)
 _LINE: Final = re.compile(r"\bline (?P<row>\d+)")
 
 
@@ -105,7 +105,7 @@ class Cells:
 
     def words(self, text: str) -> str:
         """A text with the places that it names as they are shown."""
-        return _PLACE.sub(self._place, text) if NOTEBOOK in text else text
+        return _PLACE.sub(self._place, text) if NOTEBOOK in text.lower() else text
 
     def analysis(self, text: str) -> str:
         """What is known of a function, with its lines as they are shown."""
@@ -132,7 +132,7 @@ class Cells:
         return self._lines[notebook.path]
 
     def _notebook(self, path: str) -> Notebook | None:
-        if not path.endswith(NOTEBOOK):
+        if not is_notebook(path):
             return None
         try:
             source = self._linter.source(path)
@@ -145,7 +145,7 @@ class Cells:
 
 def placed(result: Result, linter: Linter, *, as_file: bool = False) -> tuple[Result, Linter | Cells]:
     """The result with places as they are shown, and what to ask for their lines."""
-    if not any(NOTEBOOK in text for finding in result.findings for text in _texts(finding)):
+    if not any(NOTEBOOK in text.lower() for finding in result.findings for text in _texts(finding)):
         return result, linter
     cells = Cells(linter, as_file=as_file)
     return replace(result, findings=[cells.finding(finding) for finding in result.findings]), cells

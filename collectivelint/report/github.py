@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..printable import one_line, printable
-from . import relative
+from . import failure, relative
 from .remedy import advice
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
     """One command for each finding; the page behind it has room for the message, its trail and the advice."""
     del colour, fixed
-    return "".join(_command(finding, linter) + "\n" for finding in result.findings)
+    commands = [_command(finding, linter) for finding in result.findings]
+    if result.incomplete:
+        commands.append(f"::error title=collectivelint::{_data(printable(failure(result)))}")
+    return "".join(f"{command}\n" for command in commands)
 
 
 def _command(finding: Finding, linter: Linter) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from ..printable import printable
+from . import failure
 from .remedy import advice
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
     for path, findings in groupby(result.findings, key=lambda finding: finding.path):
         _suite(root, _legal(path), list(findings), linter)
-    if not count:
+    if result.incomplete:
+        root.set("tests", str(count + 1))
+        root.set("errors", "1")
+        suite = ET.SubElement(root, "testsuite", name="collectivelint", tests="1", failures="0", errors="1")
+        case = ET.SubElement(suite, "testcase", name="The run", classname="collectivelint")
+        ET.SubElement(case, "error", message=failure(result)).text = _legal("\n".join(result.errors))
+    elif not count:
         suite = ET.SubElement(root, "testsuite", name="collectivelint", tests="1", failures="0", errors="0")
         ET.SubElement(suite, "testcase", name="No findings", classname="collectivelint")
     ET.indent(root)

@@ -14,6 +14,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from .. import __version__
+from ..finding import UNREADABLE
 from ..fixes.apply import select
 from ..fixes.ignores import with_ignores
 from ..report.remedy import applied
@@ -163,7 +164,7 @@ class Server(LanguageServer):
         for finding in findings:
             source = self._linted.sources[finding.path]
             edits, _ = with_ignores(source, [finding], "")
-            if edits and finding.code != "CL000":
+            if edits and finding.code != UNREADABLE:
                 yield lsp.CodeAction(
                     f"{finding.code}: ignore on this line",
                     lsp.CodeActionKind.QuickFix,

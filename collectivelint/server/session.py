@@ -11,7 +11,7 @@ from .. import baseline
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, shown
-from ..finding import Finding, Location
+from ..finding import UNREADABLE, Finding, Location
 from ..settings import Resolver, SettingsError
 from ..source import Source, UnreadableError, read
 
@@ -80,7 +80,7 @@ def describe(linted: Linted, path: Path, line: int, column: int) -> str:
 def _not_linted(path: str, error: SettingsError) -> Finding:
     """What stands at the top of a file whose configuration cannot be used: without it, the file would look clean."""
     message = f"nothing was linted, the configuration cannot be used: {error}"
-    return Finding("CL000", "unreadable-file", message, "error", path, Location(1, 1), Location(1, 1), "")
+    return Finding(UNREADABLE, "unreadable-file", message, "error", path, Location(1, 1), Location(1, 1), "")
 
 
 def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str]) -> Linter:

@@ -168,6 +168,37 @@ def test_add_ignore(project: Project) -> None:
     assert _check(project).code == 0
 
 
+@pytest.mark.parametrize(
+    "words", [["--add-ignore", "src"], ["src", "--add-ignore"], ["check", "--add-ignore", "--", "src"]]
+)
+def test_add_ignore_takes_no_path_for_a_reason(project: Project, words: list[str]) -> None:
+    project.write({"src/a.py": _ONE, "other.py": _ONE})
+    ran = project.run(*words)
+    assert (ran.code, ran.out, ran.err) == (0, "Silenced 1 finding.\n", "")
+    assert project.text("src/a.py") == _ONE.replace("()\n", "()  # collectivelint: ignore[CL101]\n")
+    assert project.text("other.py") == _ONE
+
+
+def test_a_reason_behind_a_space_is_no_reason(project: Project) -> None:
+    project.write({"src/a.py": _ONE})
+    ran = project.run("--add-ignore", "before 2.0", "src")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: before 2.0: no such file or folder\n"
+        "error: no comment was written; a reason follows a `=`: --add-ignore=REASON\n"
+    )
+    assert project.text("src/a.py") == _ONE
+
+
+@pytest.mark.parametrize("reason", ["a\nb", "a\rb", "a\tb", "a\x0cb", "a\x1b[2J", "a\u2028b", "a\u202eb", "a\udc80b"])
+def test_add_ignore_refuses_a_reason_that_is_no_line(project: Project, reason: str) -> None:
+    project.write(_ONE)
+    ran = _check(project, f"--add-ignore={reason}")
+    assert (ran.code, ran.out) == (2, "")
+    assert "the reason has to be one line without control characters" in ran.err
+    assert project.text() == _ONE
+
+
 def test_add_ignore_joins_codes(project: Project) -> None:
     code = f"{_HEAD}def f():\n    if dist.get_rank() == 0:\n        dist.barrier()  # collectivelint: ignore[CL201] known\n"
     project.write(code)

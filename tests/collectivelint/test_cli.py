@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -505,6 +506,46 @@ def test_a_reader_that_leaves_early(project: Project) -> None:
     assert (error, code) == (b"", 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    "args", [["check", "."], ["--output-format", "json"], ["rules"], ["--help"], ["check", "--fix", "-"]]
+)
+def test_a_full_disk(project: Project, args: list[str]) -> None:
+    project.write(_BAD)
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "collectivelint", *args]
+        ran = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, input=_BAD, check=False, text=True, timeout=60
+        )
+    assert (ran.returncode, ran.stderr) == (2, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("redirected", "code", "words"),
+    [
+        (". >&-", 1, ""),
+        (". nowhere 2>&-", 2, ""),
+        ("- <&-", 2, "Error: the standard input is closed"),
+        pytest.param(
+            ". > /dev/full 2>&1", 2, "", marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="none")
+        ),
+    ],
+)
+def test_streams_that_are_closed(project: Project, redirected: str, code: int, words: str) -> None:
+    project.write(_BAD)
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m collectivelint check {redirected}', sys.executable],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == code
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_a_terminal_that_knows_only_ascii(project: Project) -> None:
     project.write("import torch.distributed as dist\n'ä🔥', dist.barrier()\n")
     done = _python("-m", "collectivelint", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
@@ -693,8 +734,63 @@ def test_a_dash_is_the_standard_input(project: Project) -> None:
 def test_standard_input_that_cannot_be_used(project: Project) -> None:
     assert "name no others" in _piped(project, "", "--stdin-filename", "main.py", "other.py").stderr
     ran = _piped(project, b"x = '\xff'", "--stdin-filename", "main.py")
-    assert (ran.returncode, ran.stderr.partition(" is not")[0]) == (2, "error: main.py:1:6: byte 0xff")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("main.py:1:6: CL000 [unreadable-file] byte 0xff is not")
     assert "main.py:1:5: CL000" in _piped(project, "x = (", "--stdin-filename", "main.py").stdout
+
+
+#: Bytes that are no text, more of them than is read, JSON without a name, and a notebook that is none.
+_NO_TEXT: Final = {
+    b"x = 1\r\ny = '\xff'": "-",
+    b"x = 1\n" * 1_000_000: "-",
+    b"# coding: nonsense\n": "a.py",
+    b'\xef\xbb\xbf \n{"cells": [], "metadata": {}, "nbformat": 4}': "-",
+    b'{"x": 1}': "text",
+    b'{"y": 1}': "A.JSON",
+    b"not json \xff": "a.IPYNB",
+}
+
+
+@pytest.mark.parametrize(("data", "name"), list(_NO_TEXT.items()), ids=range(len(_NO_TEXT)))
+def test_standard_input_that_is_no_text_is_a_finding_and_comes_back_as_it_was(
+    project: Project, data: bytes, name: str
+) -> None:
+    def piped(*args: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "collectivelint", "--isolated", "--stdin-filename", name, *args]
+        return subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
+
+    ran = piped("--output-format", "json")
+    (found,) = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+    assert (found["code"], found["name"], found["filename"]) == ("CL000", "unreadable-file", name)
+    ran = piped("--fix")
+    assert (ran.returncode, ran.stdout) == (1, data)
+    assert b"CL000" in ran.stderr
+    for options in (["--fix-only"], ["--diff"], ["--show-analysis", "f"]):
+        ran = piped(*options)
+        assert ran.returncode == (2 if "f" in options else 1)
+        assert ran.stdout == (data if options == ["--fix-only"] else b"")
+        assert f"error: {name}:".encode() in ran.stderr
+    # One that is left out is given back, and is no finding.
+    ran = piped("--fix", "--force-exclude", "--exclude", name)
+    assert (ran.returncode, ran.stdout) == (0, data)
+
+
+def test_the_case_of_a_suffix_does_not_matter(project: Project) -> None:
+    cell = {"cell_type": "code", "source": ["import torch.distributed as dist\n", "dist.barrier()"], "outputs": []}
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    project.write({"up.IPYNB": text, "x.JSON": text, "none": text})
+    ran = project.run("--output-format", "concise", "up.IPYNB", "x.JSON", "none")
+    assert ran.code == 1
+    assert [line.partition(" [")[0] for line in ran.out.splitlines()[:-1]] == [
+        "none:1:1: CL000",
+        "up.IPYNB:cell 1:2:1: CL101",
+        "x.JSON:1:1: CL000",
+    ]
+    (found,) = json.loads(project.run("--output-format", "json", "up.IPYNB").out)
+    assert (found["filename"], found["cell"]) == ("up.IPYNB", 1)
+    assert project.run("--fix", "--explicit-world", "up.IPYNB").code == 0
+    assert json.loads(project.text("up.IPYNB"))["cells"][0]["source"][1] == "dist.barrier(group=dist.group.WORLD)"
 
 
 def test_help_has_every_option_once(project: Project) -> None:

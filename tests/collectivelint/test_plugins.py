@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -71,6 +72,8 @@ def test_a_rule_is_selected_and_silenced_like_ours(project: Project) -> None:
     [
         ("raise ImportError('broken')\n", "cannot be imported: ImportError: broken"),
         ("raise SystemExit(7)\n", "cannot be imported: SystemExit: 7"),
+        ("raise KeyboardInterrupt\n", "cannot be imported: KeyboardInterrupt: "),
+        ("class Stop(BaseException): pass\nraise Stop('now')\n", "cannot be imported: Stop: now"),
         ("x = (\n", "cannot be imported: SyntaxError: "),
         ("x = 1\n", "it has no RULE"),
         ("RULE = 'XY101'\n", "its RULE is not a collectivelint.rule.Rule"),
@@ -113,6 +116,8 @@ def test_two_plugins_with_one_code(project: Project) -> None:
         ('message="a barrier"', "message=None", "the `message` of a report is NoneType, not a string"),
         ("yield Report.at", "yield dict; Report.at", "`check` yields type, not collectivelint.rule.Report"),
         ("    for call", "    raise SystemExit(3)\n    for call", "SystemExit: 3"),
+        ("    for call", "    raise KeyboardInterrupt\n    for call", "KeyboardInterrupt: "),
+        ("    for call", "    raise GeneratorExit\n    for call", "GeneratorExit: "),
     ],
 )
 def test_a_rule_that_fails_names_its_distribution(project: Project, old: str, new: str, words: str) -> None:
@@ -122,3 +127,54 @@ def test_a_rule_that_fails_names_its_distribution(project: Project, old: str, ne
     assert (ran.returncode, "a.py:6:1: CL101" in ran.stdout) == (2, True)
     assert ran.stderr.startswith("error: internal error in rule XY101 of xy-rules 1.0: ")
     assert words in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "broken", ["    raise ZeroDivisionError(1)\n    for", "    raise SystemExit(3)\n    for", None]
+)
+def test_a_run_in_which_a_rule_failed_keeps_nothing_and_says_so(project: Project, broken: str | None) -> None:
+    silenced = "import torch.distributed as dist\n\n\ndef f():\n    dist.barrier()  # collectivelint: ignore[XY101]\n"
+    project.write(
+        {"a.py": "x = 1\n", "b.py": silenced, "collectivelint-baseline.json": '{"version": 1, "findings": []}\n'}
+    )
+    # One that cannot even be imported, too.
+    _install(project, "x = (\n" if broken is None else _RULE.replace("    for", broken))
+    ran = _run(project, "a.py")
+    assert (ran.returncode, ran.stdout) == (2, "The run failed: not everything was analysed.\n")
+    for options in (["--write-baseline"], ["--add-ignore"]):
+        ran = _run(project, *options, "a.py", "b.py")
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert " was written: not everything was analysed\n" in ran.stderr
+    assert project.text("collectivelint-baseline.json") == '{"version": 1, "findings": []}\n'
+    # Nobody knows whether its comments are needed.
+    ran = _run(project, "--select", "CL001", "--fix", "b.py")
+    assert ran.returncode == 2
+    assert project.text("b.py") == silenced
+    assert 'errors="1"' in _run(project, "--output-format", "junit", "a.py").stdout
+    assert _run(project, "--output-format", "github", "a.py").stdout == (
+        "::error title=collectivelint::The run failed: not everything was analysed.\n"
+    )
+    assert "The run failed: not everything was analysed." in _run(project, "--output-format", "html", "a.py").stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal to one process")
+@pytest.mark.parametrize("where", ["import", "check"])
+def test_the_user_interrupts_a_plugin(project: Project, where: str) -> None:
+    wait = "print('ready', flush=True); import time; time.sleep(600)"
+    _install(project, f"{wait}\n" if where == "import" else _RULE.replace("    for", f"    {wait}\n    for"))
+    project.write({"a.py": _CODE})
+    command = [sys.executable, "-m", "collectivelint", "check", "a.py"]
+    environment = os.environ | {"PYTHONPATH": str(project.root / "site")}
+    with subprocess.Popen(
+        command, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (1, "")
+    assert "Aborted!" in err
+    assert "XY101" not in err

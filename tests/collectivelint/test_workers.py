@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,3 +76,60 @@ def test_a_run_that_is_killed_leaves_no_worker(project: Project) -> None:
     project.write({f"m{number}.py": text for number in range(150)})
     _killed([sys.executable, "-m", "collectivelint", "check", "--isolated", "--jobs", "2", "."], signal.SIGKILL)
     assert sorted(path.name for path in project.root.iterdir() if path.suffix != ".py") == ["pyproject.toml"]
+
+
+_BAD = "import torch.distributed as dist\n\n\ndef f():\n    dist.barrier()\n"
+#: A rule that ends its process, as a lack of memory does, at the file of this name.
+_DEADLY = '''"""Ends the process."""
+import os
+import re
+from collectivelint.rule import Rule
+RULE = Rule("XY101", "deadly", "ends the process")
+def check(findings):
+    if any(path.startswith("zz") for path in findings.analysis.paths):
+        os._exit(9)
+    return iter(())
+'''
+
+
+def _linted(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "collectivelint", "check", "--jobs", "2", *args]
+    environment = os.environ | {"PYTHONPATH": str(project.root / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_what_was_found_before_a_process_ended_is_shown_and_nothing_is_kept(project: Project) -> None:
+    project.write({f"src/m{number:03}.py": _BAD for number in range(120)} | {f"zz{n}.py": "" for n in range(3)})
+    assert _linted(project, "--write-baseline", ".").returncode == 0
+    known = project.text("collectivelint-baseline.json")
+    project.write(
+        {
+            "collectivelint.toml": 'exclude = ["site"]\n',
+            "site/xy_rules/__init__.py": _DEADLY,
+            "site/xy_rules-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: xy-rules\nVersion: 1.0\n",
+            "site/xy_rules-1.0.dist-info/entry_points.txt": "[collectivelint.rules]\nxy = xy_rules\n",
+        }
+    )
+    ran = _linted(project, "--output-format", "concise", ".")
+    assert ran.returncode == 2
+    *found, last = ran.stdout.splitlines()
+    assert found
+    assert all("CL101" in line for line in found)
+    match = re.search(r"The run failed: (\d+) of 123 files were not analysed\.$", last)
+    assert match is not None, last
+    assert len(found) + int(match[1]) in range(120, 124)
+    assert "a process ended with exit code 9" in ran.stderr
+    ran = _linted(project, "--write-baseline", ".")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "error: no baseline was written: " in ran.stderr
+    assert project.text("collectivelint-baseline.json") == known
+    # What was not looked for is not said to be gone.
+    ran = _linted(project, "--baseline", "collectivelint-baseline.json", ".")
+    assert (ran.returncode, ran.stdout[:15]) == (2, "The run failed:")
+    assert "not found any more" not in ran.stderr
+    ran = _linted(project, "--add-ignore", "src", "zz0.py")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "error: no comment was written: " in ran.stderr
+    assert project.text("src/m000.py") == _BAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,64 @@ def test_it_cannot_be_silenced_by_a_comment(project: Project) -> None:
     assert project.found() == [("main.py", 2, "CL000")]
 
 
-def test_it_can_be_ignored(project: Project) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ignore", "CL000"],
+        ["--select", "CL201"],
+        ["--ignore", "ALL"],
+        ["--per-file-ignores", "*.py:CL000,CL2"],
+        ["--per-file-ignores", "main.py:ALL", "--quiet"],
+    ],
+)
+def test_it_cannot_be_switched_off(project: Project, options: list[str]) -> None:
     project.write("x = (\n")
-    assert project.found(ignore=["CL000"]) == []
+    for cache in ([], [], ["--no-cache"]):
+        ran = project.run("check", "--output-format", "concise", *cache, *options, "main.py")
+        assert (ran.code, ran.err) == (1, "")
+        assert ran.out.startswith("main.py:1:5: CL000 ")
+        assert "No findings" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--fix-only"], 1),
+        (["--fix-only", "--exit-zero"], 0),
+        (["--diff"], 1),
+        (["--diff", "--exit-zero"], 0),
+        (["--add-ignore"], 1),
+        (["--write-baseline"], 1),
+        (["--thread-groups", "--diff"], 1),
+        (["--thread-groups", "--fix"], 1),
+    ],
+)
+def test_it_is_named_where_no_findings_are_shown(project: Project, options: list[str], code: int) -> None:
+    project.write({"bad.py": "x = (\n", "good.py": "x = 1\n"})
+    (project.root / "loop.py").symlink_to("loop.py")
+    ran = project.run("check", *options, ".")
+    assert ran.code == code
+    assert [line for line in ran.err.splitlines() if line.startswith("error: ")] == [
+        "error: bad.py:1:5: " + project.lint("bad.py").findings[0].message,
+        "error: loop.py:1:1: is a symbolic link that leads back to itself; not followed",
+    ]
+    assert project.text("bad.py") == "x = (\n"
+
+
+def test_no_baseline_has_it(project: Project) -> None:
+    project.write({"a.py": _GOOD, "b.py": _GOOD})
+    assert project.run("--write-baseline", ".").code == 0
+    known = project.text("collectivelint-baseline.json")
+    project.write({"b.py": "x = (\n"})
+    # What is known of the file stays known for the day it can be read again.
+    assert project.run("--write-baseline", ".").code == 1
+    assert project.text("collectivelint-baseline.json") == known
+    ran = project.run("--output-format", "concise", "--baseline", "collectivelint-baseline.json", ".")
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.startswith("b.py:1:5: CL000 ")
+    # Earlier versions wrote it down.
+    entry = {"path": "b.py", "code": "CL000", "function": "", "text": "x = ("}
+    project.write({"old.json": json.dumps({"version": 1, "findings": [entry]})})
+    ran = project.run("--output-format", "concise", "--baseline", "old.json", "b.py")
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.startswith("b.py:1:5: CL000 ")

@@ -1,0 +1,70 @@
+"""What comes on the standard input: linted as if it were a file, and given back fixed, or as it came."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from ..engine import Linter, Result
+from ..finding import UNREADABLE, Finding, Location
+from ..reading import limit_of
+from ..rule import discover
+from ..source import Source, UnreadableError, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..settings import Resolver
+
+
+@dataclass(slots=True)
+class StandardInput:
+    """The bytes that came, and the text that is linted; `problem` says why they are no text."""
+
+    data: bytes
+    source: Source
+    problem: UnreadableError | None = None
+
+    def result(self, linter: Linter, targets: Sequence[Path]) -> Result:
+        """The finding that stands for a text that cannot be linted; nothing if it is of an excluded file."""
+        if self.problem is None or not linter.paths(targets):
+            return Result()
+        place = Location(self.problem.line, self.problem.column)
+        name = discover()[UNREADABLE].RULE.name
+        finding = Finding(UNREADABLE, name, self.problem.message, "error", self.source.path, place, place, "")
+        return Result([finding], files=1)
+
+    def linter(self, resolver: Resolver) -> Linter:
+        """What reports ask for the lines of a text that cannot be linted."""
+        return Linter(resolver, {self.source.path: self.source})
+
+    def give_back(self, source: Source) -> None:
+        """Write the text to the standard output, fixed; what could not be read goes there byte for byte."""
+        if self.problem is None:
+            click.echo(source.encode(source.text), nl=False)
+            return
+        import shutil
+
+        sys.stdout.flush()
+        sys.stdout.buffer.write(self.data)
+        # More than is read of a file.
+        shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def read(name: str) -> StandardInput:
+    """Read the standard input; reports call it `name`."""
+    if sys.stdin is None:  # type: ignore[redundant-expr,unused-ignore]  # Python has None for a stream that is closed
+        raise click.UsageError("the standard input is closed")
+    limit = limit_of(name)
+    data = sys.stdin.buffer.read(limit + 1)
+    try:
+        if len(data) > limit:
+            raise UnreadableError(f"cannot be read: has more than {limit // 1_000_000} MB")
+        return StandardInput(data, decode(data, name))
+    except UnreadableError as problem:
+        return StandardInput(data, Source(name, data.decode(errors="replace"), "utf-8", bom=False), problem)
