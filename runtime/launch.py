@@ -65,12 +65,13 @@ def run(
     """
     executable = shutil.which(command[0])
     if executable is None:
-        raise CannotStartError(f"{command[0]}: command not found")
+        raise CannotStartError(f"{command[0]}{_why_not(command[0])}")
     run = folders.create(folder)
     try:
         process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
     except OSError as error:
-        raise CannotStartError(f"{command[0]}: {error.strerror}") from None
+        folders.discard(run)
+        raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
     told = _Told(process)
 
     def tell(seen: Divergence) -> None:
@@ -92,6 +93,19 @@ def run(
     if has_stopped or (watcher.found is not None and not told.signals):
         code = 1
     return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals))
+
+
+def _why_not(name: str) -> str:
+    """What is the matter with a command that was not found."""
+    if os.path.isdir(name):
+        return " is a folder"
+    if os.path.isfile(name) and (os.sep in name or name.endswith(".py")):
+        return f" is not {'found in PATH' if os.access(name, os.X_OK) else 'executable'}{_with_python(name)}"
+    return ": command not found"
+
+
+def _with_python(name: str) -> str:
+    return "; put `python` in front" if name.endswith(".py") else ""
 
 
 class _Told:
