@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     import psutil
 
@@ -59,15 +59,20 @@ class Descendants:
         return [process for process in self._parents if self._is_alive(process)]
 
     def tell(self, number: int) -> None:
-        """Send a signal to our child."""
-        self._send(self._root, number)
+        """Send a signal to our child; SIGINT as a terminal does, to all of our group: shells wait for those below them."""
+        for process in {self._root, *(self._of_our_group() if number == signal.SIGINT else ())}:
+            self._send(process, number)
 
     def were_told(self) -> None:
-        """All that are in our group of processes have had the signal that we had: the terminal has sent it."""
+        """The terminal has sent all of our group the signal that we had."""
+        for process in self._of_our_group():
+            self._asked[process] = time.monotonic()
+
+    def _of_our_group(self) -> Iterator[psutil.Process]:
         for process in self.look():
             with suppress(OSError):
                 if os.getpgid(process.pid) == os.getpgrp():
-                    self._asked[process] = time.monotonic()
+                    yield process
 
     def end(self, number: int, ranks: Collection[int], say: Callable[[str], None]) -> None:
         """Ask all to end and wait for that; kill, by their ids, those that have not after a while.

@@ -218,6 +218,21 @@ def test_a_job_that_dies_of_an_interruption(
     assert err.splitlines()[-1].endswith("but the job was interrupted")
 
 
+@pytest.mark.parametrize("way", ["typed", "sent"])
+def test_an_interruption_of_a_wrapper(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], terminal: tuple[int, int], way: str
+) -> None:
+    """A shell waits for what it has started."""
+    process = start([*_python(_AT_A_TERMINAL), *_TRACE, *_shell(tmp_path, _LISTENS)], terminal[1])
+    _ready(process)
+    if way == "typed":
+        os.write(terminal[0], b"\x03")
+    else:
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert out.splitlines()[0] == "told 1", err
+
+
 def test_where_the_system_does_not_say_who_has_sent_a_signal(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
