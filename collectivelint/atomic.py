@@ -35,6 +35,14 @@ def write(path: Path, content: str | bytes, *, follow: bool = True, durable: boo
     kept = stat.S_IMODE(mode) if mode is not None and stat.S_ISREG(mode) else None
     # In the same folder, so that the rename cannot cross file systems.
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        _replace(target, temporary, data, kept, durable=durable)
+    except OSError as error:
+        # The temporary name says nothing to anybody, and a full disk gives none.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _replace(target: Path, temporary: Path, data: bytes, kept: int | None, *, durable: bool) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if kept is None else kept | stat.S_IWUSR)
     try:
         with os.fdopen(handle, "wb") as stream:

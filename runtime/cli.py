@@ -13,11 +13,12 @@ from collectivelint.settings import Resolver
 
 from . import closing, compare, explain, flight, folders, launch, membership, ring, watch
 from .checkpoint import records
-from .say import echo
+from .options import NamedPath, refuse_unknown
+from .say import echo, reason
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Mapping
 
     from .record import Trace
 
@@ -39,7 +40,7 @@ def _say(text: str) -> None:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "--out-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     default=Path("collectivelint-trace"),
     show_default=True,
     help="Each run gets a new folder below this one; nothing in it is replaced or removed.",
@@ -56,13 +57,27 @@ def _say(text: str) -> None:
     "--read-back", is_flag=True, help="Read each checkpoint again after it was saved, and compare what is loaded."
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool, command: tuple[str, ...]) -> None:
+@click.pass_context
+def trace(
+    ctx: click.Context,
+    out_dir: Path,
+    on_divergence: str,
+    hint_after: float,
+    read_back: bool,
+    command: tuple[str, ...],
+) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
 
     The script is not changed. When ranks diverge, the call sites of both sides are reported within seconds and the job is
     stopped. A checkpoint that would keep only one rank's values is reported before it is written. The verdict is the last
-    line. The exit code is 1 if there is something to report, otherwise the job's own; 2 if the command cannot be run.
+    line.
+
+    Exit codes: 1 if ranks diverged, a checkpoint loses data or the groups are not those expected; otherwise the job's own;
+    2 if the command cannot be run, or the configuration or the trace cannot be read.
     """
+    refuse_unknown(ctx, command)
+    # Not when the job has ended: that may be days later.
+    expected = _expected_groups()
     try:
         outcome = launch.run(
             command,
@@ -75,9 +90,9 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool,
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None
     except (ring.TraceError, OSError) as error:
-        echo(f"error: {_reason(error)}", err=True)
+        echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
-    unexpected = list(_unexpected(membership.uses(outcome.trace)))
+    unexpected = list(membership.unexpected(membership.uses(outcome.trace), expected))
     for problem in unexpected:
         echo(f"GROUPS: {problem}", err=True, fg="red")
     saved = records.read(outcome.folder)
@@ -91,22 +106,16 @@ def trace(out_dir: Path, on_divergence: str, hint_after: float, read_back: bool,
     sys.exit(outcome.code or int(bool(problems)))
 
 
-def _reason(error: Exception) -> str:
-    """What a person can do something with: no number of the system."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
-
-
-def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
-    """How the groups differ from those that the configuration of the current folder expects."""
-    if not uses:
-        return
+def _expected_groups() -> Mapping[str, Collection[str]]:
+    """The groups that the configuration of the current folder expects; exit where it cannot be told which those are."""
     resolver = Resolver()
     expected = resolver.settings(Path.cwd()).expected_groups
     for problem in resolver.problems:
         echo(f"error: {problem}", err=True)
-    yield from membership.unexpected(uses, expected)
+    # A rule that is not installed here is the linter's trouble, and no reason not to run a job.
+    if any(": unknown rule `" not in problem for problem in resolver.problems):
+        sys.exit(2)
+    return expected
 
 
 @click.command("watch")
@@ -118,7 +127,7 @@ def _unexpected(uses: list[membership.Use]) -> Iterator[str]:
     show_default=True,
     help="End the ranks when they have diverged, or only report it.",
 )
-@click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
 def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> None:
     """Compare the ranks of a running job that is traced into TRACE_DIR, until it ends; exit code 1 if they diverge.
 
@@ -135,38 +144,42 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> Non
     found = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
     about = closing.looked_at(watch.read(run))
     if found is None:
-        echo(f"collectivelint: the ranks have ended, no divergence in {about}", err=True, fg="green")
+        echo(f"collectivelint: no rank on this host is traced any more, no divergence in {about}", err=True, fg="green")
     else:
         echo(f"collectivelint: the ranks diverged, see above; compared {about}", err=True, fg="red")
     sys.exit(int(found is not None))
 
 
 @click.command()
-@click.argument("trace_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--export-fr",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     help="Write Flight Recorder dumps into this folder; torch's own analyser reads them.",
 )
 def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
-    """Explain what a traced job did; exit code 1 if its ranks diverged.
+    """Explain what a traced job did.
+
+    Exit codes: 1 if its ranks diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or the
+    configuration cannot be read.
 
     TRACE_DIR is the folder of a run, one with runs below it (the newest is read), or one with the dumps of torch's Flight
     Recorder, one for each rank.
     """
+    expected = _expected_groups()
     run = folders.newest(trace_dir)
     try:
         found, parts = _loaded(run)
         if export_fr is not None:
             flight.export(found, export_fr)
     except (ring.TraceError, OSError) as error:
-        echo(f"error: {_reason(error)}", err=True)
+        echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
     divergence = compare.compare(found, over=True)
     numbers = Statistics(found)
     groups = membership.uses(found)
-    unexpected = list(_unexpected(groups))
+    unexpected = list(membership.unexpected(groups, expected))
     saved = records.read(*parts)
     if output_format == "json":
         data = {

@@ -23,7 +23,7 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         echo(sides, err=True, nl=False)
         echo(f"collectivelint: the ranks diverged, see above; compared {looked_at(outcome.trace)}", err=True, fg="red")
         return
-    if outcome.code and (ended := _ended(outcome.code)):
+    if outcome.code and (ended := _ended(outcome)):
         problems = [*problems, ended]
     but = f", but {' and '.join(problems)}" if problems else ""
     if not outcome.trace.ranks:
@@ -42,10 +42,13 @@ def looked_at(trace: Trace) -> str:
     return f"{calls} call{'s' * (calls != 1)} of {of} rank{'s' * (max(ranks, size) != 1)}"
 
 
-def _ended(code: int) -> str:
+def _ended(outcome: Outcome) -> str:
+    code = outcome.code
     if code == 128 + signal.SIGINT:
         return "the job was interrupted"
     try:
         return f"the job was ended by {signal.Signals(code - 128).name}"
     except ValueError:
-        return f"the job's exit code is {code}"
+        # torchrun, for one, ends with a code of its own.
+        after = f" after {signal.Signals(outcome.told[-1]).name}" if outcome.told else ""
+        return f"the job's exit code is {code}{after}"

@@ -14,7 +14,8 @@ from collectivelint.settings import Resolver, SettingsError
 
 from . import folders, ring
 from .confirm import Run
-from .say import echo
+from .options import NamedPath
+from .say import echo, reason
 
 if TYPE_CHECKING:
     from .confirm import Confirmation, Unseen
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     "--trace",
     "trace_dir",
     required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=NamedPath(exists=True, file_okay=False),
     help="The folder that `collectivelint trace` wrote to, or that of one run in it; by default its newest run.",
 )
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -40,7 +41,7 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
     try:
         run = Run(ring.load(folder))
     except (ring.TraceError, OSError) as error:
-        echo(f"error: {error}", err=True)
+        echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
     resolver = Resolver({})
     linter = Linter(resolver)

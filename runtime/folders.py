@@ -18,6 +18,7 @@ import re
 import socket
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic
@@ -37,6 +38,9 @@ _LARGEST: Final = 1 << 20
 
 def create(outer: Path) -> Path:
     """The new folder of a run that this process starts; raise OSError where there cannot be one."""
+    for folder in (outer, *outer.parents):
+        if folder.is_symlink() and not folder.exists():
+            raise FileNotFoundError(2, "is a symbolic link to a folder that does not exist", str(folder))
     _mark(outer)
     pid = os.getpid()
     begun = time.time()
@@ -50,6 +54,14 @@ def create(outer: Path) -> Path:
         _write_manifest(run, begun, pid)
         return run
     raise FileExistsError(17, "has too many runs of this second", str(outer))
+
+
+def discard(run: Path) -> None:
+    """Remove the folder that `create` has just made, for a job that could not be started; nothing if more is in it."""
+    with suppress(OSError):
+        if [entry.name for entry in run.iterdir()] == [MANIFEST]:
+            (run / MANIFEST).unlink()
+            run.rmdir()
 
 
 def join(folder: Path) -> Path:

@@ -7,37 +7,42 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint import atomic
 
-from . import explain, folders
+from . import explain, folders, signals
+from .descendants import GRACE, Descendants
 from .hook import READ_BACK, STOPPED, VARIABLE
 from .monitor import POLL
-from .watch import Watcher, end
+from .watch import Watcher, end, living
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from .record import Trace
     from .verdict import Divergence
 
-#: How long the job may take to end after it was asked to.
-_GRACE: Final = 8.0
+#: Seconds after a job was told to end: if all its ranks are there then, it is one that goes on.
+_LEAVING: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found."""
+    """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found.
+
+    `told`: the signals that have told it to end.
+    """
 
     code: int
     divergence: Divergence | None
     trace: Trace
     folder: Path
+    told: tuple[int, ...] = ()
 
 
 class CannotStartError(Exception):
@@ -60,13 +65,14 @@ def run(
     """
     executable = shutil.which(command[0])
     if executable is None:
-        raise CannotStartError(f"{command[0]}: command not found")
+        raise CannotStartError(f"{command[0]}{_why_not(command[0])}")
     run = folders.create(folder)
     try:
         process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
     except OSError as error:
-        raise CannotStartError(f"{command[0]}: {error.strerror}") from None
-    told = _Told()
+        folders.discard(run)
+        raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
+    told = _Told(process)
 
     def tell(seen: Divergence) -> None:
         """While the job runs. What is found when it has ended is in the outcome, and so is the first of all."""
@@ -75,90 +81,110 @@ def run(
             say(headline if abort else explain.text(seen))
 
     watcher = Watcher(run, say, hint_after, tell)
-    with _passed_on(process, told):
+    with signals.taken(process) as wait:
         try:
-            _watched(process, watcher, run, told, say, abort=abort)
+            has_stopped = _watched(watcher, run, told, say, wait, abort=abort)
         except BaseException:
             # Whatever has happened to us, no process is left behind.
             stop(process, run, say)
             raise
     code = process.returncode if process.returncode is not None else 1
     trace = watcher.conclude(told=bool(told.signals))
-    if signal.SIGINT in told.signals:
-        code = 128 + signal.SIGINT
-    elif watcher.found is not None and not told.signals:
+    if has_stopped or (watcher.found is not None and not told.signals):
         code = 1
-    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run)
+    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals))
 
 
-@dataclass(slots=True)
+def _why_not(name: str) -> str:
+    """What is the matter with a command that was not found."""
+    if os.path.isdir(name):
+        return " is a folder"
+    if os.path.isfile(name) and (os.sep in name or name.endswith(".py")):
+        return f" is not {'found in PATH' if os.access(name, os.X_OK) else 'executable'}{_with_python(name)}"
+    return ": command not found"
+
+
+def _with_python(name: str) -> str:
+    return "; put `python` in front" if name.endswith(".py") else ""
+
+
 class _Told:
-    """The signals that have told the job to end."""
+    """What the job was told from outside: `signals` that tell it to end, the last of them `at`."""
 
-    signals: list[int] = field(default_factory=list)
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.signals: list[int] = []
+        self._at = 0.0
+        self._below: Descendants | None = None
+        self._ranks: set[int] = set()
 
-
-#: What schedulers and users send to a job; it decides what to do about it.
-_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
-)
-
-
-@contextmanager
-def _passed_on(process: subprocess.Popen[bytes], told: _Told) -> Iterator[None]:
-    """Pass signals on to the job instead of dying of them. The terminal has sent SIGINT to the job as well."""
-
-    def handler(number: int, _: object) -> None:
-        if number not in (signal.SIGUSR1, signal.SIGUSR2):
-            told.signals.append(number)
-        if number != signal.SIGINT or not _has_terminal():
+    def take(self, received: signals.Received, run: Path) -> None:
+        """Pass a signal on, unless the terminal has done that."""
+        if received.ends:
+            self.signals.append(received.number)
+            self._at = time.monotonic()
+            self._ranks = set(living(run))
+            # Before they are told: who ends leaves children that nobody could find any more.
+            self._below = self._below or _descendants(self.process)
+        if received.is_typed:
+            if self._below is not None:
+                self._below.were_told()
+        elif received.ends and self._below is not None:
+            self._below.tell(received.number)
+        else:
             with suppress(ProcessLookupError):
-                process.send_signal(number)
+                self.process.send_signal(received.number)
 
-    if threading.current_thread() is not threading.main_thread():
-        # Python lets no other thread do that.
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    def is_leaving(self, run: Path) -> bool:
+        """May ranks be missing because they were told to end? A job that goes on with all of them has not cared."""
+        if not self.signals:
+            return False
+        if self._below is not None:
+            self._below.look()
+        return time.monotonic() < self._at + _LEAVING or not self._ranks <= set(living(run))
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        """The process that we have started was told to end and has ended: so shall those that it had started."""
+        if self._below is not None and time.monotonic() < self._at + GRACE:
+            self._below.end(self.signals[-1], self._ranks, say)
+
+
+def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
+    """What is below our child; None where psutil is not installed or the child has ended."""
+    if process.poll() is not None:
+        return None
     try:
-        yield
-    finally:
-        for number, known in before.items():
-            signal.signal(number, known)
-
-
-def _has_terminal() -> bool:
-    # sys.stdin may be closed, or not be there at all.
-    try:
-        return os.isatty(0)
-    except OSError:
-        return False
+        return Descendants(process)
+    except Exception:
+        # Also a child that ends at this moment.
+        return None
 
 
 def _watched(
-    process: subprocess.Popen[bytes],
     watcher: Watcher,
     run: Path,
     told: _Told,
     say: Callable[[str], None],
+    wait: signals.Wait,
     *,
     abort: bool,
-) -> None:
-    """Wait for the end of the job, and bring it about when its ranks have diverged."""
-    while True:
-        try:
-            process.wait(POLL)
-        except subprocess.TimeoutExpired:
-            pass
-        else:
-            return
+) -> bool:
+    """Wait for the end of the job, and bring it about when its ranks have diverged: then True."""
+    process = told.process
+    while process.poll() is None:
+        deadline = time.monotonic() + POLL
+        while process.poll() is None and (left := deadline - time.monotonic()) > 0:
+            for received in wait(left):
+                told.take(received, run)
         # A job that has been told to end is left to do that.
-        if not told.signals and watcher.look() and abort:
+        if process.poll() is None and not told.is_leaving(run) and watcher.look() and abort:
             watcher.deliver()
             with suppress(OSError):
                 atomic.write(run / STOPPED, "The ranks diverged, see divergence.json.\n", follow=False)
             stop(process, run, say)
-            return
+            return True
+    told.finish(say)
+    return False
 
 
 def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
@@ -177,10 +203,14 @@ def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
 
 
 def stop(process: subprocess.Popen[bytes], run: Path, say: Callable[[str], None]) -> None:
-    """End the job: its launcher first, which ends its workers; ranks that are left after a while are killed, by id."""
-    process.terminate()
+    """End the job: its launcher first, which ends its workers; what is left after a while is killed, by id."""
+    below = _descendants(process)
+    if below is not None:
+        below.end(signal.SIGTERM, living(run), say)
+    elif process.poll() is None:
+        process.terminate()
     try:
-        process.wait(_GRACE)
+        process.wait(0 if below is not None else GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from typing import Any
 
+from collectivelint import colour
 from collectivelint.printable import printable
 
 
@@ -22,10 +22,12 @@ def echo(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None
     import click
 
     text = printable(text)
-    click.echo(click.style(text, **style) if style else text, err=err, nl=nl, color=_has_colour(err) if style else None)
+    has_colour = colour.is_wanted(sys.stderr if err else sys.stdout) if style else None
+    click.echo(click.style(text, **style) if style else text, err=err, nl=nl, color=has_colour)
 
 
-def _has_colour(err: bool) -> bool:
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stderr if err else sys.stdout).isatty()
+def reason(error: Exception) -> str:
+    """What a person can do something with: no number of the system."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import atomic
+from .. import atomic, colour
 from ..cache import FOLDER
 from ..discover import project_root
 from ..engine import Linter, Result, shown
@@ -184,8 +183,8 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
 
         text = table(result)
     elif result.findings or fixed or not options["quiet"] or file is not None:
-        colour = file is None and _colour()
-        text = renderer(options["output_format"])(result, linter, colour=colour, fixed=fixed)
+        has_colour = file is None and colour.is_wanted(sys.stdout)
+        text = renderer(options["output_format"])(result, linter, colour=has_colour, fixed=fixed)
     else:
         return False
     if file is None:
@@ -210,10 +209,3 @@ def _show_analysis(linter: Linter, targets: Sequence[Path], name: str) -> None:
     from ..report.cells import Cells
 
     click.echo(printable("\n".join(map(Cells(linter).analysis, texts))), nl=False)
-
-
-def _colour() -> bool:
-    """Colours on a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

@@ -85,10 +85,15 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
             _look(side, wanted, report, progress)
     except CheckpointError as error:
         code = "CK101" if report.checkpoint is None else "CK102"
-        report.problems.append(Problem(code, path.name or str(path), str(error)))
+        report.problems.append(Problem(code, path.name or str(path), _unnamed(error, path)))
     report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
     report.seconds = time.monotonic() - begun
     return report
+
+
+def _unnamed(error: CheckpointError, path: Path) -> str:
+    """What it says of a path, where that is named already."""
+    return str(error).removeprefix(f"{path}: ")
 
 
 def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> None:
@@ -116,4 +121,4 @@ def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> Non
                 if not wanted.headers_only:
                     found += contents.sweep(file.checkpoint, file.values, file.files, progress)[1]
         except CheckpointError as error:
-            found.append(Problem("CK302", str(wanted.consolidated), str(error)))
+            found.append(Problem("CK302", str(wanted.consolidated), _unnamed(error, wanted.consolidated)))

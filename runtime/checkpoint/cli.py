@@ -13,6 +13,8 @@ import click
 from collectivelint import atomic
 from collectivelint.settings import Resolver
 
+from ..options import NamedPath
+from ..say import reason
 from . import manifest, show
 from .audit import Wanted, audit, opened
 from .compare import compare
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from .contents import Progress
 
-_PATH: Final = click.Path(path_type=Path)
+_PATH: Final = NamedPath()
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")
 _HTML: Final = click.option(
     "--html", "page", type=_PATH, help="Write a page with a map of each tensor: chunks by rank, problems marked."
@@ -136,7 +138,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (CheckpointError, OSError) as error:
-        click.echo(show.row(f"error: {error}"), err=True)
+        click.echo(show.row(f"error: {reason(error)}"), err=True)
         sys.exit(2)
 
 

@@ -369,6 +369,7 @@ def test_quiet_prints_findings_only(project: Project, output_format: str) -> Non
     [
         ({}, False),
         ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "0"}, False),
         ({"NO_COLOR": "1"}, False),
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
     ],

@@ -100,3 +100,40 @@ def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
     ran = run([sys.executable, "-m", "collectivelint", "watch", str(tmp_path / folder)], tmp_path, tmp_path)
     assert ran.code == 2
     assert "Usage" in ran.err
+
+
+_LEAVES = """
+import os, sys, time
+from pathlib import Path
+from collectivelint.runtime import ring
+writer = ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
+print("ready", flush=True)
+sys.stdin.readline()
+writer.finish("finished", "")
+print("left", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> None:
+    popen = subprocess.Popen[str]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with popen([sys.executable, "-c", _LEAVES, str(tmp_path)], cwd=tmp_path, text=True, **pipes) as rank:
+        assert rank.stdin is not None
+        assert rank.stdout is not None
+        try:
+            assert rank.stdout.readline() == "ready\n"
+            command = [sys.executable, "-m", "collectivelint", "watch", str(tmp_path)]
+            with popen(command, cwd=tmp_path, text=True, **pipes) as watching:
+                time.sleep(2)
+                rank.stdin.write("\n")
+                rank.stdin.flush()
+                assert rank.stdout.readline() == "left\n"
+                _, err = watching.communicate(timeout=30)
+            assert rank.poll() is None
+            assert watching.returncode == 0, err
+            assert (
+                err == "collectivelint: no rank on this host is traced any more, no divergence in 0 calls of 1 rank\n"
+            )
+        finally:
+            rank.kill()

@@ -134,3 +134,27 @@ def test_declared_names(copy: Callable[[str], Path], tmp_path: Path, monkeypatch
     code, out, _ = run("verify", "--world-size", 4, folder)
     assert code == 1
     assert "CK401 [resharding] table.slots" in out
+
+
+def test_a_page_that_cannot_be_written_is_named(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    page = tmp_path / "missing" / "page.html"
+    folder = copy("tensor_parallel")
+    for command in ("inspect", "verify"):
+        code, _, err = run(command, folder, "--html", page)
+        assert (code, err) == (2, f"error: {page}: No such file or directory\n")
+
+
+def test_what_is_no_checkpoint_is_named_once(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    _, out, _ = run("verify", tmp_path / "empty")
+    assert out.startswith("error  CK101 [metadata] empty: no checkpoint: "), out
+    _, out, _ = run("verify", copy("tensor_parallel"), "--consolidated", tmp_path / "nope")
+    assert f"{tmp_path}/nope: no such file or directory" in out
+    assert out.count("nope") == 1, out
+
+
+@pytest.mark.parametrize("words", [["verify", ""], ["inspect", ""], ["diff", ".", ""], ["verify", ".", "--html", ""]])
+def test_a_name_that_is_empty(words: list[str]) -> None:
+    code, _, err = run(*words)
+    assert code == 2
+    assert "the name is empty" in err

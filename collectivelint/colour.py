@@ -1,0 +1,14 @@
+"""Whether output is coloured: one answer for all commands."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+
+def is_wanted(stream: TextIO) -> bool:
+    """On a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere, or nowhere if it is 0 or false."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR", "")
+    return forced.lower() not in ("0", "false") if forced else stream.isatty()
