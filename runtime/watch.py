@@ -128,13 +128,12 @@ def _writers(folder: Path) -> list[ring.Reader]:
 def _writes(reader: ring.Reader) -> bool:
     """True if its process is alive, and still the same: its number may be another's by now.
 
-    One that has the ring mapped is the same. Its start time also differs when the clock was set since.
+    One that has the ring mapped to write to it is the same. Its start time also differs when the clock was set since.
     """
     if not reader.is_running or not processes.exists(reader.pid):
         return False
-    maps = Path(f"/proc/{reader.pid}/maps")
     try:
-        return str(reader.path.resolve()) in maps.read_text(encoding="utf-8", errors="replace")
+        return processes.has_mapped(reader.pid, reader.path)
     except OSError:
         return not Path("/proc/self/maps").exists() and processes.is_same(reader.pid, reader.begun)
 
