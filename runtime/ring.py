@@ -41,6 +41,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint import reading
+
 from . import folders, processes
 from .names import Names
 from .names import TraceError as TraceError
@@ -85,6 +87,8 @@ KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
 ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised")
 #: 4 MiB for each rank; an older event is overwritten when it is full.
 CAPACITY: Final = 65_536
+#: What a reader believes of a header.
+_MOST: Final = 1 << 20
 
 
 class Writer:
@@ -243,23 +247,27 @@ def _created(folder: Path, name: str) -> tuple[mmap.mmap, FileIO]:
 
 def files(folder: Path) -> list[Path]:
     """The rings of a run's folder. What is no regular file is none: it may be a link, or a pipe that is never written to."""
-    return sorted(file for file in folder.glob("*.ring") if stat.S_ISREG(file.lstat().st_mode))
+    return sorted(file for file in folder.glob("*.ring") if _is_regular(file))
+
+
+def _is_regular(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except OSError:
+        # Removed meanwhile.
+        return False
 
 
 class Reader:
     """The trace of one process, also while that goes on writing."""
 
-    def __init__(self, ring: Path) -> None:
-        """Open it; raise TraceError where it is not a trace."""
+    def __init__(self, ring: Path, *, keep: bool = False) -> None:
+        """Open it; raise TraceError where it is not a trace.
+
+        `keep` its files open, so that it is read on when they have been removed.
+        """
         self.path = ring
-        self._names = Names(ring.with_suffix(".names"))
-        try:
-            with ring.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
-        except OSError as error:
-            raise TraceError(f"{ring}: {error.strerror or error}") from None
+        self._data = _mapped(ring)
         if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
         _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
@@ -270,18 +278,44 @@ class Reader:
                 f"{ring}: version {version} of the format, this release reads versions {_OLDER} and {VERSION}"
             )
         size = _RECORDS_AT + self._capacity * RECORD.size
-        if not self._capacity or len(self._data) < size or self._header()[9] >= len(ENDS):
+        if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
+            raise TraceError(f"{ring}: damaged, rank {self.number} of {self.world_size} started at {self.started}")
+        if self._capacity > _MOST or self._header()[9] >= len(ENDS):
+            raise TraceError(f"{ring}: damaged, its header is not one of ours")
+        if not self._capacity or len(self._data) < size:
             raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
         self.host = _text(self._data[_HOST if version == VERSION else slice(_HOST.start, _ERROR.start)])
         #: When the process began; 0.0 if that is not known.
         self.begun = float(_BEGUN.unpack_from(self._data, _BEGUN_AT)[0]) if version == VERSION else 0.0
         #: How many ranks there should be on this host; 0 if nobody said.
         self.local = int.from_bytes(self._data[_LOCAL], "little")
+        # Last: what makes it a trace is written when its job has been named.
+        self._names = Names(ring.with_suffix(".names"), keep=keep)
+        #: For each group whether this rank is a member.
+        self._is_member: dict[int, bool] = {}
         #: Ranks with the same belong to one job, see `newest`.
         self.job = (self._names.job, self.world_size)
 
     def _header(self) -> tuple[Any, ...]:
+        if self._data.size() < len(self._data):
+            # The system ends whoever reads behind the end of a mapped file.
+            raise TraceError(f"{self.path}: damaged, it was truncated")
         return HEADER.unpack_from(self._data)
+
+    def update(self) -> None:
+        """Read the names on; raise TraceError if the trace cannot be read any more."""
+        self._header()
+        self._names.update()
+
+    @property
+    def wrong(self) -> str:
+        """How many lines of the names were left out, since they are none of ours; "" if none was."""
+        count = self._names.wrong
+        file = self.path.with_suffix(".names")
+        return (
+            f"{file}: {count} line{'s are no records' if count > 1 else ' is no record'} of a trace and left out"
+            * bool(count)
+        )
 
     @property
     def written(self) -> int:
@@ -356,7 +390,8 @@ class Reader:
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
-        with os.fdopen(os.open(self.path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b") as file:
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with os.fdopen(os.open(self.path, flags), "r+b") as file:
             file.seek(_ASKED.start)
             asked = int.from_bytes(file.read(4), "little") + 1
             file.seek(_ASKED.start)
@@ -373,6 +408,8 @@ class Reader:
                 or place not in names.places
                 or kind >= len(KINDS)
                 or state > State.FAILED
+                or not abs(start) + abs(end) < _NEVER
+                or (kind < _CREATE and not self._belongs(group))
             ):
                 # Overwritten while we read, torn by the end of the process, or refused and not counted.
                 continue
@@ -393,8 +430,30 @@ class Reader:
                 thread=thread,
             )
 
+    def _belongs(self, group: int) -> bool:
+        found = self._is_member.get(group)
+        if found is None:
+            found = self._is_member[group] = self.number in self._names.groups[group].ranks
+        return found
+
 
 _NUMBER: Final = struct.Struct("<Q")
+_CREATE: Final = KINDS.index("create")
+#: No time (in seconds since the epoch) is later.
+_NEVER: Final = float(1 << 40)
+
+
+def _mapped(ring: Path) -> mmap.mmap:
+    try:
+        handle = reading.opened(ring, follow=False)
+        try:
+            return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(handle)
+    except ValueError:
+        raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
+    except OSError as error:
+        raise TraceError(f"{ring}: {error.strerror or error}") from None
 
 
 def read(ring: Path) -> Rank:
