@@ -49,6 +49,8 @@ class Monitor:
         """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
         self._folder, self._hint_after, self._say = folder, hint_after, say
         self._readers: dict[Path, ring.Reader] = {}
+        #: Files that became unreadable.
+        self._given_up: set[Path] = set()
         #: By job: when its events were compared last without a reason.
         self._sampled: dict[object, float] = {}
         #: What waits in vain, by the last look: it has to be the same at the next one.
@@ -131,15 +133,27 @@ class Monitor:
         return {}
 
     def _current(self) -> list[ring.Reader]:
-        """The traces that are there by now."""
+        """The traces that have been there by now; a removed one is read on, as its process writes on."""
         for file in ring.files(self._folder):
-            if file not in self._readers:
+            if file not in self._readers and file not in self._given_up:
                 try:
-                    self._readers[file] = ring.Reader(file)
+                    self._readers[file] = ring.Reader(file, keep=True)
                 except ring.TraceError:
                     # Just being made; if it is damaged, the report says so.
                     continue
+        for file, reader in list(self._readers.items()):
+            try:
+                reader.update()
+            except ring.TraceError as error:
+                # One that cannot be read costs the others nothing.
+                self._given_up.add(file)
+                del self._readers[file]
+                self._say(f"collectivelint: {error}; from here on only the other ranks are compared\n")
         return list(self._readers.values())
+
+    def removed(self) -> list[ring.Reader]:
+        """The traces whose files are gone."""
+        return [reader for file, reader in self._readers.items() if not file.exists()]
 
     def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now, job = time.monotonic(), readers[0].job

@@ -5,7 +5,8 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 `NAME.ring`, memory-mapped:
 
 * a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
-  i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
+  i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised, 3 untraced from
+  here on), streams u32 (how
   many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
   main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the
   host name, at byte 184 when the process began f64 (seconds since the epoch, 0.0 if that was not known; version 4 has
@@ -38,7 +39,6 @@ import os
 import stat
 import struct
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import reading
@@ -84,7 +84,7 @@ _BEGUN: Final = struct.Struct("<d")
 BLOCK: Final = 64
 
 KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
-ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised")
+ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised", "untraced")
 #: 4 MiB for each rank; an older event is overwritten when it is full.
 CAPACITY: Final = 65_536
 #: What a reader believes of a header.
@@ -379,7 +379,7 @@ class Reader:
     @property
     def is_running(self) -> bool:
         """Has the process not said that it ends? One that was killed does not say so."""
-        return bool(self._header()[9] == ENDS.index("running"))
+        return ENDS[self._header()[9]] in ("running", "untraced")
 
     def last_seen(self) -> float:
         """When the process has begun or ended its last call; now if it has not left."""
@@ -465,43 +465,62 @@ def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="replace")
 
 
-def load(folder: Path) -> Trace:
+def load(folder: Path, unreadable: list[str] | None = None) -> Trace:
     """Read a run, or the newest one below a folder: of several jobs the largest and newest, of every rank the newest attempt.
 
-    Raise TraceError if there is none.
+    `unreadable` gets what is wrong with those that cannot be read. Raise TraceError if no other is there.
     """
-    readers = [reader for some in parts(folder).values() for reader in some]
-    return Trace({reader.number: reader.whole() for reader in sorted(readers, key=lambda reader: reader.number)})
+    problems = unreadable if unreadable is not None else []
+    readers = [reader for some in parts(folder, problems).values() for reader in some]
+    return Trace(ranks(readers, problems))
 
 
-def parts(folder: Path) -> dict[Path, list[Reader]]:
-    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
-
-    Raise TraceError if there is none.
-    """
-    run = folders.newest(folder)
-    readers = [Reader(ring) for ring in files(run)]
-    if not readers:
-        raise TraceError(f"{run}: no trace here; no process of the job called init_process_group")
-    found = {run: jobs(readers)[0]}
-    first = found[run][0]
-    ranks = {reader.number for reader in found[run]}
-    for other in folders.runs(run.parent) if len(ranks) < first.world_size else ():
-        for some in jobs(_readable(other)) if other.name != run.name else ():
-            if (
-                first.job == some[0].job
-                and not ranks & {reader.number for reader in some}
-                and _begin_together(first, some)
-            ):
-                found[other] = some
-                ranks |= {reader.number for reader in some}
+def ranks(readers: Iterable[Reader], unreadable: list[str]) -> dict[int, Rank]:
+    """What they have recorded, in the order of the ranks."""
+    found = {}
+    for reader in sorted(readers, key=lambda reader: reader.number):
+        try:
+            found[reader.number] = reader.whole()
+        except TraceError as error:
+            unreadable.append(str(error))
     return found
 
 
-def _readable(run: Path) -> Iterator[Reader]:
+def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
+    """The traces of a run's folder that can be read."""
     for file in files(run):
-        with suppress(TraceError):
+        try:
             yield Reader(file)
+        except TraceError as error:
+            unreadable.append(str(error))
+
+
+def parts(folder: Path, unreadable: list[str]) -> dict[Path, list[Reader]]:
+    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
+
+    Raise TraceError if there is none that can be read.
+    """
+    run = folders.newest(folder)
+    readers = list(opened(run, unreadable))
+    if not readers and unreadable:
+        raise TraceError("; ".join(unreadable))
+    if not readers:
+        raise TraceError(
+            f"{run}: no trace here; no process of the job called init_process_group, or none could write one"
+        )
+    found = {run: jobs(readers)[0]}
+    first = found[run][0]
+    known = {reader.number for reader in found[run]}
+    for other in folders.runs(run.parent) if len(known) < first.world_size else ():
+        for some in jobs(opened(other, [])) if other.name != run.name else ():
+            if (
+                first.job == some[0].job
+                and not known & {reader.number for reader in some}
+                and _begin_together(first, some)
+            ):
+                found[other] = some
+                known |= {reader.number for reader in some}
+    return found
 
 
 def _begin_together(first: Reader, others: list[Reader]) -> bool:
