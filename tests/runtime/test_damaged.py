@@ -173,3 +173,25 @@ def test_a_job_that_the_tracer_has_stopped(tmp_path: Path, stopped: bool) -> Non
     assert out.startswith("DEADLOCK: rank 0 waits in barrier")
     assert ("ended when the tracer stopped the job" in out) is stopped
     assert ("no record of its end (killed, or still running)" in out) is not stopped
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[" * 100_000,
+        "5",
+        '{"ranks": 5, "windows": 5, "found": 5, "wants": 5}',
+        '{"ranks": {"table": [], "ranks": [{}]}, "windows": {"table": ["[[[0, 1, 1e9]]]"], "ranks": []}, "found": null, "wants": 0}',
+        '{"ranks": {"table": [], "ranks": []}, "windows": {"table": [], "ranks": []}, "found": null, "wants": "x"}',
+    ],
+    ids=range(5),
+)
+def test_a_message_of_another_form_does_not_end_the_comparison(tmp_path: Path, message: str) -> None:
+    for rank in (0, 1):
+        _rank(tmp_path, rank, world_size=3)
+    (tmp_path / "link-0-0.in").write_text(message + "\n")
+    said: list[str] = []
+    watcher = Watcher(tmp_path, said.append, 1e9)
+    assert [watcher.look() for _ in range(3)] == [False] * 3
+    assert "cannot be compared" not in "".join(said)
+    assert len(said) <= 1
