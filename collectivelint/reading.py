@@ -23,6 +23,7 @@ _KINDS: Final = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
+    (stat.S_ISLNK, "a symbolic link"),
 )
 #: Without O_NONBLOCK opening a pipe waits for a writer. Windows has neither that nor O_NOCTTY.
 _FLAGS: Final = (
@@ -44,18 +45,32 @@ def limit_of(path: Path | str) -> int:
     return LARGEST_NOTEBOOK if is_notebook(str(path)) else LARGEST
 
 
-def read_bytes(path: Path | str, limit: int | None = None) -> bytes:
-    """The content of a regular file; raise OSError with the reason for anything else, or for more than `limit` bytes.
+def opened(path: Path | str, *, follow: bool = True) -> int:
+    """A regular file, opened for reading; raise OSError with the reason for anything else.
 
-    Without a limit that of its name counts.
+    Without `follow` the path is a name of ours in a folder that others may write to: a symbolic link is something else.
     """
-    limit = limit_of(path) if limit is None else limit
     # Before opening, because opening alone can do something to a device or to the writer of a pipe; and what was opened
     # afterwards, because the name may mean another file by then.
-    _regular(os.stat(path), path)  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
-    handle = os.open(path, _FLAGS)
+    _regular(os.stat(path, follow_symlinks=follow), path)  # noqa: PTH116  # thousands of files: a Path for each takes longer than the call
+    handle = os.open(path, _FLAGS if follow else _FLAGS | getattr(os, "O_NOFOLLOW", 0))
     try:
-        size = _regular(os.fstat(handle), path)
+        _regular(os.fstat(handle), path)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def read_bytes(path: Path | str, limit: int | None = None, *, follow: bool = True) -> bytes:
+    """The content of a regular file; raise OSError with the reason for anything else, or for more than `limit` bytes.
+
+    Without a limit that of its name counts. `follow` as for `opened`.
+    """
+    limit = limit_of(path) if limit is None else limit
+    handle = opened(path, follow=follow)
+    try:
+        size = os.fstat(handle).st_size
         if size > limit:
             raise _too_large(path, size, limit)
         # More than the size, for files that grow and for those of /proc, which say that they are empty.

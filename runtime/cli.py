@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
 from . import closing, compare, explain, flight, folders, launch, membership, ring, watch
 from .checkpoint import records
+from .hook import STOPPED
 from .options import NamedPath, refuse_unknown
+from .record import Trace
 from .say import echo, reason
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from .record import Trace
-
 
 _HINT_AFTER: Final = click.option(
     "--hint-after",
@@ -92,18 +92,35 @@ def trace(
     except (ring.TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
+    try:
+        problems = _told(outcome, expected)
+    except Exception as error:
+        # The exit code of the job is not lost because of it.
+        problems = [f"what it has left cannot be read ({type(error).__name__}: {error})"]
+    closing.conclude(outcome, problems)
+    sys.exit(outcome.code or int(bool(problems)))
+
+
+def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> list[str]:
+    """Say what a run has come to beside the verdict; in a few words each, what of it is wrong."""
     unexpected = list(membership.unexpected(membership.uses(outcome.trace), expected))
     for problem in unexpected:
-        echo(f"GROUPS: {problem}", err=True, fg="red")
-    saved = records.read(outcome.folder)
+        echo(f"GROUPS: {one_line(problem)}", err=True, fg="red")
+    unreadable: list[str] = []
+    saved = records.read(outcome.folder, unreadable=unreadable)
+    _warn(unreadable)
     wrong = sum(bool(record.get("wrong")) for record in saved)
     for line in records.text(saved):
         echo(line, err=True, fg="red" if wrong else None)
-    echo(f"collectivelint: trace in {outcome.folder}", err=True)
+    if outcome.folder.is_dir():
+        echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
-    problems += ["the groups are not those expected"] * bool(unexpected)
-    closing.conclude(outcome, problems)
-    sys.exit(outcome.code or int(bool(problems)))
+    return problems + ["the groups are not those expected"] * bool(unexpected)
+
+
+def _warn(problems: list[str]) -> None:
+    for problem in problems:
+        echo(f"warning: {one_line(problem)}", err=True)
 
 
 def _expected_groups() -> Mapping[str, Collection[str]]:
@@ -142,7 +159,7 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> Non
     if run != trace_dir:
         echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
     found = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
-    about = closing.looked_at(watch.read(run))
+    about = closing.looked_at(watch.read(run)[0])
     if found is None:
         echo(f"collectivelint: no rank on this host is traced any more, no divergence in {about}", err=True, fg="green")
     else:
@@ -170,17 +187,22 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     expected = _expected_groups()
     run = folders.newest(trace_dir)
     try:
-        found, parts = _loaded(run)
+        found, parts, unreadable = _loaded(run)
         if export_fr is not None:
             flight.export(found, export_fr)
     except (ring.TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
+    for problem in unreadable:
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
+    stopped = (run / STOPPED).is_file()
     divergence = compare.compare(found, over=True)
     numbers = Statistics(found)
     groups = membership.uses(found)
     unexpected = list(membership.unexpected(groups, expected))
-    saved = records.read(*parts)
+    left_out: list[str] = []
+    saved = records.read(*parts, unreadable=left_out)
+    _warn(left_out)
     if output_format == "json":
         data = {
             "divergence": explain.as_dict(divergence) if divergence is not None else None,
@@ -189,6 +211,8 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
             "checkpoints": saved,
             **numbers.as_dict(),
             "run": str(run),
+            "stopped": stopped,
+            "unreadable": unreadable,
         }
         click.echo(json.dumps(data, indent=2))
     else:
@@ -200,14 +224,23 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
             echo(sides)
         else:
             echo(f"No divergence in {closing.looked_at(found)}.\n", fg="green")
-        echo("".join(f"GROUPS: {problem}\n" for problem in unexpected), nl=False)
-        echo("\n".join([*numbers.text(), "", *membership.text(groups)]))
+        echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
+        echo("\n".join([*numbers.text(stopped=stopped), "", *membership.text(groups)]))
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
-    sys.exit(int(divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)))
+    wrong = divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)
+    sys.exit(1 if wrong else 2 * bool(unreadable))
 
 
-def _loaded(run: Path) -> tuple[Trace, list[Path]]:
-    """The trace of a run with the folders that it lies in, one for each launcher; or the dumps of a folder."""
-    if folders.is_run(run) or ring.files(run):
-        return ring.load(run), list(ring.parts(run))
-    return flight.load(run), [run]
+def _loaded(run: Path) -> tuple[Trace, list[Path], list[str]]:
+    """The trace of a run with the folders that it lies in, one for each launcher, and what of it cannot be read.
+
+    Or the dumps of a folder.
+    """
+    unreadable: list[str] = []
+    if not folders.is_run(run) and not ring.files(run):
+        return flight.load(run), [run], unreadable
+    parts = ring.parts(run, unreadable)
+    readers = [reader for some in parts.values() for reader in some]
+    found = Trace(ring.ranks(readers, unreadable))
+    _warn([reader.wrong for reader in readers if reader.wrong])
+    return found, list(parts), unreadable

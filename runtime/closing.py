@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import explain
 from .say import echo
@@ -11,6 +11,10 @@ from .say import echo
 if TYPE_CHECKING:
     from .launch import Outcome
     from .record import Trace
+
+
+#: A process that cannot write its trace says so, and the job goes on without it.
+NOBODY: Final = "either no process called init_process_group, or none could write its trace (see above)"
 
 
 def conclude(outcome: Outcome, problems: list[str]) -> None:
@@ -25,10 +29,14 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         return
     if outcome.code and (ended := _ended(outcome)):
         problems = [*problems, ended]
+    removed = not outcome.folder.is_dir()
+    if removed and outcome.trace.ranks:
+        problems = [*problems, "the trace folder was removed while the job ran"]
+    problems = [*problems, *untraced(outcome.trace)]
     but = f", but {' and '.join(problems)}" if problems else ""
     if not outcome.trace.ranks:
-        nothing = "collectivelint: nothing was traced; no process called init_process_group"
-        echo(nothing + but, err=True, fg="yellow")
+        why = "the trace folder was removed while the job ran" if removed else NOBODY
+        echo(f"collectivelint: nothing was traced; {why}{but}", err=True, fg="yellow")
     else:
         colour = "red" if problems else "green"
         echo(f"collectivelint: no divergence in {looked_at(outcome.trace)}{but}", err=True, fg=colour)
@@ -40,6 +48,15 @@ def looked_at(trace: Trace) -> str:
     ranks, size = len(trace.ranks), max((rank.world_size for rank in trace.ranks.values()), default=0)
     of = f"{ranks} of {size}" if ranks < size else f"{ranks}"
     return f"{calls} call{'s' * (calls != 1)} of {of} rank{'s' * (max(ranks, size) != 1)}"
+
+
+def untraced(trace: Trace) -> list[str]:
+    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
+    return [
+        f"rank {rank.rank} is recorded only until its call {rank.lost + len(rank.events)}"
+        for rank in trace.ranks.values()
+        if rank.end == "untraced"
+    ]
 
 
 def _ended(outcome: Outcome) -> str:

@@ -90,8 +90,8 @@ class Run:
                 continue
             other = met.get(member)
             if other is None:
-                # What the record has moved past is still counted.
-                if not self._counts.has(member, event):
+                # What the record has moved past is still counted; after its end nobody knows.
+                if self._ranks[member].end != "untraced" and not self._counts.has(member, event):
                     found.append(member)
             elif difference([event, other]):
                 found.append(member)

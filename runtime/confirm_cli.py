@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectivelint.engine import Linter
+from collectivelint.printable import one_line
 from collectivelint.settings import Resolver, SettingsError
 
 from . import folders, ring
@@ -38,11 +39,14 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
     read.
     """
     folder = folders.newest(trace_dir)
+    unreadable: list[str] = []
     try:
-        run = Run(ring.load(folder))
+        run = Run(ring.load(folder, unreadable))
     except (ring.TraceError, OSError) as error:
-        echo(f"error: {reason(error)}", err=True)
+        echo(f"error: {one_line(reason(error))}", err=True)
         sys.exit(2)
+    for problem in unreadable:
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     resolver = Resolver({})
     linter = Linter(resolver)
     try:
@@ -61,7 +65,7 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         echo(_text(found, unseen), nl=False)
     for problem in result.errors:
         echo(f"error: {problem}", err=True)
-    if result.errors:
+    if result.errors or unreadable:
         sys.exit(2)
     sys.exit(int(any(item.outcome == "confirmed" for item in found)))
 
@@ -103,7 +107,7 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
             f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} call{'s' * (item.calls != 1)})"
             for item in unseen
         ]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def _as_dict(found: list[Confirmation], unseen: list[Unseen]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint.printable import printable
+from collectivelint.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -38,12 +38,12 @@ def text(divergence: Divergence) -> str:
             lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
     if divergence.rule:
         lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
-    return printable("\n".join(lines) + "\n")
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def headline(divergence: Divergence) -> str:
     """The report's first line."""
-    return printable(_headline(divergence))
+    return one_line(_headline(divergence))
 
 
 def _headline(divergence: Divergence) -> str:
@@ -53,10 +53,9 @@ def _headline(divergence: Divergence) -> str:
     match divergence.verdict:
         case "deadlock":
             wait = "wait" if several else "waits"
-            return (
-                f"DEADLOCK after {divergence.waited:.1f} s: {who} {wait} in {divergence.what} "
-                f"on the {divergence.group}; {rest} will not come"
-            )
+            # Of a job that has ended nobody may know how long.
+            after = f" after {divergence.waited:.1f} s" if divergence.waited >= 0.05 else ""
+            return f"DEADLOCK{after}: {who} {wait} in {divergence.what} on the {divergence.group}; {rest} will not come"
         case "mismatch":
             what = f"MISMATCH: {who} and {rest} disagree about the {divergence.what} of call #{divergence.sequence}"
             return f"{what} on the {divergence.group}"
@@ -144,7 +143,7 @@ def straggler(
             elif rank is not None and rank.stack:
                 lines.append(f"  rank {member} is at {rank.stack[0]}")
                 lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
-    return printable("\n".join(lines) + "\n") if lines else ""
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def as_dict(divergence: Divergence) -> dict[str, Any]:

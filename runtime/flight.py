@@ -16,8 +16,9 @@ from collections import defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint import atomic
+from collectivelint import atomic, reading
 
+from . import foreign
 from .record import Event, Group, Place, Rank, State, Trace
 from .ring import TraceError
 
@@ -45,6 +46,10 @@ _SHAPED: Final = frozenset(
 )
 
 
+#: A recorder of so many entries as torch allows fits in.
+_LARGEST: Final = 1 << 30
+
+
 class _Plain(pickle.Unpickler):
     """Numbers, texts, lists and dicts; a pickle that wants to call anything is refused."""
 
@@ -64,12 +69,15 @@ def load(folder: Path) -> Trace:
         raise TraceError(f"{folder}: neither a trace nor dumps of the Flight Recorder here")
     try:
         return _trace(dumps)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise TraceError(f"{folder}: a dump of another form than torch's: {type(error).__name__} {error}") from None
 
 
 def _dump(file: Path) -> dict[str, Any]:
-    data = file.read_bytes()
+    try:
+        data = reading.read_bytes(file, _LARGEST)
+    except OSError as error:
+        raise TraceError(f"{file}: {error.strerror or error}") from None
     try:
         found = json.loads(data) if data.lstrip()[:1] == b"{" else _Plain(io.BytesIO(data)).load()
     except Exception as error:
@@ -91,7 +99,7 @@ def _trace(dumps: dict[int, dict[str, Any]]) -> Trace:
             pid=0,
             host="",
             attempt=0,
-            started=entries[0]["time_created_ns"] / 1e9 if entries else 0.0,
+            started=foreign.real(entries[0]["time_created_ns"]) / 1e9 if entries else 0.0,
             end="running",
             error="",
             events=tuple(_events(rank, entries, groups)),
@@ -109,12 +117,12 @@ def _groups(dumps: dict[int, dict[str, Any]]) -> dict[tuple[str, int], Group]:
         for entry in dump["entries"]:
             name, description = entry["process_group"]
             callers[name].add(rank)
-            descriptions[name] = description
+            descriptions[name] = foreign.text(description)
         for name, group in (dump.get("pg_config") or {}).items():
             listed = tuple(sorted(map(int, re.findall(r"\d+", str(group["ranks"])))))
             if listed:
                 members[(name, rank)] = listed
-                descriptions.setdefault(name, group.get("desc", ""))
+                descriptions.setdefault(name, foreign.text(group.get("desc", "")))
     found: dict[tuple[str, int], Group] = {}
     seen: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
     for name in sorted(callers, key=lambda name: (len(name), name)):
@@ -151,7 +159,7 @@ def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, in
             for part in several
             for shape, dtype in zip(part["input_sizes"], _dtypes(part["input_dtypes"], part), strict=False)
         ]
-        signature = {"op": op, "tensors" if op in _SHAPED else "sent": tensors}
+        signature = foreign.signature({"op": op, "tensors" if op in _SHAPED else "sent": tensors})
         stream = (group.key, kind, op if kind == "p2p" else "", peer)
         counts[stream] += 1
         known = int(entry["p2p_seq_id" if kind == "p2p" else "collective_seq_id"])
@@ -161,7 +169,7 @@ def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, in
         if not done:
             waits.add(stream)
         completed = entry.get("time_discovered_completed_ns") or 0
-        start = entry["time_created_ns"] / 1e9
+        start = foreign.real(entry["time_created_ns"]) / 1e9
         yield Event(
             rank=rank,
             number=number,
@@ -174,7 +182,7 @@ def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, in
             is_async=False,
             state=state,
             start=start,
-            end=completed / 1e9 if done and completed else start if done else 0.0,
+            end=foreign.real(completed) / 1e9 if done and completed else start if done else 0.0,
             place=_place(entry.get("frames") or []),
         )
 
@@ -189,7 +197,8 @@ def _place(frames: list[dict[str, Any]]) -> Place:
     if not own:
         return Place("<no Python frame>", 0, "")
     stack = tuple(f"{frame['filename']}:{frame['line']} {frame['name']}" for frame in own)
-    return Place(own[0]["filename"], own[0]["line"], own[0]["name"], stack)
+    first = own[0]
+    return foreign.place({"path": first["filename"], "line": first["line"], "function": first["name"], "stack": stack})
 
 
 # ---------------------------------------------------------------------------------------------------------- export
@@ -269,4 +278,4 @@ def _frame(text: str) -> tuple[str, str, str]:
     """`a.py:3 f: code` in its parts."""
     place, _, rest = text.partition(" ")
     path, _, line = place.rpartition(":")
-    return path, line if line.isdigit() else "0", rest.partition(":")[0]
+    return path, line if line.isdecimal() and len(line) < 10 else "0", rest.partition(":")[0]

@@ -21,7 +21,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint import atomic
+from collectivelint import atomic, reading
 
 from . import processes
 
@@ -121,10 +121,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     """What the manifest of a run says; None if the folder is no run."""
     file = folder / MANIFEST
     try:
-        found = file.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-            return None
-        data = json.loads(file.read_bytes())
+        data = json.loads(reading.read_bytes(file, _LARGEST, follow=False))
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("collectivelint") == "run" else None

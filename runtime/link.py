@@ -15,8 +15,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint import atomic
+from collectivelint import atomic, reading
 
+from . import foreign
 from .record import Counted, Event, Group, Place, Rank, State
 from .verdict import Divergence, Side
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _PREFIX: Final = "collectivelint"
 #: How often (in seconds) the store is asked.
 BEAT: Final = 0.5
+_MESSAGE: Final = frozenset({"ranks", "windows", "found", "wants"})
+#: No messages of all hosts together are larger, and no run of ranks is longer.
+_LARGEST: Final = 1 << 30
+_LONGEST: Final = 1 << 22
 
 
 # --------------------------------------------------------------------------------------------- the monitors' side
@@ -59,10 +64,11 @@ class Link:
     def received(self) -> list[dict[str, Any]]:
         """The last message of each other monitor (of the one beside rank 0, for all others)."""
         try:
-            lines = self._in.read_bytes().splitlines()
+            lines = reading.read_bytes(self._in, _LARGEST, follow=False).splitlines()
         except OSError:
             return []
-        return [json.loads(line) for line in lines]
+        found = [foreign.parsed(line) for line in lines]
+        return [message for message in found if isinstance(message, dict) and message.keys() >= _MESSAGE]
 
 
 #: A group has thousands of members, in every message. One tuple for each, however many messages have it.
@@ -101,7 +107,7 @@ def _table(rows: list[str]) -> list[Any]:
             ranks = _groups.get(text)
             if ranks is None:
                 ranks = _groups[text] = tuple(
-                    first + step * number for first, step, count in value[0] for number in range(count)
+                    first + step * number for first, step, count in value[0] for number in range(min(count, _LONGEST))
                 )
             value[0] = ranks
         found.append(value)
@@ -277,7 +283,7 @@ class Carrier:
         if self._store is None:
             return
         if stamp != self._stamp:
-            self._store.set(f"from/{self._rank}", self._out.read_bytes())
+            self._store.set(f"from/{self._rank}", reading.read_bytes(self._out, _LARGEST, follow=False))
             self._stamp = stamp
         if not self._joined:
             if self._rank:

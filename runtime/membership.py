@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.printable import one_line
+
 from .explain import ranks_text
 
 if TYPE_CHECKING:
@@ -53,7 +55,11 @@ def uses(trace: Trace) -> list[Use]:
         known = calls[key]
         destroyed = tuple(sorted(rank.rank for rank in trace.ranks.values() if key in rank.destroyed))
         users = tuple(sorted(rank for rank, count in known.items() if count))
-        absent = tuple(rank for rank in group.ranks if users and rank in trace.ranks and rank not in users)
+        absent = tuple(
+            rank
+            for rank in group.ranks
+            if users and rank in trace.ranks and rank not in users and trace.ranks[rank].end != "untraced"
+        )
         found.append(Use(group, sum(known.values()), users, absent, destroyed))
     return sorted(found, key=lambda use: (-use.calls, use.group.ranks))
 
@@ -62,7 +68,7 @@ def text(found: list[Use]) -> Iterator[str]:
     """A table."""
     yield f"{'calls':>7}  {'used by':<32} group"
     for use in found:
-        yield f"{use.calls:>7}  {use!s:<32} {use.group}"
+        yield one_line(f"{use.calls:>7}  {use!s:<32} {use.group}")
 
 
 def as_dicts(found: list[Use]) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import compare, explain, ring, waits
 from .link import BEAT, Link, decode, decode_divergence
@@ -49,6 +49,8 @@ class Monitor:
         """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
         self._folder, self._hint_after, self._say = folder, hint_after, say
         self._readers: dict[Path, ring.Reader] = {}
+        #: Files that became unreadable.
+        self._given_up: set[Path] = set()
         #: By job: when its events were compared last without a reason.
         self._sampled: dict[object, float] = {}
         #: What waits in vain, by the last look: it has to be the same at the next one.
@@ -58,6 +60,7 @@ class Monitor:
         self._known: set[object] = set()
         #: With several hosts: the way to the others, is this the host of rank 0, what they have said.
         self._link: Link | None = None
+        self._is_foreign = False
         self._leads = False
         self._told: Divergence | None = None
         #: The number of the last request for events in bulk, the last that all others have answered, and their events.
@@ -116,30 +119,54 @@ class Monitor:
             self._link = Link(self._folder, first.number, first.attempt)
             self._leads = first.number == 0
             self._told, self._windows, self._wants, self._answered = None, [], 0, 0
-        messages = self._link.received()
+        try:
+            return self._taken(readers, heads, self._link, self._link.received())
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            # Ours are whole: they are written at once.
+            if not self._is_foreign:
+                self._say(f"collectivelint: {self._folder}: a message of another host is none of ours: {error}\n")
+            self._is_foreign = True
+            return {}
+
+    def _taken(
+        self, readers: list[ring.Reader], heads: Trace, link: Link, messages: list[dict[str, Any]]
+    ) -> dict[int, Rank]:
+        """What the other monitors have said, and an answer to them."""
         self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
         if self._leads:
             self._windows = [rank for message in messages for rank in decode(message["windows"])]
             self._answered = min((message["wants"] for message in messages), default=self._wants)
-            self._link.send((), wants=self._wants)
+            link.send((), wants=self._wants)
             return {rank.rank: rank for message in messages for rank in decode(message["ranks"])}
         wants = max((message["wants"] for message in messages), default=0)
         if wants > self._wants:
             self._wants = self._answered = wants
             self._windows = [reader.whole(_WINDOW) for reader in readers]
-        self._link.send(heads.ranks.values(), self._windows, wants=self._wants)
+        link.send(heads.ranks.values(), self._windows, wants=self._wants)
         return {}
 
     def _current(self) -> list[ring.Reader]:
-        """The traces that are there by now."""
+        """The traces that have been there by now; a removed one is read on, as its process writes on."""
         for file in ring.files(self._folder):
-            if file not in self._readers:
+            if file not in self._readers and file not in self._given_up:
                 try:
-                    self._readers[file] = ring.Reader(file)
+                    self._readers[file] = ring.Reader(file, keep=True)
                 except ring.TraceError:
                     # Just being made; if it is damaged, the report says so.
                     continue
+        for file, reader in list(self._readers.items()):
+            try:
+                reader.update()
+            except ring.TraceError as error:
+                # One that cannot be read costs the others nothing.
+                self._given_up.add(file)
+                del self._readers[file]
+                self._say(f"collectivelint: {error}; from here on only the other ranks are compared\n")
         return list(self._readers.values())
+
+    def removed(self) -> list[ring.Reader]:
+        """The traces whose files are gone."""
+        return [reader for file, reader in self._readers.items() if not file.exists()]
 
     def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
         now, job = time.monotonic(), readers[0].job

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
-from .record import Counted, Group, Place
+from collectivelint import reading
+
+from . import foreign
+from .record import Counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .record import GroupKey, StreamKey
+    from .record import Group, GroupKey, Place, StreamKey
 
 
 class TraceError(Exception):
     """A trace that cannot be read; the message names the file and the reason."""
 
 
+#: More than any job has left; what is larger is not ours.
+_LARGEST: Final = 1 << 30
+_LONGEST: Final = 1 << 26
+_PIECE: Final = 1 << 20
+
+
 class Names:
     """The string table beside a ring; `update` reads what has been added."""
 
-    def __init__(self, file: Path) -> None:
-        """Read what is there; raise TraceError if it cannot be read."""
+    def __init__(self, file: Path, *, keep: bool = False) -> None:
+        """Read what is there; raise TraceError if it cannot be read.
+
+        `keep` the file open: it is read on when its folder has been removed.
+        """
         self._file = file
+        self._keep = keep
+        self._handle: int | None = None
         self._read = 0
+        #: The beginning of a line that is still being written.
+        self._rest = bytearray()
         self.groups: dict[int, Group] = {}
         self.places: dict[int, Place] = {}
         self.signatures: dict[int, dict[str, Any]] = {}
@@ -33,51 +49,81 @@ class Names:
         self.stack: tuple[str, ...] = ()
         self.threads: tuple[int, ...] = ()
         self.job = ""
+        #: How many lines were none of ours, and left out.
+        self.wrong = 0
         self.update()
 
     def update(self) -> None:
         """Read what has been added since."""
         try:
-            with self._file.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-            # The last line may still be being written, or be the last of a process that was killed.
-            whole = data.rpartition(b"\n")[0]
-            for line in whole.splitlines():
-                self._add(line)
+            handle = self._handle if self._handle is not None else reading.opened(self._file, follow=False)
+            try:
+                os.lseek(handle, self._read, os.SEEK_SET)
+                while data := os.read(handle, _PIECE):
+                    self._take(data)
+            finally:
+                if self._keep:
+                    self._handle = handle
+                else:
+                    os.close(handle)
         except OSError as error:
             raise TraceError(f"{self._file}: {error.strerror or error}") from None
-        except (KeyError, TypeError, AttributeError) as error:
-            raise TraceError(f"{self._file}: damaged: {type(error).__name__} {error}") from None
-        self._read += len(whole) + bool(whole)
 
-    def _add(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-        except ValueError:
+    def _take(self, data: bytes) -> None:
+        self._read += len(data)
+        if self._read > _LARGEST or len(self._rest) > _LONGEST:
+            raise TraceError(f"{self._file}: damaged, it is too large, or a line of it is")
+        # The last line may still be being written, or be the last of a process that was killed.
+        head, end, tail = data.rpartition(b"\n")
+        if not end:
+            self._rest += data
             return
+        lines = bytes(self._rest + head).split(b"\n")
+        self._rest = bytearray(tail)
+        for line in lines:
+            try:
+                self._add(foreign.mapping(foreign.parsed(line)))
+            except ValueError:
+                self.wrong += 1
+
+    def close(self) -> None:
+        """Give the file back that was kept open."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle, self._keep = None, False
+
+    def __del__(self) -> None:
+        """Nobody closes readers: they are used until the job has ended."""
+        self.close()
+
+    def _add(self, row: dict[str, Any]) -> None:
+        """Take a line; raise ValueError if it is none of ours."""
         match row:
             case {"id": int(number), "group": group}:
-                self.groups[number] = Group(tuple(group["ranks"]), group["ordinal"], group["description"])
+                self.groups[number] = foreign.group(group)
             case {"id": int(number), "place": place}:
-                self.places[number] = Place(place["path"], place["line"], place["function"], tuple(place["stack"]))
-            case {"id": int(number), "signature": {"op": str()} as signature}:
-                self.signatures[number] = signature
-            case {
-                "id": int(number),
-                "stream": {"group": int(), "kind": str(), "op": str(), "peer": int(), "tag": int()} as stream,
-            }:
-                self.streams[number] = stream
-            case {"caller": {"group": int(group), "thread": int(thread)}} if group in self.groups:
-                self.callers.setdefault(self.groups[group].key, set()).add(thread)
-            case {"destroyed": int(group)} if group in self.groups:
-                self.destroyed.add(self.groups[group].key)
-            case {"threads": list(threads)}:
-                self.threads = tuple(map(int, threads))
-            case {"job": str(job)}:
-                self.job = job
-            case {"stack": list(stack)}:
-                self.stack = tuple(map(str, stack))
+                self.places[number] = foreign.place(place)
+            case {"id": int(number), "signature": signature}:
+                self.signatures[number] = foreign.signature(signature)
+            case {"id": int(number), "stream": stream}:
+                self.streams[number] = foreign.stream(stream)
+            case {"caller": {"group": int(group), "thread": thread}}:
+                self.callers.setdefault(self._key(group), set()).add(foreign.number(thread))
+            case {"destroyed": int(group)}:
+                self.destroyed.add(self._key(group))
+            case {"threads": threads}:
+                self.threads = tuple(map(foreign.number, foreign.items(threads)))
+            case {"job": job}:
+                self.job = foreign.text(job)
+            case {"stack": stack}:
+                self.stack = tuple(map(foreign.text, foreign.items(stack)))
+            case _:
+                raise ValueError("none of ours")
+
+    def _key(self, group: int) -> GroupKey:
+        if group not in self.groups:
+            raise ValueError("no such group")
+        return self.groups[group].key
 
     def counted(self, table: list[tuple[int, int, int]]) -> dict[StreamKey, Counted]:
         """The table of streams by what they are."""

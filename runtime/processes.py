@@ -41,7 +41,12 @@ def is_same(pid: int, begun: float) -> bool:
     if not exists(pid):
         return False
     known = started(pid) if begun else 0.0
-    return not known or abs(known - begun) < _EXACT
+    return not known or _is_near(known, begun)
+
+
+def _is_near(one: float, other: float) -> bool:
+    """Are two readings of a start time the same? A recorded one may be any number: what is none (NaN) never is."""
+    return one > 0.0 and abs(one - other) < _EXACT
 
 
 def send(pid: int, begun: float, number: int) -> bool:
@@ -55,7 +60,7 @@ def send(pid: int, begun: float, number: int) -> bool:
         raise CannotSignalError(NO_PSUTIL) from None
     try:
         process = psutil.Process(pid)
-        if pid == os.getpid() or not begun or abs(process.create_time() - begun) >= _EXACT:
+        if pid == os.getpid() or not _is_near(process.create_time(), begun):
             return False
         process.send_signal(number)
     except (psutil.Error, OSError, ValueError):
@@ -84,3 +89,14 @@ def state_of(pid: int) -> str:
         return text.rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def has_mapped(pid: int, file: Path) -> bool:
+    """Has a process mapped exactly this file, shared and to write to it? Raise OSError where the system does not say."""
+    # `7f04c0600000-7f04c0a11000 rw-s 00000000 08:01 1234   /path`; of a name only line feeds are escaped.
+    wanted = os.fsencode(file.resolve()).replace(b"\n", b"\\012")
+    for line in Path(f"/proc/{pid}/maps").read_bytes().split(b"\n"):
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[1] == b"rw-s" and fields[5] == wanted:
+            return True
+    return False

@@ -28,8 +28,9 @@ class State(IntEnum):
 #: "collective": numbered in its group; "p2p": between two ranks; "create": makes a group, numbered in the whole job;
 #: "outsider": a call by a rank that is not in the group.
 Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
-#: How a process ended: "running" means that it left no word, because it lives or because it was killed.
-End: TypeAlias = Literal["running", "finished", "raised"]
+#: How a process ended: "running" means that it left no word, because it lives or because it was killed; "untraced" that its
+#: calls could not be recorded from then on, so that nobody knows.
+End: TypeAlias = Literal["running", "finished", "raised", "untraced"]
 
 
 #: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer, tag).

@@ -5,7 +5,8 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 `NAME.ring`, memory-mapped:
 
 * a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
-  i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised), streams u32 (how
+  i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised, 3 untraced from
+  here on), streams u32 (how
   many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
   main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the
   host name, at byte 184 when the process began f64 (seconds since the epoch, 0.0 if that was not known; version 4 has
@@ -38,8 +39,9 @@ import os
 import stat
 import struct
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint import reading
 
 from . import folders, processes
 from .names import Names
@@ -82,9 +84,11 @@ _BEGUN: Final = struct.Struct("<d")
 BLOCK: Final = 64
 
 KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
-ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised")
+ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised", "untraced")
 #: 4 MiB for each rank; an older event is overwritten when it is full.
 CAPACITY: Final = 65_536
+#: What a reader believes of a header.
+_MOST: Final = 1 << 20
 
 
 class Writer:
@@ -243,23 +247,27 @@ def _created(folder: Path, name: str) -> tuple[mmap.mmap, FileIO]:
 
 def files(folder: Path) -> list[Path]:
     """The rings of a run's folder. What is no regular file is none: it may be a link, or a pipe that is never written to."""
-    return sorted(file for file in folder.glob("*.ring") if stat.S_ISREG(file.lstat().st_mode))
+    return sorted(file for file in folder.glob("*.ring") if _is_regular(file))
+
+
+def _is_regular(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except OSError:
+        # Removed meanwhile.
+        return False
 
 
 class Reader:
     """The trace of one process, also while that goes on writing."""
 
-    def __init__(self, ring: Path) -> None:
-        """Open it; raise TraceError where it is not a trace."""
+    def __init__(self, ring: Path, *, keep: bool = False) -> None:
+        """Open it; raise TraceError where it is not a trace.
+
+        `keep` its files open, so that it is read on when they have been removed.
+        """
         self.path = ring
-        self._names = Names(ring.with_suffix(".names"))
-        try:
-            with ring.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
-        except OSError as error:
-            raise TraceError(f"{ring}: {error.strerror or error}") from None
+        self._data = _mapped(ring)
         if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
         _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
@@ -270,18 +278,44 @@ class Reader:
                 f"{ring}: version {version} of the format, this release reads versions {_OLDER} and {VERSION}"
             )
         size = _RECORDS_AT + self._capacity * RECORD.size
-        if not self._capacity or len(self._data) < size or self._header()[9] >= len(ENDS):
+        if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
+            raise TraceError(f"{ring}: damaged, rank {self.number} of {self.world_size} started at {self.started}")
+        if self._capacity > _MOST or self._header()[9] >= len(ENDS):
+            raise TraceError(f"{ring}: damaged, its header is not one of ours")
+        if not self._capacity or len(self._data) < size:
             raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
         self.host = _text(self._data[_HOST if version == VERSION else slice(_HOST.start, _ERROR.start)])
         #: When the process began; 0.0 if that is not known.
         self.begun = float(_BEGUN.unpack_from(self._data, _BEGUN_AT)[0]) if version == VERSION else 0.0
         #: How many ranks there should be on this host; 0 if nobody said.
         self.local = int.from_bytes(self._data[_LOCAL], "little")
+        # Last: what makes it a trace is written when its job has been named.
+        self._names = Names(ring.with_suffix(".names"), keep=keep)
+        #: For each group whether this rank is a member.
+        self._is_member: dict[int, bool] = {}
         #: Ranks with the same belong to one job, see `newest`.
         self.job = (self._names.job, self.world_size)
 
     def _header(self) -> tuple[Any, ...]:
+        if self._data.size() < len(self._data):
+            # The system ends whoever reads behind the end of a mapped file.
+            raise TraceError(f"{self.path}: damaged, it was truncated")
         return HEADER.unpack_from(self._data)
+
+    def update(self) -> None:
+        """Read the names on; raise TraceError if the trace cannot be read any more."""
+        self._header()
+        self._names.update()
+
+    @property
+    def wrong(self) -> str:
+        """How many lines of the names were left out, since they are none of ours; "" if none was."""
+        count = self._names.wrong
+        file = self.path.with_suffix(".names")
+        return (
+            f"{file}: {count} line{'s are no records' if count > 1 else ' is no record'} of a trace and left out"
+            * bool(count)
+        )
 
     @property
     def written(self) -> int:
@@ -345,7 +379,7 @@ class Reader:
     @property
     def is_running(self) -> bool:
         """Has the process not said that it ends? One that was killed does not say so."""
-        return bool(self._header()[9] == ENDS.index("running"))
+        return ENDS[self._header()[9]] in ("running", "untraced")
 
     def last_seen(self) -> float:
         """When the process has begun or ended its last call; now if it has not left."""
@@ -356,7 +390,8 @@ class Reader:
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
-        with os.fdopen(os.open(self.path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b") as file:
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with os.fdopen(os.open(self.path, flags), "r+b") as file:
             file.seek(_ASKED.start)
             asked = int.from_bytes(file.read(4), "little") + 1
             file.seek(_ASKED.start)
@@ -373,6 +408,8 @@ class Reader:
                 or place not in names.places
                 or kind >= len(KINDS)
                 or state > State.FAILED
+                or not abs(start) + abs(end) < _NEVER
+                or (kind < _CREATE and not self._belongs(group))
             ):
                 # Overwritten while we read, torn by the end of the process, or refused and not counted.
                 continue
@@ -393,8 +430,30 @@ class Reader:
                 thread=thread,
             )
 
+    def _belongs(self, group: int) -> bool:
+        found = self._is_member.get(group)
+        if found is None:
+            found = self._is_member[group] = self.number in self._names.groups[group].ranks
+        return found
+
 
 _NUMBER: Final = struct.Struct("<Q")
+_CREATE: Final = KINDS.index("create")
+#: No time (in seconds since the epoch) is later.
+_NEVER: Final = float(1 << 40)
+
+
+def _mapped(ring: Path) -> mmap.mmap:
+    try:
+        handle = reading.opened(ring, follow=False)
+        try:
+            return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(handle)
+    except ValueError:
+        raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
+    except OSError as error:
+        raise TraceError(f"{ring}: {error.strerror or error}") from None
 
 
 def read(ring: Path) -> Rank:
@@ -406,43 +465,62 @@ def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="replace")
 
 
-def load(folder: Path) -> Trace:
+def load(folder: Path, unreadable: list[str] | None = None) -> Trace:
     """Read a run, or the newest one below a folder: of several jobs the largest and newest, of every rank the newest attempt.
 
-    Raise TraceError if there is none.
+    `unreadable` gets what is wrong with those that cannot be read. Raise TraceError if no other is there.
     """
-    readers = [reader for some in parts(folder).values() for reader in some]
-    return Trace({reader.number: reader.whole() for reader in sorted(readers, key=lambda reader: reader.number)})
+    problems = unreadable if unreadable is not None else []
+    readers = [reader for some in parts(folder, problems).values() for reader in some]
+    return Trace(ranks(readers, problems))
 
 
-def parts(folder: Path) -> dict[Path, list[Reader]]:
-    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
-
-    Raise TraceError if there is none.
-    """
-    run = folders.newest(folder)
-    readers = [Reader(ring) for ring in files(run)]
-    if not readers:
-        raise TraceError(f"{run}: no trace here; no process of the job called init_process_group")
-    found = {run: jobs(readers)[0]}
-    first = found[run][0]
-    ranks = {reader.number for reader in found[run]}
-    for other in folders.runs(run.parent) if len(ranks) < first.world_size else ():
-        for some in jobs(_readable(other)) if other.name != run.name else ():
-            if (
-                first.job == some[0].job
-                and not ranks & {reader.number for reader in some}
-                and _begin_together(first, some)
-            ):
-                found[other] = some
-                ranks |= {reader.number for reader in some}
+def ranks(readers: Iterable[Reader], unreadable: list[str]) -> dict[int, Rank]:
+    """What they have recorded, in the order of the ranks."""
+    found = {}
+    for reader in sorted(readers, key=lambda reader: reader.number):
+        try:
+            found[reader.number] = reader.whole()
+        except TraceError as error:
+            unreadable.append(str(error))
     return found
 
 
-def _readable(run: Path) -> Iterator[Reader]:
+def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
+    """The traces of a run's folder that can be read."""
     for file in files(run):
-        with suppress(TraceError):
+        try:
             yield Reader(file)
+        except TraceError as error:
+            unreadable.append(str(error))
+
+
+def parts(folder: Path, unreadable: list[str]) -> dict[Path, list[Reader]]:
+    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
+
+    Raise TraceError if there is none that can be read.
+    """
+    run = folders.newest(folder)
+    readers = list(opened(run, unreadable))
+    if not readers and unreadable:
+        raise TraceError("; ".join(unreadable))
+    if not readers:
+        raise TraceError(
+            f"{run}: no trace here; no process of the job called init_process_group, or none could write one"
+        )
+    found = {run: jobs(readers)[0]}
+    first = found[run][0]
+    known = {reader.number for reader in found[run]}
+    for other in folders.runs(run.parent) if len(known) < first.world_size else ():
+        for some in jobs(opened(other, [])) if other.name != run.name else ():
+            if (
+                first.job == some[0].job
+                and not known & {reader.number for reader in some}
+                and _begin_together(first, some)
+            ):
+                found[other] = some
+                known |= {reader.number for reader in some}
+    return found
 
 
 def _begin_together(first: Reader, others: list[Reader]) -> bool:

@@ -13,6 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint.printable import one_line
+
 from .explain import ranks_text
 from .record import State
 
@@ -135,12 +137,18 @@ class Statistics:
         """The rows, the most time first."""
         return sorted(self.rows.values(), key=lambda row: -row.seconds)
 
-    def text(self) -> Iterator[str]:
-        """In a screenful: ranks, then calls."""
+    def text(self, *, stopped: bool = False) -> Iterator[str]:
+        """In a screenful: ranks, then calls. `stopped`: the launcher has stopped the job."""
+        return map(
+            one_line, self._lines("no record of its end (killed, or still running)" if not stopped else _STOPPED)
+        )
+
+    def _lines(self, killed: str) -> Iterator[str]:
         for number, rank in self.trace.ranks.items():
             ended = {
                 "raised": f"raised {rank.error}",
-                "running": "no record of its end (killed, or still running)",
+                "untraced": f"not recorded from there on, {rank.error}",
+                "running": killed,
             }.get(rank.end, rank.end)
             lost = f", the first {rank.lost} overwritten" if rank.lost else ""
             who = f"rank {number} of {rank.world_size}"
@@ -163,6 +171,7 @@ class Statistics:
             yield f"{numbers}  {ranks:<10} {row.op:<24} {row.group:<28} {row.site}"
 
 
+_STOPPED: Final = "ended when the tracer stopped the job"
 #: How many ranks are listed.
 _MOST: Final = 16
 

@@ -94,6 +94,7 @@ class Tracer:
         # A signal's handler may call in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._writer: Writer | None = None
+        self._abandoned: Writer | None = None
         #: By the id of torch's object.
         self._groups: dict[int, _Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
@@ -199,6 +200,10 @@ class Tracer:
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
+        if self._writer is not None:
+            # Its memory stays mapped: who ends the job knows the process by that.
+            self._abandoned = self._writer
+            self._writer.finish("untraced", f"{type(error).__name__}: {error}")
         self._writer = None
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 

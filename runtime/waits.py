@@ -66,6 +66,9 @@ class Counts:
         number, *_ = stream = self._stream(event)
         if event.kind == "p2p":
             other = (number, "send" if event.op == "recv" else "recv", event.rank, event.tag)
+            peer = self._ranks.get(event.peer)
+            if peer is not None and peer.end == "untraced":
+                return
             if event.peer >= 0 and self._counts.get((event.peer, other), 0) < event.sequence:
                 yield event.peer
             return
@@ -73,8 +76,8 @@ class Counts:
             rank = self._ranks.get(member)
             if rank is None or self._counts.get((member, stream), 0) >= event.sequence:
                 continue
-            if rank.lost and (member, stream) not in self._counts:
-                # It may have made the call so long ago that the record has moved past it.
+            if rank.end == "untraced" or (rank.lost and (member, stream) not in self._counts):
+                # It may have made the call when nobody recorded it, or so long ago that the record has moved past it.
                 continue
             yield member
 
@@ -211,6 +214,8 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
 
 def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
     """The calls that threads sit in; after the job also the one a rank was thrown out of when a connection broke."""
+    if rank.end == "untraced":
+        return
     if rank.end == "running" and (rank.alive or over) and (blocked := rank.blocked):
         yield from blocked
         return

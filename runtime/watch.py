@@ -24,7 +24,7 @@ from .record import Trace
 from .say import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .verdict import Divergence
 
@@ -75,9 +75,16 @@ class Watcher:
 
         Then a rank that did not come proves nothing: everybody was stopped somewhere.
         """
-        trace = read(self._folder)
+        trace, unreadable = read(self._folder, self._monitor.removed())
+        for problem in unreadable:
+            self._say(f"collectivelint: {problem}; the verdict is about the other ranks only\n")
         if self.found is None and trace.ranks:
-            seen = compare.compare(_before_the_end(trace) if told else trace, over=not told)
+            try:
+                seen = compare.compare(_before_the_end(trace) if told else trace, over=not told)
+            except Exception as error:
+                # The exit code of the job is not lost because of it.
+                self._say(f"collectivelint: the ranks cannot be compared: {type(error).__name__}: {error}\n")
+                return trace
             if seen is not None:
                 self._tell(seen)
         return trace
@@ -96,23 +103,25 @@ def _before_the_end(trace: Trace) -> Trace:
     """The trace as if no rank had left because it was told to. An exception of its own is another matter."""
     ranks = {
         number: rank
-        if rank.end == "raised" and not rank.error.startswith("KeyboardInterrupt")
+        if rank.end == "untraced" or (rank.end == "raised" and not rank.error.startswith("KeyboardInterrupt"))
         else replace(rank, end="running", error="")
         for number, rank in trace.ranks.items()
     }
     return alive(Trace(ranks), always=True)
 
 
-def read(folder: Path) -> Trace:
-    """The trace so far; empty if no process has joined a job yet. A file that is just being made is left out."""
-    found = ring.jobs(_readers(folder))
-    return Trace({reader.number: reader.whole() for reader in found[0]}) if found else Trace()
+def read(folder: Path, removed: Iterable[ring.Reader] = ()) -> tuple[Trace, list[str]]:
+    """The trace so far, and what of it cannot be read; empty if no process has joined a job yet.
+
+    `removed`: readers of files that were in the folder.
+    """
+    unreadable: list[str] = []
+    found = ring.jobs([*ring.opened(folders.newest(folder), unreadable), *removed])
+    return Trace(ring.ranks(found[0], unreadable) if found else {}), unreadable
 
 
 def _readers(folder: Path) -> Iterator[ring.Reader]:
-    for file in ring.files(folders.newest(folder)):
-        with suppress(ring.TraceError):
-            yield ring.Reader(file)
+    return ring.opened(folders.newest(folder), [])
 
 
 def living(folder: Path) -> list[int]:
@@ -128,13 +137,12 @@ def _writers(folder: Path) -> list[ring.Reader]:
 def _writes(reader: ring.Reader) -> bool:
     """True if its process is alive, and still the same: its number may be another's by now.
 
-    One that has the ring mapped is the same. Its start time also differs when the clock was set since.
+    One that has the ring mapped to write to it is the same. Its start time also differs when the clock was set since.
     """
     if not reader.is_running or not processes.exists(reader.pid):
         return False
-    maps = Path(f"/proc/{reader.pid}/maps")
     try:
-        return str(reader.path.resolve()) in maps.read_text(encoding="utf-8", errors="replace")
+        return processes.has_mapped(reader.pid, reader.path)
     except OSError:
         return not Path("/proc/self/maps").exists() and processes.is_same(reader.pid, reader.begun)
 
@@ -179,7 +187,7 @@ def attend(
             end(folder, ask=True, say=say)
             return watcher.found
         time.sleep(POLL)
-    trace = read(folder)
+    trace, _ = read(folder)
     # Whoever is gone without a word was ended from outside, and so were those that it made fail.
     watcher.conclude(told=any(rank.end == "running" for rank in trace.ranks.values()))
     return watcher.found
@@ -215,7 +223,7 @@ def _is_told(folder: Path) -> bool:
         told = (folder / "divergence.json").stat().st_mtime
     except OSError:
         return False
-    return told >= max((rank.started for rank in read(folder).ranks.values()), default=0.0)
+    return told >= max((rank.started for rank in read(folder)[0].ranks.values()), default=0.0)
 
 
 def main() -> None:

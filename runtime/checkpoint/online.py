@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import time
 import zlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint import atomic
+from collectivelint import atomic, reading
 
 from ..hook import READ_BACK, join
 from ..say import say
@@ -118,8 +119,8 @@ class Auditor:
     def _asked_elsewhere(self, path: Any) -> Mapping[str, Any]:
         """Where the save to a path was asked for, if another process has noted that."""
         try:
-            found = json.loads(self._asked_file(path).read_bytes())
-        except (OSError, ValueError, TypeError):
+            found = json.loads(reading.read_bytes(self._asked_file(path), follow=False))
+        except (OSError, ValueError, TypeError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -132,8 +133,10 @@ class Auditor:
         line = json.dumps({"kind": kind, "time": time.time(), "host": host, **data})
         # Lines of threads do not mix: each is one write.
         file = join(self._folder) / f"checkpoint-{host}-{os.getpid()}.jsonl"
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        with os.fdopen(handle, "ab", buffering=0) as stream:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(file, flags, 0o666), "ab", buffering=0) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise OSError(22, "is no regular file", str(file))
             stream.write(line.encode() + b"\n")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from collectivelint.printable import printable
+from collectivelint import reading
+from collectivelint.printable import one_line
 
+from .. import foreign
 from ..explain import ranks_text
 from ..folders import newest
 
@@ -18,25 +18,56 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read(*parts: Path) -> list[dict[str, Any]]:
-    """All of a run, the oldest first, and what they come to together; lines that are no such record are left out."""
+#: A process notes so many saves at most that this is enough.
+_LARGEST: Final = 1 << 30
+
+
+def read(*parts: Path, unreadable: list[str] | None = None) -> list[dict[str, Any]]:
+    """All of a run, the oldest first, and what they come to together.
+
+    Lines that are no such record are left out; `unreadable` gets how many, and which files cannot be read.
+    """
+    problems = unreadable if unreadable is not None else []
     records: list[dict[str, Any]] = []
     for file in sorted(file for part in parts for file in newest(part).glob("checkpoint-*.jsonl")):
         try:
-            if not stat.S_ISREG(file.lstat().st_mode):
-                continue
-            lines = file.read_bytes().splitlines()
-        except OSError:
+            lines = reading.read_bytes(file, _LARGEST, follow=False).split(b"\n")
+        except OSError as error:
+            problems.append(f"{file}: {error.strerror or error}")
             continue
-        for line in lines:
-            try:
-                data = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(data, dict):
-                records.append(data)
+        found = [record for line in lines if line and (record := _record(line)) is not None]
+        records += found
+        if wrong := sum(map(bool, lines)) - len(found):
+            problems.append(
+                f"{file}: {wrong} line{'s are no records' if wrong > 1 else ' is no record'} of a checkpoint and left out"
+            )
     records.sort(key=lambda record: float(record.get("time") or 0.0))
     return [*records, *_of_several(records)]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A record of a save, a load or a file; None if it is none of ours."""
+    try:
+        data = foreign.mapping(foreign.parsed(line))
+        foreign.text(data.get("kind"))
+        for name in ("time", "begun", "ended"):
+            foreign.real(data.get(name, 0.0))
+        for name in ("rank", "world_size"):
+            foreign.number(data.get(name, 0))
+        if ("begun" in data) != ("ended" in data):
+            return None
+        site = foreign.mapping(data.get("site", {}))
+        if site:
+            foreign.text(site.get("path"))
+            foreign.number(site.get("line"))
+        for name in ("errors", "parts"):
+            for item in foreign.items(data.get(name, ())):
+                foreign.text(item)
+        for loss in foreign.items(data.get("losses", ())):
+            foreign.mapping(loss)
+    except ValueError:
+        return None
+    return data
 
 
 def _of_several(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -84,7 +115,7 @@ def text(records: list[dict[str, Any]]) -> Iterator[str]:
         losses = sum(bool(loss.get("serious")) for loss in record.get("losses") or ())
         lost = f"{losses} name{'s hold' if losses > 1 else ' holds'} one rank's values only"
         errors = "; ".join(map(str, record.get("errors") or [lost]))
-        yield printable(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {where}: {errors}")
+        yield one_line(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {where}: {errors}")
     if saves and not wrong:
         yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, nothing lost"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime import folders, ring
+from collectivelint.runtime.closing import NOBODY
 
 from .conftest import Job, line_of, torchrun
 
@@ -45,19 +46,32 @@ def test_an_error_of_the_job_is_shown_in_full(trace: Callable[..., Job]) -> None
     assert "\x1b[3" not in "".join(line for line in job.err.splitlines() if "collectivelint:" in line)
 
 
+_FAKE = (
+    "import time, torch, torch.distributed as d; from torch.testing._internal.distributed.fake_pg import FakeStore as S\n"
+    "d.init_process_group('fake', rank=0, world_size=1, store=S())"
+)
+_REMOVE = "import os, shutil; shutil.rmtree(os.environ['COLLECTIVELINT_TRACE'])"
+_REMOVED = "the trace folder was removed while the job ran"
+#: No file may grow any more.
+_FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))"
+
+
 @pytest.mark.parametrize(
     ("code", "last"),
     [
-        ("pass", "collectivelint: nothing was traced; no process called init_process_group"),
-        ("import sys; sys.exit(7)", "no process called init_process_group, but the job's exit code is 7"),
+        ("pass", f"collectivelint: nothing was traced; {NOBODY}"),
+        ("import sys; sys.exit(7)", f"{NOBODY}, but the job's exit code is 7"),
+        ("import os; os.kill(os.getpid(), 9)", f"{NOBODY}, but the job was ended by SIGKILL"),
+        (f"{_FAKE}; d.barrier()", "collectivelint: no divergence in 1 call of 1 rank"),
+        (_REMOVE, f"collectivelint: nothing was traced; {_REMOVED}"),
         (
-            "import os; os.kill(os.getpid(), 9)",
-            "no process called init_process_group, but the job was ended by SIGKILL",
+            f"{_FAKE}; d.barrier(); time.sleep(1)\n{_REMOVE}\nd.barrier()",
+            f"no divergence in 2 calls of 1 rank, but {_REMOVED}",
         ),
+        (f"{_FULL}\n{_FAKE}; d.barrier()", f"nothing was traced; {NOBODY}"),
         (
-            "import torch.distributed as d; from torch.testing._internal.distributed.fake_pg import FakeStore as S\n"
-            "d.init_process_group('fake', rank=0, world_size=1, store=S()); d.barrier()",
-            "collectivelint: no divergence in 1 call of 1 rank",
+            f"{_FAKE}; d.barrier()\n{_FULL}\nfor _ in range(3):\n    d.all_reduce(torch.ones(1))",
+            "no divergence in 1 call of 1 rank, but rank 0 is recorded only until its call 1",
         ),
     ],
 )
@@ -66,6 +80,7 @@ def test_what_was_looked_at(tmp_path: Path, code: str, last: str) -> None:
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1].endswith(last)
     assert "\x1b" not in ran.stderr
+    assert ("runs untraced" in ran.stderr) is (_FULL in code)
 
 
 _EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
@@ -107,7 +122,7 @@ def test_a_foreign_trace_does_nothing_to_the_terminal(foreign: Path, tmp_path: P
     (tmp_path / "a.py").write_text("import torch.distributed as dist\n\n\ndist.barrier()\n")
     _printed(tmp_path, "confirm", "a.py", "--trace", str(foreign))
     (foreign / f"rank0{_EVIL}.ring").write_text("not a trace")
-    assert "No such file or directory" in _printed(tmp_path, "report", str(foreign))
+    assert "not a collectivelint trace; what follows is about" in _printed(tmp_path, "report", str(foreign))
 
 
 def test_a_foreign_dump_of_the_flight_recorder(tmp_path: Path) -> None:

@@ -203,3 +203,21 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "taken" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
+
+
+def test_a_pipe_does_not_hold_up_who_writes_or_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the place of what ranks and monitors leave for each other."""
+    from collectivelint.runtime.checkpoint.online import Auditor
+    from collectivelint.runtime.link import Link
+    from collectivelint.runtime.sites import Sites
+
+    run = folders.create(tmp_path / "trace")
+    auditor = Auditor(run, Sites(""))
+    for name in ("link-0-0.in", "link-0-0.out", f"checkpoint-{os.uname().nodename}-{os.getpid()}.jsonl"):
+        os.mkfifo(run / name)
+    os.mkfifo(auditor._asked_file("/somewhere"))
+    assert Link(run, 0).received() == []
+    assert auditor._asked_elsewhere("/somewhere") == {}
+    auditor.guarded(lambda: auditor.record("save", {}))
+    assert "could not be audited" in capsys.readouterr().err
+    assert records.read(run) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import struct
@@ -118,3 +119,27 @@ def test_numbers_that_stand_for_groups_of_processes() -> None:
         assert not processes.exists(number)
         assert not processes.send(number, time.time(), signal.SIGTERM)
     assert processes.exists(os.getpid())
+
+
+@pytest.mark.parametrize("begun", [float("nan"), float("inf"), float("-inf"), -1.0, 1e300, 0.0])
+def test_what_is_no_start_time_is_nobodys(rank: subprocess.Popen[str], tmp_path: Path, begun: float) -> None:
+    assert not processes.send(rank.pid, begun, signal.SIGTERM)
+    assert processes.is_same(rank.pid, begun) is (begun == 0.0)
+    _rewritten(tmp_path, 184, struct.pack("<d", begun))
+    said: list[str] = []
+    watch.end(tmp_path, ask=False, say=said.append)
+    assert rank.poll() is None
+    assert "not the recorded one" in "".join(said)
+
+
+def test_only_who_writes_to_the_very_file_has_mapped_it(tmp_path: Path) -> None:
+    """Not who reads it, nor who has mapped one whose name only begins the same."""
+    file, longer = tmp_path / "a b\n.ring", tmp_path / "a b\n.ring more"
+    for name in (file, longer):
+        name.write_bytes(bytes(4096))
+    with longer.open("r+b") as other, mmap.mmap(other.fileno(), 0):
+        assert not processes.has_mapped(os.getpid(), file)
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ):
+            assert not processes.has_mapped(os.getpid(), file)
+        with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0):
+            assert processes.has_mapped(os.getpid(), file)

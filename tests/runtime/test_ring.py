@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,17 +162,96 @@ def test_damaged_file_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         ring.read(file)
 
 
-@pytest.mark.parametrize(
-    "line", ['{"id": 1, "group": 3}', '{"id": 2, "place": {}}', '{"id": [], "group": {}}', "null", "[]"]
-)
-def test_damaged_name_table_is_a_clear_error(tmp_path: Path, line: str) -> None:
+_WRONG = [
+    "null", "[]", "5", "not JSON", "[" * 100_000, '{"id": 1}', '{"id": [], "group": {}}', '{"id": 1, "group": 3}',
+    '{"id": 9, "group": {"ranks": [], "ordinal": 0, "description": ""}}',
+    '{"id": 9, "group": {"ranks": [0, true], "ordinal": 0, "description": ""}}',
+    '{"id": 9, "group": {"ranks": [0, 0], "ordinal": 0, "description": ""}}',
+    '{"id": 9, "place": {}}', '{"id": 9, "place": {"path": true, "line": 1, "function": "f", "stack": []}}',
+    '{"id": 9, "place": {"path": "a", "line": 1e999, "function": "f", "stack": []}}',
+    '{"id": 9, "place": {"path": "a", "line": 1, "function": "f", "stack": [Infinity]}}',
+    '{"id": 9, "signature": {"op": 3}}', '{"id": 9, "signature": {"op": "x", "tensors": [5]}}',
+    '{"id": 9, "signature": {"op": "x", "sent": [[["a"], "float32"]]}}',
+    '{"id": 9, "signature": {"op": "x", "tensors": [[[4294967296, 4294967296], "float32"]]}}',
+    '{"id": 9, "signature": {"op": "x", "output_split_sizes": 3}}', '{"id": 9, "signature": {"op": "x", "tag": "y"}}',
+    '{"id": 9, "stream": {"group": 1}}', '{"caller": {"group": 77, "thread": 1}}', '{"destroyed": 77}',
+    '{"threads": ["a"]}', '{"job": 5}', '{"stack": [5]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", _WRONG, ids=range(len(_WRONG)))
+def test_a_wrong_name_is_left_out_and_counted(tmp_path: Path, line: str) -> None:
     file = write(tmp_path, 3)
     names = file.with_suffix(".names")
     names.write_text(line + "\n" + names.read_text())
-    try:
-        ring.read(file)
-    except ring.TraceError as error:
-        assert names.name in str(error)
+    reader = ring.Reader(file)
+    assert len(reader.whole().events) == 3
+    assert reader.wrong == f"{names}: 1 line is no record of a trace and left out"
+
+
+@pytest.mark.parametrize("suffix", [".names", ".ring"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "device"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, suffix: str, kind: str) -> None:
+    file = write(tmp_path, 3)
+    taken = file.with_suffix(suffix)
+    content = taken.read_bytes()
+    taken.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(taken)
+        case "folder":
+            taken.mkdir()
+        case "link":
+            (tmp_path / "elsewhere").write_bytes(content)
+            taken.symlink_to("elsewhere")
+        case "device":
+            taken.symlink_to("/dev/zero")
+    with pytest.raises(ring.TraceError, match=taken.name):
+        ring.Reader(file)
+
+
+@pytest.mark.parametrize("at", [0, 1 << 27])
+def test_a_table_without_an_end(tmp_path: Path, at: int) -> None:
+    """A file that is all hole: of a size that no trace has, or with a line that none has."""
+    file = write(tmp_path, 3)
+    os.truncate(file.with_suffix(".names"), at or 1 << 40)
+    with pytest.raises(ring.TraceError, match="too large"):
+        ring.Reader(file)
+
+
+def test_names_are_read_on_when_they_have_been_removed(tmp_path: Path) -> None:
+    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    (file,) = ring.files(tmp_path)
+    reader = ring.Reader(file, keep=True)
+    file.unlink()
+    file.with_suffix(".names").unlink()
+    group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
+    place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
+    signature = writer.name("signature", {"op": "barrier"})
+    writer.add(0, group, 1, signature, place, -1, False, 1.0, 0, ring.STREAMS, 0)
+    assert [event.op for event in reader.whole().events] == ["barrier"]
+
+
+def test_a_trace_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
+    file = write(tmp_path, 3)
+    reader = ring.Reader(file)
+    os.truncate(file, 4096)
+    with pytest.raises(ring.TraceError, match="truncated"):
+        reader.whole()
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(12, b"\xff\xff\xff\x7f"), (16, b"\xff\xff\xff\xff"), (20, b"\x01\0\0\0"), (32, b"\0\0\0\0\0\0\xf8\x7f")],
+    ids=["capacity", "rank", "world size", "started"],
+)
+def test_a_header_that_is_none_of_ours(tmp_path: Path, at: int, value: bytes) -> None:
+    file = write(tmp_path, 3)
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(value)
+    with pytest.raises(ring.TraceError, match="damaged"):
+        ring.Reader(file)
 
 
 def test_no_trace_at_all(tmp_path: Path) -> None:
