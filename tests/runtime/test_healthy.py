@@ -65,7 +65,7 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
         start_new_session=True,
     )
     try:
-        while not any(event for rank in read(folder).ranks.values() for event in rank.events):
+        while not any(event for rank in read(folder)[0].ranks.values() for event in rank.events):
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
