@@ -124,8 +124,14 @@ def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
 
 
 def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
-    if mine is theirs or raises(mine) or raises(theirs):
-        return
+    while True:
+        if mine is theirs or raises(mine) or raises(theirs):
+            return
+        # Most of a chain of conditions is on both sides alike: the way to where it differs is short work.
+        inner = _only_difference(mine, theirs)
+        if inner is None:
+            break
+        mine, theirs = inner
     left, right = without_leaves(mine), without_leaves(theirs)
     forms = [{item.guard.form for item in side if isinstance(item, Choice)} for side in (left, right)]
     # What stands before and after the place where the sides differ are the very same items.
@@ -155,6 +161,18 @@ def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> No
             else:
                 _compare_inside(item, partner, key, difference)
         difference.theirs.update(plain(event) for event in events(tuple(partners)))
+
+
+def _only_difference(mine: Term, theirs: Term) -> tuple[Term, Term] | None:
+    """The one pair of arms that differs, where both terms are nothing but the same choice."""
+    if len(mine) != 1 or len(theirs) != 1:
+        return None
+    one, two = mine[0], theirs[0]
+    if not isinstance(one, Choice) or not isinstance(two, Choice) or one.guard.form != two.guard.form:
+        return None
+    if one.then is two.then:
+        return one.orelse, two.orelse
+    return (one.then, two.then) if one.orelse is two.orelse else None
 
 
 def _compare_inside(item: Item, partner: Item, key: _Key, difference: _Difference) -> None:

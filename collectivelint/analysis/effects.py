@@ -149,15 +149,17 @@ Term: TypeAlias = tuple[Item, ...]
 
 def events(term: Term) -> Iterator[Event]:
     """All collectives of a term, in order of appearance."""
-    for item in term:
-        match item:
-            case Event():
-                yield item
+    # Generators in each other would pass on each collective of a chain of conditions once for each of them.
+    pending = [*reversed(term)]
+    while pending:
+        match pending.pop():
+            case Event() as event:
+                yield event
             case Choice(then=then, orelse=orelse):
-                yield from events(then)
-                yield from events(orelse)
+                pending += reversed(orelse)
+                pending += reversed(then)
             case Repeat(body=body):
-                yield from events(body)
+                pending += reversed(body)
 
 
 def following(term: Term, span: Span) -> Iterator[Event]:

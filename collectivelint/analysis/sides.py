@@ -10,7 +10,6 @@ from .effects import MOST_ITEMS, Choice, Event, Leave, Repeat, continued, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
 
     from .effects import Item, Term
 
@@ -106,11 +105,13 @@ def _surviving(term: Term) -> Term:
     return tuple(kept)
 
 
-def _side(term: Term, form: str, touched: AbstractSet[int], *, holds: bool) -> Term:
+def _side(term: Term, form: str, touched: frozenset[int] | set[int], *, holds: bool) -> Term:
     """What a rank does for which condition `form` holds (or does not).
 
     `touched` are the ids of the items that the condition stands in. Without any, the term in its shortest form.
     """
+    if form and touched.isdisjoint(map(id, term)):
+        return term
     kept: list[Item] = []
     for item in term:
         match item:
