@@ -29,12 +29,12 @@ import os, signal, sys, time
 told = []
 signal.signal(signal.SIGINT, lambda number, _: told.append(number))
 signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-print("ready", os.getpid(), flush=True)
+os.write(1, b"ready %d\\n" % os.getpid())
 while not told: time.sleep(0.02)
 time.sleep(1)
 print("told", len(told), flush=True)
 """
-_SLEEPS: Final = "import os, time; print('ready', os.getpid(), flush=True); time.sleep(100)"
+_SLEEPS: Final = "import os, time; os.write(1, b'ready %d\\n' % os.getpid()); time.sleep(100)"
 _IGNORES: Final = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{_SLEEPS}"
 #: With a terminal of its own, as started from a shell.
 _AT_A_TERMINAL: Final = (
@@ -68,7 +68,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def _ready(process: subprocess.Popen[str]) -> int:
-    """The job's own number, when it can be told something."""
+    """The job's own number, when it can be told something; written at once, since several may share a pipe."""
     assert process.stdout is not None
     word, number = process.stdout.readline().split()
     assert word == "ready"
