@@ -32,7 +32,7 @@ if os.environ["RANK"] == "1":
 print("waits", flush=True)
 time.sleep(600)
 """
-_PID = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(600)"
+_PID = "import os, sys, time; os.write(1, b'%d\\n' % os.getpid()); time.sleep(600)"
 
 
 @pytest.fixture
