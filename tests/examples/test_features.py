@@ -56,7 +56,8 @@ def test_tracer_and_auditor_know_when_it_is_saved(tmp_path: Path, form: str) -> 
     pytest.importorskip("torch", minversion="2.6")
     if form == "broken":
         # A right file to compare with later.
-        assert traced("correct", tmp_path).returncode == 0
+        right = traced("correct", tmp_path)
+        assert right.returncode == 0, right.stderr
         (tmp_path / "saved" / "dictionary.pt").rename(tmp_path / "right.pt")
     job = traced(form, tmp_path)
     verified = collectivelint(
