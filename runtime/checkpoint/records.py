@@ -107,7 +107,7 @@ def _at_once(records: list[dict[str, Any]]) -> list[int]:
 
 def text(records: list[dict[str, Any]]) -> Iterator[str]:
     """A line for each save that lost something, or a word that none did."""
-    saves = [record for record in records if record.get("kind") == "save"]
+    saves = [record for record in records if record.get("kind") == "save" and not record.get("failed")]
     wrong = [record for record in records if record.get("wrong")]
     for record in wrong:
         site = record.get("site") or {}

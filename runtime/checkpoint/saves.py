@@ -52,6 +52,11 @@ class SaveHooks:
             token = current.set(running)
             try:
                 metadata = original(*args, **kwargs)
+            except BaseException:
+                if running is not None and running.save is not None:
+                    failed = running
+                    self._auditor.guarded(lambda: self._failed(failed))
+                raise
             finally:
                 current.reset(token)
             if running is not None and running.save is not None:
@@ -226,8 +231,12 @@ class SaveHooks:
             say("".join(f"CHECKPOINT: {error} in {save.path}\n" for error in save.errors))
         if folder is not None and metadata is not None and (folder / ".metadata").is_file() and running.written:
             manifest.write(folder, self._manifest(running, metadata))
-        times = {"begun": running.begun, "ended": time.time(), "rank": _own_rank()}
-        self._auditor.record("save", {**digests.as_dict(save), **times})
+        self._auditor.record("save", {**digests.as_dict(save), **_span(running)})
+
+    def _failed(self, running: Running) -> None:
+        """A save that raised: when it ran, since it may have failed because another rank wrote the same folder."""
+        assert running.save is not None
+        self._auditor.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
 
     def _manifest(self, running: Running, metadata: Any) -> dict[str, Any]:
         import torch
@@ -256,6 +265,11 @@ class SaveHooks:
             "lost": {loss.key[0]: loss.kept for loss in save.losses if loss.is_serious} if save is not None else {},
             "tensors": tensors,
         }
+
+
+def _span(running: Running) -> dict[str, Any]:
+    """From when to when a save ran (seconds since the epoch), and on which rank."""
+    return {"begun": running.begun, "ended": time.time(), "rank": _own_rank()}
 
 
 def _own_rank() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint import DefaultSavePlanner, async_save, save
+from torch.distributed.checkpoint import DefaultSavePlanner, FileSystemWriter, async_save, save
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from typing_extensions import Self
@@ -111,19 +111,33 @@ def file_of_rank_zero(folder: Path) -> None:
         torch.save({"weight": weight.to_local()}, f"{folder}.pt")
 
 
+class Meeting:
+    """No rank gets past it before all have begun to pickle."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        dist.barrier()
+        return Meeting, ()
+
+
 def one_file_for_all(folder: Path) -> None:
-    state = {"w": torch.full((10_000_000,), float(dist.get_rank()))}
-    dist.barrier()
+    state = {"w": torch.full((10_000_000,), float(dist.get_rank())), "meeting": Meeting()}
     torch.save(state, f"{folder}.pt")
     dist.barrier()
+
+
+class Together(FileSystemWriter):
+    """No rank writes before all have begun their save."""
+
+    def write_data(self, *args: Any) -> Any:
+        dist.barrier()
+        return super().write_data(*args)
 
 
 def torn(folder: Path) -> None:
     """Every rank believes to be the only one."""
     state = {"w": torch.full((10_000_000,), float(dist.get_rank()))}
-    dist.barrier()
     try:
-        save(state, checkpoint_id=folder, no_dist=True)
+        save(state, storage_writer=Together(folder), no_dist=True)
     except BaseException as error:
         sys.stderr.write(f"failed with {type(error).__name__}\n")
     dist.barrier()
