@@ -33,7 +33,8 @@ def test_the_verdict_stands_last_and_in_red(trace: Callable[..., Job]) -> None:
     assert f"scenarios.py:{line_of('        dist.barrier()')}" in lines[last + 1]
     assert lines[-1] == "collectivelint: the ranks diverged, see above; compared 23 calls of 3 ranks"
     assert "\x1b[31m\x1b[1mDEADLOCK" in job.err
-    assert "Traceback" not in job.err
+    # What torchrun says of ranks that were ended for the verdict is left out; a rank may say that its peers have gone.
+    assert "ChildFailedError" not in job.err
     assert "collectivelint: torchrun has ended the ranks" in lines
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,9 @@ _SAYS = """
 import os, sys
 names = ["RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT", "MINE"]
 known = [os.environ[name] for name in [*names, "TORCHELASTIC_USE_AGENT_STORE"]]
-print(*known, __name__, __file__, sys.argv, sys.path[0], os.getcwd(), sys.stdout.isatty(), os.getpgid(0) == os.getpid())
+found = [*known, __name__, __file__, sys.argv, sys.path[0], os.getcwd(), sys.stdout.isatty(), os.getpgid(0) == os.getpid()]
+# Ranks share the pipe: one write each, which does not mix with the other's.
+os.write(1, f"{' '.join(map(str, found))}\\n".encode())
 """
 _FAILS = """
 import os, sys, time
@@ -73,6 +76,8 @@ def test_a_launcher_that_is_told_to_end_ends_the_ranks(
         assert process.stdout is not None
         try:
             ranks = [int(process.stdout.readline()) for _ in range(2)]
+            # torchrun told to end while it still notes what it has started leaves those ranks behind.
+            time.sleep(1)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=60)
         finally:
