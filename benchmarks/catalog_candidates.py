@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collectivelint import catalog
 from collectivelint.analysis.effects import events
 from collectivelint.analysis.program import Analysis
-from collectivelint.discover import discover, is_test
+from collectivelint.catalog import model as catalog
 from collectivelint.engine import Linter
-from collectivelint.index import Indexes
-from collectivelint.program import Program
+from collectivelint.program.index import Indexes
+from collectivelint.program.resolver import Program
 from collectivelint.settings import Resolver
+from collectivelint.source.discover import discover, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.catalog import Catalog
+    from collectivelint.catalog.model import Catalog
 
 
 @click.command(help=__doc__)

@@ -11,24 +11,27 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from . import catalog, suppress, workers
-from .annotations import annotated_lines
-from .discover import discover, forget, project_roots
-from .excerpt import excerpt
+from .catalog import model as catalog
 from .finding import UNREADABLE, Finding, Location
-from .index import FileIndex, Indexes, index_module
-from .memory import Memory, Shard
-from .parse import parse
-from .patterns import spec
+from .findings import suppress
+from .findings.excerpt import excerpt
+from .findings.publish import published, trail
+from .incremental import pool as workers
+from .incremental.plan import Memory, Shard
 from .plugins import checked, interrupts
-from .program import Program, Target
-from .publish import published, trail
+from .program.index import FileIndex, Indexes, index_module
+from .program.resolver import Program
+from .program.target import Target
 from .rule import Findings, FixContext, matches
 from .rule import discover as discover_rules
 from .rule import origin as rule_origin
 from .rule import problems as rule_problems
 from .settings import SettingsError
-from .source import Source, UnreadableError, read
+from .source.annotations import annotated_lines
+from .source.discover import discover, forget, project_roots
+from .source.parse import parse
+from .source.patterns import spec
+from .source.text import Source, UnreadableError, read
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
 # they are not, and importing them takes as long as everything else.
@@ -37,15 +40,15 @@ if TYPE_CHECKING:
     import ast
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from .analysis.facts import ApiCall, Making
     from .analysis.program import Analysis
-    from .anchor import Anchored
-    from .annotations import Annotation
-    from .events import Function, Span
+    from .analysis.summary.model import ApiCall, Making
     from .finding import Fix
+    from .findings.anchor import Anchored
     from .fixes.chains import Plan
+    from .ir.nodes import Function, Span
     from .rule import Report, Rule, RuleModule
     from .settings import Resolver, Settings
+    from .source.annotations import Annotation
 
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
 _RECURSION: Final = 20_000
@@ -367,7 +370,7 @@ class Linter:
         return self._functions(parse(self.source(path)), path) if found is None else found
 
     def _functions(self, tree: ast.Module, path: str) -> Mapping[str, Function]:
-        from .lower import TooDeepError, lower_module
+        from .ir.lower import TooDeepError, lower_module
 
         source = self.source(path)
         try:
@@ -450,7 +453,7 @@ class Linter:
     @staticmethod
     def _anchor(source: Source, span: Span) -> Anchored | None:
         # Imported here: libcst costs more to import than linting a clean project does.
-        from .anchor import anchor
+        from .findings.anchor import anchor
 
         return anchor(source, span)
 

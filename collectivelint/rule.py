@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .analysis.program import Analysis
-    from .anchor import Anchored
-    from .events import Function, Span
     from .finding import Fix, Severity
+    from .findings.anchor import Anchored
+    from .findings.suppress import Ignore
+    from .ir.nodes import Function, Span
     from .settings import Settings
-    from .source import Source, UnreadableError
-    from .suppress import Ignore
+    from .source.text import Source, UnreadableError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .annotations import Annotation
     from .finding import Fix
     from .rule import Rule
+    from .source.annotations import Annotation
 
 #: Folders that hold no code of the project's own; ruff's list.
 DEFAULT_EXCLUDE: Final = (

@@ -54,15 +54,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.paths import conditions_around, names_in
-from collectivelint.discover import is_test
+from collectivelint.analysis.calls.file_effects import conditions_around, names_in
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.source.discover import is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import Invariant
+    from collectivelint.analysis.summary.model import Invariant
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL406", "assert-invariant", "an `assert` guards data of other ranks or of a checkpoint", fix="safe")

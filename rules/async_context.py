@@ -56,9 +56,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.checks.divergence_report import group_text
 from collectivelint.rule import Findings, Place, Report, Rule
-
-from .trails import group_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

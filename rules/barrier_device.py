@@ -39,16 +39,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.analysis.values import WORLD
+from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.program import Analysis
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(

@@ -40,18 +40,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.domain.value import WORLD
 from collectivelint.analysis.effects import following
-from collectivelint.analysis.values import WORLD
-from collectivelint.discover import is_test
-from collectivelint.events import Attribute, expressions
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Attribute, expressions
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.source.discover import is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.facts import ApiCall, FunctionFacts
+    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")

@@ -43,7 +43,7 @@ from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL604", "deprecated-collective", "a collective under a name that torch has given up", fix="safe")

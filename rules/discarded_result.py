@@ -37,15 +37,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Call, Compound
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Call, Compound
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
-    from collectivelint.events import Expr
+    from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.ir.nodes import Expr
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL110", "discarded-result", "a collective whose result is written into a tensor that nobody keeps")

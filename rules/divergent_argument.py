@@ -34,10 +34,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.values import WORLD
+from collectivelint.analysis.checks.divergence_report import cause_text
+from collectivelint.analysis.domain.value import WORLD
 from collectivelint.rule import Findings, Place, Report, Rule
-
-from .trails import cause_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -51,9 +51,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.checks.divergence_report import (
+    cause_text,
+    condition_text,
+    diverging,
+    report,
+    sharing,
+    subject_text,
+    why_text,
+)
 from collectivelint.rule import Findings, Place, Report, Rule
-
-from .trails import cause_text, condition_text, diverging, report, sharing, subject_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,10 +41,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.values import TURNS
+from collectivelint.analysis.checks.divergence_report import diverging, report, what_text, why_text
+from collectivelint.analysis.domain.value import TURNS
 from collectivelint.rule import Findings, Report, Rule
-
-from .trails import diverging, report, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

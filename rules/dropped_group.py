@@ -52,19 +52,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.events import Constant
+from collectivelint.analysis.checks.divergence_report import condition_text, excluding, trail
+from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Constant
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-
-from .trails import condition_text, excluding, trail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import FunctionFacts, GroupInReach, HelperCall
     from collectivelint.analysis.program import Analysis
-    from collectivelint.events import Expr
+    from collectivelint.analysis.summary.model import FunctionFacts, GroupInReach, HelperCall
+    from collectivelint.ir.nodes import Expr
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe")

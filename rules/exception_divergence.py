@@ -56,10 +56,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.values import CAUGHT
+from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, subject_text
+from collectivelint.analysis.domain.value import CAUGHT
 from collectivelint.rule import Findings, Report, Rule
-
-from .trails import condition_text, diverging, report, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

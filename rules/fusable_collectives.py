@@ -43,17 +43,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.checks.divergence_report import group_text
+from collectivelint.analysis.checks.work_handles import is_async
 from collectivelint.analysis.effects import Choice, Event, Repeat
-from collectivelint.analysis.handles import is_async
 from collectivelint.rule import Findings, Place, Report, Rule
-
-from .trails import group_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.effects import Term
-    from collectivelint.events import Span
+    from collectivelint.ir.nodes import Span
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
 

@@ -46,16 +46,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.domain.value import PLACES
 from collectivelint.analysis.effects import events
-from collectivelint.analysis.values import PLACES
-from collectivelint.discover import is_test
-from collectivelint.events import Constant, expressions
+from collectivelint.ir.nodes import Constant, expressions
 from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.source.discover import is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall, FunctionFacts
+    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
 
 RULE: Final = Rule(
     "CL602", "late-set-device", "a process group set up with a rank of one node, or used before the device is set"

@@ -45,9 +45,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.checks.divergence_report import (
+    condition_text,
+    diverging,
+    report,
+    sharing,
+    what_text,
+    why_text,
+)
 from collectivelint.rule import Findings, Report, Rule
-
-from .trails import condition_text, diverging, report, sharing, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -37,15 +37,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.facts import misplaced
-from collectivelint.analysis.values import UNKNOWN
+from collectivelint.analysis.domain.value import UNKNOWN
+from collectivelint.analysis.summary.model import misplaced
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL109", "misplaced-argument", "a group where another argument is expected", fix="safe")

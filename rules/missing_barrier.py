@@ -52,15 +52,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.calls.file_effects import races
 from collectivelint.analysis.effects import events
-from collectivelint.analysis.paths import races
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.paths import Race
+    from collectivelint.analysis.calls.file_effects import Race
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")

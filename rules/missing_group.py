@@ -61,21 +61,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.facts import misplaced
-from collectivelint.analysis.values import WORLD
-from collectivelint.events import Conditional, Constant
+from collectivelint.analysis.checks.divergence_report import excluding
+from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.summary.model import misplaced
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Conditional, Constant
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-
-from .trails import excluding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import libcst as cst
 
-    from collectivelint.analysis.facts import ApiCall
     from collectivelint.analysis.program import Analysis
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.finding import Applicability, Edit
     from collectivelint.rule import FixBuilder
 

@@ -37,13 +37,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Attribute, Call, Compound, Constant, Name
+from collectivelint.ir.nodes import Attribute, Call, Compound, Constant, Name
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.events import Expr
+    from collectivelint.ir.nodes import Expr
 
 RULE: Final = Rule("CL503", "object-for-tensor", "a collective of Python objects for tensors or numbers", default=False)
 

@@ -42,18 +42,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Call, Compound, Comprehension, Constant, Loop, Name, assignments, blocks
+from collectivelint.analysis.checks.divergence_report import condition_text, diverging, group_text, report, what_text
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Call, Compound, Comprehension, Constant, Loop, Name, assignments, blocks
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-
-from .trails import condition_text, diverging, group_text, report, what_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.facts import FunctionFacts
-    from collectivelint.events import Block, Expr, Span
+    from collectivelint.analysis.summary.model import FunctionFacts
+    from collectivelint.ir.nodes import Block, Expr, Span
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue in different order", fix="unsafe")

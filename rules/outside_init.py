@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.lifecycle import outside
+from collectivelint.analysis.checks.group_lifetime import outside
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:

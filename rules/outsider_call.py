@@ -39,15 +39,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.events import Attribute
+from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Attribute
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")

@@ -49,7 +49,7 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.summary.model import ApiCall
 
 RULE: Final = Rule("CL303", "p2p-deadlock", "sends and receives in which neighbours wait for each other", default=False)
 

@@ -51,15 +51,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, what_text
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Report, Rule
-
-from .trails import condition_text, diverging, report, what_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.divergence import Divergence
+    from collectivelint.analysis.checks.divergence import Divergence
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(

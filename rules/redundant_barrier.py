@@ -39,16 +39,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.handles import is_async
-from collectivelint.events import Call, Evaluate, blocks, parts
+from collectivelint.analysis.checks.work_handles import is_async
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Call, Evaluate, blocks, parts
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.facts import ApiCall
-    from collectivelint.events import Block, Span
+    from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.ir.nodes import Block, Span
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
@@ -96,7 +96,7 @@ def _group(call: ApiCall) -> str:
 
 def _builder(call: ApiCall) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
-        from collectivelint.anchor import edit
+        from collectivelint.findings.anchor import edit
 
         anchored = context.anchor(call.statement)
         if anchored is None or not anchored.alone:

@@ -48,16 +48,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.paths import names_in
-from collectivelint.events import Call, Compare, Name, assignments, expressions, walk
+from collectivelint.analysis.calls.file_effects import names_in
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Call, Compare, Name, assignments, expressions, walk
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import Note
-    from collectivelint.events import Expr
+    from collectivelint.analysis.summary.model import Note
+    from collectivelint.ir.nodes import Expr
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")

@@ -39,15 +39,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.events import Assign, Attribute, Call, Name, blocks, calls, walk
+from collectivelint.analysis.transfer.binding import plain
+from collectivelint.ir.nodes import Assign, Attribute, Call, Name, blocks, calls, walk
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import Note
-    from collectivelint.events import Block, Span, Statement
+    from collectivelint.analysis.summary.model import Note
+    from collectivelint.ir.nodes import Block, Span, Statement
 
 RULE: Final = Rule(
     "CL409", "stale-state-dict", "a state dict used after its tensors have been changed in place", default=False

@@ -50,16 +50,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.discover import is_test
-from collectivelint.events import Attribute, Call, Compound, Constant, Evaluate, Exit, Name, Try, blocks
+from collectivelint.analysis.transfer.binding import plain
+from collectivelint.ir.nodes import Attribute, Call, Compound, Constant, Evaluate, Exit, Name, Try, blocks
 from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.source.discover import is_test
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from collectivelint.analysis.facts import ApiCall, FileUse, FunctionFacts
-    from collectivelint.events import Block, Expr, Span, Statement
+    from collectivelint.analysis.summary.model import ApiCall, FileUse, FunctionFacts
+    from collectivelint.ir.nodes import Block, Expr, Span, Statement
 
 RULE: Final = Rule("CL408", "swallowed-save-error", "a failed save or restore of a checkpoint that is only logged")
 

@@ -43,15 +43,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.handles import is_async
-from collectivelint.events import Attribute, Call, Evaluate, Loop, Name, blocks, calls
+from collectivelint.analysis.checks.work_handles import is_async
+from collectivelint.ir.nodes import Attribute, Call, Evaluate, Loop, Name, blocks, calls
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.facts import ApiCall
-    from collectivelint.events import Block, Span
+    from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.ir.nodes import Block, Span
 
 RULE: Final = Rule("CL504", "sync-per-step", "a metric reduced and read on the host in every step", default=False)
 

@@ -43,14 +43,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Attribute, Call, Compare, Name, expressions, walk
+from collectivelint.ir.nodes import Attribute, Call, Compare, Name, expressions, walk
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import Note
-    from collectivelint.events import Expr
+    from collectivelint.analysis.summary.model import Note
+    from collectivelint.ir.nodes import Expr
 
 RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that nobody checks")
 

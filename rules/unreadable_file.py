@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Span
+from collectivelint.ir.nodes import Span
 from collectivelint.rule import Findings, Report, Rule
 
 if TYPE_CHECKING:

@@ -40,13 +40,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Try, blocks, calls
+from collectivelint.ir.nodes import Try, blocks, calls
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.events import Block, Span
+    from collectivelint.ir.nodes import Block, Span
 
 RULE: Final = Rule(
     "CL603", "unsafe-teardown", "a process group destroyed although only this rank failed", default=False

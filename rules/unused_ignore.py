@@ -38,16 +38,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.events import Span
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Span
 from collectivelint.rule import Findings, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.findings.suppress import Ignore
     from collectivelint.rule import FixBuilder
-    from collectivelint.source import Source
-    from collectivelint.suppress import Ignore
+    from collectivelint.source.text import Source
 
 RULE: Final = Rule("CL001", "unused-ignore", "a suppression that silences nothing", fix="safe", last=True)
 
@@ -73,7 +73,7 @@ def _builder(ignore: Ignore, unused: tuple[str, ...]) -> FixBuilder:
 
 
 def _fix(source: Source, ignore: Ignore, unused: tuple[str, ...]) -> Fix:
-    from collectivelint.anchor import edit
+    from collectivelint.findings.anchor import edit
 
     start = source.offset(ignore.line, ignore.column)
     end = source.offset(ignore.line, ignore.end_column)

@@ -44,14 +44,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.handles import unwaited
+from collectivelint.analysis.checks.work_handles import unwaited
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.handles import Fate, Unwaited
+    from collectivelint.analysis.checks.work_handles import Fate, Unwaited
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe")

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.handles import early
+from collectivelint.analysis.checks.work_handles import early
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:

@@ -43,17 +43,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.names import plain
-from collectivelint.analysis.values import WORLD
-from collectivelint.events import Call, Name, assignments, walk
+from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Call, Name, assignments, walk
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
-    from collectivelint.analysis.values import Value
+    from collectivelint.analysis.domain.value import Value
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(

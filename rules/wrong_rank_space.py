@@ -47,17 +47,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collectivelint.analysis.names import plain
-from collectivelint.analysis.values import WORLD
-from collectivelint.discover import is_test
-from collectivelint.events import Attribute, Constant
+from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
+from collectivelint.ir.nodes import Attribute, Constant
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.source.discover import is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.facts import ApiCall
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule(

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .values import UNKNOWN, Cause, Value
+from .domain.value import UNKNOWN, Cause, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..events import Span
+    from ..ir.nodes import Span
 
 #: A summary larger than this is reduced to the set of its collectives: calls would multiply it.
 MOST_ITEMS: Final = 200

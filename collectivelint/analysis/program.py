@@ -8,27 +8,27 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..events import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
-from ..program import Target
-from .divergence import divergences
+from ..ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
+from ..program.target import Target
+from .checks.divergence import divergences
+from .domain.value import UNKNOWN, WORLD, Cause, Value, join
 from .effects import events, repeats
-from .execute import interpret
-from .facts import FunctionFacts, Registration
-from .group_names import named_calls, other_uses
-from .names import plain
-from .solver import Postponed, Solver
-from .values import UNKNOWN, WORLD, Cause, Value, join
+from .summary.fixpoint import Postponed, Solver
+from .summary.model import FunctionFacts, Registration
+from .transfer.binding import plain
+from .transfer.group_names import named_calls, other_uses
+from .transfer.statements import interpret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..annotations import Annotation
-    from ..catalog import Catalog
-    from ..events import Block, Function, Span
-    from ..program import Program
-    from .divergence import Divergence
+    from ..catalog.model import Catalog
+    from ..ir.nodes import Block, Function, Span
+    from ..program.resolver import Program
+    from ..source.annotations import Annotation
+    from .checks.divergence import Divergence
     from .effects import Event, Guard, Repeat, Term
-    from .facts import ApiCall, Invariant, Making, Note, NoteKind
+    from .summary.model import ApiCall, Invariant, Making, Note, NoteKind
 
 
 class Analysis:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import baseline
-from ..discover import project_root
 from ..engine import shown
 from ..finding import UNREADABLE
+from ..findings import baseline
 from ..printable import printable
 from ..rule import discover
+from ..source.discover import project_root
 from .messages import error as complain
 from .messages import warning
 

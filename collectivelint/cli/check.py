@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..cache import FOLDER
-from ..patterns import said, unusable
+from ..incremental.store import FOLDER
 from ..printable import one_line
 from ..report import FORMATS
 from ..rule import problems as rule_problems
 from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
+from ..source.patterns import said, unusable
 from .messages import error, warning
 from .running import Outcome, run
 from .sections import Sectioned

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine import Linter, Result
     from ..finding import Finding
     from ..settings import Resolver
-    from ..source import Source
+    from ..source.text import Source
 
 #: A fix can bring up the next one; more rounds than this means that two fixes undo each other.
 _MOST_ROUNDS = 10

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..fixes.apply import encoded
-from ..notebook import Notebook
 from ..printable import printable
+from ..source.notebook import Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..source import Source
+    from ..source.text import Source
 
 
 def show(source: Source, after: str) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import atomic, colour
-from ..cache import FOLDER
-from ..discover import project_root
 from ..engine import Linter, Result, shown
 from ..finding import UNREADABLE
+from ..incremental.store import FOLDER
 from ..printable import printable
 from ..report import renderer
+from ..source.discover import project_root
 from . import standard_input
 from .messages import error, warning
 from .progress import bar
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..settings import Resolver
-    from ..source import Source
+    from ..source.text import Source
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from ..engine import Linter, Result
 from ..finding import UNREADABLE, Finding, Location
 from ..reading import limit_of
 from ..rule import discover
-from ..source import Source, UnreadableError, decode
+from ..source.text import Source, UnreadableError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..discover import SUFFIXES
 from ..settings import FILES
+from ..source.discover import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import atomic
-from ..parse import parse
 from ..reading import limit_of, read_bytes
-from ..source import UnreadableError, decode
+from ..source.parse import parse
+from ..source.text import UnreadableError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..finding import Edit, Finding
-    from ..source import Source
+    from ..source.text import Source
 
 
 class FixError(Exception):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 if TYPE_CHECKING:
-    from ..anchor import Anchored
     from ..finding import Edit
+    from ..findings.anchor import Anchored
 
 #: A header at the left margin, and the white space of the line after it.
 _BLOCK: Final = re.compile(r"^(?:def|class|if|for|while|with|try)\b.*:[ \t]*\r?\n([ \t]+)\S", re.MULTILINE)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..analysis.effects import CallSite
-    from ..analysis.facts import FunctionFacts
     from ..analysis.program import Analysis
-    from ..events import Span
+    from ..analysis.summary.model import FunctionFacts
     from ..finding import Edit
-    from ..source import Source
+    from ..ir.nodes import Span
+    from ..source.text import Source
     from .related import Changed
 
     Key = tuple[str, str]

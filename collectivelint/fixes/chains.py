@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import libcst as cst
 
-from ..analysis.names import plain
-from ..events import Call
-from ..program import Target
+from ..analysis.transfer.binding import plain
+from ..ir.nodes import Call
+from ..program.target import Target
 from .arguments import with_keyword
 from .belongings import Belongings
 from .parameters import annotation_of_group, with_parameter
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ..analysis.effects import CallSite
-    from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
-    from ..anchor import Anchored
-    from ..events import Expr, Function, Span
+    from ..analysis.summary.model import ApiCall, FunctionFacts
     from ..finding import Edit
-    from ..source import Source, UnreadableError
+    from ..findings.anchor import Anchored
+    from ..ir.nodes import Expr, Function, Span
+    from ..source.text import Source, UnreadableError
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]

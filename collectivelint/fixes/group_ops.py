@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from ..anchor import edit
-from ..parse import parse
+from ..findings.anchor import edit
+from ..source.parse import parse
 from .arguments import without
 
 if TYPE_CHECKING:
-    from ..analysis.facts import ApiCall
     from ..analysis.program import Analysis
+    from ..analysis.summary.model import ApiCall
     from ..finding import Edit
-    from ..source import Source
+    from ..source.text import Source
 
 _MODULE: Final = "collectivelint.runtime"
 _NAME: Final = "GroupOps"

@@ -6,15 +6,15 @@ import tokenize
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from ..anchor import edit
-from ..suppress import ignores
-from ..tokens import tokens
+from ..findings.anchor import edit
+from ..findings.suppress import ignores
+from ..source.tokens import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..finding import Edit, Finding
-    from ..source import Source
+    from ..source.text import Source
 
 _NOT_CODE: Final = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT})
 

@@ -10,7 +10,7 @@ from .world import prefixes
 
 if TYPE_CHECKING:
     from ..analysis.program import Analysis
-    from ..events import Function
+    from ..ir.nodes import Function
 
 _ONE: Final = cst.SimpleWhitespace(" ")
 

@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..anchor import edit
+from ..findings.anchor import edit
 from .related import Changed, Related
 from .sizes import Sizes
 from .syntax import bound, chain, scope_of
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..analysis.program import Analysis
-    from ..events import Function, Span
     from ..finding import Edit
-    from ..source import Source
+    from ..ir.nodes import Function, Span
+    from ..source.text import Source
     from .syntax import Scope
 
 

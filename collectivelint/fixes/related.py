@@ -17,10 +17,10 @@ from .syntax import bound, chain, dotted, mentions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..analysis.facts import ApiCall
     from ..analysis.program import Analysis
-    from ..events import Span
-    from ..source import Source
+    from ..analysis.summary.model import ApiCall
+    from ..ir.nodes import Span
+    from ..source.text import Source
     from .syntax import Scope
 
 #: Arguments of collectives that say how, not what.

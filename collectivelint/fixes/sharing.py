@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from ..analysis.names import plain
+from ..analysis.transfer.binding import plain
 from ..finding import Fix
 from .world import prefixes
 
 if TYPE_CHECKING:
-    from ..analysis.divergence import Divergence
-    from ..analysis.facts import FunctionFacts
+    from ..analysis.checks.divergence import Divergence
     from ..analysis.program import Analysis
+    from ..analysis.summary.model import FunctionFacts
     from ..rule import FixContext
 
 _BROADCAST: Final = "broadcast_object_list"

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..analysis.values import WORLD
-from ..events import Constant
-from ..program import Target
+from ..analysis.domain.value import WORLD
+from ..ir.nodes import Constant
+from ..program.target import Target
 from .syntax import bound, chain
 from .world import prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..analysis.facts import ApiCall
+    from ..analysis.domain.value import Value
     from ..analysis.program import Analysis
-    from ..analysis.values import Value
-    from ..source import Source
+    from ..analysis.summary.model import ApiCall
+    from ..source.text import Source
     from .syntax import Scope
 
 Kind: TypeAlias = Literal["size", "rank"]

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from ..events import Function, Span
-    from ..source import Source
+    from ..ir.nodes import Function, Span
+    from ..source.text import Source
 
 
 @dataclass(eq=False)

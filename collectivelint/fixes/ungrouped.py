@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..analysis.domain.value import WORLD
 from ..analysis.effects import CallSite, events
-from ..analysis.values import WORLD
-from ..events import Call
+from ..ir.nodes import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..analysis.facts import ApiCall, FunctionFacts
     from ..analysis.program import Analysis
-    from ..events import Span
+    from ..analysis.summary.model import ApiCall, FunctionFacts
+    from ..ir.nodes import Span
 
 #: A function of the program: file, qualified name.
 Key: TypeAlias = tuple[str, str]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..analysis.facts import ApiCall, GroupInReach
     from ..analysis.program import Analysis
+    from ..analysis.summary.model import ApiCall, GroupInReach
 
 
 def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
@@ -16,8 +16,8 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
 
     Where a framework has a function of its own for it, and nothing else is at hand, that one is called.
     """
-    from ..analysis.names import plain
-    from ..analysis.values import WORLD
+    from ..analysis.domain.value import WORLD
+    from ..analysis.transfer.binding import plain
 
     program, catalog = analysis.program, analysis.catalog
     path = call.function.path

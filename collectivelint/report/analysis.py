@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..analysis.domain.value import CAUGHT, LOCAL, OVERRIDE, TURNS, WORLD
 from ..analysis.effects import Choice, Event, Leave, Repeat
-from ..analysis.values import CAUGHT, LOCAL, OVERRIDE, TURNS, WORLD
-from ..conditions import in_words
+from ..findings.conditions import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..analysis.domain.value import Cause
     from ..analysis.effects import Guard, Term
-    from ..analysis.facts import FunctionFacts
-    from ..analysis.values import Cause
-    from ..events import Span
+    from ..analysis.summary.model import FunctionFacts
+    from ..ir.nodes import Span
 
 _STEP: Final = "  "
 _WHY: Final = {"rank": "asks for a rank", "branch": "set under a condition that differs between ranks"}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..finding import Location, Step
 from ..reading import NOTEBOOK, is_notebook
-from ..source import UnreadableError
+from ..source.text import UnreadableError
 from . import LONGEST_LINE
 
 if TYPE_CHECKING:
     from ..engine import Linter, Result
     from ..finding import Finding, Fix
-    from ..notebook import Notebook
-    from ..source import Source
+    from ..source.notebook import Notebook
+    from ..source.text import Source
 
 _CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\d+)", re.IGNORECASE)
 #: A place in a message or in a line of what is known of a function.
@@ -138,7 +138,7 @@ class Cells:
             source = self._linter.source(path)
         except UnreadableError:
             return None
-        from ..notebook import Notebook
+        from ..source.notebook import Notebook
 
         return source if isinstance(source, Notebook) else None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..baseline import fingerprints
+from ..findings.baseline import fingerprints
 from . import dumps, relative
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..source import lines
+from ..source.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

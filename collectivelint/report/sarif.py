@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .. import __version__
-from ..baseline import fingerprints
+from ..findings.baseline import fingerprints
 from ..rule import discover
 from . import dumps, quoted, relative
 from .cells import FileStep

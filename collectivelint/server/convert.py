@@ -9,13 +9,13 @@ from lsprotocol import types as lsp
 
 from ..report.remedy import headline, suggested
 from ..rule import discover
-from ..source import lines
+from ..source.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..finding import Edit, Finding, Location, Severity, Step
-    from ..source import Source
+    from ..source.text import Source
 
 #: How many units a text has, by the encoding that client and server have agreed on.
 _UNITS: Final[Mapping[str, Callable[[str], int]]] = {

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..analysis.effects import Choice, Event, Repeat
-from ..program import Target
+from ..program.target import Target
 from ..report.analysis import axes, condition, group_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..analysis.effects import Guard, Term
-    from ..analysis.facts import FunctionFacts
     from ..analysis.program import Analysis
-    from ..events import Span
+    from ..analysis.summary.model import FunctionFacts
+    from ..ir.nodes import Span
 
 #: More collectives than this are only counted.
 _MOST: Final = 6

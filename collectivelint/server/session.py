@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import baseline
-from ..cache import FOLDER
-from ..discover import project_root
 from ..engine import Linter, shown
 from ..finding import UNREADABLE, Finding, Location
+from ..findings import baseline
+from ..incremental.store import FOLDER
 from ..settings import Resolver, SettingsError
-from ..source import Source, UnreadableError, read
+from ..source.discover import project_root
+from ..source.text import Source, UnreadableError, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.analysis import alignment, divergence, sides
+from collectivelint.analysis.checks import alignment, divergence, sides
 
 if TYPE_CHECKING:
     from ..conftest import Project

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from collectivelint.cache import FOLDER, Cache, Row
 from collectivelint.engine import Linter
+from collectivelint.incremental.store import FOLDER, Cache, Row
 from collectivelint.settings import Resolver
 
 if TYPE_CHECKING:

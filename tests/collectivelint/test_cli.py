@@ -86,7 +86,8 @@ def test_exit_code(project: Project, args: list[str], code: int) -> None:
 
 
 def test_internal_error_in_one_function_loses_nothing_else(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collectivelint.analysis import execute, program
+    from collectivelint.analysis import program
+    from collectivelint.analysis.transfer import statements as execute
 
     def fail(context: execute.Context, function: execute.Function, closure: object) -> execute.FunctionFacts:
         if function.qualname == "broken":

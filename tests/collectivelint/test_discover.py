@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collectivelint.discover import discover
 from collectivelint.settings import DEFAULT_EXCLUDE, Resolver
+from collectivelint.source.discover import discover
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -245,7 +245,7 @@ def test_folder_without_permission(project: Project) -> None:
     code = (
         "import os, pathspec, collectivelint.rule\n"
         "from pathlib import Path\n"
-        "from collectivelint.discover import discover\n"
+        "from collectivelint.source.discover import discover\n"
         "from collectivelint.settings import Resolver\n"
         "collectivelint.rule.discover()\n"
         "if os.getuid() == 0: os.setuid(65534)\n"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from collectivelint.cli.fixing import fix
 from collectivelint.engine import Linter, Result
 from collectivelint.settings import Resolver
-from collectivelint.source import Source
+from collectivelint.source.text import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

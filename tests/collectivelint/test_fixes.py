@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint.anchor import edit
 from collectivelint.finding import Edit, Finding, Fix, Location
+from collectivelint.findings.anchor import edit
 from collectivelint.fixes.apply import FixError, fixed, select, write
-from collectivelint.source import decode, read
+from collectivelint.source.text import decode, read
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint import cache_file
-from collectivelint.cache import FOLDER
 from collectivelint.engine import Linter
+from collectivelint.incremental import cache_file
+from collectivelint.incremental.store import FOLDER
 from collectivelint.settings import Resolver
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.newer import TooLongError, lowered
-from collectivelint.parse import parse
-from collectivelint.source import Source, UnreadableError
+from collectivelint.source.newer import TooLongError, lowered
+from collectivelint.source.parse import parse
+from collectivelint.source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collectivelint.magics import is_python, plain
-from collectivelint.notebook import notebook
+from collectivelint.source.magics import is_python, plain
+from collectivelint.source.notebook import notebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable

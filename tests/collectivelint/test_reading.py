@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from collectivelint.cache import stamp
+from collectivelint.incremental.store import stamp
 from collectivelint.reading import LARGEST, read_bytes
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collectivelint.engine import Linter
-from collectivelint.program import Program, Target
+from collectivelint.program.resolver import Program
+from collectivelint.program.target import Target
 from collectivelint.settings import Resolver
 
 if TYPE_CHECKING:

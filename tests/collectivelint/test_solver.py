@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.analysis.solver import Solver
+from collectivelint.analysis.summary.fixpoint import Solver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.source import Source, UnreadableError, decode, read
+from collectivelint.source.text import Source, UnreadableError, decode, read
 
 if TYPE_CHECKING:
     from pathlib import Path

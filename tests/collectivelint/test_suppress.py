@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.source import Source
-from collectivelint.suppress import ignores
+from collectivelint.findings.suppress import ignores
+from collectivelint.source.text import Source
 
 if TYPE_CHECKING:
     from tests.conftest import Project

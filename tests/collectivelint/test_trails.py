@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.finding import Edit, Finding, Fix, Location, Step
-from collectivelint.publish import published
+from collectivelint.findings.publish import published
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -34,7 +34,7 @@ def _is_alive(process: int) -> bool:
 #: A run whose workers are in the middle of a task that takes longer than any test waits.
 _BUSY = """
 import time
-from collectivelint.workers import Crew
+from collectivelint.incremental.pool import Crew
 
 crew = Crew([time.sleep], 2)
 crew.ask(time.sleep, [600, 600])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint.catalog import Api, load, parse
-from collectivelint.catalog_format import CATEGORIES, ROLES, CatalogError
+from collectivelint.catalog.model import Api, load, parse
+from collectivelint.catalog.schema import CATEGORIES, ROLES, CatalogError
 
 if TYPE_CHECKING:
     from types import ModuleType

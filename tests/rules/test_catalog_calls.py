@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint import catalog
+from collectivelint.catalog import model as catalog
 
 if TYPE_CHECKING:
-    from collectivelint.catalog import Api
+    from collectivelint.catalog.model import Api
     from tests.conftest import Project
 
 _CALLS = [

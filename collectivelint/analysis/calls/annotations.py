@@ -1,0 +1,39 @@
+"""What an annotation says is believed: it takes the place of what the analysis would find out itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..domain.value import WORLD, Value
+from ..effects import Event
+from ..transfer.binding import guarding, plain
+
+if TYPE_CHECKING:
+    from ...ir.nodes import Call, Span
+    from ...source.annotations import Annotation
+    from ..transfer.state import Frame
+
+
+def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> Value:
+    """A value as somebody has declared it to be."""
+    match annotation.kind:
+        case "uniform":
+            kept = value.but(varies=frozenset(), causes=(), uneven=(), unordered=None, maybe=False, one=None)
+            return kept.but(form=frame.fresh("declared", span), type=None if value.type == "rank" else value.type)
+        case "rank-local":
+            cause = frame.cause("declared", span)
+            return value.but(varies=frozenset({WORLD}), causes=(cause,), form=frame.fresh("declared", span))
+        case "guard":
+            return guarding(frame, annotation.axis or WORLD, span, one=True)
+        case "axis" if annotation.axis is not None:
+            return value.but(form=annotation.axis, meaning="group", everyone=False, partial=False)
+        case _:
+            return value
+
+
+def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Value:
+    """A call that every rank of a group has to make, whatever is inside; its result is the same on all of them."""
+    name = (plain(expr.function) or "the call").rpartition(".")[2]
+    where = (frame.path, frame.function.qualname, expr.span, frame.statement)
+    frame.out.append(Event(name, annotation.axis or WORLD, False, *where))
+    return Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),))

@@ -1,0 +1,250 @@
+"""Calls of what the catalogue knows: the event they are, the value they have, and what is kept of them for the rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.nodes import Attribute, Call
+from ..domain.value import UNKNOWN, WORLD, Sharded, Value, flow
+from ..effects import Event
+from ..summary.model import ApiCall, Registration
+from ..transfer.binding import bind, guarding
+from .groups_in_reach import in_reach
+from .meshes import dims_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...catalog.model import Api
+    from ...ir.nodes import Expr, Span
+    from ..summary.model import GroupInReach
+    from ..transfer.state import Frame
+
+
+def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """A call of an API of the catalogue."""
+    params = api.params
+    exprs: dict[str, Expr] = {}
+    values: dict[str, Value] = {}
+    owner = api.name.rpartition(".")[0]
+    if params[:1] == ("self",) and (callee.receiver is not None or owner in frame.context.catalog.objects):
+        # A method called on an instance; a function may have a parameter of that name as well.
+        params = params[1:]
+        if callee.receiver is not None:
+            values["self"] = callee.receiver
+    if not expr.spread:
+        exprs |= dict(zip(params, expr.args, strict=False)) | dict(expr.keywords)
+        values |= dict(zip(params, args, strict=False)) | keywords
+    role = api.roles.get("group")
+    group = values.get(role) if role else None
+    if group is not None and group.form in frame.worlds:
+        group = group.but(form=WORLD, everyone=True)
+    key = WORLD if group is None else group.group_key
+    if group is None and api.axis is not None and api.category in ("collective", "implicit"):
+        # It runs on the group of this dimension of the parallelism.
+        key = api.axis
+    if api.kind == "mesh" and group is None:
+        key = _mesh(api, values)
+    if "mesh_dim" in values and "mesh_dim" in api.params:
+        # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
+        key = f"{key}[{values['mesh_dim'].form}]"
+    _note(frame, expr, api, group, exprs, values)
+    note_roots(frame, [values[name] for role in ("src", "dst") if (name := api.roles.get(role)) in values])
+    _effect(frame, expr, api, key, group, values)
+    for name, kind in [
+        *((n, "received") for n in (*api.uniform, *api.receives)),
+        *((n, "restored") for n in api.restores),
+    ]:
+        if name in exprs:
+            known = values[name]
+            if kind == "received" and name in api.uniform and known.form.startswith("$"):
+                frame.facts.uniform = (*frame.facts.uniform, known.form[1:])
+            buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
+            if name in api.uniform:
+                buffer = buffer.but(shared=True)
+            else:
+                buffer = buffer.but(varies=known.varies, causes=known.causes)
+            bind(frame, exprs[name], buffer)
+    if api.shards is not None and api.shards in exprs:
+        sharded = values[api.shards].but(sharded=Sharded("framework", frame.cause("data", expr.span)))
+        bind(frame, exprs[api.shards], sharded)
+        return sharded
+    if api.wraps:
+        classes = [api.wraps.get(value.type or "", value.type) for value in args]
+        meanings = frame.context.catalog.classes
+        wrapped = [
+            value.but(type=name, meaning=meanings.get(name or "", value.meaning))
+            for value, name in zip(args, classes, strict=True)
+        ]
+        return wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span), parts=tuple(wrapped))
+    return _result(frame, expr, api, key, values)
+
+
+def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
+    """A loop begins to run over something: of some objects every rank has to."""
+    api = frame.context.catalog.apis.get(f"{value.type}.__iter__") if value.type is not None else None
+    if api is not None:
+        call = Call(Attribute(container, "__iter__"), (), (), False, span)
+        known(frame, call, api, Value(value.form, receiver=value), [], {})
+
+
+def _mesh(api: Api, values: Mapping[str, Value]) -> str:
+    """The group of what runs on a mesh: one that is named, or that of this tensor or of this model's parameters."""
+    named = values.get("device_mesh")
+    if named is not None and named.constant is UNKNOWN:
+        return named.form
+    owner = values.get("self") or values.get(api.params[0])
+    return WORLD if owner is None else f"the mesh of {owner.form}"
+
+
+#: What every rank has to call, with the kind of its event.
+_EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]] = {
+    "collective": "collective",
+    "implicit": "implicit",
+    "group_constructor": "create",
+}
+
+
+def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, values: Mapping[str, Value]) -> None:
+    """The event that a call of an API is, if it is one."""
+    kind = _EVENTS.get(api.category)
+    if api.kind == "init":
+        kind = "init"
+    if api.kind in ("init", "destroy"):
+        frame.gone = api.kind == "destroy" and group is None
+    if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
+        return
+    if api.unless is not None:
+        name, constant = api.unless
+        given = values.get(name)
+        if given is not None and given.constant is not UNKNOWN and given.constant == constant:
+            return
+    local = values.get("use_local_synchronization")
+    if kind == "create" and local is not None and local.constant is not False:
+        # Only the members of the new group have to call then.
+        return
+    partial = group is not None and group.partial
+    where = (frame.path, frame.function.qualname, expr.span, frame.statement)
+    frame.out.append(
+        Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why)
+    )
+
+
+def _note(
+    frame: Frame,
+    expr: Call,
+    api: Api,
+    group: Value | None,
+    exprs: Mapping[str, Expr],
+    values: Mapping[str, Value],
+) -> None:
+    """Keep a call for the rules, once: the middle of `a < f() < b`, and the body of a loop, are looked at twice."""
+    if api.category == "registration":
+        _register(frame, expr, api, values)
+    role = api.roles.get("group")
+    grouped = role is not None and not expr.spread
+    of_checkpoints = api.saves is not None or bool(api.restores)
+    if not (grouped or of_checkpoints or api.category in ("group_constructor", "lifecycle", "function")):
+        return
+    names: frozenset[str] = frozenset()
+    reach: tuple[GroupInReach, ...] = ()
+    if api.category in ("collective", "point_to_point", "implicit"):
+        reach = in_reach(frame)
+        qualname = frame.function.qualname
+        bound = {} if qualname == "<module>" else frame.variables
+        around = frame.closure if "<locals>" in qualname else {}
+        names = frozenset(name for name in (*bound, *around) if "." not in name)
+    call = ApiCall(
+        api,
+        expr,
+        frame.statement,
+        frame.function,
+        group,
+        exprs.get(role) if role else None,
+        reach,
+        names,
+        values,
+        exprs,
+        tuple(guard for guard, _ in frame.guards),
+        tuple(frame.turns),
+        used=frame.dropped is not expr,
+        conditional=frame.branches > 0,
+        alone=frame.alone_here,
+    )
+    frame.facts.calls_at[call.span] = call
+
+
+def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -> None:
+    callback = values.get(api.callback or "")
+    if callback is not None and callback.target is not None and callback.target.kind == "function":
+        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", callback.target)
+        if found not in frame.facts.registrations:
+            frame.facts.registrations.append(found)
+
+
+def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, Value]) -> Value:
+    form = f"{api.op}({', '.join(f'{name}={value.form}' for name, value in values.items())})"
+    if "return" in api.uniform or "return" in api.receives:
+        return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("received", expr.span),))
+    if "return" in api.restores:
+        return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("restored", expr.span),))
+    match api.category:
+        case "rank_source" if api.translates is not None:
+            return _translated(form, api.axis or key, key, values.get(api.translates))
+        case "rank_source":
+            axis = api.axis or WORLD if key == WORLD else key
+            return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
+        case "guard":
+            return guarding(frame, api.axis or WORLD, expr.span, one=api.one, other=api.kind)
+        case "local_source":
+            if api.kind == "own":
+                # Another text on each rank, which is true on all of them.
+                return Value(frame.fresh(api.op, expr.span), ranked=True)
+            cause = frame.cause(api.cause or "process", expr.span)
+            steady = cause.kind in ("file system", "process")
+            fresh = form if steady else frame.fresh(api.op, expr.span)
+            uneven = (cause,) if cause.kind == "file system" else ()
+            return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
+        case "uniform_source" if api.op == "get_world_size":
+            return Value(form, size_of=key)
+        case "group_constructor":
+            ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
+            partial = ranks is not None and ranks.constant is not None
+            meaning = frame.context.catalog.classes.get(api.returns or "")
+            everyone = api.params[:1] == ("ranks",) and not partial
+            parts = ranks.parts if ranks is not None else ()
+            # Every call makes another group, also in a loop: the place names them all.
+            made = frame.fresh(api.op, expr.span)
+            dims = dims_of(values) if meaning == "mesh" else None
+            return Value(
+                made, type=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts, dims=dims
+            )
+        case "group_accessor":
+            meaning = frame.context.catalog.classes.get(api.returns or "")
+            name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
+            return Value(name, type=api.returns, meaning=meaning)
+        case _ if api.returns is not None and " " in api.returns:
+            classes = enumerate(api.returns.split())
+            return Value(form, parts=tuple(Value(f"{form}[{index}]", type=name) for index, name in classes))
+        case _:
+            return Value(form, type=api.returns)
+
+
+def _translated(form: str, axis: str, key: str, rank: Value | None) -> Value:
+    """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
+    if rank is None:
+        return Value(form)
+    found = flow(form, (rank,))
+    if rank.type != "rank":
+        # What a parameter is, is known where the function is called.
+        return found.but(type="rank") if rank.form.startswith("$") else found
+    if rank.form in (f"get_rank({WORLD})", f"get_rank({key})"):
+        # A rank's own number in the job is its own number in the group, and the other way round.
+        return found.but(form=f"get_rank({axis})", varies=frozenset({axis}), type="rank")
+    return found.but(type="rank")
+
+
+def note_roots(frame: Frame, values: list[Value]) -> None:
+    """Note which parameters of this function are given to a collective as its root."""
+    found = [value.form[1:] for value in values if value.form[1:] in value.depends]
+    frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))

@@ -1,0 +1,137 @@
+"""Calls: what the callee is, and who knows about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...ir.nodes import Attribute, Call, Name
+from ...program.target import Target
+from ..domain.value import WORLD, Value
+from ..effects import CallSite, Deferred, Inlining, inline
+from ..transfer.binding import GUARD, environment, guarding, plain
+from .annotations import declared, declared_collective
+from .catalog_calls import known
+from .file_effects import note_use, tolerates
+from .library_calls import unknown
+from .program_calls import invoke
+
+if TYPE_CHECKING:
+    from ..transfer.state import Frame
+
+#: The type of what `super()` gives: its methods are those of the base, not overrides.
+SUPER: Final = "super"
+#: More overrides than this, and a method name says too little to follow it.
+_MOST_TARGETS: Final = 8
+
+
+def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """The result of a call whose parts have been evaluated, and its effect on the frame."""
+    target = callee.target
+    if callee.type == GUARD:
+        return callee
+    annotation = frame.context.annotation(target) if target is not None else None
+    if annotation is not None and annotation.kind == "collective":
+        return declared_collective(frame, expr, annotation)
+    note_use(frame, expr, callee, args, keywords)
+    found = _applied(frame, expr, callee, args, keywords)
+    return found if annotation is None else declared(frame, found, annotation, expr.span)
+
+
+def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """The value of a call that nobody has declared anything about."""
+    target = callee.target
+    if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
+        named = frame.context.catalog.convention(expr.function.id, "guard")
+        if named is not None and (target is None or target.name not in frame.context.catalog.apis):
+            return guarding(frame, named.axis or WORLD, expr.span, one=True)
+    if target is not None and target.name == "builtins.super" and not args:
+        return _super(frame)
+    if callee.runs:
+        site = CallSite(
+            frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
+        )
+        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        return Value(frame.fresh("result", expr.span))
+    if target is not None and target.kind == "external":
+        if target.name in frame.context.catalog.fallible and not tolerates(keywords):
+            frame.fails(frame.cause("exception", expr.span))
+        if target.name in frame.context.catalog.callers and expr.args:
+            inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
+            return apply(frame, inner, args[0], args[1:], keywords)
+        if target.name in frame.context.catalog.wrappers and args:
+            return args[0].but(target=None, receiver=None)
+        if target.name == "functools.partial" and args and _is_own(args[0]):
+            return args[0]
+        api = frame.context.catalog.apis.get(target.name)
+        if api is not None:
+            return known(frame, expr, api, callee, args, keywords)
+        made_of = frame.context.catalog.class_of(target.name)
+        if made_of is not None:
+            own = target.name in frame.context.catalog.temporary
+            return Value(frame.fresh(target.name, expr.span), type=made_of, ranked=own)
+        if target.name in frame.context.catalog.readers and args:
+            return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
+    if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:
+        # Methods of names that only one kind of object has.
+        api = frame.context.catalog.apis.get(f"methods.{expr.function.name}")
+        if api is not None:
+            return known(frame, expr, api, callee, args, keywords)
+    if target is not None and target.kind == "class":
+        made = Value(frame.fresh(target.name, expr.span), instance=target)
+        constructor = frame.context.program.method(target, "__init__")
+        if constructor is not None:
+            invoke(frame, [constructor], made.but(receiver=made), expr, args, keywords)
+        return made
+    if target is not None and target.kind == "function":
+        _inherited(frame, expr, callee, args, keywords)
+        targets = [target]
+        if callee.receiver is not None and callee.receiver.instance is not None and callee.receiver.type != SUPER:
+            name = target.name.rpartition(".")[2]
+            targets = frame.context.program.methods(callee.receiver.instance, name) or targets
+        return invoke(frame, _likely(targets), callee, expr, args, keywords)
+    if callee.instance is not None and target is None and callee.receiver is None:
+        called = _called(frame, callee.instance)
+        if called:
+            bound = callee.but(receiver=callee)
+            return invoke(frame, _likely(called), bound, expr, args, keywords)
+    if callee.form.startswith("$") and callee.form[1:] in callee.depends:
+        frame.out.append(Deferred(callee.form[1:]))
+    return unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> None:
+    """A method that overrides one of a library, which is called all the same: a metric's `compute` gathers first."""
+    instance = callee.receiver.instance if callee.receiver is not None and callee.receiver.type != SUPER else None
+    if instance is None or callee.target is None:
+        return
+    catalog = frame.context.catalog
+    for name in frame.context.program.outside(instance):
+        api = catalog.apis.get(f"{catalog.class_of(name)}.{callee.target.name.rpartition('.')[2]}")
+        if api is not None and api.kind == "wrapped":
+            known(frame, expr, api, callee, args, keywords)
+
+
+def _likely(targets: list[Target]) -> list[Target]:
+    """The methods to follow: of too many only the class's own."""
+    return targets if len(targets) <= _MOST_TARGETS else targets[:1]
+
+
+def _is_own(value: Value) -> bool:
+    """Is it a function of the program? What `partial` gives to others' functions would be lost."""
+    return value.target is not None and value.target.kind == "function"
+
+
+def _called(frame: Frame, instance: Target) -> list[Target]:
+    """What calling an object runs: `__call__`, which in a module is `forward`."""
+    program = frame.context.program
+    return program.methods(instance, "__call__") or program.methods(instance, "forward")
+
+
+def _super(frame: Frame) -> Value:
+    """`super()`: this object, seen as one of the base class."""
+    function = frame.function
+    if function.owner is None or not function.params:
+        return Value("super()")
+    program = frame.context.program
+    bases = list(program.bases(Target("class", function.path, function.owner)))[1:]
+    return Value(f"${function.params[0].name}", instance=bases[0], type=SUPER) if bases else Value("super()")

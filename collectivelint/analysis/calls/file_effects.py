@@ -1,0 +1,232 @@
+"""Paths that several ranks use: what a function does to them, and where one rank may come between two steps of another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
+from ..effects import events
+from ..summary.model import FileUse, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from ...ir.nodes import Block, Expr, Function, Span
+    from ..domain.value import Value
+    from ..summary.model import FunctionFacts
+    from ..transfer.state import Frame
+
+
+def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]) -> None:
+    """Keep a call that does something to a path, once."""
+    if callee.target is not None and callee.target.kind == "external":
+        name, owner = callee.target.name, None
+    elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
+        name, owner = f"methods.{expr.function.name}", (callee.receiver, expr.function.value)
+    else:
+        return
+    api = frame.context.catalog.file_uses.get(name)
+    if api is None:
+        return
+    use = api.use
+    given = list(zip(args, expr.args, strict=False))
+    found = given[api.at] if 0 <= api.at < len(given) and not expr.spread else owner
+    if use == "may write":
+        known = {other.path.form for other in frame.facts.files if other.use == "look"}
+        use, found = "write", next((pair for pair in given if pair[0].form in known), None)
+    if found is None or any(other.span == expr.span for other in frame.facts.files):
+        return
+    path, where = found
+    state = args[api.state] if api.state is not None and api.state < len(args) else None
+    guards = tuple(guard for guard, _ in frame.guards)
+    made = FileUse(
+        use,
+        name.rpartition(".")[2],
+        path,
+        where,
+        frame.function,
+        expr.span,
+        frame.statement,
+        frame.alone_here,
+        tolerates(keywords) or bool(frame.catching),
+        state,
+        guards,
+    )
+    frame.facts.files.append(made)
+    if state is not None and made.is_whole:
+        written = frame.cause("file system", expr.span)
+        frame.facts.whole = (*frame.facts.whole, *((parameter, written) for parameter in sorted(state.depends)))
+    if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
+        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
+
+
+def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """Keep a call of a function of the program that writes to a path."""
+    writing = callee.writing
+    if writing is None or callee.events:
+        return
+    if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in arguments.values()):
+        return
+    given = [arguments[name] for name in writing.depends if name in arguments]
+    frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
+    if not frame.alone_here and frame.facts.writing is None:
+        depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
+        frame.facts.writing = Writing(writing.cause, depends)
+
+
+def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """Keep a call that passes a part of a sharded model to a function which writes it as if it were the whole."""
+    for name, where in callee.whole:
+        value = arguments.get(name)
+        if value is None:
+            continue
+        if value.sharded is not None and value.sharded.kind != "own":
+            frame.note("one part", expr.span, (value.sharded.cause, where), expr.function, callee=value.sharded.kind)
+        frame.facts.whole = tuple(dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.depends)))))
+
+
+def tolerates(keywords: Mapping[str, Value]) -> bool:
+    """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
+    return "exist_ok" in keywords and keywords["exist_ok"].constant is True
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
+
+    "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
+    """
+
+    kind: Literal["raises", "twice"]
+    look: FileUse
+    use: FileUse
+
+
+def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
+    """The races in one function; a condition with one of the `hints` in its names is taken for one rank's."""
+    lines = [event.place[0].line for event in events(facts.term)]
+    lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
+    # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
+    several = any(not event.chain for event in events(facts.term)) or any(call.is_distributed for call in facts.calls)
+    branches = list(_branches(facts.function.body))
+    for look in facts.files:
+        around = [branch for branch in branches if _holds(branch.span, look.span)]
+        asked = next((branch for branch in reversed(around) if _holds(branch.test_span, look.span)), None)
+        if look.use != "look" or look.few or asked is None:
+            continue
+        if any(_hinted(branch.test, hints) for branch in around):
+            continue
+        for use in facts.files:
+            between = any(look.span.line <= line <= use.span.line for line in lines)
+            if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
+                continue
+            kind = _kind(asked, use)
+            # All look and one writes: there are others, whatever else the function does.
+            known = several or (kind == "raises" and (use.use == "make" or use.alone))
+            if kind is not None and known:
+                yield Race(kind, look, use)
+                break
+
+
+def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
+    inside = _holds(asked.span, use.span)
+    absent = _is_absence(asked.test)
+    if not inside and not absent and _raises(asked):
+        return "raises"
+    if inside and absent and use.use in ("make", "link") and not use.few and not use.tolerant:
+        return "twice"
+    return None
+
+
+def _branches(block: Block) -> Iterator[Branch]:
+    for statement in block:
+        if isinstance(statement, Branch):
+            yield statement
+        for inner in blocks(statement):
+            yield from _branches(inner)
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
+    return start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
+
+
+def _raises(branch: Branch) -> bool:
+    last = branch.then[-1] if branch.then else None
+    return isinstance(last, Exit) and last.kind == "raise"
+
+
+def _is_absence(test: Expr) -> bool:
+    """Is it a check that the path is not there, whatever else is asked?"""
+    values = test.values if isinstance(test, Logical) else (test,)
+    return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
+
+
+def _asks(call: Call) -> bool:
+    function = call.function
+    word = function.name if isinstance(function, Attribute) else function.id if isinstance(function, Name) else ""
+    return "exist" in word or word in ("isfile", "isdir", "is_file", "is_dir")
+
+
+def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
+    """Does a condition with a hint in its names stand around a place?"""
+    around = conditions_around(function, span)
+    names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
+    # `first = rank == 0 and tp_rank == 0`, and then `if first:`
+    around += [value for name, value in _values(function.body) if name in names]
+    return any(_hinted(test, hints) for test in around)
+
+
+def conditions_around(function: Function, span: Span) -> list[Expr]:
+    """The conditions of this function that a place stands under."""
+    return [branch.test for branch in _branches(function.body) if _holds(branch.span, span)]
+
+
+def names_in(exprs: Iterable[Expr]) -> list[str]:
+    """The names of variables and attributes in expressions."""
+    found = (part for expr in exprs for part in walk(expr))
+    return [part.id if isinstance(part, Name) else part.name for part in found if isinstance(part, (Name, Attribute))]
+
+
+def _values(block: Block) -> Iterator[tuple[str, Expr]]:
+    """What is assigned to each variable."""
+    for made in assignments(block):
+        yield from ((target.id, made.value) for target in made.targets if isinstance(target, Name))
+
+
+def is_plain(path: Value) -> bool:
+    """Is a path put together here, of nothing that may have a rank in it?"""
+    form = path.was or path.form
+    return "@" not in form and all(name.startswith(_JOINING) for name in _CALLED.findall(form))
+
+
+#: How paths are put together.
+_JOINING: Final = (
+    "os.path.",
+    "pathlib.",
+    "JoinedStr",
+    "FormattedValue",
+    "builtins.str",
+    "str",
+    "Add",
+    "Div",
+    "Mod",
+    "Tuple",
+)
+_CALLED: Final = re.compile(r"([\w.]+)\(")
+
+
+def _hinted(test: Expr, hints: Collection[str]) -> bool:
+    return any(hint in name.lower() for name in names_in((test,)) for hint in hints)
+
+
+def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
+    """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
+    if look.path.form == use.path.form:
+        return True
+    if not isinstance(look.expr, Name) or look.expr != use.expr:
+        return False
+    made = assignments(facts.function.body)
+    return not any(look.span < item.span < use.span for item in made if look.expr in item.targets)

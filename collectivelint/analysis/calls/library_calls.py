@@ -1,0 +1,188 @@
+"""Calls of what is neither in the program nor in the catalogue: builtins, methods of anything, functions of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...ir.nodes import Attribute, Call, Name
+from ..domain.value import WORLD, Cause, Length, Sharded, Value, each, flow, holding, of_shape
+from ..transfer.binding import bind, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..transfer.state import Frame
+
+#: Builtins whose result differs between ranks exactly as their arguments do.
+_PURE: Final = frozenset(
+    f"builtins.{name}"
+    for name in [
+        "abs",
+        "bool",
+        "float",
+        "int",
+        "len",
+        "list",
+        "max",
+        "min",
+        "set",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "any",
+        "all",
+        "frozenset",
+        "enumerate",
+        "zip",
+        "reversed",
+        "range",
+    ]
+)
+
+
+def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
+    """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
+    form = f"{callee.form}({', '.join(value.form for value in values)})"
+    if callee.target is not None and callee.target.name in _PURE:
+        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), form, values)
+    if frame.context.explaining and callee.target is None:
+        unresolved = (plain(expr.function) or "a computed function", expr.span)
+        if unresolved not in frame.facts.unresolved:
+            frame.facts.unresolved.append(unresolved)
+    if callee.receiver is not None and isinstance(expr.function, Attribute):
+        return _method(frame, expr, expr.function.name, form, callee, values)
+    found = flow(form, values, ranks=False)
+    if callee.target is None:
+        return found if found.sharded is None else found.but(sharded=None)
+    return _external(frame, expr, callee.target.name, found, values)
+
+
+def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
+    """A function of a library: `found` is what is known of any function."""
+    catalog = frame.context.catalog
+    if found.sharded is not None and not name.startswith(_COPYING):
+        # It may well gather the parts.
+        found = found.but(sharded=None)
+    if name in catalog.local_states:
+        return found.but(sharded=Sharded("own", frame.cause("process", expr.span)))
+    share = share_of(values)
+    if share is not None:
+        if name in catalog.parameters:
+            frame.note("share", expr.span, (share.cause,))
+        return found.but(length=share)
+    if name in catalog.tensors and values:
+        return found.but(length=values[0].length)
+    if name in catalog.buffers and values and not any(value.origins for value in values):
+        return found.but(length=Length("made", frame.cause("data", expr.span)))
+    return found
+
+
+#: Modules whose functions give back what they were given, or something made of the same parts.
+_COPYING: Final = ("builtins.", "copy.", "collections.", "torch.optim.")
+
+
+def share_of(values: Iterable[Value]) -> Length | None:
+    """The first of the values that is one rank's share of something."""
+    return next((value.length for value in values if value.length is not None and value.length.kind == "share"), None)
+
+
+def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
+    """A builtin whose result is computed from its arguments and nothing else."""
+    found = flow(form, values)
+    first = values[0] if values else Value(form)
+    match name:
+        case "int" | "bool" if len(values) == 1:
+            kept = found.but(form=first.form, one=first.one, size_of=first.size_of, length=share_of(values))
+            return kept.but(type=first.type) if name == "int" else kept
+        case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
+            return found.but(length=Length("highest", cause))
+        case "min" | "max":
+            return found.but(length=share_of(values))
+        case "len" if first.uneven:
+            return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
+        case "len" if first.parts or (first.was or first.form).startswith(("Tuple(", "List(")):
+            # How many there are is not what is in them.
+            return found.but(origins=(), varies=frozenset(), causes=(), size_of=first.size_of)
+        case "len":
+            return found.but(size_of=first.size_of)
+        case "set" | "frozenset":
+            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span), item=first.item)
+        case "sorted":
+            return found.but(uneven=first.uneven, item=first.item)
+        case "list" | "tuple" | "enumerate" | "zip" | "reversed":
+            unordered = next((value.unordered for value in values if value.unordered), None)
+            uneven = next((value.uneven for value in values if value.uneven), ())
+            found = found.but(uneven=uneven, unordered=unordered, size_of=first.size_of)
+            if name in ("enumerate", "zip"):
+                numbered = [Value("number"), *values[:1]] if name == "enumerate" else values
+                turn = tuple(
+                    value if value.form == "number" else each(value, f"each({value.form})") for value in numbered
+                )
+                known = any(part.instance or part.varies or part.depends for part in turn)
+                return found.but(item=Value(f"each({form})", parts=turn)) if known else found
+            return found.but(parts=first.parts, item=first.item)
+        case "range":
+            # One bound that differs makes another number of turns; two may only shift them.
+            bounds = [value for value in values[:2] if value.varies]
+            step = len(values) > 2 and bool(values[2].varies)
+            uneven = bounds[0].causes if len(bounds) == 1 or (bounds and step) else ()
+            return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
+        case _:
+            return found
+
+
+def _of_disk(value: Value) -> Cause | None:
+    """Where the file system was asked for what is in a container."""
+    return next((cause for cause in (*value.uneven, *value.causes) if cause.kind == "file system"), None)
+
+
+#: Methods of tensors and containers that say how many elements there are.
+
+
+_SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
+#: Methods of models that give all their parameters.
+_PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})
+_ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
+_SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
+
+
+def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, values: list[Value]) -> Value:
+    """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
+    assert callee.receiver is not None
+    receiver = callee.receiver
+    varies, causes = callee.varies, callee.causes
+    kind = frame.context.catalog.methods.get(name)
+    if kind is not None:
+        varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name in frame.context.catalog.metadata:
+        callee = of_shape(callee)
+    if name in _SIZES:
+        # The shards that ranks pick by their number are equally large, unless something says otherwise.
+        varies, causes = frozenset(), ()
+    if name in _SIZES and receiver.uneven:
+        varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
+    if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
+        # Filled on some ranks only.
+        _, guard = frame.guards[-1]
+        if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
+            bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
+    if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
+        bind(frame, expr.function.value, receiver.but(item=receiver.item or item))
+    found = flow(form, (callee, *values), ranks=False).but(varies=varies, causes=causes)
+    if name == "values":
+        found = found.but(item=receiver.item)
+    elif name == "items" and receiver.item is not None:
+        found = found.but(item=Value(f"each({form})", parts=(Value("key"), each(receiver, f"each({receiver.form})"))))
+    kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
+    if receiver.length is not None and name not in _SIZES:
+        found = found.but(length=receiver.length)
+    found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
+    if kind == "file system":
+        found = found.but(uneven=(causes[0],))
+    if name in _PARTS and receiver.instance is not None:
+        cause = frame.context.shared_out(receiver.instance)
+        found = found if cause is None else found.but(sharded=Sharded("hand", cause))
+    if name.endswith("_") and not name.startswith("_") and receiver.length is None:
+        frame.note("in place", expr.span, (), expr.function)
+    return found

@@ -1,0 +1,228 @@
+"""Calls of functions of the program: their summaries become part of their callers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.nodes import Attribute, Call, Constant, Name
+from ..domain.value import OVERRIDE, WORLD, Cause, Value, flow
+from ..effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
+from ..summary.model import HelperCall
+from ..transfer.binding import bind, plain
+from .catalog_calls import note_roots
+from .file_effects import note_whole, note_writing
+from .groups_in_reach import in_reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ...ir.nodes import Expr, Function
+    from ...program.target import Target
+    from ..effects import Term
+    from ..summary.model import FunctionFacts
+    from ..transfer.state import Frame
+
+_PARAMETER: Final = re.compile(r"\$(\w+)")
+
+
+def invoke(
+    frame: Frame, targets: Sequence[Target], callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
+) -> Value:
+    """Run the summaries of what the call may run: all overrides of a method, as a choice nobody can decide."""
+    results: list[Value] = []
+    if frame.context.explaining:
+        bound = frozenset(name for name in frame.variables if "." not in name)
+        frame.facts.reaching[expr.span] = (in_reach(frame), bound)
+    for number, target in enumerate(targets):
+        facts = frame.context.facts(target)
+        if facts is None:
+            continue
+        arguments = _arguments(facts.function, callee, expr, args, keywords)
+        rename = _renamer(arguments)
+        site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
+
+        def run(value: Value, site: CallSite = site) -> Term:
+            return _passed(frame, value, site)
+
+        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, rename, run, facts.function.span))
+        _note_helper(frame, expr, facts, arguments, args, keywords)
+        note_writing(frame, expr, facts, arguments)
+        note_whole(frame, expr, facts, arguments)
+        _share(frame, expr, facts, arguments)
+        changed = next((note for note in facts.notes if note.kind == "in place" and not note.callee), None)
+        if changed is not None:
+            where = Cause("data", facts.function.path, changed.span)
+            frame.note("in place", expr.span, (where,), *expr.args, callee=facts.function.qualname)
+        if is_manager(facts.function):
+            # Its body runs around that of the `with` statement.
+            return Value(frame.fresh("manager", expr.span), manager=term)
+        if facts.fallible is not None and len(targets) == 1:
+            # Where in the callee it fails is not known; its collectives are given the benefit of the doubt.
+            frame.out.extend(term)
+            term = ()
+            frame.fails(facts.fallible, own=False)
+        if term and len(targets) > 1:
+            form = frame.fresh(f"{OVERRIDE}{number} of {target.name.rpartition('.')[2]}", expr.span)
+            guard = Guard(
+                form,
+                frozenset(),
+                (),
+                frozenset(),
+                None,
+                frame.path,
+                expr.span,
+                frame.statement,
+                own=False,
+                ways=len(targets),
+            )
+            frame.out.append(Choice(guard, term, ()))
+        else:
+            frame.out.extend(term)
+        if facts.returns is not None:
+            results.append(_returned(facts.function, facts.returns, arguments, rename))
+    form = f"{callee.form}({', '.join(value.form for value in (*args, *keywords.values()))})"
+    if len(results) == 1:
+        return results[0].but(receiver=None)
+    return flow(form, results)
+
+
+def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """After the call, the arguments that the callee has broadcast or reduced are the same on all ranks."""
+    for name in facts.uniform:
+        value = arguments.get(name)
+        given = [
+            arg for arg in (*expr.args, *(word for _, word in expr.keywords)) if isinstance(arg, (Name, Attribute))
+        ]
+        for arg in given if value is not None else ():
+            if evaluate_name(frame, arg) is value:
+                shared = Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),), shared=True)
+                bind(frame, arg, shared)
+                if value is not None and value.form.startswith("$"):
+                    frame.facts.uniform = (*frame.facts.uniform, value.form[1:])
+
+
+def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
+    """What a plain name stands for at the moment, if it is assigned here."""
+    return frame.variables.get(plain(expr) or "")
+
+
+def is_manager(function: Function) -> bool:
+    """Is it a generator that `with` runs?"""
+    return any((plain(item) or "").rpartition(".")[2] in _MANAGERS for item in function.decorators)
+
+
+_MANAGERS: Final = ("contextmanager", "asynccontextmanager")
+
+
+def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
+    """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
+    if value.runs:
+        return value.runs  # type: ignore[return-value]  # a term
+    if value.form.startswith("$") and value.form[1:] in value.depends:
+        return (Deferred(value.form[1:]),)
+    target = value.target
+    if target is None:
+        return ()
+    if target.kind == "external":
+        api = frame.context.catalog.apis.get(target.name)
+        if api is None or api.category not in ("collective", "implicit"):
+            return ()
+        where = (site.path, site.function, site.span, site.statement)
+        kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
+        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why),)
+    facts = frame.context.facts(target)
+    if facts is None:
+        return ()
+    receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
+    into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
+    return inline(facts.summary, Inlining(into, receiver, _renamer(receiver), lambda _: (), facts.function.span))
+
+
+def _note_helper(
+    frame: Frame,
+    expr: Call,
+    facts: FunctionFacts,
+    arguments: Mapping[str, Value],
+    args: list[Value],
+    keywords: Mapping[str, Value],
+) -> None:
+    """Keep a call of a function that passes a group of its caller on to collectives."""
+    groups = tuple(dict.fromkeys(event.group[1:] for event in facts.events if event.group.startswith("$")))
+    groups = tuple(name for name in groups if any(parameter.name == name for parameter in facts.function.params))
+    if not (groups or facts.roots) or expr.spread:
+        return
+    note_roots(frame, [arguments[name] for name in facts.roots if name in arguments])
+    positional = [parameter.name for parameter in facts.function.params if parameter.kind == "positional"]
+    shift = 1 if facts.function.owner is not None and not _is_static(facts.function) else 0
+    given = {name: arguments[name] for name in (*positional[shift : shift + len(args)], *keywords) if name in arguments}
+    helper = HelperCall(
+        frame.function, expr, frame.statement, facts.function, groups, facts.roots, given, in_reach(frame), facts.events
+    )
+    frame.facts.helpers = [other for other in frame.facts.helpers if other.span != helper.span] + [helper]
+
+
+def _arguments(
+    function: Function, callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
+) -> dict[str, Value]:
+    """Parameter name -> argument, the receiver and constant defaults included."""
+    names = [parameter.name for parameter in function.params if parameter.kind in ("positional", "keyword")]
+    positional = [parameter.name for parameter in function.params if parameter.kind == "positional"]
+    found: dict[str, Value] = {}
+    if function.owner is not None and callee.receiver is not None and positional and not _is_static(function):
+        found[positional.pop(0)] = callee.receiver
+    if expr.spread:
+        return found
+    found |= dict(zip(positional, args, strict=False))
+    found |= {name: value for name, value in keywords.items() if name in names}
+    for parameter in function.params:
+        if parameter.name not in found and isinstance(parameter.default, Constant):
+            value = parameter.default.value
+            found[parameter.name] = Value(repr(value), constant=value)
+    return found
+
+
+def _is_static(function: Function) -> bool:
+    return any(plain(decorator) == "staticmethod" for decorator in function.decorators)
+
+
+def _renamer(arguments: Mapping[str, Value]) -> Callable[[str], str]:
+    def rename(form: str) -> str:
+        return _PARAMETER.sub(lambda match: _form_of(arguments, match), form)
+
+    return rename
+
+
+def _form_of(arguments: Mapping[str, Value], match: re.Match[str]) -> str:
+    argument = arguments.get(match.group(1))
+    # A parameter that got no argument we know of is no parameter of the caller: mark it as foreign.
+    return argument.form if argument is not None else f"?{match.group(1)}"
+
+
+def _returned(function: Function, value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
+    """The callee's return value as the caller sees it."""
+    passed = [arguments[name] for name in value.depends if name in arguments] if value.varies else []
+    if passed and not any(item.varies for item in passed) and not without_names(value.causes, function.span):
+        # A rank only by the name of the parameter; what was passed is none.
+        value = value.but(varies=frozenset(), causes=(), type=None, one=None)
+    if value.form.startswith("$") and value.form[1:] in arguments:
+        argument = arguments[value.form[1:]]
+        return argument if value.sharded is None else argument.but(sharded=value.sharded)
+    given = [arguments[name] for name in value.depends if name in arguments]
+    flowed = flow(rename(value.form), (value.but(depends=frozenset()), *given))
+    return flowed.but(
+        constant=value.constant,
+        one=value.one,
+        instance=value.instance,
+        type=value.type,
+        meaning=value.meaning,
+        partial=value.partial,
+        optional=value.optional,
+        absent=value.absent,
+        parts=tuple(_returned(function, part, arguments, rename) for part in value.parts),
+        uneven=value.uneven or next((item.uneven for item in given if item.uneven), ()),
+        unordered=value.unordered,
+        size_of=value.size_of,
+        everyone=value.everyone,
+        dims=value.dims,
+    )

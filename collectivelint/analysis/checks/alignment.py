@@ -1,0 +1,219 @@
+"""Two terms side by side: are they equal, and which collectives of one have no counterpart in the other?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..effects import Choice, Event, Leave, Repeat, events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from ..effects import Item, Term
+
+
+def raises(term: Term) -> bool:
+    """Does every way through the term end with an exception, or with a refusal?"""
+    match term[-1] if term else None:
+        case Leave(kind="raise") | Leave(refused=True):
+            return True
+        case Choice(then=then, orelse=orelse):
+            return raises(then) and raises(orelse)
+        case _:
+            return False
+
+
+_Key: TypeAlias = "Callable[[Item], Hashable]"
+
+
+def plain(item: Item) -> Hashable:
+    """Where two ranks meet: the operation and its group."""
+    return item.token if isinstance(item, Event) else item
+
+
+def tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
+    """The collectives of a term by `key`, in the structure of its choices and loops."""
+    found: list[Hashable] = []
+    for item in term:
+        match item:
+            case Event():
+                found.append(key(item))
+            case Choice(guard=guard, then=then, orelse=orelse):
+                found.append(("choice", guard.form, tokens(then, key), tokens(orelse, key)))
+            case Repeat(form=form, body=body):
+                found.append(("loop", form, tokens(body, key), _leaves(body)))
+    return tuple(found)
+
+
+def same(one: Term, two: Term) -> bool:
+    """Do both run the same collectives in the same structure? What are the same items is not looked into."""
+    if one is two:
+        return True
+    left, right = _structure(one), _structure(two)
+    return len(left) == len(right) and all(map(_equal, left, right))
+
+
+def _structure(term: Term) -> list[Item]:
+    return [item for item in term if isinstance(item, (Event, Choice, Repeat))]
+
+
+def _equal(one: Item, two: Item) -> bool:
+    if one is two:
+        return True
+    match one, two:
+        case Event(), Event():
+            return one.token == two.token
+        case Choice(), Choice():
+            return one.guard.form == two.guard.form and same(one.then, two.then) and same(one.orelse, two.orelse)
+        case Repeat(), Repeat():
+            alike = one.form == two.form and same(one.body, two.body)
+            return alike and _leaves(one.body) == _leaves(two.body)
+        case _:
+            return False
+
+
+def _leaves(term: Term) -> frozenset[str]:
+    """In which ways a turn of a loop may be the last one."""
+    found: set[str] = set()
+    for item in term:
+        match item:
+            case Leave(kind=("break" | "return") as kind):
+                found.add(kind)
+            case Choice(then=then, orelse=orelse):
+                found |= _leaves(then) | _leaves(orelse)
+            case Repeat(body=body):
+                found |= _leaves(body) & {"return"}
+    return frozenset(found)
+
+
+@dataclass(slots=True)
+class _Difference:
+    """What is left over when two terms have been laid side by side."""
+
+    mine: list[Event] = field(default_factory=list)
+    theirs: Counter[Hashable] = field(default_factory=Counter)
+    #: Collectives of loops that the other side leaves early.
+    skipped: list[Event] = field(default_factory=list)
+
+
+def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
+    """Collectives of `mine` that have no counterpart in `theirs`; `places` says of those by id where they stand.
+
+    The sequences are aligned first; within what does not align, equal collectives in another structure (a loop on one
+    side, the same calls unrolled on the other) are given the benefit of the doubt.
+    """
+
+    def key(item: Item) -> Hashable:
+        # The same statement on both sides is the same call; only what stands in arms has to be matched up.
+        outside = isinstance(item, Event) and places.get(id(item)) == "outside"
+        return (plain(item), id(item)) if outside else plain(item)
+
+    difference = _Difference()
+    _compare(mine, theirs, key, difference)
+    unmatched: list[Event] = []
+    for event in difference.mine:
+        if difference.theirs[plain(event)] > 0:
+            difference.theirs[plain(event)] -= 1
+        else:
+            unmatched.append(event)
+    return unmatched or difference.skipped
+
+
+def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
+    while True:
+        if mine is theirs or raises(mine) or raises(theirs):
+            return
+        # Most of a chain of conditions is on both sides alike: the way to where it differs is short work.
+        inner = _only_difference(mine, theirs)
+        if inner is None:
+            break
+        mine, theirs = inner
+    left, right = without_leaves(mine), without_leaves(theirs)
+    forms = [{item.guard.form for item in side if isinstance(item, Choice)} for side in (left, right)]
+    # What stands before and after the place where the sides differ are the very same items.
+    start = next((i for i, (one, two) in enumerate(zip(left, right, strict=False)) if one is not two), None)
+    start = min(len(left), len(right)) if start is None else start
+    end = 0
+    while end < min(len(left), len(right)) - start and left[-1 - end] is right[-1 - end]:
+        end += 1
+    left, right = left[start : len(left) - end], right[start : len(right) - end]
+    left, right = merged(left, forms[1]), merged(right, forms[0])
+    if not left and not right:
+        return
+    if len(left) == len(right) == 1 and _same_kind(left[0], right[0]):
+        _compare_inside(left[0], right[0], key, difference)
+        return
+    matcher = SequenceMatcher(None, tokens(left, key), tokens(right, key), autojunk=False)
+    for tag, start, end, other_start, other_end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        partners = list(right[other_start:other_end])
+        for item in left[start:end]:
+            partner = next((other for other in partners if _same_kind(item, other)), None)
+            if partner is not None:
+                partners.remove(partner)
+            if partner is None:
+                difference.mine += events((item,))
+            else:
+                _compare_inside(item, partner, key, difference)
+        difference.theirs.update(plain(event) for event in events(tuple(partners)))
+
+
+def _only_difference(mine: Term, theirs: Term) -> tuple[Term, Term] | None:
+    """The one pair of arms that differs, where both terms are nothing but the same choice."""
+    if len(mine) != 1 or len(theirs) != 1:
+        return None
+    one, two = mine[0], theirs[0]
+    if not isinstance(one, Choice) or not isinstance(two, Choice) or one.guard.form != two.guard.form:
+        return None
+    if one.then is two.then:
+        return one.orelse, two.orelse
+    return (one.then, two.then) if one.orelse is two.orelse else None
+
+
+def _compare_inside(item: Item, partner: Item, key: _Key, difference: _Difference) -> None:
+    """Compare the arms of one and the same choice, or the bodies of one and the same loop."""
+    match item, partner:
+        case Choice(), Choice():
+            _compare(item.then, partner.then, key, difference)
+            _compare(item.orelse, partner.orelse, key, difference)
+        case Repeat(), Repeat():
+            _compare(item.body, partner.body, key, difference)
+            if _leaves(partner.body) - _leaves(item.body):
+                difference.skipped += events(item.body)
+
+
+def merged(term: Term, forms: AbstractSet[str]) -> Term:
+    """The term without choices that make no difference, unless the other side, which has `forms`, has the same choice."""
+    found: list[Item] = []
+    for item in term:
+        if isinstance(item, Choice) and item.guard.form not in forms:
+            then, orelse = merged(without_leaves(item.then), set()), merged(without_leaves(item.orelse), set())
+            if same(then, orelse) or item.orelse == (Leave("raise"),):
+                found += then
+            elif item.then == (Leave("raise"),):
+                found += orelse
+            else:
+                found.append(item)
+        else:
+            found.append(item)
+    return tuple(found)
+
+
+def _same_kind(one: Item, other: Item) -> bool:
+    match one, other:
+        case Choice(), Choice():
+            return one.guard.form == other.guard.form
+        case Repeat(), Repeat():
+            return one.form == other.form
+        case _:
+            return False
+
+
+def without_leaves(term: Sequence[Item]) -> Term:
+    """The term, wherever it ends."""
+    return tuple(item for item in term if not isinstance(item, Leave))

@@ -1,0 +1,217 @@
+"""Comparing what ranks do on the two sides of a condition that differs between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ..domain.value import WORLD
+from ..effects import Choice, Event, Guard, Repeat, events, guards
+from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
+from .deciding import deciding
+from .sides import Restricted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.ir.nodes import Span
+
+    from ..effects import Term
+
+#: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
+#: that leaves ("exit"), or on both sides but in another "order".
+Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A collective that ranks on one side of `guard` reach and those on the other do not.
+
+    `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
+    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
+    """
+
+    guard: Guard
+    event: Event
+    where: Where
+    holds: bool
+    more: int = 0
+    other: Event | None = None
+
+    @property
+    def root(self) -> str:
+        """What it comes from, unless it is a rank: findings of one root are repaired together.
+
+        What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
+        program. Whoever shares the first decision has repaired the others.
+        """
+        causes = [cause for cause in self.guard.causes if cause.kind != "branch"]
+        if not causes or any(cause.kind == "rank" for cause in causes):
+            return ""
+        return f"{causes[0].kind} {causes[0].path}:{causes[0].span.line}:{causes[0].span.column}"
+
+    @property
+    def derived(self) -> bool:
+        """Does it depend on what was set under another condition?"""
+        return any(cause.kind == "branch" for cause in self.guard.causes)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Why the condition differs between ranks."""
+        return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
+
+
+#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. One of many
+#: overrides counts for more than one.
+_DEEPEST: Final = 6
+
+#: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
+#: condition to pass), or in one of a function it calls, which has been judged there ("foreign").
+_Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
+
+
+def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """All divergences in a function's term, each call or collective once.
+
+    `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
+    one that the ranks outside the branch do not belong to.
+    """
+    judged: dict[str, Guard] = {}
+    for guard in guards(term):
+        if guard.own and guard.varies:
+            judged.setdefault(guard.form, guard)
+    if not judged:
+        return
+    groups = [Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))]
+    reported: set[tuple[int, int]] = set()
+    # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
+    # on all ranks: then the condition next to the collective says most.
+    ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
+    for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
+        for group in groups:
+            for divergence in _of_group(term, guard, group, lists_of_ranks):
+                place, _ = divergence.event.place
+                if (place.line, place.column) not in reported:
+                    reported.add((place.line, place.column))
+                    yield divergence
+
+
+def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: bool) -> Iterator[Divergence]:
+    if guard.form not in restricted.judged:
+        return
+    sides = restricted.sides(guard.form)
+    if any(raises(side) for side in sides.values()):
+        # An uncaught exception ends the job on every rank: the launcher stops the others.
+        return
+    if same(sides[True], sides[False]):
+        return
+    places: dict[int, _Place] = {}
+    depths: dict[int, int] = {}
+    _place(restricted.alone, guard.form, "outside", places, depths)
+    found = False
+    for holds in (True, False):
+        unmatched = missing(sides[holds], sides[not holds], places)
+        if any(event.kind == "init" for event in unmatched):
+            # These ranks make a default group of their own; it has nothing to do with the others.
+            continue
+        first: dict[Span, Event] = {}
+        count: Counter[Span] = Counter()
+        for event in unmatched:
+            span, _ = event.place
+            first.setdefault(span, event)
+            count[span] += 1
+        for span, event in first.items():
+            found = True
+            where = places.get(id(event), "outside")
+            if where == "foreign" or (where == "deep" and guard.maybe):
+                # Two conditions of the configuration may well exclude each other.
+                continue
+            depth = depths.get(id(event), 0)
+            if depth > (0 if event.kind == "create" else _DEEPEST):
+                # The same, the more conditions there are; and a group is mostly made once, where it is first needed.
+                continue
+            if _meets(guard, event, holds=holds, term=term, lists_of_ranks=lists_of_ranks):
+                shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
+                yield Divergence(deciding(restricted.alone, guard, event), event, shown, holds, count[span] - 1)
+    if not found:
+        for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
+            yield replace(disorder, guard=deciding(restricted.alone, guard, disorder.event))
+
+
+def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """The same collectives on both sides, one after the other, but not in the same order."""
+    mine, theirs = [without_leaves(merged(side, set())) for side in (one, two)]
+    one_by_one, others = tokens(mine, plain), tokens(theirs, plain)
+    if len(one_by_one) != len(mine) or Counter(one_by_one) != Counter(others):
+        return
+    for index, left in enumerate(mine):
+        if one_by_one[index] != others[index]:
+            event, other = next(events((left,)), None), next(events((theirs[index],)), None)
+            if event is not None and other is not None and event.token != other.token:
+                meets = _meets(guard, event, holds=True, term=None, lists_of_ranks=lists_of_ranks)
+                if meets:
+                    yield Divergence(guard, event, "order", True, other=other)
+            return
+
+
+def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_of_ranks: bool) -> bool:
+    """Do ranks of one and the same group stand on both sides of the condition?
+
+    `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
+    """
+    if event.group == WORLD or event.group in guard.varies:
+        return True
+    if WORLD not in guard.varies:
+        return False
+    if not any(cause.kind in ("rank", "branch") for cause in guard.causes):
+        # Clocks and disks know nothing of groups: any two ranks may differ.
+        return True
+    # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
+    # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
+    alone = guard.one is holds
+    if not alone or event.partial or (lists_of_ranks and event.kind != "implicit"):
+        return False
+    return term is not None and not _roles(term, guard.form, holds=not holds)
+
+
+def _place(
+    term: Term, form: str, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
+) -> None:
+    """Note where each collective stands with regard to the condition, and below how many others."""
+    for item in term:
+        match item:
+            case Event():
+                # `if a or b:` has its body twice.
+                if places.get(id(item), "outside") == "outside":
+                    places[id(item)] = where
+                    depths[id(item)] = depth
+            case Choice(guard=guard, then=then, orelse=orelse):
+                inner: _Place = "deep" if where == "arm" else where
+                below = depth + (guard.ways - 1).bit_length()
+                if guard.form == form:
+                    inner = "arm" if guard.own else "foreign"
+                    below = 0
+                _place(then, form, inner, places, depths, below)
+                _place(orelse, form, inner, places, depths, below)
+            case Repeat(body=body, trips=trips):
+                if trips is not None and trips.form == form:
+                    _place(body, form, "loop" if trips.own else "foreign", places, depths)
+                else:
+                    _place(body, form, where, places, depths, depth)
+
+
+def _roles(term: Term, form: str, *, holds: bool) -> bool:
+    """Do the ranks on this side have collectives in their arm, on whatever group?"""
+    for item in term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
+                if any(True for _ in events(then if holds else orelse)):
+                    return True
+            case Choice(then=then, orelse=orelse):
+                if _roles(then, form, holds=holds) or _roles(orelse, form, holds=holds):
+                    return True
+            case Repeat(body=body):
+                if _roles(body, form, holds=holds):
+                    return True
+    return False

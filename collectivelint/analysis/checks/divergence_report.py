@@ -1,0 +1,160 @@
+"""What the divergence rules share: which of them a divergence belongs to, and how its trail reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collectivelint.analysis.domain.value import LOCAL, PLACES, WORLD
+from collectivelint.findings.conditions import in_words
+from collectivelint.rule import Place, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.analysis.checks.divergence import Divergence
+    from collectivelint.analysis.domain.value import Cause
+    from collectivelint.analysis.effects import Event
+    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
+    from collectivelint.finding import Fix, Severity
+    from collectivelint.ir.nodes import Span
+    from collectivelint.rule import Findings, FixBuilder, FixContext
+
+
+def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Divergence]]:
+    """The divergences that rule `code` reports."""
+    # Tools that convert a checkpoint look at files and load it, alone: something else has to speak of several ranks.
+    explicit = findings.analysis.distributed(explicit=True) if code == "CL208" else set()
+    for facts, divergence in findings.analysis.divergences():
+        alone = code == "CL208" and "rank" not in divergence.kinds and facts.function.path not in explicit
+        if _rule(divergence) == code and not alone:
+            yield facts, divergence
+
+
+def excluding(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
+    """Collectives without a group that only ranks with a certain place in some group reach, through a call.
+
+    Both stand in one file: what is said of a file must not depend on who else is looked at.
+    """
+    calls: dict[tuple[str, Span], ApiCall] = {}
+    for facts, divergence in diverging(findings, "CL201"):
+        event = divergence.event
+        axes = divergence.guard.varies - {WORLD, *PLACES}
+        if not axes or event.group != WORLD or not event.chain or event.path != facts.function.path:
+            continue
+        calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
+        found = calls.get((event.path, event.span))
+        if found is not None and found.group is None:
+            yield found, divergence
+
+
+def _rule(divergence: Divergence) -> str:
+    """Each divergence has one rule: first by what is reached, then by how, then by why."""
+    if divergence.event.kind == "create":
+        return "CL105"
+    if divergence.where == "order":
+        return "CL206"
+    if "exception" in divergence.kinds:
+        return "CL204"
+    if divergence.event.kind == "implicit":
+        return "CL208"
+    if divergence.where == "loop":
+        return "CL205"
+    if divergence.where == "exit":
+        return "CL202"
+    return "CL201" if "rank" in divergence.kinds else "CL203"
+
+
+def group_text(event: Event) -> str:
+    """How a message names the group of a collective."""
+    if event.group == "world":
+        return "the default group"
+    name = event.group.replace("$", "")
+    plain = not any(mark in name for mark in "@?#:(")
+    return f"group `{name}`" if plain else "its group"
+
+
+def what_text(divergence: Divergence) -> str:
+    """What is reached, and through which call."""
+    event = divergence.event
+    what = f"`{event.op}`" if event.kind in ("implicit", "create") else f"`{event.op}` on {group_text(event)}"
+    if not event.chain:
+        return what
+    return f"`{event.chain[0].callee}` leads to {what}" + (" and more collectives" if divergence.more else "")
+
+
+def subject_text(divergence: Divergence) -> str:
+    """The same as the subject of a sentence."""
+    call, leads, rest = what_text(divergence).partition(" leads to ")
+    return f"{call}, which leads to {rest}," if leads else call
+
+
+def condition_text(findings: Findings, divergence: Divergence) -> str:
+    """The condition as it is written, and whether it holds where the collective is reached."""
+    return in_words(divergence.guard, findings.text, holds=divergence.holds)
+
+
+def why_text(divergence: Divergence) -> str:
+    """The first cause that is no branch, in words."""
+    for cause in divergence.guard.causes:
+        if cause.kind != "branch":
+            return cause_text(cause)
+    return "differs between ranks"
+
+
+def cause_text(cause: Cause) -> str:
+    """A cause in words."""
+    if cause.kind == "branch":
+        return "set under a condition that differs between ranks"
+    return LOCAL.get(cause.kind, "rank, differs between ranks")
+
+
+def trail(divergence: Divergence) -> Iterator[Place]:
+    """From the source of the difference through the condition and the calls to the collective."""
+    guard, event = divergence.guard, divergence.event
+    for cause in guard.causes:
+        yield Place(cause.path, cause.span, "source", cause_text(cause))
+    if guard.subject is not None:
+        yield Place(guard.path, guard.subject, "condition", "what is matched")
+    yield Place(guard.path, guard.span, "condition", "condition")
+    for site in event.chain:
+        yield Place(site.path, site.span, "call", f"calls {site.callee}")
+    yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
+    if divergence.other is not None:
+        other = divergence.other
+        yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")
+
+
+def sharing(findings: Findings, facts: FunctionFacts, divergence: Divergence) -> FixBuilder:
+    """Shows how the condition would be decided once for all ranks."""
+
+    def build(context: FixContext) -> Fix | None:
+        from collectivelint.fixes.sharing import shared_decision
+
+        return shared_decision(context, findings.analysis, facts, divergence)
+
+    return build
+
+
+def report(
+    facts: FunctionFacts,
+    divergence: Divergence,
+    message: str,
+    advice: str,
+    severity: Severity = "error",
+    fix: FixBuilder | None = None,
+) -> Report:
+    """The finding of a divergence, at the collective or at the call of this function that leads to it."""
+    span, statement = divergence.event.place
+    return Report(
+        path=facts.function.path,
+        span=span,
+        statement=statement,
+        function=facts.function.qualname,
+        message=message,
+        severity=severity,
+        trail=tuple(trail(divergence)),
+        help=advice,
+        fix=fix,
+        root=divergence.root,
+        derived=divergence.derived,
+    )

@@ -1,0 +1,1 @@
+"""Transfer functions: what each expression and statement does to the abstract state."""

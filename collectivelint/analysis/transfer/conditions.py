@@ -1,0 +1,149 @@
+"""Branching: conditions taken apart into atoms, and variables put together again after the arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
+from ..domain.value import UNKNOWN, Value, flow, join, launched
+from ..effects import Choice, Guard, Leave, Term, size
+from .expressions import condition, guard_of, perhaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...ir.nodes import Branch
+    from .state import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where a condition is written: its source, what `match` compares with it, and whether the opposite is meant."""
+
+    span: Span
+    subject: Span | None = None
+    negated: bool = False
+
+
+def atoms(test: Expr) -> Expr:
+    """`not (a and b)` as `not a or not b`, so that every condition is judged on its own."""
+    match test:
+        case Not(value=Logical(op=op, values=values, spans=spans, negated=negated)):
+            opposites = tuple(atoms(Not(value)) for value in values)
+            return Logical("or" if op == "and" else "and", opposites, spans, negated=not negated)
+        case Not(value=Not(value=inner)):
+            return atoms(inner)
+        case _:
+            return test
+
+
+#: Taking a condition apart repeats one of the arms for each operand; with a longer one it is taken as a whole.
+_MOST_REPEATED: Final = 40
+
+
+class Decision:
+    """A condition taken apart into atoms; `term` builds the nested choices over them."""
+
+    def __init__(self, value: Value, build: Callable[[Term, Term, Written], Term], effects: Term = ()) -> None:
+        """`value` is the condition as a whole, `effects` what operands after the first run, each under those before it.
+
+        `build` makes the choice from the terms of both arms.
+        """
+        self.value, self._build, self.effects = value, build, effects
+
+    def term(self, then: Term, orelse: Term, written: Written) -> Term:
+        """The choice between two arms; reports show the condition as it is `written`."""
+        return self._build(then, orelse, written)
+
+
+def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
+    """Evaluate the condition of a branch, atom by atom."""
+    match test:
+        case Logical(op=op, values=values, spans=spans, negated=negated):
+            first = decide(frame, atoms(values[0]), statement)
+            remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
+            operand = _operand(statement, spans, negated=negated)
+            outer, frame.out = frame.out, []
+            rest = decide(frame, atoms(remaining), statement)
+            inner, frame.out = (*frame.out, *rest.effects), outer
+            parts = (first.value, rest.value)
+            value = perhaps(op, parts, flow(f"({first.value.form} {op} {rest.value.form})", parts))
+
+            def build(then: Term, orelse: Term, written: Written) -> Term:
+                if size(orelse if op == "and" else then) > _MOST_REPEATED:
+                    return (Choice(_written(guard_of(frame, value, written.span), written), then, orelse),)
+                later = rest.term(then, orelse, written)
+                return first.term(later, orelse, written) if op == "and" else first.term(then, later, written)
+
+            evaluated = first.term(inner, (), operand) if op == "and" else first.term((), inner, operand)
+            return Decision(value, build, (*first.effects, *evaluated))
+        case _:
+            value, guard = condition(frame, _truthful(test), statement.test_span)
+            positive = not value.form.startswith("not ")
+
+            def leaf(then: Term, orelse: Term, written: Written) -> Term:
+                if not then and not orelse:
+                    return ()
+                if value.constant is not UNKNOWN:
+                    return then if value.constant else orelse
+                shown = _written(guard, written)
+                return (Choice(shown, then, orelse) if positive else Choice(shown, orelse, then),)
+
+            return Decision(value, leaf)
+
+
+def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Written:
+    """The first operand alone, where it is known where that is written."""
+    if not spans:
+        return Written(statement.test_span, statement.subject)
+    whole, span = statement.test_span, spans[0]
+    is_pattern = (span.line, span.column) == (whole.line, whole.column)
+    return Written(span, statement.subject if is_pattern else None, negated)
+
+
+def _written(guard: Guard, written: Written) -> Guard:
+    positive = guard.positive != written.negated
+    return replace(guard, span=written.span, subject=written.subject, positive=positive)
+
+
+def _truthful(test: Expr) -> Expr:
+    """A bare rank as a condition asks whether it is not 0."""
+    return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
+
+
+def joined(
+    frame: Frame,
+    before: dict[str, Value],
+    arms: list[tuple[dict[str, Value], Term]],
+    guard: Value | None,
+    span: Span,
+) -> dict[str, Value]:
+    """The variables after a branch: those of the arms that get there, joined."""
+    reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
+    distributed = launched(guard.form) if guard is not None else None
+    if distributed is not None and len(reaching) == len(arms) == 2:
+        # What a job of one process does instead says nothing about a job of many; but it may be all there is.
+        main, alone = reaching if distributed else reaching[::-1]
+        return {**{name: value for name, value in alone.items() if name not in main}, **main}
+    if not reaching:
+        return before
+    result = reaching[0]
+    for other in reaching[1:]:
+        names = dict.fromkeys((*result, *other))
+        merged: dict[str, Value] = {}
+        for name in names:
+            one, two = result.get(name), other.get(name)
+            if one is None or two is None:
+                known = one or two
+                if known is not None:
+                    merged[name] = known
+            elif one is two:
+                merged[name] = one
+            elif one.was and one.was == two.was and before.get(name) is not one and before.get(name) is not two:
+                # Both arms assign the same expression.
+                merged[name] = one.but(form=frame.fresh(name, span))
+            else:
+                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+        result = merged
+    return result

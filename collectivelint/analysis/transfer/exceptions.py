@@ -1,0 +1,126 @@
+"""`try`: where one rank alone may fail, and what its handlers do then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ..domain.value import CAUGHT, WORLD, Cause, Value
+from ..effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
+from .binding import plain
+from .conditions import joined
+from .expressions import evaluate, guard_of, under
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .state import Frame
+
+
+def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -> None:
+    """`try`: a handler takes over where the body fails, which one rank may do alone."""
+    entering, outer = dict(frame.variables), frame.out
+    swallows = [not always_leaves(block) for _, _, block in statement.handlers]
+    names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
+    catching = any(swallow and name != "ours" for swallow, name in zip(swallows, names, strict=True))
+    frame.out = []
+    frame.catching += catching
+    run(frame, statement.body)
+    frame.catching -= catching
+    body, after = tuple(frame.out), frame.variables
+    frame.out = []
+    run(frame, statement.orelse)
+    whole: Term = (*body, *frame.out)
+    arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
+    failing = _first_failure(body)
+    guard_value: Value | None = None
+    for number, (_, name, block) in enumerate(statement.handlers):
+        cause = failing[1] if failing is not None and names[number] == "any" else None
+        prefix: Term = body[: failing[0]] if failing is not None else ()
+        if names[number] == "local":
+            cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
+        value = Value(frame.fresh(f"{CAUGHT}{number}", statement.span))
+        if cause is not None:
+            value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            guard_value = value
+        guard = guard_of(frame, value, head(statement.span, "try"))
+        if cause is None:
+            guard = replace(guard, own=False)
+        frame.variables, frame.out = dict(entering), []
+        if name is not None:
+            frame.variables[name] = Value(frame.fresh(name, statement.span))
+        with under(frame, guard, value):
+            run(frame, block)
+        handler = (*prefix, *frame.out)
+        arms.append((frame.variables, handler))
+        if frame.out or cause is not None:
+            whole = (Choice(guard, handler, _without_raises(whole, tuple(frame.out))),)
+    frame.out = [*outer, *whole]
+    frame.variables = joined(frame, after, arms, guard_value, statement.span)
+    run(frame, statement.final)
+
+
+def head(span: Span, word: str) -> Span:
+    """The keyword that a statement begins with."""
+    return Span(span.line, span.column, span.line, span.column + len(word))
+
+
+def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"]:
+    """What a handler catches: failures of one rank's surroundings, anything, or errors that all ranks share."""
+    if kind is None:
+        return "any"
+    parts = kind.parts if isinstance(kind, Compound) else (kind,)
+    values = [evaluate(frame, part) for part in parts]
+    names = [value.target.name for value in values if value.target is not None]
+    if any(name in frame.context.catalog.failures for name in names):
+        return "local"
+    return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
+
+
+_BROAD: Final = ("Exception", "BaseException", "RuntimeError")
+
+
+def always_leaves(block: Block) -> bool:
+    """Does a handler pass the exception on, or end the process?"""
+    match block[-1] if block else None:
+        case Exit(kind="raise"):
+            return True
+        case Evaluate(value=Call(function=function)):
+            return (plain(function) or "") in ("sys.exit", "os._exit", "exit", "quit", "os.abort")
+        case _:
+            return False
+
+
+def _first_failure(term: Term) -> tuple[int, Cause] | None:
+    """Where in a term something may fail first, and why."""
+    for index, item in enumerate(term):
+        match item:
+            case Fails(cause=cause):
+                return index, cause
+            case Choice(then=then, orelse=orelse):
+                inner = _first_failure(then) or _first_failure(orelse)
+                if inner is not None:
+                    return index, inner[1]
+            case Repeat(body=body):
+                inner = _first_failure(body)
+                if inner is not None:
+                    return index, inner[1]
+    return None
+
+
+def _without_raises(term: Term, handler: Term) -> Term:
+    """The body of a `try`, where what it raises itself is caught by its handler."""
+    found: list[Item] = []
+    for item in continued(term) if size(term) < _MOST_CAUGHT else term:
+        match item:
+            case Choice(guard=guard, then=then, orelse=orelse):
+                found.append(Choice(guard, _without_raises(then, handler), _without_raises(orelse, handler)))
+            case Leave(kind="raise"):
+                found.extend(handler)
+            case _:
+                found.append(item)
+    return tuple(found)
+
+
+_MOST_CAUGHT: Final = 60

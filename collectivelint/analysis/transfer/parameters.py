@@ -1,0 +1,79 @@
+"""What a signature says: of a parameter before anybody calls, and of the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...ir.nodes import Attribute, Constant, Expr, Name, Parameter, Subscript
+from ...program.target import Target
+from ..domain.value import Value
+from .binding import conventional, plain
+from .group_names import is_otherwise
+
+if TYPE_CHECKING:
+    from .state import Frame
+
+
+def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
+    """What is known of a parameter before anybody calls: its class, its annotation, its name."""
+    form = f"${parameter.name}"
+    plain_value = Value(form, depends=frozenset({parameter.name}))
+    function = frame.function
+    if first and function.owner is not None:
+        owner = Target("class", function.path, function.owner)
+        if any(plain(decorator) == "classmethod" for decorator in function.decorators):
+            return Value(function.owner, target=owner)
+        return plain_value.but(depends=frozenset(), instance=owner)
+    if parameter.annotation is not None:
+        annotated = annotated_target(frame, parameter.annotation)
+        if annotated is not None and annotated.kind == "class":
+            return plain_value.but(instance=annotated)
+        known = frame.context.catalog.class_of(annotated.name) if annotated is not None else None
+        if known is not None:
+            return plain_value.but(type=known, meaning=frame.context.catalog.classes.get(known))
+    for meaning in ("rank", "group", "object"):
+        optional = parameter.default == Constant(None)
+        convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
+        named = convention is not None and meaning == "group"
+        if named and is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
+            continue
+        if convention is not None and meaning == "object":
+            return plain_value.but(type=convention.type)
+        if convention is not None:
+            value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
+            return value.but(depends=plain_value.depends)
+    return plain_value
+
+
+def declared_result(frame: Frame, value: Value | None) -> Value | None:
+    """The result of a function, of the class that its signature says where nothing else tells."""
+    annotation = frame.function.returns
+    if annotation is None or (value is not None and (value.instance or value.type or value.meaning or value.target)):
+        return value
+    declared = annotated_target(frame, annotation)
+    if declared is None or declared.kind != "class":
+        return value
+    return (value or Value(frame.fresh("result", frame.function.span))).but(instance=declared)
+
+
+def annotated_target(frame: Frame, annotation: Expr) -> Target | None:
+    """The class an annotation names, `Optional[...]` and `... | None` looked through."""
+    match annotation:
+        case Constant(value=str(text)) if text.replace(".", "").isidentifier():
+            name: str | None = text
+        case Subscript(value=container, index=index) if (plain(container) or "").endswith("Optional"):
+            return annotated_target(frame, index)
+        case Name() | Attribute():
+            name = plain(annotation)
+        case _ if getattr(annotation, "kind", "") == "BitOr":
+            parts = [annotated_target(frame, part) for part in annotation.parts]  # type: ignore[union-attr]
+            known = [part for part in parts if part is not None]
+            return known[0] if len(known) == 1 else None
+        case _:
+            return None
+    if name is None:
+        return None
+    head, _, rest = name.partition(".")
+    if head in frame.imports:
+        return frame.context.program.absolute(frame.path, frame.imports[head] + (f".{rest}" if rest else ""))
+    return frame.context.program.resolve(frame.path, name)

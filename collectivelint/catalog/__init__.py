@@ -1,0 +1,1 @@
+"""What other libraries' functions do, read from `rules/catalog/*.toml`."""

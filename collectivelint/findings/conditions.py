@@ -1,0 +1,35 @@
+"""A condition in words: how it is written, and which way it went."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ..analysis.domain.value import CAUGHT, OVERRIDE, TURNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..analysis.effects import Guard
+    from ..ir.nodes import Span
+
+_FUNCTION: Final = re.compile(r"(?:async )?def (\w+)\(")
+
+
+def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
+    """What is true where the guard holds, or does not: "`rank == 0` holds", "`rank` matches `0`"; `text` gives source."""
+    holds = holds == guard.positive
+    if guard.form.startswith(CAUGHT):
+        return "an exception was caught" if holds else "nothing was caught"
+    written = text(guard.path, guard.span)
+    if guard.form.startswith(TURNS):
+        return f"the loop over `{written}` {'goes on' if holds else 'has ended'}"
+    if guard.form.startswith(OVERRIDE):
+        return f"`{written}` runs {'this' if holds else 'another'} override"
+    if guard.subject is not None:
+        verb = "matches" if holds else "does not match"
+        return f"`{text(guard.path, guard.subject)}` {verb} `{written}`"
+    if decorated := _FUNCTION.match(written):
+        # What decides stands in the decorator.
+        return f"a decorator of `{decorated[1]}` {'lets' if holds else 'does not let'} them"
+    return f"`{written}` {'holds' if holds else 'does not hold'}"

@@ -1,0 +1,181 @@
+"""What the cache holds of a file, as text and back. What is read back may come from anybody: every type is checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_args
+
+from ..finding import Applicability, Edit, Finding, Fix, Location, Severity, Step
+from ..program.index import ClassIndex, FileIndex, class_table
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+#: What reading a text that is not ours may raise.
+WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+#: (class, base as written, the base's own name), and (class, its methods): what other files rest on without a look.
+Shape: TypeAlias = list[list[str]]
+_CODE: Final = re.compile(r"[A-Za-z][\w-]{0,39}", re.ASCII)
+#: Lines, columns and offsets that an editor can still count.
+_LARGEST: Final = 2**31
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Row:
+    """What is known of one file. `findings` is None where it has not been analysed itself.
+
+    `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files that its findings rest on, as
+    `Program.bits` numbers them; `made` is where it makes groups.
+    """
+
+    stamp: tuple[int, int, str]
+    findings: list[Finding] | None = None
+    looked: int = 0
+    made: list[list[Any]] = field(default_factory=list)
+    index: FileIndex | None = None
+
+    def columns(self) -> tuple[str | None, ...]:
+        """The texts of the row: findings, looked, made, contents, shape."""
+        findings = None if self.findings is None else json.dumps([asdict(finding) for finding in self.findings])
+        index = self.index
+        if index is None or index.problem is not None:
+            return (findings, _text(f"{self.looked:x}"), _text(self.made), None, None)
+        contents = {
+            "imports": dict(index.imports),
+            "functions": sorted(index.functions),
+            "classes": [[class_.qualname, class_.bases, class_.methods] for class_ in index.classes.values()],
+            "aliases": dict(index.aliases),
+            "variables": sorted(index.variables),
+            "rebound": sorted(index.rebound),
+            "annotated": index.annotated,
+        }
+        return (findings, _text(f"{self.looked:x}"), _text(self.made), _text(contents), _text(shape(index)))
+
+
+def _text(value: object) -> str | None:
+    return json.dumps(value, separators=(",", ":")) if value else None
+
+
+def shape(index: FileIndex) -> Shape:
+    """The classes of a file: rows of a class, a base as written and its own name; then rows of a class and its methods."""
+    bases = [[name, base, own] for name, base, own in class_table(index)]
+    return [*bases, *(["", name, *class_.methods] for name, class_ in index.classes.items())]
+
+
+def bases_in(some: Shape) -> list[tuple[str, str, str]]:
+    """`class_table` of a file, from its shape."""
+    return [(row[0], row[1], row[2]) for row in some if row[0]]
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+# Each raises one of WRONG for what no cache of ours has.
+
+
+def stamp_of(row: tuple[Any, ...]) -> tuple[int, int, str]:
+    """(mtime, size, digest)."""
+    mtime, size, digest = row
+    return _is(mtime, int), _is(size, int), _is(digest, str)
+
+
+def shape_of(data: Any) -> Shape:
+    """The classes of a file."""
+    rows = [_names(row) for row in _is(data, list)]
+    if any(len(row) != 3 if row[0] else len(row) < 2 for row in rows):
+        raise TypeError
+    return rows
+
+
+def places_of(data: Any) -> list[list[Any]]:
+    """Where a file makes groups."""
+    kinds = (str, int, int, int, int, bool)
+    if not isinstance(data, list) or any([type(part) for part in item] != [*kinds] for item in data):
+        raise TypeError
+    return data
+
+
+def index_of(path: str, data: Any) -> FileIndex:
+    """The index of a file."""
+    classes = [
+        ClassIndex(_is(name, str), tuple(_names(bases)), tuple(_names(methods)))
+        for name, bases, methods in _is(data["classes"], list)
+    ]
+    return FileIndex(
+        path=path,
+        imports={name: tuple(_names(targets)) for name, targets in _is(data["imports"], dict).items()},
+        functions=frozenset(_names(data["functions"])),
+        classes={class_.qualname: class_ for class_ in classes},
+        aliases={name: _is(target, str) for name, target in _is(data["aliases"], dict).items()},
+        variables=frozenset(_names(data["variables"])),
+        rebound=frozenset(_names(data["rebound"])),
+        annotated=_is(data["annotated"], bool),
+    )
+
+
+def findings_of(path: str, data: Any, program: Container[str]) -> list[Finding]:
+    """The findings of a file. They lead to files of the program only: what they name is read, shown and fixed."""
+    return [_finding(path, item, program) for item in _is(data, list)]
+
+
+def _finding(path: str, data: Any, program: Container[str]) -> Finding:
+    steps = [
+        Step(_is(step["path"], str), _number(step["line"]), _is(step["kind"], str), _is(step["text"], str))
+        for step in _is(data["trail"], list)
+    ]
+    if data["path"] != path or any(step.path not in program for step in steps):
+        raise ValueError
+    if not _CODE.fullmatch(data["code"]) or data["severity"] not in get_args(Severity):
+        raise ValueError
+    return Finding(
+        code=data["code"],
+        name=_is(data["name"], str),
+        message=_is(data["message"], str),
+        severity=data["severity"],
+        path=path,
+        location=_location(data["location"]),
+        end_location=_location(data["end_location"]),
+        function=_is(data["function"], str),
+        trail=tuple(steps),
+        help=_is(data["help"], str),
+        fix=None if data["fix"] is None else _fix(data["fix"]),
+        root=_is(data["root"], str),
+        derived=_is(data["derived"], bool),
+    )
+
+
+def _fix(data: Any) -> Fix:
+    if data["applicability"] not in get_args(Applicability):
+        raise ValueError
+    edits = tuple(
+        Edit(
+            _number(item["start"]),
+            _number(item["end"]),
+            _is(item["content"], str),
+            _location(item["location"]),
+            _location(item["end_location"]),
+        )
+        for item in _is(data["edits"], list)
+    )
+    return Fix(data["applicability"], _is(data["message"], str), edits, _is(data["caution"], str))
+
+
+def _location(data: Any) -> Location:
+    return Location(_number(data["row"]), _number(data["column"]))
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < _LARGEST:
+        raise TypeError
+    return value
+
+
+def _is(value: Any, kind: type[_T]) -> _T:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _names(data: Any) -> list[str]:
+    return [_is(name, str) for name in _is(data, list)]

@@ -1,0 +1,200 @@
+"""Which files have to be analysed, because they or what they rest on have changed, and what is known of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..reading import read_bytes
+from ..source.discover import roots_of
+from .store import Cache, Row, bases_in, key, shape, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ..analysis.summary.model import Making
+    from ..catalog.model import Catalog
+    from ..finding import Finding
+    from ..ir.nodes import Span
+    from ..program.index import FileIndex, Indexes
+    from ..program.resolver import Program
+    from ..settings import Resolver
+
+
+@dataclass(slots=True)
+class Shard:
+    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on."""
+
+    findings: list[Finding] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    looked: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Shard) -> None:
+        """Take over what another shard found."""
+        self.findings += other.findings
+        self.errors += [error for error in other.errors if error not in self.errors]
+        self.looked |= other.looked
+
+
+class Memory:
+    """One run's view of the cache."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        asked: Sequence[str],
+        every: Sequence[str],
+        roots: Sequence[str],
+        resolver: Resolver,
+        catalog: Catalog,
+        texts: Mapping[str, bytes],
+        *,
+        fixing: bool = False,
+    ) -> None:
+        """`every` are the files of the program below `roots`, `texts` the content of those that is not on the disk.
+
+        Without a folder nothing is known and nothing kept. `fixing`: what is kept of fixes is found anew, since it is going
+        to be written to the files, and the cache may come from anybody.
+        """
+        self._fixing = fixing
+        self._asked, self._every = asked, every
+        self._texts = texts
+        self._catalog = catalog
+        self._store: Cache | None = None
+        self._stamps: dict[str, tuple[int, int, str]] = {}
+        self._changed: set[str] = set(every)
+        #: Is everything known thrown away?
+        self.anew = True
+        self._found: dict[str, list[Finding]] = {}
+        self._again: set[str] = set(every)
+        self._made: dict[str, list[Making]] | None = None
+        if folder is not None:
+            places = dict.fromkeys(path.rpartition("/")[0] for path in every)
+            # What is a test lies in the tests of its project: the roots between here and the files count too.
+            below = [f"{place} {root}" for place, root in roots_of(places).items()]
+            settings = [(place, resolver.settings_in(place)) for place in places]
+            self._store = Cache(folder, key([*roots, *below], settings))
+            before = self._store.stamps()
+            self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in every}
+            if before and before.keys() == self._stamps.keys():
+                self.anew = False
+                now = self._stamps.items()
+                self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of the cache."""
+        return [self._store.foreign] if self._store is not None and self._store.foreign else []
+
+    def index(self, path: str) -> FileIndex | None:
+        """The index of a file that has not changed."""
+        return None if self._store is None or self.anew or path in self._changed else self._store.index(path)
+
+    def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+        """`class_table` of every file."""
+        if self._store is None or self.anew:
+            return {path: bases_in(shape(index)) for path, index in indexes.items()}
+        known = {path: bases_in(some) for path, some in self._store.shapes().items() if path not in self._changed}
+        return known | {path: bases_in(shape(indexes[path])) for path in self._changed}
+
+    def pending(self, program: Program, indexes: Indexes) -> list[str]:
+        """The asked files whose findings are not known."""
+        if self._store is None or self.anew:
+            return list(self._asked)
+        if self._changed and self._reshaped(self._store, program, indexes):
+            self.anew = True
+            return list(self._asked)
+        self._again = set()
+        if self._changed:
+            bits = sum(program.bits[path] for path in self._changed)
+            rest = {path for path, looked in self._store.looked().items() if looked & bits}
+            self._again = self._changed | rest
+        known = self._store.findings(frozenset(self._every))
+        if self._fixing:
+            asked = set(self._asked)
+            self._again |= {path for path in asked & known.keys() if any(finding.fix for finding in known[path])}
+        self._found = {path: some for path, some in known.items() if path not in self._again}
+        return [path for path in self._asked if path not in self._found]
+
+    def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
+        """Has something changed that files may rest on without having looked at it: classes, or whether groups are made?"""
+        if any(shape(indexes[path]) != store.shape(path) for path in self._changed):
+            return True
+        self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
+        before = _summary(self._made)
+        self._made |= {path: self._made_by(program, path) for path in self._changed}
+        return _summary(self._made) != before
+
+    def making(self, program: Program) -> list[Making]:
+        """Where the program makes sub-groups."""
+        if self._made is None:
+            if self._store is not None and not self.anew:
+                self._made = {path: [_making(path, item) for item in some] for path, some in self._store.made().items()}
+            else:
+                self._made = self.made_in(program, self._every)
+        return [item for path in self._every for item in self._made.get(path, ())]
+
+    def _made_by(self, program: Program, path: str) -> list[Making]:
+        """Where a file makes groups, if its text has the name of a constructor in it."""
+        from ..analysis.checks.group_sites import made_in
+
+        try:
+            text = self._texts[path] if path in self._texts else read_bytes(path)
+        except OSError:
+            return []
+        if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
+            return []
+        return made_in(program, self._catalog, path)
+
+    def made_in(self, program: Program, paths: Sequence[str]) -> dict[str, list[Making]]:
+        """Where these files make groups."""
+        return {path: made for path in paths if (made := self._made_by(program, path))}
+
+    def learn(self, made: Sequence[dict[str, list[Making]]]) -> None:
+        """Take over where groups are made, as other processes have found."""
+        self._made = {path: places for some in made for path, places in some.items()}
+
+    def keep(self, shard: Shard, pending: Sequence[str], indexes: Indexes) -> None:
+        """Take over what has been found now, and save it for the next run unless something went wrong."""
+        found: dict[str, list[Finding]] = {path: [] for path in pending}
+        for finding in shard.findings:
+            found.setdefault(finding.path, []).append(finding)
+        self._found |= found
+        if self._store is None or shard.errors:
+            return
+        # What depends on a change and was not asked about is not known any more.
+        paths = self._every if self.anew else {*self._again, *pending}
+        rows: dict[str, Row] = {}
+        for path in paths:
+            made = self._made.get(path, ()) if self._made is not None else ()
+            rows[path] = Row(
+                stamp=self._stamps[path],
+                findings=self._found.get(path),
+                looked=shard.looked.get(path, 0),
+                made=[[item.op, *_tuple(item.span), item.lists] for item in made],
+                index=indexes[path],
+            )
+        self._store.save(rows, only=self.anew)
+
+    def findings(self) -> list[Finding]:
+        """Those found now and those that are still true."""
+        return [finding for path in self._asked for finding in self._found.get(path, ())]
+
+
+def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
+    """What a report says of the groups that a program makes: the first one, and whether ranks are listed."""
+    every = [item for path in sorted(made) for item in made[path]]
+    return (*every[:1], any(item.lists for item in every))
+
+
+def _making(path: str, item: list[object]) -> Making:
+    from ..analysis.summary.model import Making
+    from ..ir.nodes import Span
+
+    op, *span, lists = item
+    return Making(str(op), path, Span(*span), lists=bool(lists))  # type: ignore[arg-type]  # four numbers
+
+
+def _tuple(span: Span) -> tuple[int, int, int, int]:
+    return (span.line, span.column, span.end_line, span.end_column)

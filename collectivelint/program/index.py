@@ -1,0 +1,155 @@
+"""One cheap pass per file: which names it imports, which functions and classes it defines. Pure data."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .imports import bindings, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ..source.text import UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class ClassIndex:
+    """A class, with its bases as the dotted names the file writes."""
+
+    qualname: str
+    bases: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileIndex:
+    """What other files can find in this one.
+
+    `rebound` names the variables that some function declares `global`: their first value means little. `annotated`: its
+    comments may tell the analysis something.
+    """
+
+    path: str
+    imports: Mapping[str, tuple[str, ...]]
+    functions: frozenset[str]
+    classes: Mapping[str, ClassIndex]
+    aliases: Mapping[str, str]
+    variables: frozenset[str]
+    rebound: frozenset[str]
+    problem: UnreadableError | None = None
+    annotated: bool = False
+
+    @classmethod
+    def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
+        """The index of a file that could not be parsed: it has nothing in it."""
+        nothing: frozenset[str] = frozenset()
+        return cls(path, {}, nothing, {}, {}, nothing, nothing, problem)
+
+
+class Indexes(Mapping[str, FileIndex]):
+    """The index of every file of a program, made when it is first asked for."""
+
+    def __init__(self, paths: Iterable[str], make: Callable[[str], FileIndex]) -> None:
+        """`make` reads a file and indexes it."""
+        self._made: dict[str, FileIndex | None] = dict.fromkeys(paths)
+        self._make = make
+
+    def __getitem__(self, path: str) -> FileIndex:
+        """The index of one file."""
+        found = self._made[path]
+        if found is None:
+            found = self._made[path] = self._make(path)
+        return found
+
+    def __contains__(self, path: object) -> bool:
+        """Is it a file of the program? Costs nothing."""
+        return path in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        """All files."""
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        """How many files there are."""
+        return len(self._made)
+
+    def preload(self, found: Iterable[FileIndex]) -> None:
+        """Indexes that were made elsewhere."""
+        self._made.update((index.path, index) for index in found)
+
+
+def dotted(node: ast.expr) -> str | None:
+    """`a.b.c` as text, or None for anything that is not a plain dotted name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    return ".".join([node.id, *reversed(names)])
+
+
+def index_module(tree: ast.Module, path: str, *, annotated: bool = False) -> FileIndex:
+    """Index the top level of a module and its classes; what functions do inside is left to the lowering."""
+    functions: set[str] = set()
+    classes: dict[str, ClassIndex] = {}
+    aliases: dict[str, str] = {}
+    variables: set[str] = set()
+    for node in statements(tree.body):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                functions.add(name)
+            case ast.ClassDef():
+                _class(node, "", functions, classes)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                # `reduce = dist.all_reduce`: another name for something that is defined elsewhere.
+                if (target := dotted(value)) is not None:
+                    aliases[name] = target
+                variables.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                variables.add(name)
+    return FileIndex(
+        path=path,
+        imports=bindings(tree.body),
+        functions=frozenset(functions),
+        classes=classes,
+        aliases=aliases,
+        variables=frozenset(variables),
+        rebound=frozenset(_rebound(tree.body)),
+        annotated=annotated,
+    )
+
+
+def _rebound(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in statements(body):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _rebound(node.body)
+
+
+def _class(node: ast.ClassDef, scope: str, functions: set[str], classes: dict[str, ClassIndex]) -> None:
+    qualname = f"{scope}{node.name}"
+    methods: list[str] = []
+    for member in statements(node.body):
+        if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            methods.append(member.name)
+            functions.add(f"{qualname}.{member.name}")
+        elif isinstance(member, ast.ClassDef):
+            _class(member, f"{qualname}.", functions, classes)
+    bases = tuple(base for base in map(dotted, node.bases) if base is not None)
+    classes[qualname] = ClassIndex(qualname, bases, tuple(methods))
+
+
+def class_table(index: FileIndex) -> list[tuple[str, str, str]]:
+    """(class, base as written, the base's own name) of each class of a file and each of its bases."""
+    found = []
+    for qualname, class_ in index.classes.items():
+        for base in class_.bases:
+            head, _, rest = base.partition(".")
+            own = rest or index.imports.get(head, (head,))[0]
+            found.append((qualname, base, own.rpartition(".")[2]))
+    return found

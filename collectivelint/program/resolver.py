@@ -1,0 +1,357 @@
+"""The files joined into one program: which definition does a dotted name mean, seen from which file?"""
+
+from __future__ import annotations
+
+import builtins
+import os.path
+import sys
+from collections import defaultdict
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from .index import class_table
+from .resolution import Resolution
+from .target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ..ir.nodes import Function
+    from .index import ClassIndex, FileIndex
+
+
+class Program:
+    """Answers name and class questions over the indexes of all files; lowers a file when it is first asked for."""
+
+    def __init__(
+        self,
+        indexes: Mapping[str, FileIndex],
+        lower: Callable[[str], Mapping[str, Function]],
+        known_modules: frozenset[str] = frozenset(),
+        known_names: frozenset[str] = frozenset(),
+        classes: Callable[[], Mapping[str, Sequence[tuple[str, str, str]]]] | None = None,
+    ) -> None:
+        """`indexes` may be made when asked for. `lower` gives the functions of a file by qualified name; it is called at
+        most once per file.
+
+        `known_modules` are those the catalogue describes, `known_names` what it says something about: such a name means
+        that even where a file of the program could be imported by the same name. `classes` gives `class_table` of
+        every file.
+        """
+        self._known_modules, self._known_names = known_modules, known_names
+        #: The files that have been looked at since somebody set this to 0, as a sum of their `bit`s.
+        self.looked = 0
+        self._sets: dict[int, int] = {}
+        self.indexes = indexes
+        self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
+        self._lower = lower
+        self._lowered: dict[str, Mapping[str, Function]] = {}
+        #: With what had to be looked at to say so.
+        self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
+        self._resolution: Resolution[tuple[Target, int]] = Resolution()
+        self._below: dict[Target, list[Target]] = {}
+        self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
+
+    @cached_property
+    def bits(self) -> Mapping[str, int]:
+        """A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast."""
+        return {path: 1 << number for number, path in enumerate(sorted(self.indexes))}
+
+    def shared(self, files: int) -> int:
+        """The same set of files, as one object for all who keep it."""
+        return self._sets.setdefault(files, files)
+
+    def look(self, path: str) -> None:
+        """What follows rests on this file."""
+        self.looked |= self.bits.get(path, 0)
+
+    @cached_property
+    def _modules(self) -> Mapping[str, list[str]]:
+        """Dotted name -> the files that can be imported by it."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        packages: dict[str, list[str]] = {}
+        for path in self.indexes:
+            folder, _, file = path.rpartition(os.sep)
+            stem = file.rpartition(".")[0]
+            if folder not in packages:
+                packages[folder] = list(_package_names(folder, self.indexes))
+            for package in packages[folder]:
+                if stem == "__init__" and package:
+                    found[package].append(path)
+                elif stem.isidentifier() and stem != "__init__":
+                    found[f"{package}.{stem}" if package else stem].append(path)
+        return found
+
+    # ------------------------------------------------------------------------------------------------- functions
+
+    def functions(self, path: str) -> Mapping[str, Function]:
+        """The lowered functions of a file."""
+        self.look(path)
+        if path not in self._lowered:
+            self._lowered[path] = self._lower(path)
+        return self._lowered[path]
+
+    def is_annotated(self, path: str) -> bool:
+        """Does the file have annotations in comments? Costs nothing where it has not been read."""
+        return path in self.indexes and self.indexes[path].annotated
+
+    def mentions(self, path: str, name: str) -> bool:
+        """Does any function of the file use this name, as a variable, an attribute or a text?"""
+        # Not at the top: a run in which nothing has changed does not need it.
+        from ..ir.nodes import expressions
+
+        return any(
+            name in (getattr(expr, "id", None), getattr(expr, "name", None), getattr(expr, "value", None))
+            for function in self.functions(path).values()
+            for expr in expressions(function.body)
+        )
+
+    def function(self, target: Target) -> Function | None:
+        """The lowered function behind a target, a class's `__init__` for a class."""
+        if target.kind == "class":
+            found = self.method(target, "__init__")
+            return self.function(found) if found else None
+        if target.kind != "function":
+            return None
+        return self.functions(target.path).get(target.name)
+
+    # ----------------------------------------------------------------------------------------------------- names
+
+    def resolve(self, path: str, name: str) -> Target | None:
+        """The meaning of dotted `name` at the top level of file `path`; None for an unknown variable."""
+        known = self._resolved.get((path, name)) or self._resolution.known(path, name)
+        if known is None:
+            if self._resolution.is_endless(path, name):
+                return None
+            before, self.looked = self.looked, 0
+            self.look(path)
+            with self._resolution.step(path, name, (_NOTHING, self.looked)) as step:
+                target = self._resolve(path, name) or _NOTHING
+                self.look(target.path)
+                known = step.answer = (target, self.shared(self.looked))
+            if step.is_final:
+                self._resolved[path, name] = known
+            self.looked = before
+        found, looked = known
+        self.looked |= looked
+        return None if found is _NOTHING else found
+
+    def _resolve(self, path: str, name: str) -> Target | None:
+        index = self.indexes[path]
+        if name in index.functions:
+            return Target("function", path, name)
+        if name in index.classes:
+            return Target("class", path, name)
+        head, _, rest = name.partition(".")
+        if head in index.imports:
+            found = [self.absolute(path, f"{target}.{rest}" if rest else target) for target in index.imports[head]]
+            inside = [target for target in found if target.kind != "external"]
+            # Of several alternatives (`try: import fast_comm as dist` ...) one that we know something about.
+            known = [target for target in found if self._is_known(target.name)]
+            return (inside or known or found)[0]
+        if head in index.classes and rest:
+            return self.method(Target("class", path, head), rest)
+        # `y = y.z` says nothing about `y`, but that it is a variable.
+        if head in index.aliases and index.aliases[head].partition(".")[0] != head:
+            aliased = index.aliases[head]
+            return self.resolve(path, f"{aliased}.{rest}" if rest else aliased)
+        if name in index.variables:
+            return Target("variable", path, name)
+        # What modules give away by `*` hardly ever hides `open` or `range`.
+        for module in index.imports.get("*", ()) if head not in _BUILTINS else ():
+            star = self.absolute(path, module)
+            if star.kind == "external":
+                found_outside = Target("external", "", f"{star.name}.{name}")
+                if star.name in self._known_modules:
+                    return found_outside
+            elif star.path != path and (found_inside := self.resolve(star.path, name)):
+                return found_inside
+        return None
+
+    def _is_known(self, name: str) -> bool:
+        """Does a dotted name lie in a module of the catalogue?"""
+        parts = name.split(".")
+        return any(".".join(parts[:end]) in self._known_modules for end in range(len(parts), 0, -1))
+
+    def absolute(self, importer: str, target: str) -> Target:
+        """An import target as it is written in `importer`, leading dots included."""
+        if target.startswith("."):
+            level = len(target) - len(target.lstrip("."))
+            folder = importer
+            for _ in range(level):
+                folder = os.path.dirname(folder)
+            return self._inside(folder, target[level:]) or Target("external", "", target)
+        parts = target.split(".")
+        for end in range(len(parts), 0, -1):
+            if ".".join(parts[:end]) in self._known_modules and (target in self._known_names or not self._has(parts)):
+                return Target("external", "", target)
+            if files := self._modules.get(".".join(parts[:end])):
+                path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
+                self.look(path)
+                return self._member(path, parts[end:]) or Target("external", "", target)
+        return Target("external", "", target)
+
+    def _has(self, parts: list[str]) -> bool:
+        """Is the program the framework itself? What the catalogue does not know of it can be followed."""
+        if parts[0] in _NEVER_OURS:
+            return False
+        return any(".".join(parts[:end]) in self._modules for end in range(len(parts), 0, -1))
+
+    def _inside(self, folder: str, name: str) -> Target | None:
+        """`name` looked up from a folder: the files of a package first, then its `__init__`."""
+        parts = name.split(".") if name else []
+        for end in range(len(parts), -1, -1):
+            base = os.path.join(folder, *parts[:end])
+            for path in (f"{base}.py", os.path.join(base, "__init__.py")):
+                if path in self.indexes:
+                    self.look(path)
+                    return self._member(path, parts[end:])
+        return None
+
+    def _member(self, path: str, rest: list[str]) -> Target | None:
+        if not rest:
+            return Target("module", path, "")
+        return self.resolve(path, ".".join(rest)) or self._submodule(path, rest)
+
+    def _submodule(self, path: str, rest: list[str]) -> Target | None:
+        if PurePath(path).name != "__init__.py":
+            return None
+        folder = os.path.dirname(path)
+        for end in range(len(rest), 0, -1):
+            base = os.path.join(folder, *rest[:end])
+            for file in (f"{base}.py", os.path.join(base, "__init__.py")):
+                if file in self.indexes:
+                    return self._member(file, rest[end:])
+        return None
+
+    def member(self, target: Target, name: str) -> Target | None:
+        """`target.name` for a module, a class or something outside the program."""
+        match target.kind:
+            case "module":
+                return self._member(target.path, [name])
+            case "class":
+                return self.method(target, name)
+            case "external":
+                full = f"{target.name}.{name}"
+                ours = full not in self._known_names and self._has(full.split("."))
+                return self.absolute("", full) if ours else Target("external", "", full)
+            case _:
+                return None
+
+    # --------------------------------------------------------------------------------------------------- classes
+
+    def class_index(self, target: Target) -> ClassIndex | None:
+        """The index of a class target."""
+        if target.kind == "class":
+            self.look(target.path)
+        return self.indexes[target.path].classes.get(target.name) if target.kind == "class" else None
+
+    def bases(self, target: Target) -> Sequence[Target]:
+        """The class and its bases in the program, nearest first (depth first; close enough to the MRO)."""
+        known = self._bases.get(target)
+        if known is None:
+            before, self.looked = self.looked, 0
+            known = self._bases[target] = (tuple(self._above(target)), self.looked)
+            self.looked = before
+        found, looked = known
+        self.looked |= looked
+        return found
+
+    def _above(self, target: Target) -> Iterator[Target]:
+        seen: set[Target] = set()
+        pending = [target]
+        while pending:
+            current = pending.pop(0)
+            index = self.class_index(current)
+            if index is None or current in seen:
+                continue
+            seen.add(current)
+            yield current
+            found = [self.resolve(current.path, base) for base in index.bases]
+            pending = [base for base in found if base is not None and base.kind == "class"] + pending
+
+    def outside(self, target: Target) -> Iterator[str]:
+        """The bases of a class that are not in the program."""
+        for owner in self.bases(target):
+            for base in self.indexes[owner.path].classes[owner.name].bases:
+                found = self.resolve(owner.path, base)
+                if found is not None and found.kind == "external":
+                    yield found.name
+
+    def method(self, target: Target, name: str) -> Target | None:
+        """Method `name` of a class or its nearest base that has one."""
+        for owner in self.bases(target):
+            if name in self.indexes[owner.path].classes[owner.name].methods:
+                return Target("function", owner.path, f"{owner.name}.{name}")
+        return None
+
+    def methods(self, target: Target, name: str) -> list[Target]:
+        """Every method a call of `name` on an instance may run: the class's own or inherited one and all overrides."""
+        found = [self.method(target, name)]
+        found += [
+            Target("function", child.path, f"{child.name}.{name}")
+            for child in self.subclasses(target)
+            if (index := self.class_index(child)) is not None and name in index.methods
+        ]
+        return list(dict.fromkeys(method for method in found if method is not None))
+
+    def subclasses(self, target: Target) -> list[Target]:
+        """All classes of the program below this one."""
+        if target not in self._below:
+            # A dict keeps the order in which they are met.
+            found: dict[Target, None] = {}
+            pending = [target]
+            while pending:
+                for child in self._children(pending.pop()):
+                    if child not in found and child != target:
+                        found[child] = None
+                        pending.append(child)
+            self._below[target] = list(found)
+        return self._below[target]
+
+    def _children(self, target: Target) -> Iterator[Target]:
+        """The classes that name this one as a base; only those whose base has its name are looked at."""
+        for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):
+            if self.resolve(path, base) == target:
+                yield Target("class", path, qualname)
+
+    @cached_property
+    def _by_base(self) -> Mapping[str, list[tuple[str, str, str]]]:
+        """Name of a class -> (file, class, base as written) of those that may have it for a base."""
+        found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for path, classes in self._classes().items():
+            for qualname, base, name in classes:
+                found[name].append((path, qualname, base))
+        return found
+
+
+_BUILTINS: Final = frozenset(dir(builtins))
+#: A folder of this name in a project is not that library.
+_NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
+_NOTHING: Final = Target("external", "", "")
+
+
+def _package_names(folder: str, files: Mapping[str, object]) -> Iterator[str]:
+    """The dotted names by which the files of a folder can be imported; "" where the folder itself is on the path.
+
+    We do not know sys.path, so every suffix of the path counts, except that a package (a folder with `__init__.py`)
+    is never entered from the middle: `deepspeed/comm/torch.py` is not what `import torch` means.
+    """
+    folders = list(PurePath(folder).parts)
+    first = len(folders)
+    while first > 0 and os.path.join(*folders[:first], "__init__.py") in files:
+        first -= 1
+    for start in range(first, -1, -1):
+        if all(name.isidentifier() for name in folders[start:]):
+            yield ".".join(folders[start:])
+
+
+def _shared(one: str, other: str) -> int:
+    """Number of leading folders two paths share."""
+    count = 0
+    for left, right in zip(PurePath(one).parts[:-1], PurePath(other).parts[:-1], strict=False):
+        if left != right:
+            break
+        count += 1
+    return count

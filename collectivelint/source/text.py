@@ -1,0 +1,153 @@
+"""Reading Python source without losing anything: encoding, byte order mark and line endings survive a round trip."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import tokenize
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from ..reading import NOTEBOOK, is_notebook, read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The line ends of the Python tokenizer. str.splitlines() also breaks at form feeds and Unicode separators.
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+class UnreadableError(Exception):
+    """A file that cannot be read or decoded: `message` says why, `line` and `column` (from 1) where."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        """Keep what went wrong and where."""
+        super().__init__(message)
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file's text, decoded; `encode` gives back its bytes."""
+
+    path: str
+    text: str
+    encoding: str
+    bom: bool
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Offset in `text` of the first character of each line."""
+        return [0, *(match.end() for match in _LINE_END.finditer(self.text))]
+
+    @cached_property
+    def newline(self) -> str:
+        """The line ending of the file, that of its first line."""
+        match = _LINE_END.search(self.text)
+        return match.group() if match else "\n"
+
+    @property
+    def code(self) -> str:
+        """The text as Python, of the same length, where the file has more than Python in it."""
+        return self.text
+
+    def place(self, row: int) -> tuple[int | None, int]:
+        """The cell of a notebook and the row in it that a row of `text` stands for; there is none in other files."""
+        return None, row
+
+    def line(self, number: int) -> str:
+        """Text of line `number` (from 1) without its line ending; empty past the end."""
+        if not 1 <= number <= len(self.starts):
+            return ""
+        end = self.starts[number] if number < len(self.starts) else len(self.text)
+        return self.text[self.starts[number - 1] : end].rstrip("\r\n")
+
+    def column(self, line: int, byte_offset: int) -> int:
+        """Character column (from 0) of a UTF-8 byte offset in a line, which is how `ast` counts."""
+        text = self.line(line)
+        if text.isascii():
+            return byte_offset
+        return len(text.encode()[:byte_offset].decode(errors="ignore"))
+
+    def offset(self, line: int, column: int) -> int:
+        """Offset in `text` of a line (from 1) and character column (from 0)."""
+        return self.starts[line - 1] + column
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line (from 1) and character column (from 0) of an offset in `text`."""
+        from bisect import bisect_right
+
+        line = bisect_right(self.starts, offset)
+        return line, offset - self.starts[line - 1]
+
+    def encode(self, text: str) -> bytes:
+        """`text` in the encoding of this file, with its byte order mark; raises UnicodeEncodeError."""
+        return (codecs.BOM_UTF8 if self.bom else b"") + text.encode(self.encoding)
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text with their ends, as the Python tokenizer and patch count them."""
+    found = _LINE.findall(text)
+    return [line for line in found if line]
+
+
+def decode(data: bytes, path: str) -> Source:
+    """Decode as the Python tokenizer would; raise UnreadableError with the position of the first bad byte."""
+    if is_notebook(path):
+        from .notebook import notebook
+
+        return notebook(data, path)
+    if path.lower().endswith(".json"):
+        # It parses as Python more often than not, and would look clean.
+        raise UnreadableError("is JSON, not Python")
+    if not path.lower().endswith((".py", ".pyi")) and _is_json(data):
+        raise UnreadableError(f"is JSON, not Python; the name of a notebook ends with {NOTEBOOK}")
+    bom = data.startswith(codecs.BOM_UTF8)
+    if bom:
+        data = data[len(codecs.BOM_UTF8) :]
+    try:
+        # The declaration stands in the first two lines; these alone are searched for it.
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError as error:
+        encoding = "utf-8"
+        if "unknown encoding" in str(error):
+            raise UnreadableError(f"cannot be decoded: {error}") from None
+    try:
+        return Source(path, data.decode(encoding), encoding, bom)
+    except (LookupError, UnicodeError) as error:
+        if not isinstance(error, UnicodeDecodeError):
+            # A codec that is no text encoding (rot13), or one that cannot be used at all.
+            raise UnreadableError(f"cannot be decoded as {encoding}: {error}") from None
+        before = data[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode(encoding, "replace")) + 1
+        byte = data[error.start]
+        raise UnreadableError(
+            f"byte 0x{byte:02x} is not valid {encoding}; save the file as UTF-8 or declare its encoding on line 1",
+            line,
+            column,
+        ) from None
+
+
+def _is_json(data: bytes) -> bool:
+    """Is it an object of JSON, whatever its name is?"""
+    if not data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+        return False
+    import json
+
+    try:
+        return isinstance(json.loads(data.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def read(path: Path, shown: str) -> Source:
+    """Read a file that reports call `shown`; raise UnreadableError with the system's reason."""
+    try:
+        data = read_bytes(path)
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+    return decode(data, shown)
