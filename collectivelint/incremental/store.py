@@ -16,7 +16,6 @@ from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..plugins import fingerprint
@@ -27,6 +26,7 @@ from .cache_rows import WRONG, Row, Shape, bases_in, findings_of, index_of, plac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
+    from pathlib import Path
 
     from ..finding import Finding
     from ..program.index import FileIndex
