@@ -45,8 +45,8 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def damage(folder: Path) -> None:
     """Break a checkpoint in every way; ask torch, by loading it, and the auditor."""
-    from collectivelint.runtime.checkpoint import manifest
     from collectivelint.runtime.checkpoint.audit import Wanted, audit, opened
+    from collectivelint.runtime.checkpoint.checks import manifest
 
     run([*TORCHRUN, "4", str(JOBS / "checkpoints.py"), str(folder), "tensor_parallel", "hand_made"], folder)
     good = folder / "tensor_parallel"
@@ -112,8 +112,8 @@ def speed(folder: Path) -> None:
     import torch
     import torch.distributed.checkpoint as dcp
     from collectivelint.runtime.checkpoint.audit import Wanted, audit
-    from collectivelint.runtime.checkpoint.crc import crc32
-    from collectivelint.runtime.checkpoint.load import load
+    from collectivelint.runtime.checkpoint.formats.crc import crc32
+    from collectivelint.runtime.checkpoint.formats.load import load
 
     target = folder / "large"
     state = {f"layers.{n}.weight": torch.randn(4 << 20) for n in range(128)}
@@ -182,10 +182,10 @@ def speed(folder: Path) -> None:
     begun = time.perf_counter()
     found = load(many)
     print(f"| metadata of 100,000 chunks (s) | {time.perf_counter() - begun:.2f} |")
-    from collectivelint.runtime.checkpoint import layout
+    from collectivelint.runtime.checkpoint.checks import tiling
 
     begun = time.perf_counter()
-    assert not [problem for tensor in found.tensors.values() for problem in layout.check(tensor)]
+    assert not [problem for tensor in found.tensors.values() for problem in tiling.check(tensor)]
     print(f"| do they tile their tensors? (s) | {time.perf_counter() - begun:.2f} |")
 
 
@@ -241,9 +241,9 @@ import torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
 import torch.distributed.checkpoint.state_dict_saver as saver
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.distributed.device_mesh import init_device_mesh
-from collectivelint.runtime.checkpoint.online import Auditor
-from collectivelint.runtime.checkpoint.saves import SaveHooks
-from collectivelint.runtime.sites import Sites
+from collectivelint.runtime.checkpoint.inside.auditor import Auditor
+from collectivelint.runtime.checkpoint.inside.dcp_save import SaveHooks
+from collectivelint.runtime.inside.sites import Sites
 kind, folder, turns = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 dist.init_process_group("gloo")
 mesh = init_device_mesh("cpu", (dist.get_world_size(),))

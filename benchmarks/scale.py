@@ -16,10 +16,10 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from collectivelint.runtime import waits
-from collectivelint.runtime.link import Carrier, Link, decode
-from collectivelint.runtime.monitor import disagreements
-from collectivelint.runtime.record import Counted, Event, Group, Numbering, Place, Rank, State, Trace
+from collectivelint.runtime.beside.host_link import Carrier, Link, decode
+from collectivelint.runtime.beside.monitor import disagreements
+from collectivelint.runtime.traces.model import Counted, Event, Group, Numbering, Place, Rank, State, Trace
+from collectivelint.runtime.verdict import wait_graph
 
 
 @cache
@@ -85,7 +85,7 @@ def main() -> None:
         assert not list(disagreements(heads, Numbering()))
         compared = time.perf_counter() - start
         start = time.perf_counter()
-        assert not waits.Waits(heads, over=False).doomed
+        assert not wait_graph.Waits(heads, over=False).doomed
         judged = time.perf_counter() - start
         # The last rank leaves the call out and waits for its host instead.
         last = heads.ranks[ranks - 1]
@@ -95,7 +95,7 @@ def main() -> None:
         streams = {**last.streams, ((world.key), "collective"): Counted(1000, 3, 5)}
         wrong = Trace({**heads.ranks, ranks - 1: replace(last, events=(event,), streams=streams)})
         start = time.perf_counter()
-        found = waits.deadlock(wrong, over=False, now=2.0)
+        found = wait_graph.deadlock(wrong, over=False, now=2.0)
         proved = time.perf_counter() - start
         assert found is not None
         assert sum(len(side.ranks) for side in found.sides) == ranks

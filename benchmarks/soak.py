@@ -55,7 +55,7 @@ def main() -> None:
                 continue
             if len(ranks) == 3:
                 samples.append((time.monotonic() - begun, own, theirs))
-        from collectivelint.runtime import folders, ring
+        from collectivelint.runtime.traces import folders, ring
 
         run = folders.newest(Path(folder, "trace"))
         trace = ring.load(run)

@@ -28,7 +28,7 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 mode, folder = sys.argv[1:]
 if mode != "plain":
-    from collectivelint.runtime.hook import activate
+    from collectivelint.runtime.inside.activate import activate
     activate(Path(folder))
 dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
 if mode == "kernels":
@@ -44,7 +44,7 @@ for _ in range(40):
         dist.all_reduce(tensor)
     times.append((time.perf_counter() - start) / 500 * 1e6)
 if mode != "plain":
-    from collectivelint.runtime import ring
+    from collectivelint.runtime.traces import ring
     assert ring.load(Path(folder)).ranks[0].events, "nothing was recorded"
 print(statistics.median(times))
 """
@@ -55,7 +55,7 @@ import torch
 import torch.distributed as dist
 mode, folder = sys.argv[1:]
 if mode == "traced":
-    from collectivelint.runtime.hook import activate
+    from collectivelint.runtime.inside.activate import activate
     activate(Path(folder))
 dist.init_process_group("gloo")
 tensor = torch.ones(16)
@@ -103,7 +103,7 @@ def rounds(measure: object, modes: list[str]) -> dict[str, float]:
 
 def example_step() -> tuple[float, float]:
     """Calls and seconds of one training step of the example: between its fifth step and its last, on rank 0."""
-    from collectivelint.runtime import folders, ring
+    from collectivelint.runtime.traces import folders, ring
 
     with tempfile.TemporaryDirectory() as folder:
         steps = 40

@@ -11,7 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from .hook import VARIABLE, activate
+from .inside.activate import VARIABLE, activate
 
 
 def main() -> None:

@@ -12,13 +12,16 @@ import click
 from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
-from . import closing, compare, explain, flight, folders, launch, membership, ring, watch
+from .afterwards import flight_recorder, group_usage
+from .afterwards.statistics import Statistics
+from .beside import closing, launch, watch
 from .checkpoint import records
-from .hook import STOPPED
+from .inside.activate import STOPPED
 from .options import NamedPath, refuse_unknown
-from .record import Trace
 from .say import echo, reason
-from .statistics import Statistics
+from .traces import folders, ring
+from .traces.model import Trace
+from .verdict import explain, matching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -103,7 +106,7 @@ def trace(
 
 def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> list[str]:
     """Say what a run has come to beside the verdict; in a few words each, what of it is wrong."""
-    unexpected = list(membership.unexpected(membership.uses(outcome.trace), expected))
+    unexpected = list(group_usage.unexpected(group_usage.uses(outcome.trace), expected))
     for problem in unexpected:
         echo(f"GROUPS: {one_line(problem)}", err=True, fg="red")
     unreadable: list[str] = []
@@ -189,17 +192,17 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     try:
         found, parts, unreadable = _loaded(run)
         if export_fr is not None:
-            flight.export(found, export_fr)
+            flight_recorder.export(found, export_fr)
     except (ring.TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
     for problem in unreadable:
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     stopped = (run / STOPPED).is_file()
-    divergence = compare.compare(found, over=True)
+    divergence = matching.compare(found, over=True)
     numbers = Statistics(found)
-    groups = membership.uses(found)
-    unexpected = list(membership.unexpected(groups, expected))
+    groups = group_usage.uses(found)
+    unexpected = list(group_usage.unexpected(groups, expected))
     left_out: list[str] = []
     saved = records.read(*parts, unreadable=left_out)
     _warn(left_out)
@@ -207,7 +210,7 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         data = {
             "divergence": explain.as_dict(divergence) if divergence is not None else None,
             "unexpected_groups": unexpected,
-            "groups": membership.as_dicts(groups),
+            "groups": group_usage.as_dicts(groups),
             "checkpoints": saved,
             **numbers.as_dict(),
             "run": str(run),
@@ -225,7 +228,7 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         else:
             echo(f"No divergence in {closing.looked_at(found)}.\n", fg="green")
         echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
-        echo("\n".join([*numbers.text(stopped=stopped), "", *membership.text(groups)]))
+        echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups)]))
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
     wrong = divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)
     sys.exit(1 if wrong else 2 * bool(unreadable))
@@ -238,7 +241,7 @@ def _loaded(run: Path) -> tuple[Trace, list[Path], list[str]]:
     """
     unreadable: list[str] = []
     if not folders.is_run(run) and not ring.files(run):
-        return flight.load(run), [run], unreadable
+        return flight_recorder.load(run), [run], unreadable
     parts = ring.parts(run, unreadable)
     readers = [reader for some in parts.values() for reader in some]
     found = Trace(ring.ranks(readers, unreadable))

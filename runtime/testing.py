@@ -10,14 +10,15 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compare, explain, folders, ring
-from .monitor import POLL, Monitor
+from .beside.monitor import POLL, Monitor
+from .traces import folders, ring
+from .verdict import explain, matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
 
-    from .verdict import Divergence
+    from .verdict.model import Divergence
 
 
 class DivergenceError(AssertionError):
@@ -118,7 +119,7 @@ _GRACE = 10.0
 
 def _afterwards(folder: Path) -> Divergence | None:
     try:
-        return compare.compare(ring.load(folder), over=True)
+        return matching.compare(ring.load(folder), over=True)
     except ring.TraceError:
         # The function has made no process group.
         return None
@@ -144,7 +145,7 @@ def _main(
     pipe: Connection,
 ) -> None:
     """What each process does."""
-    from .hook import activate
+    from .inside.activate import activate
 
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(ranks)}
     if backend is None:

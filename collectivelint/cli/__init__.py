@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
     "ckpt": ("collectivelint.runtime.checkpoint.cli:ckpt", "Check a checkpoint, list it, compare two."),
-    "confirm": ("collectivelint.runtime.confirm_cli:confirm", "Say which findings a traced job confirms."),
+    "confirm": ("collectivelint.runtime.afterwards.confirm_cli:confirm", "Say which findings a traced job confirms."),
 }
 
 

@@ -8,17 +8,17 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import consolidated, contents, layout, manifest, optimizer, resharding
-from .compare import Side
-from .contents import Files, no_progress
-from .load import load
+from .checks import consolidated, contents, manifest, optimizer, resharding, tiling
+from .checks.contents import Files, no_progress
+from .checks.diff import Side
+from .formats.load import load
 from .model import Checkpoint, CheckpointError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from .contents import Progress
+    from .checks.contents import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _unnamed(error: CheckpointError, path: Path) -> str:
 def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> None:
     checkpoint, found = side.checkpoint, report.problems
     for tensor in checkpoint.tensors.values():
-        found += layout.check(tensor)
+        found += tiling.check(tensor)
     found += contents.repeated(checkpoint, side.values, side.files)
     if checkpoint.local:
         found += consolidated.replicas(side)

@@ -15,18 +15,19 @@ from collectivelint.settings import Resolver
 
 from ..options import NamedPath
 from ..say import reason
-from . import manifest, show
+from . import show
 from .audit import Wanted, audit, opened
-from .compare import compare
-from .contents import sweep
-from .load import load
+from .checks import manifest
+from .checks.contents import sweep
+from .checks.diff import compare
+from .formats.load import load
+from .formats.unpickle import Memory
 from .model import CheckpointError
-from .unpickle import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .contents import Progress
+    from .checks.contents import Progress
 
 _PATH: Final = NamedPath()
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import reading
 from collectivelint.printable import one_line
 
-from .. import foreign
-from ..explain import ranks_text
-from ..folders import newest
+from ..traces import validation
+from ..traces.folders import newest
+from ..verdict.explain import ranks_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,23 +48,23 @@ def read(*parts: Path, unreadable: list[str] | None = None) -> list[dict[str, An
 def _record(line: bytes) -> dict[str, Any] | None:
     """A record of a save, a load or a file; None if it is none of ours."""
     try:
-        data = foreign.mapping(foreign.parsed(line))
-        foreign.text(data.get("kind"))
+        data = validation.mapping(validation.parsed(line))
+        validation.text(data.get("kind"))
         for name in ("time", "begun", "ended"):
-            foreign.real(data.get(name, 0.0))
+            validation.real(data.get(name, 0.0))
         for name in ("rank", "world_size"):
-            foreign.number(data.get(name, 0))
+            validation.number(data.get(name, 0))
         if ("begun" in data) != ("ended" in data):
             return None
-        site = foreign.mapping(data.get("site", {}))
+        site = validation.mapping(data.get("site", {}))
         if site:
-            foreign.text(site.get("path"))
-            foreign.number(site.get("line"))
+            validation.text(site.get("path"))
+            validation.number(site.get("line"))
         for name in ("errors", "parts"):
-            for item in foreign.items(data.get(name, ())):
-                foreign.text(item)
-        for loss in foreign.items(data.get("losses", ())):
-            foreign.mapping(loss)
+            for item in validation.items(data.get(name, ())):
+                validation.text(item)
+        for loss in validation.items(data.get("losses", ())):
+            validation.mapping(loss)
     except ValueError:
         return None
     return data

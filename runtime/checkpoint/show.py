@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import printable
 
-from ..explain import ranks_text
-from ..statistics import amount
-from .compare import described
+from ..afterwards.statistics import amount
+from ..verdict.explain import ranks_text
+from .checks.diff import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .audit import Report
-    from .compare import Difference
+    from .checks.diff import Difference
     from .model import Checkpoint, Chunk, Problem, Tensor
 
 #: What each check is called, and what it says in a line.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collectivelint.runtime import folders
-from collectivelint.runtime.watch import end
+from collectivelint.runtime.beside.watch import end
+from collectivelint.runtime.traces import folders
 
 from . import forked
 

@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders, ring
-from collectivelint.runtime.closing import NOBODY
+from collectivelint.runtime.beside.closing import NOBODY
+from collectivelint.runtime.traces import folders, ring
 
 from .conftest import Job, line_of, torchrun
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from collectivelint.runtime.compare import compare
-from collectivelint.runtime.record import Event, Group, Place, Rank, State, Trace
+from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
+from collectivelint.runtime.verdict.matching import compare
 
 WORLD = Group((0, 1, 2), 0, "default_pg")
 PAIR = Group((0, 1), 0, "pair")

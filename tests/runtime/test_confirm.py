@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.confirm import Run, is_same_file
-from collectivelint.runtime.record import Counted, Event, Group, Place, Rank, State, Trace
+from collectivelint.runtime.afterwards.confirm import Run, is_same_file
+from collectivelint.runtime.traces.model import Counted, Event, Group, Place, Rank, State, Trace
 
 from collectivelint.finding import Finding, Location, Step
 

@@ -9,13 +9,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders, ring
+from collectivelint.runtime.beside.monitor import Monitor
+from collectivelint.runtime.beside.watch import Watcher
 from collectivelint.runtime.checkpoint import records
-from collectivelint.runtime.compare import compare
-from collectivelint.runtime.hook import STOPPED
-from collectivelint.runtime.monitor import Monitor
-from collectivelint.runtime.record import State
-from collectivelint.runtime.watch import Watcher
+from collectivelint.runtime.inside.activate import STOPPED
+from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces.model import State
+from collectivelint.runtime.verdict.matching import compare
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -112,7 +112,7 @@ def test_a_group_that_only_its_members_make_is_reported_when_the_job_has_ended(t
 
 
 def test_killed_rank_leaves_its_last_calls(trace: Callable[..., Job]) -> None:
-    from collectivelint.runtime import ring
+    from collectivelint.runtime.traces import ring
 
     job = trace("scenarios.py", "killed")
     rank = ring.load(job.folder).ranks[1]

@@ -11,8 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collectivelint.runtime import flight, ring
-from collectivelint.runtime.compare import compare
+from collectivelint.runtime.afterwards import flight_recorder
+from collectivelint.runtime.traces import ring
+from collectivelint.runtime.verdict.matching import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ def test_as_many_calls_as_the_flight_recorder_has(trace: Callable[..., Job], tmp
     dumps.mkdir()
     job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2, TORCH_FR_BUFFER_SIZE="2000", FR_DUMP=str(dumps))
     assert job.code == 0, job.err
-    recorded, theirs = flight.load(dumps), ring.load(job.folder)
+    recorded, theirs = flight_recorder.load(dumps), ring.load(job.folder)
     assert compare(recorded, over=True) is None
     for rank in (0, 1):
         # With gloo the Flight Recorder has no point-to-point calls.
@@ -105,7 +106,7 @@ def _verdict(tmp_path: Path, first: list[dict[str, Any]], second: list[dict[str,
     for rank, entries in enumerate((first, second)):
         dump = {"version": "2.10", "pg_config": config, "entries": entries}
         (tmp_path / f"dump_{rank}").write_bytes(pickle.dumps(dump))
-    found = compare(flight.load(tmp_path), over=True)
+    found = compare(flight_recorder.load(tmp_path), over=True)
     return "" if found is None else f"{found.verdict} {found.what}"
 
 
@@ -146,7 +147,7 @@ def test_json(tmp_path: Path) -> None:
     for rank in (0, 1):
         dump = {"version": "2.10", "pg_config": {}, "entries": [_entry(0, "all_reduce", ((rank + 1,),))]}
         (tmp_path / f"rank_{rank}.json").write_text(json.dumps(dump))
-    found = compare(flight.load(tmp_path), over=True)
+    found = compare(flight_recorder.load(tmp_path), over=True)
     assert found is not None
     assert found.what == "shape"
 
@@ -170,4 +171,4 @@ class _Gadget:
 def test_what_is_no_dump_is_a_clear_error(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "rank_0").write_bytes(content)
     with pytest.raises(ring.TraceError, match=reason):
-        flight.load(tmp_path)
+        flight_recorder.load(tmp_path)

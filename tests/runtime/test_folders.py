@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders, ring
+from collectivelint.runtime.beside.watch import Watcher
 from collectivelint.runtime.checkpoint import records
-from collectivelint.runtime.watch import Watcher
+from collectivelint.runtime.traces import folders, ring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,9 +102,7 @@ def test_what_only_looks_like_a_run_is_none(tmp_path: Path) -> None:
     assert folders.runs(tmp_path) == []
 
 
-_JOIN = (
-    "import sys; from pathlib import Path; from collectivelint.runtime import hook; print(hook.join(Path(sys.argv[1])))"
-)
+_JOIN = "import sys; from pathlib import Path; from collectivelint.runtime.inside import activate; print(activate.join(Path(sys.argv[1])))"
 
 
 def test_ranks_without_a_launcher_find_the_same_run(tmp_path: Path) -> None:
@@ -151,8 +149,8 @@ def test_no_link_in_a_run_is_written_through(tmp_path: Path, monkeypatch: pytest
         (run / link).symlink_to(target)
     _writer(run, world_size=2).finish("finished")
     assert [file.name.startswith(f"{name}-") for file in ring.files(run)] == [True]
-    from collectivelint.runtime.record import Group
-    from collectivelint.runtime.verdict import Divergence, Side
+    from collectivelint.runtime.traces.model import Group
+    from collectivelint.runtime.verdict.model import Divergence, Side
 
     found = Divergence("deadlock", Group((0, 1), 0, ""), 1, "barrier", (Side((0,), None, "waits in"),), 1.0)
     watcher = Watcher(run, lambda _: None, 30.0)
@@ -166,8 +164,8 @@ def test_no_link_in_a_run_is_written_through(tmp_path: Path, monkeypatch: pytest
 def test_records_of_checkpoints_are_not_written_through_a_link(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from collectivelint.runtime.checkpoint.online import Auditor
-    from collectivelint.runtime.sites import Sites
+    from collectivelint.runtime.checkpoint.inside.auditor import Auditor
+    from collectivelint.runtime.inside.sites import Sites
 
     run = folders.create(tmp_path / "trace")
     victim = tmp_path / "victim"
@@ -182,7 +180,7 @@ def test_records_of_checkpoints_are_not_written_through_a_link(
 
 def test_a_ring_that_has_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
-        "import resource, signal, sys; from pathlib import Path; from collectivelint.runtime import ring\n"
+        "import resource, signal, sys; from pathlib import Path; from collectivelint.runtime.traces import ring\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "try:\n"
         "    ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=0.0, host='host')\n"
@@ -207,9 +205,9 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_pipe_does_not_hold_up_who_writes_or_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the place of what ranks and monitors leave for each other."""
-    from collectivelint.runtime.checkpoint.online import Auditor
-    from collectivelint.runtime.link import Link
-    from collectivelint.runtime.sites import Sites
+    from collectivelint.runtime.beside.host_link import Link
+    from collectivelint.runtime.checkpoint.inside.auditor import Auditor
+    from collectivelint.runtime.inside.sites import Sites
 
     run = folders.create(tmp_path / "trace")
     auditor = Auditor(run, Sites(""))

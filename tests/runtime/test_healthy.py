@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders, ring
-from collectivelint.runtime.watch import read
+from collectivelint.runtime.beside.watch import read
+from collectivelint.runtime.traces import folders, ring
 
 from . import forked
 from .conftest import JOBS, torchrun

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import ring
+from collectivelint.runtime.traces import ring
 
 from .conftest import JOBS, line_of, run, torchrun
 
@@ -89,7 +89,7 @@ _FULL = """
 import gc, sys
 import torch, torch.distributed as dist
 from collectivelint.runtime import trace
-from collectivelint.runtime.tracer import Tracer
+from collectivelint.runtime.inside.tracer import Tracer
 from torch.testing._internal.distributed.fake_pg import FakeStore
 with trace(sys.argv[1]):
     dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
@@ -111,8 +111,8 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_fails_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collectivelint.runtime import launch
-    from collectivelint.runtime.monitor import Monitor
+    from collectivelint.runtime.beside import launch
+    from collectivelint.runtime.beside.monitor import Monitor
 
     def look(self: Monitor) -> None:
         raise RuntimeError("no idea")
@@ -135,7 +135,9 @@ _MANY = """
 import sys
 import torch, torch.distributed as dist
 from pathlib import Path
-from collectivelint.runtime import ring, trace, tracer
+from collectivelint.runtime import trace
+from collectivelint.runtime.inside import tracer
+from collectivelint.runtime.traces import ring
 from torch.testing._internal.distributed.fake_pg import FakeStore
 tracer._MOST_SIGNATURES = 3
 with trace(sys.argv[1]):

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders, link, ring
-from collectivelint.runtime.record import Counted
-from collectivelint.runtime.verdict import Divergence, Side
+from collectivelint.runtime.beside import host_link
+from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces.model import Counted
+from collectivelint.runtime.verdict.model import Divergence, Side
 
 from .conftest import JOBS, Job, line_of, run, torchrun
 from .test_compare import PAIR, WORLD, rank
@@ -107,18 +108,18 @@ def test_ranks_arrive_as_they_were_sent() -> None:
         ),
         rank(2),
     ]
-    assert link.decode(json.loads(json.dumps(link.encode(sent)))) == sent
+    assert host_link.decode(json.loads(json.dumps(host_link.encode(sent)))) == sent
 
 
 def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
     event = rank(0, ("barrier", WORLD)).events[0]
     sides = (Side((0, 1), event, "waits in"), Side((2,), None, "has finished"))
     found = Divergence("deadlock", WORLD, 3, "barrier", sides, 1.5, "CL201")
-    one = link.Link(tmp_path, 0)
+    one = host_link.Link(tmp_path, 0)
     one.send([], found=found)
     (tmp_path / "link-0-0.out").rename(tmp_path / "link-2-0.in")
-    (message,) = link.Link(tmp_path, 2).received()
-    assert link.decode_divergence(message["found"]) == found
+    (message,) = host_link.Link(tmp_path, 2).received()
+    assert host_link.decode_divergence(message["found"]) == found
 
 
 _STORE = """
@@ -132,7 +133,8 @@ _JOB = """
 import os, signal, sys, time
 import torch, torch.distributed as dist
 from pathlib import Path
-from collectivelint.runtime import folders, trace
+from collectivelint.runtime import trace
+from collectivelint.runtime.traces import folders
 folder, port, server = folders.create(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 (folder / "link-0-0.out").write_bytes(b"{}")
 with trace(folder):

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.membership import Use, unexpected, uses
-from collectivelint.runtime.record import Counted, Group, Rank, Trace
+from collectivelint.runtime.afterwards.group_usage import Use, unexpected, uses
+from collectivelint.runtime.traces.model import Counted, Group, Rank, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

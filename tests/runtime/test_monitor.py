@@ -8,16 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import ring
-from collectivelint.runtime.monitor import POLL, Monitor
-from collectivelint.runtime.record import State
-from collectivelint.runtime.watch import Watcher
+from collectivelint.runtime.beside.monitor import POLL, Monitor
+from collectivelint.runtime.beside.watch import Watcher
+from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces.model import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from collectivelint.runtime.verdict import Divergence
+    from collectivelint.runtime.verdict.model import Divergence
 
 
 class Rank:

@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import processes, ring, watch
+from collectivelint.runtime.beside import watch
+from collectivelint.runtime.traces import processes, ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ psutil = pytest.importorskip("psutil")
 _RANK = """
 import os, sys, time
 from pathlib import Path
-from collectivelint.runtime import ring
+from collectivelint.runtime.traces import ring
 writer = ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
 print("ready", flush=True)
 time.sleep(60)

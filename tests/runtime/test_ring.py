@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import ring
-from collectivelint.runtime.record import State
+from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces.model import State
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import folders
+from collectivelint.runtime.traces import folders
 
 from collectivelint import atomic, colour
 

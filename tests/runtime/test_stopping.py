@@ -11,8 +11,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from collectivelint.runtime import descendants, folders, launch, processes
-from collectivelint.runtime.watch import end
+from collectivelint.runtime.beside import descendants, launch
+from collectivelint.runtime.beside.watch import end
+from collectivelint.runtime.traces import folders, processes
 
 from .conftest import JOBS, run, torchrun
 
@@ -269,7 +270,7 @@ def test_a_job_that_goes_on_is_still_watched(tmp_path: Path, start: Callable[...
     pytest.importorskip("torch")
     (tmp_path / "job.py").write_text(_GOES_ON)
     wrapper = ["sh", "-c", f"trap : TERM; {' '.join(torchrun(2))} job.py"]
-    code = "from collectivelint.runtime import launch; launch._LEAVING = 0.5\n"
+    code = "from collectivelint.runtime.beside import launch; launch._LEAVING = 0.5\n"
     code += "from collectivelint.cli import main; main()"
     process = start([*_python(code), *_TRACE[3:], *wrapper])
     try:

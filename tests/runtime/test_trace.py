@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import ring
+from collectivelint.runtime.traces import ring
 
 from .conftest import JOBS, line_of, run, torchrun
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime import watch
+from collectivelint.runtime.beside import watch
 
 from . import forked
 from .conftest import JOBS, line_of, run, torchrun
@@ -105,7 +105,7 @@ def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
 _LEAVES = """
 import os, sys, time
 from pathlib import Path
-from collectivelint.runtime import ring
+from collectivelint.runtime.traces import ring
 writer = ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
 print("ready", flush=True)
 sys.stdin.readline()

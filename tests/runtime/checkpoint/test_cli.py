@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from collectivelint.runtime.checkpoint import manifest
+from collectivelint.runtime.checkpoint.checks import manifest
 from collectivelint.runtime.checkpoint.cli import ckpt
 
 from .conftest import module

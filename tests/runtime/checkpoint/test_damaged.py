@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.checkpoint import contents, manifest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit, opened
+from collectivelint.runtime.checkpoint.checks import contents, manifest
 
 from .conftest import codes, looked, module
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
-from collectivelint.runtime.checkpoint.load import load
+from collectivelint.runtime.checkpoint.formats.load import load
+from collectivelint.runtime.checkpoint.formats.unpickle import METADATA_NAMES, TENSOR_NAMES, unpickle
 from collectivelint.runtime.checkpoint.model import CheckpointError
-from collectivelint.runtime.checkpoint.unpickle import METADATA_NAMES, TENSOR_NAMES, unpickle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,7 +74,11 @@ def test_stand_ins_do_nothing() -> None:
             except CheckpointError:
                 continue
             assert "evil" not in sys.modules
-            assert type(found).__module__ in ("builtins", "collections", "collectivelint.runtime.checkpoint.unpickle")
+            assert type(found).__module__ in (
+                "builtins",
+                "collections",
+                "collectivelint.runtime.checkpoint.formats.unpickle",
+            )
 
 
 def _word(text: bytes) -> bytes:

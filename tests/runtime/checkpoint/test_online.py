@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collectivelint.runtime.checkpoint import manifest, records
+from collectivelint.runtime.checkpoint import records
+from collectivelint.runtime.checkpoint.checks import manifest
 
 from .conftest import JOBS, codes, looked, run_traced, torchrun
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import opened
-from collectivelint.runtime.checkpoint.compare import compare
+from collectivelint.runtime.checkpoint.checks.diff import compare
 
 from .conftest import looked
 

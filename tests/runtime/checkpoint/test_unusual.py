@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
-from collectivelint.runtime.checkpoint import manifest
 from collectivelint.runtime.checkpoint.audit import opened
-from collectivelint.runtime.checkpoint.compare import compare
+from collectivelint.runtime.checkpoint.checks import manifest
+from collectivelint.runtime.checkpoint.checks.diff import compare
 from safetensors.torch import save_file
 
 from .conftest import codes, looked

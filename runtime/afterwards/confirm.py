@@ -1,0 +1,135 @@
+"""What a run says about static findings: did ranks really part there, or has the call been the same for all, and how often?"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ..verdict.matching import difference
+from ..verdict.wait_graph import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from collectivelint.finding import Finding
+
+    from ..traces.model import Event, StreamKey, Trace
+
+#: "confirmed": a call there was not answered by the other ranks, or not by the same call; "uniform": every call was;
+#: "not executed": no rank has been there.
+Outcome: TypeAlias = Literal["confirmed", "uniform", "not executed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A finding, what the run says of it, in how many calls of the group, and the first call that was not answered."""
+
+    finding: Finding
+    outcome: Outcome
+    calls: int
+    event: Event | None = None
+    absent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A place that ran collectives and where the linter knows of none: something to teach it."""
+
+    path: str
+    line: int
+    function: str
+    text: str
+    ops: tuple[str, ...]
+    calls: int
+
+
+class Run:
+    """The calls of a trace, by where they were made and by what they met."""
+
+    def __init__(self, trace: Trace) -> None:
+        """Index the events."""
+        self._counts = Counts(trace)
+        self._ranks = trace.ranks
+        self._by_place: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)
+        self._met: defaultdict[tuple[StreamKey, int], dict[int, Event]] = defaultdict(dict)
+        for rank in trace.ranks.values():
+            for event in rank.events:
+                if event.kind in ("collective", "create"):
+                    self._by_place[(PurePath(event.place.path).name, event.place.line)].append(event)
+                    self._met[(event.stream, event.sequence)][rank.rank] = event
+
+    def confirm(self, findings: Iterable[Finding]) -> Iterator[Confirmation]:
+        """One by one, in their order."""
+        for finding in findings:
+            events = list(self._of(finding))
+            calls = {(event.stream, event.sequence) for event in events}
+            wrong = [(event, absent) for event in events if (absent := self._unanswered(event))]
+            if wrong:
+                event, absent = min(wrong, key=lambda item: item[0].start)
+                yield Confirmation(finding, "confirmed", len(calls), event, absent)
+            else:
+                yield Confirmation(finding, "uniform" if events else "not executed", len(calls))
+
+    def _of(self, finding: Finding) -> Iterator[Event]:
+        """The events of a finding: made where its trail ends, through where it stands."""
+        ends = [step for step in finding.trail if step.kind == "collective"]
+        path, line = (ends[-1].path, ends[-1].line) if ends else (finding.path, finding.location.row)
+        through = None if (path, line) == (finding.path, finding.location.row) else finding
+        for event in self._by_place.get((PurePath(path).name, line), ()):
+            if is_same_file(path, event.place.path) and (through is None or _is_through(event, through)):
+                yield event
+
+    def _unanswered(self, event: Event) -> tuple[int, ...]:
+        """The members of the group that did not make this call, or made another one."""
+        met = self._met[(event.stream, event.sequence)]
+        found = []
+        for member in event.group.ranks:
+            if member not in self._ranks:
+                continue
+            other = met.get(member)
+            if other is None:
+                # What the record has moved past is still counted; after its end nobody knows.
+                if self._ranks[member].end != "untraced" and not self._counts.has(member, event):
+                    found.append(member)
+            elif difference([event, other]):
+                found.append(member)
+        return tuple(found)
+
+    def unseen(self, known: Mapping[str, set[int]]) -> list[Unseen]:
+        """Places in the given files that are not among the lines known there; the most calls first."""
+        counts: Counter[tuple[str, int]] = Counter()
+        ops: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+        some: dict[tuple[str, int], Event] = {}
+        for (_, line), events in self._by_place.items():
+            for event in events:
+                path = next((path for path in known if is_same_file(path, event.place.path)), None)
+                if path is not None and line not in known[path]:
+                    counts[(path, line)] += 1
+                    ops[(path, line)].add(event.op)
+                    some[(path, line)] = event
+        found = []
+        for (path, line), count in counts.most_common():
+            place = some[(path, line)].place
+            text = place.stack[0].partition(": ")[2] if place.stack else ""
+            found.append(Unseen(path, line, place.function, text, tuple(sorted(ops[(path, line)])), count))
+        return found
+
+
+def _is_through(event: Event, finding: Finding) -> bool:
+    """Does the call's stack go through the finding's line?"""
+    for frame in event.place.stack:
+        where = frame.partition(" ")[0]
+        path, _, line = where.rpartition(":")
+        if line == str(finding.location.row) and is_same_file(finding.path, path):
+            return True
+    return False
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Do two paths, each relative to some folder or absolute, name the same file? The shorter has to end the longer."""
+    first, second = PurePath(one).parts, PurePath(other).parts
+    first, second = tuple(p for p in first if p != ".."), tuple(p for p in second if p != "..")
+    length = min(len(first), len(second))
+    return first[-length:] == second[-length:]

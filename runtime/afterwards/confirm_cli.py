@@ -1,0 +1,138 @@
+"""`collectivelint confirm`: static findings beside what a traced job did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collectivelint.engine import Linter
+from collectivelint.printable import one_line
+from collectivelint.settings import Resolver, SettingsError
+
+from ..options import NamedPath
+from ..say import echo, reason
+from ..traces import folders, ring
+from .confirm import Run
+
+if TYPE_CHECKING:
+    from .confirm import Confirmation, Unseen
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--trace",
+    "trace_dir",
+    required=True,
+    type=NamedPath(exists=True, file_okay=False),
+    help="The folder that `collectivelint trace` wrote to, or that of one run in it; by default its newest run.",
+)
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> None:
+    """Mark each finding in PATHS as confirmed, uniform or not executed in a traced job, and list what the linter cannot see.
+
+    PATHS are files and folders. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be
+    read.
+    """
+    folder = folders.newest(trace_dir)
+    unreadable: list[str] = []
+    try:
+        run = Run(ring.load(folder, unreadable))
+    except (ring.TraceError, OSError) as error:
+        echo(f"error: {one_line(reason(error))}", err=True)
+        sys.exit(2)
+    for problem in unreadable:
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
+    resolver = Resolver({})
+    linter = Linter(resolver)
+    try:
+        result = linter.run(list(paths))
+    except SettingsError as error:
+        for problem in error.problems:
+            echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    found = list(run.confirm(result.findings))
+    unseen = run.unseen(_known(linter, list(paths)))
+    if output_format == "json":
+        click.echo(json.dumps({**_as_dict(found, unseen), "run": str(folder)}, indent=2))
+    else:
+        if folder != trace_dir:
+            echo(f"Run: {folders.described(trace_dir, folder)}\n")
+        echo(_text(found, unseen), nl=False)
+    for problem in result.errors:
+        echo(f"error: {problem}", err=True)
+    if result.errors or unreadable:
+        sys.exit(2)
+    sys.exit(int(any(item.outcome == "confirmed" for item in found)))
+
+
+def _known(linter: Linter, paths: list[Path]) -> dict[str, set[int]]:
+    """For each file, the lines of the calls that the linter knows to be, or to lead to, collectives."""
+    known: dict[str, set[int]] = {path: set() for path in linter.paths(paths)}
+    for call in linter.analysis([Path(path) for path in known]).calls():
+        known.setdefault(call.function.path, set()).update(range(call.span.line, call.span.end_line + 1))
+    return known
+
+
+def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
+    lines = []
+    order = {"confirmed": 0, "not executed": 1, "uniform": 2}
+    for item in sorted(found, key=lambda item: order[item.outcome]):
+        finding = item.finding
+        where = f"{finding.path}:{finding.location.row}:{finding.location.column}"
+        lines.append(f"{item.outcome:<12}  {where}: {finding.code} [{finding.name}] {finding.message}")
+        if item.event is not None:
+            absent = ", ".join(map(str, item.absent))
+            rank = item.event.rank
+            lines.append(
+                f"{'':<12}  rank {rank} called {item.event.op} on the {item.event.group} (#{item.event.sequence}); "
+                f"not so rank{'s' * (len(item.absent) > 1)} {absent}"
+            )
+        elif item.outcome == "uniform":
+            lines.append(f"{'':<12}  in {item.calls} call{'s' * (item.calls != 1)} every rank did the same")
+    counts = {outcome: sum(item.outcome == outcome for item in found) for outcome in order}
+    lines.append(
+        f"{counts['confirmed']} confirmed, {counts['uniform']} observed uniform, {counts['not executed']} not executed."
+    )
+    if unseen:
+        lines += [
+            "",
+            "Collectives that ran where the linter sees none (name such calls in a catalog file, see `catalog-files`):",
+        ]
+        lines += [
+            f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} call{'s' * (item.calls != 1)})"
+            for item in unseen
+        ]
+    return "".join(f"{one_line(line)}\n" for line in lines)
+
+
+def _as_dict(found: list[Confirmation], unseen: list[Unseen]) -> dict[str, Any]:
+    return {
+        "findings": [
+            {
+                "code": item.finding.code,
+                "path": item.finding.path,
+                "row": item.finding.location.row,
+                "column": item.finding.location.column,
+                "message": item.finding.message,
+                "outcome": item.outcome,
+                "calls": item.calls,
+                "absent": list(item.absent),
+            }
+            for item in found
+        ],
+        "unseen": [
+            {
+                "path": item.path,
+                "line": item.line,
+                "function": item.function,
+                "ops": list(item.ops),
+                "calls": item.calls,
+            }
+            for item in unseen
+        ],
+    }

@@ -1,0 +1,119 @@
+"""Who uses which process group: the members that never call on theirs, and the groups that a project says it has."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.printable import one_line
+
+from ..verdict.explain import ranks_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from ..traces.model import Group, GroupKey, Trace
+
+#: What configuration calls the group that `init_process_group` makes.
+DEFAULT: Final = "default"
+_DEFAULT_PG: Final = "default_pg"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A group of the job: how many calls its members have made on it, and who of them.
+
+    `absent` are traced members that never called on it although others did; `destroyed` those that have destroyed it.
+    """
+
+    group: Group
+    calls: int
+    users: tuple[int, ...]
+    absent: tuple[int, ...]
+    destroyed: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """Who uses it, in a few words."""
+        if not self.users:
+            return "nobody"
+        return f"{ranks_text(self.users)}; {ranks_text(self.absent)} never" if self.absent else "all"
+
+
+def uses(trace: Trace) -> list[Use]:
+    """Every group that a traced rank is in, the most calls first. Making a group is no call on it."""
+    groups: dict[GroupKey, Group] = {}
+    calls: defaultdict[GroupKey, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for rank in trace.ranks.values():
+        for group in (*rank.groups, *(event.group for event in rank.events)):
+            groups.setdefault(group.key, group)
+        for (key, kind, *_), counted in rank.streams.items():
+            if kind not in ("create", "outsider"):
+                calls[key][rank.rank] += counted.calls
+    found = []
+    for key, group in groups.items():
+        known = calls[key]
+        destroyed = tuple(sorted(rank.rank for rank in trace.ranks.values() if key in rank.destroyed))
+        users = tuple(sorted(rank for rank, count in known.items() if count))
+        absent = tuple(
+            rank
+            for rank in group.ranks
+            if users and rank in trace.ranks and rank not in users and trace.ranks[rank].end != "untraced"
+        )
+        found.append(Use(group, sum(known.values()), users, absent, destroyed))
+    return sorted(found, key=lambda use: (-use.calls, use.group.ranks))
+
+
+def text(found: list[Use]) -> Iterator[str]:
+    """A table."""
+    yield f"{'calls':>7}  {'used by':<32} group"
+    for use in found:
+        yield one_line(f"{use.calls:>7}  {use!s:<32} {use.group}")
+
+
+def as_dicts(found: list[Use]) -> list[dict[str, object]]:
+    """As plain data."""
+    return [
+        {
+            "ranks": list(use.group.ranks),
+            "description": use.group.description,
+            "ordinal": use.group.ordinal,
+            "calls": use.calls,
+            "used_by": list(use.users),
+            "destroyed_by": list(use.destroyed),
+        }
+        for use in found
+    ]
+
+
+def unexpected(found: list[Use], expected: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """How the groups of a job differ from those that the configuration names.
+
+    `expected`: by description, the members of each group of that description, as `0-2,5`.
+    """
+    for name, specs in expected.items():
+        wanted = [_ranks(spec) for spec in specs]
+        named = [use for use in found if use.group.description == (_DEFAULT_PG if name == DEFAULT else name)]
+        for use in named:
+            if use.group.ranks not in wanted:
+                yield f"group `{name}` has {ranks_text(use.group.ranks)}, expected {_either(wanted)}"
+            elif use.absent:
+                yield f"{ranks_text(use.absent)} never called on group `{name}` of {ranks_text(use.group.ranks)}"
+        used = {use.group.ranks for use in named if use.calls}
+        for ranks in wanted:
+            if ranks not in used:
+                there = any(use.group.ranks == ranks for use in named)
+                yield f"group `{name}` of {ranks_text(ranks)} was {'never used' if there else 'not made'}"
+
+
+def _ranks(spec: str) -> tuple[int, ...]:
+    """The ranks of `0-2,5`."""
+    found: set[int] = set()
+    for part in spec.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
+
+
+def _either(wanted: Collection[tuple[int, ...]]) -> str:
+    return " or ".join(map(ranks_text, wanted))

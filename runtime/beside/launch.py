@@ -1,0 +1,219 @@
+"""Running a job under the tracer, and watching its trace files from outside: nothing here needs torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from collectivelint import atomic
+
+from ..inside.activate import READ_BACK, STOPPED, VARIABLE
+from ..traces import folders
+from ..verdict import explain
+from . import signals
+from .descendants import GRACE, Descendants
+from .monitor import POLL
+from .watch import Watcher, end, living
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..traces.model import Trace
+    from ..verdict.model import Divergence
+
+#: Seconds after a job was told to end: if all its ranks are there then, it is one that goes on.
+_LEAVING: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found.
+
+    `told`: the signals that have told it to end.
+    """
+
+    code: int
+    divergence: Divergence | None
+    trace: Trace
+    folder: Path
+    told: tuple[int, ...] = ()
+
+
+class CannotStartError(Exception):
+    """The command of the job cannot be run at all."""
+
+
+def run(
+    command: Sequence[str],
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    hint_after: float = 30.0,
+    abort: bool = True,
+    read_back: bool = False,
+) -> Outcome:
+    """Run the job, its output untouched; when a divergence is proved, say so, and stop the job if `abort`.
+
+    The trace goes into a new folder below `folder`. `hint_after`: seconds a rank waits for another that may still come, until
+    it is said where that one is. `read_back`: read what checkpoints have written and loaded again.
+    """
+    executable = shutil.which(command[0])
+    if executable is None:
+        raise CannotStartError(f"{command[0]}{_why_not(command[0])}")
+    run = folders.create(folder)
+    try:
+        process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
+    except OSError as error:
+        folders.discard(run)
+        raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
+    told = _Told(process)
+
+    def tell(seen: Divergence) -> None:
+        """While the job runs. What is found when it has ended is in the outcome, and so is the first of all."""
+        if process.returncode is None:
+            headline = f"collectivelint: {explain.headline(seen)}; stopping the job\n"
+            say(headline if abort else explain.text(seen))
+
+    watcher = Watcher(run, say, hint_after, tell)
+    with signals.taken(process) as wait:
+        try:
+            has_stopped = _watched(watcher, run, told, say, wait, abort=abort)
+        except BaseException:
+            # Whatever has happened to us, no process is left behind.
+            stop(process, run, say)
+            raise
+    code = process.returncode if process.returncode is not None else 1
+    trace = watcher.conclude(told=bool(told.signals))
+    if has_stopped or (watcher.found is not None and not told.signals):
+        code = 1
+    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals))
+
+
+def _why_not(name: str) -> str:
+    """What is the matter with a command that was not found."""
+    if os.path.isdir(name):
+        return " is a folder"
+    if os.path.isfile(name) and (os.sep in name or name.endswith(".py")):
+        return f" is not {'found in PATH' if os.access(name, os.X_OK) else 'executable'}{_with_python(name)}"
+    return ": command not found"
+
+
+def _with_python(name: str) -> str:
+    return "; put `python` in front" if name.endswith(".py") else ""
+
+
+class _Told:
+    """What the job was told from outside: `signals` that tell it to end, the last of them `at`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.signals: list[int] = []
+        self._at = 0.0
+        self._below: Descendants | None = None
+        self._ranks: set[int] = set()
+
+    def take(self, received: signals.Received, run: Path) -> None:
+        """Pass a signal on, unless the terminal has done that."""
+        if received.ends:
+            self.signals.append(received.number)
+            self._at = time.monotonic()
+            self._ranks = set(living(run))
+            # Before they are told: who ends leaves children that nobody could find any more.
+            self._below = self._below or _descendants(self.process)
+        if received.is_typed:
+            if self._below is not None:
+                self._below.were_told()
+        elif received.ends and self._below is not None:
+            self._below.tell(received.number)
+        else:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(received.number)
+
+    def is_leaving(self, run: Path) -> bool:
+        """May ranks be missing because they were told to end? A job that goes on with all of them has not cared."""
+        if not self.signals:
+            return False
+        if self._below is not None:
+            self._below.look()
+        return time.monotonic() < self._at + _LEAVING or not self._ranks <= set(living(run))
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        """The process that we have started was told to end and has ended: so shall those that it had started."""
+        if self._below is not None and time.monotonic() < self._at + GRACE:
+            self._below.end(self.signals[-1], self._ranks, say)
+
+
+def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
+    """What is below our child; None where psutil is not installed or the child has ended."""
+    if process.poll() is not None:
+        return None
+    try:
+        return Descendants(process)
+    except Exception:
+        # Also a child that ends at this moment.
+        return None
+
+
+def _watched(
+    watcher: Watcher,
+    run: Path,
+    told: _Told,
+    say: Callable[[str], None],
+    wait: signals.Wait,
+    *,
+    abort: bool,
+) -> bool:
+    """Wait for the end of the job, and bring it about when its ranks have diverged: then True."""
+    process = told.process
+    while process.poll() is None:
+        deadline = time.monotonic() + POLL
+        while process.poll() is None and (left := deadline - time.monotonic()) > 0:
+            for received in wait(left):
+                told.take(received, run)
+        # A job that has been told to end is left to do that.
+        if process.poll() is None and not told.is_leaving(run) and watcher.look() and abort:
+            watcher.deliver()
+            with suppress(OSError):
+                atomic.write(run / STOPPED, "The ranks diverged, see divergence.json.\n", follow=False)
+            stop(process, run, say)
+            return True
+    told.finish(say)
+    return False
+
+
+def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
+    """The job's environment: every Python process in it finds our sitecustomize first."""
+    here = Path(__file__).resolve().parent.parent
+    package = Path(sys.modules["collectivelint"].__file__ or "").resolve().parent
+    known = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        **({READ_BACK: "1"} if read_back else {}),
+        VARIABLE: str(run.resolve()),
+        "COLLECTIVELINT_HOME": str(package),
+        "COLLECTIVELINT_RUNTIME_HOME": str(here),
+        "PYTHONPATH": os.pathsep.join([str(here / "bootstrap"), *([known] if known else [])]),
+    }
+
+
+def stop(process: subprocess.Popen[bytes], run: Path, say: Callable[[str], None]) -> None:
+    """End the job: its launcher first, which ends its workers; what is left after a while is killed, by id."""
+    below = _descendants(process)
+    if below is not None:
+        below.end(signal.SIGTERM, living(run), say)
+    elif process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(0 if below is not None else GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    end(run, ask=False, say=say)

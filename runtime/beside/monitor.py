@@ -1,0 +1,307 @@
+"""Deciding while the job runs, from outside of it: the trace files of this host's ranks are read as they are written.
+
+No thread, lock or collective of the job is involved, and a rank that is killed has left everything up to its last call.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..traces import ring
+from ..traces.model import Numbering, State, Trace
+from ..traces.processes import exists, state_of
+from ..traces.ring import BLOCK
+from ..verdict import explain, matching, wait_graph
+from .host_link import BEAT, Link, decode, decode_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..traces.model import Event, Rank
+    from ..verdict.model import Divergence
+
+#: How often (in seconds) the ranks are looked at, and how long a call may take before anybody wonders about it.
+POLL: Final = 0.25
+_PATIENCE: Final = 0.5
+#: How many events of each rank are compared when something looks wrong, and how many now and then when nothing does.
+_WINDOW: Final = 4096
+_SAMPLE: Final = 256
+_EVERY: Final = 1.0
+#: How long (in seconds) a mismatch waits for the other ranks of its group, so that it can be told who is in the minority.
+_ROLL_CALL: Final = 1.0
+#: After so many differences of hashes that no event explains, those of a stream are not believed: two threads race on it.
+_TRIES: Final = 5
+#: How long (in seconds) ranks may wait for one that has failed: its launcher will end or restart them, and does that best.
+#: torchrun gives them 30 s to leave.
+_LAUNCHER: Final = 40.0
+#: How long a handle may be open that nobody can complete any more, and of which nobody knows whether it is waited for.
+_OPEN: Final = 5.0
+
+
+class Monitor:
+    """One host's ranks. `look` is called every `POLL` seconds."""
+
+    def __init__(self, folder: Path, hint_after: float, say: Callable[[str], None]) -> None:
+        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
+        self._folder, self._hint_after, self._say = folder, hint_after, say
+        self._readers: dict[Path, ring.Reader] = {}
+        #: Files that became unreadable.
+        self._given_up: set[Path] = set()
+        #: By job: when its events were compared last without a reason.
+        self._sampled: dict[object, float] = {}
+        #: What waits in vain, by the last look: it has to be the same at the next one.
+        self._suspected: dict[object, frozenset[tuple[int, int, int]]] = {}
+        self._asked: set[tuple[int, int]] = set()
+        self._hinted: set[tuple[int, int]] = set()
+        self._known: set[object] = set()
+        #: With several hosts: the way to the others, is this the host of rank 0, what they have said.
+        self._link: Link | None = None
+        self._is_foreign = False
+        self._leads = False
+        self._told: Divergence | None = None
+        #: The number of the last request for events in bulk, the last that all others have answered, and their events.
+        self._wants = 0
+        self._answered = 0
+        self._windows: list[Rank] = []
+        #: How often hashes of a stream have differed without the events saying why.
+        self._unexplained: Counter[object] = Counter()
+        self._numbers = Numbering()
+        #: By job and group: when a mismatch was seen first that others were still to come to.
+        self._incomplete: dict[tuple[object, object], float] = {}
+
+    def look(self) -> Divergence | None:
+        """A divergence that is proved and that has not been returned before."""
+        for readers in ring.jobs(self._current()):
+            found = self._judged(readers)
+            if found is None:
+                continue
+            key = (
+                found.verdict,
+                found.group.key,
+                found.what,
+                *(side.event and side.event.place for side in found.sides),
+            )
+            if key not in self._known:
+                self._known.add(key)
+                return found
+        return None
+
+    def _judged(self, readers: list[ring.Reader]) -> Divergence | None:
+        if not readers:
+            return None
+        heads = alive(Trace({reader.number: reader.head() for reader in readers}))
+        heads = Trace({**self._exchanged(readers, heads), **heads.ranks})
+        found = self._told or self._mismatch(readers, heads)
+        if found is None and not self._is_waiting(readers[0].job):
+            found = self._deadlock(readers, heads)
+        if found is None:
+            self._hint(readers, heads)
+        elif self._link is not None:
+            self._link.send(heads.ranks.values() if not self._leads else (), found=found)
+        return found
+
+    def deliver(self) -> None:
+        """Give the verdict time to reach the monitors of other hosts, before the processes end that carry it."""
+        if self._link is not None:
+            time.sleep(3 * BEAT)
+
+    def _exchanged(self, readers: list[ring.Reader], heads: Trace) -> dict[int, Rank]:
+        """The ranks of other hosts, where there are some and this is the host of rank 0."""
+        first = readers[0]
+        if len(readers) >= heads.ranks[first.number].world_size or len(readers) < first.local:
+            # All are here, or not all of those that will be.
+            return {}
+        if self._link is None or (self._link.leader, self._link.attempt) != (first.number, first.attempt):
+            self._link = Link(self._folder, first.number, first.attempt)
+            self._leads = first.number == 0
+            self._told, self._windows, self._wants, self._answered = None, [], 0, 0
+        try:
+            return self._taken(readers, heads, self._link, self._link.received())
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            # Ours are whole: they are written at once.
+            if not self._is_foreign:
+                self._say(f"collectivelint: {self._folder}: a message of another host is none of ours: {error}\n")
+            self._is_foreign = True
+            return {}
+
+    def _taken(
+        self, readers: list[ring.Reader], heads: Trace, link: Link, messages: list[dict[str, Any]]
+    ) -> dict[int, Rank]:
+        """What the other monitors have said, and an answer to them."""
+        self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
+        if self._leads:
+            self._windows = [rank for message in messages for rank in decode(message["windows"])]
+            self._answered = min((message["wants"] for message in messages), default=self._wants)
+            link.send((), wants=self._wants)
+            return {rank.rank: rank for message in messages for rank in decode(message["ranks"])}
+        wants = max((message["wants"] for message in messages), default=0)
+        if wants > self._wants:
+            self._wants = self._answered = wants
+            self._windows = [reader.whole(_WINDOW) for reader in readers]
+        link.send(heads.ranks.values(), self._windows, wants=self._wants)
+        return {}
+
+    def _current(self) -> list[ring.Reader]:
+        """The traces that have been there by now; a removed one is read on, as its process writes on."""
+        for file in ring.files(self._folder):
+            if file not in self._readers and file not in self._given_up:
+                try:
+                    self._readers[file] = ring.Reader(file, keep=True)
+                except ring.TraceError:
+                    # Just being made; if it is damaged, the report says so.
+                    continue
+        for file, reader in list(self._readers.items()):
+            try:
+                reader.update()
+            except ring.TraceError as error:
+                # One that cannot be read costs the others nothing.
+                self._given_up.add(file)
+                del self._readers[file]
+                self._say(f"collectivelint: {error}; from here on only the other ranks are compared\n")
+        return list(self._readers.values())
+
+    def removed(self) -> list[ring.Reader]:
+        """The traces whose files are gone."""
+        return [reader for file, reader in self._readers.items() if not file.exists()]
+
+    def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
+        now, job = time.monotonic(), readers[0].job
+        suspects = {(job, stream) for stream in disagreements(heads, self._numbers)}
+        suspects = {suspect for suspect in suspects if self._unexplained[suspect] < _TRIES}
+        if not suspects and now - self._sampled.get(job, 0.0) < _EVERY:
+            return None
+        self._sampled[job] = now
+        window = _WINDOW if suspects else _SAMPLE
+        events = Trace({**{rank.rank: rank for rank in self._windows}, **{r.number: r.whole(window) for r in readers}})
+        found = matching.mismatch(events)
+        if found is None and suspects and self._answered >= self._wants:
+            self._unexplained.update(suspects)
+            if self._leads:
+                # The events of the other hosts come with one of the next messages.
+                self._wants += 1
+        return found if found is None or self._is_complete(found, job) else None
+
+    def _is_complete(self, found: Divergence, job: object) -> bool:
+        """Are all ranks there that are still to come, or have they been waited for?"""
+        if len(found.ranks) >= len(found.group.ranks):
+            return True
+        # Not by call: each look may find another one where the job goes on, and one rank is always ahead.
+        since = self._incomplete.setdefault((job, found.group.key), time.monotonic())
+        return time.monotonic() - since >= _ROLL_CALL
+
+    def _is_waiting(self, job: object) -> bool:
+        """Is a mismatch of the job known that waits for others? Then what hangs hangs because of it."""
+        now = time.monotonic()
+        return any(key[0] == job and now - since < _ROLL_CALL for key, since in self._incomplete.items())
+
+    def _deadlock(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
+        now = time.time()
+        job = readers[0].job
+        before = self._suspected.pop(job, frozenset())
+        if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in _pending(rank)):
+            return None
+        graph = wait_graph.Waits(heads, over=False)
+        # Ranks are not looked at in the same instant, those of other hosts a second ago. That proves as much: whoever got on
+        # first since would need a call that somebody here had made before, and all of these sit in another. Two looks
+        # are for what the record says before it is true: threads that have not begun yet.
+        suspected = frozenset((rank, thread, event.number) for (rank, thread), event in graph.doomed.items())
+        self._suspected[job] = suspected
+        if not suspected or suspected != before:
+            return None
+        missing = [heads.ranks[rank] for node in graph.doomed for rank in graph.missing(node)]
+        patience = _PATIENCE
+        if any(rank.alive and rank.end == "raised" for rank in missing):
+            # It is leaving, and its launcher does not know yet.
+            return None
+        if any(_has_failed(rank) for rank in missing):
+            patience = _LAUNCHER
+        elif any(event.state is State.ISSUED for event in graph.doomed.values()):
+            patience = _OPEN
+        if any(now - event.start < patience for event in graph.doomed.values()):
+            return None
+        return wait_graph.deadlock(heads, over=False, now=now)
+
+    def _hint(self, readers: list[ring.Reader], heads: Trace) -> None:
+        """Say once of each long wait whom it is for, and where those are."""
+        clock = time.time()
+        long = [
+            (event, absent)
+            for event, absent in wait_graph.waiting(heads)
+            if absent and clock - event.start >= self._hint_after and (event.rank, event.number) not in self._hinted
+        ]
+        fresh = [(event, absent) for event, absent in long if (event.rank, event.number) not in self._asked]
+        if fresh:
+            # Said at the next look, when the answers are there.
+            self._asked |= {(event.rank, event.number) for event, _ in fresh}
+            self._ask(readers, {rank for _, absent in fresh for rank in absent})
+            return
+        ready = [item for item in long if clock - item[0].start >= self._hint_after + _ANSWER]
+        self._hinted |= {(event.rank, event.number) for event, _ in ready}
+        here = {reader.number: reader.pid for reader in readers}
+        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
+        if hint:
+            self._say(hint)
+
+    def _ask(self, readers: list[ring.Reader], ranks: set[int]) -> None:
+        for reader in readers:
+            if reader.number in ranks:
+                try:
+                    reader.ask()
+                except OSError:
+                    continue
+
+
+def _has_failed(rank: Rank) -> bool:
+    """Has it raised, or ended without a word?"""
+    return rank.end == "raised" or (rank.end == "running" and not rank.alive)
+
+
+def _pending(rank: Rank) -> tuple[Event, ...]:
+    """The calls of a rank that have not ended."""
+    return tuple(event for event in rank.events if event.state < State.DONE)
+
+
+#: How long (in seconds) a process may take to say where it is.
+_ANSWER: Final = 1.0
+
+
+def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]:
+    """Streams of calls in which two ranks have made as many calls and not the same ones: number of the group, kind."""
+    seen: dict[tuple[int, str, str, int], int] = {}
+    for rank in heads.ranks.values():
+        for stream, (calls, rolled, block) in rank.streams.items():
+            if len(stream) == 2:
+                name = (numbers(stream[0]), stream[1])
+                if calls and seen.setdefault((*name, "now", calls), rolled) != rolled:
+                    yield name
+                if calls >= BLOCK and seen.setdefault((*name, "block", calls // BLOCK), block) != block:
+                    yield name
+
+
+def alive(trace: Trace, *, always: bool = False) -> Trace:
+    """The trace with the ranks marked whose processes live (on other hosts they are believed to), threads as well."""
+    host = os.uname().nodename
+    return Trace(
+        {
+            number: replace(
+                rank,
+                alive=always or rank.host != host or exists(rank.pid),
+                callers={
+                    group: frozenset(thread for thread in threads if rank.host != host or _runs(rank.pid, thread))
+                    for group, threads in rank.callers.items()
+                },
+                others=frozenset(thread for thread in rank.others if rank.host != host or _runs(rank.pid, thread)),
+            )
+            for number, rank in trace.ranks.items()
+        }
+    )
+
+
+def _runs(pid: int, thread: int) -> bool:
+    """Is the thread still there? Where that cannot be told, it is believed to be."""
+    return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()

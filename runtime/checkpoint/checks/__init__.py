@@ -1,0 +1,1 @@
+"""What is checked about a checkpoint, whatever its format: tiling, values, manifests, other checkpoints."""

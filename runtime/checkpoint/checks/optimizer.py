@@ -1,0 +1,151 @@
+"""CK301: every parameter has its optimizer state, of the same shape, and the step counters agree.
+
+torch.distributed.checkpoint names the state `PREFIX.state.PARAMETER.SLOT`, and the parameters that the optimizer has
+`PREFIX.param_groups.GROUP.params.N`, or flattened `PREFIX.param_groups.PARAMETER.lr`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Final
+
+from ..formats.zip_directory import Archive
+from ..model import CheckpointError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..model import Tensor
+    from .diff import Side
+
+#: Slots of torch's own optimizers that have the shape of their parameter.
+_LIKE_PARAMETER: Final = frozenset(
+    {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "exp_inf"}
+)
+_NUMBERS: Final = {"float32": "<f", "float64": "<d", "int64": "<q", "int32": "<i"}
+
+
+def check(side: Side) -> Iterator[Problem]:
+    """What is wrong with the optimizer states of a checkpoint."""
+    states: defaultdict[str, defaultdict[str, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
+    for name, tensor in side.checkpoint.tensors.items():
+        prefix, found, rest = f".{name}".partition(".state.")
+        parameter, _, slot = rest.rpartition(".")
+        if found and parameter:
+            states[prefix.removeprefix(".")][parameter][slot] = tensor
+    known = _Parameters(side.checkpoint.tensors)
+    for prefix, parameters in states.items():
+        yield from _shapes(prefix, parameters, known)
+        yield from _missing(prefix, parameters, known, side)
+        yield from _steps(parameters, side)
+
+
+def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], known: _Parameters) -> Iterator[Problem]:
+    shapes = {name: found for name in parameters if (found := known(name, prefix)) is not None}
+    fits: Counter[str] = Counter()
+    of: Counter[str] = Counter()
+    for name, tensor in shapes.items():
+        for slot, state in parameters[name].items():
+            fits[slot] += state.shape == tensor.shape
+            of[slot] += 1
+    for name, tensor in shapes.items():
+        for slot, state in parameters[name].items():
+            # Optimizers of low rank have moments of other shapes, of most parameters then.
+            is_most = 2 * fits[slot] > of[slot]
+            if state.shape != tensor.shape and state.shape and (is_most or slot in _LIKE_PARAMETER):
+                text = (
+                    f"the optimizer's state is {list(state.shape)}, its parameter `{tensor.name}` {list(tensor.shape)}"
+                )
+                is_part = is_most or _is_part(state.shape, tensor.shape)
+                yield Problem("CK301", state.name, text, "error" if is_part else "note")
+
+
+def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
+    """Is it the shape of one rank's part: smaller in one dimension, by a whole factor that ranks may have?"""
+    if len(state) != len(parameter):
+        return False
+    apart = [(n, m) for n, m in zip(state, parameter, strict=True) if n != m]
+    return len(apart) == 1 and 0 < apart[0][0] < apart[0][1] <= 16 * apart[0][0] and apart[0][1] % apart[0][0] == 0
+
+
+#: A name with more dots was made to keep somebody busy.
+_MOST_PARTS: Final = 64
+
+
+class _Parameters:
+    """The parameters of a checkpoint by the name that an optimizer has for them."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        #: What a name ends in, after each of its dots -> the names.
+        self._ending: defaultdict[str, list[str]] = defaultdict(list)
+        for name in tensors:
+            if ".state." not in f".{name}":
+                parts = name.split(".")
+                for first in range(1, min(len(parts), _MOST_PARTS)):
+                    self._ending[".".join(parts[first:])].append(name)
+
+    def __call__(self, name: str, prefix: str) -> Tensor | None:
+        """The parameter of that name: as it is, or behind the one prefix that the model has."""
+        if name in self._tensors:
+            return self._tensors[name]
+        if name.isdigit():
+            # The optimizer's own number of a parameter, which says nothing.
+            return None
+        ends = [other for other in self._ending.get(name, ()) if other != f"{prefix}.{name}"]
+        return self._tensors[ends[0]] if len(ends) == 1 else None
+
+
+def _missing(prefix: str, parameters: Mapping[str, object], known: _Parameters, side: Side) -> Iterator[Problem]:
+    begin = f"{prefix}.param_groups." if prefix else "param_groups."
+    names = set()
+    for name, item in side.checkpoint.objects.items():
+        rest = name.removeprefix(begin)
+        if not name.startswith(begin):
+            continue
+        group, _, place = rest.partition(".params.")
+        if place and group.isdigit():
+            if item.piece is not None:
+                names.add(_string(side, name))
+        elif "." in rest and not rest.split(".")[0].isdigit():
+            names.add(rest.rpartition(".")[0])
+    absent = sorted(name for name in names - set(parameters) if name and known(name, prefix) is not None)
+    if absent and len(absent) < len(names):
+        more = f" and {len(absent) - 1} more parameters" if len(absent) > 1 else ""
+        text = f"`{absent[0]}`{more} of {len(names)} in the optimizer have no state there"
+        # One that never had a gradient has none, rightly.
+        yield Problem("CK301", prefix or "optimizer", text, "note")
+
+
+def _string(side: Side, name: str) -> str:
+    item = side.checkpoint.objects[name]
+    assert item.piece is not None
+    try:
+        found = Archive(side.files.open(item.piece.file), item.piece).pickled()
+    except CheckpointError:
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _steps(parameters: Mapping[str, Mapping[str, Tensor]], side: Side) -> Iterator[Problem]:
+    steps: defaultdict[float, list[str]] = defaultdict(list)
+    for slots in parameters.values():
+        tensor = slots.get("step")
+        values = side.values.get((tensor.name, 0)) if tensor is not None else None
+        if tensor is None or values is None or values.dtype not in _NUMBERS or tensor.shape not in ((), (1,)):
+            continue
+        form = struct.Struct(_NUMBERS[values.dtype])
+        if values.storage.length == form.size:
+            try:
+                steps[form.unpack(side.files.read(values.storage))[0]].append(tensor.name)
+            except CheckpointError:
+                continue
+    if len(steps) > 1:
+        shown = ", ".join(
+            f"{len(names)} at {step:g}" for step, names in sorted(steps.items(), key=lambda s: -len(s[1]))[:4]
+        )
+        few = min(steps.values(), key=len)
+        yield Problem(
+            "CK301", few[0], f"step counters differ: {shown}; two saves mixed, or a parameter without gradients", "note"
+        )

@@ -1,0 +1,184 @@
+"""The zip archives that torch.save writes, each chunk of a distributed checkpoint being one: where the bytes of their entries
+lie, and the CRC-32 that the archive has of them.
+
+Only the directory at the end is read, and the header of an entry. `zipfile` would do, in five times the time, and there may be
+100,000 chunks. Entries are stored, not compressed: where one claims to be, nothing is unpacked, so no bomb goes off.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..model import CheckpointError, Piece, Values, is_contiguous, width
+from .unpickle import TENSOR_NAMES, Stored, unpickle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_END: Final = struct.Struct("<IHHHHIIH")
+_END64_LOCATOR: Final = struct.Struct("<IIQI")
+_END64: Final = struct.Struct("<IQHHIIQQQQ")
+_ENTRY: Final = struct.Struct("<IHHHHHHIIIHHHHHII")
+_LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
+#: Read at once: before a chunk's values lie its pickle and what is small, behind them the whole directory.
+_HEAD: Final = 1024
+_TAIL: Final = 1536
+#: No directory of torch's is longer; a longer one asks for memory.
+_LONGEST: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the archive: how many bytes, their CRC-32, and where its header begins in the archive."""
+
+    size: int
+    crc: int
+    header: int
+
+
+class Archive:
+    """A zip archive at `piece` of an open file."""
+
+    def __init__(self, fd: int, piece: Piece) -> None:
+        """Read the directory; raises CheckpointError if there is none or it cannot be."""
+        self._fd, self._piece = fd, piece
+        self._head = b""
+        self._head = self._bytes(0, min(_HEAD, piece.length))
+        self.entries: Mapping[str, Entry] = dict(self._directory())
+        pickled = self.entries.get("data.pkl")
+        if pickled is None:
+            raise self._error("not an archive of torch.save: no `data.pkl` is in it")
+        #: torch can be told to leave them out (`set_crc32_options`); a pickle whose CRC-32 is 0 there is not.
+        self.has_checksums = pickled.crc != 0
+
+    def _error(self, text: str) -> CheckpointError:
+        return CheckpointError(f"{self._piece.file} at byte {self._piece.offset}: {text}")
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        if not (offset >= 0 and 0 <= length <= _LONGEST and offset + length <= self._piece.length):
+            raise self._error("damaged: its directory points outside")
+        if offset + length <= len(self._head):
+            return self._head[offset : offset + length]
+        return read_exactly(self._fd, self._piece.offset + offset, length, self._piece.file)
+
+    def _directory(self) -> Iterator[tuple[str, Entry]]:
+        length = self._piece.length
+        start = max(0, length - _TAIL)
+        tail = self._bytes(start, length - start)
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or at + _END.size > len(tail):
+            raise self._error("not an archive of torch.save, or cut off")
+        *_, count, size, offset, _comment = _END.unpack_from(tail, at)
+        if offset == 0xFFFFFFFF or size == 0xFFFFFFFF or count == 0xFFFF:
+            locator = at - _END64_LOCATOR.size
+            if locator < 0 or tail[locator : locator + 4] != b"PK\x06\x07":
+                raise self._error("damaged: the directory is missing")
+            _, _, at64, _ = _END64_LOCATOR.unpack_from(tail, locator)
+            *_, count, size, offset = _END64.unpack(self._bytes(at64, _END64.size))
+        if offset + size > length:
+            raise self._error("damaged: its directory points outside")
+        directory = tail[offset - start : offset - start + size] if offset >= start else self._bytes(offset, size)
+        position = 0
+        for _ in range(count):
+            if position + _ENTRY.size > len(directory) or directory[position : position + 4] != b"PK\x01\x02":
+                raise self._error("damaged: the directory breaks off")
+            (_, _, _, _, method, _, _, crc, packed, plain, name_size, extra_size, comment_size, _, _, _, header) = (
+                _ENTRY.unpack_from(directory, position)
+            )
+            position += _ENTRY.size
+            name = directory[position : position + name_size].decode("utf-8", "replace")
+            extra = directory[position + name_size : position + name_size + extra_size]
+            position += name_size + extra_size + comment_size
+            if 0xFFFFFFFF in (packed, plain, header):
+                plain, packed, header = self._large(extra, plain, packed, header)
+            if method != 0 or packed != plain:
+                raise self._error(f"`{name}` is compressed; torch never does that")
+            yield name.partition("/")[2] or name, Entry(plain, crc, header)
+
+    def _large(self, extra: bytes, *values: int) -> list[int]:
+        """Numbers beyond 4 GiB stand in an extra field, in the order of those that are marked as such."""
+        while len(extra) >= 4:
+            kind, size = struct.unpack_from("<HH", extra)
+            if kind == 1:
+                body = iter(struct.iter_unpack("<Q", extra[4 : 4 + size // 8 * 8]))
+                try:
+                    return [next(body)[0] if value == 0xFFFFFFFF else value for value in values]
+                except StopIteration:
+                    break
+            extra = extra[4 + size :]
+        raise self._error("damaged: the directory is missing a size")
+
+    def where(self, name: str) -> Piece:
+        """The bytes of an entry in the file."""
+        entry = self._entry(name)
+        header = self._bytes(entry.header, _LOCAL.size)
+        if header[:4] != b"PK\x03\x04":
+            raise self._error(f"damaged: `{name}` is not where the directory says")
+        *_, name_size, extra_size = _LOCAL.unpack(header)
+        begin = entry.header + _LOCAL.size + name_size + extra_size
+        if begin + entry.size > self._piece.length:
+            raise self._error(f"damaged: `{name}` ends outside of the archive")
+        return Piece(self._piece.file, self._piece.offset + begin, entry.size)
+
+    def read(self, name: str) -> bytes:
+        """A small entry."""
+        piece = self.where(name)
+        if piece.length > _LONGEST:
+            raise self._error(f"`{name}` has {piece.length} bytes, which nothing needs")
+        return self._bytes(piece.offset - self._piece.offset, piece.length)
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self.entries:
+            raise self._error(f"`{name}` is missing")
+        return self.entries[name]
+
+    def pickled(self) -> object:
+        """What was saved, in stand-ins: see unpickle.py."""
+        if self.entries.get("byteorder") is not None and self.read("byteorder") != b"little":
+            raise self._error("its numbers are big-endian; that is not read")
+        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file)
+
+    def values(self, stored: Stored) -> Values:
+        """Where the values of a tensor of this archive lie."""
+        if not hasattr(stored, "storage"):
+            raise self._error("a tensor that was not made as torch makes them")
+        name = f"data/{stored.storage.key}"
+        piece = self.where(name)
+        crc = self._entry(name).crc if self.has_checksums else None
+        found = Values(piece, crc, stored.dtype, stored.sizes, stored.strides, stored.start)
+        size = width(found.dtype)
+        if not size:
+            raise self._error(f"a tensor of an unknown dtype `{found.dtype}`")
+        last = stored.start + sum((n - 1) * stride for n, stride in zip(found.sizes, found.strides, strict=False))
+        if len(found.sizes) != len(found.strides) or (0 not in found.sizes and (last + 1) * size > piece.length):
+            raise self._error(f"a tensor {list(found.sizes)} of {found.dtype} in {piece.length} bytes")
+        return found
+
+    def chunk(self) -> Values:
+        """The only tensor of this archive, as a distributed checkpoint has one in each."""
+        stored = self.pickled()
+        if not isinstance(stored, Stored):
+            raise self._error("no tensor is in it")
+        values = self.values(stored)
+        if not is_contiguous(values.sizes, values.strides) and values.storage.length > 1 << 40:
+            raise self._error("its strides make no sense")
+        return values
+
+
+def read_exactly(fd: int, offset: int, length: int, name: str) -> bytes:
+    """Bytes of a file; raises CheckpointError if it ends before, or cannot be read there."""
+    parts = []
+    while length:
+        try:
+            part = os.pread(fd, length, offset)
+        except OSError as error:
+            raise CheckpointError(f"{name}: {error.strerror} at byte {offset}") from None
+        if not part:
+            raise CheckpointError(f"{name}: ends at byte {offset}, {length} bytes short")
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,101 @@
+"""In the job, with --read-back: what was loaded is compared with the checksums of the chunks it came from."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+from ...say import say
+from ..formats.zip_directory import Archive
+from ..model import Piece
+from .dcp_exchange import talking
+from .fingerprints import crc_of
+
+if TYPE_CHECKING:
+    from .auditor import Auditor
+    from .dcp_exchange import Running
+
+
+class LoadHooks:
+    """What is exchanged in torch.distributed.checkpoint.state_dict_loader."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        """Nothing is exchanged yet."""
+        self._auditor = auditor
+
+    def hook(self, loader: Any) -> None:
+        """Exchange the function that every form of loading ends in; only if that was asked for, since it reads all values again."""
+        original = loader._load_state_dict
+        signature = inspect.signature(original)
+        current = self._auditor.current
+
+        def _load_state_dict(*args: Any, **kwargs: Any) -> Any:
+            running, args, kwargs = self._auditor.begun(
+                signature, args, kwargs, "storage_reader", loader.DefaultLoadPlanner
+            )
+            token = current.set(running)
+            try:
+                result = original(*args, **kwargs)
+            finally:
+                current.reset(token)
+            if running is not None:
+                found = running
+                self._auditor.guarded(lambda: self._loaded(found))
+            return result
+
+        loader._load_state_dict = _load_state_dict
+        loader._DistWrapper = talking(loader._DistWrapper, current)
+
+    def _loaded(self, running: Running) -> None:
+        """Each chunk that was read whole into one place, against the checksum it was written with."""
+        from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
+
+        metadata = getattr(running.planner, "metadata", None)
+        folder = running.path
+        if folder is None or metadata is None or running.plan is None:
+            return
+        if getattr(type(running.planner), "commit_tensor", None) is not DefaultLoadPlanner.commit_tensor:
+            # It may make of the values what it likes.
+            return
+        wrong = []
+        opened: dict[str, int] = {}
+        try:
+            for item in running.plan.items:
+                index = item.storage_index
+                info = metadata.storage_data.get(index)
+                if (
+                    index.offset is None
+                    or info is None
+                    or getattr(info, "transform_descriptors", None)
+                    or any(item.storage_offsets)
+                ):
+                    continue
+                chunk = next(
+                    (
+                        c
+                        for c in metadata.state_dict_metadata[index.fqn].chunks
+                        if tuple(c.offsets) == tuple(index.offset)
+                    ),
+                    None,
+                )
+                if chunk is None or tuple(item.lengths) != tuple(chunk.sizes):
+                    continue
+                if info.relative_path not in opened:
+                    opened[info.relative_path] = os.open(folder / info.relative_path, os.O_RDONLY)
+                fd = opened[info.relative_path]
+                values = Archive(fd, Piece(info.relative_path, info.offset, info.length)).chunk()
+                there = running.planner.resolve_tensor(item)
+                same_dtype = str(there.dtype).removeprefix("torch.") == values.dtype
+                if same_dtype and values.is_whole and values.crc is not None and crc_of(there) != values.crc:
+                    wrong.append(f"`{index.fqn}` at {list(index.offset)} in {info.relative_path}")
+        finally:
+            for fd in opened.values():
+                os.close(fd)
+        if wrong:
+            more = f" and {len(wrong) - 1} more chunks" if len(wrong) > 1 else ""
+            text = f"what was loaded from {folder} is not what was saved: {wrong[0]}{more}"
+            say(f"CHECKPOINT: {text}\n")
+            self._auditor.record(
+                "load", {"path": str(folder), "site": dict(running.site), "wrong": True, "errors": [text]}
+            )

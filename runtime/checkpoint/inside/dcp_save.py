@@ -1,0 +1,293 @@
+"""In the job: what ranks hold under one name is compared before torch.distributed.checkpoint drops all copies but one.
+
+Nothing is sent that DCP does not send anyway: digests ride on the plans it gathers, as an attribute that neither planners nor the
+metadata know, and checksums of what was written on the results it gathers. A rank that is not audited sends none, one that is not
+audited ignores them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import time
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from ...say import say
+from ..checks import manifest
+from ..formats.zip_directory import Archive
+from ..model import Piece
+from . import digests
+from .dcp_exchange import Known, Running, key_of, talking
+from .digests import Digest
+from .fingerprints import crc_in_file, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .auditor import Auditor
+    from .digests import Key, Save
+
+#: What rides on plans and results: frozen dataclasses without slots, whose `__dict__` is pickled with them.
+_RIDER: Final = "_collectivelint"
+
+
+class SaveHooks:
+    """What is exchanged in torch.distributed.checkpoint.state_dict_saver."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        """Nothing is exchanged yet."""
+        self._auditor = auditor
+
+    def hook(self, saver: Any) -> None:
+        """Exchange the function that every form of saving ends in, and what it talks to the other ranks with."""
+        original = saver._save_state_dict
+        signature = inspect.signature(original)
+        current = self._auditor.current
+
+        def _save_state_dict(*args: Any, **kwargs: Any) -> Any:
+            running, args, kwargs = self._auditor.begun(
+                signature, args, kwargs, "storage_writer", saver.DefaultSavePlanner
+            )
+            token = current.set(running)
+            try:
+                metadata = original(*args, **kwargs)
+            except BaseException:
+                if running is not None and running.save is not None:
+                    failed = running
+                    self._auditor.guarded(lambda: self._failed(failed))
+                raise
+            finally:
+                current.reset(token)
+            if running is not None and running.save is not None:
+                found = running
+                self._auditor.guarded(lambda: self._finished(found, metadata))
+            return metadata
+
+        saver._save_state_dict = _save_state_dict
+        saver._DistWrapper = talking(saver._DistWrapper, self._auditor.current, self._plan, self._written)
+        for name in ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncCheckpointExecutor"):
+            if hasattr(saver, name):
+                setattr(saver, name, self._sited(getattr(saver, name)))
+
+    def _sited(self, base: Any) -> Any:
+        """An asynchronous save runs in a thread, and was asked for somewhere else."""
+        auditor = self._auditor
+
+        class Executor(base):  # type: ignore[misc]
+            def execute_save(self, *args: Any, **kwargs: Any) -> Any:
+                site = auditor.guarded(auditor.site, {})
+                if "Process" in base.__name__:
+                    auditor.guarded(lambda: auditor.note_site(kwargs.get("checkpoint_id"), site))
+                token = auditor.asked_at.set(site)
+                try:
+                    context = copy_context()
+                finally:
+                    auditor.asked_at.reset(token)
+                pool = getattr(self, "_executor", None)
+                if pool is not None and "submit" not in vars(pool):
+                    submit = pool.submit
+                    pool.submit = lambda function, *a, **k: submit(context.run, function, *a, **k)
+                    try:
+                        return super().execute_save(*args, **kwargs)
+                    finally:
+                        del pool.submit
+                return super().execute_save(*args, **kwargs)
+
+        Executor.__name__ = Executor.__qualname__ = base.__name__
+        return Executor
+
+    # --------------------------------------------------------------------------------------------------------- plan
+
+    def _plan(self, running: Running, ranks: Any, map_fun: Any, reduce_fun: Any) -> Any:
+        """What this rank says of its plan, and what the coordinator makes of all of them before it drops duplicates."""
+
+        def local() -> Any:
+            plan = map_fun()
+            return self._auditor.guarded(lambda: self._attach(running, plan, ranks.get_world_size()), plan)
+
+        def reduce(plans: list[Any]) -> Any:
+            held = [getattr(plan, "__dict__", {}).pop(_RIDER, None) for plan in plans]
+            made = reduce_fun(plans)
+            self._auditor.guarded(lambda: self._judge(running, held, made))
+            return made
+
+        return local, reduce
+
+    def _attach(self, running: Running, plan: Any, world_size: int) -> Any:
+        planner = running.planner
+        state = getattr(planner, "state_dict", None) or {}
+        found: dict[Key, tuple[Any, ...]] = {}
+        placed: dict[str, str] = {}
+        for item in _items(planner, plan):
+            key, value = key_of(item.index), state.get(item.index.fqn) if isinstance(state, dict) else None
+            try:
+                found[key] = tuple(digest_of(planner, item, value, world_size))
+            except Exception as error:
+                # A tensor that cannot be read (meta) fails in the save as well, and says more there.
+                found[key] = ("plain", None, (), type(error).__name__)
+            placements = getattr(value, "placements", None)
+            if placements is not None:
+                placed[item.index.fqn] = str(tuple(placements))
+        # The planner keeps the plan it has made.
+        plan = dataclasses.replace(plan)
+        plan.__dict__[_RIDER] = (found, placed)
+        return plan
+
+    def _judge(self, running: Running, held: list[Any], plans: list[Any]) -> None:
+        if not all(held):
+            # Some rank is not audited: nothing can be said of what it holds.
+            return
+        by_position = [{key: Digest(*digest) for key, digest in found.items()} for found, _ in held]
+        for _, placed in held:
+            running.placements.update(placed)
+        whole = getattr(running.planner, "global_plan", None) or plans
+        kept = {key_of(item.index): position for position, plan in enumerate(whole) for item in plan.items}
+        ranks = [_global_rank(running.group, position) for position in range(len(held))]
+        running.save = digests.compare(str(running.path or running.storage), running.site, by_position, kept, ranks)
+        self._say(running.save)
+        self._learn(running.save, by_position, whole)
+
+    def _learn(self, save: Save, held: list[dict[Key, Digest]], plans: Iterable[Any]) -> None:
+        """Of which names a rank holds a part only, and how large that is: see file_writes.py."""
+        for loss in save.losses:
+            if loss.is_serious and loss.kind == "plain":
+                self._auditor.known[loss.key[0]] = Known(None, frozenset(digest.sizes for _, digest in loss.variants))
+        parts: dict[str, set[tuple[int, ...]]] = {}
+        for digests_ in held:
+            for (name, _), digest in digests_.items():
+                if digest.kind == "sharded":
+                    parts.setdefault(name, set()).add(digest.sizes)
+        for plan in plans:
+            for item in plan.items:
+                name = item.index.fqn
+                if name in parts and item.tensor_data is not None:
+                    self._auditor.known[name] = Known(tuple(item.tensor_data.size), frozenset(parts[name]))
+
+    def _say(self, save: Save) -> None:
+        said = digests.text(save)
+        if said:
+            say(said)
+
+    # ------------------------------------------------------------------------------------------------- what was written
+
+    def _written(self, running: Running, map_fun: Any, reduce_fun: Any) -> Any:
+        """What this rank says of what it has written, and what the coordinator notes of all of them."""
+
+        def local() -> Any:
+            results = map_fun()
+            self._auditor.guarded(lambda: self._attach_checksums(running, results))
+            return results
+
+        def reduce(results: Any) -> Any:
+            self._auditor.guarded(lambda: self._collect(running, results))
+            return reduce_fun(results)
+
+        return local, reduce
+
+    def _attach_checksums(self, running: Running, results: Iterable[Any]) -> None:
+        """The CRC-32 that each chunk has in its file now: a few microseconds each."""
+        folder = running.path
+        if folder is None:
+            return
+        opened: dict[str, int] = {}
+        try:
+            for result in results:
+                info = result.storage_data
+                is_archive = str(info.relative_path).endswith(".distcp")
+                if not is_archive or getattr(info, "transform_descriptors", None) or result.index.offset is None:
+                    continue
+                if info.relative_path not in opened:
+                    opened[info.relative_path] = os.open(folder / info.relative_path, os.O_RDONLY)
+                fd = opened[info.relative_path]
+                archive = Archive(fd, Piece(info.relative_path, info.offset, info.length))
+                entry = archive.entries.get("data/0")
+                if entry is None or not archive.has_checksums:
+                    continue
+                actual = entry.crc
+                if self._auditor.read_back:
+                    actual = crc_in_file(fd, archive.where("data/0"))
+                result.__dict__[_RIDER] = (entry.crc, actual)
+        finally:
+            for fd in opened.values():
+                os.close(fd)
+
+    def _collect(self, running: Running, results: list[Any]) -> None:
+        for of_rank in results:
+            for result in of_rank:
+                crcs = result.__dict__.pop(_RIDER, None)
+                if crcs is not None:
+                    running.written[key_of(result.index)] = crcs
+
+    def _finished(self, running: Running, metadata: Any) -> None:
+        """The coordinator, after the metadata are there: the manifest, and a word in the trace."""
+        save, folder = running.save, running.path
+        assert save is not None
+        for (name, offset), (stored, actual) in running.written.items():
+            if stored != actual:
+                text = f"`{name}` at {list(offset or ())} was written with the CRC-32 {stored:08x} and reads back with {actual:08x}"
+                save.errors.append(text)
+        if save.errors:
+            say("".join(f"CHECKPOINT: {error} in {save.path}\n" for error in save.errors))
+        if folder is not None and metadata is not None and (folder / ".metadata").is_file() and running.written:
+            manifest.write(folder, self._manifest(running, metadata))
+        self._auditor.record("save", {**digests.as_dict(save), **_span(running)})
+
+    def _failed(self, running: Running) -> None:
+        """A save that raised: when it ran, since it may have failed because another rank wrote the same folder."""
+        assert running.save is not None
+        self._auditor.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
+
+    def _manifest(self, running: Running, metadata: Any) -> dict[str, Any]:
+        import torch
+
+        tensors: dict[str, Any] = {}
+        for name, item in metadata.state_dict_metadata.items():
+            if not hasattr(item, "chunks"):
+                continue
+            chunks = []
+            for chunk in item.chunks:
+                crcs = running.written.get((name, tuple(chunk.offsets)))
+                chunks.append([list(chunk.offsets), list(chunk.sizes), f"{crcs[0]:08x}" if crcs else None])
+            dtype = str(item.properties.dtype).removeprefix("torch.")
+            tensors[name] = {"dtype": dtype, "shape": list(item.size), "chunks": chunks}
+            if name in running.placements:
+                tensors[name]["placements"] = running.placements[name]
+        save = running.save
+        return {
+            "collectivelint": manifest.VERSION,
+            "save_id": getattr(metadata.storage_meta, "save_id", None) or "",
+            "written": time.time(),
+            "world_size": save.world_size if save is not None else None,
+            "torch": torch.__version__,
+            "site": {key: running.site.get(key) for key in ("path", "line", "function")},
+            # The files cannot tell: each is as it was written.
+            "lost": {loss.key[0]: loss.kept for loss in save.losses if loss.is_serious} if save is not None else {},
+            "tensors": tensors,
+        }
+
+
+def _span(running: Running) -> dict[str, Any]:
+    """From when to when a save ran (seconds since the epoch), and on which rank."""
+    return {"begun": running.begun, "ended": time.time(), "rank": _own_rank()}
+
+
+def _own_rank() -> int:
+    import torch.distributed as dist
+
+    return int(dist.get_rank()) if dist.is_initialized() else 0
+
+
+def _global_rank(group: Any, position: int) -> int:
+    import torch.distributed as dist
+
+    return position if group is None else int(dist.get_global_rank(group, position))
+
+
+def _items(planner: Any, plan: Any) -> Any:
+    """The items of a plan. With cached plans an empty one is sent, and the planner has the full one."""
+    if getattr(plan, "usable", True):
+        return plan.items
+    own = getattr(planner, "plan", None)
+    return own.items if own is not None and getattr(own, "usable", True) else ()

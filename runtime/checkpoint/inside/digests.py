@@ -1,0 +1,225 @@
+"""What the ranks of a save tell each other beside their plans, and what that comes to: plain data, no torch.
+
+Each rank digests what another rank may hold under the same name and offset. Where digests differ, one rank's values are about to be
+kept and the others' lost, and the save has not begun to write yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from ...afterwards.statistics import amount, width
+from ...verdict.explain import ranks_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: Name, and where the part begins; None for what is no tensor.
+Key: TypeAlias = "tuple[str, tuple[int, ...] | None]"
+
+
+class Digest(NamedTuple):
+    """What a rank holds under a key. Sent as a plain tuple, so that a rank without us can read it.
+
+    `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `crc` is the CRC-32 of the values in row-major order, None
+    where nobody else can hold them.
+    """
+
+    kind: str
+    crc: int | None
+    sizes: tuple[int, ...]
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        """Of the values."""
+        size = 1
+        for n in self.sizes:
+            size *= n
+        return size * width(self.dtype) if self.kind != "object" else 0
+
+
+#: Buffers of torch's batch normalisation: DDP makes them equal before each forward pass, and so not when it saves.
+_STATISTICS: Final = (".running_mean", ".running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A key that ranks hold different things under. `variants`: the ranks that agree, and what they hold; the kept one first."""
+
+    key: Key
+    variants: tuple[tuple[tuple[int, ...], Digest], ...]
+    kept: int | None
+    #: The kept rank's place in the group of the save, which its file is named after.
+    position: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Of what was declared: "plain", "sharded" or "object"."""
+        return self.variants[0][1].kind
+
+    @property
+    def is_serious(self) -> bool:
+        """Is it a weight? The state of a generator, a meter, or the statistics of a normalisation are each rank's own, rightly."""
+        first = self.variants[0][1]
+        if first.kind == "object" or not first.sizes or self.key[0].endswith(_STATISTICS):
+            return False
+        is_small = first.dtype in ("int8", "uint8", "qint8", "quint8") and len(first.sizes) > 1
+        return is_small or "float" in first.dtype or "complex" in first.dtype
+
+
+@dataclass(slots=True)
+class Save:
+    """One save, as the rank that coordinates it has seen it."""
+
+    path: str
+    site: Mapping[str, Any]
+    world_size: int
+    losses: list[Loss] = field(default_factory=list)
+    #: Keys of plain tensors and objects that several ranks hold: one copy of each is written.
+    deduplicated: int = 0
+    memory: int = 0
+    written: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Does it lose weights, or has it written something else than it should?"""
+        return bool(self.errors) or any(loss.is_serious for loss in self.losses)
+
+
+def compare(
+    path: str,
+    site: Mapping[str, Any],
+    held: Sequence[Mapping[Key, Digest]],
+    kept: Mapping[Key, int],
+    ranks: Sequence[int],
+) -> Save:
+    """What a save is about to do. `held`: by position in the group, `kept`: the position that writes a key, `ranks`: of positions."""
+    save = Save(path, site, len(held))
+    by_key: defaultdict[Key, list[tuple[int, Digest]]] = defaultdict(list)
+    for position, digests in enumerate(held):
+        for key, digest in digests.items():
+            by_key[key].append((position, digest))
+            save.memory += digest.bytes
+    for key, found in by_key.items():
+        save.written += found[0][1].bytes
+        if len(found) < 2:
+            continue
+        save.deduplicated += found[0][1].kind != "sharded"
+        variants: defaultdict[Digest, list[int]] = defaultdict(list)
+        for position, digest in found:
+            variants[digest._replace(kind="")].append(position)
+        if len(variants) > 1 and all(digest.crc is not None for _, digest in found):
+            keeper = kept.get(key)
+            ordered = sorted(variants.items(), key=lambda item: (keeper not in item[1], item[1]))
+            kind = found[0][1].kind
+            sides = tuple((tuple(ranks[p] for p in some), digest._replace(kind=kind)) for digest, some in ordered)
+            save.losses.append(Loss(key, sides, ranks[keeper] if keeper is not None else None, keeper))
+    return save
+
+
+# ------------------------------------------------------------------------------------------------------- in words
+
+
+_DIGITS: Final = re.compile(r"\d+")
+_MOST: Final = 6
+
+
+def text(save: Save) -> str:
+    """The report, "" if there is nothing to say."""
+    lines: list[str] = []
+    plain = [loss for loss in save.losses if loss.kind == "plain"]
+    sharded = [loss for loss in save.losses if loss.kind == "sharded"]
+    objects = [loss for loss in save.losses if loss.kind == "object"]
+    if any(loss.is_serious for loss in plain):
+        lines += _lost(save, [loss for loss in plain if loss.is_serious])
+    elif plain:
+        lines += _note(plain, "tensor that is no weight", "tensors that are no weights")
+    if sharded:
+        what = "tensor is" if len(sharded) == 1 else "tensors are"
+        lines.append(
+            f"CHECKPOINT DRIFT: {len(sharded)} {what} replicated by placements, with other values on other ranks"
+        )
+        lines += _patterns(sharded)
+        lines.append(
+            "  the replicas have drifted: somewhere a gradient, or an update, was not reduced over all of them"
+        )
+    if objects and not plain:
+        lines += _note(objects, "value that is no tensor", "values that are no tensors")
+    lines += [f"CHECKPOINT: {error}" for error in save.errors]
+    if not lines:
+        return ""
+    site = save.site
+    place = f"{site.get('path')}:{site.get('line')}  {site.get('function')}" if site.get("path") else "an unknown place"
+    lines.insert(1, f"  save   {save.path} at {place}")
+    return "\n".join(lines) + "\n"
+
+
+def _lost(save: Save, losses: list[Loss]) -> Iterator[str]:
+    one = save.deduplicated == 1
+    what = "name is a plain tensor" if one else "names are plain tensors"
+    yield (
+        f"CHECKPOINT LOSES DATA: {save.deduplicated} {what} on several ranks, of which the save keeps one copy{' each' * (not one)}; "
+        f"{len(losses)} of them differ{'s' * (len(losses) == 1)} between ranks"
+    )
+    yield from _patterns(losses)
+    kept = Counter((loss.kept, loss.position) for loss in losses if loss.kept is not None)
+    survivors = ", ".join(
+        f"{count} from rank {rank} (__{position}_0.distcp)" for (rank, position), count in sorted(kept.items())
+    )
+    yield f"  kept   {survivors or 'not known'}"
+    yield f"  bytes  {amount(save.memory)} in memory, {amount(save.written)} on disk"
+    yield "  fix    pass DTensors: DTensor.from_local(tensor, mesh, [Shard(0)]) records which part each rank holds"
+    yield "  CL402 plain-sharded-state explains this: a distributed checkpoint takes tensors of one name for replicas"
+
+
+def _note(losses: list[Loss], one: str, several: str) -> Iterator[str]:
+    what = f"1 {one} differs" if len(losses) == 1 else f"{len(losses)} {several} differ"
+    yield f"note: {what} between ranks, and the checkpoint keeps one rank's"
+    yield from _patterns(losses)
+
+
+def _patterns(losses: list[Loss]) -> Iterator[str]:
+    """Names with their numbers taken out, the most first, and an example of who holds what."""
+    patterns: Counter[str] = Counter(_DIGITS.sub("*", loss.key[0]) for loss in losses)
+    shown = [f"{name} ({count})" if count > 1 else name for name, count in patterns.most_common(_MOST)]
+    more = f", and {len(patterns) - _MOST} more" if len(patterns) > _MOST else ""
+    yield f"  names  {', '.join(shown)}{more}"
+    loss = losses[0]
+    sides = [
+        f"{ranks_text(ranks)} {digest.dtype}{list(digest.sizes) if digest.kind != 'object' else ''} #{digest.crc or 0:08x}"
+        for ranks, digest in loss.variants[:3]
+    ]
+    yield f"  e.g.   {loss.key[0]}: {'; '.join(sides)}"
+
+
+def as_dict(save: Save) -> dict[str, Any]:
+    """As plain data, for the trace directory."""
+    return {
+        "path": save.path,
+        "site": dict(save.site),
+        "world_size": save.world_size,
+        "wrong": save.is_wrong,
+        "deduplicated": save.deduplicated,
+        "bytes_in_memory": save.memory,
+        "bytes_on_disk": save.written,
+        "errors": save.errors,
+        "losses": [
+            {
+                "name": loss.key[0],
+                "serious": loss.is_serious,
+                "offset": list(loss.key[1]) if loss.key[1] is not None else None,
+                "kind": loss.kind,
+                "kept": loss.kept,
+                "variants": [
+                    {"ranks": list(ranks), "sizes": list(digest.sizes), "dtype": digest.dtype, "crc32": digest.crc}
+                    for ranks, digest in loss.variants
+                ],
+            }
+            for loss in save.losses
+        ],
+    }

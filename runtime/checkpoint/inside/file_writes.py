@@ -1,0 +1,155 @@
+"""In the job: state dicts that a rank writes with torch.save or safetensors.
+
+Such a file knows nothing of other ranks. What it should hold is known from the distributed checkpoints of the same job: a name that is
+sharded there, or of which ranks held different parts, and that has the size of one rank's part here, is one rank's part. Tensors
+that say themselves that they are a part (DTensor) need no such help; whether every rank writes a file of its own is known when the
+job is over.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...say import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .auditor import Auditor
+
+#: `rank_3`, `model-03.pt`, `3/`; not `phi3`.
+_NUMBER: Final = re.compile(r"(?:(?<![a-zA-Z0-9])|(?<=rank))0*(\d+)(?![a-zA-Z0-9])", re.IGNORECASE)
+
+
+class FileHooks:
+    """What is exchanged in torch.serialization and in safetensors."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        """Nothing is exchanged yet."""
+        self._auditor = auditor
+        self._local = threading.local()
+
+    def hook_torch(self, serialization: Any) -> None:
+        """Every form of torch.save to a path ends in these two, which are looked up when they are called."""
+        opened, saved, local = serialization._open_zipfile_writer, serialization._save, self._local
+
+        def _open_zipfile_writer(target: Any) -> Any:
+            local.path = target if isinstance(target, (str, os.PathLike)) else None
+            return opened(target)
+
+        def _save(obj: Any, *args: Any, **kwargs: Any) -> Any:
+            path, local.path = getattr(local, "path", None), None
+            if path is None:
+                return saved(obj, *args, **kwargs)
+            return self._around(os.fspath(path), obj, lambda: saved(obj, *args, **kwargs))
+
+        serialization._open_zipfile_writer, serialization._save = _open_zipfile_writer, _save
+
+    def hook_safetensors(self, module: Any) -> None:
+        """`save_model` ends in `save_file` too."""
+        original = module.save_file
+
+        @functools.wraps(original)
+        def save_file(tensors: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._around(os.fspath(filename), tensors, lambda: original(tensors, filename, *args, **kwargs))
+
+        module.save_file = save_file
+
+    def _around(self, path: str, obj: Any, write: Callable[[], Any]) -> Any:
+        """A file is written: what of it is a part, as far as this rank knows, and from when to when it was written."""
+        record = self._auditor.guarded(lambda: self._looked(path, obj))
+        begun = time.time()
+        result = write()
+        if record is not None:
+            times = {"begun": begun, "ended": time.time()}
+            self._auditor.guarded(lambda: self._auditor.record("file", {**record, **times}))
+        return result
+
+    def _looked(self, path: str, obj: Any) -> dict[str, Any] | None:
+        import torch.distributed as dist
+
+        if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
+            return None
+        if os.path.exists(path) and not os.path.isfile(path):
+            # Neither a device nor a pipe is a checkpoint.
+            return None
+        tensors = dict(_tensors(obj))
+        if not tensors:
+            return None
+        own = [name for name, tensor in tensors.items() if _is_part(tensor)]
+        known = [name for name, tensor in tensors.items() if name not in own and self._is_known_part(name, tensor)]
+        # A name or two may be called as something else is; a model is known by most of its names.
+        parts = known if 2 * len(known) >= len(tensors) else []
+        rank, site = dist.get_rank(), self._auditor.site()
+        if parts and not _is_of_rank(path, rank):
+            more = f" and {len(parts) - 1} more names" if len(parts) > 1 else ""
+            whole = self._auditor.known[_end(parts[0], self._auditor.known)].shape
+            of = f" of {list(whole)}" if whole is not None else ", and other ranks have others"
+            say(
+                f"CHECKPOINT HOLDS ONE RANK'S PART: `{parts[0]}`{more}: rank {rank}'s {list(tensors[parts[0]].shape)}{of}\n"
+                f"  save   {path} at {site.get('path')}:{site.get('line')}  {site.get('function')}\n"
+                "  CL401 rank-local-consolidated explains this: one rank's part is written as if it were all of it\n"
+            )
+        return {
+            "path": os.path.abspath(path),
+            "rank": rank,
+            "site": dict(site),
+            "tensors": len(tensors),
+            "parts": [*parts, *own],
+        }
+
+    def _is_known_part(self, name: str, tensor: Any) -> bool:
+        """Has a distributed checkpoint of this job had it in parts, of which this is one?"""
+        known = self._auditor.known.get(_end(name, self._auditor.known))
+        return known is not None and known.is_part(tuple(tensor.shape))
+
+
+def _is_of_rank(path: str, rank: int) -> bool:
+    """Does the path say that it is this rank's, as `rank_3/model.pt` does? Whether others have one shows at the end."""
+    numbers = _NUMBER.findall("/".join(Path(path).parts[-2:]))
+    return str(rank) in numbers
+
+
+def _end(name: str, known: Mapping[str, object]) -> str:
+    """The name under which it is known: itself, or the one that ends with it (`model.NAME`)."""
+    if name in known:
+        return name
+    found = [other for other in known if other.endswith(f".{name}")]
+    return found[0] if len(found) == 1 else name
+
+
+def _is_part(tensor: Any) -> bool:
+    """Does it say itself that other ranks have the rest?"""
+    mesh, placements = getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None)
+    if mesh is None or placements is None:
+        return False
+    return any(not placement.is_replicate() and mesh.size(d) > 1 for d, placement in enumerate(placements))
+
+
+def _tensors(value: Any) -> Iterator[tuple[str, Any]]:
+    """Tensors in nested dicts and lists, by their paths; each container is looked into once, wherever it stands."""
+    import torch
+
+    seen: set[int] = set()
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending and len(seen) < _MOST:
+        path, item = pending.pop()
+        if isinstance(item, torch.Tensor):
+            yield path, item
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
+            pairs = item.items() if isinstance(item, dict) else enumerate(item)
+            kept = ((key, inner) for key, inner in pairs if isinstance(inner, (torch.Tensor, dict, list, tuple)))
+            inside = [(f"{path}.{key}" if path else str(key), inner) for key, inner in kept]
+            # The first is taken next.
+            pending += reversed(inside)
+
+
+#: So many containers are looked into.
+_MOST: Final = 20_000

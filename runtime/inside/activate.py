@@ -1,0 +1,185 @@
+"""Arming the tracer in a process: nothing happens before torch.distributed is imported, little before it is used."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from ..say import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from pathlib import Path
+    from types import ModuleType, TracebackType
+
+#: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
+VARIABLE: Final = "COLLECTIVELINT_TRACE"
+#: Set to have checkpoints read again, see checkpoint/inside/auditor.py.
+READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
+#: Let the job go on when its ranks have diverged, or end it.
+OnDivergence: TypeAlias = Literal["report", "abort"]
+
+#: In the run's folder: the launcher has stopped the job, because its ranks diverged.
+STOPPED: Final = "stopped"
+
+_armed: list[Path] = []
+
+
+def activate(folder: Path, watch: OnDivergence | None = None) -> None:
+    """Trace this process into `folder` from its first process group on. Safe to call again.
+
+    `folder` is that of the run, or the one that the user named: then the run's is made below it, see folders.py.
+    `watch`: no launcher watches the job, so a process beside it has to; what that does when ranks have diverged.
+    """
+    if _armed:
+        return
+    # The job may change its current folder before it joins a group.
+    folder = folder.absolute()
+    _armed.append(folder)
+
+    _when_imported(
+        {
+            "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
+            "torch.distributed": lambda _: _arm(folder, watch),
+            "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
+            "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
+            "torch.distributed.elastic.multiprocessing.api": lambda module: _leave_quietly(folder, module),
+            "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
+        }
+    )
+
+
+def join(folder: Path) -> Path:
+    """The folder of this process's run, made if it is not there; raise OSError where it cannot be."""
+    from ..traces import folders
+
+    run = folders.join(folder)
+    if VARIABLE in os.environ:
+        # Processes that this one starts belong to the same run.
+        os.environ[VARIABLE] = str(run.resolve())
+    return run
+
+
+def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:
+    """Call each when its module has been executed; at once if that is behind us."""
+    waiting = {}
+    for name, hook in hooks.items():
+        module = sys.modules.get(name)
+        # torch.distributed stands in sys.modules while it is being executed.
+        if module is not None and (name != "torch.distributed" or f"{name}.distributed_c10d" in sys.modules):
+            hook(module)
+        else:
+            waiting[name] = hook
+    if waiting:
+        sys.meta_path.insert(0, _Finder(waiting))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Lets modules be found as ever, and calls the hooks of some when they have been executed."""
+
+    def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]) -> None:
+        self._hooks = hooks
+        self._finding: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Wrap the loader of a module that somebody waits for; anything else is not ours."""
+        del path, target
+        if fullname not in self._hooks or fullname in self._finding:
+            return None
+        self._finding.add(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._finding.discard(fullname)
+        if spec is not None and spec.loader is not None:
+            self._wrap(spec.loader, fullname)
+        return spec
+
+    def _wrap(self, loader: Any, name: str) -> None:
+        """Somebody may only have wanted to know whether the module is there: what counts is that it is executed."""
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            hook = self._hooks.pop(name, None) if module.__name__ == name else None
+            if hook is not None:
+                hook(module)
+
+        loader.exec_module = exec_module
+
+
+_auditors: list[Any] = []
+
+
+def _leave_quietly(folder: Path, module: Any) -> None:
+    """In torchrun: when our launcher has ended it, its traceback about the signal is no news and would bury the verdict."""
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        signalled = getattr(module, "SignalException", ())
+        if isinstance(error, signalled) and os.path.isfile(os.path.join(folder, STOPPED)):
+            say("collectivelint: torchrun has ended the ranks\n")
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def _audit(folder: Path, hook: str, module: ModuleType) -> None:
+    """Have checkpoints audited as they are written and read."""
+    try:
+        if not _auditors:
+            from ..checkpoint.inside.auditor import Auditor
+            from .sites import Sites
+
+            # torch itself may still be being imported.
+            where = os.path.dirname(sys.modules["torch"].__file__ or "")
+            _auditors.append(Auditor(folder, Sites(where)))
+        getattr(_auditors[0], hook)(module)
+    except Exception as error:
+        say(f"collectivelint: checkpoints are not audited here: {type(error).__name__}: {error}\n")
+
+
+def _arm(folder: Path, watch: OnDivergence | None) -> None:
+    """Hook init_process_group; everything else is installed when it is called, since torch itself is ready then."""
+    try:
+        import torch
+        from torch.distributed import distributed_c10d as c10d
+
+        from .group_creation import hook_groups, hook_init
+        from .tracer import Tracer
+
+        tracer = Tracer(folder, os.path.dirname(torch.__file__), watch)
+        installed: list[object] = []
+
+        def first() -> None:
+            if installed:
+                return
+            installed.append(None)
+            try:
+                from . import python_calls
+                from .dispatcher_calls import Kernels
+                from .work_handles import Handles
+
+                handles = Handles(tracer)
+                kernels = Kernels(tracer, handles)
+                installed.append(kernels)
+                python_calls.install(tracer, handles, kernels)
+                hook_groups(c10d, tracer)
+            except Exception as error:
+                warn(error)
+
+        hook_init(c10d, tracer, first)
+    except Exception as error:
+        warn(error)
+
+
+def warn(error: BaseException) -> None:
+    """The job goes on without us."""
+    say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")

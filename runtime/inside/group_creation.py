@@ -1,0 +1,156 @@
+"""Process groups as they come and go: their creation has no operator, so the functions that do it are hooked.
+
+torch decorates them, which helps: the decorated function that everybody has imported keeps its identity, and only the
+function inside its closure is exchanged. Names that were bound early are covered too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from ..traces.model import State
+from .signatures import CREATES
+from .tracer import CREATE, OUTSIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CellType, ModuleType
+
+    from .tracer import Tracer
+
+#: Functions that make one group for the ranks they are given; all others are built on them.
+CREATORS: Final = ("new_group", "split_group", "shrink_group")
+
+
+def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
+    """Call `first` before the first process group is made; record the default group when it is there."""
+
+    def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        first()
+        result = original(*args, **kwargs)
+        try:
+            tracer.start(c10d.get_rank(), c10d.get_world_size(), _where(c10d))
+            tracer.register(c10d.GroupMember.WORLD)
+        except Exception as error:
+            tracer.give_up(error)
+        return result
+
+    _exchange(c10d, "init_process_group", init)
+
+
+def hook_groups(c10d: Any, tracer: Tracer) -> None:
+    """Record creations and calls by ranks that are not in the group."""
+    for name in CREATORS:
+        if hasattr(c10d, name):
+            _exchange(c10d, name, functools.partial(_create, c10d, tracer, name))
+    warn = c10d._warn_not_in_group
+
+    def outsider(op_name: str) -> None:
+        world = c10d.GroupMember.WORLD
+        if world is not None and tracer.is_started:
+            tracer.end(_begun(tracer, OUTSIDER, world, (op_name, None)), State.DONE)
+        warn(op_name)
+
+    c10d._warn_not_in_group = outsider
+
+
+def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
+    """The number of a new event; whatever goes wrong with that is not the job's trouble."""
+    try:
+        return tracer.begin(kind, world, key, -1, False)
+    except Exception as error:
+        tracer.give_up(error)
+        return 0
+
+
+def _where(c10d: Any) -> str:
+    """Where the ranks of this job meet: two jobs at the same time meet in different places."""
+    import torch
+
+    dist: Any = torch.distributed
+    store = c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    if isinstance(store, dist.TCPStore):
+        return f"{store.host}:{store.port}"
+    return str(getattr(store, "path", type(store).__name__))
+
+
+def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    world = c10d.GroupMember.WORLD
+    if world is None or not tracer.is_started:
+        return original(*args, **kwargs)
+    # An iterator can be read only once.
+    args = tuple(list(arg) if isinstance(arg, Iterator) else arg for arg in args)
+    kwargs = {key: list(value) if isinstance(value, Iterator) else value for key, value in kwargs.items()}
+    key = _key(c10d, name, original, args, kwargs)
+    number = _begun(tracer, CREATE, world, key) if key is not None else 0
+    try:
+        group = original(*args, **kwargs)
+    except BaseException:
+        tracer.reject(number)
+        raise
+    tracer.end(number, State.DONE)
+    try:
+        if isinstance(group, c10d.ProcessGroup):
+            tracer.register(group)
+    except Exception as error:
+        tracer.give_up(error)
+    return group
+
+
+def _key(
+    c10d: Any, name: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    """What has to be equal on all ranks; None where only the members make the group, or if it cannot be told."""
+    try:
+        given = inspect.signature(original).bind(*args, **kwargs).arguments
+        if given.get("use_local_synchronization"):
+            return None
+        if name == "split_group":
+            parts = given.get("split_ranks")
+            return (name, CREATES, tuple(tuple(map(int, part)) for part in parts) if parts is not None else ())
+        if name != "new_group":
+            return (name, CREATES, ())
+        # As torch reads it: all ranks if there are none, and in order unless told otherwise.
+        ranks = given.get("ranks")
+        ranks = range(c10d.get_world_size()) if ranks is None else map(int, ranks)
+        return (name, CREATES, tuple(sorted(ranks) if given.get("sort_ranks", True) else ranks))
+    except Exception:
+        return None
+
+
+def _exchange(module: ModuleType, name: str, around: Callable[..., Any]) -> None:
+    """Put `around(original, ...)` in the place of a function, inside its decorators where it has some."""
+    function = getattr(module, name)
+    cell = _innermost(function, name)
+    if cell is None:
+        _rebind(module, function, functools.wraps(function)(functools.partial(around, function)))
+        return
+    original = cell.cell_contents
+    cell.cell_contents = functools.wraps(original)(functools.partial(around, original))
+
+
+def _innermost(function: Any, name: str) -> CellType | None:
+    """The closure cell that holds the undecorated function of this name."""
+    found = None
+    while getattr(function, "__closure__", None):
+        cells = [cell for cell in function.__closure__ if getattr(cell.cell_contents, "__name__", "") == name]
+        if not cells:
+            break
+        found = cells[0]
+        function = found.cell_contents
+    return found
+
+
+def _rebind(module: ModuleType, old: Any, new: Any) -> None:
+    """Exchange a function that has no decorator wherever torch.distributed itself refers to it by name."""
+    import sys
+
+    for other in (module, sys.modules.get("torch.distributed")):
+        for name, value in list(vars(other).items()) if other is not None else []:
+            if value is old:
+                setattr(other, name, new)

@@ -1,0 +1,370 @@
+"""Recording: what the interception layer and the group hooks report goes into this process's trace file."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+from ..say import say
+from ..traces.model import State
+from ..traces.ring import KINDS, Writer
+from .activate import join
+from .sites import Sites
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from torch.distributed import ProcessGroup
+
+    from ..traces.model import End
+    from .activate import OnDivergence
+
+COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
+_NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
+#: Seconds between two looks at what the monitor wants, and at the threads that are there.
+_PULSE: Final = 0.5
+#: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
+_MOST_SIGNATURES: Final = 8192
+_MAIN: Final = threading.main_thread().ident
+_now, _ident, _frame = time.time, threading.get_ident, sys._getframe
+
+
+def _number_of_thread() -> int:
+    """The system's number of a thread that Python has started, 0 for one of C++: that is autograd at work for another."""
+    # threading has no public name for the objects that stand for threads of C++.
+    is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
+    return threading.get_native_id() if is_ours else 0
+
+
+def _watched(folder: Path, on_divergence: OnDivergence) -> None:
+    """Have a process beside the job watch it. It ends with the job."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from collectivelint.runtime.beside.watch import main; main()"
+    command = [sys.executable, "-c", code, str(folder.resolve()), on_divergence]
+    try:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        say(f"collectivelint: nobody compares the ranks: {error}\n")
+
+
+class _Stream:
+    """Calls that are counted together: those of one kind on a group, or those to or from one peer.
+
+    `hash` rolls over what of each call has to be equal on all ranks: two ranks that made as many calls and have different
+    hashes disagree about one of them.
+    """
+
+    __slots__ = ("count", "hash", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number, self.count, self.hash = number, 0, 0
+
+
+class _Group:
+    """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
+
+    __slots__ = ("id", "ranks", "ref", "streams", "threads")
+
+    def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
+        self.id, self.ranks = number, ranks
+        self.streams: dict[Any, _Stream] = {}
+        #: Threads other than the main one that have called.
+        self.threads: set[int] = set()
+        self.ref: weakref.ref[Any] | None = None
+
+
+class Tracer:
+    """One process's record of its calls. Methods are called under the interpreter lock from any thread."""
+
+    def __init__(self, folder: Path, torch_folder: str, watch: OnDivergence | None = None) -> None:
+        """Nothing is written before `start`: a process that never joins a job leaves no trace.
+
+        `folder`: of the run, or of many runs, see folders.py. `watch`: have a process beside the job compare the ranks, see activate.py.
+        """
+        self._folder, self._watch = folder, watch
+        self._sites = Sites(torch_folder)
+        self._find = self._sites.find
+        # A signal's handler may call in the middle of a call of the same thread.
+        self._lock = threading.RLock()
+        self._writer: Writer | None = None
+        self._abandoned: Writer | None = None
+        #: By the id of torch's object.
+        self._groups: dict[int, _Group] = {}
+        self._made: dict[tuple[int, ...], int] = {}
+        self._places: dict[tuple[Any, int], int] = {}
+        #: Key of a signature -> its number and its weight in a stream's hash.
+        self._signatures: dict[Any, tuple[int, int]] = {}
+        self._nowhere = 0
+        #: The last event: its number, its stream, and the stream's hash before it.
+        self._latest: tuple[int, _Stream | None, int] = (0, None, 0)
+        self._joined: tuple[int, int, str] | None = None
+        self._raised = ""
+        self._ended = threading.Event()
+        self._server: threading.Thread | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """Has the process joined a job?"""
+        return self._writer is not None
+
+    def start(self, rank: int, world_size: int, store: str) -> None:
+        """The default group has been made: this process is `rank` of `world_size`; `store` is where the job meets.
+
+        A process that makes its default group again as another rank, or in another job, begins a trace of its own for that.
+        """
+        joined = (rank, world_size, store)
+        if self._writer is not None and (self._joined is None or self._joined[:2] == joined[:2]):
+            return
+        first = self._joined is None
+        if self._writer is not None:
+            self._leave("finished", "")
+        attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
+        folder = join(self._folder)
+        self._writer = Writer(
+            folder,
+            rank=rank,
+            world_size=world_size,
+            attempt=attempt,
+            started=time.time(),
+            host=socket.gethostname(),
+            local=int(os.environ.get("LOCAL_WORLD_SIZE", "0") or 0),
+            job=store,
+        )
+        self._joined = joined
+        for known in (self._groups, self._made, self._places, self._signatures):
+            known.clear()
+        self._nowhere = self._writer.name("place", dict(_NOWHERE))
+        if first:
+            self._watch_end()
+            # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
+            os.register_at_fork(after_in_child=self._stop)
+        self._ended.clear()
+        self._server = threading.Thread(
+            target=self._serve, args=(folder, rank, attempt), name="collectivelint", daemon=True
+        )
+        self._server.start()
+
+    def _stop(self) -> None:
+        self._writer = None
+
+    def _serve(self, folder: Path, rank: int, attempt: int) -> None:
+        """What a thread beside the job does: say where the main thread is when asked, carry the monitor's messages."""
+        from ..beside.host_link import Carrier
+
+        if self._watch is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+            _watched(folder, self._watch)
+        answered = 0
+        others: list[int] = []
+        carrier: Carrier | None = Carrier(folder, rank, attempt)
+        while (writer := self._writer) is not None and not self._ended.is_set():
+            try:
+                asked = writer.asked
+                if asked != answered:
+                    answered = asked
+                    # Another process cannot look.
+                    writer.answer(asked, self._sites.stack(sys._current_frames().get(_MAIN or 0)))
+                if (now := self._working()) != others:
+                    others = now
+                    writer.name("threads", others)
+                if carrier is not None:
+                    carrier.carry()
+            except Exception:
+                # Most likely the store is gone, and with it the job.
+                carrier = None
+            self._ended.wait(_PULSE)
+
+    def _working(self) -> list[int]:
+        """The system's numbers of other threads that run the project's own code, and so may call one day.
+
+        Those of libraries (pinning memory, writing logs, waiting in a pool) do not.
+        """
+        others = [thread for thread in threading.enumerate() if thread.ident not in (_MAIN, _ident())]
+        if not others:
+            return []
+        frames = sys._current_frames()
+        try:
+            return sorted(
+                thread.native_id or 0 for thread in others if self._sites.is_project(frames.get(thread.ident or 0))
+            )
+        finally:
+            # Our own frame is among them. Together with these variables it would be a circle, which keeps alive what all
+            # the others hold, the job's tensors and groups, until the garbage is collected.
+            frames.clear()
+
+    def give_up(self, error: BaseException) -> None:
+        """The trace cannot be written: the job goes on without us."""
+        if self._writer is not None:
+            # Its memory stays mapped: who ends the job knows the process by that.
+            self._abandoned = self._writer
+            self._writer.finish("untraced", f"{type(error).__name__}: {error}")
+        self._writer = None
+        say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
+
+    def _watch_end(self) -> None:
+        """Leave a word about how the process ends; killed processes leave none."""
+        previous = sys.excepthook
+
+        def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            self._raised = f"{kind.__name__}: {error}"
+            previous(kind, error, trace)
+
+        sys.excepthook = hook
+        atexit.register(self.finish)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            # Children of multiprocessing run neither: their exceptions are caught, and they leave without atexit.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._finish_child, exitpriority=0)
+
+    def _finish_child(self) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, SystemExit):
+            # torch.multiprocessing has passed the exception on, and leaves with a code.
+            error = error.__context__
+        if error is not None:
+            self._raised = f"{type(error).__name__}: {error}"
+        self.finish()
+
+    def finish(self) -> None:
+        """The process ends, by itself or with an exception that nobody caught."""
+        if self._writer is not None:
+            self._leave("raised" if self._raised else "finished", self._raised)
+
+    def _leave(self, end: End, error: str) -> None:
+        writer = self._writer
+        if writer is not None:
+            writer.finish(end, error)
+        # A thread that sits in C++ when the interpreter is taken down would take the process with it.
+        self._ended.set()
+        if self._server is not None and self._server is not threading.current_thread():
+            self._server.join(2.0)
+
+    # ------------------------------------------------------------------------------------------------------ groups
+
+    def register(self, group: ProcessGroup) -> _Group:
+        """Give a new group its identity: its ranks, and how many groups of the same ranks came before."""
+        from torch.distributed import distributed_c10d as c10d
+
+        writer = self._writer
+        assert writer is not None
+        known = self._groups.get(id(group))
+        if known is not None:
+            return known
+        ranks = tuple(map(int, c10d.get_process_group_ranks(group)))
+        ordinal = self._made.get(ranks, 0)
+        self._made[ranks] = ordinal + 1
+        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
+        found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
+        # The address may come again when the group is gone.
+        key = id(group)
+        found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
+        return found
+
+    def destroy(self, group: ProcessGroup) -> None:
+        """The group is about to be destroyed."""
+        known = self._groups.get(id(group))
+        if self._writer is not None and known is not None:
+            self._writer.name("destroyed", known.id)
+
+    # ------------------------------------------------------------------------------------------------------ events
+
+    def begin(self, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
+        """A call is about to be made; the number of its event, 0 if nothing is recorded.
+
+        `key` tells signatures apart (signatures.py); `peer` is a rank of the group. This is the path of every call: what
+        is new is looked up once and then known by number.
+        """
+        writer = self._writer
+        if writer is None:
+            return 0
+        try:
+            return self._begun(writer, kind, group, key, peer, is_async)
+        except OSError as error:
+            self.give_up(error)
+            return 0
+
+    def _begun(
+        self, writer: Writer, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool
+    ) -> int:
+        with self._lock:
+            known = self._groups.get(id(group)) or self.register(group)
+            if peer >= 0:
+                peer = known.ranks[peer] if peer < len(known.ranks) else -1
+            counter = kind if kind != P2P else (key[0], peer, key[2])
+            stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
+            signature = self._signatures.get(key) or self._signature(writer, key)
+            before = stream.hash
+            stream.count = sequence = stream.count + 1
+            stream.hash = rolled = (before * 16777619 + signature[1] + peer) & 0xFFFFFFFF
+            # What has called this is ours as well.
+            frame = self._find(_frame(3))
+            if frame is None:
+                place = self._nowhere
+            else:
+                site = (frame.f_code, frame.f_lineno)
+                place = self._places.get(site) or self._place(writer, site, frame)
+            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            if thread and thread not in known.threads:
+                known.threads.add(thread)
+                writer.name("caller", {"group": known.id, "thread": thread})
+            number = writer.add(
+                kind, known.id, sequence, signature[0], place, peer, is_async, _now(), thread, stream.number, rolled
+            )
+            self._latest = (number, stream, before)
+            return number
+
+    def _stream(self, writer: Writer, group: _Group, kind: int, counter: Any) -> _Stream:
+        op, peer, tag = counter if kind == P2P else ("", -1, 0)
+        number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
+        found = group.streams[counter] = _Stream(number)
+        return found
+
+    def _signature(self, writer: Writer, key: tuple[Any, ...]) -> tuple[int, int]:
+        from .signatures import describe, plain, weight
+
+        if len(self._signatures) < _MOST_SIGNATURES:
+            stored = describe(key)
+            found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
+            return found
+        # Its weight still tells when ranks disagree.
+        bare = plain(key)
+        known = self._signatures.get(bare)
+        if known is None:
+            known = self._signatures[bare] = (writer.name("signature", describe(bare)), 0)
+        return (known[0], weight(describe(key)))
+
+    def _place(self, writer: Writer, site: tuple[Any, int], frame: Any) -> int:
+        found = self._places[site] = writer.name("place", self._sites.describe(frame))
+        return found
+
+    def mark(self, number: int, state: State) -> None:
+        """The call has come further, but not to its end."""
+        if number and self._writer is not None:
+            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            self._writer.mark(number, state, thread)
+
+    def end(self, number: int, state: State) -> None:
+        """The call has ended."""
+        if number and self._writer is not None:
+            self._writer.end(number, state, _now())
+
+    def reject(self, number: int) -> None:
+        """The call has been refused before it began, for its arguments: the other ranks have not seen it."""
+        with self._lock:
+            latest, stream, before = self._latest
+            if number and latest == number and stream is not None and self._writer is not None:
+                stream.count -= 1
+                stream.hash = before
+                self._latest = (0, None, 0)
+                self._writer.recount(stream.number, stream.count, before)
+                self._writer.end(number, State.REJECTED, _now())
+            else:
+                self.end(number, State.FAILED)

@@ -1,0 +1,105 @@
+"""Work handles: a call has ended when somebody has waited for its handle, or for the tensor it returned."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from torch._C._distributed_c10d import ProcessGroup, Work
+
+from ..traces.model import State
+
+if TYPE_CHECKING:
+    from .tracer import Tracer
+
+
+class Handles:
+    """Which events wait for which handle."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        """Wrap `Work.wait`."""
+        self._tracer = tracer
+        #: id of a handle -> the handle and its events. Handles come and go, and C++ makes new ones at old addresses.
+        self._works: dict[int, tuple[weakref.ref[Any], tuple[int, ...]]] = {}
+        self._local = _Local()
+        self._wrap_wait()
+
+    def issued(self, number: int, work: Any, is_async: bool) -> None:
+        """The operation has returned, with or without a handle."""
+        if not number:
+            return
+        local = self._local
+        if local.together is not None:
+            local.together.append(number)
+        if work is None:
+            if local.together is None:
+                self._tracer.end(number, State.DONE)
+            return
+        # Through the dispatcher Python gets its own handle for the same work after we return; the two are one object
+        # only while ours lives. It lives until the next call of this thread, or until somebody waits.
+        local.latest = work
+        local.number = 0 if is_async else number
+        if is_async:
+            self._tracer.mark(number, State.ISSUED)
+            self._keep(work, (number,))
+
+    def _keep(self, work: Any, numbers: tuple[int, ...]) -> None:
+        works, key = self._works, id(work)
+        works[key] = (weakref.ref(work, lambda _: works.pop(key, None)), numbers)
+
+    def _wrap_wait(self) -> None:
+        original = Work.wait
+        works, local, tracer = self._works, self._local, self._tracer
+
+        def wait(work: Any, *args: Any, **kwargs: Any) -> Any:
+            if local.number and local.latest is work:
+                # torch's own function, which waits before it returns: the call is still ENTERED.
+                numbers: tuple[int, ...] = (local.number,)
+                local.latest, local.number = None, 0
+            else:
+                if local.latest is work:
+                    local.latest = None
+                known = works.get(id(work))
+                numbers = known[1] if known is not None and known[0]() is work else ()
+                for number in numbers:
+                    tracer.mark(number, State.WAITING)
+            try:
+                result = original(work, *args, **kwargs)
+            except BaseException:
+                for number in numbers:
+                    tracer.end(number, State.FAILED)
+                raise
+            for number in numbers:
+                tracer.end(number, State.DONE)
+            return result
+
+        Work.wait = wait  # type: ignore[method-assign,assignment]
+
+    def wrap_coalescing(self) -> None:
+        """Calls between `_start_coalescing` and `_end_coalescing` share the handle that the latter returns."""
+        start, end = ProcessGroup._start_coalescing, ProcessGroup._end_coalescing
+        local = self._local
+
+        def _start_coalescing(group: Any, *args: Any) -> None:
+            start(group, *args)
+            local.together = []
+
+        def _end_coalescing(group: Any, *args: Any) -> Any:
+            numbers = tuple(local.together or ())
+            local.together = None
+            work = end(group, *args)
+            if work is not None and numbers:
+                self._keep(work, numbers)
+            return work
+
+        ProcessGroup._start_coalescing = _start_coalescing  # type: ignore[method-assign,assignment]
+        ProcessGroup._end_coalescing = _end_coalescing  # type: ignore[method-assign,assignment]
+
+
+class _Local(threading.local):
+    """Of each thread: the handle it got last with its event, and the events whose handle is still to come."""
+
+    latest: Any = None
+    number: int = 0
+    together: list[int] | None = None

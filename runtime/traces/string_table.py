@@ -1,0 +1,138 @@
+"""The string table beside a ring: groups, places, signatures and what else is stored once (ring.py has the format)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint import reading
+
+from . import validation
+from .model import Counted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .model import Group, GroupKey, Place, StreamKey
+
+
+class TraceError(Exception):
+    """A trace that cannot be read; the message names the file and the reason."""
+
+
+#: More than any job has left; what is larger is not ours.
+_LARGEST: Final = 1 << 30
+_LONGEST: Final = 1 << 26
+_PIECE: Final = 1 << 20
+
+
+class Names:
+    """The string table beside a ring; `update` reads what has been added."""
+
+    def __init__(self, file: Path, *, keep: bool = False) -> None:
+        """Read what is there; raise TraceError if it cannot be read.
+
+        `keep` the file open: it is read on when its folder has been removed.
+        """
+        self._file = file
+        self._keep = keep
+        self._handle: int | None = None
+        self._read = 0
+        #: The beginning of a line that is still being written.
+        self._rest = bytearray()
+        self.groups: dict[int, Group] = {}
+        self.places: dict[int, Place] = {}
+        self.signatures: dict[int, dict[str, Any]] = {}
+        self.streams: dict[int, dict[str, Any]] = {}
+        self.callers: dict[GroupKey, set[int]] = {}
+        self.destroyed: set[GroupKey] = set()
+        self.stack: tuple[str, ...] = ()
+        self.threads: tuple[int, ...] = ()
+        self.job = ""
+        #: How many lines were none of ours, and left out.
+        self.wrong = 0
+        self.update()
+
+    def update(self) -> None:
+        """Read what has been added since."""
+        try:
+            handle = self._handle if self._handle is not None else reading.opened(self._file, follow=False)
+            try:
+                os.lseek(handle, self._read, os.SEEK_SET)
+                while data := os.read(handle, _PIECE):
+                    self._take(data)
+            finally:
+                if self._keep:
+                    self._handle = handle
+                else:
+                    os.close(handle)
+        except OSError as error:
+            raise TraceError(f"{self._file}: {error.strerror or error}") from None
+
+    def _take(self, data: bytes) -> None:
+        self._read += len(data)
+        if self._read > _LARGEST or len(self._rest) > _LONGEST:
+            raise TraceError(f"{self._file}: damaged, it is too large, or a line of it is")
+        # The last line may still be being written, or be the last of a process that was killed.
+        head, end, tail = data.rpartition(b"\n")
+        if not end:
+            self._rest += data
+            return
+        lines = bytes(self._rest + head).split(b"\n")
+        self._rest = bytearray(tail)
+        for line in lines:
+            try:
+                self._add(validation.mapping(validation.parsed(line)))
+            except ValueError:
+                self.wrong += 1
+
+    def close(self) -> None:
+        """Give the file back that was kept open."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle, self._keep = None, False
+
+    def __del__(self) -> None:
+        """Nobody closes readers: they are used until the job has ended."""
+        self.close()
+
+    def _add(self, row: dict[str, Any]) -> None:
+        """Take a line; raise ValueError if it is none of ours."""
+        match row:
+            case {"id": int(number), "group": group}:
+                self.groups[number] = validation.group(group)
+            case {"id": int(number), "place": place}:
+                self.places[number] = validation.place(place)
+            case {"id": int(number), "signature": signature}:
+                self.signatures[number] = validation.signature(signature)
+            case {"id": int(number), "stream": stream}:
+                self.streams[number] = validation.stream(stream)
+            case {"caller": {"group": int(group), "thread": thread}}:
+                self.callers.setdefault(self._key(group), set()).add(validation.number(thread))
+            case {"destroyed": int(group)}:
+                self.destroyed.add(self._key(group))
+            case {"threads": threads}:
+                self.threads = tuple(map(validation.number, validation.items(threads)))
+            case {"job": job}:
+                self.job = validation.text(job)
+            case {"stack": stack}:
+                self.stack = tuple(map(validation.text, validation.items(stack)))
+            case _:
+                raise ValueError("none of ours")
+
+    def _key(self, group: int) -> GroupKey:
+        if group not in self.groups:
+            raise ValueError("no such group")
+        return self.groups[group].key
+
+    def counted(self, table: list[tuple[int, int, int]]) -> dict[StreamKey, Counted]:
+        """The table of streams by what they are."""
+        found: dict[StreamKey, Counted] = {}
+        for number, row in enumerate(table):
+            stream = self.streams.get(number)
+            if stream is not None and stream["group"] in self.groups:
+                key = self.groups[stream["group"]].key
+                is_p2p = stream["kind"] == "p2p"
+                name = (key, stream["op"], stream["peer"], stream["tag"]) if is_p2p else (key, stream["kind"])
+                found[name] = Counted(*row)
+        return found

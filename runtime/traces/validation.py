@@ -1,0 +1,114 @@
+"""What others may have written, checked in one place: the JSON lines of a trace, and the names in them.
+
+Everything behind this module may take what it gets for what its type says. `parsed` gives None, and the others raise ValueError,
+for what is of another form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from .model import Group, Place
+
+#: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
+_LARGEST: Final = 1 << 63
+#: No job has more ranks.
+_MOST_RANKS: Final = 1 << 22
+
+
+def parsed(line: bytes) -> Any:
+    """The value of a line of JSON; None if it is none, also if it is nested deeper than anything of ours."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def number(value: object) -> int:
+    """A whole number that is not true or false."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
+        return value
+    raise ValueError("no whole number")
+
+
+def real(value: object) -> float:
+    """A finite number, as a time."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
+        return float(value)
+    raise ValueError("no number")
+
+
+def text(value: object) -> str:
+    """A text."""
+    if isinstance(value, str):
+        return value
+    raise ValueError("no text")
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """An object of JSON."""
+    if isinstance(value, dict):
+        return value
+    raise ValueError("no object")
+
+
+def items(value: object) -> list[Any] | tuple[Any, ...]:
+    """A list of JSON."""
+    if isinstance(value, list | tuple):
+        return value
+    raise ValueError("no list")
+
+
+def group(value: object) -> Group:
+    """A process group."""
+    data = mapping(value)
+    ranks = tuple(map(number, items(data.get("ranks"))))
+    if not ranks or len(ranks) > _MOST_RANKS or min(ranks) < 0 or len(set(ranks)) < len(ranks):
+        raise ValueError("no members")
+    return Group(ranks, number(data.get("ordinal")), text(data.get("description")))
+
+
+def place(value: object) -> Place:
+    """A call site."""
+    data = mapping(value)
+    return Place(
+        text(data.get("path")),
+        number(data.get("line")),
+        text(data.get("function")),
+        tuple(map(text, items(data.get("stack")))),
+    )
+
+
+def signature(value: object) -> dict[str, Any]:
+    """What of a call has to fit between ranks, see signatures.py."""
+    data = mapping(value)
+    text(data.get("op"))
+    for name in ("tensors", "sent"):
+        for tensor in items(data.get(name, ())):
+            shape, dtype = items(tensor)
+            text(dtype)
+            _shape(shape)
+    for name in ("output_split_sizes", "input_split_sizes"):
+        for size in items(data.get(name, ())):
+            number(size)
+    text(data.get("reduce_op", ""))
+    number(data.get("tag", 0))
+    return data
+
+
+def _shape(value: object) -> None:
+    sizes = [number(size) for size in items(value)]
+    if len(sizes) > 64 or min(sizes, default=0) < 0 or math.prod(sizes) >= _LARGEST:
+        raise ValueError("no shape of a tensor")
+
+
+def stream(value: object) -> dict[str, Any]:
+    """What is counted together."""
+    data = mapping(value)
+    for name in ("group", "peer", "tag"):
+        number(data.get(name))
+    for name in ("kind", "op"):
+        text(data.get(name))
+    return data

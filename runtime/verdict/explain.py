@@ -1,0 +1,180 @@
+"""Verdicts and traces as text and as plain data."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from ..traces.model import Event, Trace
+    from .model import Divergence, Side
+
+_RULES: Final = {
+    "CL101": "missing-group explains this: the call names no group, so it waits for every rank of the job",
+    "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
+    "CL107": "outsider-call explains this: only members may call on a group",
+    "CL108": "divergent-argument explains this: the argument differs between ranks",
+    "CL201": "rank-conditional explains this: some ranks were sent around the call",
+    "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
+    "CL206": "order-mismatch explains this: ranks use groups in different order",
+    "CL303": "p2p-deadlock explains this: neighbours wait for each other",
+}
+_DEEPEST: Final = 5
+
+
+def text(divergence: Divergence) -> str:
+    """The report: what happened, then each side with its call site and stack."""
+    lines = [headline(divergence)]
+    names = [ranks_text(side.ranks) for side in divergence.sides]
+    width = max(map(len, names))
+    for name, side in zip(names, divergence.sides, strict=True):
+        lines.append(f"  {name:<{width}}  {_side(side)}")
+        if side.event is not None:
+            lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
+    if divergence.rule:
+        lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
+    return "".join(f"{one_line(line)}\n" for line in lines)
+
+
+def headline(divergence: Divergence) -> str:
+    """The report's first line."""
+    return one_line(_headline(divergence))
+
+
+def _headline(divergence: Divergence) -> str:
+    first, *others = divergence.sides
+    who, rest = ranks_text(first.ranks), ranks_text(sorted(rank for side in others for rank in side.ranks))
+    several = len(first.ranks) > 1
+    match divergence.verdict:
+        case "deadlock":
+            wait = "wait" if several else "waits"
+            # Of a job that has ended nobody may know how long.
+            after = f" after {divergence.waited:.1f} s" if divergence.waited >= 0.05 else ""
+            return f"DEADLOCK{after}: {who} {wait} in {divergence.what} on the {divergence.group}; {rest} will not come"
+        case "mismatch":
+            what = f"MISMATCH: {who} and {rest} disagree about the {divergence.what} of call #{divergence.sequence}"
+            return f"{what} on the {divergence.group}"
+        case "order":
+            return (
+                f"GROUP ORDER: {who} and {rest} disagree about the {divergence.what} (creation #{divergence.sequence})"
+            )
+        case "unmatched":
+            return f"UNMATCHED: {who} called {divergence.what} on the {divergence.group}; {rest} never did"
+        case "outsider":
+            return f"OUTSIDER: {who} called {divergence.what} on a group it is not in; the call did nothing"
+
+
+def _side(side: Side) -> str:
+    event = side.event
+    if event is None:
+        return side.state
+    call = f"{event.place.path}:{event.place.line}  {event.place.function} -> {described(event)}"
+    place = f"{event.group}  #{event.sequence}"
+    if side.state in ("waits in", "calls", "called"):
+        return f"{call}  {place}"
+    return f"{side.state}; its last call was {call}  {place}"
+
+
+def described(event: Event) -> str:
+    """`broadcast(src=0, float32[8,16])`."""
+    found = []
+    if event.peer >= 0:
+        name = {"broadcast": "src", "scatter": "src", "recv": "src"}.get(event.op, "dst")
+        found.append(f"{name}={event.peer}")
+    if "reduce_op" in event.signature:
+        found.append(str(event.signature["reduce_op"]))
+    tensors = event.signature.get("tensors") or event.signature.get("sent") or []
+    for shape, dtype in tensors[:2]:
+        found.append(f"{str(dtype).removeprefix('torch.')}[{','.join(map(str, shape))}]")
+    if len(tensors) > 2:
+        found.append(f"and {len(tensors) - 2} more")
+    for name in ("output_split_sizes", "input_split_sizes"):
+        if name in event.signature:
+            found.append(f"{name}={event.signature[name]}")
+    if "ranks" in event.signature:
+        found.append(f"ranks={event.signature['ranks']}")
+    return f"{event.op}({', '.join(found)})"
+
+
+def ranks_text(ranks: Iterable[int]) -> str:
+    """`rank 3`, `ranks 0-2,5`."""
+    ordered = sorted(ranks)
+    if not ordered:
+        return "nobody"
+    runs: list[list[int]] = []
+    for rank in ordered:
+        if runs and runs[-1][-1] == rank - 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    shown = ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"{'ranks' if len(ordered) > 1 else 'rank'} {shown}"
+
+
+def straggler(
+    trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]], stopped: Collection[int] = frozenset()
+) -> str:
+    """The hint for waits that are long, but of which nobody can say that they will not end.
+
+    `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z).
+    """
+    waiting: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
+    for event, absent in stuck:
+        waiting[(event.op, event.group.key, event.place, absent)].append(event)
+    lines = []
+    for (*_, absent), events in waiting.items():
+        first = min(events, key=lambda event: event.start)
+        now = time.time()
+        who = ranks_text(event.rank for event in events)
+        verb = "have" if len(events) > 1 else "has"
+        lines.append(
+            f"note: {who} {verb} waited {now - first.start:.0f} s in {described(first)} on the {first.group} at "
+            f"{first.place.path}:{first.place.line}; {ranks_text(absent)} may still come"
+        )
+        for member in absent[:_DEEPEST]:
+            rank = trace.ranks.get(member)
+            if member in stopped:
+                lines.append(f"  rank {member} is stopped; `kill -CONT {trace.ranks[member].pid}` lets it go on")
+            elif rank is not None and rank.stack:
+                lines.append(f"  rank {member} is at {rank.stack[0]}")
+                lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
+    return "".join(f"{one_line(line)}\n" for line in lines)
+
+
+def as_dict(divergence: Divergence) -> dict[str, Any]:
+    """The verdict as plain data, for divergence.json."""
+    return {
+        "verdict": divergence.verdict,
+        "what": divergence.what,
+        "group": {"ranks": list(divergence.group.ranks), "description": divergence.group.description},
+        "sequence": divergence.sequence,
+        "waited": round(divergence.waited, 3),
+        "rule": divergence.rule or None,
+        "sides": [
+            {"ranks": list(side.ranks), "state": side.state, "event": _event(side.event)} for side in divergence.sides
+        ],
+    }
+
+
+def _event(event: Event | None) -> dict[str, Any] | None:
+    if event is None:
+        return None
+    return {
+        "op": event.op,
+        "kind": event.kind,
+        "group": list(event.group.ranks),
+        "sequence": event.sequence,
+        "peer": event.peer if event.peer >= 0 else None,
+        "signature": dict(event.signature),
+        "async": event.is_async,
+        "state": event.state.name.lower(),
+        "start": event.start,
+        "end": event.end or None,
+        "site": {"path": event.place.path, "line": event.place.line, "function": event.place.function},
+        "stack": list(event.place.stack),
+    }

@@ -1,0 +1,162 @@
+"""The verdict on a trace: do the ranks of every group make the same calls, and who waits for whom in vain?
+
+Input is plain data (traces/model.py), so an online checker can feed it as well as a finished trace. Only what is proved is
+called a divergence: a rank that is merely slow may still come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from .model import Divergence, Side, Verdict
+from .wait_graph import Counts, deadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..traces.model import Event, StreamKey, Trace
+
+#: What has to be equal for each operation, beside its name.
+_COMPARED: Final = ("reduce_op", "ranks", "tensors")
+_ROOTED: Final = frozenset({"broadcast", "reduce", "gather", "scatter"})
+
+
+def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
+    """The first divergence that is proved; `over` says that the job has ended, so that nobody will come any more.
+
+    `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
+    """
+    found = mismatch(trace)
+    if found is not None:
+        return found
+    stuck = deadlock(trace, over=over, now=now)
+    if stuck is not None or not over:
+        return stuck
+    # These do not stop a job, so they are no reason to stop it either.
+    return min(_outsiders(trace), key=_when, default=next(_unmatched(trace), None))
+
+
+# -------------------------------------------------------------------------------------------------------- mismatch
+
+
+def mismatch(trace: Trace) -> Divergence | None:
+    """The earliest call in which two ranks do not fit together, in the events that there are."""
+    return min(_mismatches(trace), key=_when, default=None)
+
+
+def _mismatches(trace: Trace) -> Iterator[Divergence]:
+    """The first call of each group in which two ranks do not fit together."""
+    streams: defaultdict[StreamKey, defaultdict[int, list[Event]]] = defaultdict(lambda: defaultdict(list))
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind in ("collective", "create"):
+                streams[event.stream][event.sequence].append(event)
+    for (_, kind, *_), calls in streams.items():
+        for sequence in sorted(calls):
+            events = calls[sequence]
+            wrong = difference(events)
+            if wrong:
+                yield _mismatch(events, sequence, wrong, "order" if kind == "create" else "mismatch")
+                break
+
+
+def difference(events: list[Event]) -> str:
+    """What the events of one (group, sequence) disagree about, "" if they fit."""
+    if len({event.op for event in events}) > 1:
+        return "operation"
+    op = events[0].op
+    for key in _COMPARED:
+        if key == "tensors" and op in ("all_gather", "reduce_scatter"):
+            continue
+        values = {_comparable(event, key) for event in events if key in event.signature}
+        if len(values) > 1:
+            return _named(key, events)
+    if op in _ROOTED and len({event.peer for event in events}) > 1:
+        return "root rank"
+    if op == "all_to_all_single" and _splits_disagree(events):
+        return "split sizes"
+    return ""
+
+
+def _comparable(event: Event, key: str) -> str:
+    """What of a signature has to be equal; of tensors how many numbers of which kind, not how they are arranged."""
+    value = event.signature[key]
+    return repr([[math.prod(shape), dtype] for shape, dtype in value] if key == "tensors" else value)
+
+
+def _named(key: str, events: list[Event]) -> str:
+    if key != "tensors":
+        return {"reduce_op": "reduce operation", "ranks": "ranks of the new group"}[key]
+    dtypes = {repr([dtype for _, dtype in event.signature["tensors"]]) for event in events}
+    return "dtype" if len(dtypes) > 1 else "shape"
+
+
+def _splits_disagree(events: list[Event]) -> bool:
+    """Does a rank expect another number of rows from a peer than that peer sends?"""
+    by_rank = {event.rank: event for event in events}
+    members = events[0].group.ranks
+    for event in events:
+        expected = event.signature.get("output_split_sizes")
+        if not expected:
+            continue
+        position = members.index(event.rank)
+        for index, size in enumerate(expected):
+            peer = by_rank.get(members[index]) if index < len(members) else None
+            sent = peer.signature.get("input_split_sizes") if peer is not None else None
+            if sent and position < len(sent) and sent[position] != size:
+                return True
+    return False
+
+
+def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -> Divergence:
+    sides: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in _COMPARED))
+        splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
+        sides[repr((key, splits))].append(event)
+    ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))
+    rules = {"operation": "CL201", "root rank": "CL108", "reduce operation": "CL108"}
+    return Divergence(
+        verdict=verdict,
+        group=events[0].group,
+        sequence=sequence,
+        what=what,
+        sides=tuple(Side(tuple(event.rank for event in side), side[0], "calls") for side in ordered),
+        waited=0.0,
+        rule="CL105" if verdict == "order" else rules.get(what, ""),
+    )
+
+
+def _outsiders(trace: Trace) -> Iterator[Divergence]:
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind == "outsider":
+                side = Side((rank.rank,), event, "calls on a group it is not in")
+                yield Divergence("outsider", event.group, event.sequence, event.op, (side,), 0.0, "CL107")
+                break
+
+
+def _when(divergence: Divergence) -> float:
+    return min((side.event.start for side in divergence.sides if side.event is not None), default=0.0)
+
+
+# ------------------------------------------------------------------------------------------------------- unmatched
+
+
+def _unmatched(trace: Trace) -> Iterator[Divergence]:
+    """After a job that ended well: a group in which some rank made more calls than another."""
+    if any(rank.end != "finished" for rank in trace.ranks.values()):
+        return
+    counts = Counts(trace)
+    for rank in trace.ranks.values():
+        for event in rank.events:
+            if event.kind not in ("collective", "create"):
+                continue
+            absent = counts.missing(event)
+            if absent:
+                called = tuple(member for member in event.group.ranks if member in trace.ranks and member not in absent)
+                sides = (Side(called, event, "called"), Side(absent, None, "finished without it"))
+                rule = "CL105" if event.kind == "create" else "CL201"
+                yield Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0, rule)

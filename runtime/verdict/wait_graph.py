@@ -1,0 +1,277 @@
+"""Who waits for whom: threads that wait for a call that will not come.
+
+The unit is a thread of a rank, not a rank: a checkpoint may be written in a thread of its own, on a group of its own,
+while the main thread computes, and neither stops the other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ..traces.model import Numbering, State
+from .model import Divergence, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..traces.model import Event, Rank, Trace
+
+#: A rank and one of its threads.
+Node: TypeAlias = "tuple[int, int]"
+#: What torch raises when a partner is gone.
+_BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
+
+
+class Counts:
+    """How many calls each rank has made in each stream.
+
+    Groups are known by numbers, see Numbering.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        """Count what is counted, and what is only in the events."""
+        self._ranks = trace.ranks
+        self._number = Numbering()
+        self._counts: defaultdict[tuple[int, object], int] = defaultdict(int)
+        self._missing: dict[object, tuple[int, ...]] = {}
+        for rank in trace.ranks.values():
+            for (group, *rest), counted in rank.streams.items():
+                self._counts[(rank.rank, (self._number(group), *rest))] = counted.calls
+            for event in rank.events:
+                key = (rank.rank, self._stream(event))
+                self._counts[key] = max(self._counts[key], event.sequence)
+
+    def _stream(self, event: Event) -> tuple[object, ...]:
+        group, *rest = event.stream
+        return (self._number(group), *rest)
+
+    def call(self, event: Event) -> object:
+        """What the events of one collective call on different ranks have in common; point-to-point calls are their own."""
+        return (event.rank, event.number) if event.kind == "p2p" else (self._stream(event), event.sequence)
+
+    def has(self, rank: int, event: Event) -> bool:
+        """Has a rank made the call that `event` is one side of?"""
+        return self._counts.get((rank, self._stream(event)), 0) >= event.sequence
+
+    def missing(self, event: Event) -> tuple[int, ...]:
+        """The ranks that have not made the call that `event` needs from them."""
+        call = self.call(event)
+        found = self._missing.get(call)
+        if found is None:
+            found = self._missing[call] = tuple(self._absent(event))
+        return found
+
+    def _absent(self, event: Event) -> Iterator[int]:
+        number, *_ = stream = self._stream(event)
+        if event.kind == "p2p":
+            other = (number, "send" if event.op == "recv" else "recv", event.rank, event.tag)
+            peer = self._ranks.get(event.peer)
+            if peer is not None and peer.end == "untraced":
+                return
+            if event.peer >= 0 and self._counts.get((event.peer, other), 0) < event.sequence:
+                yield event.peer
+            return
+        for member in event.group.ranks:
+            rank = self._ranks.get(member)
+            if rank is None or self._counts.get((member, stream), 0) >= event.sequence:
+                continue
+            if rank.end == "untraced" or (rank.lost and (member, stream) not in self._counts):
+                # It may have made the call when nobody recorded it, or so long ago that the record has moved past it.
+                continue
+            yield member
+
+
+def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
+    """Every call that a thread is stuck in, with the ranks it waits for."""
+    counts = Counts(trace)
+    found = []
+    for rank in trace.ranks.values():
+        last = rank.events[-1] if rank.events else None
+        events = rank.blocked or ((last,) if last is not None and last.state is State.ISSUED else ())
+        found += [(event, counts.missing(event)) for event in events]
+    return found
+
+
+class Waits:
+    """The wait-for graph of a trace. `doomed`: threads that wait for ever, by the call they wait in.
+
+    `over`: the job has ended, so that nobody will come any more. Threads that wait in the same call wait for the same ranks,
+    so it is calls that are looked at, of which there are few.
+    """
+
+    def __init__(self, trace: Trace, *, over: bool) -> None:
+        """Find who is stuck, let everybody get on whose partners all come or may come, and see who is left."""
+        self.trace, self._over = trace, over
+        self.counts = Counts(trace)
+        self.stuck: dict[Node, Event] = {
+            (rank.rank, event.thread): event for rank in trace.ranks.values() for event in _stuck(rank, over=over)
+        }
+        for rank in () if over else trace.ranks.values():
+            # C++ waits for the handles of DDP's reducer, and Python cannot tell that from computing. But a handle that
+            # only ranks could complete which have ended is as good as waited for.
+            last = rank.events[-1] if rank.events and _lives(rank) else None
+            is_open = last is not None and last.state is State.ISSUED and last.kind == "collective"
+            if last is not None and is_open and (rank.rank, last.thread) not in self.stuck:
+                missing = self.counts.missing(last)
+                if missing and not any(_lives(trace.ranks[member]) for member in missing):
+                    self.stuck[(rank.rank, last.thread)] = last
+        self._call = {node: self.counts.call(event) for node, event in self.stuck.items()}
+        calls = {self._call[node]: event for node, event in self.stuck.items()}
+        free: set[object] = set()
+        while released := {call for call, event in calls.items() if call not in free and self._gets_on(event, free)}:
+            free |= released
+        self.doomed = {node: event for node, event in sorted(self.stuck.items()) if self._call[node] not in free}
+
+    def missing(self, node: Node) -> tuple[int, ...]:
+        """The ranks that a thread waits for."""
+        return self.counts.missing(self.stuck[node])
+
+    def together(self, node: Node) -> list[Event]:
+        """The events of all threads that wait for ever in the same call."""
+        return [event for other, event in self.doomed.items() if self._call[other] == self._call[node]]
+
+    def _gets_on(self, event: Event, free: set[object]) -> bool:
+        return all(
+            any(
+                self._call[caller] in free if caller in self.stuck else not self._over
+                for caller in self._callers(rank, event)
+            )
+            for rank in self.counts.missing(event)
+        )
+
+    def _callers(self, member: int, event: Event) -> Iterator[Node]:
+        """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended.
+
+        That is the main thread, any other that is there and has called on the group before, and those that run the
+        project's own code, since they may call for the first time.
+        """
+        rank = self.trace.ranks[member]
+        if self._over or _lives(rank):
+            yield (member, 0)
+            callers = rank.callers.get(event.group.key, frozenset()) if rank.callers else frozenset()
+            yield from ((member, thread) for thread in callers | rank.others)
+
+    def is_cause(self, node: Node) -> bool:
+        """Does its call wait for itself in the end, or for somebody who does not wait at all?"""
+        events = {self._call[other]: event for other, event in self.doomed.items()}
+        first = self._call[node]
+        seen: set[object] = set()
+        pending = [first]
+        while pending:
+            here = pending.pop()
+            for member in self.counts.missing(events[here]):
+                callers = {self._call[other] for other in self._callers(member, events[here]) if other in self.doomed}
+                if first in callers or (not callers and here == first):
+                    return True
+                pending += callers - seen
+                seen |= callers
+        return False
+
+    def of(self, rank: int) -> Event | None:
+        """What a rank sits in: its main thread, or another one."""
+        main = self.stuck.get((rank, 0))
+        if main is not None:
+            return main
+        return next((event for (number, _), event in sorted(self.stuck.items()) if number == rank), None)
+
+
+def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
+    """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
+    waits = Waits(trace, over=over)
+    # One thread for each call; with point-to-point calls each is its own.
+    calls: dict[object, Node] = {}
+    sizes: defaultdict[object, int] = defaultdict(int)
+    for node, event in waits.doomed.items():
+        if waits.missing(node):
+            call = waits.counts.call(event)
+            calls.setdefault(call, node)
+            sizes[call] += 1
+    if not calls:
+        return None
+    # Those who wait for each other, or for somebody who has ended, are the cause; others only wait for them.
+    call = min(calls, key=lambda call: (not waits.is_cause(calls[call]), -sizes[call], calls[call]))
+    node = calls[call]
+    first = waits.doomed[node]
+    together = waits.together(node)
+    present = {event.rank for event in together}
+    absent = [member for member in waits.missing(node) if member not in present]
+    sides = [Side(tuple(event.rank for event in together), first, "waits in")]
+    sides += [_absence(trace.ranks[member], waits.of(member), over=over) for member in absent]
+    latest = max(event.start for event in together)
+    if now is None:
+        now = max(event.end or event.start for rank in trace.ranks.values() for event in rank.events)
+    return Divergence(
+        verdict="deadlock",
+        group=first.group,
+        sequence=first.sequence,
+        what=first.op,
+        sides=tuple(_merged(sides)),
+        waited=max(0.0, now - latest),
+        rule=_explained(first, [trace.ranks[member] for member in absent], waits),
+    )
+
+
+def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
+    """The calls that threads sit in; after the job also the one a rank was thrown out of when a connection broke."""
+    if rank.end == "untraced":
+        return
+    if rank.end == "running" and (rank.alive or over) and (blocked := rank.blocked):
+        yield from blocked
+        return
+    last = rank.events[-1] if rank.events else None
+    if not over or last is None:
+        return
+    # C++ waits for the handles of DDP's reducer: there the last word is ISSUED. A rank with an exception of its own
+    # did not end because of that.
+    is_open = last.state is State.ISSUED and last.kind == "collective"
+    left_waiting = is_open and (rank.end == "running" or rank.error.startswith(_BROKEN))
+    if last.state is State.FAILED or left_waiting:
+        yield last
+
+
+def _lives(rank: Rank) -> bool:
+    return rank.end == "running" and rank.alive
+
+
+def _absence(rank: Rank, event: Event | None, *, over: bool) -> Side:
+    """Why a rank does not come."""
+    if event is not None:
+        return Side((rank.rank,), event, "waits in")
+    last = rank.events[-1] if rank.events else None
+    if rank.end == "raised":
+        return Side((rank.rank,), last, f"raised {rank.error}")
+    if rank.end == "finished":
+        return Side((rank.rank,), last, "has finished")
+    return Side((rank.rank,), last, "was ended" if over or not rank.alive else "is elsewhere")
+
+
+def _merged(sides: list[Side]) -> Iterator[Side]:
+    """Ranks that are absent for the same reason at the same place, as one side."""
+    found: dict[object, Side] = {}
+    for side in sides:
+        event = side.event
+        peer = event.peer if event is not None and event.kind == "p2p" else -1
+        key = (side.state, peer, event and (event.place.path, event.place.line, event.op, event.group.key))
+        known = found.get(key)
+        found[key] = side if known is None else Side((*known.ranks, *side.ranks), known.event, known.state)
+    yield from found.values()
+
+
+def _explained(event: Event, absent: list[Rank], waits: Waits) -> str:
+    """The linter's rule for the pattern."""
+    if event.kind == "create":
+        return "CL105"
+    if event.kind == "p2p":
+        return "CL303"
+    if any(rank.end == "raised" for rank in absent):
+        return "CL204"
+    elsewhere = [other for rank in absent if (other := waits.of(rank.rank)) is not None]
+    if any(rank.end == "running" and waits.of(rank.rank) is None for rank in absent):
+        # Killed from outside: nothing in the source explains that.
+        return ""
+    if event.group.description == "default_pg" and any(other.group.key != event.group.key for other in elsewhere):
+        return "CL101"
+    if elsewhere and all(other.group.ranks == event.group.ranks for other in elsewhere):
+        return "CL206"
+    return "CL201"
