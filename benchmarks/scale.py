@@ -16,8 +16,10 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from collectivelint.runtime.beside.host_link import Carrier, Link, decode
+from collectivelint.runtime.beside.host_link import Link
 from collectivelint.runtime.beside.monitor import disagreements
+from collectivelint.runtime.inside.carrier import Carrier
+from collectivelint.runtime.traces.messages import decode
 from collectivelint.runtime.traces.model import Counted, Event, Group, Numbering, Place, Rank, State, Trace
 from collectivelint.runtime.verdict import wait_graph
 

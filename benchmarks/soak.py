@@ -55,10 +55,10 @@ def main() -> None:
                 continue
             if len(ranks) == 3:
                 samples.append((time.monotonic() - begun, own, theirs))
-        from collectivelint.runtime.traces import folders, ring
+        from collectivelint.runtime.traces import folders, jobs
 
         run = folders.newest(Path(folder, "trace"))
-        trace = ring.load(run)
+        trace = jobs.load(run)
         calls = sum(rank.lost + len(rank.events) for rank in trace.ranks.values())
         alarm = (run / "divergence.json").exists()
     third = len(samples) // 3

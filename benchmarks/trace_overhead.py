@@ -44,8 +44,8 @@ for _ in range(40):
         dist.all_reduce(tensor)
     times.append((time.perf_counter() - start) / 500 * 1e6)
 if mode != "plain":
-    from collectivelint.runtime.traces import ring
-    assert ring.load(Path(folder)).ranks[0].events, "nothing was recorded"
+    from collectivelint.runtime.traces import jobs
+    assert jobs.load(Path(folder)).ranks[0].events, "nothing was recorded"
 print(statistics.median(times))
 """
 GLOO: Final = """
@@ -103,7 +103,7 @@ def rounds(measure: object, modes: list[str]) -> dict[str, float]:
 
 def example_step() -> tuple[float, float]:
     """Calls and seconds of one training step of the example: between its fifth step and its last, on rank 0."""
-    from collectivelint.runtime.traces import folders, ring
+    from collectivelint.runtime.traces import folders, jobs
 
     with tempfile.TemporaryDirectory() as folder:
         steps = 40
@@ -112,7 +112,7 @@ def example_step() -> tuple[float, float]:
         job = [str(HERE.parent / "examples" / "correct" / "train.py"), "--dir", f"{folder}/checkpoints"]
         command = [*launcher, *torchrun, *job, "--steps", str(steps), "--save-every", str(steps)]
         subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
-        events = ring.load(folders.newest(Path(folder, "trace"))).ranks[0].events
+        events = jobs.load(folders.newest(Path(folder, "trace"))).ranks[0].events
         # The teacher is asked once in a step.
         asked = [event for event in events if event.op == "broadcast" and re.search("distill", event.place.path)]
         if len(asked) < steps:

@@ -11,7 +11,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from .inside.activate import VARIABLE, activate
+from .environment import VARIABLE
+from .inside.activate import activate
 
 
 def main() -> None:

@@ -16,11 +16,13 @@ from .afterwards import flight_recorder, group_usage
 from .afterwards.statistics import Statistics
 from .beside import closing, launch, watch
 from .checkpoint import records
-from .inside.activate import STOPPED
+from .environment import STOPPED
 from .options import NamedPath, refuse_unknown
 from .say import echo, reason
-from .traces import folders, ring
+from .traces import folders, jobs
 from .traces.model import Trace
+from .traces.reader import ring_files
+from .traces.ring import TraceError
 from .verdict import explain, matching
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def trace(
         )
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None
-    except (ring.TraceError, OSError) as error:
+    except (TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
     try:
@@ -193,7 +195,7 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         found, parts, unreadable = _loaded(run)
         if export_fr is not None:
             flight_recorder.export(found, export_fr)
-    except (ring.TraceError, OSError) as error:
+    except (TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
     for problem in unreadable:
@@ -240,10 +242,10 @@ def _loaded(run: Path) -> tuple[Trace, list[Path], list[str]]:
     Or the dumps of a folder.
     """
     unreadable: list[str] = []
-    if not folders.is_run(run) and not ring.files(run):
+    if not folders.is_run(run) and not ring_files(run):
         return flight_recorder.load(run), [run], unreadable
-    parts = ring.parts(run, unreadable)
+    parts = jobs.parts(run, unreadable)
     readers = [reader for some in parts.values() for reader in some]
-    found = Trace(ring.ranks(readers, unreadable))
+    found = Trace(jobs.ranks(readers, unreadable))
     _warn([reader.wrong for reader in readers if reader.wrong])
     return found, list(parts), unreadable

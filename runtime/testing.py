@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .beside.monitor import POLL, Monitor
-from .traces import folders, ring
+from .traces import folders, jobs
+from .traces.ring import TraceError
 from .verdict import explain, matching
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ _GRACE = 10.0
 
 def _afterwards(folder: Path) -> Divergence | None:
     try:
-        return matching.compare(ring.load(folder), over=True)
-    except ring.TraceError:
+        return matching.compare(jobs.load(folder), over=True)
+    except TraceError:
         # The function has made no process group.
         return None
 

@@ -15,7 +15,8 @@ from collectivelint.settings import Resolver, SettingsError
 
 from ..options import NamedPath
 from ..say import echo, reason
-from ..traces import folders, ring
+from ..traces import folders, jobs
+from ..traces.ring import TraceError
 from .confirm import Run
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
     folder = folders.newest(trace_dir)
     unreadable: list[str] = []
     try:
-        run = Run(ring.load(folder, unreadable))
-    except (ring.TraceError, OSError) as error:
+        run = Run(jobs.load(folder, unreadable))
+    except (TraceError, OSError) as error:
         echo(f"error: {one_line(reason(error))}", err=True)
         sys.exit(2)
     for problem in unreadable:

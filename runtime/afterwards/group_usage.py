@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.printable import one_line
 
-from ..verdict.explain import ranks_text
+from ..quantities import ranks_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -7,7 +7,6 @@ call is mostly waiting for the last one, and who is last is what makes a job slo
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -15,15 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import one_line
 
+from ..quantities import amount, ranks_text, width
 from ..traces.model import State
-from ..verdict.explain import ranks_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..traces.model import Event, StreamKey, Trace
-
-_BITS: Final = re.compile(r"(\d+)")
 
 
 @dataclass(slots=True)
@@ -212,21 +209,3 @@ def size(signature: Mapping[str, Any]) -> int:
     """Bytes of the tensors of a call, as far as they are known."""
     tensors = signature.get("tensors") or signature.get("sent") or []
     return sum(math.prod(shape) * width(dtype) for shape, dtype in tensors)
-
-
-def width(dtype: str) -> int:
-    """Bytes of one element: `torch.bfloat16` 2, `torch.float8_e4m3fn` 1, `torch.bool` 1."""
-    bits = _BITS.search(str(dtype))
-    return (
-        max(1, int(bits[1]) // 8) if bits is not None else {"Float": 4, "Double": 8, "Long": 8, "Int": 4}.get(dtype, 1)
-    )
-
-
-def amount(count: int) -> str:
-    """Bytes as people read them: `1.5 MB`."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint import atomic
 
-from ..inside.activate import READ_BACK, STOPPED, VARIABLE
+from ..environment import READ_BACK, STOPPED, VARIABLE
 from ..traces import folders
 from ..verdict import explain
 from . import signals

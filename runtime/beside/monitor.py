@@ -5,42 +5,45 @@ No thread, lock or collective of the job is involved, and a rank that is killed 
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..traces import ring
+from ..traces import jobs
+from ..traces.messages import decode
 from ..traces.model import Numbering, State, Trace
-from ..traces.processes import exists, state_of
-from ..traces.ring import BLOCK
+from ..traces.processes import state_of
+from ..traces.reader import Reader, ring_files
+from ..traces.ring import BLOCK, TraceError
 from ..verdict import explain, matching, wait_graph
-from .host_link import BEAT, Link, decode, decode_divergence
+from .host_link import BEAT, Link, decode_divergence
+from .liveness import alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from ..traces.model import Event, Rank
     from ..verdict.model import Divergence
 
 #: How often (in seconds) the ranks are looked at, and how long a call may take before anybody wonders about it.
 POLL: Final = 0.25
-_PATIENCE: Final = 0.5
+MIN_BLOCKED_S: Final = 0.5
 #: How many events of each rank are compared when something looks wrong, and how many now and then when nothing does.
 _WINDOW: Final = 4096
 _SAMPLE: Final = 256
 _EVERY: Final = 1.0
 #: How long (in seconds) a mismatch waits for the other ranks of its group, so that it can be told who is in the minority.
-_ROLL_CALL: Final = 1.0
+GROUP_SETTLE_S: Final = 1.0
 #: After so many differences of hashes that no event explains, those of a stream are not believed: two threads race on it.
-_TRIES: Final = 5
+MAX_UNEXPLAINED: Final = 5
 #: How long (in seconds) ranks may wait for one that has failed: its launcher will end or restart them, and does that best.
 #: torchrun gives them 30 s to leave.
-_LAUNCHER: Final = 40.0
+LAUNCHER_GRACE_S: Final = 40.0
 #: How long a handle may be open that nobody can complete any more, and of which nobody knows whether it is waited for.
-_OPEN: Final = 5.0
+OPEN_HANDLE_S: Final = 5.0
+#: How long (in seconds) a process may take to say where it is.
+STACK_REPLY_S: Final = 1.0
 
 
 class Monitor:
@@ -49,7 +52,7 @@ class Monitor:
     def __init__(self, folder: Path, hint_after: float, say: Callable[[str], None]) -> None:
         """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
         self._folder, self._hint_after, self._say = folder, hint_after, say
-        self._readers: dict[Path, ring.Reader] = {}
+        self._readers: dict[Path, Reader] = {}
         #: Files that became unreadable.
         self._given_up: set[Path] = set()
         #: By job: when its events were compared last without a reason.
@@ -76,7 +79,7 @@ class Monitor:
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
-        for readers in ring.jobs(self._current()):
+        for readers in jobs.by_job(self._current()):
             found = self._judged(readers)
             if found is None:
                 continue
@@ -91,7 +94,7 @@ class Monitor:
                 return found
         return None
 
-    def _judged(self, readers: list[ring.Reader]) -> Divergence | None:
+    def _judged(self, readers: list[Reader]) -> Divergence | None:
         if not readers:
             return None
         heads = alive(Trace({reader.number: reader.head() for reader in readers}))
@@ -110,7 +113,7 @@ class Monitor:
         if self._link is not None:
             time.sleep(3 * BEAT)
 
-    def _exchanged(self, readers: list[ring.Reader], heads: Trace) -> dict[int, Rank]:
+    def _exchanged(self, readers: list[Reader], heads: Trace) -> dict[int, Rank]:
         """The ranks of other hosts, where there are some and this is the host of rank 0."""
         first = readers[0]
         if len(readers) >= heads.ranks[first.number].world_size or len(readers) < first.local:
@@ -130,7 +133,7 @@ class Monitor:
             return {}
 
     def _taken(
-        self, readers: list[ring.Reader], heads: Trace, link: Link, messages: list[dict[str, Any]]
+        self, readers: list[Reader], heads: Trace, link: Link, messages: list[dict[str, Any]]
     ) -> dict[int, Rank]:
         """What the other monitors have said, and an answer to them."""
         self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
@@ -146,33 +149,33 @@ class Monitor:
         link.send(heads.ranks.values(), self._windows, wants=self._wants)
         return {}
 
-    def _current(self) -> list[ring.Reader]:
+    def _current(self) -> list[Reader]:
         """The traces that have been there by now; a removed one is read on, as its process writes on."""
-        for file in ring.files(self._folder):
+        for file in ring_files(self._folder):
             if file not in self._readers and file not in self._given_up:
                 try:
-                    self._readers[file] = ring.Reader(file, keep=True)
-                except ring.TraceError:
+                    self._readers[file] = Reader(file, keep=True)
+                except TraceError:
                     # Just being made; if it is damaged, the report says so.
                     continue
         for file, reader in list(self._readers.items()):
             try:
                 reader.update()
-            except ring.TraceError as error:
+            except TraceError as error:
                 # One that cannot be read costs the others nothing.
                 self._given_up.add(file)
                 del self._readers[file]
                 self._say(f"collectivelint: {error}; from here on only the other ranks are compared\n")
         return list(self._readers.values())
 
-    def removed(self) -> list[ring.Reader]:
+    def removed(self) -> list[Reader]:
         """The traces whose files are gone."""
         return [reader for file, reader in self._readers.items() if not file.exists()]
 
-    def _mismatch(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
+    def _mismatch(self, readers: list[Reader], heads: Trace) -> Divergence | None:
         now, job = time.monotonic(), readers[0].job
         suspects = {(job, stream) for stream in disagreements(heads, self._numbers)}
-        suspects = {suspect for suspect in suspects if self._unexplained[suspect] < _TRIES}
+        suspects = {suspect for suspect in suspects if self._unexplained[suspect] < MAX_UNEXPLAINED}
         if not suspects and now - self._sampled.get(job, 0.0) < _EVERY:
             return None
         self._sampled[job] = now
@@ -192,18 +195,18 @@ class Monitor:
             return True
         # Not by call: each look may find another one where the job goes on, and one rank is always ahead.
         since = self._incomplete.setdefault((job, found.group.key), time.monotonic())
-        return time.monotonic() - since >= _ROLL_CALL
+        return time.monotonic() - since >= GROUP_SETTLE_S
 
     def _is_waiting(self, job: object) -> bool:
         """Is a mismatch of the job known that waits for others? Then what hangs hangs because of it."""
         now = time.monotonic()
-        return any(key[0] == job and now - since < _ROLL_CALL for key, since in self._incomplete.items())
+        return any(key[0] == job and now - since < GROUP_SETTLE_S for key, since in self._incomplete.items())
 
-    def _deadlock(self, readers: list[ring.Reader], heads: Trace) -> Divergence | None:
+    def _deadlock(self, readers: list[Reader], heads: Trace) -> Divergence | None:
         now = time.time()
         job = readers[0].job
         before = self._suspected.pop(job, frozenset())
-        if not any(now - event.start >= _PATIENCE for rank in heads.ranks.values() for event in _pending(rank)):
+        if not any(now - event.start >= MIN_BLOCKED_S for rank in heads.ranks.values() for event in _pending(rank)):
             return None
         graph = wait_graph.Waits(heads, over=False)
         # Ranks are not looked at in the same instant, those of other hosts a second ago. That proves as much: whoever got on
@@ -214,19 +217,19 @@ class Monitor:
         if not suspected or suspected != before:
             return None
         missing = [heads.ranks[rank] for node in graph.doomed for rank in graph.missing(node)]
-        patience = _PATIENCE
+        patience = MIN_BLOCKED_S
         if any(rank.alive and rank.end == "raised" for rank in missing):
             # It is leaving, and its launcher does not know yet.
             return None
         if any(_has_failed(rank) for rank in missing):
-            patience = _LAUNCHER
+            patience = LAUNCHER_GRACE_S
         elif any(event.state is State.ISSUED for event in graph.doomed.values()):
-            patience = _OPEN
+            patience = OPEN_HANDLE_S
         if any(now - event.start < patience for event in graph.doomed.values()):
             return None
         return wait_graph.deadlock(heads, over=False, now=now)
 
-    def _hint(self, readers: list[ring.Reader], heads: Trace) -> None:
+    def _hint(self, readers: list[Reader], heads: Trace) -> None:
         """Say once of each long wait whom it is for, and where those are."""
         clock = time.time()
         long = [
@@ -240,14 +243,14 @@ class Monitor:
             self._asked |= {(event.rank, event.number) for event, _ in fresh}
             self._ask(readers, {rank for _, absent in fresh for rank in absent})
             return
-        ready = [item for item in long if clock - item[0].start >= self._hint_after + _ANSWER]
+        ready = [item for item in long if clock - item[0].start >= self._hint_after + STACK_REPLY_S]
         self._hinted |= {(event.rank, event.number) for event, _ in ready}
         here = {reader.number: reader.pid for reader in readers}
         hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
         if hint:
             self._say(hint)
 
-    def _ask(self, readers: list[ring.Reader], ranks: set[int]) -> None:
+    def _ask(self, readers: list[Reader], ranks: set[int]) -> None:
         for reader in readers:
             if reader.number in ranks:
                 try:
@@ -266,10 +269,6 @@ def _pending(rank: Rank) -> tuple[Event, ...]:
     return tuple(event for event in rank.events if event.state < State.DONE)
 
 
-#: How long (in seconds) a process may take to say where it is.
-_ANSWER: Final = 1.0
-
-
 def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]:
     """Streams of calls in which two ranks have made as many calls and not the same ones: number of the group, kind."""
     seen: dict[tuple[int, str, str, int], int] = {}
@@ -281,27 +280,3 @@ def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]
                     yield name
                 if calls >= BLOCK and seen.setdefault((*name, "block", calls // BLOCK), block) != block:
                     yield name
-
-
-def alive(trace: Trace, *, always: bool = False) -> Trace:
-    """The trace with the ranks marked whose processes live (on other hosts they are believed to), threads as well."""
-    host = os.uname().nodename
-    return Trace(
-        {
-            number: replace(
-                rank,
-                alive=always or rank.host != host or exists(rank.pid),
-                callers={
-                    group: frozenset(thread for thread in threads if rank.host != host or _runs(rank.pid, thread))
-                    for group, threads in rank.callers.items()
-                },
-                others=frozenset(thread for thread in rank.others if rank.host != host or _runs(rank.pid, thread)),
-            )
-            for number, rank in trace.ranks.items()
-        }
-    )
-
-
-def _runs(pid: int, thread: int) -> bool:
-    """Is the thread still there? Where that cannot be told, it is believed to be."""
-    return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Final
 from collectivelint import atomic
 
 from ..say import say
-from ..traces import folders, processes, ring
+from ..traces import folders, jobs, processes
 from ..traces.model import Trace
 from ..verdict import explain, matching
-from .monitor import POLL, Monitor, alive
+from .liveness import alive
+from .monitor import POLL, Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ..traces.reader import Reader
     from ..verdict.model import Divergence
 
 #: How long (in seconds) ranks may take to end after they were asked to.
@@ -111,18 +113,18 @@ def _before_the_end(trace: Trace) -> Trace:
     return alive(Trace(ranks), always=True)
 
 
-def read(folder: Path, removed: Iterable[ring.Reader] = ()) -> tuple[Trace, list[str]]:
+def read(folder: Path, removed: Iterable[Reader] = ()) -> tuple[Trace, list[str]]:
     """The trace so far, and what of it cannot be read; empty if no process has joined a job yet.
 
     `removed`: readers of files that were in the folder.
     """
     unreadable: list[str] = []
-    found = ring.jobs([*ring.opened(folders.newest(folder), unreadable), *removed])
-    return Trace(ring.ranks(found[0], unreadable) if found else {}), unreadable
+    found = jobs.by_job([*jobs.opened(folders.newest(folder), unreadable), *removed])
+    return Trace(jobs.ranks(found[0], unreadable) if found else {}), unreadable
 
 
-def _readers(folder: Path) -> Iterator[ring.Reader]:
-    return ring.opened(folders.newest(folder), [])
+def _readers(folder: Path) -> Iterator[Reader]:
+    return jobs.opened(folders.newest(folder), [])
 
 
 def living(folder: Path) -> list[int]:
@@ -130,12 +132,12 @@ def living(folder: Path) -> list[int]:
     return [reader.pid for reader in _writers(folder)]
 
 
-def _writers(folder: Path) -> list[ring.Reader]:
+def _writers(folder: Path) -> list[Reader]:
     host = os.uname().nodename
     return [reader for reader in _readers(folder) if reader.host == host and _writes(reader)]
 
 
-def _writes(reader: ring.Reader) -> bool:
+def _writes(reader: Reader) -> bool:
     """True if its process is alive, and still the same: its number may be another's by now.
 
     One that has the ring mapped to write to it is the same. Its start time also differs when the clock was set since.
@@ -170,7 +172,7 @@ def end(folder: Path, *, ask: bool, say: Callable[[str], None] = say) -> None:
         number = signal.SIGKILL
 
 
-def _numbers(readers: list[ring.Reader]) -> str:
+def _numbers(readers: list[Reader]) -> str:
     return ", ".join(f"rank {reader.number} (pid {reader.pid})" for reader in readers)
 
 

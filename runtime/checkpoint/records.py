@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import reading
 from collectivelint.printable import one_line
 
+from ..quantities import ranks_text
 from ..traces import validation
 from ..traces.folders import newest
-from ..verdict.explain import ranks_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

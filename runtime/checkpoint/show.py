@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import printable
 
-from ..afterwards.statistics import amount
-from ..verdict.explain import ranks_text
+from ..quantities import amount, ranks_text
 from .checks.diff import described
 
 if TYPE_CHECKING:

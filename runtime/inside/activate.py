@@ -6,8 +6,9 @@ import importlib.abc
 import importlib.util
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from ..environment import STOPPED
 from ..say import say
 
 if TYPE_CHECKING:
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType, TracebackType
 
-#: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
-VARIABLE: Final = "COLLECTIVELINT_TRACE"
-#: Set to have checkpoints read again, see checkpoint/inside/auditor.py.
-READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
-#: Let the job go on when its ranks have diverged, or end it.
-OnDivergence: TypeAlias = Literal["report", "abort"]
-
-#: In the run's folder: the launcher has stopped the job, because its ranks diverged.
-STOPPED: Final = "stopped"
+    from ..environment import OnDivergence
 
 _armed: list[Path] = []
 
@@ -51,17 +44,6 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
             "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
         }
     )
-
-
-def join(folder: Path) -> Path:
-    """The folder of this process's run, made if it is not there; raise OSError where it cannot be."""
-    from ..traces import folders
-
-    run = folders.join(folder)
-    if VARIABLE in os.environ:
-        # Processes that this one starts belong to the same run.
-        os.environ[VARIABLE] = str(run.resolve())
-    return run
 
 
 def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from ..environment import join_run
 from ..say import say
 from ..traces.model import State
-from ..traces.ring import KINDS, Writer
-from .activate import join
+from ..traces.ring import KINDS
+from ..traces.writer import Writer
+from .process_end import when_process_ends
+from .side_thread import MAIN, SideThread
 from .sites import Sites
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from torch.distributed import ProcessGroup
 
+    from ..environment import OnDivergence
     from ..traces.model import End
-    from .activate import OnDivergence
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
-#: Seconds between two looks at what the monitor wants, and at the threads that are there.
-_PULSE: Final = 0.5
 #: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
 _MOST_SIGNATURES: Final = 8192
-_MAIN: Final = threading.main_thread().ident
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
 
 
@@ -42,16 +39,6 @@ def _number_of_thread() -> int:
     # threading has no public name for the objects that stand for threads of C++.
     is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
     return threading.get_native_id() if is_ours else 0
-
-
-def _watched(folder: Path, on_divergence: OnDivergence) -> None:
-    """Have a process beside the job watch it. It ends with the job."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from collectivelint.runtime.beside.watch import main; main()"
-    command = [sys.executable, "-c", code, str(folder.resolve()), on_divergence]
-    try:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    except OSError as error:
-        say(f"collectivelint: nobody compares the ranks: {error}\n")
 
 
 class _Stream:
@@ -88,7 +75,7 @@ class Tracer:
 
         `folder`: of the run, or of many runs, see folders.py. `watch`: have a process beside the job compare the ranks, see activate.py.
         """
-        self._folder, self._watch = folder, watch
+        self._folder = folder
         self._sites = Sites(torch_folder)
         self._find = self._sites.find
         # A signal's handler may call in the middle of a call of the same thread.
@@ -105,9 +92,7 @@ class Tracer:
         #: The last event: its number, its stream, and the stream's hash before it.
         self._latest: tuple[int, _Stream | None, int] = (0, None, 0)
         self._joined: tuple[int, int, str] | None = None
-        self._raised = ""
-        self._ended = threading.Event()
-        self._server: threading.Thread | None = None
+        self._side = SideThread(self._sites, lambda: self._writer, watch)
 
     @property
     def is_started(self) -> bool:
@@ -126,7 +111,7 @@ class Tracer:
         if self._writer is not None:
             self._leave("finished", "")
         attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
-        folder = join(self._folder)
+        folder = join_run(self._folder)
         self._writer = Writer(
             folder,
             rank=rank,
@@ -142,61 +127,13 @@ class Tracer:
             known.clear()
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         if first:
-            self._watch_end()
+            when_process_ends(self.finish)
             # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
             os.register_at_fork(after_in_child=self._stop)
-        self._ended.clear()
-        self._server = threading.Thread(
-            target=self._serve, args=(folder, rank, attempt), name="collectivelint", daemon=True
-        )
-        self._server.start()
+        self._side.start(folder, rank, attempt)
 
     def _stop(self) -> None:
         self._writer = None
-
-    def _serve(self, folder: Path, rank: int, attempt: int) -> None:
-        """What a thread beside the job does: say where the main thread is when asked, carry the monitor's messages."""
-        from ..beside.host_link import Carrier
-
-        if self._watch is not None and os.environ.get("LOCAL_RANK", "0") == "0":
-            _watched(folder, self._watch)
-        answered = 0
-        others: list[int] = []
-        carrier: Carrier | None = Carrier(folder, rank, attempt)
-        while (writer := self._writer) is not None and not self._ended.is_set():
-            try:
-                asked = writer.asked
-                if asked != answered:
-                    answered = asked
-                    # Another process cannot look.
-                    writer.answer(asked, self._sites.stack(sys._current_frames().get(_MAIN or 0)))
-                if (now := self._working()) != others:
-                    others = now
-                    writer.name("threads", others)
-                if carrier is not None:
-                    carrier.carry()
-            except Exception:
-                # Most likely the store is gone, and with it the job.
-                carrier = None
-            self._ended.wait(_PULSE)
-
-    def _working(self) -> list[int]:
-        """The system's numbers of other threads that run the project's own code, and so may call one day.
-
-        Those of libraries (pinning memory, writing logs, waiting in a pool) do not.
-        """
-        others = [thread for thread in threading.enumerate() if thread.ident not in (_MAIN, _ident())]
-        if not others:
-            return []
-        frames = sys._current_frames()
-        try:
-            return sorted(
-                thread.native_id or 0 for thread in others if self._sites.is_project(frames.get(thread.ident or 0))
-            )
-        finally:
-            # Our own frame is among them. Together with these variables it would be a circle, which keeps alive what all
-            # the others hold, the job's tensors and groups, until the garbage is collected.
-            frames.clear()
 
     def give_up(self, error: BaseException) -> None:
         """The trace cannot be written: the job goes on without us."""
@@ -207,45 +144,16 @@ class Tracer:
         self._writer = None
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
-    def _watch_end(self) -> None:
-        """Leave a word about how the process ends; killed processes leave none."""
-        previous = sys.excepthook
-
-        def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-            self._raised = f"{kind.__name__}: {error}"
-            previous(kind, error, trace)
-
-        sys.excepthook = hook
-        atexit.register(self.finish)
-        process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
-            # Children of multiprocessing run neither: their exceptions are caught, and they leave without atexit.
-            from multiprocessing.util import Finalize
-
-            Finalize(None, self._finish_child, exitpriority=0)
-
-    def _finish_child(self) -> None:
-        error = sys.exc_info()[1]
-        if isinstance(error, SystemExit):
-            # torch.multiprocessing has passed the exception on, and leaves with a code.
-            error = error.__context__
-        if error is not None:
-            self._raised = f"{type(error).__name__}: {error}"
-        self.finish()
-
-    def finish(self) -> None:
-        """The process ends, by itself or with an exception that nobody caught."""
+    def finish(self, error: str) -> None:
+        """The process ends: by itself where `error` is "", else with that exception, which nothing has caught."""
         if self._writer is not None:
-            self._leave("raised" if self._raised else "finished", self._raised)
+            self._leave("raised" if error else "finished", error)
 
     def _leave(self, end: End, error: str) -> None:
         writer = self._writer
         if writer is not None:
             writer.finish(end, error)
-        # A thread that sits in C++ when the interpreter is taken down would take the process with it.
-        self._ended.set()
-        if self._server is not None and self._server is not threading.current_thread():
-            self._server.join(2.0)
+        self._side.stop()
 
     # ------------------------------------------------------------------------------------------------------ groups
 
@@ -311,7 +219,7 @@ class Tracer:
             else:
                 site = (frame.f_code, frame.f_lineno)
                 place = self._places.get(site) or self._place(writer, site, frame)
-            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            thread = 0 if _ident() == MAIN else _number_of_thread()
             if thread and thread not in known.threads:
                 known.threads.add(thread)
                 writer.name("caller", {"group": known.id, "thread": thread})
@@ -348,7 +256,7 @@ class Tracer:
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""
         if number and self._writer is not None:
-            thread = 0 if _ident() == _MAIN else _number_of_thread()
+            thread = 0 if _ident() == MAIN else _number_of_thread()
             self._writer.mark(number, state, thread)
 
     def end(self, number: int, state: State) -> None:

@@ -9,15 +9,12 @@ from collectivelint import reading
 
 from . import validation
 from .model import Counted
+from .ring import TraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .model import Group, GroupKey, Place, StreamKey
-
-
-class TraceError(Exception):
-    """A trace that cannot be read; the message names the file and the reason."""
 
 
 #: More than any job has left; what is larger is not ours.

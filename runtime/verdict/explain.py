@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import one_line
 
+from ..quantities import ranks_text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -99,21 +101,6 @@ def described(event: Event) -> str:
     if "ranks" in event.signature:
         found.append(f"ranks={event.signature['ranks']}")
     return f"{event.op}({', '.join(found)})"
-
-
-def ranks_text(ranks: Iterable[int]) -> str:
-    """`rank 3`, `ranks 0-2,5`."""
-    ordered = sorted(ranks)
-    if not ordered:
-        return "nobody"
-    runs: list[list[int]] = []
-    for rank in ordered:
-        if runs and runs[-1][-1] == rank - 1:
-            runs[-1].append(rank)
-        else:
-            runs.append([rank])
-    shown = ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-    return f"{'ranks' if len(ordered) > 1 else 'rank'} {shown}"
 
 
 def straggler(

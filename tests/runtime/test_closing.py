@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.beside.closing import NOBODY
-from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces import folders
+from collectivelint.runtime.traces.writer import Writer
 
 from .conftest import Job, line_of, torchrun
 
@@ -92,7 +93,7 @@ def foreign(tmp_path: Path) -> Path:
     """A run that somebody else has left, with control characters wherever there is a text."""
     run = folders.create(tmp_path / "foreign")
     for rank in (0, 1):
-        writer = ring.Writer(run, rank=rank, world_size=2, attempt=0, started=1.0, host=f"h{_EVIL}", job=_EVIL)
+        writer = Writer(run, rank=rank, world_size=2, attempt=0, started=1.0, host=f"h{_EVIL}", job=_EVIL)
         group = writer.name("group", {"ranks": [0, 1], "ordinal": 0, "description": f"d{_EVIL}"})
         frame = f"a{_EVIL}.py:3 f{_EVIL}: x{_EVIL}"
         place = writer.name("place", {"path": f"a{_EVIL}.py", "line": 3, "function": f"f{_EVIL}", "stack": [frame]})

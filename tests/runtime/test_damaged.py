@@ -12,9 +12,10 @@ import pytest
 from collectivelint.runtime.beside.monitor import Monitor
 from collectivelint.runtime.beside.watch import Watcher
 from collectivelint.runtime.checkpoint import records
-from collectivelint.runtime.inside.activate import STOPPED
-from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.environment import STOPPED
+from collectivelint.runtime.traces import folders, jobs
 from collectivelint.runtime.traces.model import State
+from collectivelint.runtime.traces.writer import Writer
 from collectivelint.runtime.verdict.matching import compare
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 def _rank(
     run: Path, rank: int, calls: int = 1, *, world_size: int = 2, host: str = "host", is_open: bool = False
-) -> ring.Writer:
-    writer = ring.Writer(run, rank=rank, world_size=world_size, attempt=0, started=1.0, host=host, job="job")
+) -> Writer:
+    writer = Writer(run, rank=rank, world_size=world_size, attempt=0, started=1.0, host=host, job="job")
     members = list(range(world_size))
     group = writer.name("group", {"ranks": members, "ordinal": 0, "description": "default_pg"})
     place = writer.name("place", {"path": "a.py", "line": 4, "function": "f", "stack": ["a.py:4 f: dist.barrier()"]})
@@ -145,8 +146,8 @@ def test_who_was_not_recorded_to_the_end_proves_nothing(tmp_path: Path) -> None:
     """It may have made the calls that the others wait for."""
     _rank(tmp_path, 0, 1).finish("untraced", "OSError: no space")
     _rank(tmp_path, 1, 3, is_open=True)
-    assert compare(ring.load(tmp_path), over=True) is None
-    assert compare(ring.load(tmp_path), over=False) is None
+    assert compare(jobs.load(tmp_path), over=True) is None
+    assert compare(jobs.load(tmp_path), over=False) is None
     ran = subprocess.run(
         [sys.executable, "-m", "collectivelint", "report", "."], cwd=tmp_path, capture_output=True, text=True
     )

@@ -112,10 +112,10 @@ def test_a_group_that_only_its_members_make_is_reported_when_the_job_has_ended(t
 
 
 def test_killed_rank_leaves_its_last_calls(trace: Callable[..., Job]) -> None:
-    from collectivelint.runtime.traces import ring
+    from collectivelint.runtime.traces import jobs
 
     job = trace("scenarios.py", "killed")
-    rank = ring.load(job.folder).ranks[1]
+    rank = jobs.load(job.folder).ranks[1]
     assert rank.end == "running"
     assert [event.op for event in rank.events] == ["all_reduce"] * 3 + ["barrier", "all_reduce"]
     assert all(event.end >= event.start for event in rank.events)

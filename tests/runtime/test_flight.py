@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from collectivelint.runtime.afterwards import flight_recorder
-from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces import jobs, ring
 from collectivelint.runtime.verdict.matching import compare
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_as_many_calls_as_the_flight_recorder_has(trace: Callable[..., Job], tmp
     dumps.mkdir()
     job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2, TORCH_FR_BUFFER_SIZE="2000", FR_DUMP=str(dumps))
     assert job.code == 0, job.err
-    recorded, theirs = flight_recorder.load(dumps), ring.load(job.folder)
+    recorded, theirs = flight_recorder.load(dumps), jobs.load(job.folder)
     assert compare(recorded, over=True) is None
     for rank in (0, 1):
         # With gloo the Flight Recorder has no point-to-point calls.

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.beside.watch import Watcher
 from collectivelint.runtime.checkpoint import records
-from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces import folders, jobs
+from collectivelint.runtime.traces.reader import ring_files
+from collectivelint.runtime.traces.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +22,9 @@ LAUNCHER = [sys.executable, "-m", "collectivelint", "trace"]
 JOB = [sys.executable, "-c", "print('job')"]
 
 
-def _writer(folder: Path, rank: int = 0, **more: object) -> ring.Writer:
+def _writer(folder: Path, rank: int = 0, **more: object) -> Writer:
     about = {"world_size": 1, "attempt": 0, "started": 1.0, "host": "host", **more}
-    return ring.Writer(folder, rank=rank, **about)  # type: ignore[arg-type]
+    return Writer(folder, rank=rank, **about)  # type: ignore[arg-type]
 
 
 def test_nothing_of_a_users_folder_is_touched(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_the_newest_run_is_read_and_named(tmp_path: Path) -> None:
             _writer(run, rank, world_size=world_size).finish("finished")
     assert folders.newest(tmp_path) == second
     assert folders.newest(first) == first
-    assert sorted(ring.load(tmp_path).ranks) == [0, 1]
+    assert sorted(jobs.load(tmp_path).ranks) == [0, 1]
     command = [sys.executable, "-m", "collectivelint", "report", "."]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.stdout.startswith(f"Run: {second.name}, the newest of 2 runs\n\nNo divergence in 0 calls of 2 ranks.")
@@ -88,7 +90,7 @@ def test_the_newest_run_is_read_and_named(tmp_path: Path) -> None:
 def test_traces_of_earlier_releases_lie_in_the_folder_itself(tmp_path: Path) -> None:
     _writer(tmp_path).finish("finished")
     assert folders.newest(tmp_path) == tmp_path
-    assert sorted(ring.load(tmp_path).ranks) == [0]
+    assert sorted(jobs.load(tmp_path).ranks) == [0]
 
 
 def test_what_only_looks_like_a_run_is_none(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_what_only_looks_like_a_run_is_none(tmp_path: Path) -> None:
     assert folders.runs(tmp_path) == []
 
 
-_JOIN = "import sys; from pathlib import Path; from collectivelint.runtime.inside import activate; print(activate.join(Path(sys.argv[1])))"
+_JOIN = "import sys; from pathlib import Path; from collectivelint.runtime.environment import join_run; print(join_run(Path(sys.argv[1])))"
 
 
 def test_ranks_without_a_launcher_find_the_same_run(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_no_link_in_a_run_is_written_through(tmp_path: Path, monkeypatch: pytest
     for link, target in [("divergence.json", victim), (f"{name}.ring", victim), (f"{name}.names", tmp_path / "absent")]:
         (run / link).symlink_to(target)
     _writer(run, world_size=2).finish("finished")
-    assert [file.name.startswith(f"{name}-") for file in ring.files(run)] == [True]
+    assert [file.name.startswith(f"{name}-") for file in ring_files(run)] == [True]
     from collectivelint.runtime.traces.model import Group
     from collectivelint.runtime.verdict.model import Divergence, Side
 
@@ -164,15 +166,15 @@ def test_no_link_in_a_run_is_written_through(tmp_path: Path, monkeypatch: pytest
 def test_records_of_checkpoints_are_not_written_through_a_link(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from collectivelint.runtime.checkpoint.inside.auditor import Auditor
+    from collectivelint.runtime.checkpoint.inside.context import Context
     from collectivelint.runtime.inside.sites import Sites
 
     run = folders.create(tmp_path / "trace")
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (run / f"checkpoint-{os.uname().nodename}-{os.getpid()}.jsonl").symlink_to(victim)
-    auditor = Auditor(run, Sites(""))
-    auditor.guarded(lambda: auditor.record("save", {}))
+    context = Context(run, Sites(""))
+    context.guarded(lambda: context.record("save", {}))
     assert "could not be audited" in capsys.readouterr().err
     assert victim.read_text() == "precious"
     assert records.read(run) == []
@@ -180,10 +182,10 @@ def test_records_of_checkpoints_are_not_written_through_a_link(
 
 def test_a_ring_that_has_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
-        "import resource, signal, sys; from pathlib import Path; from collectivelint.runtime.traces import ring\n"
+        "import resource, signal, sys; from pathlib import Path; from collectivelint.runtime.traces.writer import Writer\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "try:\n"
-        "    ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=0.0, host='host')\n"
+        "    Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=0.0, host='host')\n"
         "except OSError:\n"
         "    print('refused')\n"
     )
@@ -206,16 +208,16 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
 def test_a_pipe_does_not_hold_up_who_writes_or_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the place of what ranks and monitors leave for each other."""
     from collectivelint.runtime.beside.host_link import Link
-    from collectivelint.runtime.checkpoint.inside.auditor import Auditor
+    from collectivelint.runtime.checkpoint.inside.context import Context
     from collectivelint.runtime.inside.sites import Sites
 
     run = folders.create(tmp_path / "trace")
-    auditor = Auditor(run, Sites(""))
+    context = Context(run, Sites(""))
     for name in ("link-0-0.in", "link-0-0.out", f"checkpoint-{os.uname().nodename}-{os.getpid()}.jsonl"):
         os.mkfifo(run / name)
-    os.mkfifo(auditor._asked_file("/somewhere"))
+    os.mkfifo(context._asked_file("/somewhere"))
     assert Link(run, 0).received() == []
-    assert auditor._asked_elsewhere("/somewhere") == {}
-    auditor.guarded(lambda: auditor.record("save", {}))
+    assert context._asked_elsewhere("/somewhere") == {}
+    context.guarded(lambda: context.record("save", {}))
     assert "could not be audited" in capsys.readouterr().err
     assert records.read(run) == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.beside.watch import read
-from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces import folders, jobs
 
 from . import forked
 from .conftest import JOBS, torchrun
@@ -49,7 +49,7 @@ def test_healthy_job_is_left_alone(trace: Callable[..., Job], tmp_path: Path, na
     launcher = torchrun if name in REAL else forked.launcher
     job = trace("healthy.py", name, str(scratch), ranks=ranks, hint_after=1, launcher=launcher)
     assert (job.code, job.divergence) == (0, None), job.err
-    assert sorted(ring.load(job.folder).ranks) == list(range(ranks))
+    assert sorted(jobs.load(job.folder).ranks) == list(range(ranks))
 
 
 def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -78,6 +78,6 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
     assert process.returncode == 1, err
     assert err.splitlines()[-1].endswith("but the job's exit code is 1 after SIGINT")
     assert not (folders.newest(folder) / "divergence.json").exists(), err
-    for rank in ring.load(folder).ranks.values():
+    for rank in jobs.load(folder).ranks.values():
         with pytest.raises(ProcessLookupError):
             os.kill(rank.pid, 0)

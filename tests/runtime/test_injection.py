@@ -9,7 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces import jobs
+from collectivelint.runtime.traces.reader import ring_files
+
+from collectivelint import runtime
 
 from .conftest import JOBS, line_of, run, torchrun
 
@@ -31,17 +34,17 @@ def test_an_attempt_that_failed_and_was_started_again(tmp_path: Path) -> None:
     command = [*torchrun(3), "--max-restarts", "1"]
     job = _trace(tmp_path, *command, str(JOBS / "healthy.py"), "restarted", str(tmp_path / "store"))
     assert (job.code, job.divergence) == (0, None), job.err
-    ranks = ring.load(job.folder).ranks
+    ranks = jobs.load(job.folder).ranks
     assert [(rank.attempt, rank.end) for rank in ranks.values()] == [(1, "finished")] * 3
     # The first attempt is still there for whoever wants to know.
-    assert len(ring.files(job.folder)) == 6
+    assert len(ring_files(job.folder)) == 6
 
 
 @pytest.mark.slow
 def test_spawned_ranks(tmp_path: Path) -> None:
     job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), "agree")
     assert (job.code, job.divergence) == (0, None), job.err
-    assert [rank.end for rank in ring.load(job.folder).ranks.values()] == ["finished"] * 3
+    assert [rank.end for rank in jobs.load(job.folder).ranks.values()] == ["finished"] * 3
 
 
 @pytest.mark.parametrize(
@@ -70,10 +73,10 @@ def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
         env={
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.path.join(os.path.dirname(ring.__file__), "bootstrap"),
+            "PYTHONPATH": os.path.join(os.path.dirname(runtime.__file__ or ""), "bootstrap"),
             "COLLECTIVELINT_TRACE": str(tmp_path / "trace"),
             "COLLECTIVELINT_HOME": os.path.dirname(sys.modules["collectivelint"].__file__ or ""),
-            "COLLECTIVELINT_RUNTIME_HOME": os.path.dirname(ring.__file__),
+            "COLLECTIVELINT_RUNTIME_HOME": os.path.dirname(runtime.__file__ or ""),
         },
         capture_output=True,
         text=True,
@@ -107,7 +110,7 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (0, "done 0\n"), ran.stderr
     assert ran.stderr.count("runs untraced: OSError: [Errno 28]") == 1
-    assert [event.op for event in ring.load(tmp_path).ranks[0].events] == ["all_reduce"]
+    assert [event.op for event in jobs.load(tmp_path).ranks[0].events] == ["all_reduce"]
 
 
 def test_a_comparison_that_fails_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +140,7 @@ import torch, torch.distributed as dist
 from pathlib import Path
 from collectivelint.runtime import trace
 from collectivelint.runtime.inside import tracer
-from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces import jobs
 from torch.testing._internal.distributed.fake_pg import FakeStore
 tracer._MOST_SIGNATURES = 3
 with trace(sys.argv[1]):
@@ -145,12 +148,12 @@ with trace(sys.argv[1]):
     hashes = []
     for size in (1, 2, 3, 4, 5, 5):
         dist.all_reduce(torch.ones(size))
-        (counted,) = ring.load(Path(sys.argv[1])).ranks[0].streams.values()
+        (counted,) = jobs.load(Path(sys.argv[1])).ranks[0].streams.values()
         hashes.append(counted.rolled)
 names = next(Path(sys.argv[1]).glob("run-*/*.names")).read_text()
 assert names.count('"signature"') == 4, names
 assert len(set(hashes)) == 6
-events = ring.load(Path(sys.argv[1])).ranks[0].events
+events = jobs.load(Path(sys.argv[1])).ranks[0].events
 assert ["tensors" in event.signature for event in events] == [True, True, True, False, False, False]
 """
 
@@ -183,7 +186,7 @@ def test_a_group_that_torch_does_not_know(tmp_path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("could not be recorded") <= 1
-    assert ring.load(tmp_path).ranks[0].events[-1].op == "all_reduce"
+    assert jobs.load(tmp_path).ranks[0].events[-1].op == "all_reduce"
 
 
 def test_signals_are_passed_on(tmp_path: Path) -> None:

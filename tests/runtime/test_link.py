@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.beside import host_link
-from collectivelint.runtime.traces import folders, ring
+from collectivelint.runtime.traces import folders, messages
+from collectivelint.runtime.traces.jobs import load
 from collectivelint.runtime.traces.model import Counted
+from collectivelint.runtime.traces.reader import ring_files
 from collectivelint.runtime.verdict.model import Divergence, Side
 
 from .conftest import JOBS, Job, line_of, run, torchrun
@@ -51,7 +53,7 @@ def test_ranks_of_several_hosts_are_compared(tmp_path: Path) -> None:
     jobs = _two_hosts(tmp_path, "outsider")
     for number, job in enumerate(jobs):
         assert job.code == 1, job.err
-        assert sorted(ring.load(job.folder).ranks) == [2 * number, 2 * number + 1]
+        assert sorted(load(job.folder).ranks) == [2 * number, 2 * number + 1]
         assert job.sides() == [
             ([0, 1, 2], "barrier", line_of("        dist.barrier()")),
             ([3], "broadcast", line_of("src=0, group=service")),
@@ -82,14 +84,14 @@ def test_hosts_that_share_a_folder_are_read_as_one_run(tmp_path: Path) -> None:
     jobs = _two_hosts(tmp_path, "outsider", folder, folder)
     runs = folders.runs(folder)
     assert len(runs) == 2
-    assert {len(ring.files(run)) for run in runs} == {2}
+    assert {len(ring_files(run)) for run in runs} == {2}
     assert [job.code for job in jobs] == [1, 1]
     for named in (folder, *runs):
-        assert sorted(ring.load(named).ranks) == [0, 1, 2, 3]
+        assert sorted(load(named).ranks) == [0, 1, 2, 3]
     # Another run of the same script, that of a single host, joins neither.
     again = _launched(tmp_path, folder, torchrun(2), "agree_only")
     assert again.code == 0
-    assert sorted(ring.load(folder).ranks) == [0, 1]
+    assert sorted(load(folder).ranks) == [0, 1]
     assert len(folders.runs(folder)) == 3
     assert (runs[0] / "divergence.json").exists()
 
@@ -108,7 +110,7 @@ def test_ranks_arrive_as_they_were_sent() -> None:
         ),
         rank(2),
     ]
-    assert host_link.decode(json.loads(json.dumps(host_link.encode(sent)))) == sent
+    assert messages.decode(json.loads(json.dumps(messages.encode(sent)))) == sent
 
 
 def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
@@ -168,5 +170,5 @@ def test_a_store_that_is_gone_harms_nobody(tmp_path: Path) -> None:
             server.kill()
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
     assert "untraced" not in ran.stderr
-    rank = ring.load(tmp_path).ranks[0]
+    rank = load(tmp_path).ranks[0]
     assert (len(rank.events), rank.end) == (10, "finished")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.beside.monitor import POLL, Monitor
 from collectivelint.runtime.beside.watch import Watcher
-from collectivelint.runtime.traces import ring
 from collectivelint.runtime.traces.model import State
+from collectivelint.runtime.traces.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class Rank:
     """A rank whose calls the test makes; its process is this one."""
 
     def __init__(self, folder: Path, number: int, world_size: int = 3, job: str = "job") -> None:
-        self.writer = ring.Writer(
+        self.writer = Writer(
             folder,
             rank=number,
             world_size=world_size,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.beside import watch
-from collectivelint.runtime.traces import processes, ring
+from collectivelint.runtime.traces import jobs, processes
+from collectivelint.runtime.traces.reader import Reader, ring_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,8 @@ psutil = pytest.importorskip("psutil")
 _RANK = """
 import os, sys, time
 from pathlib import Path
-from collectivelint.runtime.traces import ring
-writer = ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
+from collectivelint.runtime.traces.writer import Writer
+writer = Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -47,7 +48,7 @@ def rank(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def _rewritten(folder: Path, at: int, value: bytes) -> None:
-    (file,) = ring.files(folder)
+    (file,) = ring_files(folder)
     with file.open("r+b") as stream:
         stream.seek(at)
         stream.write(value)
@@ -56,7 +57,7 @@ def _rewritten(folder: Path, at: int, value: bytes) -> None:
 def test_the_start_is_what_psutil_says(rank: subprocess.Popen[str], tmp_path: Path) -> None:
     begun = psutil.Process(rank.pid).create_time()
     assert processes.started(rank.pid) == pytest.approx(begun, abs=0.01)
-    assert ring.Reader(ring.files(tmp_path)[0]).begun == pytest.approx(begun, abs=0.01)
+    assert Reader(ring_files(tmp_path)[0]).begun == pytest.approx(begun, abs=0.01)
 
 
 def test_a_rank_is_ended(rank: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_number_that_has_gone_to_another_process(rank: subprocess.Popen[str], 
 
 def test_a_process_that_has_no_part_in_the_trace(rank: subprocess.Popen[str], tmp_path: Path) -> None:
     """Its number and its start are in the file, but it does not write to it."""
-    (file,) = ring.files(tmp_path)
+    (file,) = ring_files(tmp_path)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     for source in (file, file.with_suffix(".names")):
@@ -105,9 +106,9 @@ def test_a_trace_of_the_release_before_is_read_and_its_ranks_are_left_alone(
     """Version 4 has no start; what stands there now was the end of the host's name."""
     _rewritten(tmp_path, 184, bytes(8))
     _rewritten(tmp_path, 8, struct.pack("<I", 4))
-    found = ring.load(tmp_path).ranks[0]
+    found = jobs.load(tmp_path).ranks[0]
     assert (found.host, found.pid) == (os.uname().nodename, rank.pid)
-    assert ring.Reader(ring.files(tmp_path)[0]).begun == 0.0
+    assert Reader(ring_files(tmp_path)[0]).begun == 0.0
     assert watch.living(tmp_path) == [rank.pid]
     said: list[str] = []
     watch.end(tmp_path, ask=False, say=said.append)

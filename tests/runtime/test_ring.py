@@ -6,15 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces import jobs, ring
 from collectivelint.runtime.traces.model import State
+from collectivelint.runtime.traces.reader import Reader, read_rank, ring_files
+from collectivelint.runtime.traces.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def write(folder: Path, calls: int) -> Path:
-    writer = ring.Writer(folder, rank=1, world_size=2, attempt=0, started=5.0, host="host")
+    writer = Writer(folder, rank=1, world_size=2, attempt=0, started=5.0, host="host")
     group = writer.name("group", {"ranks": [0, 1], "ordinal": 0, "description": "default_pg"})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": ["a.py:3 f: barrier()"]})
     signature = writer.name("signature", {"op": "barrier"})
@@ -22,12 +24,12 @@ def write(folder: Path, calls: int) -> Path:
     for call in range(calls):
         number = writer.add(0, group, call + 1, signature, place, -1, False, float(call), 0, stream, call * 3)
         writer.end(number, State.DONE, call + 0.5)
-    (file,) = ring.files(folder)
+    (file,) = ring_files(folder)
     return file
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    rank = ring.read(write(tmp_path, 3))
+    rank = read_rank(write(tmp_path, 3))
     assert (rank.rank, rank.world_size, rank.host, rank.end, rank.lost) == (1, 2, "host", "running", 0)
     assert [(event.sequence, event.start, event.end, event.op) for event in rank.events] == [
         (1, 0.0, 0.5, "barrier"),
@@ -39,17 +41,17 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_a_stream_keeps_its_hash_at_every_block(tmp_path: Path) -> None:
-    rank = ring.read(write(tmp_path, ring.BLOCK * 2 + 1))
+    rank = read_rank(write(tmp_path, ring.BLOCK * 2 + 1))
     assert rank.streams == {(((0, 1), 0), "collective"): (129, 128 * 3, 127 * 3)}
 
 
 def test_calls_that_go_on_are_read_however_old_they_are(tmp_path: Path) -> None:
-    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
     signature = writer.name("signature", {"op": "barrier"})
     stream = writer.stream({"group": group, "kind": "collective", "op": "", "peer": -1, "tag": 0})
-    reader = ring.Reader(ring.files(tmp_path)[0])
+    reader = Reader(ring_files(tmp_path)[0])
     assert reader.head().events == ()
     for call in range(1, 1001):
         writer.add(0, group, call, signature, place, -1, False, 1.0, 7 if call == 10 else 0, stream, 0)
@@ -65,25 +67,25 @@ def test_calls_that_go_on_are_read_however_old_they_are(tmp_path: Path) -> None:
 
 def test_a_trace_that_is_just_being_made_is_none_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads it in the middle would miss what stands last in it: which job the rank belongs to."""
-    name, seen = ring.Writer.name, []
+    name, seen = Writer.name, []
 
-    def looked_at(writer: ring.Writer, what: str, value: object) -> int:
+    def looked_at(writer: Writer, what: str, value: object) -> int:
         with pytest.raises(ring.TraceError):
-            ring.Reader(ring.files(tmp_path)[0])
+            Reader(ring_files(tmp_path)[0])
         seen.append(what)
         return name(writer, what, value)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ring.Writer, "name", looked_at)
-        ring.Writer(tmp_path, rank=0, world_size=2, attempt=0, started=0.0, host="host", local=2, job="job")
+        patched.setattr(Writer, "name", looked_at)
+        Writer(tmp_path, rank=0, world_size=2, attempt=0, started=0.0, host="host", local=2, job="job")
     assert seen == ["job"]
-    reader = ring.Reader(ring.files(tmp_path)[0])
+    reader = Reader(ring_files(tmp_path)[0])
     assert (reader.job, reader.local, reader.host) == (("job", 2), 2, "host")
 
 
 def test_a_process_says_where_it_is(tmp_path: Path) -> None:
-    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
-    reader = ring.Reader(ring.files(tmp_path)[0])
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    reader = Reader(ring_files(tmp_path)[0])
     assert writer.asked == 0
     reader.ask()
     assert writer.asked == 1
@@ -95,7 +97,7 @@ def test_what_is_written_while_it_is_read_is_whole_or_left_out(tmp_path: Path) -
     """A writer in another thread goes round the ring many times; no event may be put together from two."""
     import threading
 
-    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
     signature = writer.name("signature", {"op": "barrier"})
@@ -111,7 +113,7 @@ def test_what_is_written_while_it_is_read_is_whole_or_left_out(tmp_path: Path) -
     thread = threading.Thread(target=write_on)
     thread.start()
     try:
-        reader = ring.Reader(ring.files(tmp_path)[0])
+        reader = Reader(ring_files(tmp_path)[0])
         while reader.written < 2 * ring.CAPACITY:
             for event in reader.whole(500).events:
                 assert event.sequence == event.number == event.start
@@ -121,16 +123,16 @@ def test_what_is_written_while_it_is_read_is_whole_or_left_out(tmp_path: Path) -
 
 
 def test_old_events_make_room(tmp_path: Path) -> None:
-    rank = ring.read(write(tmp_path, ring.CAPACITY + 10))
+    rank = read_rank(write(tmp_path, ring.CAPACITY + 10))
     # The oldest that is there may be the one that is just being overwritten.
     assert (len(rank.events), rank.lost) == (ring.CAPACITY - 1, 11)
     assert [rank.events[0].sequence, rank.events[-1].sequence] == [12, ring.CAPACITY + 10]
 
 
 def test_the_end_of_a_process(tmp_path: Path) -> None:
-    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
     writer.finish("raised", "ValueError: ü" + "x" * 500)
-    rank = ring.read(ring.files(tmp_path)[0])
+    rank = read_rank(ring_files(tmp_path)[0])
     assert rank.end == "raised"
     assert rank.error.startswith("ValueError: ü")
 
@@ -139,7 +141,7 @@ def test_a_torn_name_table_costs_only_the_events_that_need_it(tmp_path: Path) ->
     file = write(tmp_path, 3)
     names = file.with_suffix(".names")
     names.write_bytes(names.read_bytes().partition(b'{"op"')[0])
-    assert ring.read(file).events == ()
+    assert read_rank(file).events == ()
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "magic", "version", "end"])
@@ -159,7 +161,7 @@ def test_damaged_file_is_a_clear_error(tmp_path: Path, damage: str) -> None:
             data[48] = 200
     file.write_bytes(bytes(data))
     with pytest.raises(ring.TraceError, match=file.name):
-        ring.read(file)
+        read_rank(file)
 
 
 _WRONG = [
@@ -184,7 +186,7 @@ def test_a_wrong_name_is_left_out_and_counted(tmp_path: Path, line: str) -> None
     file = write(tmp_path, 3)
     names = file.with_suffix(".names")
     names.write_text(line + "\n" + names.read_text())
-    reader = ring.Reader(file)
+    reader = Reader(file)
     assert len(reader.whole().events) == 3
     assert reader.wrong == f"{names}: 1 line is no record of a trace and left out"
 
@@ -207,7 +209,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, suffix: str, kind: st
         case "device":
             taken.symlink_to("/dev/zero")
     with pytest.raises(ring.TraceError, match=taken.name):
-        ring.Reader(file)
+        Reader(file)
 
 
 @pytest.mark.parametrize("at", [0, 1 << 27])
@@ -216,13 +218,13 @@ def test_a_table_without_an_end(tmp_path: Path, at: int) -> None:
     file = write(tmp_path, 3)
     os.truncate(file.with_suffix(".names"), at or 1 << 40)
     with pytest.raises(ring.TraceError, match="too large"):
-        ring.Reader(file)
+        Reader(file)
 
 
 def test_names_are_read_on_when_they_have_been_removed(tmp_path: Path) -> None:
-    writer = ring.Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
-    (file,) = ring.files(tmp_path)
-    reader = ring.Reader(file, keep=True)
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    (file,) = ring_files(tmp_path)
+    reader = Reader(file, keep=True)
     file.unlink()
     file.with_suffix(".names").unlink()
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
@@ -234,7 +236,7 @@ def test_names_are_read_on_when_they_have_been_removed(tmp_path: Path) -> None:
 
 def test_a_trace_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
     file = write(tmp_path, 3)
-    reader = ring.Reader(file)
+    reader = Reader(file)
     os.truncate(file, 4096)
     with pytest.raises(ring.TraceError, match="truncated"):
         reader.whole()
@@ -251,18 +253,18 @@ def test_a_header_that_is_none_of_ours(tmp_path: Path, at: int, value: bytes) ->
         stream.seek(at)
         stream.write(value)
     with pytest.raises(ring.TraceError, match="damaged"):
-        ring.Reader(file)
+        Reader(file)
 
 
 def test_no_trace_at_all(tmp_path: Path) -> None:
     with pytest.raises(ring.TraceError, match="no trace here"):
-        ring.load(tmp_path)
+        jobs.load(tmp_path)
 
 
 def test_a_call_that_was_refused_counts_for_nothing(tmp_path: Path) -> None:
     file = write(tmp_path, 1)
-    writer = ring.Writer(tmp_path / "second", rank=0, world_size=1, attempt=0, started=0.0, host="host")
-    assert ring.read(file).streams
+    writer = Writer(tmp_path / "second", rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    assert read_rank(file).streams
     group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
     place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
     signature = writer.name("signature", {"op": "barrier"})
@@ -270,28 +272,28 @@ def test_a_call_that_was_refused_counts_for_nothing(tmp_path: Path) -> None:
     number = writer.add(0, group, 1, signature, place, -1, False, 1.0, 0, stream, 9)
     writer.recount(stream, 0, 0)
     writer.end(number, State.REJECTED, 2.0)
-    rank = ring.read(ring.files(tmp_path / "second")[0])
+    rank = read_rank(ring_files(tmp_path / "second")[0])
     assert (rank.events, rank.streams) == ((), {(((0,), 0), "collective"): (0, 0, 0)})
 
 
-def _job(folder: Path, rank: int, job: str, started: float, end: str = "running", **more: int) -> ring.Reader:
-    writer = ring.Writer(
+def _job(folder: Path, rank: int, job: str, started: float, end: str = "running", **more: int) -> Reader:
+    writer = Writer(
         folder / f"{job}{rank}{started}", rank=rank, world_size=2, attempt=more.get("attempt", 0), started=started,
         host="h", job=job,
     )  # fmt: skip
     if end != "running":
         writer.finish("finished")
-    return ring.Reader(ring.files(folder / f"{job}{rank}{started}")[0])
+    return Reader(ring_files(folder / f"{job}{rank}{started}")[0])
 
 
 def test_jobs_are_told_apart(tmp_path: Path) -> None:
     """An evaluation that a rank starts, an attempt before this one, and a run that ended before this one began."""
     outer = [_job(tmp_path, rank, "a", 10.0) for rank in (0, 1)]
     inner = _job(tmp_path, 0, "b", 20.0, "finished")
-    assert ring.jobs([inner, *outer]) == [outer, [inner]]
+    assert jobs.by_job([inner, *outer]) == [outer, [inner]]
     again = _job(tmp_path, 0, "a", 30.0, attempt=1)
-    assert ring.jobs([*outer, again]) == [[again]]
+    assert jobs.by_job([*outer, again]) == [[again]]
     past = [_job(tmp_path, rank, "c", 10.0, "finished") for rank in (0, 1)]
     now = _job(tmp_path, 0, "c", 14.0)
-    assert ring.jobs([*past, now]) == [[now]]
-    assert ring.jobs([*past]) == [past]
+    assert jobs.by_job([*past, now]) == [[now]]
+    assert jobs.by_job([*past]) == [past]

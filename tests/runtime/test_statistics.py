@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from collectivelint.runtime.afterwards.statistics import Statistics, amount, offsets, size, width
+from collectivelint.runtime.afterwards.statistics import Statistics, offsets, size
+from collectivelint.runtime.quantities import amount, width
 from collectivelint.runtime.traces.model import Rank, State, Trace
 
 from .test_compare import WORLD, rank

@@ -9,7 +9,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.traces import ring
+from collectivelint.runtime.traces import jobs
+
+from collectivelint import runtime
 
 from .conftest import JOBS, line_of, run, torchrun
 
@@ -25,7 +27,7 @@ pytest.importorskip("torch")
 def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_path: Path) -> None:
     job = trace("everything.py", str(tmp_path / "checkpoint"), ranks=2, launcher=torchrun)
     assert (job.code, job.divergence) == (0, None), job.err
-    ranks = ring.load(job.folder).ranks
+    ranks = jobs.load(job.folder).ranks
     assert sorted(ranks) == [0, 1]
     unfinished = [event for rank in ranks.values() for event in rank.events if event.state.name != "DONE"]
     # Handles that C++ waits for are only known to have been issued.
@@ -78,7 +80,7 @@ def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_pat
 
 def test_groups_are_recorded_where_names_were_bound_early(trace: Callable[..., Job]) -> None:
     job = trace("scenarios.py", "early_bound", launcher=torchrun)
-    events = ring.load(job.folder).ranks[0].events
+    events = jobs.load(job.folder).ranks[0].events
     made = [event for event in events if event.kind == "create"]
     assert [(event.op, event.signature["ranks"]) for event in made] == [("new_group", [0, 1])]
     used = [event for event in events if event.group.description == "early"]
@@ -123,7 +125,7 @@ def test_job_runs_on_when_it_cannot_be_traced(tmp_path: Path) -> None:
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the trace directory")
     command = [*torchrun(2), str(JOBS / "scenarios.py"), "agree_only"]
-    home = ring.__file__.rpartition("/")[0]
+    home = (runtime.__file__ or "").rpartition("/")[0]
     import collectivelint
 
     job = run(
@@ -161,7 +163,7 @@ def test_module_form_and_context_manager(tmp_path: Path) -> None:
     )
     inside = run([*torchrun(1), str(script), str(tmp_path / "inside")], tmp_path, tmp_path)
     assert inside.code == 0, inside.err
-    assert [event.op for event in ring.load(tmp_path / "inside").ranks[0].events] == ["all_reduce"]
+    assert [event.op for event in jobs.load(tmp_path / "inside").ranks[0].events] == ["all_reduce"]
     script.write_text(
         script.read_text().replace("trace(out_dir=sys.argv[1])", "__import__('contextlib').nullcontext()")
     )
@@ -172,7 +174,7 @@ def test_module_form_and_context_manager(tmp_path: Path) -> None:
         COLLECTIVELINT_TRACE=str(tmp_path / "outside"),
     )
     assert outside.code == 0, outside.err
-    assert [event.op for event in ring.load(tmp_path / "outside").ranks[0].events] == ["all_reduce"]
+    assert [event.op for event in jobs.load(tmp_path / "outside").ranks[0].events] == ["all_reduce"]
 
 
 def test_reading_a_trace_needs_no_torch(tmp_path: Path) -> None:

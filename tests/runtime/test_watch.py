@@ -105,8 +105,8 @@ def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
 _LEAVES = """
 import os, sys, time
 from pathlib import Path
-from collectivelint.runtime.traces import ring
-writer = ring.Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
+from collectivelint.runtime.traces.writer import Writer
+writer = Writer(Path(sys.argv[1]), rank=0, world_size=1, attempt=0, started=time.time(), host=os.uname().nodename)
 print("ready", flush=True)
 sys.stdin.readline()
 writer.finish("finished", "")

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...verdict.explain import ranks_text
+from ...quantities import ranks_text
 from ..model import Checkpoint, CheckpointError, Chunk, Problem, Tensor
 from .diff import Side, different, paired
 from .slices import crc_of

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import os
-import stat
-import sys
-import time
-import zlib
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from collectivelint import atomic, reading
-
-from ...inside.activate import READ_BACK, join
-from ...say import say
 from ..formats.unpickle import Memory
-from .dcp_exchange import Known, Running
+from .context import Context
 from .dcp_load import LoadHooks
 from .dcp_save import SaveHooks
 from .file_writes import FileHooks
 
 if TYPE_CHECKING:
-    import inspect
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ...inside.sites import Sites
 
 
 class Auditor:
-    """What the hooks of one process share."""
+    """Which module gets which hooks, when it has been imported."""
 
     def __init__(self, folder: Path, sites: Sites) -> None:
         """`folder`: of the run, or of many runs, see folders.py."""
-        self._folder, self._sites = folder, sites
-        #: Is everything read again that was written, and compared what is loaded?
-        self.read_back = os.environ.get(READ_BACK, "") not in ("", "0")
-        #: The save or load of this thread, and where an asynchronous one was asked for.
-        self.current: ContextVar[Running | None] = ContextVar("collectivelint_save", default=None)
-        self.asked_at: ContextVar[Mapping[str, Any] | None] = ContextVar("collectivelint_site", default=None)
-        #: What the distributed checkpoints of this job have taught about names.
-        self.known: dict[str, Known] = {}
-        self._warned = False
-        self._count = 0
-        self._files = FileHooks(self)
+        self._context = Context(folder, sites)
+        self._files = FileHooks(self._context)
         # Not in a process that trains: its other threads need memory too.
         Memory.is_limited = False
 
     def hook_saver(self, module: Any) -> None:
         """Look at what torch.distributed.checkpoint saves."""
-        SaveHooks(self).hook(module)
+        SaveHooks(self._context).hook(module)
 
     def hook_loader(self, module: Any) -> None:
         """Look at what it loads, if that was asked for."""
-        if self.read_back:
-            LoadHooks(self).hook(module)
+        if self._context.read_back:
+            LoadHooks(self._context).hook(module)
 
     def hook_torch(self, module: Any) -> None:
         """Look at what torch.save writes."""
@@ -64,81 +42,3 @@ class Auditor:
     def hook_safetensors(self, module: Any) -> None:
         """Look at what safetensors writes."""
         self._files.hook_safetensors(module)
-
-    def guarded(self, function: Callable[[], Any], otherwise: Any = None) -> Any:
-        """Our trouble is not the job's."""
-        try:
-            return function()
-        except Exception as error:
-            self.complain(error)
-            return otherwise
-
-    def complain(self, error: Exception) -> None:
-        """Say once that something went wrong here."""
-        if not self._warned:
-            self._warned = True
-            say(f"collectivelint: a checkpoint could not be audited: {type(error).__name__}: {error}\n")
-
-    def begun(
-        self, signature: inspect.Signature, args: Any, kwargs: Any, storage: str, planner: Callable[[], Any]
-    ) -> tuple[Running | None, Any, Any]:
-        """What a save or load works with, and its arguments with a planner among them; None if they are not understood."""
-        try:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            given = bound.arguments
-            if given.get("planner") is None:
-                given["planner"] = planner()
-            running = Running(given["planner"], given[storage], given.get("process_group"), self.site())
-            if not running.site and running.path is not None:
-                running.site = self._asked_elsewhere(running.path)
-        except Exception as error:
-            self.complain(error)
-            return None, args, kwargs
-        return running, bound.args, bound.kwargs
-
-    def site(self) -> Mapping[str, Any]:
-        """Where the user's code is, or was when it asked for an asynchronous save."""
-        asked = self.asked_at.get()
-        if asked is not None:
-            return asked
-        frame = self._sites.find(sys._getframe(1))
-        while frame is not None and f"{os.sep}safetensors{os.sep}" in frame.f_code.co_filename:
-            frame = self._sites.find(frame.f_back)
-        return self._sites.describe(frame) if frame is not None else {}
-
-    def note_site(self, path: Any, site: Mapping[str, Any]) -> None:
-        """Say where a save was asked for that another process will do."""
-        if path is not None:
-            atomic.write(self._asked_file(path), json.dumps(dict(site)), follow=False)
-
-    def _asked_file(self, path: Any) -> Path:
-        name = zlib.crc32(os.path.abspath(os.fspath(path)).encode())
-        return join(self._folder) / f"checkpoint-{os.uname().nodename}-asked-{name:08x}.json"
-
-    def _asked_elsewhere(self, path: Any) -> Mapping[str, Any]:
-        """Where the save to a path was asked for, if another process has noted that."""
-        try:
-            found = json.loads(reading.read_bytes(self._asked_file(path), follow=False))
-        except (OSError, ValueError, TypeError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def record(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Leave a line beside the trace, for the launcher and the report; one file for each process."""
-        self._count += 1
-        if self._count > _MOST:
-            return
-        host = os.uname().nodename
-        line = json.dumps({"kind": kind, "time": time.time(), "host": host, **data})
-        # Lines of threads do not mix: each is one write.
-        file = join(self._folder) / f"checkpoint-{host}-{os.getpid()}.jsonl"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(file, flags, 0o666), "ab", buffering=0) as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise OSError(22, "is no regular file", str(file))
-            stream.write(line.encode() + b"\n")
-
-
-#: So many saves and loads of a process are noted.
-_MOST: Final = 10_000

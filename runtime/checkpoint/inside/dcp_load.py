@@ -13,25 +13,25 @@ from .dcp_exchange import talking
 from .fingerprints import crc_of
 
 if TYPE_CHECKING:
-    from .auditor import Auditor
+    from .context import Context
     from .dcp_exchange import Running
 
 
 class LoadHooks:
     """What is exchanged in torch.distributed.checkpoint.state_dict_loader."""
 
-    def __init__(self, auditor: Auditor) -> None:
+    def __init__(self, context: Context) -> None:
         """Nothing is exchanged yet."""
-        self._auditor = auditor
+        self._context = context
 
     def hook(self, loader: Any) -> None:
         """Exchange the function that every form of loading ends in; only if that was asked for, since it reads all values again."""
         original = loader._load_state_dict
         signature = inspect.signature(original)
-        current = self._auditor.current
+        current = self._context.current
 
         def _load_state_dict(*args: Any, **kwargs: Any) -> Any:
-            running, args, kwargs = self._auditor.begun(
+            running, args, kwargs = self._context.begun(
                 signature, args, kwargs, "storage_reader", loader.DefaultLoadPlanner
             )
             token = current.set(running)
@@ -41,7 +41,7 @@ class LoadHooks:
                 current.reset(token)
             if running is not None:
                 found = running
-                self._auditor.guarded(lambda: self._loaded(found))
+                self._context.guarded(lambda: self._loaded(found))
             return result
 
         loader._load_state_dict = _load_state_dict
@@ -96,6 +96,6 @@ class LoadHooks:
             more = f" and {len(wrong) - 1} more chunks" if len(wrong) > 1 else ""
             text = f"what was loaded from {folder} is not what was saved: {wrong[0]}{more}"
             say(f"CHECKPOINT: {text}\n")
-            self._auditor.record(
+            self._context.record(
                 "load", {"path": str(folder), "site": dict(running.site), "wrong": True, "errors": [text]}
             )

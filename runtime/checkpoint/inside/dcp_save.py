@@ -26,7 +26,7 @@ from .fingerprints import crc_in_file, digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .auditor import Auditor
+    from .context import Context
     from .digests import Key, Save
 
 #: What rides on plans and results: frozen dataclasses without slots, whose `__dict__` is pickled with them.
@@ -36,18 +36,18 @@ _RIDER: Final = "_collectivelint"
 class SaveHooks:
     """What is exchanged in torch.distributed.checkpoint.state_dict_saver."""
 
-    def __init__(self, auditor: Auditor) -> None:
+    def __init__(self, context: Context) -> None:
         """Nothing is exchanged yet."""
-        self._auditor = auditor
+        self._context = context
 
     def hook(self, saver: Any) -> None:
         """Exchange the function that every form of saving ends in, and what it talks to the other ranks with."""
         original = saver._save_state_dict
         signature = inspect.signature(original)
-        current = self._auditor.current
+        current = self._context.current
 
         def _save_state_dict(*args: Any, **kwargs: Any) -> Any:
-            running, args, kwargs = self._auditor.begun(
+            running, args, kwargs = self._context.begun(
                 signature, args, kwargs, "storage_writer", saver.DefaultSavePlanner
             )
             token = current.set(running)
@@ -56,35 +56,35 @@ class SaveHooks:
             except BaseException:
                 if running is not None and running.save is not None:
                     failed = running
-                    self._auditor.guarded(lambda: self._failed(failed))
+                    self._context.guarded(lambda: self._failed(failed))
                 raise
             finally:
                 current.reset(token)
             if running is not None and running.save is not None:
                 found = running
-                self._auditor.guarded(lambda: self._finished(found, metadata))
+                self._context.guarded(lambda: self._finished(found, metadata))
             return metadata
 
         saver._save_state_dict = _save_state_dict
-        saver._DistWrapper = talking(saver._DistWrapper, self._auditor.current, self._plan, self._written)
+        saver._DistWrapper = talking(saver._DistWrapper, self._context.current, self._plan, self._written)
         for name in ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncCheckpointExecutor"):
             if hasattr(saver, name):
                 setattr(saver, name, self._sited(getattr(saver, name)))
 
     def _sited(self, base: Any) -> Any:
         """An asynchronous save runs in a thread, and was asked for somewhere else."""
-        auditor = self._auditor
+        shared = self._context
 
         class Executor(base):  # type: ignore[misc]
             def execute_save(self, *args: Any, **kwargs: Any) -> Any:
-                site = auditor.guarded(auditor.site, {})
+                site = shared.guarded(shared.site, {})
                 if "Process" in base.__name__:
-                    auditor.guarded(lambda: auditor.note_site(kwargs.get("checkpoint_id"), site))
-                token = auditor.asked_at.set(site)
+                    shared.guarded(lambda: shared.note_site(kwargs.get("checkpoint_id"), site))
+                token = shared.asked_at.set(site)
                 try:
                     context = copy_context()
                 finally:
-                    auditor.asked_at.reset(token)
+                    shared.asked_at.reset(token)
                 pool = getattr(self, "_executor", None)
                 if pool is not None and "submit" not in vars(pool):
                     submit = pool.submit
@@ -105,12 +105,12 @@ class SaveHooks:
 
         def local() -> Any:
             plan = map_fun()
-            return self._auditor.guarded(lambda: self._attach(running, plan, ranks.get_world_size()), plan)
+            return self._context.guarded(lambda: self._attach(running, plan, ranks.get_world_size()), plan)
 
         def reduce(plans: list[Any]) -> Any:
             held = [getattr(plan, "__dict__", {}).pop(_RIDER, None) for plan in plans]
             made = reduce_fun(plans)
-            self._auditor.guarded(lambda: self._judge(running, held, made))
+            self._context.guarded(lambda: self._judge(running, held, made))
             return made
 
         return local, reduce
@@ -153,7 +153,7 @@ class SaveHooks:
         """Of which names a rank holds a part only, and how large that is: see file_writes.py."""
         for loss in save.losses:
             if loss.is_serious and loss.kind == "plain":
-                self._auditor.known[loss.key[0]] = Known(None, frozenset(digest.sizes for _, digest in loss.variants))
+                self._context.known[loss.key[0]] = Known(None, frozenset(digest.sizes for _, digest in loss.variants))
         parts: dict[str, set[tuple[int, ...]]] = {}
         for digests_ in held:
             for (name, _), digest in digests_.items():
@@ -163,7 +163,7 @@ class SaveHooks:
             for item in plan.items:
                 name = item.index.fqn
                 if name in parts and item.tensor_data is not None:
-                    self._auditor.known[name] = Known(tuple(item.tensor_data.size), frozenset(parts[name]))
+                    self._context.known[name] = Known(tuple(item.tensor_data.size), frozenset(parts[name]))
 
     def _say(self, save: Save) -> None:
         said = digests.text(save)
@@ -177,11 +177,11 @@ class SaveHooks:
 
         def local() -> Any:
             results = map_fun()
-            self._auditor.guarded(lambda: self._attach_checksums(running, results))
+            self._context.guarded(lambda: self._attach_checksums(running, results))
             return results
 
         def reduce(results: Any) -> Any:
-            self._auditor.guarded(lambda: self._collect(running, results))
+            self._context.guarded(lambda: self._collect(running, results))
             return reduce_fun(results)
 
         return local, reduce
@@ -206,7 +206,7 @@ class SaveHooks:
                 if entry is None or not archive.has_checksums:
                     continue
                 actual = entry.crc
-                if self._auditor.read_back:
+                if self._context.read_back:
                     actual = crc_in_file(fd, archive.where("data/0"))
                 result.__dict__[_RIDER] = (entry.crc, actual)
         finally:
@@ -232,12 +232,12 @@ class SaveHooks:
             say("".join(f"CHECKPOINT: {error} in {save.path}\n" for error in save.errors))
         if folder is not None and metadata is not None and (folder / ".metadata").is_file() and running.written:
             manifest.write(folder, self._manifest(running, metadata))
-        self._auditor.record("save", {**digests.as_dict(save), **_span(running)})
+        self._context.record("save", {**digests.as_dict(save), **_span(running)})
 
     def _failed(self, running: Running) -> None:
         """A save that raised: when it ran, since it may have failed because another rank wrote the same folder."""
         assert running.save is not None
-        self._auditor.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
+        self._context.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
 
     def _manifest(self, running: Running, metadata: Any) -> dict[str, Any]:
         import torch

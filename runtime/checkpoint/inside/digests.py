@@ -11,8 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from ...afterwards.statistics import amount, width
-from ...verdict.explain import ranks_text
+from ...quantities import amount, ranks_text, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -21,7 +21,7 @@ from ...say import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .auditor import Auditor
+    from .context import Context
 
 #: `rank_3`, `model-03.pt`, `3/`; not `phi3`.
 _NUMBER: Final = re.compile(r"(?:(?<![a-zA-Z0-9])|(?<=rank))0*(\d+)(?![a-zA-Z0-9])", re.IGNORECASE)
@@ -30,9 +30,9 @@ _NUMBER: Final = re.compile(r"(?:(?<![a-zA-Z0-9])|(?<=rank))0*(\d+)(?![a-zA-Z0-9
 class FileHooks:
     """What is exchanged in torch.serialization and in safetensors."""
 
-    def __init__(self, auditor: Auditor) -> None:
+    def __init__(self, context: Context) -> None:
         """Nothing is exchanged yet."""
-        self._auditor = auditor
+        self._context = context
         self._local = threading.local()
 
     def hook_torch(self, serialization: Any) -> None:
@@ -63,12 +63,12 @@ class FileHooks:
 
     def _around(self, path: str, obj: Any, write: Callable[[], Any]) -> Any:
         """A file is written: what of it is a part, as far as this rank knows, and from when to when it was written."""
-        record = self._auditor.guarded(lambda: self._looked(path, obj))
+        record = self._context.guarded(lambda: self._looked(path, obj))
         begun = time.time()
         result = write()
         if record is not None:
             times = {"begun": begun, "ended": time.time()}
-            self._auditor.guarded(lambda: self._auditor.record("file", {**record, **times}))
+            self._context.guarded(lambda: self._context.record("file", {**record, **times}))
         return result
 
     def _looked(self, path: str, obj: Any) -> dict[str, Any] | None:
@@ -86,10 +86,10 @@ class FileHooks:
         known = [name for name, tensor in tensors.items() if name not in own and self._is_known_part(name, tensor)]
         # A name or two may be called as something else is; a model is known by most of its names.
         parts = known if 2 * len(known) >= len(tensors) else []
-        rank, site = dist.get_rank(), self._auditor.site()
+        rank, site = dist.get_rank(), self._context.site()
         if parts and not _is_of_rank(path, rank):
             more = f" and {len(parts) - 1} more names" if len(parts) > 1 else ""
-            whole = self._auditor.known[_end(parts[0], self._auditor.known)].shape
+            whole = self._context.known[_end(parts[0], self._context.known)].shape
             of = f" of {list(whole)}" if whole is not None else ", and other ranks have others"
             say(
                 f"CHECKPOINT HOLDS ONE RANK'S PART: `{parts[0]}`{more}: rank {rank}'s {list(tensors[parts[0]].shape)}{of}\n"
@@ -106,7 +106,7 @@ class FileHooks:
 
     def _is_known_part(self, name: str, tensor: Any) -> bool:
         """Has a distributed checkpoint of this job had it in parts, of which this is one?"""
-        known = self._auditor.known.get(_end(name, self._auditor.known))
+        known = self._context.known.get(_end(name, self._context.known))
         return known is not None and known.is_part(tuple(tensor.shape))
 
 

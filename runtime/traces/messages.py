@@ -1,0 +1,175 @@
+"""Ranks as messages between hosts: plain data, in which groups, places and signatures stand once each (see host_link.py)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from .model import Counted, Event, Group, Place, Rank, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: No messages of all hosts together are larger, and no run of ranks is longer.
+LARGEST: Final = 1 << 30
+_LONGEST: Final = 1 << 22
+
+
+def link_files(folder: Path, rank: int, attempt: int) -> tuple[Path, Path]:
+    """What a monitor sends, and what it receives."""
+    return folder / f"link-{rank}-{attempt}.out", folder / f"link-{rank}-{attempt}.in"
+
+
+#: A group has thousands of members, in every message. One tuple for each, however many messages have it.
+_groups: dict[str, tuple[int, ...]] = {}
+
+
+#: By the identity of a group's members, with them, so that no other tuple takes their place.
+_runs: dict[int, tuple[tuple[int, ...], list[list[int]]]] = {}
+
+
+def runs(ranks: tuple[int, ...]) -> list[list[int]]:
+    """Ranks as [first, step, how many], each run as long as it gets."""
+    known = _runs.get(id(ranks))
+    if known is not None:
+        return known[1]
+    found: list[list[int]] = []
+    _runs[id(ranks)] = (ranks, found)
+    for rank in ranks:
+        last = found[-1] if found else None
+        if last is not None and last[2] == 1:
+            last[1], last[2] = rank - last[0], 2
+        elif last is not None and rank == last[0] + last[1] * last[2]:
+            last[2] += 1
+        else:
+            found.append([rank, 0, 1])
+    return found
+
+
+def message_table(rows: list[str]) -> list[Any]:
+    """The table of a message, with the ranks of its groups."""
+    found = []
+    for row in rows:
+        value = json.loads(row)
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            text = str(value[0])
+            ranks = _groups.get(text)
+            if ranks is None:
+                ranks = _groups[text] = tuple(
+                    first + step * number for first, step, count in value[0] for number in range(min(count, _LONGEST))
+                )
+            value[0] = ranks
+        found.append(value)
+    return found
+
+
+def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
+    """Ranks as plain data; groups, places and signatures once each."""
+    table: dict[str, int] = {}
+
+    def known(value: Any) -> int:
+        return table.setdefault(json.dumps(value), len(table))
+
+    def group(key: Any, description: str = "") -> int:
+        return known([runs(key[0]), key[1], description])
+
+    rows = []
+    for rank in ranks:
+        names = {event.group.key: event.group.description for event in rank.events}
+        rows.append(
+            {
+                "rank": rank.rank,
+                "about": [rank.world_size, rank.pid, rank.host, rank.attempt, rank.started, rank.end, rank.error],
+                "alive": rank.alive,
+                "lost": rank.lost,
+                "stack": list(rank.stack),
+                "others": sorted(rank.others),
+                "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
+                "streams": [
+                    [group(stream[0], names.get(stream[0], "")), *stream[1:], *counted]
+                    for stream, counted in rank.streams.items()
+                ],
+                "events": [encode_event(event, known) for event in rank.events],
+            }
+        )
+    return {"table": list(table), "ranks": rows}
+
+
+def decode(data: dict[str, Any]) -> list[Rank]:
+    """The ranks again."""
+    table = message_table(data["table"])
+
+    def key(number: int) -> Any:
+        return (table[number][0], table[number][1])
+
+    found = []
+    for row in data["ranks"]:
+        world_size, pid, host, attempt, started, end, error = row["about"]
+        streams = {}
+        for number, *stream, calls, rolled, block in row["streams"]:
+            which: Any = (key(number), *stream)
+            streams[which] = Counted(calls, rolled, block)
+        found.append(
+            Rank(
+                rank=row["rank"],
+                world_size=world_size,
+                pid=pid,
+                host=host,
+                attempt=attempt,
+                started=started,
+                end=end,
+                error=error,
+                events=tuple(decode_event(event, table) for event in row["events"]),
+                lost=row["lost"],
+                alive=row["alive"],
+                callers={key(number): frozenset(threads) for number, threads in row["callers"]},
+                others=frozenset(row["others"]),
+                stack=tuple(row["stack"]),
+                streams=streams,
+            )
+        )
+    return found
+
+
+def encode_event(event: Event, known: Any) -> list[Any]:
+    """An event as a row."""
+    place = event.place
+    return [
+        *(event.rank, event.number, event.kind),
+        known([runs(event.group.ranks), event.group.ordinal, event.group.description]),
+        *(
+            event.sequence,
+            event.peer,
+            known(dict(event.signature)),
+            event.is_async,
+            int(event.state),
+            event.start,
+            event.end,
+        ),
+        known([place.path, place.line, place.function, list(place.stack)]),
+        event.thread,
+    ]
+
+
+def decode_event(row: list[Any], table: list[Any]) -> Event:
+    """The event of a row."""
+    rank, number, kind, group, sequence, peer, signature, is_async, state, start, end, place, thread = row
+    ranks, ordinal, description = table[group]
+    path, line, function, stack = table[place]
+    return Event(
+        rank=rank,
+        number=number,
+        kind=kind,
+        op=table[signature]["op"],
+        group=Group(ranks, ordinal, description),
+        sequence=sequence,
+        peer=peer,
+        signature=table[signature],
+        is_async=is_async,
+        state=State(state),
+        start=start,
+        end=end,
+        place=Place(path, line, function, tuple(stack)),
+        thread=thread,
+    )

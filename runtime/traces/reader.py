@@ -1,0 +1,261 @@
+"""Reading a trace file, also while its process goes on writing (see ring.py)."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint import reading
+
+from .model import Event, Rank, State
+from .ring import (
+    ASKED,
+    BEGUN,
+    BEGUN_AT,
+    ENDS,
+    ERROR,
+    HEADER,
+    HOST,
+    KINDS,
+    LOCAL,
+    MAGIC,
+    OLDER_VERSION,
+    RECORD,
+    RECORDS_AT,
+    STATE_AT,
+    STREAM,
+    STREAMS,
+    STREAMS_AT,
+    VERSION,
+    TraceError,
+)
+from .string_table import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+#: What a reader believes of a header.
+_MOST: Final = 1 << 20
+_NUMBER: Final = struct.Struct("<Q")
+_CREATE: Final = KINDS.index("create")
+#: No time (in seconds since the epoch) is later.
+_NEVER: Final = float(1 << 40)
+
+
+def ring_files(folder: Path) -> list[Path]:
+    """The rings of a run's folder. What is no regular file is none: it may be a link, or a pipe that is never written to."""
+    return sorted(file for file in folder.glob("*.ring") if _is_regular(file))
+
+
+def _is_regular(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except OSError:
+        # Removed meanwhile.
+        return False
+
+
+class Reader:
+    """The trace of one process, also while that goes on writing."""
+
+    def __init__(self, ring: Path, *, keep: bool = False) -> None:
+        """Open it; raise TraceError where it is not a trace.
+
+        `keep` its files open, so that it is read on when they have been removed.
+        """
+        self.path = ring
+        self._data = _mapped(ring)
+        if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
+            raise TraceError(f"{ring}: not a collectivelint trace")
+        _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
+            self._header()
+        )
+        if version not in (VERSION, OLDER_VERSION):
+            raise TraceError(
+                f"{ring}: version {version} of the format, this release reads versions {OLDER_VERSION} and {VERSION}"
+            )
+        size = RECORDS_AT + self._capacity * RECORD.size
+        if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
+            raise TraceError(f"{ring}: damaged, rank {self.number} of {self.world_size} started at {self.started}")
+        if self._capacity > _MOST or self._header()[9] >= len(ENDS):
+            raise TraceError(f"{ring}: damaged, its header is not one of ours")
+        if not self._capacity or len(self._data) < size:
+            raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
+        self.host = _text(self._data[HOST if version == VERSION else slice(HOST.start, ERROR.start)])
+        #: When the process began; 0.0 if that is not known.
+        self.begun = float(BEGUN.unpack_from(self._data, BEGUN_AT)[0]) if version == VERSION else 0.0
+        #: How many ranks there should be on this host; 0 if nobody said.
+        self.local = int.from_bytes(self._data[LOCAL], "little")
+        # Last: what makes it a trace is written when its job has been named.
+        self._names = Names(ring.with_suffix(".names"), keep=keep)
+        #: For each group whether this rank is a member.
+        self._is_member: dict[int, bool] = {}
+        #: Ranks with the same belong to one job, see `newest`.
+        self.job = (self._names.job, self.world_size)
+
+    def _header(self) -> tuple[Any, ...]:
+        if self._data.size() < len(self._data):
+            # The system ends whoever reads behind the end of a mapped file.
+            raise TraceError(f"{self.path}: damaged, it was truncated")
+        return HEADER.unpack_from(self._data)
+
+    def update(self) -> None:
+        """Read the names on; raise TraceError if the trace cannot be read any more."""
+        self._header()
+        self._names.update()
+
+    @property
+    def wrong(self) -> str:
+        """How many lines of the names were left out, since they are none of ours; "" if none was."""
+        count = self._names.wrong
+        file = self.path.with_suffix(".names")
+        return (
+            f"{file}: {count} line{'s are no records' if count > 1 else ' is no record'} of a trace and left out"
+            * bool(count)
+        )
+
+    @property
+    def written(self) -> int:
+        """How many events there have been."""
+        return int(self._header()[8])
+
+    def whole(self, last: int | None = None) -> Rank:
+        """All events that the ring holds, or only the last, and those that go on."""
+        written = self.written
+        first = max(1, written - (min(last, self._capacity) if last is not None else self._capacity) + 1)
+        return self._rank([*self._open(written, first), *range(first, written + 1)])
+
+    def head(self) -> Rank:
+        """The calls that go on, and the last event."""
+        return self.whole(1)
+
+    def _open(self, written: int, below: int) -> Iterator[int]:
+        """Events before a number that have not ended and for whose end somebody waits."""
+        first = max(1, written - self._capacity + 1)
+        states = self._data[RECORDS_AT + STATE_AT :: RECORD.size]
+        for state in (State.ENTERED, State.WAITING):
+            slot = states.find(state)
+            while 0 <= slot < self._capacity:
+                (number,) = _NUMBER.unpack_from(self._data, RECORDS_AT + slot * RECORD.size)
+                if first <= number < below:
+                    yield number
+                if number == 0:
+                    # Never written to, and neither is anything behind it.
+                    break
+                slot = states.find(state, slot + 1)
+
+    def _rank(self, numbers: Iterable[int]) -> Rank:
+        records = [
+            RECORD.unpack_from(self._data, RECORDS_AT + (number - 1) % self._capacity * RECORD.size)
+            for number in sorted(set(numbers))
+        ]
+        header = self._header()
+        written, end, streams = header[8:11]
+        table = [STREAM.unpack_from(self._data, STREAMS_AT + index * 16) for index in range(min(streams, STREAMS))]
+        # Each name is written before the first record that needs it; so what is read after them has them all.
+        self._names.update()
+        return Rank(
+            rank=self.number,
+            world_size=self.world_size,
+            pid=self.pid,
+            host=self.host,
+            attempt=self.attempt,
+            started=self.started,
+            end=ENDS[end],
+            error=_text(self._data[ERROR]),
+            events=tuple(self._events(records, written - self._capacity + 1)),
+            lost=max(0, written - self._capacity + 1),
+            callers={key: frozenset(threads) for key, threads in self._names.callers.items()},
+            others=frozenset(self._names.threads),
+            stack=self._names.stack,
+            streams=self._names.counted(table),
+            groups=tuple(self._names.groups.values()),
+            destroyed=frozenset(self._names.destroyed),
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Has the process not said that it ends? One that was killed does not say so."""
+        return ENDS[self._header()[9]] in ("running", "untraced")
+
+    def last_seen(self) -> float:
+        """When the process has begun or ended its last call; now if it has not left."""
+        if self.is_running:
+            return math.inf
+        times = [self.started, *(max(event.start, event.end) for event in self.head().events)]
+        return float(max(times))
+
+    def ask(self) -> None:
+        """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with os.fdopen(os.open(self.path, flags), "r+b") as file:
+            file.seek(ASKED.start)
+            asked = int.from_bytes(file.read(4), "little") + 1
+            file.seek(ASKED.start)
+            file.write(asked.to_bytes(4, "little"))
+
+    def _events(self, records: list[tuple[Any, ...]], first: int) -> Iterator[Event]:
+        names = self._names
+        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread in records:
+            known = names.signatures.get(signature)
+            if (
+                number <= max(0, first)
+                or known is None
+                or group not in names.groups
+                or place not in names.places
+                or kind >= len(KINDS)
+                or state > State.FAILED
+                or not abs(start) + abs(end) < _NEVER
+                or (kind < _CREATE and not self._belongs(group))
+            ):
+                # Overwritten while we read, torn by the end of the process, or refused and not counted.
+                continue
+            yield Event(
+                rank=self.number,
+                number=number,
+                kind=KINDS[kind],
+                op=known["op"],
+                group=names.groups[group],
+                sequence=sequence,
+                peer=peer,
+                signature=known,
+                is_async=bool(is_async),
+                state=State(state),
+                start=start,
+                end=end,
+                place=names.places[place],
+                thread=thread,
+            )
+
+    def _belongs(self, group: int) -> bool:
+        found = self._is_member.get(group)
+        if found is None:
+            found = self._is_member[group] = self.number in self._names.groups[group].ranks
+        return found
+
+
+def _mapped(ring: Path) -> mmap.mmap:
+    try:
+        handle = reading.opened(ring, follow=False)
+        try:
+            return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(handle)
+    except ValueError:
+        raise TraceError(f"{ring}: not a collectivelint trace, it is empty") from None
+    except OSError as error:
+        raise TraceError(f"{ring}: {error.strerror or error}") from None
+
+
+def read_rank(ring: Path) -> Rank:
+    """Read the whole trace of one process; raise TraceError where it is not one."""
+    return Reader(ring).whole()
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")

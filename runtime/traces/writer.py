@@ -1,0 +1,202 @@
+"""Writing a trace file; a few microseconds for each call, and nothing is lost when the process is killed (see ring.py)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import mmap
+import os
+import struct
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from . import processes
+from .ring import (
+    ASKED,
+    BEGUN,
+    BEGUN_AT,
+    BLOCK,
+    CAPACITY,
+    END_AT,
+    ENDED,
+    ENDS,
+    ERROR,
+    HEADER,
+    HOST,
+    LOCAL,
+    MAGIC,
+    RECORD,
+    RECORDS_AT,
+    STATE_AT,
+    STREAM,
+    STREAM_COUNT,
+    STREAMS,
+    STREAMS_AT,
+    THREAD_AT,
+    VERSION,
+    WRITTEN_AT,
+)
+
+if TYPE_CHECKING:
+    from io import FileIO
+    from pathlib import Path
+
+    from .model import End, State
+
+_pack: Final = RECORD.pack_into
+_pack_count: Final = struct.Struct("<II").pack_into
+_pack_thread: Final = struct.Struct("<I").pack_into
+
+
+class Writer:
+    """The trace of this process. `add` is called before the operation, `mark` as it goes on, `end` when it has ended."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rank: int,
+        world_size: int,
+        attempt: int,
+        started: float,
+        host: str,
+        local: int = 0,
+        job: str = "",
+    ) -> None:
+        """Create both files; raise OSError if the folder cannot be written or has no room for them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._map, self._names = _created(folder, f"rank{rank}-{host.replace(os.sep, '-')}-{os.getpid()}")
+        unfinished = bytes(len(MAGIC))
+        HEADER.pack_into(
+            self._map, 0, unfinished, VERSION, CAPACITY, rank, world_size, os.getpid(), attempt, started, 0, 0, 0
+        )
+        self._map[LOCAL] = local.to_bytes(4, "little")
+        self._map[HOST] = host.encode()[:119].ljust(120, b"\0")
+        BEGUN.pack_into(self._map, BEGUN_AT, processes.started(os.getpid()))
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("Q")
+        self._floats = self._bytes.cast("d")
+        # Handed out by C, and so never twice, also when a signal's handler calls in the middle.
+        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
+        self._streams = itertools.count()
+        self.name("job", job)
+        # Last: whoever looks in between would keep what it has seen by then, and take this rank for one of another job.
+        self._map[: len(MAGIC)] = MAGIC
+
+    def name(self, what: str, value: Any) -> int:
+        """Store a group, place or signature; its id."""
+        number = next(self._ids)
+        self._names.write(json.dumps({"id": number, what: value}).encode() + b"\n")
+        return number
+
+    def stream(self, value: dict[str, Any]) -> int:
+        """Store what is counted together; its place in the table. Beyond the end of the table nothing is counted."""
+        number = next(self._streams)
+        if number < STREAMS:
+            self._names.write(json.dumps({"id": number, "stream": value}).encode() + b"\n")
+        self._map[STREAM_COUNT] = (number + 1).to_bytes(4, "little")
+        return number
+
+    def add(
+        self,
+        kind: int,
+        group: int,
+        sequence: int,
+        signature: int,
+        place: int,
+        peer: int,
+        is_async: bool,
+        start: float,
+        thread: int,
+        stream: int,
+        rolled: int,
+    ) -> int:
+        """Write an event that is about to start; its number. `rolled` is the hash of its stream with this event."""
+        number = next(self._numbers)
+        at = RECORDS_AT + (number - 1) % CAPACITY * 64
+        _pack(
+            self._map,
+            at,
+            number,
+            group,
+            sequence,
+            signature,
+            place,
+            peer,
+            kind,
+            0,
+            is_async,
+            start,
+            0.0,
+            thread,
+        )
+        if stream < STREAMS:
+            table = STREAMS_AT + stream * 16
+            if sequence % BLOCK:
+                _pack_count(self._map, table, sequence, rolled)
+            else:
+                STREAM.pack_into(self._map, table, sequence, rolled, rolled)
+        if number > self._words[WRITTEN_AT // 8]:
+            self._words[WRITTEN_AT // 8] = number
+        return number
+
+    def mark(self, number: int, state: State, thread: int = 0) -> None:
+        """Note how far an event has come, and in which thread; nothing happens if the ring has moved past it."""
+        at = RECORDS_AT + (number - 1) % CAPACITY * 64
+        if self._words[at // 8] == number:
+            _pack_thread(self._map, at + THREAD_AT, thread)
+            self._bytes[at + STATE_AT] = state
+
+    def recount(self, stream: int, calls: int, rolled: int) -> None:
+        """Take the last call of a stream back."""
+        if stream < STREAMS:
+            _pack_count(self._map, STREAMS_AT + stream * 16, calls, rolled)
+
+    def end(self, number: int, state: State, end: float) -> None:
+        """Note that an event has ended; nothing happens if the ring has moved past it."""
+        at = RECORDS_AT + (number - 1) % CAPACITY * 64
+        if self._words[at // 8] == number:
+            self._floats[(at + END_AT) // 8] = end
+            self._bytes[at + STATE_AT] = state
+
+    @property
+    def asked(self) -> int:
+        """How often somebody has wanted to know where the main thread is."""
+        return int.from_bytes(self._map[ASKED], "little")
+
+    def answer(self, number: int, stack: list[str]) -> None:
+        """Say where the main thread is."""
+        self._names.write(json.dumps({"id": number, "stack": stack}).encode() + b"\n")
+
+    def finish(self, end: End, error: str = "") -> None:
+        """Say how the process ended."""
+        self._map[ERROR] = error.encode()[:319].ljust(320, b"\0")
+        self._map[ENDED] = ENDS.index(end).to_bytes(4, "little")
+
+
+def _created(folder: Path, name: str) -> tuple[mmap.mmap, FileIO]:
+    """New files of this name, mapped and opened; nothing that is there already is written to, nor what a link leads to."""
+    size = RECORDS_AT + CAPACITY * RECORD.size
+    ring, names = folder / f"{name}.ring", folder / f"{name}.names"
+    if os.path.lexists(ring) or os.path.lexists(names):
+        # The process has made its default group again, as this rank of another job.
+        name += f"-{time.monotonic_ns()}"
+        ring, names = folder / f"{name}.ring", folder / f"{name}.names"
+    table = names.open("xb", buffering=0)
+    try:
+        with ring.open("x+b") as file:
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    # A page that the disk has no room for would end the job when it is first written to.
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+                return mmap.mmap(file.fileno(), size), table
+            except BaseException:
+                ring.unlink()
+                raise
+    except BaseException:
+        table.close()
+        names.unlink()
+        raise
