@@ -61,8 +61,6 @@ class GroupOps:
         """As in `GroupOps(ranks [0, 2], this is rank 1)`."""
         return f"GroupOps(ranks {self.ranks}, this is rank {self.rank})"
 
-    # --------------------------------------------------------------------------------------------------------- who
-
     @property
     def rank(self) -> int:
         """This process's rank in the group."""
@@ -100,8 +98,6 @@ class GroupOps:
     def group_rank(self, rank: int) -> int:
         """The rank in this group of a rank of the whole job."""
         return dist.get_group_rank(self.group, rank)
-
-    # -------------------------------------------------------------------------------------------------- collectives
 
     def barrier(
         self, async_op: bool = False, device_ids: list[int] | None = None, timeout: timedelta | None = None
@@ -235,8 +231,6 @@ class GroupOps:
         """Send each rank a part of one tensor; equal parts unless sizes along dimension 0 are given."""
         return dist.all_to_all_single(output, input, output_split_sizes, input_split_sizes, self.group, async_op)
 
-    # ------------------------------------------------------------------------------------------------------ objects
-
     def all_gather_object(self, object_list: list[Any], obj: Any) -> None:
         """Collect every rank's object on every rank, in a list of `size` places."""
         dist.all_gather_object(object_list, obj, self.group)
@@ -258,8 +252,6 @@ class GroupOps:
     def broadcast_object_list(self, object_list: list[Any], src: int = 0, device: torch.device | None = None) -> None:
         """Give all ranks the objects of `src`, in place."""
         dist.broadcast_object_list(object_list, self.global_rank(src), self.group, device)
-
-    # ----------------------------------------------------------------------------------------------- point to point
 
     def send(self, tensor: torch.Tensor, dst: int, tag: int = 0) -> None:
         """Send to rank `dst`; return when it has been sent."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
 
+from ..operations import FLIGHT_READ, FLIGHT_SHAPED, FLIGHT_WRITTEN
 from ..traces import validation
 from ..traces.model import Event, Group, Place, Rank, State, Trace
 from ..traces.ring import TraceError
@@ -30,22 +31,6 @@ if TYPE_CHECKING:
 
 _FILE: Final = re.compile(r"(?:^|[^0-9])(\d+)(?:\.json|\.pkl|\.pickle)?$")
 _P2P: Final = re.compile(r"(send|recv) (\d+)(?:->|<-)(\d+)$")
-#: Names of the dump -> those that people call by. The others are the same.
-_OPS: Final = {
-    "_all_gather_base": "all_gather_into_tensor",
-    "all_gather_single": "all_gather_into_tensor",
-    "_reduce_scatter_base": "reduce_scatter_tensor",
-    "reduce_scatter_single": "reduce_scatter_tensor",
-    "allreduce_coalesced": "all_reduce_coalesced",
-    "all_to_all_v_single": "all_to_all_single",
-}
-#: In these every rank has tensors of the same shapes.
-_SHAPED: Final = frozenset(
-    {"all_reduce", "broadcast", "reduce", "all_gather_into_tensor", "reduce_scatter_tensor", "all_reduce_coalesced"}
-    | {"coalesced", "ALLGATHER_coalesced", "REDUCE_SCATTER_coalesced"}
-)
-
-
 #: A recorder of so many entries as torch allows fits in.
 _LARGEST: Final = 1 << 30
 
@@ -153,13 +138,13 @@ def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, in
         match = _P2P.match(op)
         kind: Kind = "p2p" if match is not None else "collective"
         peer = group.ranks[int(match[3])] if match is not None and int(match[3]) < len(group.ranks) else -1
-        op = match[1] if match is not None else _OPS.get(op, op)
+        op = match[1] if match is not None else FLIGHT_READ.get(op, op)
         tensors = [
             [list(shape), dtype]
             for part in several
             for shape, dtype in zip(part["input_sizes"], _dtypes(part["input_dtypes"], part), strict=False)
         ]
-        signature = validation.signature({"op": op, "tensors" if op in _SHAPED else "sent": tensors})
+        signature = validation.signature({"op": op, "tensors" if op in FLIGHT_SHAPED else "sent": tensors})
         stream = (group.key, kind, op if kind == "p2p" else "", peer)
         counts[stream] += 1
         known = int(entry["p2p_seq_id" if kind == "p2p" else "collective_seq_id"])
@@ -207,13 +192,6 @@ def _place(frames: list[dict[str, Any]]) -> Place:
 
 #: The version of the format that is written.
 _VERSION: Final = "2.10"
-_NAMES: Final = {
-    "all_gather_into_tensor": "_all_gather_base",
-    "reduce_scatter_tensor": "_reduce_scatter_base",
-    "all_reduce_coalesced": "allreduce_coalesced",
-    "all_gather_coalesced": "all_gather",
-    "monitored_barrier": "barrier",
-}
 
 
 def export(trace: Trace, folder: Path) -> list[Path]:
@@ -243,7 +221,7 @@ def _entry(number: int, event: Event, names: dict[Any, str]) -> dict[str, Any]:
     shapes, dtypes = [shape for shape, _ in tensors], [str(dtype).removeprefix("torch.") for _, dtype in tensors]
     whole = [[math.prod(shape) * len(event.group.ranks)] for shape in shapes]
     gathers, scatters = event.op.startswith("all_gather"), event.op.startswith("reduce_scatter")
-    name = _NAMES.get(event.op, event.op)
+    name = FLIGHT_WRITTEN.get(event.op, event.op)
     if event.kind == "p2p":
         me, other = event.group.ranks.index(event.rank), event.peer
         peer = event.group.ranks.index(other) if other in event.group.ranks else me

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import one_line
 
+from ..operations import SYNCHRONISING
 from ..quantities import amount, ranks_text, width
 from ..traces.model import State
 
@@ -197,12 +198,7 @@ def offsets(trace: Trace) -> dict[int, float]:
 
 def _is_common(event: Event) -> bool:
     """Does a rank leave this call only when all others are there?"""
-    return (
-        event.kind == "collective"
-        and event.state is State.DONE
-        and not event.is_async
-        and event.op in ("barrier", "all_reduce", "all_gather", "all_gather_into_tensor", "all_to_all_single")
-    )
+    return event.kind == "collective" and event.state is State.DONE and not event.is_async and event.op in SYNCHRONISING
 
 
 def size(signature: Mapping[str, Any]) -> int:

@@ -8,9 +8,11 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .checks import consolidated, contents, manifest, optimizer, resharding, tiling
-from .checks.contents import Files, no_progress
-from .checks.diff import Side
+from .checks import consolidated, manifest, optimizer, rank_files, resharding, tiling
+from .checks.headers import headers
+from .checks.repeated import repeated
+from .checks.sweep import sweep
+from .files import Files, Side, no_progress
 from .formats.load import load
 from .model import Checkpoint, CheckpointError, Problem
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from .checks.contents import Progress
+    from .files import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def opened(path: Path, progress: Progress = no_progress) -> Iterator[tuple[Side,
         with _uncollected():
             checkpoint = load(path)
             files = stack.enter_context(closing(Files(checkpoint)))
-            values, problems = contents.headers(checkpoint, files, progress)
+            values, problems = headers(checkpoint, files, progress)
         yield Side(checkpoint, files, values), problems
 
 
@@ -100,25 +102,25 @@ def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> Non
     checkpoint, found = side.checkpoint, report.problems
     for tensor in checkpoint.tensors.values():
         found += tiling.check(tensor)
-    found += contents.repeated(checkpoint, side.values, side.files)
+    found += repeated(checkpoint, side.values, side.files)
     if checkpoint.local:
-        found += consolidated.replicas(side)
+        found += rank_files.replicas(side)
     found += optimizer.check(side)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
         found += manifest.check(side, beside)
     if not wanted.headers_only:
-        digests, wrong = contents.sweep(checkpoint, side.values, side.files, progress)
+        digests, wrong = sweep(checkpoint, side.values, side.files, progress)
         found += wrong
         report.read = sum(values.storage.length for key, values in side.values.items() if key in digests)
     if wanted.world_size is not None:
-        whole = consolidated.joined(side, None) if checkpoint.local else side
+        whole = rank_files.joined(side, None) if checkpoint.local else side
         found += resharding.check(whole, wanted.world_size, wanted.per_rank)
     if wanted.consolidated is not None:
         try:
             with opened(wanted.consolidated) as (file, problems):
                 found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file)]
                 if not wanted.headers_only:
-                    found += contents.sweep(file.checkpoint, file.values, file.files, progress)[1]
+                    found += sweep(file.checkpoint, file.values, file.files, progress)[1]
         except CheckpointError as error:
             found.append(Problem("CK302", str(wanted.consolidated), _unnamed(error, wanted.consolidated)))

@@ -18,8 +18,8 @@ from ..say import reason
 from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
-from .checks.contents import sweep
 from .checks.diff import compare
+from .checks.sweep import sweep
 from .formats.load import load
 from .formats.unpickle import Memory
 from .model import CheckpointError
@@ -27,7 +27,7 @@ from .model import CheckpointError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .checks.contents import Progress
+    from .files import Progress
 
 _PATH: Final = NamedPath()
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch._C._distributed_c10d import ProcessGroup, Work
 
+from ..operations import C10D, DTENSOR, FUNCTIONAL
 from ..say import say
 from ..traces.model import State
 from .signatures import nested, reduce_name, shapes
@@ -28,48 +29,6 @@ if TYPE_CHECKING:
     from .tracer import Tracer
     from .work_handles import Handles
 
-#: Operator of c10d -> the name people call it by, and the argument whose tensors are recorded. Operators that are not
-#: here do not communicate (`check_for_nan`).
-_C10D: Final = {
-    "_allgather_base_": ("all_gather_into_tensor", "input_tensor"),
-    "_reduce_scatter_base_": ("reduce_scatter_tensor", "output_tensor"),
-    "allgather_": ("all_gather", "input_tensors"),
-    "allgather_coalesced_": ("all_gather_coalesced", "input_list"),
-    "allgather_into_tensor_coalesced_": ("all_gather_into_tensor_coalesced", "inputs"),
-    "allreduce_": ("all_reduce", "tensors"),
-    "allreduce_coalesced_": ("all_reduce_coalesced", "tensors"),
-    "alltoall_": ("all_to_all", "input_tensors"),
-    "alltoall_base_": ("all_to_all_single", "input"),
-    "barrier": ("barrier", ""),
-    "broadcast_": ("broadcast", "tensors"),
-    "gather_": ("gather", "input_tensors"),
-    "monitored_barrier_": ("monitored_barrier", ""),
-    "recv_": ("recv", "tensors"),
-    "recv_any_source_": ("recv", "tensors"),
-    "reduce_": ("reduce", "tensors"),
-    "reduce_scatter_": ("reduce_scatter", "output_tensors"),
-    "reduce_scatter_tensor_coalesced_": ("reduce_scatter_tensor_coalesced", "outputs"),
-    "scatter_": ("scatter", "output_tensors"),
-    "send": ("send", "tensors"),
-}
-_FUNCTIONAL: Final = {
-    "all_gather_into_tensor": ("all_gather_into_tensor", "input"),
-    "all_gather_into_tensor_coalesced": ("all_gather_into_tensor_coalesced", "inputs"),
-    "all_gather_into_tensor_out": ("all_gather_into_tensor", "input"),
-    "all_reduce": ("all_reduce", "input"),
-    "all_reduce_": ("all_reduce", "input"),
-    "all_reduce_coalesced": ("all_reduce_coalesced", "inputs"),
-    "all_reduce_coalesced_": ("all_reduce_coalesced", "inputs"),
-    "all_to_all_single": ("all_to_all_single", "input"),
-    "broadcast": ("broadcast", "input"),
-    "broadcast_": ("broadcast", "input"),
-    "irecv": ("recv", "tensor"),
-    "isend": ("send", "tensor"),
-    "reduce_scatter_tensor": ("reduce_scatter_tensor", "input"),
-    "reduce_scatter_tensor_coalesced": ("reduce_scatter_tensor_coalesced", "inputs"),
-    "reduce_scatter_tensor_out": ("reduce_scatter_tensor", "input"),
-}
-_DTENSOR: Final = {"shard_dim_alltoall": ("all_to_all", "input")}
 _PEERS: Final = ("root_rank", "src", "dst")
 
 
@@ -87,9 +46,9 @@ class Kernels:
         self.local = _Local()
         #: Address of a tensor's memory -> the event that fills it.
         self._filled: dict[int, int] = {}
-        self._register("_c10d_functional", _FUNCTIONAL, self._functional)
+        self._register("_c10d_functional", FUNCTIONAL, self._functional)
         self._register("_c10d_functional", {"wait_tensor": ("", "")}, self._wait)
-        self._register("_dtensor", _DTENSOR, self._functional)
+        self._register("_dtensor", DTENSOR, self._functional)
         self._hook_users()
 
     def install(self) -> None:
@@ -97,7 +56,7 @@ class Kernels:
         with self._lock:
             if not self._installed:
                 self._installed = True
-                self._register("c10d", _C10D, self._kernel)
+                self._register("c10d", C10D, self._kernel)
 
     def _register(self, namespace: str, known: Any, make: Callable[[Any, str, str], Any]) -> None:
         library: Any = torch.library

@@ -11,29 +11,13 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from ..operations import LOOSE, SHAPED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-#: Operations in which every rank has tensors of the same shapes and dtypes, and those that rank 0 has to have alike.
-#: Of the others nothing is compared: gather lists exist on the root alone, all_to_all exchanges pieces of any size.
-SHAPED: Final = frozenset(
-    {
-        "all_gather_into_tensor",
-        "all_reduce",
-        "all_reduce_coalesced",
-        "broadcast",
-        "gather",
-        "reduce",
-        "reduce_scatter_tensor",
-        "scatter",
-        "all_gather_into_tensor_coalesced",
-        "reduce_scatter_tensor_coalesced",
-    }
-)
-#: Operations whose tensors may differ in shape between ranks; gloo pads them, NCCL does not.
-LOOSE: Final = frozenset({"all_gather", "reduce_scatter"})
 #: Position of what follows operation and tensors in a key.
 _REST: Final = ("reduce_op", "output_split_sizes", "input_split_sizes")
 

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from ..operations import LOOSE, ROOTED
 from .model import Divergence, Side, Verdict
 from .wait_graph import Counts, deadlock
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: What has to be equal for each operation, beside its name.
 _COMPARED: Final = ("reduce_op", "ranks", "tensors")
-_ROOTED: Final = frozenset({"broadcast", "reduce", "gather", "scatter"})
 
 
 def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
@@ -68,12 +68,12 @@ def difference(events: list[Event]) -> str:
         return "operation"
     op = events[0].op
     for key in _COMPARED:
-        if key == "tensors" and op in ("all_gather", "reduce_scatter"):
+        if key == "tensors" and op in LOOSE:
             continue
         values = {_comparable(event, key) for event in events if key in event.signature}
         if len(values) > 1:
             return _named(key, events)
-    if op in _ROOTED and len({event.peer for event in events}) > 1:
+    if op in ROOTED and len({event.peer for event in events}) > 1:
         return "root rank"
     if op == "all_to_all_single" and _splits_disagree(events):
         return "split sizes"

@@ -11,15 +11,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from ..files import no_progress
 from ..model import Checkpoint, CheckpointError, Chunk, Tensor
-from .contents import no_progress
 from .slices import NUMBERS, crc_of, intersection, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..files import Progress, Side
     from ..model import Sizes, Values
-    from .contents import Files, Key, Progress
 
 Kind: TypeAlias = Literal["only in the first", "only in the second", "shape", "dtype", "values", "unreadable"]
 
@@ -32,15 +32,6 @@ class Difference:
     first: str
     second: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A checkpoint that is open: what it says, its files, and where the values of its chunks lie."""
-
-    checkpoint: Checkpoint
-    files: Files
-    values: Mapping[Key, Values]
 
 
 def paired(first: Checkpoint, second: Checkpoint, sides: tuple[Side, Side] | None = None) -> list[tuple[str, str]]:

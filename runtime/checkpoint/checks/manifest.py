@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from .diff import Side
+    from ..files import Side
 
 NAME: Final = "collectivelint-manifest.json"
 VERSION: Final = 1

@@ -16,8 +16,8 @@ from ..model import CheckpointError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..files import Side
     from ..model import Tensor
-    from .diff import Side
 
 #: Slots of torch's own optimizers that have the shape of their parameter.
 _LIKE_PARAMETER: Final = frozenset(

@@ -18,8 +18,8 @@ from .slices import blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..files import Side
     from ..model import Chunk, Tensor, Values
-    from .diff import Side
 
 _INTEGERS: Final = frozenset({"int64", "int32"})
 

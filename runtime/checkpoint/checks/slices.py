@@ -6,15 +6,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from ..files import BLOCK
 from ..formats.crc import crc32
 from ..model import CheckpointError, Piece, is_contiguous, width
-from .contents import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..files import Files
     from ..model import Sizes, Values
-    from .contents import Files
 
 #: Runs shorter than this are cut out of a larger block instead of being read one by one.
 _RUN: Final = 1 << 16

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
-from .unpickle import METADATA_NAMES, Properties, Record, unpickle
+from .stand_ins import METADATA_NAMES, Properties, Record
+from .unpickle import unpickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
-from .unpickle import Record, Stored
+from .stand_ins import Record, Stored
 from .zip_directory import Archive
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..model import CheckpointError, Piece, Values, is_contiguous, width
-from .unpickle import TENSOR_NAMES, Stored, unpickle
+from .stand_ins import TENSOR_NAMES, Stored
+from .unpickle import unpickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit, opened
-from collectivelint.runtime.checkpoint.checks import contents, manifest
+from collectivelint.runtime.checkpoint.checks import constant, manifest
 
 from .conftest import codes, looked, module
 
@@ -226,7 +226,7 @@ def test_a_disk_that_does_not_give_them_back(
 ) -> None:
     """Everything else is looked at none the less. The disk is made up: what the system calls say is not."""
     # Smaller ones are never asked whether they are one number throughout.
-    monkeypatch.setattr(contents, "_ENDS", 16)
+    monkeypatch.setattr(constant, "ENDS", 16)
     folder = copy("tensor_parallel")
     with opened(folder) as (side, _):
         chunks = side.checkpoint.tensors["up"].chunks

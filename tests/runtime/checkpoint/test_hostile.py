@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
 from collectivelint.runtime.checkpoint.formats.load import load
-from collectivelint.runtime.checkpoint.formats.unpickle import METADATA_NAMES, TENSOR_NAMES, unpickle
+from collectivelint.runtime.checkpoint.formats.stand_ins import METADATA_NAMES, TENSOR_NAMES
+from collectivelint.runtime.checkpoint.formats.unpickle import unpickle
 from collectivelint.runtime.checkpoint.model import CheckpointError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -77,7 +78,7 @@ def test_stand_ins_do_nothing() -> None:
             assert type(found).__module__ in (
                 "builtins",
                 "collections",
-                "collectivelint.runtime.checkpoint.formats.unpickle",
+                "collectivelint.runtime.checkpoint.formats.stand_ins",
             )
 
 

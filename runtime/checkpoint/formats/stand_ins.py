@@ -1,0 +1,240 @@
+"""What the names in a pickle stand for when it is read by unpickle.py: things of ours that keep what they are given, and do nothing.
+
+torch is not imported: a dtype is its name, a storage the number of a file entry.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Record:
+    """An object of torch's: its attributes, and what it was made with."""
+
+    def __init__(self, *args: object) -> None:
+        """Keep the arguments."""
+        self.args = args
+
+    def __hash__(self) -> int:
+        """Used as a key of a mapping: by identity is enough, it is never looked up."""
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        """By identity."""
+        return self is other
+
+    def __setstate__(self, state: object) -> None:
+        """The attributes, or (None or attributes, those in slots). Not by setattr: `__class__` would change what this is."""
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict):
+                self.__dict__.update(part)
+
+
+class Properties:
+    """torch's TensorProperties, whose state is a tuple with the dtype first."""
+
+    # A pickle can make one without calling __init__.
+    dtype = ""
+
+    def __init__(self, dtype: str = "", *_: object) -> None:
+        """Keep the dtype."""
+        self.dtype = dtype
+
+    def __setstate__(self, state: object) -> None:
+        """The state is (dtype, layout, requires_grad, memory format, pin_memory), or in other versions the attributes."""
+        match state:
+            case (str(dtype), *_) | {"dtype": str(dtype)}:
+                self.dtype = dtype
+
+
+class Stored:
+    """A tensor of torch.save: the key of its storage, the storage's dtype ("" for bytes), and how it lies there."""
+
+    def __init__(self, storage: Any, start: object, sizes: object, strides: object, *rest: object) -> None:
+        """As `torch._utils._rebuild_tensor_v2` gets it; v3 adds the dtype, with a storage of bytes."""
+        if not (isinstance(storage, StorageKey) and isinstance(start, int) and 0 <= start < 1 << 62):
+            raise pickle.UnpicklingError("a tensor without a storage")
+        self.storage, self.start = storage, start
+        self.sizes, self.strides = _integers(sizes), _integers(strides)
+        self.dtype = storage.dtype or next((item for item in rest if isinstance(item, str) and item in DTYPES), "")
+
+    def __setstate__(self, state: object) -> None:
+        """Attributes that somebody hung on the tensor."""
+
+
+class StorageKey(NamedTuple):
+    """The file entry that holds a storage, by its key, and what the pickle says it has: elements of a dtype, "" for bytes."""
+
+    key: str
+    dtype: str
+    elements: int
+
+
+def _integers(value: object) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or not all(isinstance(item, int) and 0 <= item < 1 << 62 for item in value):
+        raise pickle.UnpicklingError("a tensor's sizes are not numbers")
+    return value
+
+
+#: dtypes that torch has, by the names under which pickles know them.
+DTYPES: Final = frozenset({
+    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+    "bfloat16", "bool", "complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2",
+    "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "qint8", "qint32", "quint8",
+    "quint4x2", "quint2x4", "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2", "int1", "int2", "int3", "int4",
+    "int5", "int6", "int7", "uint1", "uint2", "uint3", "uint4", "uint5", "uint6", "uint7",
+})  # fmt: skip
+#: Python's old names of storages -> their dtypes.
+_STORAGES: Final = {
+    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8",
+    "BoolStorage": "bool", "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128", "QInt8Storage": "qint8",
+    "QUInt8Storage": "quint8", "QInt32Storage": "qint32", "QUInt4x2Storage": "quint4x2", "QUInt2x4Storage": "quint2x4",
+}  # fmt: skip
+
+
+class _Function:
+    """Stands for a function: a pickle can call it, and cannot change it for the next file, as it could a function of ours."""
+
+    __slots__ = ("_does",)
+
+    def __init__(self, does: Callable[..., object]) -> None:
+        self._does = does
+
+    def __call__(self, *args: object) -> object:
+        return self._does(*args)
+
+    def __setstate__(self, _: object) -> None:
+        raise pickle.UnpicklingError("it changes a function")
+
+
+class _Mapping(dict[Any, Any]):
+    """An OrderedDict, without the attributes that somebody hung on it (`_metadata` of a state dict)."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+@_Function
+def _text(value: object) -> object:
+    return value if isinstance(value, (str, int)) else ""
+
+
+@_Function
+def _path(*parts: object) -> str:
+    return str(PurePosixPath(*(part for part in parts if isinstance(part, str))))
+
+
+@_Function
+def _tuple(value: object = ()) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else ()
+
+
+@_Function
+def _ordered(*args: object) -> _Mapping:
+    return _Mapping(args[0] if args and isinstance(args[0], (list, tuple)) else ())
+
+
+@_Function
+def _list(*args: object) -> list[Any]:
+    return list(args[0]) if args and isinstance(args[0], (list, tuple)) else []
+
+
+@_Function
+def _parameter(data: object, *_: object) -> object:
+    return data
+
+
+@_Function
+def _typed(make: object, _kind: object, args: object, *_: object) -> object:
+    return Stored(*args) if make is Stored and isinstance(args, tuple) else None
+
+
+@_Function
+def member(owner: object, name: object, *_: object) -> object:
+    """`getattr`, as nested classes are named, methods, and under early releases of Python 3.11 members of enumerations.
+
+    Nothing is fetched from anywhere.
+    """
+    if not isinstance(name, str) or name.startswith("__"):
+        raise harmful("builtins", "getattr")
+    return name if owner is _text else Unread
+
+
+def harmful(module: str, name: str) -> pickle.UnpicklingError:
+    """The refusal of a name that is there to do harm."""
+    return pickle.UnpicklingError(f"it mentions `{module}.{name}`, which no checkpoint needs; nothing of it was run")
+
+
+_METADATA: Final = "torch.distributed.checkpoint.metadata"
+#: What `.metadata` of torch.distributed.checkpoint mentions.
+METADATA_NAMES: Final[Mapping[tuple[str, str], object]] = {
+    **{
+        (_METADATA, name): Record
+        for name in (
+            "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "MetadataIndex", "StorageMeta",
+        )
+    },
+    (_METADATA, "TensorProperties"): Properties,
+    # Up to torch 2.2 it lived there.
+    ("torch.distributed._shard.sharded_tensor.metadata", "TensorProperties"): Properties,
+    (_METADATA, "_MEM_FORMAT_ENCODING"): _text,
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"): Record,
+    ("torch.serialization", "_get_layout"): _text,
+    ("torch", "Size"): _tuple,
+    **{(module, name): _path for module in ("pathlib", "pathlib._local") for name in (
+        "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")},
+    **{("torch", name): name for name in DTYPES},
+    ("collections", "OrderedDict"): _ordered,
+}  # fmt: skip
+#: What the pickle inside a file of torch.save mentions that holds weights and the state of optimizers.
+TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
+    ("torch._utils", "_rebuild_tensor_v2"): Stored,
+    ("torch._utils", "_rebuild_tensor_v3"): Stored,
+    ("torch._utils", "_rebuild_qtensor"): Stored,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _typed,
+    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+    ("torch.storage", "UntypedStorage"): "",
+    ("torch.storage", "TypedStorage"): "",
+    **{("torch", name): name for name in DTYPES},
+    ("torch", "Size"): _tuple,
+    **{("torch", name): name for name in ("per_tensor_affine", "per_channel_affine")},
+    ("torch", "Tensor"): "Tensor",
+    ("torch.nn.parameter", "Parameter"): "Parameter",
+    ("torch", "device"): _path,
+    ("collections", "OrderedDict"): _ordered,
+    ("collections", "defaultdict"): _Function(lambda *_: _Mapping()),
+    ("argparse", "Namespace"): Record,
+    **{
+        (module, name): kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in (("list", _list), ("dict", _ordered), ("set", _list), ("frozenset", _list))
+    },
+}  # fmt: skip
+
+
+class Unread:
+    """Stands for anything that is not on the list, and does nothing: it can be made, filled and called upon without effect."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Made with anything."""
+
+    def __setstate__(self, _: object) -> None:
+        """Whatever its state is."""
+
+    def __setitem__(self, _: object, __: object) -> None:
+        """As a mapping is filled."""
+
+    def append(self, _: object) -> None:
+        """As a list is."""
+
+    extend = add = append
