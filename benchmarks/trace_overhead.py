@@ -28,7 +28,7 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 mode, folder = sys.argv[1:]
 if mode != "plain":
-    from collectivelint.runtime.inside.activate import activate
+    from collectivelint.runtime.activate import activate
     activate(Path(folder))
 dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
 if mode == "kernels":
@@ -55,7 +55,7 @@ import torch
 import torch.distributed as dist
 mode, folder = sys.argv[1:]
 if mode == "traced":
-    from collectivelint.runtime.inside.activate import activate
+    from collectivelint.runtime.activate import activate
     activate(Path(folder))
 dist.init_process_group("gloo")
 tensor = torch.ones(16)

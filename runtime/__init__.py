@@ -36,7 +36,7 @@ def trace(
     """
     from pathlib import Path
 
-    from .inside.activate import activate
+    from .activate import activate
 
     activate(Path(out_dir), on_divergence)
     yield

@@ -11,8 +11,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from .activate import activate
 from .environment import VARIABLE
-from .inside.activate import activate
 
 
 def main() -> None:

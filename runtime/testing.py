@@ -146,7 +146,7 @@ def _main(
     pipe: Connection,
 ) -> None:
     """What each process does."""
-    from .inside.activate import activate
+    from .activate import activate
 
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(ranks)}
     if backend is None:

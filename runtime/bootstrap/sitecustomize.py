@@ -33,7 +33,7 @@ def _trace() -> None:
         _load("collectivelint.runtime", os.environ["COLLECTIVELINT_RUNTIME_HOME"])
         import pathlib
 
-        from collectivelint.runtime.inside.activate import activate
+        from collectivelint.runtime.activate import activate
 
         activate(pathlib.Path(folder))
     except Exception as error:

@@ -10,8 +10,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from ..environment import join_run
 from ..say import say
+from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer

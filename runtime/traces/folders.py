@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
 
+from ..environment import VARIABLE
 from . import processes
 
 if TYPE_CHECKING:
@@ -87,6 +88,14 @@ def join(folder: Path) -> Path:
         # The first rank; others that come at the same moment write the same but for the time.
         _write_manifest(folder, time.time(), os.getppid())
     return folder
+
+
+def join_run(folder: Path) -> Path:
+    """The same, and processes that this one starts will belong to that run as well."""
+    run = join(folder)
+    if VARIABLE in os.environ:
+        os.environ[VARIABLE] = str(run.resolve())
+    return run
 
 
 def _name(begun: float, pid: int) -> str:

@@ -104,7 +104,7 @@ def test_what_only_looks_like_a_run_is_none(tmp_path: Path) -> None:
     assert folders.runs(tmp_path) == []
 
 
-_JOIN = "import sys; from pathlib import Path; from collectivelint.runtime.environment import join_run; print(join_run(Path(sys.argv[1])))"
+_JOIN = "import sys; from pathlib import Path; from collectivelint.runtime.traces.folders import join_run; print(join_run(Path(sys.argv[1])))"
 
 
 def test_ranks_without_a_launcher_find_the_same_run(tmp_path: Path) -> None:

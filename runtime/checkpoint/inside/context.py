@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
 
-from ...environment import READ_BACK, join_run
+from ...environment import READ_BACK
 from ...say import say
+from ...traces.folders import join_run
 from .dcp_exchange import Known, Running
 
 if TYPE_CHECKING:

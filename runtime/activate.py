@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..environment import STOPPED
-from ..say import say
+from .environment import STOPPED
+from .say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType, TracebackType
 
-    from ..environment import OnDivergence
+    from .environment import OnDivergence
 
 _armed: list[Path] = []
 
@@ -119,8 +119,8 @@ def _audit(folder: Path, hook: str, module: ModuleType) -> None:
     """Have checkpoints audited as they are written and read."""
     try:
         if not _auditors:
-            from ..checkpoint.inside.auditor import Auditor
-            from .sites import Sites
+            from .checkpoint.inside.auditor import Auditor
+            from .inside.sites import Sites
 
             # torch itself may still be being imported.
             where = os.path.dirname(sys.modules["torch"].__file__ or "")
@@ -136,8 +136,8 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
         import torch
         from torch.distributed import distributed_c10d as c10d
 
-        from .group_creation import hook_groups, hook_init
-        from .tracer import Tracer
+        from .inside.group_creation import hook_groups, hook_init
+        from .inside.tracer import Tracer
 
         tracer = Tracer(folder, os.path.dirname(torch.__file__), watch)
         installed: list[object] = []
@@ -147,9 +147,9 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
                 return
             installed.append(None)
             try:
-                from . import python_calls
-                from .dispatcher_calls import Kernels
-                from .work_handles import Handles
+                from .inside import python_calls
+                from .inside.dispatcher_calls import Kernels
+                from .inside.work_handles import Handles
 
                 handles = Handles(tracer)
                 kernels = Kernels(tracer, handles)
