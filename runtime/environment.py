@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 #: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
 VARIABLE: Final = "COLLECTIVELINT_TRACE"
-#: Set to have checkpoints read again, see checkpoint/inside/auditor.py.
+#: Set to have checkpoints read again, see checkpoint/inside/context.py.
 READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
 #: Let the job go on when its ranks have diverged, or end it.
 OnDivergence: TypeAlias = Literal["report", "abort"]
