@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .catalog import model as catalog
+from .catalog import reader as catalog
 from .finding import UNREADABLE, Finding, Location
 from .findings import suppress
 from .findings.excerpt import excerpt
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from .analysis.program import Analysis
     from .analysis.summary.model import ApiCall, Making
+    from .catalog.model import Catalog
     from .finding import Fix
     from .findings.anchor import Anchored
     from .fixes.chains import Plan
@@ -320,7 +321,7 @@ class Linter:
         shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
         return shard
 
-    def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
+    def _catalog_of(self, paths: Iterable[str]) -> Catalog:
         """The catalogue, with the files that the configuration of these files names; raise SettingsError."""
         folders = dict.fromkeys(os.path.dirname(path) for path in paths)
         files = dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files)

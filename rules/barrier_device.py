@@ -59,7 +59,7 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such barrier."""
     for call in findings.analysis.calls():
-        if call.api.op != "barrier" or "device_ids" not in call.api.params or call.call.spread:
+        if call.api.operation != "barrier" or "device_ids" not in call.api.params or call.call.spread:
             continue
         message = _wrong(call)
         if message is not None:

@@ -52,15 +52,16 @@ if TYPE_CHECKING:
 
     from collectivelint.analysis.effects import Event
     from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
+    from collectivelint.catalog.operations import Operation
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
 
 #: What the thread of an asynchronous save meets on its group: it exchanges plans as Python objects.
-_MEETING: Final = frozenset(
+_MEETING: Final[frozenset[Operation]] = frozenset(
     {
-        *("barrier", "monitored_barrier", "broadcast_object_list", "all_gather_object", "gather_object"),
-        *("scatter_object_list", "save", "async_save", "load"),
+        *("barrier", "monitored_barrier", "broadcast_object", "all_gather_object", "gather_object"),
+        *("scatter_object", "save", "async_save", "load"),
     }
 )
 
@@ -112,14 +113,15 @@ def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
 
 def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
     """What is called on the group of an asynchronous save before it has been waited for."""
-    if call.api.op != "async_save":
+    if call.api.operation != "async_save":
         return None
     waits = [expr for expr in expressions(facts.function.body) if isinstance(expr, Attribute)]
     if any(wait.name in ("result", "wait", "done", "add_done_callback") for wait in waits):
         return None
     group = WORLD if call.group is None else call.group.group_key
     return next(
-        (event for event in following(facts.term, call.span) if event.op in _MEETING and event.group == group), None
+        (event for event in following(facts.term, call.span) if event.operation in _MEETING and event.group == group),
+        None,
     )
 
 

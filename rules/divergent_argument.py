@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.divergence_report import cause_text
 from collectivelint.analysis.domain.value import WORLD
+from collectivelint.catalog.operations import agreed_roles
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check(findings: Findings) -> Iterator[Report]:
             # Under a condition this may well be the one rank that sends.
             continue
         key = WORLD if call.group is None else call.group.group_key
-        for role in ("src", "dst", "group_src", "group_dst"):
+        for role in agreed_roles(call.api.operation):
             value = call.values.get(call.api.roles.get(role, ""))
             if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
                 continue

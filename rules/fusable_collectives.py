@@ -52,15 +52,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.effects import Term
+    from collectivelint.catalog.operations import Operation
     from collectivelint.ir.nodes import Span
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
 
-_TENSORS: Final = frozenset(
-    {
-        *("all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "reduce_scatter"),
-        *("reduce_scatter_tensor", "all_to_all", "all_to_all_single"),
-    }
+_FUSABLE: Final[frozenset[Operation]] = frozenset(
+    {"all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all"}
 )
 _FEW: Final = 3
 
@@ -92,7 +90,7 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
     run: list[Event] = []
     for item in (*term, None):
         event = item if isinstance(item, Event) else _in_loop(item) if isinstance(item, Repeat) else None
-        if event is not None and (event.op not in _TENSORS or event.place[0] in handled):
+        if event is not None and (event.operation not in _FUSABLE or event.place[0] in handled):
             event = None
         if run and (event is None or _kind(event) != _kind(run[0])):
             # A row inside one call is found where it stands.

@@ -79,7 +79,7 @@ def check(findings: Findings) -> Iterator[Report]:
             # They run on one node.
             continue
         for call in facts.calls:
-            if call.api.op == "init_process_group":
+            if call.api.operation == "init":
                 yield from _local_rank(call)
                 yield from _late_device(facts, call)
 

@@ -116,13 +116,11 @@ def _builder(race: Race) -> FixBuilder:
 
         anchored = context.anchor(race.use.statement)
         node = anchored.find(cst.Call, race.use.span) if anchored is not None else None
-        if anchored is None or node is None or race.use.api.rpartition(".")[2] not in ("makedirs", "mkdir"):
+        if anchored is None or node is None or race.use.tolerates is None:
             return None
-        if race.use.api == "os.mkdir" or any(
-            arg.keyword is not None and arg.keyword.value == "exist_ok" for arg in node.args
-        ):
+        if any(arg.keyword is not None and arg.keyword.value == race.use.tolerates for arg in node.args):
             return None
-        edits = anchored.replace(node, with_keyword(node, "exist_ok", cst.Name("True")))
+        edits = anchored.replace(node, with_keyword(node, race.use.tolerates, cst.Name("True")))
         return Fix("display", "Let it be there already", edits) if edits else None
 
     return build

@@ -47,21 +47,13 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule("CL503", "object-for-tensor", "a collective of Python objects for tensors or numbers", default=False)
 
-#: Operation -> the parameter that it sends.
-_SENT: Final = {
-    "all_gather_object": "obj",
-    "gather_object": "obj",
-    "broadcast_object_list": "object_list",
-    "scatter_object_list": "scatter_object_input_list",
-    "send_object_list": "object_list",
-}
 _NUMBERS: Final = frozenset({"len", "int", "float", "bool", "sum"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for call in findings.analysis.calls():
-        sent = call.exprs.get(_SENT.get(call.api.op, ""))
+        sent = call.exprs.get(call.api.pickles or "")
         if sent is None or not _is_numeric(sent):
             continue
         yield Report.at(

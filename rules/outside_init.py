@@ -49,7 +49,7 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
         for call, end in outside(findings.analysis.program, facts):
-            when = "after" if end.api.op == "destroy_process_group" else "before"
+            when = "after" if end.api.operation == "destroy" else "before"
             yield Report.at(
                 call,
                 message=f"`{call.api.op}` runs {when} `{end.api.op}`, where there is no process group",

@@ -76,7 +76,7 @@ def check(findings: Findings) -> Iterator[Report]:
             " the others will not come",
             "let every rank of the group reach it: put under the condition only what one rank has to do alone",
         )
-        hoists = not divergence.event.chain and divergence.event.op == "barrier"
+        hoists = not divergence.event.chain and divergence.event.operation == "barrier"
         yield replace(found, fix=_hoister(divergence)) if hoists else found
 
 

@@ -48,19 +48,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.catalog.operations import Operation
     from collectivelint.ir.nodes import Block, Span
     from collectivelint.rule import FixBuilder
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
 
 #: What no rank leaves before all have come.
-_MEETINGS: Final = frozenset({"barrier", "all_gather_object"})
+_MEETINGS: Final[frozenset[Operation]] = frozenset({"barrier", "all_gather_object"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such barrier."""
     for facts in findings.analysis.functions:
-        met = {call.span: call for call in facts.calls if call.api.op in _MEETINGS and not is_async(call)}
+        met = {call.span: call for call in facts.calls if call.api.operation in _MEETINGS and not is_async(call)}
         for first, second in _pairs(facts.function.body, met) if len(met) > 1 else ():
             path = facts.function.path
             yield Report.at(
@@ -84,7 +85,7 @@ def _pairs(block: Block, met: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall,
             yield from _pairs(inner, met)
         here = [met[part.span] for part in parts(statement) if isinstance(part, Call) and part.span in met]
         found = here[0] if here else None
-        alone = isinstance(statement, Evaluate) and found is not None and found.api.op == "barrier"
+        alone = isinstance(statement, Evaluate) and found is not None and found.api.operation == "barrier"
         if last is not None and found is not None and alone and _group(last) == _group(found):
             yield last, found
         last = found

@@ -51,18 +51,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.catalog.operations import Operation
     from collectivelint.ir.nodes import Block, Span
 
 RULE: Final = Rule("CL504", "sync-per-step", "a metric reduced and read on the host in every step", default=False)
 
-_REDUCING: Final = frozenset({"all_reduce", "reduce"})
+_REDUCING: Final[frozenset[Operation]] = frozenset({"all_reduce", "reduce"})
 _READING: Final = frozenset({"item", "tolist"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such collective."""
     for facts in findings.analysis.functions:
-        known = {call.span: call for call in facts.calls if call.api.op in _REDUCING and not is_async(call)}
+        known = {call.span: call for call in facts.calls if call.api.operation in _REDUCING and not is_async(call)}
         for call, read in _in_loops(facts.function.body, known) if known else ():
             path = facts.function.path
             yield Report.at(

@@ -56,7 +56,7 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
-        destroying = {call.span: call for call in facts.calls if call.api.op == "destroy_process_group"}
+        destroying = {call.span: call for call in facts.calls if call.api.operation == "destroy"}
         for span in _finally(facts.function.body) if destroying else ():
             if (call := destroying.get(span)) is not None:
                 yield Report.at(

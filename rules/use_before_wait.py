@@ -53,7 +53,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts in findings.analysis.functions:
         if not facts.calls:
             continue
-        for found in early(facts.function, facts.calls, findings.analysis.catalog.metadata):
+        for found in early(facts.function, facts.calls, findings.analysis.catalog):
             path = facts.function.path
             yield Report(
                 path=path,

@@ -74,7 +74,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
-        length = call.values["tensor"].length if call.api.op == "broadcast" and "tensor" in call.values else None
+        length = call.values["tensor"].length if call.api.operation == "broadcast" and "tensor" in call.values else None
         if length is not None and length.kind == "mixed":
             yield Report.at(
                 call,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from .operations import CHECKPOINTS, LIFECYCLE, NO_DATA, OF_OBJECTS, OF_TENSORS, POINT_TO_POINT, ROOTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from .operations import Operation
 
 Category = Literal[
     "collective",
@@ -42,11 +46,12 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "functions": "function",
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
-ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
+ROLES: Final = ("group", *ROOTS, "async_op", "op")
 _ROW_KEYS: Final = frozenset(
     {
-        *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps", "translates"),
+        *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
+        *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
+        *("wraps", "translates"),
         *ROLES,
     }
 )
@@ -54,7 +59,7 @@ _ROW_KEYS: Final = frozenset(
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
-    *("group_members", "tables", "sizes"),
+    *("group_members", "tables", "sizes", "synchronising"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -80,13 +85,24 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
-    "file_uses": {"names": True, "use": True, "at": False, "state": False},
+    "file_uses": {"names": True, "use": True, "at": False, "state": False, "tolerates": False},
     "families": {"prefix": True, "type": True},
 }
 #: What a row says why a result differs between ranks.
 CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
+#: Table -> the operations that its rows can be; () for tables whose rows are none.
+_OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
+    **dict.fromkeys(CATEGORIES, ()),
+    "collectives": (*NO_DATA, *OF_TENSORS, *OF_OBJECTS, "composite"),
+    "point_to_point": POINT_TO_POINT,
+    "lifecycle": LIFECYCLE,
+    "implicit": (*CHECKPOINTS, "barrier"),
+    "rank_sources": ("rank",),
+    "uniform_sources": ("world_size",),
+}
 #: (table, key) -> the values there are; `registrations` say in their `kind` what a report calls them.
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    **{(table, "operation"): operations for table, operations in _OPERATIONS.items()},
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
     ("conventions", "when"): ("optional",),
@@ -99,9 +115,7 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("group_constructors", "kind"): ("init groups",),
     ("guards", "kind"): ("last", "property"),
     ("implicit", "kind"): ("mesh", "wrapped"),
-    ("lifecycle", "kind"): ("init", "destroy"),
     ("local_sources", "kind"): ("own",),
-    ("point_to_point", "kind"): ("describe",),
 }
 _FLAGS: Final = frozenset({"one"})
 _NUMBERS: Final = frozenset({"at", "state"})

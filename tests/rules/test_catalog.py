@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint.catalog.model import Api, load, parse
+from collectivelint.catalog.reader import load, parse
 from collectivelint.catalog.schema import CATEGORIES, ROLES, CatalogError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from collectivelint.catalog.model import Api
 
 _NOT_YET: Final = pytest.mark.xfail(strict=True, reason="only torch.distributed has it, not distributed_c10d")
 _APIS: Final = [pytest.param(api, id=name) for name, api in load().apis.items() if name.partition(".")[0] == "torch"]

@@ -108,10 +108,10 @@ _EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]
 def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, values: Mapping[str, Value]) -> None:
     """The event that a call of an API is, if it is one."""
     kind = _EVENTS.get(api.category)
-    if api.kind == "init":
+    if api.operation == "init":
         kind = "init"
-    if api.kind in ("init", "destroy"):
-        frame.gone = api.kind == "destroy" and group is None
+    if api.operation in ("init", "destroy"):
+        frame.gone = api.operation == "destroy" and group is None
     if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
@@ -125,9 +125,9 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
         return
     partial = group is not None and group.partial
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(
-        Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why)
-    )
+    if kind in ("create", "init"):
+        key = WORLD
+    frame.out.append(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
 
 
 def _note(
@@ -205,7 +205,7 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             fresh = form if steady else frame.fresh(api.op, expr.span)
             uneven = (cause,) if cause.kind == "file system" else ()
             return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
-        case "uniform_source" if api.op == "get_world_size":
+        case "uniform_source" if api.operation == "world_size":
             return Value(form, size_of=key)
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None

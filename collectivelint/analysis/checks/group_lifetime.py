@@ -42,10 +42,10 @@ def _outside(
                 since.append(call)
                 if gone is not None:
                     yield call, gone
-            elif call.api.op == "init_process_group":
+            elif call.api.operation == "init":
                 yield from ((early, call) for early in since if gone is None)
                 since, gone = [], None
-            elif call.api.op == "destroy_process_group":
+            elif call.api.operation == "destroy":
                 since, gone = [], (call if not call.values and not call.call.spread else None)
         for inner in blocks(statement):
             yield from _outside(program, facts, inner, known)
