@@ -22,10 +22,11 @@ from .plugins import checked, interrupts
 from .program.index import FileIndex, Indexes, index_module
 from .program.resolver import Program
 from .program.target import Target
-from .rule import Findings, FixContext, matches
-from .rule import discover as discover_rules
-from .rule import origin as rule_origin
-from .rule import problems as rule_problems
+from .registry import discover as discover_rules
+from .registry import origin as rule_origin
+from .registry import problems as rule_problems
+from .rule import Findings, FixContext
+from .selectors import matches
 from .settings import SettingsError
 from .source.annotations import annotated_lines
 from .source.discover import discover, forget, project_roots

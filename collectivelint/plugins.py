@@ -82,7 +82,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 def _wrong(module: Any, owners: Mapping[str, str]) -> str:
     """Why a module cannot be used as a rule, or nothing."""
-    from .rule import Rule
+    from .rule_id import Rule
 
     rule = getattr(module, "RULE", None)
     if not isinstance(rule, Rule):

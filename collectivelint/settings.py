@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .selectors import is_selector, matches, suggestion
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .finding import Fix
-    from .rule import Rule
+    from .rule_id import Rule
     from .source.annotations import Annotation
 
 #: Folders that hold no code of the project's own; ruff's list.
@@ -124,8 +126,6 @@ def _toml(value: object) -> str:
 
 def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
     """How specific the selector is that means this rule; -1 if none does."""
-    from .rule import matches
-
     return max((_specific(item, rule) for item in selectors if matches(item, rule)), default=-1)
 
 
@@ -160,16 +160,19 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
 
 def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Each selector that means no rule: the keys it stands under, itself, and what may be meant."""
-    from .rule import is_selector, suggestion
-
     given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ((name.replace("_", "-"),), getattr(settings, name)) for name in SELECTORS
     ]
     given += [(("per-file-ignores", pattern), codes) for pattern, codes in settings.per_file_ignores.items()]
+    if not any(selectors for _, selectors in given):
+        return
+    from .registry import rules
+
+    known = rules()
     for keys, selectors in given:
         for selector in selectors:
-            if not is_selector(selector):
-                yield keys, selector, suggestion(selector)
+            if not is_selector(selector, known):
+                yield keys, selector, suggestion(selector, known)
 
 
 class Resolver:
