@@ -40,20 +40,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.analysis.effects import following
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Attribute, expressions
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import WORLD, Attribute, Place, Report, Rule, call_fix, expressions, following, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
-    from collectivelint.catalog.operations import Operation
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Event, Findings, FixBuilder, FunctionFacts, Operation
+
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
 
@@ -77,7 +72,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="warning",
                     trail=(Place(call.function.path, call.span, "note", "the argument is ignored"),),
                     help="leave it out; DTensor parameters tell the checkpoint which part each rank has",
-                    fix=_builder(call, call.api.ignored),
+                    fix=_without(call, call.api.ignored),
                 )
             elif _overwrites(facts, call) and not is_test(Path(call.function.path)):
                 yield Report.at(
@@ -86,7 +81,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="error",
                     trail=(Place(call.function.path, call.span, "note", "every rank saves as if it were alone"),),
                     help="leave `no_dist` out, or let one rank save",
-                    fix=_builder(call, "no_dist"),
+                    fix=_without(call, "no_dist"),
                 )
             elif (other := _meeting(facts, call)) is not None:
                 yield Report.at(
@@ -125,18 +120,12 @@ def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
     )
 
 
-def _builder(call: ApiCall, argument: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
-        import libcst as cst
+def _without(call: ApiCall, argument: str) -> FixBuilder:
+    """Builds the fix that leaves an argument out."""
 
-        from collectivelint.fixes.arguments import without_keyword
+    def rewrite(node: cst.Call) -> cst.Call | None:
+        from collectivelint.api import without_keyword
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        shorter = without_keyword(node, argument) if node is not None else None
-        if anchored is None or node is None or shorter is None:
-            return None
-        edits = anchored.replace(node, shorter)
-        return Fix("display", f"Leave `{argument}` out", edits) if edits else None
+        return without_keyword(node, argument)
 
-    return build
+    return call_fix(call, "display", f"Leave `{argument}` out", rewrite)

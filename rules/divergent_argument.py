@@ -34,13 +34,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import cause_text
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.catalog.operations import agreed_roles
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import WORLD, Place, Report, Rule, agreed_roles, cause_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank")
 

@@ -43,17 +43,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import group_text
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.analysis.effects import Choice, Event, Repeat
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Choice, Event, Place, Repeat, Report, Rule, group_text, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.effects import Term
-    from collectivelint.catalog.operations import Operation
-    from collectivelint.ir.nodes import Span
+    from collectivelint.api import Findings, Operation, Span, Term
+
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
 

@@ -46,16 +46,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import PLACES
-from collectivelint.analysis.effects import events
-from collectivelint.ir.nodes import Constant, expressions
-from collectivelint.rule import Findings, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import PLACES, Constant, Place, Report, Rule, events, expressions, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
+    from collectivelint.api import ApiCall, Findings, FunctionFacts
+
 
 RULE: Final = Rule(
     "CL602", "late-set-device", "a process group set up with a rank of one node, or used before the device is set"

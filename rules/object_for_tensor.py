@@ -37,13 +37,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Attribute, Call, Compound, Constant, Name
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Compound, Constant, Name, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.ir.nodes import Expr
+    from collectivelint.api import Expr, Findings
+
 
 RULE: Final = Rule("CL503", "object-for-tensor", "a collective of Python objects for tensors or numbers", default=False)
 

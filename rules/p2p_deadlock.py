@@ -44,13 +44,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.catalog.operations import Operation
+    from collectivelint.api import ApiCall, Findings, Operation
+
 
 RULE: Final = Rule("CL303", "p2p-deadlock", "sends and receives in which neighbours wait for each other", default=False)
 

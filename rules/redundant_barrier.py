@@ -39,18 +39,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Evaluate, blocks, parts
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Call, Evaluate, Fix, Place, Report, Rule, blocks, is_async, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.catalog.operations import Operation
-    from collectivelint.ir.nodes import Block, Span
-    from collectivelint.rule import FixBuilder
+    from collectivelint.api import ApiCall, Block, Findings, FixBuilder, FixContext, Operation, Span
+
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
 
@@ -97,7 +92,7 @@ def _group(call: ApiCall) -> str:
 
 def _builder(call: ApiCall) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
-        from collectivelint.findings.anchor import edit
+        from collectivelint.api import edit
 
         anchored = context.anchor(call.statement)
         if anchored is None or not anchored.alone:

@@ -53,14 +53,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.calls.file_effects import hinted, is_plain
-from collectivelint.rule import Findings, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import Place, Report, Rule, hinted, is_plain, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import FunctionFacts, Note
+    from collectivelint.api import Findings, FunctionFacts, Note
+
 
 RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
 

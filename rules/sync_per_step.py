@@ -43,16 +43,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.ir.nodes import Attribute, Call, Evaluate, Loop, Name, blocks, calls
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Evaluate, Loop, Name, Place, Report, Rule, blocks, calls, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.catalog.operations import Operation
-    from collectivelint.ir.nodes import Block, Span
+    from collectivelint.api import ApiCall, Block, Findings, Operation, Span
+
 
 RULE: Final = Rule("CL504", "sync-per-step", "a metric reduced and read on the host in every step", default=False)
 

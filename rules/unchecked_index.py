@@ -43,14 +43,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Attribute, Call, Compare, Name, expressions, walk
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Compare, Name, Place, Report, Rule, expressions, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import Note
-    from collectivelint.ir.nodes import Expr
+    from collectivelint.api import Expr, Findings, Note
+
 
 RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that nobody checks")
 

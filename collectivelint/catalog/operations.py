@@ -55,8 +55,9 @@ CHECKPOINTS: Final[tuple[Checkpoint, ...]] = get_args(Checkpoint)
 #: all; "reduction": sum, maximum, ...; "numel": the number of elements, however they are arranged.
 Agreed: TypeAlias = Literal["operation", "group", "root", "reduction", "dtype", "numel"]
 
-#: Roles of parameters that name one rank: in the whole job, or in the group.
-ROOTS: Final = ("src", "dst", "group_src", "group_dst")
+#: Roles of parameters that name one rank, by its number in the job; and by that or its number in the group.
+GLOBAL_ROOTS: Final = ("src", "dst")
+ROOTS: Final = (*GLOBAL_ROOTS, "group_src", "group_dst")
 #: The roles of the parameters that set an agreed property. Tensors set dtype and numel.
 ROLES_OF: Final[Mapping[Agreed, tuple[str, ...]]] = {"root": ROOTS, "reduction": ("op",), "group": ("group",)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
 from .model import Api, Catalog, Convention, FileApi
+from .operations import GLOBAL_ROOTS
 from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
             if parameter not in (*params, "return"):
                 raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
-    for role in ("src", "dst"):
+    for role in GLOBAL_ROOTS:
         if row.get(f"group_{role}") == role:
             # A root that is given by its rank in the group is no rank of the job.
             del roles[role]

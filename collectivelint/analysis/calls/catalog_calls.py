@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain.value import UNKNOWN, WORLD, Sharded, Value, flow
 from ..effects import Event
@@ -49,7 +50,7 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
         key = f"{key}[{values['mesh_dim'].form}]"
     _note(frame, expr, api, group, exprs, values)
-    note_roots(frame, [values[name] for role in ("src", "dst") if (name := api.roles.get(role)) in values])
+    note_roots(frame, [values[name] for role in GLOBAL_ROOTS if (name := api.roles.get(role)) in values])
     _effect(frame, expr, api, key, group, values)
     for name, kind in [
         *((n, "received") for n in (*api.uniform, *api.receives)),

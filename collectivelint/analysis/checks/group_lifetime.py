@@ -21,7 +21,7 @@ _BUILTINS: Final = frozenset(dir(builtins))
 _ELSEWHERE: Final = sys.stdlib_module_names | {"torch", "numpy"}
 
 
-def outside(program: Program, facts: FunctionFacts) -> Iterator[tuple[ApiCall, ApiCall]]:
+def outside_default_group(program: Program, facts: FunctionFacts) -> Iterator[tuple[ApiCall, ApiCall]]:
     """(a collective, the call that makes or ends the default group) in one block with nothing in between that may."""
     if any(call.api.category == "lifecycle" for call in facts.calls):
         yield from _outside(program, facts, facts.function.body, {call.span: call for call in facts.calls})

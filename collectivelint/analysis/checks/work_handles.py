@@ -104,7 +104,7 @@ class _Uses:
             self.block(block, loops)
 
 
-def early(function: Function, calls: Sequence[ApiCall], catalog: Catalog) -> Iterator[Early]:
+def used_before_wait(function: Function, calls: Sequence[ApiCall], catalog: Catalog) -> Iterator[Early]:
     """Statements between an asynchronous call and its wait that touch what it works on, not only its metadata."""
     pending = {call.span: call for call in calls if is_async(call)}
     known = {call.span for call in calls if call.api.category in ("collective", "point_to_point", "implicit")}
