@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
 
-#: What the thread of an asynchronous save meets on its group: it exchanges plans as Python objects.
-_MEETING: Final[frozenset[Operation]] = frozenset(
+#: Operations that the thread of an asynchronous save gets in the way of: it exchanges plans as Python objects.
+_CONFLICTS: Final[frozenset[Operation]] = frozenset(
     {
         *("barrier", "monitored_barrier", "broadcast_object", "all_gather_object", "gather_object"),
         *("scatter_object", "save", "async_save", "load"),
@@ -83,7 +83,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     help="leave `no_dist` out, or let one rank save",
                     fix=_without(call, "no_dist"),
                 )
-            elif (other := _meeting(facts, call)) is not None:
+            elif (other := _conflict(facts, call)) is not None:
                 yield Report.at(
                     call,
                     message=f"`{call.api.op}` still runs on its group when `{other.op}` is called on the same group",
@@ -97,7 +97,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
-    """Do all ranks save without the others, into one folder?"""
+    """Whether every rank saves a checkpoint of its own into one folder."""
     given = call.values.get("no_dist")
     if call.api.saves is None or given is None or given.constant is not True or call.alone or call.conditional:
         return False
@@ -106,8 +106,8 @@ def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
     return any(other is not call and other.is_distributed for other in facts.calls)
 
 
-def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
-    """What is called on the group of an asynchronous save before it has been waited for."""
+def _conflict(facts: FunctionFacts, call: ApiCall) -> Event | None:
+    """The first operation on the group of an asynchronous save that comes before a wait for the save; or None."""
     if call.api.operation != "async_save":
         return None
     waits = [expr for expr in expressions(facts.function.body) if isinstance(expr, Attribute)]
@@ -115,7 +115,7 @@ def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
         return None
     group = WORLD if call.group is None else call.group.group_key
     return next(
-        (event for event in following(facts.term, call.span) if event.operation in _MEETING and event.group == group),
+        (event for event in following(facts.term, call.span) if event.operation in _CONFLICTS and event.group == group),
         None,
     )
 

@@ -72,6 +72,9 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe")
 
+#: Names of parameters that take any group.
+_GENERAL: Final = frozenset({"group", "process_group", "pg", "mesh", "device_mesh"})
+
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call, and for each collective that leaves out the only group whose ranks reach it."""
@@ -106,7 +109,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
-    """The one group the caller should have passed on."""
+    """The one group in reach of the caller that the call leaves out; or None."""
     if not helper.groups:
         return None
     parameter = helper.groups[0]
@@ -129,9 +132,8 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
 
 
 def _alike(parameter: str, text: str) -> bool:
-    """May a group of this name be meant by this parameter? `group` takes any, others one of the same kind."""
-    plain = {"group", "process_group", "pg", "mesh", "device_mesh"}
-    return parameter in plain or parameter in text or text in plain
+    """Whether the parameter may take a group of this name: `group` takes any, others one of the same kind."""
+    return parameter in _GENERAL or parameter in text or text in _GENERAL
 
 
 def _text(expr: Expr | None) -> str | None:

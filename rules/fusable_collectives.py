@@ -56,7 +56,7 @@ RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call co
 _FUSABLE: Final[frozenset[Operation]] = frozenset(
     {"all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all"}
 )
-_FEW: Final = 3
+_MIN_CALLS: Final = 3
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -82,15 +82,15 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
-    """Rows of equal collectives; one alone stands for a loop."""
+    """Sequences of equal collectives; a single one stands for a loop."""
     run: list[Event] = []
     for item in (*term, None):
         event = item if isinstance(item, Event) else _in_loop(item) if isinstance(item, Repeat) else None
         if event is not None and (event.operation not in _FUSABLE or event.place[0] in handled):
             event = None
-        if run and (event is None or _kind(event) != _kind(run[0])):
+        if run and (event is None or _fused_by(event) != _fused_by(run[0])):
             # A row inside one call is found where it stands.
-            if len(run) >= _FEW and len({found.place for found in run}) > 1:
+            if len(run) >= _MIN_CALLS and len({found.place for found in run}) > 1:
                 yield run
             run = []
         if event is not None:
@@ -104,8 +104,8 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
             yield from _runs(arm, handled)
 
 
-def _kind(event: Event) -> tuple[tuple[str, ...], str]:
-    """What has to be equal for calls to be fused: the collective, and the function that prepares it."""
+def _fused_by(event: Event) -> tuple[tuple[str, ...], str]:
+    """What is equal for calls that can be fused: the collective, and the function of the program that issues it."""
     return event.token, event.chain[0].callee if event.chain else ""
 
 

@@ -64,7 +64,7 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "tcp://127.0.0.1", "tcp://localhos
 
 
 def _is_one_node(call: ApiCall) -> bool:
-    """Does the function say that the job has one node?"""
+    """Whether a constant of the function is an address of this node, so that the job has no other."""
     texts = (expr.value for expr in expressions(call.function.body) if isinstance(expr, Constant))
     return any(isinstance(text, str) and text.startswith(_LOOPBACK) for text in texts)
 

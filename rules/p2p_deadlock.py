@@ -85,7 +85,7 @@ def _sends(call: ApiCall) -> bool:
 
 
 def _is_a_neighbour(call: ApiCall) -> bool:
-    """Is the other rank computed from this one's?"""
+    """Whether the peer is computed from this rank."""
     roles = ("dst", "group_dst") if _sends(call) else ("src", "group_src")
     names = [call.api.roles.get(role, "") for role in roles]
     peers = [call.values[name] for name in names if name in call.values]

@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
 
-#: What no rank leaves before all have come.
-_MEETINGS: Final[frozenset[Operation]] = frozenset({"barrier", "all_gather_object"})
+#: Operations that no rank leaves before all ranks have reached them.
+_SYNCHRONISING: Final[frozenset[Operation]] = frozenset({"barrier", "all_gather_object"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such barrier."""
     for facts in findings.analysis.functions:
-        met = {call.span: call for call in facts.calls if call.api.operation in _MEETINGS and not is_async(call)}
+        met = {call.span: call for call in facts.calls if call.api.operation in _SYNCHRONISING and not is_async(call)}
         for first, second in _pairs(facts.function.body, met) if len(met) > 1 else ():
             path = facts.function.path
             yield Report.at(
@@ -73,7 +73,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _pairs(block: Block, met: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall, ApiCall]]:
-    """A meeting and a barrier that follows it at once."""
+    """Pairs of a synchronisation and the barrier that follows it at once."""
     last: ApiCall | None = None
     for statement in block:
         for inner in blocks(statement):
@@ -100,7 +100,7 @@ def _builder(call: ApiCall) -> FixBuilder:
         source, span = context.source, call.statement
         starts = (*source.starts, len(source.text))
         removed = edit(source, starts[span.line - 1], starts[min(span.end_line, len(starts) - 1)], "")
-        # What somebody has written about the barrier would go with it.
+        # A comment on the barrier would go with it.
         comment = "#" in source.text[removed.start : removed.end]
         return Fix("unsafe" if comment else "safe", "Leave the barrier out", (removed,))
 

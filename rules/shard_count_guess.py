@@ -116,7 +116,7 @@ def _checked(note: Note) -> FixBuilder | None:
 
 
 def _words(note: Note) -> Iterator[str]:
-    """The words that the function, the numbers and the result are named with, in the singular."""
+    """The words in the names of the function, the numbers and the result, in the singular."""
     names = [note.function.qualname, *names_in((*note.exprs, *_targets(note)))]
     for name in names:
         yield from (word.removesuffix("s") for word in _WORD.findall(name.lower()))
@@ -129,7 +129,7 @@ def _targets(note: Note) -> list[Expr]:
 
 
 def _is_counted(note: Note) -> bool:
-    """Does the function compare how many numbers there are, or which?"""
+    """Whether the function compares the numbers, or how many there are."""
     numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
     for expr in expressions(note.function.body):
         for side in (expr.left, expr.right) if isinstance(expr, Compare) else ():

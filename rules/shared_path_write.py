@@ -71,7 +71,7 @@ def check(findings: Findings) -> Iterator[Report]:
         path = facts.function.path
         if is_test(Path(path)):
             continue
-        for note, guarded in _unlike(facts):
+        for note, guarded in _write_pairs(facts):
             if hinted(facts.function, note.span, hints):
                 continue
             yield Report.at(
@@ -98,8 +98,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 )
 
 
-def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
-    """Calls of one and the same function, on all ranks and on one."""
+def _write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
+    """Pairs of calls of one function: on all ranks, and on one rank."""
     writes = [note for note in facts.notes if note.kind == "write"]
     for note in writes:
         guarded = next((other for other in writes if other.alone and other.callee == note.callee), None)
@@ -108,5 +108,5 @@ def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
 
 
 def _has_others(facts: FunctionFacts) -> bool:
-    """Is it clear that several ranks run this function?"""
+    """Whether the function calls something that only makes sense among several ranks."""
     return bool(facts.term) and any(call.is_distributed for call in facts.calls)

@@ -109,6 +109,6 @@ def _loads(call: Call) -> tuple[str, str] | None:
 
 
 def _touches(note: Note, model: str) -> bool:
-    """Is the model given to what changes tensors, or is it one of its own that is changed?"""
+    """Whether the change is to the model, or to a tensor of it."""
     names = [dotted_name(part) or "" for expr in note.exprs for part in walk(expr)]
     return any(name == model or name.startswith(f"{model}.") for name in names)

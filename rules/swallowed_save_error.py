@@ -126,16 +126,16 @@ def _attempts(block: Block) -> Iterator[Try]:
 
 
 def _swallows(kind: Expr | None, block: Block, reporting: Collection[str]) -> bool:
-    """Does a handler catch anything, and only tell of it?"""
+    """Whether a handler catches any exception and only reports it."""
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
     if not any(part is None or (dotted_name(part) or "").rpartition(".")[2] in _BROAD for part in parts):
         return False
     *first, last = block or (None,)
-    ends = last is None or _only_reports(last, reporting) or _gives_nothing(last)
+    ends = last is None or _only_reports(last, reporting) or _returns_nothing(last)
     return ends and all(_only_reports(statement, reporting) for statement in first)
 
 
-def _gives_nothing(statement: Statement) -> bool:
+def _returns_nothing(statement: Statement) -> bool:
     return isinstance(statement, Exit) and statement.kind == "return" and statement.value in (None, Constant(None))
 
 

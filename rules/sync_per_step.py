@@ -84,7 +84,7 @@ def _in_loops(block: Block, known: Mapping[Span, ApiCall]) -> Iterator[tuple[Api
 
 
 def _each_turn(body: Block, known: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall, Span]]:
-    """Collectives that stand in a loop's body itself, and where their result is read behind them."""
+    """Collectives in the body of a loop itself, each with the later call that reads its result on the host."""
     reduced: dict[str, ApiCall] = {}
     for statement in body:
         for call in calls(statement):

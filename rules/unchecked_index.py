@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that nobody checks")
 
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
-#: Calls that keep numbers within bounds, or look where they are.
+#: Methods that keep numbers within bounds, or test where they are.
 _BOUNDING: Final = frozenset({"clamp", "clamp_", "clip", "clip_", "where", "isin", "bincount", "remainder"})
 
 
@@ -77,7 +77,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _is_checked(note: Note) -> bool:
-    """Does the function compare or bound what the index is made of?"""
+    """Whether the function compares or bounds a variable of the index."""
     names = {part.id for expr in note.exprs for part in walk(expr) if isinstance(part, Name)}
     for expr in expressions(note.function.body):
         match expr:

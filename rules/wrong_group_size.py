@@ -71,7 +71,7 @@ RULE: Final = Rule(
 
 
 def _is_opaque(group: Value) -> bool:
-    """Is it what some function gave back, or what a global variable holds by then, and nothing else is known of it?"""
+    """Whether nothing is known of the group but that it is the result of a function or a variable of a module."""
     form = group.was or group.form
     # `path:name` is a variable of a module.
     is_kept = ":" in form and form.rpartition(":")[2].isidentifier()
@@ -133,7 +133,7 @@ def _asking(findings: Findings, call: ApiCall, name: str) -> FixBuilder | None:
             return None
         expr, statement = made[0].value, made[0].span
     calls = [part for part in walk(expr) if isinstance(part, Call)] if expr else []
-    sizes = [part for part in calls if _asks_for_all(findings, call, part)]
+    sizes = [part for part in calls if _is_of_all_ranks(findings, call, part)]
     if group is None or len(sizes) != 1:
         return None
 
@@ -149,8 +149,8 @@ def _asking(findings: Findings, call: ApiCall, name: str) -> FixBuilder | None:
     return build
 
 
-def _asks_for_all(findings: Findings, call: ApiCall, part: Call) -> bool:
-    """Is it a question that could be asked of a group, and is asked of none?"""
+def _is_of_all_ranks(findings: Findings, call: ApiCall, part: Call) -> bool:
+    """Whether it is a query that takes a group, without one."""
     if part.args or part.keywords:
         return False
     name = dotted_name(part.function)

@@ -82,7 +82,7 @@ def check(findings: Findings) -> Iterator[Report]:
         for role in GLOBAL_ROOTS:
             wrong = _wrong(call, role)
             if wrong is None or (
-                wrong.fixed and (is_test(Path(call.function.path)) or _knows_its_place(findings, call))
+                wrong.fixed and (is_test(Path(call.function.path)) or _prepares_on_a_rank(findings, call))
             ):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
@@ -96,8 +96,8 @@ def check(findings: Findings) -> Iterator[Report]:
             )
 
 
-def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
-    """Does the function prepare what it sends on a rank of the whole job? Then that one is meant for the root."""
+def _prepares_on_a_rank(findings: Findings, call: ApiCall) -> bool:
+    """Whether the function prepares what it sends on one rank of the whole job, which is then meant for the root."""
     return any(
         WORLD in sent.varies
         for facts in findings.analysis.functions
@@ -110,7 +110,7 @@ def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
 
 
 def _dropped_roots(findings: Findings) -> Iterator[Report]:
-    """Calls that leave out the root which their caller was given and hands to its other collectives."""
+    """Calls that leave out the root which the caller has as a parameter and passes to its other collectives."""
     for facts in findings.analysis.functions:
         own = {item.name for item in facts.function.params} & set(facts.roots)
         for helper in facts.helpers:
@@ -131,14 +131,14 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
 
 
 def _is_part(findings: Findings, call: ApiCall) -> bool:
-    """Is the group surely not that of all ranks: one dimension of the parallelism, or listed ranks?"""
+    """Whether the group is known not to be all ranks: one dimension of the parallelism, or listed ranks."""
     group = call.group
     if group is None or group.constant is None or group.form == WORLD or group.everyone:
         return False
     if group.optional or group.meaning != "group":
         return False
     if group.given or group.form[1:] in group.depends:
-        # Whoever passed it in knows which ranks it holds.
+        # The caller knows which ranks it holds.
         return False
     if group.partial:
         return any(isinstance(part.constant, int) for part in group.parts)
@@ -146,14 +146,14 @@ def _is_part(findings: Findings, call: ApiCall) -> bool:
 
 
 class _Wrong(NamedTuple):
-    """What is wrong with a root, and whether it is a `fixed` number."""
+    """What a message says about a wrong root, and whether it is a `fixed` number."""
 
     text: str
     fixed: bool
 
 
 def _wrong(call: ApiCall, role: str) -> _Wrong | None:
-    """What is wrong with this root, or None."""
+    """Why the root of this role is wrong; None where it is not."""
     if role not in call.api.roles:
         return None
     if call.group is not None and call.group.partial:

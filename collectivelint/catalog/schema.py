@@ -1,4 +1,4 @@
-"""The format of catalogue files: which tables and keys there are, and what is said of those that are wrong."""
+"""The format of catalogue files: tables, keys and values, with a message for each that is wrong."""
 
 from __future__ import annotations
 
@@ -68,17 +68,6 @@ _SECTION_KEYS: Final = frozenset(
         *CATEGORIES,
     }
 )
-
-
-class CatalogError(ValueError):
-    """A catalogue file that does not follow the format; each of `problems` names the file, the section, the row and the key."""
-
-    def __init__(self, *problems: str) -> None:
-        """Everything that is wrong with the files."""
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
 #: The keys of the rows of tables that describe no functions, and whether a row has to have them.
 _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "classes": {"name": True, "meaning": True},
@@ -88,7 +77,7 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "file_uses": {"names": True, "use": True, "at": False, "state": False, "tolerates": False},
     "families": {"prefix": True, "type": True},
 }
-#: What a row says why a result differs between ranks.
+#: Why a result differs between ranks.
 CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
 #: Table -> the operations that its rows can be; () for tables whose rows are none.
 _OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
@@ -100,7 +89,7 @@ _OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
     "rank_sources": ("rank",),
     "uniform_sources": ("world_size",),
 }
-#: (table, key) -> the values there are; `registrations` say in their `kind` what a report calls them.
+#: (table, key) -> the values there are; the `kind` of `registrations` is what a message calls them.
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     **{(table, "operation"): operations for table, operations in _OPERATIONS.items()},
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
@@ -118,11 +107,21 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("local_sources", "kind"): ("own",),
 }
 _FLAGS: Final = frozenset({"one"})
+_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
 _NUMBERS: Final = frozenset({"at", "state"})
 
 
+class CatalogError(ValueError):
+    """A catalogue file that does not follow the format; each of `problems` names the file, the section, the row and the key."""
+
+    def __init__(self, *problems: str) -> None:
+        """Everything that is wrong with the files."""
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 def check(where: str, section: object) -> Iterator[str]:
-    """What is missing in a section, misspelt, of another type, or none of the values that there are."""
+    """A message for each key of a section that is missing, misspelt, of another type, or of no known value."""
     if not isinstance(section, dict):
         yield f"{where}: `section` has to be a list of tables: [[section]]"
         return
@@ -162,9 +161,6 @@ def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -
     for key, needed in (keys or {"name": True, "params": True}).items():
         if needed and key not in row:
             yield f"{where}: a row of {table} in {module} has no {key!r}"
-
-
-_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
 
 
 def _near(key: str, known: Iterable[str]) -> str:

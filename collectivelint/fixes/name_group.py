@@ -125,7 +125,7 @@ def _fix(
 
 
 def _hidden(analysis: Analysis, call: ApiCall) -> str:
-    """Which condition on ranks would be no finding any more on a sub-group, although it splits that as well."""
+    """Why a call that not all ranks reach keeps its group: on a sub-group the condition would be no finding any more."""
     for facts, found in analysis.divergences():
         here = [event.place[0] for event in (found.event, found.other) if event is not None and not event.chain]
         if facts.function is not call.function or call.span not in here:
@@ -138,7 +138,7 @@ def _hidden(analysis: Analysis, call: ApiCall) -> str:
 
 
 def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:
-    """Is it the default group? Then nothing changes."""
+    """Whether the expression is the default group, so that nothing changes."""
     from .world import world_expression
 
     target = analysis.program.resolve(call.function.path, expression)
@@ -160,7 +160,7 @@ def _callers(context: FixContext, analysis: Analysis, call: ApiCall) -> tuple[fr
 
 
 def _peers(analysis: Analysis, context: FixContext, call: ApiCall) -> Iterator[ApiCall]:
-    """The collectives of the function that get the same group, and that no comment speaks of."""
+    """The collectives of the function that get the same group, without those with a comment."""
     for other in analysis.calls_of(call.function.path):
         same = other.function is call.function and other.in_reach == call.in_reach
         if same and takes_group(other) and is_without_group(other) and "#" not in context.source.line(other.span.line):

@@ -55,7 +55,7 @@ def _outside(
 
 
 def _leads_outside(program: Program, path: str, call: Call) -> bool:
-    """Is it surely a call of somebody else's function, which leaves our groups alone?"""
+    """Whether the call is known to be of a library that leaves process groups alone."""
     name = plain(call.function)
     target = program.resolve(path, name) if name is not None else None
     if target is None:

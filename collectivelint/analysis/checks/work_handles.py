@@ -43,7 +43,7 @@ class Early:
 
 
 def is_async(call: ApiCall) -> bool:
-    """Does the call return a handle to wait for?"""
+    """Whether the call returns a work handle."""
     if call.api.operation in ("isend", "irecv"):
         return True
     role = call.api.roles.get("async_op")
