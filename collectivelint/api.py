@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         Statement,
         Subscript,
         Try,
+        With,
         assignments,
         blocks,
         calls,
@@ -106,7 +107,7 @@ __all__ = [
     "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
     "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
     "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Target", "Term", "Try",
-    "UnreadableError", "Unwaited", "Value", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
+    "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_text",
     "hinted", "is_async", "is_plain", "is_test", "is_without_group", "misplaced", "name_group", "names_in",
@@ -141,7 +142,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "fixes.name_group": "is_without_group name_group pass_group takes_group",
     "ir.nodes": (
         "Assign Attribute Block Branch Call Compare Compound Comprehension Conditional Constant Define Evaluate "
-        "Exit Expr Function Lambda Logical Loop Name Not Span Statement Subscript Try assignments blocks calls "
+        "Exit Expr Function Lambda Logical Loop Name Not Span Statement Subscript Try With assignments blocks calls "
         "expressions parts walk"
     ),
     "program.resolver": "Program",

@@ -43,12 +43,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Choice, Event, Place, Repeat, Report, Rule, group_text, is_async
+from collectivelint.api import (
+    Call,
+    Choice,
+    Event,
+    Place,
+    Repeat,
+    Report,
+    Rule,
+    With,
+    blocks,
+    dotted_name,
+    expressions,
+    group_text,
+    is_async,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Findings, Operation, Span, Term
+    from collectivelint.api import Block, Findings, Operation, Span, Term
 
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
@@ -63,6 +77,7 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each row, at its first collective, and for each loop."""
     for facts in findings.analysis.functions:
         handled = {call.span for call in facts.calls if is_async(call)}
+        handled |= set(_coalesced(findings, facts.function.path, facts.function.body))
         for run in _runs(facts.term, handled):
             first, loops = run[0], len(run) == 1
             span, statement = first.place
@@ -79,6 +94,19 @@ def check(findings: Findings) -> Iterator[Report]:
                 trail=tuple(Place(event.path, event.span, "collective", event.op) for event in run),
                 help="put the tensors into one and use one call, or coalesce the calls",
             )
+
+
+def _coalesced(findings: Findings, path: str, block: Block) -> Iterator[Span]:
+    """The calls in a `with` that coalesces them already."""
+    managers, program = findings.analysis.catalog.coalescing, findings.analysis.program
+    for statement in block:
+        for manager, _ in statement.items if isinstance(statement, With) else ():
+            name = dotted_name(manager.function) if isinstance(manager, Call) else None
+            target = program.resolve(path, name) if name is not None else None
+            if target is not None and target.name in managers:
+                yield from (expr.span for expr in expressions((statement,)) if isinstance(expr, Call))
+        for inner in blocks(statement):
+            yield from _coalesced(findings, path, inner)
 
 
 def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:

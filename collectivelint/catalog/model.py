@@ -169,6 +169,8 @@ class Catalog:
     metadata: frozenset[str]
     #: Methods after which no asynchronous collective is under way any more.
     synchronising: frozenset[str]
+    #: Context managers in which collectives run together at the end.
+    coalescing: frozenset[str]
     #: Attributes that are equal for objects that differ only in their number.
     kinds: frozenset[str]
     #: Parts of names of what is only there to test the program.

@@ -101,7 +101,12 @@ def test_result_is_a_class_of_the_catalogue(api: Api, torch: ModuleType) -> None
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in load().world | load().classes.keys() if name.startswith(("torch.", "pathlib.")))
+    "name",
+    sorted(
+        name
+        for name in load().world | load().coalescing | load().classes.keys()
+        if name.startswith(("torch.", "pathlib."))
+    ),
 )
 def test_other_names_exist(name: str, torch: ModuleType) -> None:
     _named(name)
