@@ -160,19 +160,17 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
 
 def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Each selector that means no rule: the keys it stands under, itself, and what may be meant."""
+    from .registry import rules
+
     given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ((name.replace("_", "-"),), getattr(settings, name)) for name in SELECTORS
     ]
     given += [(("per-file-ignores", pattern), codes) for pattern, codes in settings.per_file_ignores.items()]
-    if not any(selectors for _, selectors in given):
-        return
-    from .registry import rules
-
-    known = rules()
     for keys, selectors in given:
         for selector in selectors:
-            if not is_selector(selector, known):
-                yield keys, selector, suggestion(selector, known)
+            # Rules are imported only for a selector that may be none of them.
+            if selector != "ALL" and not is_selector(selector, rules()):
+                yield keys, selector, suggestion(selector, rules())
 
 
 class Resolver:
