@@ -63,17 +63,18 @@ ROLES_OF: Final[Mapping[Agreed, tuple[str, ...]]] = {"root": ROOTS, "reduction":
 
 _ALWAYS: Final[tuple[Agreed, ...]] = ("operation", "group")
 #: What the ranks of a group have to agree on when they meet in a collective, beside that it is the same one on the same
-#: group. Lists of gathered tensors exist on the root alone, and pieces of an all_to_all may have any size.
+#: group. Pieces of an all_to_all may have any size; with lists of tensors so may those of an all_gather or reduce_scatter,
+#: which gloo pads.
 AGREED: Final[Mapping[Operation, tuple[Agreed, ...]]] = {
     "barrier": _ALWAYS,
     "monitored_barrier": _ALWAYS,
     "broadcast": (*_ALWAYS, "root", "dtype", "numel"),
     "all_reduce": (*_ALWAYS, "reduction", "dtype", "numel"),
     "reduce": (*_ALWAYS, "root", "reduction", "dtype", "numel"),
-    "all_gather": (*_ALWAYS, "dtype", "numel"),
+    "all_gather": (*_ALWAYS, "dtype"),
     "gather": (*_ALWAYS, "root", "dtype", "numel"),
     "scatter": (*_ALWAYS, "root", "dtype", "numel"),
-    "reduce_scatter": (*_ALWAYS, "reduction", "dtype", "numel"),
+    "reduce_scatter": (*_ALWAYS, "reduction", "dtype"),
     "all_to_all": (*_ALWAYS, "dtype"),
     "scan": (*_ALWAYS, "reduction", "dtype", "numel"),
     "permute": (*_ALWAYS, "dtype", "numel"),
