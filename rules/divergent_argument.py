@@ -51,7 +51,7 @@ def check(findings: Findings) -> Iterator[Report]:
             # Under a condition this may well be the one rank that sends.
             continue
         key = WORLD if call.group is None else call.group.group_key
-        for role in agreed_roles(call.api.operation):
+        for role in agreed_roles(call.api.operation, "root"):
             value = call.values.get(call.api.roles.get(role, ""))
             if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
                 continue

@@ -62,9 +62,8 @@ ROOTS: Final = (*GLOBAL_ROOTS, "group_src", "group_dst")
 ROLES_OF: Final[Mapping[Agreed, tuple[str, ...]]] = {"root": ROOTS, "reduction": ("op",), "group": ("group",)}
 
 _ALWAYS: Final[tuple[Agreed, ...]] = ("operation", "group")
-#: What the ranks of a group have to agree on when they meet in a collective, beside that it is the same one on the same
-#: group. Pieces of an all_to_all may have any size; with lists of tensors so may those of an all_gather or reduce_scatter,
-#: which gloo pads.
+#: What the ranks of a group have to agree on when they meet in a collective. Pieces of an all_to_all may have any size;
+#: with lists of tensors so may those of an all_gather or reduce_scatter, which gloo pads.
 AGREED: Final[Mapping[Operation, tuple[Agreed, ...]]] = {
     "barrier": _ALWAYS,
     "monitored_barrier": _ALWAYS,
@@ -94,8 +93,7 @@ AGREED: Final[Mapping[Operation, tuple[Agreed, ...]]] = {
 }
 
 
-def agreed_roles(operation: Operation | None) -> tuple[str, ...]:
-    """The roles whose arguments have to be equal on all ranks of the group; of an operation that no row names, the roots."""
-    if operation is None:
-        return ROOTS
-    return tuple(role for what in AGREED.get(operation, ()) for role in ROLES_OF.get(what, ()))
+def agreed_roles(operation: Operation | None, what: Agreed) -> tuple[str, ...]:
+    """The roles that set `what`, if the ranks have to agree on it; () if not. An unnamed operation may be any."""
+    known = operation is None or what in AGREED.get(operation, ())
+    return ROLES_OF.get(what, ()) if known else ()
