@@ -16,7 +16,7 @@ import click
 
 from collectivelint.analysis.effects import events
 from collectivelint.analysis.program import Analysis
-from collectivelint.catalog import model as catalog
+from collectivelint.catalog import reader as catalog
 from collectivelint.engine import Linter
 from collectivelint.program.index import Indexes
 from collectivelint.program.resolver import Program

@@ -147,7 +147,7 @@ def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple
 
 def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[tuple[str, str]]]:
     """The text of each catalogue file that can be used, and what is wrong with the others: name and message."""
-    from .catalog.model import load
+    from .catalog.reader import load
     from .catalog.schema import CatalogError
 
     found: list[tuple[str, str]] = []

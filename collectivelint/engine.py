@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .catalog import model as catalog
+from .catalog import reader as catalog
 from .finding import UNREADABLE, Finding, Location
 from .findings import suppress
 from .findings.excerpt import excerpt
@@ -22,10 +22,11 @@ from .plugins import checked, interrupts
 from .program.index import FileIndex, Indexes, index_module
 from .program.resolver import Program
 from .program.target import Target
-from .rule import Findings, FixContext, matches
-from .rule import discover as discover_rules
-from .rule import origin as rule_origin
-from .rule import problems as rule_problems
+from .registry import discover as discover_rules
+from .registry import origin as rule_origin
+from .registry import problems as rule_problems
+from .rule import Findings, FixContext
+from .selectors import matches
 from .settings import SettingsError
 from .source.annotations import annotated_lines
 from .source.discover import discover, forget, project_roots
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from .analysis.program import Analysis
     from .analysis.summary.model import ApiCall, Making
+    from .catalog.model import Catalog
     from .finding import Fix
     from .findings.anchor import Anchored
     from .fixes.chains import Plan
@@ -320,7 +322,7 @@ class Linter:
         shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
         return shard
 
-    def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
+    def _catalog_of(self, paths: Iterable[str]) -> Catalog:
         """The catalogue, with the files that the configuration of these files names; raise SettingsError."""
         folders = dict.fromkeys(os.path.dirname(path) for path in paths)
         files = dict.fromkeys(file for folder in folders for file in self.resolver.settings_in(folder).catalog_files)

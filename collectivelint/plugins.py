@@ -26,14 +26,14 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """`modules` can be used, each with the distribution it comes from; `problems` says what is wrong with the others."""
+    """The rules of other distributions: `modules`, each with its distribution, and `problems`, a message for each broken one."""
 
     modules: tuple[tuple[RuleModule, str], ...]
     problems: tuple[str, ...]
 
 
 def load(ours: Mapping[str, RuleModule]) -> Plugins:
-    """Import all plugins; one that is broken costs its own rules and nothing else."""
+    """Import all plugins; `ours` are the modules of collectivelint by code. A broken one does not stop the others."""
     found: list[tuple[RuleModule, str]] = []
     problems: list[str] = []
     owners = {name: "collectivelint" for module in ours.values() for name in (module.RULE.code, module.RULE.name)}
@@ -43,7 +43,7 @@ def load(ours: Mapping[str, RuleModule]) -> Plugins:
         with interrupts() as interrupted:
             try:
                 module = entry.load()
-            except BaseException as error:  # whatever it does when it is imported, the other rules run
+            except BaseException as error:  # whatever its import raises, the other rules run
                 if interrupted():
                     raise
                 problems.append(f"{where} cannot be imported: {type(error).__name__}: {error}")
@@ -61,28 +61,28 @@ def load(ours: Mapping[str, RuleModule]) -> Plugins:
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Code of others runs inside; yields whether the user has interrupted it: it may raise KeyboardInterrupt itself."""
+    """Run code of a plugin inside; yields a function that says whether the user interrupted it: it may raise KeyboardInterrupt itself."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        # No interrupt comes here.
+        # Only the main thread is interrupted.
         yield lambda: False
         return
-    pressed: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
+        received.append(number)
         before(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: bool(pressed)
+        yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def _wrong(module: Any, owners: Mapping[str, str]) -> str:
-    """Why a module cannot be used as a rule, or nothing."""
-    from .rule import Rule
+    """Why a module cannot be used as a rule; "" where it can."""
+    from .rule_id import Rule
 
     rule = getattr(module, "RULE", None)
     if not isinstance(rule, Rule):

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .selectors import is_selector, matches, suggestion
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .finding import Fix
-    from .rule import Rule
+    from .rule_id import Rule
     from .source.annotations import Annotation
 
 #: Folders that hold no code of the project's own; ruff's list.
@@ -124,8 +126,6 @@ def _toml(value: object) -> str:
 
 def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
     """How specific the selector is that means this rule; -1 if none does."""
-    from .rule import matches
-
     return max((_specific(item, rule) for item in selectors if matches(item, rule)), default=-1)
 
 
@@ -160,7 +160,7 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
 
 def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Each selector that means no rule: the keys it stands under, itself, and what may be meant."""
-    from .rule import is_selector, suggestion
+    from .registry import rules
 
     given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ((name.replace("_", "-"),), getattr(settings, name)) for name in SELECTORS
@@ -168,8 +168,9 @@ def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str
     given += [(("per-file-ignores", pattern), codes) for pattern, codes in settings.per_file_ignores.items()]
     for keys, selectors in given:
         for selector in selectors:
-            if not is_selector(selector):
-                yield keys, selector, suggestion(selector)
+            # Rules are imported only for a selector that may be none of them.
+            if selector != "ALL" and not is_selector(selector, rules()):
+                yield keys, selector, suggestion(selector, rules())
 
 
 class Resolver:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File
 
-from collectivelint.rule import discover
+from collectivelint.registry import discover
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

@@ -1,1 +1,1 @@
-"""The rules: one module each, discovered by the linter; and `catalog/`, what it knows about other people's APIs."""
+"""The rules: one module each, discovered by the linter; `catalog/`: what other libraries' functions do."""

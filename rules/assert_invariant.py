@@ -54,19 +54,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.calls.file_effects import conditions_around, names_in
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import Place, Report, Rule, conditions_around, is_test, names_in, statement_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import Invariant
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, Findings, Invariant
+
 
 RULE: Final = Rule("CL406", "assert-invariant", "an `assert` guards data of other ranks or of a checkpoint", fix="safe")
 
+_WORD: Final = re.compile(r"[a-z]+")
 _ORIGINS: Final = {"received": "data received from other ranks", "restored": "data read from a checkpoint"}
 
 
@@ -93,25 +93,17 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="warning",
             trail=(*steps, Place(invariant.function.path, invariant.span, "note", "removed by python -O")),
             help="raise an exception instead",
-            fix=_builder(invariant),
+            fix=statement_fix(invariant.span, "safe", "Raise RuntimeError instead", _as_raise),
         )
 
 
 def _is_trial(invariant: Invariant, words: frozenset[str]) -> bool:
-    """Does it stand under a condition that is only true where the program itself is tested?"""
+    """Whether a condition around the assert is only true where the program itself is tested."""
     around = conditions_around(invariant.function, invariant.span)
     return any(words & set(_WORD.findall(name.lower())) for name in names_in(around))
 
 
-_WORD: Final = re.compile(r"[a-z]+")
+def _as_raise(anchored: Anchored) -> cst.If | None:
+    from collectivelint.api import as_raise
 
-
-def _builder(invariant: Invariant) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
-        from collectivelint.fixes.asserts import as_raise
-
-        anchored = context.anchor(invariant.span)
-        edits = as_raise(anchored) if anchored is not None else ()
-        return Fix("safe", "Raise RuntimeError instead", edits) if edits else None
-
-    return build
+    return as_raise(anchored)

@@ -56,11 +56,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import group_text
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, group_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule(
     "CL207", "async-context", "a collective reached from a signal handler, exit handler, finaliser or thread"

@@ -39,17 +39,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import WORLD, Place, Report, Rule, call_fix, dotted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.program import Analysis
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Analysis, ApiCall, Findings, FixBuilder
+
 
 RULE: Final = Rule(
     "CL601", "barrier-device", "a barrier on NCCL that may run on the wrong GPU", default=False, fix="unsafe"
@@ -59,7 +57,7 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such barrier."""
     for call in findings.analysis.calls():
-        if call.api.op != "barrier" or "device_ids" not in call.api.params or call.call.spread:
+        if call.api.operation != "barrier" or "device_ids" not in call.api.params or call.call.spread:
             continue
         message = _wrong(call)
         if message is not None:
@@ -69,7 +67,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="warning",
                 trail=(Place(call.function.path, call.span, "collective", "barrier"),),
                 help="name the device of this process: `device_ids=[local_rank]`, or give `init_process_group` a `device_id`",
-                fix=_builder(findings.analysis, call),
+                fix=_naming(findings.analysis, call),
             )
 
 
@@ -82,22 +80,19 @@ def _wrong(call: ApiCall) -> str | None:
     return None
 
 
-def _builder(analysis: Analysis, call: ApiCall) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _naming(analysis: Analysis, call: ApiCall) -> FixBuilder | None:
+    """Builds the fix that gives a barrier of torch.distributed the number of the process on its node."""
+    module = (dotted_name(call.call.function) or "").rpartition(".")[0]
+    target = analysis.program.resolve(call.function.path, module) if module else None
+    if target is None or target.name != "torch.distributed":
+        return None
+
+    def rewrite(node: cst.Call) -> cst.Call:
         import libcst as cst
 
-        from collectivelint.fixes.arguments import with_argument
+        from collectivelint.api import with_argument
 
-        module = (plain(call.call.function) or "").rpartition(".")[0]
-        target = analysis.program.resolve(call.function.path, module) if module else None
-        if target is None or target.name != "torch.distributed":
-            return None
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        if anchored is None or node is None:
-            return None
         value = cst.parse_expression(f"[{module}.get_node_local_rank()]")
-        edits = anchored.replace(node, with_argument(node, "device_ids", call.api.params.index("device_ids"), value))
-        return Fix("unsafe", "Name the device of this process", edits) if edits else None
+        return with_argument(node, "device_ids", call.api.params.index("device_ids"), value)
 
-    return build
+    return call_fix(call, "unsafe", "Name the device of this process", rewrite)

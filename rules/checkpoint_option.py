@@ -40,27 +40,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.analysis.effects import following
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Attribute, expressions
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import WORLD, Attribute, Place, Report, Rule, call_fix, expressions, following, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Event, Findings, FixBuilder, FunctionFacts, Operation
+
 
 RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
 
-#: What the thread of an asynchronous save meets on its group: it exchanges plans as Python objects.
-_MEETING: Final = frozenset(
+#: Operations that the thread of an asynchronous save gets in the way of: it exchanges plans as Python objects.
+_CONFLICTS: Final[frozenset[Operation]] = frozenset(
     {
-        *("barrier", "monitored_barrier", "broadcast_object_list", "all_gather_object", "gather_object"),
-        *("scatter_object_list", "save", "async_save", "load"),
+        *("barrier", "monitored_barrier", "broadcast_object", "all_gather_object", "gather_object"),
+        *("scatter_object", "save", "async_save", "load"),
     }
 )
 
@@ -76,7 +72,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="warning",
                     trail=(Place(call.function.path, call.span, "note", "the argument is ignored"),),
                     help="leave it out; DTensor parameters tell the checkpoint which part each rank has",
-                    fix=_builder(call, call.api.ignored),
+                    fix=_without(call, call.api.ignored),
                 )
             elif _overwrites(facts, call) and not is_test(Path(call.function.path)):
                 yield Report.at(
@@ -85,9 +81,9 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="error",
                     trail=(Place(call.function.path, call.span, "note", "every rank saves as if it were alone"),),
                     help="leave `no_dist` out, or let one rank save",
-                    fix=_builder(call, "no_dist"),
+                    fix=_without(call, "no_dist"),
                 )
-            elif (other := _meeting(facts, call)) is not None:
+            elif (other := _conflict(facts, call)) is not None:
                 yield Report.at(
                     call,
                     message=f"`{call.api.op}` still runs on its group when `{other.op}` is called on the same group",
@@ -101,7 +97,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
-    """Do all ranks save without the others, into one folder?"""
+    """Whether every rank saves a checkpoint of its own into one folder."""
     given = call.values.get("no_dist")
     if call.api.saves is None or given is None or given.constant is not True or call.alone or call.conditional:
         return False
@@ -110,31 +106,26 @@ def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
     return any(other is not call and other.is_distributed for other in facts.calls)
 
 
-def _meeting(facts: FunctionFacts, call: ApiCall) -> Event | None:
-    """What is called on the group of an asynchronous save before it has been waited for."""
-    if call.api.op != "async_save":
+def _conflict(facts: FunctionFacts, call: ApiCall) -> Event | None:
+    """The first operation on the group of an asynchronous save that comes before a wait for the save; or None."""
+    if call.api.operation != "async_save":
         return None
     waits = [expr for expr in expressions(facts.function.body) if isinstance(expr, Attribute)]
     if any(wait.name in ("result", "wait", "done", "add_done_callback") for wait in waits):
         return None
     group = WORLD if call.group is None else call.group.group_key
     return next(
-        (event for event in following(facts.term, call.span) if event.op in _MEETING and event.group == group), None
+        (event for event in following(facts.term, call.span) if event.operation in _CONFLICTS and event.group == group),
+        None,
     )
 
 
-def _builder(call: ApiCall, argument: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
-        import libcst as cst
+def _without(call: ApiCall, argument: str) -> FixBuilder:
+    """Builds the fix that leaves an argument out."""
 
-        from collectivelint.fixes.arguments import without_keyword
+    def rewrite(node: cst.Call) -> cst.Call | None:
+        from collectivelint.api import without_keyword
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        shorter = without_keyword(node, argument) if node is not None else None
-        if anchored is None or node is None or shorter is None:
-            return None
-        edits = anchored.replace(node, shorter)
-        return Fix("display", f"Leave `{argument}` out", edits) if edits else None
+        return without_keyword(node, argument)
 
-    return build
+    return call_fix(call, "display", f"Leave `{argument}` out", rewrite)

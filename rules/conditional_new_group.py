@@ -41,19 +41,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, what_text, why_text
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings, Report
 
 RULE: Final = Rule("CL105", "conditional-new-group", "a process group that not every rank takes part in making")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
-    for facts, divergence in diverging(findings, "CL105"):
-        yield report(
+    for facts, divergence in divergences_of(findings, "CL105"):
+        yield report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there"

@@ -37,14 +37,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, call_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Findings, FixBuilder
+
 
 RULE: Final = Rule("CL604", "deprecated-collective", "a collective under a name that torch has given up", fix="safe")
 
@@ -61,21 +62,18 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="warning",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
             help=f"call `{new}`",
-            fix=_builder(call, new),
+            fix=_renamed(call, new),
         )
 
 
-def _builder(call: ApiCall, new: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _renamed(call: ApiCall, new: str) -> FixBuilder:
+    """Builds the fix that calls the collective by its new name."""
+
+    def rewrite(node: cst.Call) -> cst.Call | None:
         import libcst as cst
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        if anchored is None or node is None or not isinstance(node.func, cst.Attribute):
+        if not isinstance(node.func, cst.Attribute) or node.func.attr.value != call.api.op:
             return None
-        if node.func.attr.value != call.api.op:
-            return None
-        edits = anchored.replace(node, node.with_changes(func=node.func.with_changes(attr=cst.Name(new))))
-        return Fix("safe", f"Call `{new}`", edits) if edits else None
+        return node.with_changes(func=node.func.with_changes(attr=cst.Name(new)))
 
-    return build
+    return call_fix(call, "safe", f"Call `{new}`", rewrite)

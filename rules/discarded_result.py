@@ -37,18 +37,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Compound
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Call, Compound, Place, Report, Rule, call_fix, statement_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.ir.nodes import Expr
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, ApiCall, Expr, Findings, FixBuilder
+
 
 RULE: Final = Rule("CL110", "discarded-result", "a collective whose result is written into a tensor that nobody keeps")
+
+#: Arithmetic makes a new tensor.
+_ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -69,53 +71,62 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="give the buffer a name, and use it afterwards",
-                fix=_builder(call, name),
+                fix=_kept(call, name, expr),
             )
 
 
-def _builder(call: ApiCall, name: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _kept(call: ApiCall, name: str, expr: Expr) -> FixBuilder | None:
+    """Builds the fix that keeps the result: a tensor for each entry of the list, or a name for the tensor."""
+    position = call.api.params.index(name) - (call.api.params[:1] == ("self",))
+    if _is_repeated(expr):
+
+        def rewrite(node: cst.Call) -> cst.Call | None:
+            import libcst as cst
+
+            from collectivelint.api import argument
+
+            given, code = argument(node, name, position), cst.Module([]).code_for_node
+            if given is None:
+                return None
+            match given.value:
+                case cst.BinaryOperation(left=cst.List(elements=[cst.Element(value=item)]), right=count):
+                    new = cst.parse_expression(f"[{code(item)} for _ in range({code(count)})]")
+                    return node.with_deep_changes(given, value=new)
+            return None
+
+        return call_fix(call, "display", "Make a tensor for each entry", rewrite)
+    if "result" in call.local_names:
+        return None
+
+    def named(anchored: Anchored) -> list[cst.BaseStatement] | None:
         import libcst as cst
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        position = call.api.params.index(name) - (call.api.params[:1] == ("self",))
-        if anchored is None or node is None:
-            return None
-        given = next(
-            (
-                arg
-                for index, arg in enumerate(node.args)
-                if (index == position if arg.keyword is None else arg.keyword.value == name)
-            ),
-            None,
-        )
-        if given is None:
-            return None
-        code = cst.Module([]).code_for_node
-        match given.value:
-            case cst.BinaryOperation(left=cst.List(elements=[cst.Element(value=item)]), right=count):
-                new = cst.parse_expression(f"[{code(item)} for _ in range({code(count)})]")
-                edits = anchored.replace(given.value, new)
-                return Fix("display", "Make a tensor for each entry", edits) if edits else None
-        line = anchored.statement
-        if not anchored.alone or not isinstance(line, cst.SimpleStatementLine) or "result" in call.local_names:
-            return None
-        first = cst.parse_statement(f"result = {code(given.value)}").with_changes(leading_lines=line.leading_lines)
-        rest = line.with_deep_changes(given, value=cst.Name("result")).with_changes(leading_lines=[])
-        edits = anchored.replace(line, cst.FlattenSentinel([first, rest]))
-        return Fix("display", "Keep the result under a name", edits) if edits else None
+        from collectivelint.api import argument
 
-    return build
+        line, node = anchored.statement, anchored.find(cst.Call, call.span)
+        given = argument(node, name, position) if node is not None else None
+        if given is None or not isinstance(line, cst.SimpleStatementLine):
+            return None
+        text = cst.Module([]).code_for_node(given.value)
+        first = cst.parse_statement(f"result = {text}").with_changes(leading_lines=line.leading_lines)
+        return [first, line.with_deep_changes(given, value=cst.Name("result")).with_changes(leading_lines=[])]
+
+    return statement_fix(call.statement, "display", "Keep the result under a name", named)
 
 
-#: Arithmetic makes a new tensor.
-_ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})
+def _is_repeated(expr: Expr) -> bool:
+    """Whether it is a list of one call, repeated: `[torch.empty(1)] * n`."""
+    match expr:
+        case Compound(kind="Mult", parts=(Compound(kind="List", parts=(Call(),)), _)):
+            return True
+        case _:
+            return False
 
 
 def _lost(expr: Expr) -> str | None:
+    """What a result is written into where nothing keeps it; None where something may."""
     match expr:
-        case Compound(kind="Mult", parts=(Compound(kind="List", parts=(Call(),)), _)):
+        case _ if _is_repeated(expr):
             return "one tensor that the list repeats, so that each entry overwrites the others"
         case Compound(kind="Mult", parts=(Compound(kind="List"), _)):
             return None

@@ -34,12 +34,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import cause_text
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import WORLD, Place, Report, Rule, agreed_roles, cause_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank")
 
@@ -51,7 +51,7 @@ def check(findings: Findings) -> Iterator[Report]:
             # Under a condition this may well be the one rank that sends.
             continue
         key = WORLD if call.group is None else call.group.group_key
-        for role in ("src", "dst", "group_src", "group_dst"):
+        for role in agreed_roles(call.api.operation, "root"):
             value = call.values.get(call.api.roles.get(role, ""))
             if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
                 continue

@@ -51,34 +51,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import (
+from collectivelint.api import (
+    Place,
+    Report,
+    Rule,
     cause_text,
     condition_text,
-    diverging,
-    report,
-    sharing,
+    divergences_of,
+    report_divergence,
+    sharing_fix,
     subject_text,
     why_text,
 )
-from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL202", "divergent-exit", "ranks leave on a condition of their own while a collective lies ahead")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, that ranks leave behind."""
-    for facts, divergence in diverging(findings, "CL202"):
-        yield report(
+    for facts, divergence in divergences_of(findings, "CL202"):
+        yield report_divergence(
             facts,
             divergence,
             f"{subject_text(divergence)} lies ahead only where {condition_text(findings, divergence)};"
             f" the other ranks have left ({why_text(divergence)})",
             "decide together: broadcast or all_reduce the decision before anybody leaves",
             # A condition on ranks is meant to differ.
-            fix=None if "rank" in divergence.kinds else sharing(findings, facts, divergence),
+            fix=None if "rank" in divergence.kinds else sharing_fix(findings, facts, divergence),
         )
     for facts, guard, span, event in findings.analysis.fallen():
         yield Report(

@@ -41,23 +41,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import diverging, report, what_text, why_text
-from collectivelint.analysis.domain.value import TURNS
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import TURNS, Rule, divergences_of, report_divergence, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings, Report
 
 RULE: Final = Rule("CL205", "divergent-loop", "a collective in a loop whose number of turns differs between ranks")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in such a loop."""
-    for facts, divergence in diverging(findings, "CL205"):
+    for facts, divergence in divergences_of(findings, "CL205"):
         guard = divergence.guard
         written = findings.text(guard.path, guard.span)
         head = f"the loop over `{written}`" if guard.form.startswith(TURNS) else f"`while {written}`"
-        yield report(
+        yield report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)} runs in every turn of {head}, whose number differs between ranks:"

@@ -52,32 +52,39 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, excluding, trail
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Constant
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import (
+    Constant,
+    Place,
+    Report,
+    Rule,
+    condition_text,
+    divergence_trail,
+    dotted_name,
+    group_exclusions,
+    pass_group,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.program import Analysis
-    from collectivelint.analysis.summary.model import FunctionFacts, GroupInReach, HelperCall
-    from collectivelint.ir.nodes import Expr
-    from collectivelint.rule import FixBuilder
+    from collectivelint.api import Expr, Findings, FunctionFacts, GroupInReach, HelperCall
+
 
 RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe")
+
+#: Names of parameters that take any group.
+_GENERAL: Final = frozenset({"group", "process_group", "pg", "mesh", "device_mesh"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call, and for each collective that leaves out the only group whose ranks reach it."""
-    for call, divergence in excluding(findings):
+    for call, divergence in group_exclusions(findings):
         yield Report.at(
             call,
             message=f"`{call.api.op}` takes every rank of the job, but {condition_text(findings, divergence)} on the way"
             " here, which picks ranks by their place in a group",
             severity="error",
-            trail=tuple(trail(divergence)),
+            trail=tuple(divergence_trail(divergence)),
             help="name the group whose ranks get here",
         )
     for facts in findings.analysis.functions:
@@ -97,12 +104,12 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(event.path, event.span, "collective", f"{event.op}, group `{helper.groups[0]}`"),
                 ),
                 help=f"pass it on: `{helper.groups[0]}={group.text}`",
-                fix=_builder(findings.analysis, helper, group.text) if group.certain else None,
+                fix=pass_group(findings.analysis, helper, group.text) if group.certain else None,
             )
 
 
 def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
-    """The one group the caller should have passed on."""
+    """The one group in reach of the caller that the call leaves out; or None."""
     if not helper.groups:
         return None
     parameter = helper.groups[0]
@@ -125,31 +132,9 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
 
 
 def _alike(parameter: str, text: str) -> bool:
-    """May a group of this name be meant by this parameter? `group` takes any, others one of the same kind."""
-    plain = {"group", "process_group", "pg", "mesh", "device_mesh"}
-    return parameter in plain or parameter in text or text in plain
+    """Whether the parameter may take a group of this name: `group` takes any, others one of the same kind."""
+    return parameter in _GENERAL or parameter in text or text in _GENERAL
 
 
 def _text(expr: Expr | None) -> str | None:
-    return plain(expr) if expr is not None else None
-
-
-def _builder(analysis: Analysis, helper: HelperCall, group: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
-        import libcst as cst
-
-        from collectivelint.fixes.arguments import with_keyword
-        from collectivelint.fixes.regroup import regroup
-        from collectivelint.fixes.related import Changed
-
-        anchored = context.anchor(helper.statement)
-        node = anchored.find(cst.Call, helper.span) if anchored is not None else None
-        if anchored is None or node is None:
-            return None
-        edits = anchored.replace(node, with_keyword(node, helper.groups[0], cst.parse_expression(group)))
-        others = regroup(analysis, context.source, helper.function, [Changed(helper.span)], group)
-        if others.refusal:
-            return Fix("display", f"`{group}` is at hand, but {others.refusal}", ())
-        return Fix("unsafe", f"Pass `{group}` on", (*edits, *others.edits)) if edits else None
-
-    return build
+    return dotted_name(expr) if expr is not None else None

@@ -56,12 +56,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, subject_text
-from collectivelint.analysis.domain.value import CAUGHT
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import CAUGHT, Rule, condition_text, divergences_of, report_divergence, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings, Report
 
 RULE: Final = Rule(
     "CL204", "exception-divergence", "a collective that a rank skips or runs alone because of a caught exception"
@@ -70,11 +70,11 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, on one side of an exception."""
-    for facts, divergence in diverging(findings, "CL204"):
+    for facts, divergence in divergences_of(findings, "CL204"):
         where = f"where {condition_text(findings, divergence)}"
         if not divergence.guard.form.startswith(CAUGHT):
             where += ", which depends on an exception"
-        yield report(
+        yield report_divergence(
             facts,
             divergence,
             f"{subject_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",

@@ -43,32 +43,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import group_text
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.analysis.effects import Choice, Event, Repeat
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import (
+    Call,
+    Choice,
+    Event,
+    Place,
+    Repeat,
+    Report,
+    Rule,
+    With,
+    blocks,
+    dotted_name,
+    expressions,
+    group_text,
+    is_async,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.effects import Term
-    from collectivelint.ir.nodes import Span
+    from collectivelint.api import Block, Findings, Operation, Span, Term
+
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
 
-_TENSORS: Final = frozenset(
-    {
-        *("all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "reduce_scatter"),
-        *("reduce_scatter_tensor", "all_to_all", "all_to_all_single"),
-    }
+_FUSABLE: Final[frozenset[Operation]] = frozenset(
+    {"all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all"}
 )
-_FEW: Final = 3
+_MIN_CALLS: Final = 3
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each row, at its first collective, and for each loop."""
     for facts in findings.analysis.functions:
         handled = {call.span for call in facts.calls if is_async(call)}
+        handled |= set(_coalesced(findings, facts.function.path, facts.function.body))
         for run in _runs(facts.term, handled):
             first, loops = run[0], len(run) == 1
             span, statement = first.place
@@ -87,16 +96,29 @@ def check(findings: Findings) -> Iterator[Report]:
             )
 
 
+def _coalesced(findings: Findings, path: str, block: Block) -> Iterator[Span]:
+    """The calls in a `with` that coalesces them already."""
+    managers, program = findings.analysis.catalog.coalescing, findings.analysis.program
+    for statement in block:
+        for manager, _ in statement.items if isinstance(statement, With) else ():
+            name = dotted_name(manager.function) if isinstance(manager, Call) else None
+            target = program.resolve(path, name) if name is not None else None
+            if target is not None and target.name in managers:
+                yield from (expr.span for expr in expressions((statement,)) if isinstance(expr, Call))
+        for inner in blocks(statement):
+            yield from _coalesced(findings, path, inner)
+
+
 def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
-    """Rows of equal collectives; one alone stands for a loop."""
+    """Sequences of equal collectives; a single one stands for a loop."""
     run: list[Event] = []
     for item in (*term, None):
         event = item if isinstance(item, Event) else _in_loop(item) if isinstance(item, Repeat) else None
-        if event is not None and (event.op not in _TENSORS or event.place[0] in handled):
+        if event is not None and (event.operation not in _FUSABLE or event.place[0] in handled):
             event = None
-        if run and (event is None or _kind(event) != _kind(run[0])):
+        if run and (event is None or _fused_by(event) != _fused_by(run[0])):
             # A row inside one call is found where it stands.
-            if len(run) >= _FEW and len({found.place for found in run}) > 1:
+            if len(run) >= _MIN_CALLS and len({found.place for found in run}) > 1:
                 yield run
             run = []
         if event is not None:
@@ -110,8 +132,8 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
             yield from _runs(arm, handled)
 
 
-def _kind(event: Event) -> tuple[tuple[str, ...], str]:
-    """What has to be equal for calls to be fused: the collective, and the function that prepares it."""
+def _fused_by(event: Event) -> tuple[tuple[str, ...], str]:
+    """What is equal for calls that can be fused: the collective, and the function of the program that issues it."""
     return event.token, event.chain[0].callee if event.chain else ""
 
 

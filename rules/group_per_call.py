@@ -37,12 +37,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.api import Findings
+
 RULE: Final = Rule("CL106", "group-per-call", "a process group that is made again and again", default=False)
+
+#: Methods that run in every step.
+_PER_STEP: Final = ("forward", "__call__", "step", "training_step", "backward")
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -53,7 +58,7 @@ def check(findings: Findings) -> Iterator[Report]:
         # `for ranks in lists: new_group(ranks)` makes every group once.
         repeated = bool(call.turns) and not any(value.form for value in call.values.values() if "@" in value.form)
         method = call.function.qualname.rpartition(".")[2]
-        if not repeated and not (call.function.owner is not None and method in _OFTEN):
+        if not repeated and not (call.function.owner is not None and method in _PER_STEP):
             continue
         yield Report.at(
             call,
@@ -63,6 +68,3 @@ def check(findings: Findings) -> Iterator[Report]:
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
             help="make the group once and keep it",
         )
-
-
-_OFTEN: Final = ("forward", "__call__", "step", "training_step", "backward")

@@ -43,11 +43,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, subject_text
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings, Report
 
 RULE: Final = Rule(
     "CL208", "implicit-collective", "a framework call that is a collective inside, which only some ranks reach"
@@ -56,13 +57,13 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call, or call of the program that leads to one."""
-    for facts, divergence in diverging(findings, "CL208"):
+    for facts, divergence in divergences_of(findings, "CL208"):
         if divergence.where == "exit":
             reach = f"lies ahead only where {condition_text(findings, divergence)}; the other ranks have left"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
         reason = divergence.event.why
-        yield report(
+        yield report_divergence(
             facts,
             divergence,
             f"{subject_text(divergence)} {reach}, but every rank has to make the call"

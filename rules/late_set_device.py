@@ -46,16 +46,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import PLACES
-from collectivelint.analysis.effects import events
-from collectivelint.ir.nodes import Constant, expressions
-from collectivelint.rule import Findings, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import PLACES, Constant, Place, Report, Rule, events, expressions, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
+    from collectivelint.api import ApiCall, Findings, FunctionFacts
+
 
 RULE: Final = Rule(
     "CL602", "late-set-device", "a process group set up with a rank of one node, or used before the device is set"
@@ -67,7 +64,7 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "tcp://127.0.0.1", "tcp://localhos
 
 
 def _is_one_node(call: ApiCall) -> bool:
-    """Does the function say that the job has one node?"""
+    """Whether a constant of the function is an address of this node, so that the job has no other."""
     texts = (expr.value for expr in expressions(call.function.body) if isinstance(expr, Constant))
     return any(isinstance(text, str) and text.startswith(_LOOPBACK) for text in texts)
 
@@ -79,7 +76,7 @@ def check(findings: Findings) -> Iterator[Report]:
             # They run on one node.
             continue
         for call in facts.calls:
-            if call.api.op == "init_process_group":
+            if call.api.operation == "init":
                 yield from _local_rank(call)
                 yield from _late_device(facts, call)
 

@@ -45,30 +45,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import (
-    condition_text,
-    diverging,
-    report,
-    sharing,
-    what_text,
-    why_text,
-)
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, sharing_fix, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings, Report
 
 RULE: Final = Rule("CL203", "local-condition", "a collective under a condition that each rank decides for itself")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in an arm of such a condition."""
-    for facts, divergence in diverging(findings, "CL203"):
-        yield report(
+    for facts, divergence in divergences_of(findings, "CL203"):
+        yield report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)}, but only where {condition_text(findings, divergence)}, which each rank decides"
             f" for itself: {why_text(divergence)}",
             "decide once and share it: broadcast or all_reduce the decision before branching",
-            fix=sharing(findings, facts, divergence),
+            fix=sharing_fix(findings, facts, divergence),
         )

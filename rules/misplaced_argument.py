@@ -37,16 +37,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import UNKNOWN
-from collectivelint.analysis.summary.model import misplaced
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import GLOBAL_ROOTS, UNKNOWN, Place, Report, Rule, call_fix, misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Findings, FixBuilder
+
 
 RULE: Final = Rule("CL109", "misplaced-argument", "a group where another argument is expected", fix="safe")
 
@@ -57,7 +56,7 @@ def check(findings: Findings) -> Iterator[Report]:
         if call.api.category not in ("collective", "point_to_point"):
             continue
         wrong = misplaced(call)
-        both = [role for role in ("src", "dst") if _both(call, role)]
+        both = [role for role in GLOBAL_ROOTS if _both(call, role)]
         if wrong is None and not both:
             continue
         if wrong is not None:
@@ -70,7 +69,7 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
             help="pass the group by its name: `group=`",
-            fix=_builder(call, wrong) if wrong is not None else None,
+            fix=_by_name(call, wrong) if wrong is not None else None,
         )
 
 
@@ -80,21 +79,17 @@ def _both(call: ApiCall, role: str) -> bool:
     return len(given) == 2 and all(value.constant is UNKNOWN or value.constant is not None for value in given)
 
 
-def _builder(call: ApiCall, wrong: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _by_name(call: ApiCall, wrong: str) -> FixBuilder:
+    """Builds the fix that passes the group by its name, where it is the last argument."""
+
+    def rewrite(node: cst.Call) -> cst.Call | None:
         import libcst as cst
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        position = call.api.params.index(wrong)
-        if anchored is None or node is None or len(node.args) != position + 1:
-            return None
-        last = node.args[position]
-        if last.keyword is not None:
+        last = node.args[-1] if len(node.args) == call.api.params.index(wrong) + 1 else None
+        if last is None or last.keyword is not None:
             return None
         keyword = cst.Name(call.api.roles["group"])
         tight = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-        edits = anchored.replace(node, node.with_deep_changes(last, keyword=keyword, equal=tight))
-        return Fix("safe", "Pass the group by its name", edits) if edits else None
+        return node.with_deep_changes(last, keyword=keyword, equal=tight)
 
-    return build
+    return call_fix(call, "safe", "Pass the group by its name", rewrite)

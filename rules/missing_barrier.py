@@ -52,16 +52,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.calls.file_effects import races
-from collectivelint.analysis.effects import events
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, call_fix, events, races
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.calls.file_effects import Race
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Findings, FixBuilder, Race
+
 
 RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")
 
@@ -104,25 +103,22 @@ def check(findings: Findings) -> Iterator[Report]:
                 ),
                 help="put a barrier between them, or let one rank look and share what it found;"
                 " `exist_ok=True` if that is enough",
-                fix=_builder(race) if race.kind == "twice" and race.use.use == "make" else None,
+                fix=_tolerating(race) if race.kind == "twice" and race.use.use == "make" else None,
             )
 
 
-def _builder(race: Race) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _tolerating(race: Race) -> FixBuilder | None:
+    """Builds the fix that makes it no error if the path exists, where the call has a parameter for that."""
+    parameter = race.use.tolerates
+    if parameter is None:
+        return None
+
+    def rewrite(node: cst.Call) -> cst.Call | None:
         import libcst as cst
 
-        from collectivelint.fixes.arguments import with_keyword
+        from collectivelint.api import argument, with_keyword
 
-        anchored = context.anchor(race.use.statement)
-        node = anchored.find(cst.Call, race.use.span) if anchored is not None else None
-        if anchored is None or node is None or race.use.api.rpartition(".")[2] not in ("makedirs", "mkdir"):
-            return None
-        if race.use.api == "os.mkdir" or any(
-            arg.keyword is not None and arg.keyword.value == "exist_ok" for arg in node.args
-        ):
-            return None
-        edits = anchored.replace(node, with_keyword(node, "exist_ok", cst.Name("True")))
-        return Fix("display", "Let it be there already", edits) if edits else None
+        given = argument(node, parameter, None)
+        return with_keyword(node, parameter, cst.Name("True")) if given is None else None
 
-    return build
+    return call_fix(race.use, "display", "Let it be there already", rewrite)

@@ -37,31 +37,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Attribute, Call, Compound, Constant, Name
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Compound, Constant, Name, Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.ir.nodes import Expr
+    from collectivelint.api import Expr, Findings
+
 
 RULE: Final = Rule("CL503", "object-for-tensor", "a collective of Python objects for tensors or numbers", default=False)
 
-#: Operation -> the parameter that it sends.
-_SENT: Final = {
-    "all_gather_object": "obj",
-    "gather_object": "obj",
-    "broadcast_object_list": "object_list",
-    "scatter_object_list": "scatter_object_input_list",
-    "send_object_list": "object_list",
-}
 _NUMBERS: Final = frozenset({"len", "int", "float", "bool", "sum"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for call in findings.analysis.calls():
-        sent = call.exprs.get(_SENT.get(call.api.op, ""))
+        sent = call.exprs.get(call.api.pickles or "")
         if sent is None or not _is_numeric(sent):
             continue
         yield Report.at(

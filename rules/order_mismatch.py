@@ -42,27 +42,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, diverging, group_text, report, what_text
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Compound, Comprehension, Constant, Loop, Name, assignments, blocks
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import (
+    Call,
+    Compound,
+    Comprehension,
+    Constant,
+    Loop,
+    Name,
+    Place,
+    Report,
+    Rule,
+    assignments,
+    blocks,
+    condition_text,
+    divergences_of,
+    group_text,
+    report_divergence,
+    statement_fix,
+    what_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.summary.model import FunctionFacts
-    from collectivelint.ir.nodes import Block, Expr, Span
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, Block, Event, Expr, Findings, FixBuilder, FunctionFacts, Span
+
 
 RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue in different order", fix="unsafe")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each pair of arms, and for each loop over a set."""
-    for facts, divergence in diverging(findings, "CL206"):
+    for facts, divergence in divergences_of(findings, "CL206"):
         other = divergence.other.op if divergence.other is not None else "another collective"
-        yield report(
+        yield report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)} comes first where {condition_text(findings, divergence)}, but `{other}` on the"
@@ -89,23 +104,21 @@ def check(findings: Findings) -> Iterator[Report]:
         )
 
 
-def _sorter(facts: FunctionFacts, event: Event) -> FixBuilder:
-    """`for name in names` as `for name in sorted(names)`, where it can be seen that they are strings or numbers."""
+def _sorter(facts: FunctionFacts, event: Event) -> FixBuilder | None:
+    """Builds `for name in sorted(names)` of `for name in names`, where the program shows that they are strings or numbers."""
+    loop = _loop_around(facts.function.body, event.place[0])
+    if loop is None or not _is_sortable(loop.iterable, facts.function.body):
+        return None
 
-    def build(context: FixContext) -> Fix | None:
+    def rewrite(anchored: Anchored) -> cst.For | None:
         import libcst as cst
 
-        loop = _loop_around(facts.function.body, event.place[0])
-        if loop is None or not _is_sortable(loop.iterable, facts.function.body):
+        loop = anchored.statement
+        if not isinstance(loop, cst.For):
             return None
-        anchored = context.anchor(loop.span)
-        if anchored is None or not isinstance(anchored.statement, cst.For):
-            return None
-        old = anchored.statement.iter
-        edits = anchored.replace(old, cst.Call(cst.Name("sorted"), [cst.Arg(old)]))
-        return Fix("unsafe", "Go through it in order", edits) if edits else None
+        return loop.with_changes(iter=cst.Call(cst.Name("sorted"), [cst.Arg(loop.iter)]))
 
-    return build
+    return statement_fix(loop.span, "unsafe", "Go through it in order", rewrite)
 
 
 def _loop_around(block: Block, span: Span) -> Loop | None:

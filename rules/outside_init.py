@@ -36,11 +36,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.group_lifetime import outside
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, outside_default_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL605", "outside-init", "a collective before the process group is there, or after it is gone")
 
@@ -48,8 +49,8 @@ RULE: Final = Rule("CL605", "outside-init", "a collective before the process gro
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
-        for call, end in outside(findings.analysis.program, facts):
-            when = "after" if end.api.op == "destroy_process_group" else "before"
+        for call, end in outside_default_group(findings.analysis.program, facts):
+            when = "after" if end.api.operation == "destroy" else "before"
             yield Report.at(
                 call,
                 message=f"`{call.api.op}` runs {when} `{end.api.op}`, where there is no process group",

@@ -39,16 +39,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Attribute
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Attribute, Place, Report, Rule, dotted_name, statement_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, ApiCall, Findings, FixBuilder
+
 
 RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")
 
@@ -71,25 +70,24 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, ranks {sorted(numbers)}"),),
             help="put it under a condition that only the members of the group meet",
-            fix=_builder(call, sorted(numbers)),
+            fix=_guarded(call, sorted(numbers)),
         )
 
 
-def _builder(call: ApiCall, ranks: list[int]) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _guarded(call: ApiCall, ranks: list[int]) -> FixBuilder | None:
+    """Builds the fix that puts the statement under a condition which the members alone meet."""
+    module = call.call.function.value if isinstance(call.call.function, Attribute) else None
+    name = dotted_name(module) if module is not None else None
+    if name is None:
+        return None
+
+    def rewrite(anchored: Anchored) -> cst.If | None:
         import libcst as cst
 
-        anchored = context.anchor(call.statement)
-        module = call.call.function.value if isinstance(call.call.function, Attribute) else None
-        name = plain(module) if module is not None else None
-        if anchored is None or name is None or not anchored.alone:
-            return None
         line = anchored.statement
         if not isinstance(line, cst.SimpleStatementLine):
             return None
-        test = cst.parse_expression(f"{name}.get_rank() in {ranks}")
         body = cst.IndentedBlock([line.with_changes(leading_lines=[])])
-        edits = anchored.replace(line, cst.If(test, body, leading_lines=line.leading_lines))
-        return Fix("display", "Let the members alone get there", edits) if edits else None
+        return cst.If(cst.parse_expression(f"{name}.get_rank() in {ranks}"), body, leading_lines=line.leading_lines)
 
-    return build
+    return statement_fix(call.statement, "display", "Let the members alone get there", rewrite)

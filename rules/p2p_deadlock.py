@@ -44,28 +44,24 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
+    from collectivelint.api import ApiCall, Findings, Operation
+
 
 RULE: Final = Rule("CL303", "p2p-deadlock", "sends and receives in which neighbours wait for each other", default=False)
 
-#: Blocking operation -> the roles of its peer.
-_PEERS: Final = {
-    "send": ("dst", "group_dst"),
-    "recv": ("src", "group_src"),
-    "send_object_list": ("dst", "group_dst"),
-    "recv_object_list": ("src", "group_src"),
-}
+_SENDS: Final[frozenset[Operation]] = frozenset({"send", "send_object"})
+_BLOCKING: Final[frozenset[Operation]] = frozenset({"send", "send_object", "recv", "recv_object"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each pair, at the first of the two."""
     for facts in findings.analysis.functions:
-        calls = [call for call in facts.calls if call.api.op in _PEERS and call.api.category == "point_to_point"]
+        calls = [call for call in facts.calls if call.api.operation in _BLOCKING]
         for first, second in pairwise(calls):
             if _sends(first) == _sends(second) or not (_is_a_neighbour(first) and _is_a_neighbour(second)):
                 continue
@@ -85,11 +81,12 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _sends(call: ApiCall) -> bool:
-    return call.api.op.startswith("send")
+    return call.api.operation in _SENDS
 
 
 def _is_a_neighbour(call: ApiCall) -> bool:
-    """Is the other rank computed from this one's?"""
-    names = [call.api.roles.get(role, "") for role in _PEERS[call.api.op]]
+    """Whether the peer is computed from this rank."""
+    roles = ("dst", "group_dst") if _sends(call) else ("src", "group_src")
+    names = [call.api.roles.get(role, "") for role in roles]
     peers = [call.values[name] for name in names if name in call.values]
     return any(cause.kind == "rank" for peer in peers for cause in peer.causes)

@@ -51,15 +51,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, what_text
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Report, Rule
+from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, statement_fix, what_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.checks.divergence import Divergence
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, Divergence, Findings, FixBuilder, Report
+
 
 RULE: Final = Rule(
     "CL201", "rank-conditional", "a collective that a rank condition keeps some ranks from", fix="unsafe"
@@ -68,40 +68,34 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in an arm of a rank condition."""
-    for facts, divergence in diverging(findings, "CL201"):
-        found = report(
+    for facts, divergence in divergences_of(findings, "CL201"):
+        found = report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there;"
             " the others will not come",
             "let every rank of the group reach it: put under the condition only what one rank has to do alone",
         )
-        hoists = not divergence.event.chain and divergence.event.op == "barrier"
+        hoists = not divergence.event.chain and divergence.event.operation == "barrier"
         yield replace(found, fix=_hoister(divergence)) if hoists else found
 
 
 def _hoister(divergence: Divergence) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+    """Builds the fix that moves a barrier at the end of an `if` behind it."""
+
+    def rewrite(anchored: Anchored) -> list[cst.BaseStatement] | None:
         import libcst as cst
 
-        start = divergence.guard.statement
-        if context.source.text.startswith("elif", context.source.offset(start.line, start.column)):
-            # Behind an `elif` means behind the whole chain: other ranks than these would wait there too.
+        branch, call = anchored.statement, anchored.find(cst.Call, divergence.event.span)
+        if not isinstance(branch, cst.If) or call is None or branch.orelse is not None:
             return None
-        anchored = context.anchor(start)
-        if anchored is None or not anchored.alone or not isinstance(anchored.statement, cst.If):
-            return None
-        branch = anchored.statement
-        call = anchored.find(cst.Call, divergence.event.span)
-        if call is None or branch.orelse is not None or not isinstance(branch.body, cst.IndentedBlock):
+        if not isinstance(branch.body, cst.IndentedBlock):
             return None
         *rest, last = branch.body.body
         if not rest or not isinstance(last, cst.SimpleStatementLine) or len(last.body) != 1:
             return None
         if not isinstance(last.body[0], cst.Expr) or last.body[0].value is not call:
             return None
-        kept = branch.with_changes(body=branch.body.with_changes(body=rest))
-        edits = anchored.replace(branch, cst.FlattenSentinel([kept, last]))
-        return Fix("unsafe", "Let every rank reach the barrier", edits) if edits else None
+        return [branch.with_changes(body=branch.body.with_changes(body=rest)), last]
 
-    return build
+    return statement_fix(divergence.guard.statement, "unsafe", "Let every rank reach the barrier", rewrite)

@@ -39,28 +39,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Evaluate, blocks, parts
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Call, Evaluate, Fix, Place, Report, Rule, blocks, is_async, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.ir.nodes import Block, Span
-    from collectivelint.rule import FixBuilder
+    from collectivelint.api import ApiCall, Block, Findings, FixBuilder, FixContext, Operation, Span
+
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
 
-#: What no rank leaves before all have come.
-_MEETINGS: Final = frozenset({"barrier", "all_gather_object"})
+#: Operations that no rank leaves before all ranks have reached them.
+_SYNCHRONISING: Final[frozenset[Operation]] = frozenset({"barrier", "all_gather_object"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such barrier."""
     for facts in findings.analysis.functions:
-        met = {call.span: call for call in facts.calls if call.api.op in _MEETINGS and not is_async(call)}
+        met = {call.span: call for call in facts.calls if call.api.operation in _SYNCHRONISING and not is_async(call)}
         for first, second in _pairs(facts.function.body, met) if len(met) > 1 else ():
             path = facts.function.path
             yield Report.at(
@@ -77,14 +73,14 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _pairs(block: Block, met: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall, ApiCall]]:
-    """A meeting and a barrier that follows it at once."""
+    """Pairs of a synchronisation and the barrier that follows it at once."""
     last: ApiCall | None = None
     for statement in block:
         for inner in blocks(statement):
             yield from _pairs(inner, met)
         here = [met[part.span] for part in parts(statement) if isinstance(part, Call) and part.span in met]
         found = here[0] if here else None
-        alone = isinstance(statement, Evaluate) and found is not None and found.api.op == "barrier"
+        alone = isinstance(statement, Evaluate) and found is not None and found.api.operation == "barrier"
         if last is not None and found is not None and alone and _group(last) == _group(found):
             yield last, found
         last = found
@@ -96,7 +92,7 @@ def _group(call: ApiCall) -> str:
 
 def _builder(call: ApiCall) -> FixBuilder:
     def build(context: FixContext) -> Fix | None:
-        from collectivelint.findings.anchor import edit
+        from collectivelint.api import edit
 
         anchored = context.anchor(call.statement)
         if anchored is None or not anchored.alone:
@@ -104,7 +100,7 @@ def _builder(call: ApiCall) -> FixBuilder:
         source, span = context.source, call.statement
         starts = (*source.starts, len(source.text))
         removed = edit(source, starts[span.line - 1], starts[min(span.end_line, len(starts) - 1)], "")
-        # What somebody has written about the barrier would go with it.
+        # A comment on the barrier would go with it.
         comment = "#" in source.text[removed.start : removed.end]
         return Fix("unsafe" if comment else "safe", "Leave the barrier out", (removed,))
 

@@ -48,21 +48,32 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.calls.file_effects import names_in
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Compare, Name, assignments, expressions, walk
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import (
+    Call,
+    Compare,
+    Name,
+    Place,
+    Report,
+    Rule,
+    assignments,
+    expressions,
+    names_in,
+    statement_fix,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import Note
-    from collectivelint.ir.nodes import Expr
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Anchored, Expr, Findings, FixBuilder, Note
+
 
 RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")
 
 _WORD: Final = re.compile(r"[a-z]+")
+_COUNTS: Final = (Name("len"), Name("set"), Name("sorted"))
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -81,35 +92,31 @@ def check(findings: Findings) -> Iterator[Report]:
                 Place(path, note.span, "note", "one more than the highest number"),
             ),
             help="check that no number is missing, or write the world size into the checkpoint",
-            fix=_builder(note),
+            fix=_checked(note),
         )
 
 
-def _builder(note: Note) -> FixBuilder:
-    """Behind `world = max(ranks) + 1`, a check that all numbers below are there."""
+def _checked(note: Note) -> FixBuilder | None:
+    """Builds the fix that adds a check behind `world = max(ranks) + 1`: all lower numbers are there."""
+    match _targets(note), [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]:
+        case [Name(id=world)], [Name(id=ranks)]:
+            lines = (
+                f"if set({ranks}) != set(range({world})):\n"
+                f'    raise RuntimeError(f"shards are missing: there are {{sorted({ranks})}}")\n'
+            )
+        case _:
+            return None
 
-    def build(context: FixContext) -> Fix | None:
+    def rewrite(anchored: Anchored) -> list[cst.BaseStatement]:
         import libcst as cst
 
-        targets = _targets(note)
-        numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
-        anchored = context.anchor(note.statement)
-        match targets, numbers:
-            case [Name(id=world)], [Name(id=ranks)] if anchored is not None and anchored.alone:
-                lines = (
-                    f"if set({ranks}) != set(range({world})):\n"
-                    f'    raise RuntimeError(f"shards are missing: there are {{sorted({ranks})}}")\n'
-                )
-                check = cst.parse_statement(lines)
-                edits = anchored.replace(anchored.statement, cst.FlattenSentinel([anchored.statement, check]))
-                return Fix("display", "Check that no shard is missing", edits) if edits else None
-        return None
+        return [anchored.statement, cst.parse_statement(lines)]
 
-    return build
+    return statement_fix(note.statement, "display", "Check that no shard is missing", rewrite)
 
 
 def _words(note: Note) -> Iterator[str]:
-    """The words that the function, the numbers and the result are named with, in the singular."""
+    """The words in the names of the function, the numbers and the result, in the singular."""
     names = [note.function.qualname, *names_in((*note.exprs, *_targets(note)))]
     for name in names:
         yield from (word.removesuffix("s") for word in _WORD.findall(name.lower()))
@@ -121,11 +128,8 @@ def _targets(note: Note) -> list[Expr]:
     return [target for item in made if item.span == note.statement for target in item.targets]
 
 
-_COUNTS: Final = (Name("len"), Name("set"), Name("sorted"))
-
-
 def _is_counted(note: Note) -> bool:
-    """Does the function compare how many numbers there are, or which?"""
+    """Whether the function compares the numbers, or how many there are."""
     numbers = [arg for expr in note.exprs if isinstance(expr, Call) for arg in expr.args]
     for expr in expressions(note.function.body):
         for side in (expr.left, expr.right) if isinstance(expr, Compare) else ():

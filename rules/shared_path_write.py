@@ -53,14 +53,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.calls.file_effects import hinted, is_plain
-from collectivelint.rule import Findings, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import Place, Report, Rule, hinted, is_plain, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import FunctionFacts, Note
+    from collectivelint.api import Findings, FunctionFacts, Note
+
 
 RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
 
@@ -72,7 +71,7 @@ def check(findings: Findings) -> Iterator[Report]:
         path = facts.function.path
         if is_test(Path(path)):
             continue
-        for note, guarded in _unlike(facts):
+        for note, guarded in _write_pairs(facts):
             if hinted(facts.function, note.span, hints):
                 continue
             yield Report.at(
@@ -99,8 +98,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 )
 
 
-def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
-    """Calls of one and the same function, on all ranks and on one."""
+def _write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
+    """Pairs of calls of one function: on all ranks, and on one rank."""
     writes = [note for note in facts.notes if note.kind == "write"]
     for note in writes:
         guarded = next((other for other in writes if other.alone and other.callee == note.callee), None)
@@ -109,5 +108,5 @@ def _unlike(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
 
 
 def _has_others(facts: FunctionFacts) -> bool:
-    """Is it clear that several ranks run this function?"""
+    """Whether the function calls something that only makes sense among several ranks."""
     return bool(facts.term) and any(call.is_distributed for call in facts.calls)

@@ -39,15 +39,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.ir.nodes import Assign, Attribute, Call, Name, blocks, calls, walk
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Assign, Attribute, Call, Name, Place, Report, Rule, blocks, calls, dotted_name, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import Note
-    from collectivelint.ir.nodes import Block, Span, Statement
+    from collectivelint.api import Block, Findings, Note, Span, Statement
+
 
 RULE: Final = Rule(
     "CL409", "stale-state-dict", "a state dict used after its tensors have been changed in place", default=False
@@ -88,7 +86,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 )
             match statement:
                 case Assign(targets=(Name(id=name),), value=Call(function=Attribute(value=owner, name="state_dict"))):
-                    taken[name] = (plain(owner) or "", statement.span)
+                    taken[name] = (dotted_name(owner) or "", statement.span)
                 case Assign(targets=targets):
                     for target in targets:
                         taken.pop(target.id if isinstance(target, Name) else "", None)
@@ -105,12 +103,12 @@ def _loads(call: Call) -> tuple[str, str] | None:
     """The model and the variable of `model.load_state_dict(variable)`."""
     match call:
         case Call(function=Attribute(value=owner, name="load_state_dict"), args=(Name(id=name), *_)):
-            return plain(owner) or "", name
+            return dotted_name(owner) or "", name
         case _:
             return None
 
 
 def _touches(note: Note, model: str) -> bool:
-    """Is the model given to what changes tensors, or is it one of its own that is changed?"""
-    names = [plain(part) or "" for expr in note.exprs for part in walk(expr)]
+    """Whether the change is to the model, or to a tensor of it."""
+    names = [dotted_name(part) or "" for expr in note.exprs for part in walk(expr)]
     return any(name == model or name.startswith(f"{model}.") for name in names)

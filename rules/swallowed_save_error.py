@@ -50,16 +50,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.ir.nodes import Attribute, Call, Compound, Constant, Evaluate, Exit, Name, Try, blocks
-from collectivelint.rule import Findings, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import (
+    Attribute,
+    Call,
+    Compound,
+    Constant,
+    Evaluate,
+    Exit,
+    Name,
+    Place,
+    Report,
+    Rule,
+    Try,
+    blocks,
+    dotted_name,
+    is_test,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall, FileUse, FunctionFacts
-    from collectivelint.ir.nodes import Block, Expr, Span, Statement
+    from collectivelint.api import ApiCall, Block, Expr, FileUse, Findings, FunctionFacts, Span, Statement
+
 
 RULE: Final = Rule("CL408", "swallowed-save-error", "a failed save or restore of a checkpoint that is only logged")
 
@@ -114,16 +126,16 @@ def _attempts(block: Block) -> Iterator[Try]:
 
 
 def _swallows(kind: Expr | None, block: Block, reporting: Collection[str]) -> bool:
-    """Does a handler catch anything, and only tell of it?"""
+    """Whether a handler catches any exception and only reports it."""
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
-    if not any(part is None or (plain(part) or "").rpartition(".")[2] in _BROAD for part in parts):
+    if not any(part is None or (dotted_name(part) or "").rpartition(".")[2] in _BROAD for part in parts):
         return False
     *first, last = block or (None,)
-    ends = last is None or _only_reports(last, reporting) or _gives_nothing(last)
+    ends = last is None or _only_reports(last, reporting) or _returns_nothing(last)
     return ends and all(_only_reports(statement, reporting) for statement in first)
 
 
-def _gives_nothing(statement: Statement) -> bool:
+def _returns_nothing(statement: Statement) -> bool:
     return isinstance(statement, Exit) and statement.kind == "return" and statement.value in (None, Constant(None))
 
 
@@ -131,7 +143,9 @@ def _only_reports(statement: Statement | None, reporting: Collection[str]) -> bo
     """`logger.warning(...)`, `print(...)`, or a function of any name that is called with a text."""
     match statement:
         case Evaluate(value=Call(function=function, args=args)):
-            name = f"methods.{function.name}" if isinstance(function, Attribute) else f"builtins.{plain(function)}"
+            name = (
+                f"methods.{function.name}" if isinstance(function, Attribute) else f"builtins.{dotted_name(function)}"
+            )
             return name in reporting or (isinstance(function, Name) and bool(args) and _is_text(args[0]))
         case _:
             return False

@@ -43,26 +43,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import is_async
-from collectivelint.ir.nodes import Attribute, Call, Evaluate, Loop, Name, blocks, calls
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Evaluate, Loop, Name, Place, Report, Rule, blocks, calls, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.ir.nodes import Block, Span
+    from collectivelint.api import ApiCall, Block, Findings, Operation, Span
+
 
 RULE: Final = Rule("CL504", "sync-per-step", "a metric reduced and read on the host in every step", default=False)
 
-_REDUCING: Final = frozenset({"all_reduce", "reduce"})
+_REDUCING: Final[frozenset[Operation]] = frozenset({"all_reduce", "reduce"})
 _READING: Final = frozenset({"item", "tolist"})
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such collective."""
     for facts in findings.analysis.functions:
-        known = {call.span: call for call in facts.calls if call.api.op in _REDUCING and not is_async(call)}
+        known = {call.span: call for call in facts.calls if call.api.operation in _REDUCING and not is_async(call)}
         for call, read in _in_loops(facts.function.body, known) if known else ():
             path = facts.function.path
             yield Report.at(
@@ -86,7 +84,7 @@ def _in_loops(block: Block, known: Mapping[Span, ApiCall]) -> Iterator[tuple[Api
 
 
 def _each_turn(body: Block, known: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall, Span]]:
-    """Collectives that stand in a loop's body itself, and where their result is read behind them."""
+    """Collectives in the body of a loop itself, each with the later call that reads its result on the host."""
     reduced: dict[str, ApiCall] = {}
     for statement in body:
         for call in calls(statement):

@@ -43,19 +43,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Attribute, Call, Compare, Name, expressions, walk
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Attribute, Call, Compare, Name, Place, Report, Rule, expressions, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import Note
-    from collectivelint.ir.nodes import Expr
+    from collectivelint.api import Expr, Findings, Note
+
 
 RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that nobody checks")
 
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
-#: Calls that keep numbers within bounds, or look where they are.
+#: Methods that keep numbers within bounds, or test where they are.
 _BOUNDING: Final = frozenset({"clamp", "clamp_", "clip", "clip_", "where", "isin", "bincount", "remainder"})
 
 
@@ -78,7 +77,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 
 def _is_checked(note: Note) -> bool:
-    """Does the function compare or bound what the index is made of?"""
+    """Whether the function compares or bounds a variable of the index."""
     names = {part.id for expr in note.exprs for part in walk(expr) if isinstance(part, Name)}
     for expr in expressions(note.function.body):
         match expr:

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Span
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import Report, Rule, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL000", "unreadable-file", "a file that cannot be read, decoded or parsed")
 

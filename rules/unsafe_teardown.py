@@ -40,13 +40,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.ir.nodes import Try, blocks, calls
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, Try, blocks, calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.ir.nodes import Block, Span
+    from collectivelint.api import Block, Findings, Span
+
 
 RULE: Final = Rule(
     "CL603", "unsafe-teardown", "a process group destroyed although only this rank failed", default=False
@@ -56,7 +56,7 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
-        destroying = {call.span: call for call in facts.calls if call.api.op == "destroy_process_group"}
+        destroying = {call.span: call for call in facts.calls if call.api.operation == "destroy"}
         for span in _finally(facts.function.body) if destroying else ():
             if (call := destroying.get(span)) is not None:
                 yield Report.at(

@@ -38,16 +38,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Span
-from collectivelint.rule import Findings, Report, Rule
+from collectivelint.api import Fix, Report, Rule, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.findings.suppress import Ignore
-    from collectivelint.rule import FixBuilder
-    from collectivelint.source.text import Source
+    from collectivelint.api import Findings, FixBuilder, Ignore, Source
+
 
 RULE: Final = Rule("CL001", "unused-ignore", "a suppression that silences nothing", fix="safe", last=True)
 
@@ -73,7 +70,7 @@ def _builder(ignore: Ignore, unused: tuple[str, ...]) -> FixBuilder:
 
 
 def _fix(source: Source, ignore: Ignore, unused: tuple[str, ...]) -> Fix:
-    from collectivelint.findings.anchor import edit
+    from collectivelint.api import edit
 
     start = source.offset(ignore.line, ignore.column)
     end = source.offset(ignore.line, ignore.end_column)

@@ -44,15 +44,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import unwaited
-from collectivelint.finding import Fix
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, call_fix, unwaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.checks.work_handles import Fate, Unwaited
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import Fate, Findings
+
 
 RULE: Final = Rule("CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe")
 
@@ -80,19 +80,11 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=tuple(steps),
                 help="keep every handle and wait for it before the data is used",
-                fix=_builder(found) if found.fate == "dropped" else None,
+                fix=call_fix(call, "unsafe", "Wait for it here", _waiting) if found.fate == "dropped" else None,
             )
 
 
-def _builder(found: Unwaited) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
-        import libcst as cst
+def _waiting(node: cst.Call) -> cst.Call:
+    import libcst as cst
 
-        anchored = context.anchor(found.call.statement)
-        node = anchored.find(cst.Call, found.call.span) if anchored is not None else None
-        if anchored is None or node is None:
-            return None
-        edits = anchored.replace(node, cst.Call(cst.Attribute(node, cst.Name("wait"))))
-        return Fix("unsafe", "Wait for it here", edits) if edits else None
-
-    return build
+    return cst.Call(cst.Attribute(node, cst.Name("wait")))

@@ -39,11 +39,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.checks.work_handles import early
-from collectivelint.rule import Findings, Place, Report, Rule
+from collectivelint.api import Place, Report, Rule, used_before_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from collectivelint.api import Findings
 
 RULE: Final = Rule("CL302", "use-before-wait", "a buffer used while an asynchronous collective works on it")
 
@@ -53,7 +54,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts in findings.analysis.functions:
         if not facts.calls:
             continue
-        for found in early(facts.function, facts.calls, findings.analysis.catalog.metadata):
+        for found in used_before_wait(facts.function, facts.calls, findings.analysis.catalog):
             path = facts.function.path
             yield Report(
                 path=path,

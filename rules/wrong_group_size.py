@@ -43,18 +43,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Call, Name, assignments, walk
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
+from collectivelint.api import (
+    WORLD,
+    Call,
+    Fix,
+    Name,
+    Place,
+    Report,
+    Rule,
+    assignments,
+    call_edits,
+    dotted_name,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.domain.value import Value
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Findings, FixBuilder, FixContext, Value
+
 
 RULE: Final = Rule(
     "CL104", "wrong-group-size", "results sized for another group, or another sender, than there is", fix="unsafe"
@@ -62,7 +71,7 @@ RULE: Final = Rule(
 
 
 def _is_opaque(group: Value) -> bool:
-    """Is it what some function gave back, or what a global variable holds by then, and nothing else is known of it?"""
+    """Whether nothing is known of the group but that it is the result of a function or a variable of a module."""
     form = group.was or group.form
     # `path:name` is a variable of a module.
     is_kept = ":" in form and form.rpartition(":")[2].isidentifier()
@@ -74,7 +83,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
-        length = call.values["tensor"].length if call.api.op == "broadcast" and "tensor" in call.values else None
+        length = call.values["tensor"].length if call.api.operation == "broadcast" and "tensor" in call.values else None
         if length is not None and length.kind == "mixed":
             yield Report.at(
                 call,
@@ -110,41 +119,41 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, {runs}"),),
                 help="take the size from the group that the collective runs on: `dist.get_world_size(group)`",
-                fix=_builder(findings, call, name) if value.size_of == WORLD else None,
+                fix=_asking(findings, call, name) if value.size_of == WORLD else None,
             )
 
 
-def _builder(findings: Findings, call: ApiCall, name: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _asking(findings: Findings, call: ApiCall, name: str) -> FixBuilder | None:
+    """Builds the fix that asks for the size of the group, in the argument or where the list is made in one place."""
+    group = dotted_name(call.group_expr) if call.group_expr is not None else None
+    expr, statement = call.exprs.get(name), call.statement
+    if isinstance(expr, Name):
+        made = [item for item in assignments(call.function.body) if expr in item.targets]
+        if len(made) != 1:
+            return None
+        expr, statement = made[0].value, made[0].span
+    calls = [part for part in walk(expr) if isinstance(part, Call)] if expr else []
+    sizes = [part for part in calls if _is_of_all_ranks(findings, call, part)]
+    if group is None or len(sizes) != 1:
+        return None
+
+    def rewrite(node: cst.Call) -> cst.Call:
         import libcst as cst
 
-        group = plain(call.group_expr) if call.group_expr is not None else None
-        expr, statement = call.exprs.get(name), call.statement
-        if isinstance(expr, Name):
-            # Where the list is made, if that is in one place.
-            made = [item for item in assignments(call.function.body) if expr in item.targets]
-            if len(made) != 1:
-                return None
-            expr, statement = made[0].value, made[0].span
-        calls = [part for part in walk(expr) if isinstance(part, Call)] if expr else []
-        sizes = [part for part in calls if _asks_for_all(findings, call, part)]
-        anchored = context.anchor(statement)
-        if group is None or len(sizes) != 1 or anchored is None:
-            return None
-        node = anchored.find(cst.Call, sizes[0].span)
-        if node is None:
-            return None
-        edits = anchored.replace(node, node.with_changes(args=[cst.Arg(cst.parse_expression(group))]))
+        return node.with_changes(args=[cst.Arg(cst.parse_expression(group))])
+
+    def build(context: FixContext) -> Fix | None:
+        edits = call_edits(context, statement, sizes[0].span, rewrite)
         return Fix("unsafe", f"Ask for the size of `{group}`", edits) if edits else None
 
     return build
 
 
-def _asks_for_all(findings: Findings, call: ApiCall, part: Call) -> bool:
-    """Is it a question that could be asked of a group, and is asked of none?"""
+def _is_of_all_ranks(findings: Findings, call: ApiCall, part: Call) -> bool:
+    """Whether it is a query that takes a group, without one."""
     if part.args or part.keywords:
         return False
-    name = plain(part.function)
+    name = dotted_name(part.function)
     target = findings.analysis.program.resolve(call.function.path, name) if name is not None else None
     api = findings.analysis.catalog.apis.get(target.name) if target is not None else None
     return api is not None and api.category == "uniform_source" and "group" in api.params

@@ -47,18 +47,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collectivelint.analysis.domain.value import WORLD
-from collectivelint.analysis.transfer.binding import plain
-from collectivelint.finding import Fix
-from collectivelint.ir.nodes import Attribute, Constant
-from collectivelint.rule import Findings, FixContext, Place, Report, Rule
-from collectivelint.source.discover import is_test
+from collectivelint.api import (
+    GLOBAL_ROOTS,
+    WORLD,
+    Attribute,
+    Constant,
+    Place,
+    Report,
+    Rule,
+    call_fix,
+    dotted_name,
+    is_test,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.analysis.summary.model import ApiCall
-    from collectivelint.rule import FixBuilder
+    import libcst as cst
+
+    from collectivelint.api import ApiCall, Findings, FixBuilder
+
 
 RULE: Final = Rule(
     "CL103", "wrong-rank-space", "a root inside the group where a rank of the whole job is expected", fix="unsafe"
@@ -71,10 +79,10 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category not in ("collective", "point_to_point") or not _is_part(findings, call):
             continue
-        for role in ("src", "dst"):
+        for role in GLOBAL_ROOTS:
             wrong = _wrong(call, role)
             if wrong is None or (
-                wrong.fixed and (is_test(Path(call.function.path)) or _knows_its_place(findings, call))
+                wrong.fixed and (is_test(Path(call.function.path)) or _prepares_on_a_rank(findings, call))
             ):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
@@ -84,12 +92,12 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
                 help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
-                fix=_builder(call, role),
+                fix=_translated(call, role),
             )
 
 
-def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
-    """Does the function prepare what it sends on a rank of the whole job? Then that one is meant for the root."""
+def _prepares_on_a_rank(findings: Findings, call: ApiCall) -> bool:
+    """Whether the function prepares what it sends on one rank of the whole job, which is then meant for the root."""
     return any(
         WORLD in sent.varies
         for facts in findings.analysis.functions
@@ -102,7 +110,7 @@ def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
 
 
 def _dropped_roots(findings: Findings) -> Iterator[Report]:
-    """Calls that leave out the root which their caller was given and hands to its other collectives."""
+    """Calls that leave out the root which the caller has as a parameter and passes to its other collectives."""
     for facts in findings.analysis.functions:
         own = {item.name for item in facts.function.params} & set(facts.roots)
         for helper in facts.helpers:
@@ -123,14 +131,14 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
 
 
 def _is_part(findings: Findings, call: ApiCall) -> bool:
-    """Is the group surely not that of all ranks: one dimension of the parallelism, or listed ranks?"""
+    """Whether the group is known not to be all ranks: one dimension of the parallelism, or listed ranks."""
     group = call.group
     if group is None or group.constant is None or group.form == WORLD or group.everyone:
         return False
     if group.optional or group.meaning != "group":
         return False
     if group.given or group.form[1:] in group.depends:
-        # Whoever passed it in knows which ranks it holds.
+        # The caller knows which ranks it holds.
         return False
     if group.partial:
         return any(isinstance(part.constant, int) for part in group.parts)
@@ -138,14 +146,14 @@ def _is_part(findings: Findings, call: ApiCall) -> bool:
 
 
 class _Wrong(NamedTuple):
-    """What is wrong with a root, and whether it is a `fixed` number."""
+    """What a message says about a wrong root, and whether it is a `fixed` number."""
 
     text: str
     fixed: bool
 
 
 def _wrong(call: ApiCall, role: str) -> _Wrong | None:
-    """What is wrong with this root, or None."""
+    """Why the root of this role is wrong; None where it is not."""
     if role not in call.api.roles:
         return None
     if call.group is not None and call.group.partial:
@@ -169,37 +177,22 @@ def _wrong(call: ApiCall, role: str) -> _Wrong | None:
     return None
 
 
-def _builder(call: ApiCall, role: str) -> FixBuilder:
-    def build(context: FixContext) -> Fix | None:
+def _translated(call: ApiCall, role: str) -> FixBuilder | None:
+    """Builds the fix that takes the rank of the job with the root's number in the group."""
+    group = dotted_name(call.group_expr) if call.group_expr is not None else None
+    name, module = call.api.roles[role], call.call.function
+    value = call.values.get(name)
+    number = 0 if value is None else value.constant
+    if group is None or not isinstance(module, Attribute) or not isinstance(number, int):
+        return None
+    text = f"{dotted_name(module.value)}.get_global_rank({group}, {number})"
+    position = call.api.params.index(name) - (1 if call.api.params[:1] == ("self",) else 0)
+
+    def rewrite(node: cst.Call) -> cst.Call:
         import libcst as cst
 
-        from collectivelint.fixes.arguments import with_keyword
+        from collectivelint.api import with_argument
 
-        anchored = context.anchor(call.statement)
-        node = anchored.find(cst.Call, call.span) if anchored is not None else None
-        group = plain(call.group_expr) if call.group_expr is not None else None
-        module = call.call.function
-        if anchored is None or node is None or group is None or not isinstance(module, Attribute):
-            return None
-        name = call.api.roles[role]
-        value = call.values.get(name)
-        number = str(value.constant) if value is not None and isinstance(value.constant, int) else "0"
-        if value is not None and not isinstance(value.constant, int):
-            return None
-        expression = cst.parse_expression(f"{plain(module.value)}.get_global_rank({group}, {number})")
-        given = next((arg for arg in node.args if arg.keyword is not None and arg.keyword.value == name), None)
-        position = call.api.params.index(name) - (1 if call.api.params[:1] == ("self",) else 0)
-        if (
-            given is None
-            and len(node.args) > position
-            and all(arg.keyword is None for arg in node.args[: position + 1])
-        ):
-            given = node.args[position]
-        if given is None:
-            new: cst.CSTNode = with_keyword(node, name, expression)
-        else:
-            new = node.with_deep_changes(given, value=expression)
-        edits = anchored.replace(node, new)
-        return Fix("unsafe", f"Take the group's rank {number}", edits) if edits else None
+        return with_argument(node, name, position, cst.parse_expression(text))
 
-    return build
+    return call_fix(call, "unsafe", f"Take the group's rank {number}", rewrite)

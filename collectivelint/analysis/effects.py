@@ -12,6 +12,7 @@ from .domain.value import UNKNOWN, Cause, Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from ..catalog.operations import Operation
     from ..ir.nodes import Span
 
 #: A summary larger than this is reduced to the set of its collectives: calls would multiply it.
@@ -50,6 +51,7 @@ class Event:
     kind: Literal["collective", "implicit", "create", "init"] = "collective"
     chain: tuple[CallSite, ...] = ()
     why: str = ""
+    operation: Operation | None = None
 
     @property
     def place(self) -> tuple[Span, Span]:
@@ -398,6 +400,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                         item.kind,
                         (call.site, *item.chain[:_LONGEST_CHAIN]),
                         item.why,
+                        item.operation,
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):

@@ -1,4 +1,4 @@
-"""What collectivelint knows about other people's APIs, read from `rules/catalog/*.toml`.
+"""The catalogue: what other libraries' functions do, read from `rules/catalog/*.toml`.
 
 The linter reads it to analyse, the tracer to know which calls create groups. Supporting another framework means
 adding a TOML file; nothing in the code names a framework.
@@ -7,63 +7,77 @@ adding a TOML file; nothing in the code names a framework.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
-
-from .. import toml_text
-from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-#: Sections that describe names of any object, not of a module.
-_NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
+    from .operations import Operation
+    from .schema import Category
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One function of a framework and what its arguments mean.
+    """One function of a framework and what its arguments mean; `"return"` among parameters stands for the result."""
 
-    `roles` maps a role (`group`, `src`, `async_op`, ...) to the name of the parameter that plays it. `uniform` names
-    the parameters whose content is equal on all ranks of the group after the call, `receives` those that hold data of
-    other ranks without being equal, `restores` those read from a file; `"return"` stands for the result. `cause` says
-    why the result differs between ranks; `one` whether a guard holds on exactly one rank; `callback` which parameter
-    is called later. With `unless` (parameter, constant) the call is no collective. `why` is what a report explains;
-    `renamed` the name it has by now. `shards` names the parameter that is sharded over the ranks from then on, `saves`
-    the one that is written to disk, `ignored` one that has no effect. `returns` may name a class for each element of the
-    tuple it returns, `wraps` says for an argument's class what is returned in its place, and `translates`
-    names the rank that the result is another number of.
-    """
-
+    #: Its qualified name.
     name: str
     category: Category
+    #: In call order.
     params: tuple[str, ...]
+    #: A role (`group`, `src`, `async_op`, ...) -> the parameter that plays it.
     roles: Mapping[str, str]
+    #: The documentation or code that the row was written from.
     source: str
+    operation: Operation | None = None
+    #: The parameters whose content is equal on all ranks of the group after the call.
     uniform: tuple[str, ...] = ()
+    #: The parameters that hold data of other ranks after the call, without being equal on all ranks.
     receives: tuple[str, ...] = ()
+    #: The parameters that are filled from a file.
     restores: tuple[str, ...] = ()
     axis: str | None = None
+    #: The class of the result, or a class for each element of the tuple that is returned.
     returns: str | None = None
+    #: How a row of its category is to be read; the schema lists the values.
     kind: str | None = None
+    #: The version that has it first.
     since: str | None = None
+    #: Why the result differs between ranks.
     cause: str | None = None
+    #: Whether a guard holds on exactly one rank.
     one: bool | None = None
+    #: The parameter that is called later.
     callback: str | None = None
+    #: With this constant for this parameter the call is no collective.
     unless: tuple[str, object] | None = None
+    #: What a message says about it.
     why: str = ""
+    #: The name it has in newer versions.
     renamed: str | None = None
+    #: The parameter that is sharded over the ranks from then on.
     shards: str | None = None
+    #: The parameter that is written to disk.
     saves: str | None = None
+    #: The parameter that is pickled and sent, where a collective of tensors would carry tensors and numbers.
+    pickles: str | None = None
+    #: A parameter that has no effect.
     ignored: str | None = None
+    #: The class of an argument -> the class of what is returned in its place.
     wraps: Mapping[str, str] = field(default_factory=dict)
+    #: The parameter with the rank that the result is another number of.
     translates: str | None = None
 
     @property
     def op(self) -> str:
-        """The operation's own name: `all_reduce`."""
+        """Its own name, for messages: `all_reduce`. What it does is its `operation`."""
         return self.name.rpartition(".")[2]
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its name has no leading underscore."""
+        return not self.op.startswith("_")
 
     def position(self, role: str) -> int | None:
         """Index of the argument that plays `role` when it is passed by position, or None."""
@@ -73,95 +87,111 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds.
-
-    `meaning`: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`). `when = "optional"` restricts
-    it to parameters that are None by default.
-    """
+    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds."""
 
     name: str
+    #: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`).
     meaning: str
     axis: str | None = None
+    #: "optional": only parameters that are None by default.
     when: str | None = None
     one: bool | None = None
     type: str | None = None
 
     def fits(self, name: str) -> bool:
-        """Is `name` one of these?"""
+        """Whether the convention speaks of `name`."""
         return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
 
 
 @dataclass(frozen=True, slots=True)
 class FileApi:
-    """What a call does to a path: "look", "make", "write", "may write", "link", "move" or "remove".
+    """What a call does to a path."""
 
-    `at` says which argument the path is, -1 being the object it is called on; `state` which one is written there.
-    """
-
+    #: "look", "make", "write", "may write", "link", "move" or "remove".
     use: str
+    #: Position of the argument that is the path; -1: the object that it is called on.
     at: int = 0
+    #: Position of the argument that is written there.
     state: int | None = None
+    #: The parameter with which it is no error if the path exists.
+    tolerates: str | None = None
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """All rows of all files, by qualified name.
-
-    `environment` maps a variable to the axis it varies over, `readers` names what reads variables, `classes` maps a
-    class to what its instances are: "group", "mesh" or just "object". `methods` maps the name of a method, of whatever
-    object, to the cause for which its result differs; `fallible` names what can fail on one rank alone, and `failures`
-    the exceptions that do. `callers` call their first argument with the others, and give back its result;
-    `wrappers` give back what iterates as their first argument does. `file_uses` says what calls do to paths. `tensors`
-    make a tensor of their first argument, `buffers` one of a size, `parameters` what a model learns. `local_states` give
-    what each rank has of its own; `reporting` tells people something and does nothing else; `temporary` is gone when it
-    is left; `objects` are those that a module has, with methods of their own; `metadata` are attributes and methods of tensors that say nothing of
-    their elements, `kinds` attributes that are the same for objects that differ only in their number. `hints` are parts of names by which projects ask for one rank, `shard_words` those of pieces of a whole, `trial_words` those of
-    what is only there to try the program.
-    `group_members` are the attributes that process groups have, `tables` attributes that are lists of tables,
-    `sizes` environment variables that hold the number of ranks.
-    `families` maps the beginning of a class's name to the class that all of them are.
-    """
+    """All rows of all files, by qualified name."""
 
     apis: Mapping[str, Api]
+    #: Environment variable -> the axis it varies over.
     environment: Mapping[str, str]
+    #: Class -> what its instances are: "group", "mesh", "ops" or "object".
     classes: Mapping[str, str]
+    #: Prefix of a class's name -> the class that all of these are.
     families: Mapping[str, str]
+    #: Names of the default group.
     world: frozenset[str]
+    #: Modules with rows.
     modules: frozenset[str]
     conventions: tuple[Convention, ...]
+    #: Name of a method, of whatever object -> the cause for which its result differs between ranks.
     methods: Mapping[str, str]
+    #: Call -> what it does to a path.
     file_uses: Mapping[str, FileApi]
+    #: Calls that read environment variables.
     readers: frozenset[str]
+    #: Calls that can fail on one rank alone.
     fallible: frozenset[str]
+    #: Exceptions that mean such a failure.
     failures: frozenset[str]
+    #: Functions that call their first argument with the other ones and return its result.
     callers: frozenset[str]
+    #: Functions whose result iterates as their first argument does.
     wrappers: frozenset[str]
+    #: Functions that make a tensor of their first argument.
     tensors: frozenset[str]
+    #: Functions that make a tensor of a size.
     buffers: frozenset[str]
+    #: Parts of names by which projects test for one rank.
     hints: frozenset[str]
+    #: What makes parameters of a model.
     parameters: frozenset[str]
+    #: Calls that return state which each rank has of its own.
     local_states: frozenset[str]
+    #: Calls that report something and do nothing else.
     reporting: frozenset[str]
+    #: Context managers that remove a folder at their end.
     temporary: frozenset[str]
+    #: Parts of names of pieces of a whole.
     shard_words: frozenset[str]
+    #: Objects of a module that have methods of their own.
     objects: frozenset[str]
+    #: Attributes and methods of tensors that say nothing of their elements.
     metadata: frozenset[str]
+    #: Methods after which no asynchronous collective is under way any more.
+    synchronising: frozenset[str]
+    #: Context managers in which collectives run together at the end.
+    coalescing: frozenset[str]
+    #: Attributes that are equal for objects that differ only in their number.
     kinds: frozenset[str]
+    #: Parts of names of what is only there to test the program.
     trial_words: frozenset[str]
+    #: Attributes of process groups.
     group_members: frozenset[str]
+    #: Attributes that are lists of tables.
     tables: frozenset[str]
+    #: Environment variables that hold the number of ranks.
     sizes: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every dotted name that some row says something about, and the modules and classes that they lie in."""
+        """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
 
     def class_of(self, name: str) -> str | None:
-        """The class of the catalogue that this one is, or that it belongs to the family of."""
+        """The class of the catalogue that `name` is, or whose family it belongs to."""
         if name in self.classes:
             return name
         last = name.rpartition(".")[2]
@@ -174,7 +204,7 @@ class Catalog:
         return [api for api in self.apis.values() if api.category in categories]
 
     def convention(self, name: str, meaning: str, *, optional: bool = False) -> Convention | None:
-        """The convention that gives this name this meaning, if there is one; `optional`: the default is None."""
+        """The convention that gives `name` this meaning, or None; `optional`: it is a parameter that is None by default."""
         fitting = self.known_names.get(name)
         if fitting is None:
             fitting = self.known_names[name] = [rule for rule in self.conventions if rule.fits(name)]
@@ -182,132 +212,3 @@ class Catalog:
             if rule.meaning == meaning and (optional or rule.when is None):
                 return rule
         return None
-
-
-def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
-    name = row["name"]
-    params = tuple(row["params"].split())
-    for key in ("uniform", "receives", "restores"):
-        for parameter in row.get(key, "").split():
-            if parameter not in (*params, "return"):
-                raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
-    roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
-    for role in ("src", "dst"):
-        if row.get(f"group_{role}") == role:
-            # A root that is told by its rank in the group is no rank of the job.
-            del roles[role]
-    for role in (*ROLES, "shards", "saves", "ignored", "translates"):
-        if role in row and row[role] not in params:
-            raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
-    return Api(
-        name=f"{module}.{name}",
-        category=category,
-        params=params,
-        roles=roles,
-        source=row.get("source", source),
-        uniform=tuple(row.get("uniform", "").split()),
-        receives=tuple(row.get("receives", "").split()),
-        restores=tuple(row.get("restores", "").split()),
-        axis=row.get("axis"),
-        returns=row.get("returns"),
-        kind=row.get("kind"),
-        since=row.get("since"),
-        cause=row.get("cause"),
-        one=row.get("one"),
-        callback=row.get("callback"),
-        unless=_unless(row.get("unless")),
-        why=row.get("why", ""),
-        renamed=row.get("renamed"),
-        shards=row.get("shards"),
-        saves=row.get("saves"),
-        ignored=row.get("ignored"),
-        wraps=row.get("wraps", {}),
-        translates=row.get("translates"),
-    )
-
-
-def _unless(text: str | None) -> tuple[str, object] | None:
-    """`no_dist=true` as (parameter, constant)."""
-    if text is None:
-        return None
-    name, _, value = text.partition("=")
-    return name, {"true": True, "false": False, "none": None}.get(value, value)
-
-
-def parse(files: Iterable[tuple[str, str]]) -> Catalog:
-    """Join catalogue files, given as (name, text); raise CatalogError with all that is wrong with them."""
-    problems: list[str] = []
-    apis: dict[str, Api] = {}
-    environment: dict[str, str] = {}
-    lists: dict[str, set[str]] = {name: set() for name in LISTS}
-    classes: dict[str, str] = {}
-    families: dict[str, str] = {}
-    world: set[str] = set()
-    modules: set[str] = set()
-    conventions: list[Convention] = []
-    methods: dict[str, str] = {}
-    file_uses: dict[str, FileApi] = {}
-    for where, text in files:
-        try:
-            data = toml_text.parse(where, text)
-        except toml_text.TomlError as error:
-            problems.append(str(error))
-            continue
-        problems += [f"{where}: unknown table {name!r}" for name in sorted(set(data) - {"framework", "section"})]
-        sections = data.get("section", [])
-        if not isinstance(sections, list):
-            problems.append(f"{where}: `section` has to be a list of tables: [[section]]")
-            continue
-        for section in sections:
-            if wrong := list(check(where, section)):
-                problems += wrong
-                continue
-            names = [section["module"], *section.get("also", [])]
-            conventions += [Convention(**row) for row in section.get("conventions", [])]
-            environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
-            methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
-            families |= {row["prefix"]: row["type"] for row in section.get("families", [])}
-            for row in section.get("file_uses", []):
-                known = FileApi(row["use"], row.get("at", 0), row.get("state"))
-                file_uses |= dict.fromkeys(row["names"].split(), known)
-            for table, found in lists.items():
-                found |= set(section.get(table, []))
-            for module in names:
-                classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
-                if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
-                    modules.add(module)
-                world |= {f"{module}.{name}" for name in section.get("world", [])}
-                for table, category in CATEGORIES.items():
-                    for row in section.get(table, []):
-                        try:
-                            api = _api(where, module, category, row, section["source"])
-                        except CatalogError as error:
-                            problems += error.problems
-                            continue
-                        apis[api.name] = api
-    if problems:
-        raise CatalogError(*dict.fromkeys(problems))
-    return Catalog(
-        apis=apis,
-        environment=environment,
-        classes=classes,
-        world=frozenset(world),
-        modules=frozenset(modules),
-        conventions=tuple(conventions),
-        methods=methods,
-        families=families,
-        file_uses=file_uses,
-        **{name: frozenset(found) for name, found in lists.items()},  # type: ignore[arg-type]  # each is a field
-    )
-
-
-@cache
-def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
-    """The catalogue that is shipped with collectivelint, and these files, given as (name, text), which have the last word.
-
-    Raise CatalogError where one of them is not well formed.
-    """
-    # By name, not by import: nothing in this package depends on the rules statically.
-    folder = resources.files("collectivelint.rules.catalog")
-    found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return parse([*((item.name, item.read_text(encoding="utf-8")) for item in found), *files])

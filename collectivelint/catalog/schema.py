@@ -1,11 +1,15 @@
-"""The format of catalogue files: which tables and keys there are, and what is said of those that are wrong."""
+"""The format of catalogue files: tables, keys and values, with a message for each that is wrong."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from .operations import CHECKPOINTS, LIFECYCLE, NO_DATA, OF_OBJECTS, OF_TENSORS, POINT_TO_POINT, ROOTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from .operations import Operation
 
 Category = Literal[
     "collective",
@@ -42,11 +46,12 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "functions": "function",
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
-ROLES: Final = ("group", "src", "dst", "group_src", "group_dst", "async_op", "op")
+ROLES: Final = ("group", *ROOTS, "async_op", "op")
 _ROW_KEYS: Final = frozenset(
     {
-        *("name", "params", "uniform", "receives", "restores", "axis", "returns", "kind", "since", "source"),
-        *("cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "ignored", "wraps", "translates"),
+        *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
+        *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
+        *("wraps", "translates"),
         *ROLES,
     }
 )
@@ -54,7 +59,7 @@ _ROW_KEYS: Final = frozenset(
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
-    *("group_members", "tables", "sizes"),
+    *("group_members", "tables", "sizes", "synchronising", "coalescing"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -63,30 +68,30 @@ _SECTION_KEYS: Final = frozenset(
         *CATEGORIES,
     }
 )
-
-
-class CatalogError(ValueError):
-    """A catalogue file that does not follow the format; each of `problems` names the file, the section, the row and the key."""
-
-    def __init__(self, *problems: str) -> None:
-        """Everything that is wrong with the files."""
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
 #: The keys of the rows of tables that describe no functions, and whether a row has to have them.
 _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "classes": {"name": True, "meaning": True},
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
-    "file_uses": {"names": True, "use": True, "at": False, "state": False},
+    "file_uses": {"names": True, "use": True, "at": False, "state": False, "tolerates": False},
     "families": {"prefix": True, "type": True},
 }
-#: What a row says why a result differs between ranks.
+#: Why a result differs between ranks.
 CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
-#: (table, key) -> the values there are; `registrations` say in their `kind` what a report calls them.
+#: Table -> the operations that its rows can be; () for tables whose rows are none.
+_OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
+    **dict.fromkeys(CATEGORIES, ()),
+    "collectives": (*NO_DATA, *OF_TENSORS, *OF_OBJECTS, "composite"),
+    "point_to_point": POINT_TO_POINT,
+    "lifecycle": LIFECYCLE,
+    "implicit": (*CHECKPOINTS, "barrier"),
+    "rank_sources": ("rank",),
+    "uniform_sources": ("world_size",),
+}
+#: (table, key) -> the values there are; the `kind` of `registrations` is what a message calls them.
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    **{(table, "operation"): operations for table, operations in _OPERATIONS.items()},
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
     ("conventions", "when"): ("optional",),
@@ -99,16 +104,24 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("group_constructors", "kind"): ("init groups",),
     ("guards", "kind"): ("last", "property"),
     ("implicit", "kind"): ("mesh", "wrapped"),
-    ("lifecycle", "kind"): ("init", "destroy"),
     ("local_sources", "kind"): ("own",),
-    ("point_to_point", "kind"): ("describe",),
 }
 _FLAGS: Final = frozenset({"one"})
+_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
 _NUMBERS: Final = frozenset({"at", "state"})
 
 
+class CatalogError(ValueError):
+    """A catalogue file that does not follow the format; each of `problems` names the file, the section, the row and the key."""
+
+    def __init__(self, *problems: str) -> None:
+        """Everything that is wrong with the files."""
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 def check(where: str, section: object) -> Iterator[str]:
-    """What is missing in a section, misspelt, of another type, or none of the values that there are."""
+    """A message for each key of a section that is missing, misspelt, of another type, or of no known value."""
     if not isinstance(section, dict):
         yield f"{where}: `section` has to be a list of tables: [[section]]"
         return
@@ -148,9 +161,6 @@ def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -
     for key, needed in (keys or {"name": True, "params": True}).items():
         if needed and key not in row:
             yield f"{where}: a row of {table} in {module} has no {key!r}"
-
-
-_TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
 
 
 def _near(key: str, known: Iterable[str]) -> str:

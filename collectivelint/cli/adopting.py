@@ -16,7 +16,7 @@ from ..engine import shown
 from ..finding import UNREADABLE
 from ..findings import baseline
 from ..printable import printable
-from ..rule import discover
+from ..registry import discover
 from ..source.discover import project_root
 from .messages import error as complain
 from .messages import warning

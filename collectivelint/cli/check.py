@@ -10,8 +10,8 @@ import click
 
 from ..incremental.store import FOLDER
 from ..printable import one_line
+from ..registry import problems as rule_problems
 from ..report import FORMATS
-from ..rule import problems as rule_problems
 from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
 from ..source.patterns import said, unusable
 from .messages import error, warning

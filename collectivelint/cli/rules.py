@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..rule import discover, problems, suggestion
+from ..registry import discover, problems
+from ..selectors import suggestion
 
 if TYPE_CHECKING:
     from ..rule import RuleModule
@@ -21,7 +22,7 @@ def rule(code: str, output_format: str) -> None:
     found = _discovered()
     module = next((item for item in found.values() if code.upper() == item.RULE.code or code == item.RULE.name), None)
     if module is None:
-        raise click.UsageError(f"no rule `{code}`" + suggestion(code))
+        raise click.UsageError(f"no rule `{code}`" + suggestion(code, [item.RULE for item in found.values()]))
     if output_format == "json":
         click.echo(json.dumps(_as_dict(module), indent=2))
         return

@@ -11,7 +11,7 @@ import click
 from ..engine import Linter, Result
 from ..finding import UNREADABLE, Finding, Location
 from ..reading import limit_of
-from ..rule import discover
+from ..registry import discover
 from ..source.text import Source, UnreadableError, decode
 
 if TYPE_CHECKING:

@@ -37,17 +37,23 @@ def with_keyword(call: cst.Call, name: str, value: cst.BaseExpression) -> cst.Ca
     return call.with_changes(args=[*before, last, new])
 
 
-def with_argument(call: cst.Call, name: str, position: int, value: cst.BaseExpression) -> cst.Call:
-    """The call with `value` for this parameter, in the place of the argument that it has, if it has one."""
+def argument(call: cst.Call, name: str, position: int | None) -> cst.Arg | None:
+    """The argument for a parameter, by keyword, or by its position among the arguments; None where it is left out."""
     for index, arg in enumerate(call.args):
         if (arg.keyword is not None and arg.keyword.value == name) or (arg.keyword is None and index == position):
-            return call.with_deep_changes(arg, value=value)
-    return with_keyword(call, name, value)
+            return arg
+    return None
+
+
+def with_argument(call: cst.Call, name: str, position: int | None, value: cst.BaseExpression) -> cst.Call:
+    """The call with `value` for this parameter, in the place of the argument that it has, if it has one."""
+    given = argument(call, name, position)
+    return with_keyword(call, name, value) if given is None else call.with_deep_changes(given, value=value)
 
 
 def without_keyword(call: cst.Call, name: str) -> cst.Call | None:
     """The call without the keyword argument `name`; None where a comment would go with it."""
-    given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == name), None)
+    given = argument(call, name, None)
     return call if given is None else without(call, given)
 
 

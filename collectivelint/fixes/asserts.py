@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 if TYPE_CHECKING:
-    from ..finding import Edit
     from ..findings.anchor import Anchored
 
 #: A header at the left margin, and the white space of the line after it.
@@ -23,22 +22,20 @@ _OPPOSITE: Final[dict[type[cst.BaseCompOp], cst.BaseCompOp]] = {
 }
 
 
-def as_raise(anchored: Anchored) -> tuple[Edit, ...]:
-    """The edits; none where the assert shares its line with other statements."""
+def as_raise(anchored: Anchored) -> cst.If | None:
+    """The `if` for an assert; None for another statement, or an assert that shares its line with other statements."""
     line = anchored.statement
-    if not anchored.alone:
-        return ()
     if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1 or not isinstance(line.body[0], cst.Assert):
-        return ()
+        return None
     statement = line.body[0]
     if isinstance(statement.test, cst.Tuple):
-        return ()
+        return None
     message = statement.msg
     if message is None:
         message = cst.SimpleString(repr(f"does not hold: {_shown(statement.test)}"))
     argument, before = _unwrapped(message)
     raised = cst.Raise(cst.Call(cst.Name("RuntimeError"), [argument], whitespace_before_args=before))
-    branch = cst.If(
+    return cst.If(
         test=_negated(statement.test),
         body=cst.IndentedBlock(
             [cst.SimpleStatementLine([raised])],
@@ -47,7 +44,6 @@ def as_raise(anchored: Anchored) -> tuple[Edit, ...]:
         ),
         leading_lines=line.leading_lines,
     )
-    return anchored.replace(line, branch)
 
 
 def _shown(test: cst.BaseExpression) -> str:

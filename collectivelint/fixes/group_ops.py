@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from ..catalog.operations import GLOBAL_ROOTS
 from ..findings.anchor import edit
 from ..source.parse import parse
-from .arguments import without
+from .arguments import argument, without
 
 if TYPE_CHECKING:
     from ..analysis.program import Analysis
@@ -33,7 +34,7 @@ def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.Base
     rest = [name for name in call.api.params if name != role and not name.startswith("group_")]
     if rest != list(method.params[1:]) or any(name.startswith("group_") for name in call.values):
         return None
-    for name in ("src", "dst"):
+    for name in GLOBAL_ROOTS:
         value = call.values.get(name)
         if name in rest and (value is None and call.api.category == "point_to_point"):
             return None
@@ -42,15 +43,7 @@ def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.Base
     bound = _bound(analysis, call)
     if bound is None or any(arg.star for arg in node.args):
         return None
-    position = call.api.params.index(role)
-    given = next(
-        (
-            arg
-            for index, arg in enumerate(node.args)
-            if (index == position if arg.keyword is None else arg.keyword.value == role)
-        ),
-        None,
-    )
+    given = argument(node, role, call.api.params.index(role))
     rest_of_it = node if given is None else without(node, given)
     if rest_of_it is None:
         return None

@@ -11,6 +11,7 @@ import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..catalog.operations import GLOBAL_ROOTS
 from .sizes import Sizes
 from .syntax import bound, chain, dotted, mentions
 
@@ -163,7 +164,7 @@ class Related:
         for inner, outer in self._scope.path_up(use):
             call = self._calls.get(outer) if isinstance(outer, ast.Call) else None
             if call is not None and isinstance(outer, ast.Call):
-                return call.data is not None and _word(outer, call, inner) in _ROOTS
+                return call.data is not None and _word(outer, call, inner) in GLOBAL_ROOTS
         return False
 
     def is_related(self, node: ast.expr) -> bool:
@@ -234,9 +235,6 @@ class Related:
                 names = bound(outer.targets)
                 return all(name in self.sizes.derived and self.is_for_data(name, seen) for name in names)
         return False
-
-
-_ROOTS: Final = frozenset({"src", "dst"})
 
 
 def _word(node: ast.Call, call: Changed, inner: ast.AST) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..analysis.domain.value import WORLD
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..analysis.domain.value import Value
     from ..analysis.program import Analysis
     from ..analysis.summary.model import ApiCall
+    from ..catalog.operations import Operation
     from ..source.text import Source
     from .syntax import Scope
 
@@ -130,13 +132,16 @@ class Sizes:
 
     def question(self, kind: Kind) -> str | None:
         """How this file asks for the size of a group, or for the rank in it: `dist.get_world_size`."""
-        name = "get_world_size" if kind == "size" else "get_rank"
+        wanted: Operation = "world_size" if kind == "size" else "rank"
+        sources = self._analysis.catalog.of("rank_source", "uniform_source")
+        names = {api.op for api in sources if api.operation == wanted}
         found: list[str] = []
-        for prefix in prefixes(self._analysis, self._path):
+        for prefix, name in product(prefixes(self._analysis, self._path), sorted(names)):
             text = f"{prefix}.{name}" if prefix else name
             target = self._analysis.program.resolve(self._path, text)
             api = self._analysis.catalog.apis.get(target.name) if target is not None else None
-            if api is not None and api.op == name and api.params[:1] == ("group",) and prefix not in self._local:
+            asks = api is not None and api.operation == wanted and api.params[:1] == ("group",)
+            if asks and prefix not in self._local:
                 found.append(text)
         return min(found, key=len, default=None)
 
@@ -224,7 +229,7 @@ def _of_api(call: ApiCall) -> Size | None:
         return None
     if call.api.category == "rank_source":
         return Size("rank", role)
-    return Size("size", role) if call.api.op == "get_world_size" else None
+    return Size("size", role) if call.api.operation == "world_size" else None
 
 
 #: How forms of lists begin, whose length is a size, but which are none.

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..analysis.domain.value import WORLD
 from ..analysis.effects import CallSite, events
+from ..catalog.operations import GLOBAL_ROOTS
 from ..ir.nodes import Call
+from .name_group import takes_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +41,7 @@ def rooted(call: ApiCall) -> str:
     """Why a collective from or to one rank cannot get a group that may be None: its root counts in the whole job."""
     if call.api.category != "collective":
         return ""
-    for role in ("src", "dst"):
+    for role in GLOBAL_ROOTS:
         name = call.api.roles.get(role)
         inside = call.api.roles.get(f"group_{role}")
         if name is None or inside in call.values:
@@ -54,12 +56,9 @@ def rooted(call: ApiCall) -> str:
 def missing(analysis: Analysis) -> Iterator[ApiCall]:
     """Collectives that name no group, in functions where none is in reach."""
     for call in analysis.calls():
-        grouped = (
-            call.api.category in ("collective", "point_to_point") and call.api.roles.get("group", "self") != "self"
-        )
         absent = call.group is None or (call.group.constant is None and call.group_expr is None)
         named = isinstance(call.call, Call) and not call.call.spread
-        if grouped and absent and named and not call.in_reach and call.function.qualname != "<module>":
+        if takes_group(call) and absent and named and not call.in_reach and call.function.qualname != "<module>":
             yield call
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
-from ..rule import discover
+from ..registry import discover
 from . import dumps, quoted, summary
 from .remedy import headline, patch
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from .. import __version__
 from ..findings.baseline import fingerprints
-from ..rule import discover
+from ..registry import discover
 from . import dumps, quoted, relative
 from .cells import FileStep
 from .remedy import advice, applied, suggested

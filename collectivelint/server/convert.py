@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from lsprotocol import types as lsp
 
+from ..registry import discover
 from ..report.remedy import headline, suggested
-from ..rule import discover
 from ..source.text import lines
 
 if TYPE_CHECKING:

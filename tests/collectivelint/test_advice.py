@@ -123,6 +123,26 @@ _ADVICE: Final[list[tuple[str, str, str, str | None]]] = [
         "def f(path, g):\n    if not os.path.exists(path):\n        os.makedirs(path)\n    dist.barrier(g)\n",
         "def f(path, g):\n    if not os.path.exists(path):\n        os.makedirs(path, exist_ok=True)\n    dist.barrier(g)\n",
     ),
+    (
+        "CL404",
+        "display",
+        "def f(path, g):\n    if not os.path.exists(path):\n        os.mkdir(path)\n    dist.barrier(g)\n",
+        None,
+    ),
+    (
+        "CL110",
+        "display",
+        "def f(x, y, g):\n    dist.all_gather([torch.zeros(1)] + [y], x, group=g)\n",
+        "def f(x, y, g):\n    result = [torch.zeros(1)] + [y]\n    dist.all_gather(result, x, group=g)\n",
+    ),
+    (
+        "CL201",
+        "unsafe",
+        "from detectron2.utils.comm import synchronize\n\n\ndef f(work):\n    if dist.get_rank() == 0:\n        work()\n"
+        "        synchronize()\n",
+        "from detectron2.utils.comm import synchronize\n\n\ndef f(work):\n    if dist.get_rank() == 0:\n        work()\n"
+        "    synchronize()\n",
+    ),
 ]
 
 

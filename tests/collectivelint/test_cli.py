@@ -15,7 +15,7 @@ import pytest
 
 from collectivelint import __version__
 from collectivelint.cli.check import check
-from collectivelint.rule import discover
+from collectivelint.registry import discover
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -243,11 +243,11 @@ def test_folder_without_permission(project: Project) -> None:
     """Root may read everything, so the process becomes another user first."""
     _touch(project, "a.py", "closed/b.py", "c.py")
     code = (
-        "import os, pathspec, collectivelint.rule\n"
+        "import os, pathspec, collectivelint.registry\n"
         "from pathlib import Path\n"
         "from collectivelint.source.discover import discover\n"
         "from collectivelint.settings import Resolver\n"
-        "collectivelint.rule.discover()\n"
+        "collectivelint.registry.discover()\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
         "found = discover([Path()], Resolver(isolated=True))\n"
         "print([path.as_posix() for path in found.files])\n"

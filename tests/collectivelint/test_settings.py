@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collectivelint.config_file import read
-from collectivelint.rule import discover
+from collectivelint.registry import discover
 from collectivelint.settings import Resolver, Settings, known_selectors
 
 if TYPE_CHECKING:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from collectivelint.catalog.model import Api, load, parse
+from collectivelint.catalog.reader import load, parse
 from collectivelint.catalog.schema import CATEGORIES, ROLES, CatalogError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from collectivelint.catalog.model import Api
 
 _NOT_YET: Final = pytest.mark.xfail(strict=True, reason="only torch.distributed has it, not distributed_c10d")
 _APIS: Final = [pytest.param(api, id=name) for name, api in load().apis.items() if name.partition(".")[0] == "torch"]
@@ -99,7 +101,12 @@ def test_result_is_a_class_of_the_catalogue(api: Api, torch: ModuleType) -> None
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in load().world | load().classes.keys() if name.startswith(("torch.", "pathlib.")))
+    "name",
+    sorted(
+        name
+        for name in load().world | load().coalescing | load().classes.keys()
+        if name.startswith(("torch.", "pathlib."))
+    ),
 )
 def test_other_names_exist(name: str, torch: ModuleType) -> None:
     _named(name)

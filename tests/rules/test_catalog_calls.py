@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.catalog import model as catalog
+from collectivelint.catalog import reader as catalog
 
 if TYPE_CHECKING:
     from collectivelint.catalog.model import Api

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from collectivelint.catalog.model import load
+from collectivelint.catalog.reader import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ import pytest
 
 from collectivelint.engine import Linter
 from collectivelint.fixes.apply import fixed, select
-from collectivelint.rule import discover, matches
+from collectivelint.registry import discover
+from collectivelint.selectors import matches
 from collectivelint.settings import Resolver
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collectivelint.rule import discover
+from collectivelint.registry import discover
 from collectivelint.settings import Resolver
 
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain.value import UNKNOWN, WORLD, Sharded, Value, flow
 from ..effects import Event
@@ -49,7 +50,7 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
         key = f"{key}[{values['mesh_dim'].form}]"
     _note(frame, expr, api, group, exprs, values)
-    note_roots(frame, [values[name] for role in ("src", "dst") if (name := api.roles.get(role)) in values])
+    note_roots(frame, [values[name] for role in GLOBAL_ROOTS if (name := api.roles.get(role)) in values])
     _effect(frame, expr, api, key, group, values)
     for name, kind in [
         *((n, "received") for n in (*api.uniform, *api.receives)),
@@ -108,10 +109,10 @@ _EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]
 def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, values: Mapping[str, Value]) -> None:
     """The event that a call of an API is, if it is one."""
     kind = _EVENTS.get(api.category)
-    if api.kind == "init":
+    if api.operation == "init":
         kind = "init"
-    if api.kind in ("init", "destroy"):
-        frame.gone = api.kind == "destroy" and group is None
+    if api.operation in ("init", "destroy"):
+        frame.gone = api.operation == "destroy" and group is None
     if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
@@ -125,9 +126,9 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
         return
     partial = group is not None and group.partial
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(
-        Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why)
-    )
+    if kind in ("create", "init"):
+        key = WORLD
+    frame.out.append(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
 
 
 def _note(
@@ -205,7 +206,7 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             fresh = form if steady else frame.fresh(api.op, expr.span)
             uneven = (cause,) if cause.kind == "file system" else ()
             return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
-        case "uniform_source" if api.op == "get_world_size":
+        case "uniform_source" if api.operation == "world_size":
             return Value(form, size_of=key)
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None

@@ -53,6 +53,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         tolerates(keywords) or bool(frame.catching),
         state,
         guards,
+        api.tolerates,
     )
     frame.facts.files.append(made)
     if state is not None and made.is_whole:

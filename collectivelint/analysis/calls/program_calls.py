@@ -130,7 +130,7 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
             return ()
         where = (site.path, site.function, site.span, site.statement)
         kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
-        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why),)
+        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation),)
     facts = frame.context.facts(target)
     if facts is None:
         return ()

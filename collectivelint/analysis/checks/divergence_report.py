@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collectivelint.rule import Findings, FixBuilder, FixContext
 
 
-def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Divergence]]:
+def divergences_of(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Divergence]]:
     """The divergences that rule `code` reports."""
     # Tools that convert a checkpoint look at files and load it, alone: something else has to speak of several ranks.
     explicit = findings.analysis.distributed(explicit=True) if code == "CL208" else set()
@@ -30,13 +30,13 @@ def diverging(findings: Findings, code: str) -> Iterator[tuple[FunctionFacts, Di
             yield facts, divergence
 
 
-def excluding(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
+def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
     """Collectives without a group that only ranks with a certain place in some group reach, through a call.
 
     Both stand in one file: what is said of a file must not depend on who else is looked at.
     """
     calls: dict[tuple[str, Span], ApiCall] = {}
-    for facts, divergence in diverging(findings, "CL201"):
+    for facts, divergence in divergences_of(findings, "CL201"):
         event = divergence.event
         axes = divergence.guard.varies - {WORLD, *PLACES}
         if not axes or event.group != WORLD or not event.chain or event.path != facts.function.path:
@@ -108,7 +108,7 @@ def cause_text(cause: Cause) -> str:
     return LOCAL.get(cause.kind, "rank, differs between ranks")
 
 
-def trail(divergence: Divergence) -> Iterator[Place]:
+def divergence_trail(divergence: Divergence) -> Iterator[Place]:
     """From the source of the difference through the condition and the calls to the collective."""
     guard, event = divergence.guard, divergence.event
     for cause in guard.causes:
@@ -124,7 +124,7 @@ def trail(divergence: Divergence) -> Iterator[Place]:
         yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")
 
 
-def sharing(findings: Findings, facts: FunctionFacts, divergence: Divergence) -> FixBuilder:
+def sharing_fix(findings: Findings, facts: FunctionFacts, divergence: Divergence) -> FixBuilder:
     """Shows how the condition would be decided once for all ranks."""
 
     def build(context: FixContext) -> Fix | None:
@@ -135,7 +135,7 @@ def sharing(findings: Findings, facts: FunctionFacts, divergence: Divergence) ->
     return build
 
 
-def report(
+def report_divergence(
     facts: FunctionFacts,
     divergence: Divergence,
     message: str,
@@ -152,7 +152,7 @@ def report(
         function=facts.function.qualname,
         message=message,
         severity=severity,
-        trail=tuple(trail(divergence)),
+        trail=tuple(divergence_trail(divergence)),
         help=advice,
         fix=fix,
         root=divergence.root,

@@ -21,7 +21,7 @@ _BUILTINS: Final = frozenset(dir(builtins))
 _ELSEWHERE: Final = sys.stdlib_module_names | {"torch", "numpy"}
 
 
-def outside(program: Program, facts: FunctionFacts) -> Iterator[tuple[ApiCall, ApiCall]]:
+def outside_default_group(program: Program, facts: FunctionFacts) -> Iterator[tuple[ApiCall, ApiCall]]:
     """(a collective, the call that makes or ends the default group) in one block with nothing in between that may."""
     if any(call.api.category == "lifecycle" for call in facts.calls):
         yield from _outside(program, facts, facts.function.body, {call.span: call for call in facts.calls})
@@ -42,10 +42,10 @@ def _outside(
                 since.append(call)
                 if gone is not None:
                     yield call, gone
-            elif call.api.op == "init_process_group":
+            elif call.api.operation == "init":
                 yield from ((early, call) for early in since if gone is None)
                 since, gone = [], None
-            elif call.api.op == "destroy_process_group":
+            elif call.api.operation == "destroy":
                 since, gone = [], (call if not call.values and not call.call.spread else None)
         for inner in blocks(statement):
             yield from _outside(program, facts, inner, known)
@@ -55,7 +55,7 @@ def _outside(
 
 
 def _leads_outside(program: Program, path: str, call: Call) -> bool:
-    """Is it surely a call of somebody else's function, which leaves our groups alone?"""
+    """Whether the call is known to be of a library that leaves process groups alone."""
     name = plain(call.function)
     target = program.resolve(path, name) if name is not None else None
     if target is None:

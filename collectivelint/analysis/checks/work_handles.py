@@ -7,22 +7,20 @@ is somebody else's to wait for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ...ir.nodes import Assign, Attribute, Call, Define, Evaluate, Lambda, Loop, Name, blocks, children, parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from ...catalog.model import Catalog
     from ...ir.nodes import Block, Expr, Function, Span, Statement
     from ..summary.model import ApiCall
 
 #: "dropped": the handle is not kept; "unused": it is kept and nobody looks at it; "overwritten": in a loop, so that the
 #: wait behind the loop is for the last one only.
 Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
-
-#: Calls after which nothing is under way any more, as far as this function can know.
-_SYNCHRONISING: Final = frozenset({"wait", "synchronize", "barrier", "wait_stream", "is_completed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,8 @@ class Early:
 
 
 def is_async(call: ApiCall) -> bool:
-    """Does the call return a handle to wait for?"""
-    if call.api.category == "point_to_point" and call.api.op in ("isend", "irecv"):
+    """Whether the call returns a work handle."""
+    if call.api.operation in ("isend", "irecv"):
         return True
     role = call.api.roles.get("async_op")
     return role is not None and role in call.values and call.values[role].constant is True
@@ -106,28 +104,26 @@ class _Uses:
             self.block(block, loops)
 
 
-def early(function: Function, calls: Sequence[ApiCall], metadata: Collection[str]) -> Iterator[Early]:
-    """Statements between an asynchronous call and its wait that touch what it works on, not only its `metadata`."""
+def used_before_wait(function: Function, calls: Sequence[ApiCall], catalog: Catalog) -> Iterator[Early]:
+    """Statements between an asynchronous call and its wait that touch what it works on, not only its metadata."""
     pending = {call.span: call for call in calls if is_async(call)}
     known = {call.span for call in calls if call.api.category in ("collective", "point_to_point", "implicit")}
     if pending:
-        yield from _early(function.body, pending, known, metadata)
+        yield from _early(function.body, pending, known, catalog)
 
 
-def _early(
-    block: Block, pending: Mapping[Span, ApiCall], known: set[Span], metadata: Collection[str]
-) -> Iterator[Early]:
+def _early(block: Block, pending: Mapping[Span, ApiCall], known: set[Span], catalog: Catalog) -> Iterator[Early]:
     for index, statement in enumerate(block):
         match statement:
             case Assign(targets=(Name(id=handle),), value=Call(span=span)) if span in pending:
-                found = _before_wait(block[index + 1 :], pending[span], handle, known, metadata)
+                found = _before_wait(block[index + 1 :], pending[span], handle, known, catalog)
                 if found is not None:
                     yield found
         for inner in blocks(statement):
-            yield from _early(inner, pending, known, metadata)
+            yield from _early(inner, pending, known, catalog)
 
 
-def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], metadata: Collection[str]) -> Early | None:
+def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], catalog: Catalog) -> Early | None:
     written = {name for name in (*call.api.uniform, *call.api.receives) if name != "return"}
     buffers = {expr.id for name in written if isinstance(expr := call.exprs.get(name), Name)}
     used: tuple[str, Span] | None = None
@@ -137,14 +133,14 @@ def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], meta
             waits = isinstance(statement, Evaluate) and _is_wait(statement.value, handle)
             return Early(call, *used, statement.span) if used is not None and waits else None
         calls = [part for expr in _all_parts(statement) for part in _walk(expr) if isinstance(part, Call)]
-        if any(isinstance(part.function, Attribute) and part.function.name in _SYNCHRONISING for part in calls):
+        if any(isinstance(part.function, Attribute) and part.function.name in catalog.synchronising for part in calls):
             return None
         if isinstance(statement, Assign):
             # The name may stand for another tensor from here on.
             buffers -= {target.id for target in statement.targets if isinstance(target, Name)}
         if used is None and not any(part.span in known for part in calls):
             touched = sorted(
-                name for expr in _all_parts(statement) for name in _names(expr, metadata) if name in buffers
+                name for expr in _all_parts(statement) for name in _names(expr, catalog.metadata) if name in buffers
             )
             used = (touched[0], statement.span) if touched else None
     return None

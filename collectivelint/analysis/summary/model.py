@@ -132,7 +132,8 @@ class FileUse:
     """A call that does something to a path; `use` is one of those of `FileApi`.
 
     `path` is what the path is, `expr` how it is written, `state` what is written there. `alone`: some condition on ranks
-    leads here; `few`: that, or each rank has a path of its own; `tolerant`: it is no error if the path is there.
+    leads here; `few`: that, or each rank has a path of its own; `tolerant`: it is no error if the path is there; `tolerates`
+    names the parameter that makes it none.
     """
 
     use: str
@@ -146,6 +147,7 @@ class FileUse:
     tolerant: bool
     state: Value | None = None
     guards: tuple[Guard, ...] = ()
+    tolerates: str | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -1,0 +1,172 @@
+"""What a rule is written with: the one module that rules import, those of collectivelint as well as those of others.
+
+* a rule: `Rule`, `Findings` (what it can ask), `Report` and `Place` (what it yields);
+* the analysis: `Analysis`, `FunctionFacts`, `ApiCall`, `Value` with its `Cause`s, `Divergence`, terms of `Event`s;
+* the program: statements and expressions (`Call`, `Loop`, ...) with `walk`, `calls`, `blocks`, `expressions`;
+* the catalogue: `Api` and its `Operation`, with what ranks agree on (`agreed_roles`);
+* fixes: `call_fix`, `statement_fix`, and for others `FixContext`, `Fix`, `Edit`; arguments of calls on their syntax tree.
+
+Each name is imported when it is asked for first. `argument`, `with_argument`, `with_keyword`, `without_keyword`, `as_raise`,
+`edit` and `Anchored` import libcst, which only a fix that is shown should pay for: import them where the fix is built, or for
+type checkers only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .analysis.calls.file_effects import Race, conditions_around, hinted, is_plain, names_in, races
+    from .analysis.checks.divergence import Divergence
+    from .analysis.checks.divergence_report import (
+        cause_text,
+        condition_text,
+        divergence_trail,
+        divergences_of,
+        group_exclusions,
+        group_text,
+        report_divergence,
+        sharing_fix,
+        subject_text,
+        what_text,
+        why_text,
+    )
+    from .analysis.checks.group_lifetime import outside_default_group
+    from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
+    from .analysis.domain.value import CAUGHT, PLACES, TURNS, UNKNOWN, WORLD, Cause, Value
+    from .analysis.effects import Choice, Event, Guard, Repeat, Term, events, following
+    from .analysis.program import Analysis
+    from .analysis.summary.model import (
+        ApiCall,
+        FileUse,
+        FunctionFacts,
+        GroupInReach,
+        HelperCall,
+        Invariant,
+        Note,
+        misplaced,
+    )
+    from .analysis.transfer.binding import plain as dotted_name
+    from .catalog.model import Api, Catalog
+    from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
+    from .finding import Applicability, Edit, Fix, Severity
+    from .findings.anchor import Anchored, edit
+    from .findings.suppress import Ignore
+    from .fixes.arguments import argument, with_argument, with_keyword, without_keyword
+    from .fixes.asserts import as_raise
+    from .fixes.call_fix import call_edits, call_fix, statement_fix
+    from .fixes.name_group import is_without_group, name_group, pass_group, takes_group
+    from .ir.nodes import (
+        Assign,
+        Attribute,
+        Block,
+        Branch,
+        Call,
+        Compare,
+        Compound,
+        Comprehension,
+        Conditional,
+        Constant,
+        Define,
+        Evaluate,
+        Exit,
+        Expr,
+        Function,
+        Lambda,
+        Logical,
+        Loop,
+        Name,
+        Not,
+        Span,
+        Statement,
+        Subscript,
+        Try,
+        With,
+        assignments,
+        blocks,
+        calls,
+        expressions,
+        parts,
+        walk,
+    )
+    from .program.resolver import Program
+    from .program.target import Target
+    from .rule import Findings, FixBuilder, FixContext, Place, Report, RuleModule, Site
+    from .rule_id import Rule
+    from .source.discover import is_test
+    from .source.text import Source, UnreadableError
+
+__all__ = [
+    "CAUGHT", "GLOBAL_ROOTS", "PLACES", "ROOTS", "TURNS", "UNKNOWN", "WORLD", "Analysis", "Anchored", "Api",
+    "ApiCall", "Applicability", "Assign", "Attribute", "Block", "Branch", "Call", "Catalog", "Cause", "Choice",
+    "Compare", "Compound", "Comprehension", "Conditional", "Constant", "Define", "Divergence", "Early", "Edit",
+    "Evaluate", "Event", "Exit", "Expr", "Fate", "FileUse", "Findings", "Fix", "FixBuilder", "FixContext",
+    "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
+    "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
+    "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Target", "Term", "Try",
+    "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
+    "call_edits", "call_fix", "calls", "cause_text", "condition_text", "conditions_around", "divergence_trail",
+    "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_text",
+    "hinted", "is_async", "is_plain", "is_test", "is_without_group", "misplaced", "name_group", "names_in",
+    "outside_default_group", "parts", "pass_group", "races", "report_divergence", "sharing_fix", "statement_fix",
+    "subject_text", "takes_group", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
+    "with_keyword", "without_keyword",
+]  # fmt: skip
+
+#: Module of the package -> the names that come from it.
+_HOMES: Final[Mapping[str, str]] = {
+    "analysis.calls.file_effects": "Race conditions_around hinted is_plain names_in races",
+    "analysis.checks.divergence": "Divergence",
+    "analysis.checks.divergence_report": (
+        "cause_text condition_text divergence_trail divergences_of group_exclusions group_text report_divergence "
+        "sharing_fix subject_text what_text why_text"
+    ),
+    "analysis.checks.group_lifetime": "outside_default_group",
+    "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
+    "analysis.domain.value": "CAUGHT PLACES TURNS UNKNOWN WORLD Cause Value",
+    "analysis.effects": "Choice Event Guard Repeat Term events following",
+    "analysis.program": "Analysis",
+    "analysis.summary.model": "ApiCall FileUse FunctionFacts GroupInReach HelperCall Invariant Note misplaced",
+    "analysis.transfer.binding": "dotted_name",
+    "catalog.model": "Api Catalog",
+    "catalog.operations": "GLOBAL_ROOTS ROOTS Operation agreed_roles",
+    "finding": "Applicability Edit Fix Severity",
+    "findings.anchor": "Anchored edit",
+    "findings.suppress": "Ignore",
+    "fixes.arguments": "argument with_argument with_keyword without_keyword",
+    "fixes.asserts": "as_raise",
+    "fixes.call_fix": "call_edits call_fix statement_fix",
+    "fixes.name_group": "is_without_group name_group pass_group takes_group",
+    "ir.nodes": (
+        "Assign Attribute Block Branch Call Compare Compound Comprehension Conditional Constant Define Evaluate "
+        "Exit Expr Function Lambda Logical Loop Name Not Span Statement Subscript Try With assignments blocks calls "
+        "expressions parts walk"
+    ),
+    "program.resolver": "Program",
+    "program.target": "Target",
+    "rule": "Findings FixBuilder FixContext Place Report RuleModule Site",
+    "rule_id": "Rule",
+    "source.discover": "is_test",
+    "source.text": "Source UnreadableError",
+}
+#: Names that are others in the module they come from.
+_RENAMED: Final = {"dotted_name": "plain"}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    """A name of the API, imported now."""
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"collectivelint.{module}"), _RENAMED.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The names of the API."""
+    return sorted(__all__)

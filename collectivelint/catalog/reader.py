@@ -1,0 +1,149 @@
+"""Reading catalogue files into a catalogue: the rows, checked against the format, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import toml_text
+from .model import Api, Catalog, Convention, FileApi
+from .operations import GLOBAL_ROOTS
+from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: Sections that describe names of any object, not of a module.
+_NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
+
+
+def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
+    name = row["name"]
+    params = tuple(row["params"].split())
+    for key in ("uniform", "receives", "restores"):
+        for parameter in row.get(key, "").split():
+            if parameter not in (*params, "return"):
+                raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
+    roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
+    for role in GLOBAL_ROOTS:
+        if row.get(f"group_{role}") == role:
+            # A root that is given by its rank in the group is no rank of the job.
+            del roles[role]
+    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates"):
+        if role in row and row[role] not in params:
+            raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
+    return Api(
+        name=f"{module}.{name}",
+        category=category,
+        params=params,
+        roles=roles,
+        source=row.get("source", source),
+        operation=row.get("operation"),
+        uniform=tuple(row.get("uniform", "").split()),
+        receives=tuple(row.get("receives", "").split()),
+        restores=tuple(row.get("restores", "").split()),
+        axis=row.get("axis"),
+        returns=row.get("returns"),
+        kind=row.get("kind"),
+        since=row.get("since"),
+        cause=row.get("cause"),
+        one=row.get("one"),
+        callback=row.get("callback"),
+        unless=_unless(row.get("unless")),
+        why=row.get("why", ""),
+        renamed=row.get("renamed"),
+        shards=row.get("shards"),
+        saves=row.get("saves"),
+        pickles=row.get("pickles"),
+        ignored=row.get("ignored"),
+        wraps=row.get("wraps", {}),
+        translates=row.get("translates"),
+    )
+
+
+def _unless(text: str | None) -> tuple[str, object] | None:
+    """`no_dist=true` as (parameter, constant)."""
+    if text is None:
+        return None
+    name, _, value = text.partition("=")
+    return name, {"true": True, "false": False, "none": None}.get(value, value)
+
+
+def parse(files: Iterable[tuple[str, str]]) -> Catalog:
+    """Join catalogue files, given as (name, text); raise CatalogError with all that is wrong with them."""
+    problems: list[str] = []
+    apis: dict[str, Api] = {}
+    environment: dict[str, str] = {}
+    lists: dict[str, set[str]] = {name: set() for name in LISTS}
+    classes: dict[str, str] = {}
+    families: dict[str, str] = {}
+    world: set[str] = set()
+    modules: set[str] = set()
+    conventions: list[Convention] = []
+    methods: dict[str, str] = {}
+    file_uses: dict[str, FileApi] = {}
+    for where, text in files:
+        try:
+            data = toml_text.parse(where, text)
+        except toml_text.TomlError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{where}: unknown table {name!r}" for name in sorted(set(data) - {"framework", "section"})]
+        sections = data.get("section", [])
+        if not isinstance(sections, list):
+            problems.append(f"{where}: `section` has to be a list of tables: [[section]]")
+            continue
+        for section in sections:
+            if wrong := list(check(where, section)):
+                problems += wrong
+                continue
+            names = [section["module"], *section.get("also", [])]
+            conventions += [Convention(**row) for row in section.get("conventions", [])]
+            environment |= {row["name"]: row["axis"] for row in section.get("environment", [])}
+            methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
+            families |= {row["prefix"]: row["type"] for row in section.get("families", [])}
+            for row in section.get("file_uses", []):
+                known = FileApi(row["use"], row.get("at", 0), row.get("state"), row.get("tolerates"))
+                file_uses |= dict.fromkeys(row["names"].split(), known)
+            for table, found in lists.items():
+                found |= set(section.get(table, []))
+            for module in names:
+                classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
+                if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
+                    modules.add(module)
+                world |= {f"{module}.{name}" for name in section.get("world", [])}
+                for table, category in CATEGORIES.items():
+                    for row in section.get(table, []):
+                        try:
+                            api = _api(where, module, category, row, section["source"])
+                        except CatalogError as error:
+                            problems += error.problems
+                            continue
+                        apis[api.name] = api
+    if problems:
+        raise CatalogError(*dict.fromkeys(problems))
+    return Catalog(
+        apis=apis,
+        environment=environment,
+        classes=classes,
+        world=frozenset(world),
+        modules=frozenset(modules),
+        conventions=tuple(conventions),
+        methods=methods,
+        families=families,
+        file_uses=file_uses,
+        **{name: frozenset(found) for name, found in lists.items()},  # type: ignore[arg-type]  # each is a field
+    )
+
+
+@cache
+def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
+    """The catalogue that is shipped with collectivelint, and these files, given as (name, text), which have the last word.
+
+    Raise CatalogError where one of them is not well formed.
+    """
+    # By name, not by import: nothing in this package depends on the rules statically.
+    folder = resources.files("collectivelint.rules.catalog")
+    found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    return parse([*((item.name, item.read_text(encoding="utf-8")) for item in found), *files])
