@@ -1,0 +1,34 @@
+"""A wheel of Python source, or with COLLECTIVELINT_COMPILE=1 one that holds the hot modules as machine code beside it."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from importlib.util import find_spec
+
+from setuptools import setup
+
+#: Needed for the compiled wheel only: building the other one takes nothing but setuptools.
+REQUIRED = ["mypy[mypyc]>=2.4"]
+OPTIONS = [
+    # The rules of the checkout (strict) are checked elsewhere; here only what is compiled has to be understood.
+    "--config-file=",
+    "--follow-imports=silent",
+    "--ignore-missing-imports",
+]
+
+# Editable installations run the source that is edited.
+if os.environ.get("COLLECTIVELINT_COMPILE") == "1" and "editable_wheel" not in sys.argv:
+    modules = []
+    # Not there yet where the front end only asks what building needs.
+    if find_spec("mypyc") is not None:
+        from mypyc.build import mypycify
+
+        names = runpy.run_path("collectivelint/compiled.py")["MODULES"]
+        paths = [f"{name.replace('.', '/')}.py" for name in names]
+        # One library for all, inside the package: calls between its modules are direct.
+        modules = mypycify([*OPTIONS, *paths], opt_level="2", group_name="collectivelint.machine_code")
+    setup(ext_modules=modules, setup_requires=REQUIRED)
+else:
+    setup()
