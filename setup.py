@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import runpy
 import sys
-from importlib.util import find_spec
 
 from setuptools import setup
 
@@ -18,11 +17,11 @@ OPTIONS = [
     "--ignore-missing-imports",
 ]
 
-# Editable installations run the source that is edited.
-if os.environ.get("COLLECTIVELINT_COMPILE") == "1" and "editable_wheel" not in sys.argv:
+if os.environ.get("COLLECTIVELINT_COMPILE") == "1":
     modules = []
-    # Not there yet where the front end only asks what building needs.
-    if find_spec("mypyc") is not None:
+    # Nothing is compiled where only the requirements, the metadata or the source distribution are asked for; an editable
+    # installation runs the source that is edited.
+    if "bdist_wheel" in sys.argv:
         from mypyc.build import mypycify
 
         names = runpy.run_path("collectivelint/compiled.py")["MODULES"]

@@ -6,6 +6,7 @@ module must not contain is listed in the architecture page of the documentation.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Final
 
 MODULES: Final = (
@@ -28,6 +29,5 @@ MODULES: Final = (
 
 def is_compiled() -> bool:
     """Whether machine code of these modules is what is imported."""
-    from .ir import span
-
-    return not span.__file__.endswith(".py")
+    found = find_spec(MODULES[0])
+    return found is not None and not (found.origin or "").endswith(".py")
