@@ -232,4 +232,7 @@ class _Lowering:
         """The annotation on the lines of its decorators and its signature."""
         first = min((decorator.lineno for decorator in node.decorator_list), default=node.lineno)
         last = max(node.lineno, node.body[0].lineno - 1)
-        return next((self.notes[line] for line in range(first, last + 1) if line in self.notes), None)
+        for line in range(first, last + 1):
+            if line in self.notes:
+                return self.notes[line]
+        return None

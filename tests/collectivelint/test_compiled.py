@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import re
 import shutil
@@ -16,6 +17,8 @@ import pytest
 from collectivelint.compiled import MODULES, is_compiled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..conftest import Project
 
 _ROOT: Final = Path(__file__).parent.parent.parent
@@ -40,13 +43,82 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_listed_module_has_source(name: str) -> None:
+def _source(name: str) -> Path:
     spec = find_spec(name)
     assert spec is not None and spec.origin is not None
-    package, stem = Path(spec.origin).parent, name.rpartition(".")[2]
-    assert (package / f"{stem}.py").is_file()
+    return Path(spec.origin).parent / f"{name.rpartition('.')[2]}.py"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_listed_module_is_compiled_and_has_its_source(name: str) -> None:
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None
     assert spec.origin.endswith(".py") is not is_compiled()
+    assert _source(name).is_file()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_listed_module_has_nothing_that_cannot_be_compiled(name: str) -> None:
+    assert list(_obstacles(_source(name).read_text(encoding="utf-8"), name)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "obstacle"),
+    [
+        ("@dataclass\nclass A:\n    x: object\n", "A.x: object cannot be evaluated when it is imported"),
+        (
+            "if TYPE_CHECKING:\n    from collections.abc import Mapping\n\n@dataclass(frozen=True)\nclass A:\n    x: Mapping[str, int]\n",
+            "A.x: Mapping cannot be evaluated when it is imported",
+        ),
+        ("x = a in (b, *c)\n", "line 1: a star in what `in` looks through"),
+        ("x = next((y for y in z), None)\n", "line 1: `next` of a generator expression runs it to its end"),
+        ("class A:\n    @cached_property\n    def x(self): ...\n", "A.x: cached_property"),
+        ("def f(x):\n    return x.__dict__\n", "line 2: __dict__"),
+    ],
+)
+def test_what_cannot_be_compiled_is_seen(code: str, obstacle: str) -> None:
+    assert list(_obstacles(code, "collectivelint.ir.nodes")) == [obstacle]
+
+
+def _obstacles(code: str, name: str) -> Iterator[str]:
+    """What mypyc 2.4 compiles to something else, or to a module that cannot be imported; its own errors are not repeated here."""
+    tree = ast.parse(code)
+    later = {
+        alias.asname or alias.name
+        for statement in tree.body
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+        for imported in statement.body
+        if isinstance(imported, ast.ImportFrom) and _module(imported, name) not in MODULES
+        for alias in imported.names
+    } | {"object"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=owner, body=body):
+                is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+                for member in body:
+                    if isinstance(member, ast.AnnAssign) and is_dataclass:
+                        root = (
+                            member.annotation.value
+                            if isinstance(member.annotation, ast.Subscript)
+                            else member.annotation
+                        )
+                        if ast.unparse(root) in later:
+                            yield f"{owner}.{ast.unparse(member.target)}: {ast.unparse(root)} cannot be evaluated when it is imported"
+                    if isinstance(member, ast.FunctionDef) and "cached_property" in map(
+                        ast.unparse, member.decorator_list
+                    ):
+                        yield f"{owner}.{member.name}: cached_property"
+            case ast.Compare(comparators=[*_, ast.Tuple(elts=items) | ast.List(elts=items)]):
+                if any(isinstance(item, ast.Starred) for item in items):
+                    yield f"line {node.lineno}: a star in what `in` looks through"
+            case ast.Call(func=ast.Name(id="next"), args=[ast.GeneratorExp(), *_]):
+                yield f"line {node.lineno}: `next` of a generator expression runs it to its end"
+            case ast.Attribute(attr="__dict__"):
+                yield f"line {node.lineno}: __dict__"
+
+
+def _module(node: ast.ImportFrom, importer: str) -> str:
+    return ".".join([*importer.split(".")[: -node.level], node.module or ""]) if node.level else node.module or ""
 
 
 @pytest.mark.skipif(not is_compiled(), reason="there is no machine code to compare the source with")
