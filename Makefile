@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := collectivelint rules runtime tests examples benchmarks docs
+CODE := collectivelint rules runtime tests examples benchmarks docs setup.py
 # Side by side: many tests wait, for jobs that wait.
 PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
@@ -49,8 +49,9 @@ bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make ben
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-dist: $(VENV)/.installed  ## Build the wheel and the source distribution
+dist: $(VENV)/.installed  ## Build the source distribution, the wheel that runs everywhere, and the compiled one for this platform
 	$(BIN)/python -m build
+	COLLECTIVELINT_COMPILE=1 PIP_CONSTRAINT="$(abspath constraints.txt)" $(BIN)/python -m build
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

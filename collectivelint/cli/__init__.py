@@ -86,8 +86,25 @@ def _refuse_mistyped(word: str) -> None:
         raise click.UsageError(f"no such file or command `{word}`; did you mean `{near[0]}`?")
 
 
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the version, and whether the hot modules are machine code."""
+    del parameter
+    if value and not ctx.resilient_parsing:
+        from ..compiled import is_compiled
+
+        click.echo(f"collectivelint, version {__version__}{' (compiled)' if is_compiled() else ''}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="collectivelint")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Find the collectives that hang distributed PyTorch jobs: before the run, during it, and after it."""
 

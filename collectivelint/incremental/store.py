@@ -37,6 +37,8 @@ __all__ = ["FOLDER", "Cache", "Row", "Shape", "bases_in", "key", "shape", "stamp
 FOLDER: Final = ".collectivelint_cache"
 #: Programs and settings that are kept beside this one.
 _MOST_KEYS: Final = 8
+#: What findings come from: source, catalogue, and the machine code of a compiled wheel.
+_CODE: Final = (".py", ".toml", ".so", ".pyd")
 _T = TypeVar("_T")
 
 
@@ -194,7 +196,7 @@ def _linter() -> str:
     for package in ("collectivelint", "collectivelint.rules"):
         # os.walk: this is done in every run, and pathlib takes ten times as long.
         for folder, _, names in sorted(os.walk(str(resources.files(package)))):
-            for name in sorted(name for name in names if name.endswith((".py", ".toml"))):
+            for name in sorted(name for name in names if name.endswith(_CODE)):
                 stat = os.stat(os.path.join(folder, name))  # noqa: PTH116
                 digest.update(f"{package} {name} {stat.st_size} {stat.st_mtime_ns}\0".encode())
     return digest.hexdigest()

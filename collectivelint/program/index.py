@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -152,4 +153,13 @@ def class_table(index: FileIndex) -> list[tuple[str, str, str]]:
             head, _, rest = base.partition(".")
             own = rest or index.imports.get(head, (head,))[0]
             found.append((qualname, base, own.rpartition(".")[2]))
+    return found
+
+
+def by_base(tables: Mapping[str, Sequence[tuple[str, str, str]]]) -> dict[str, list[tuple[str, str, str]]]:
+    """Name of a class -> (file, class, base as written) of those that may have it for a base; `tables` by file."""
+    found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for path, classes in tables.items():
+        for qualname, base, name in classes:
+            found[name].append((path, qualname, base))
     return found

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final, Generic, TypeVar
 
 #: A name with more dots than this names nothing: real ones have less than half of that.
 _MOST_DOTS: Final = 16
@@ -17,7 +12,6 @@ _MOST_STEPS: Final = 5_000
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(slots=True)
 class Resolution(Generic[_Answer]):
     """The names that are being resolved now, each because of the one before, and what is known of those on the way.
 
@@ -26,13 +20,15 @@ class Resolution(Generic[_Answer]):
     given inside a circle holds only until the name is resolved that the circle was entered by.
     """
 
-    #: (file, name) -> the answer so far, and the depth of the outermost name it rests on.
-    _provisional: dict[tuple[str, str], tuple[_Answer, int]] = field(default_factory=dict)
-    _active: list[tuple[str, str]] = field(default_factory=list)
-    #: (file, first part of a name) -> the rests that are being looked up behind it, and the depths at which.
-    _behind: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
-    _outermost: int = 0
-    _steps: int = 0
+    def __init__(self) -> None:
+        """Nothing is being resolved."""
+        #: (file, name) -> the answer so far, and the depth of the outermost name it rests on.
+        self._provisional: dict[tuple[str, str], tuple[_Answer, int]] = {}
+        self._active: list[tuple[str, str]] = []
+        #: (file, first part of a name) -> the rests that are being looked up behind it, and the depths at which.
+        self._behind: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        self._outermost = 0
+        self._steps = 0
 
     def known(self, file: str, name: str) -> _Answer | None:
         """The answer that was found on the way, or is assumed for a name whose resolution has begun."""
@@ -60,39 +56,58 @@ class Resolution(Generic[_Answer]):
             return True
         return False
 
-    @contextmanager
-    def step(self, file: str, name: str, assumed: _Answer) -> Iterator[Step[_Answer]]:
-        """Resolve a name: `assumed` is the answer to who asks for it meanwhile."""
-        asked, depth = (file, name), len(self._active)
+    def step(self, file: str, name: str, assumed: _Answer) -> Step[_Answer]:
+        """Begin to resolve a name, until the `with` block ends; `assumed` is the answer to what asks for it meanwhile."""
+        depth = len(self._active)
         head, _, rest = name.partition(".")
-        before, self._outermost = self._outermost, depth
-        begun = len(self._provisional)
-        self._provisional[asked] = (assumed, depth)
-        self._active.append(asked)
+        step = Step(self, file, name, assumed, depth, self._outermost, len(self._provisional))
+        self._outermost = depth
+        self._provisional[file, name] = (assumed, depth)
+        self._active.append((file, name))
         self._behind.setdefault((file, head), []).append((rest, depth))
         self._steps += 1
-        step: Step[_Answer] = Step(assumed)
-        try:
-            yield step
-        finally:
-            self._active.pop()
-            self._behind[file, head].pop()
-            step.is_final = self._outermost >= depth
-            if step.is_final:
-                # What was assumed of the names below can be asked anew, now that this one is known.
-                for below in list(self._provisional)[begun:]:
-                    del self._provisional[below]
-                self._outermost = before
-            else:
-                self._provisional[asked] = (step.answer, self._outermost)
-                self._outermost = min(before, self._outermost)
-            if not self._active:
-                self._steps = 0
+        return step
+
+    def end(self, step: Step[_Answer]) -> None:
+        """Keep the answer of a step, as long as it holds."""
+        self._active.pop()
+        self._behind[step.file, step.name.partition(".")[0]].pop()
+        step.is_final = self._outermost >= step.depth
+        if step.is_final:
+            # What was assumed of the names below can be asked anew, now that this one is known.
+            for below in list(self._provisional)[step.begun :]:
+                del self._provisional[below]
+            self._outermost = step.before
+        else:
+            self._provisional[step.file, step.name] = (step.answer, self._outermost)
+            self._outermost = min(step.before, self._outermost)
+        if not self._active:
+            self._steps = 0
 
 
-@dataclass(slots=True)
 class Step(Generic[_Answer]):
     """One name: its answer, and whether that rests on nothing that is still being resolved."""
 
-    answer: _Answer
-    is_final: bool = False
+    def __init__(
+        self,
+        resolution: Resolution[_Answer],
+        file: str,
+        name: str,
+        assumed: _Answer,
+        depth: int,
+        before: int,
+        begun: int,
+    ) -> None:
+        """`depth`, `before` and `begun`: the names above it, what the outermost was, and how many answers there were."""
+        self._resolution = resolution
+        self.file, self.name, self.answer = file, name, assumed
+        self.depth, self.before, self.begun = depth, before, begun
+        self.is_final = False
+
+    def __enter__(self) -> Step[_Answer]:
+        """The step itself, to be given its answer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The name is resolved."""
+        self._resolution.end(self)

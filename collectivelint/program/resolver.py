@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import builtins
 import os.path
-import sys
-from collections import defaultdict
-from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from .index import class_table
+from .index import by_base, class_table
+from .modules import Modules
 from .resolution import Resolution
 from .target import Target
 
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..ir.nodes import Function
     from .index import ClassIndex, FileIndex
+
+_BUILTINS: Final = frozenset(dir(builtins))
+_NOTHING: Final = Target("external", "", "")
 
 
 class Program:
@@ -44,6 +45,9 @@ class Program:
         self.looked = 0
         self._sets: dict[int, int] = {}
         self.indexes = indexes
+        #: A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast.
+        self.bits: Mapping[str, int] = {path: 1 << number for number, path in enumerate(sorted(indexes))}
+        self._modules = Modules(indexes)
         self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
@@ -52,11 +56,8 @@ class Program:
         self._resolution: Resolution[tuple[Target, int]] = Resolution()
         self._below: dict[Target, list[Target]] = {}
         self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
-
-    @cached_property
-    def bits(self) -> Mapping[str, int]:
-        """A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast."""
-        return {path: 1 << number for number, path in enumerate(sorted(self.indexes))}
+        #: Name of a class -> (file, class, base as written) of those that may have it for a base.
+        self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
     def shared(self, files: int) -> int:
         """The same set of files, as one object for all who keep it."""
@@ -65,23 +66,6 @@ class Program:
     def look(self, path: str) -> None:
         """What follows rests on this file."""
         self.looked |= self.bits.get(path, 0)
-
-    @cached_property
-    def _modules(self) -> Mapping[str, list[str]]:
-        """Dotted name -> the files that can be imported by it."""
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        packages: dict[str, list[str]] = {}
-        for path in self.indexes:
-            folder, _, file = path.rpartition(os.sep)
-            stem = file.rpartition(".")[0]
-            if folder not in packages:
-                packages[folder] = list(_package_names(folder, self.indexes))
-            for package in packages[folder]:
-                if stem == "__init__" and package:
-                    found[package].append(path)
-                elif stem.isidentifier() and stem != "__init__":
-                    found[f"{package}.{stem}" if package else stem].append(path)
-        return found
 
     # ------------------------------------------------------------------------------------------------- functions
 
@@ -184,19 +168,15 @@ class Program:
             return self._inside(folder, target[level:]) or Target("external", "", target)
         parts = target.split(".")
         for end in range(len(parts), 0, -1):
-            if ".".join(parts[:end]) in self._known_modules and (target in self._known_names or not self._has(parts)):
+            if ".".join(parts[:end]) in self._known_modules and (
+                target in self._known_names or not self._modules.has(parts)
+            ):
                 return Target("external", "", target)
-            if files := self._modules.get(".".join(parts[:end])):
-                path = min(files, key=lambda file: (-_shared(file, importer), len(file)))
+            path = self._modules.find(".".join(parts[:end]), importer)
+            if path is not None:
                 self.look(path)
                 return self._member(path, parts[end:]) or Target("external", "", target)
         return Target("external", "", target)
-
-    def _has(self, parts: list[str]) -> bool:
-        """Is the program the framework itself? What the catalogue does not know of it can be followed."""
-        if parts[0] in _NEVER_OURS:
-            return False
-        return any(".".join(parts[:end]) in self._modules for end in range(len(parts), 0, -1))
 
     def _inside(self, folder: str, name: str) -> Target | None:
         """`name` looked up from a folder: the files of a package first, then its `__init__`."""
@@ -234,7 +214,7 @@ class Program:
                 return self.method(target, name)
             case "external":
                 full = f"{target.name}.{name}"
-                ours = full not in self._known_names and self._has(full.split("."))
+                ours = full not in self._known_names and self._modules.has(full.split("."))
                 return self.absolute("", full) if ours else Target("external", "", full)
             case _:
                 return None
@@ -312,46 +292,8 @@ class Program:
 
     def _children(self, target: Target) -> Iterator[Target]:
         """The classes that name this one as a base; only those whose base has its name are looked at."""
+        if self._by_base is None:
+            self._by_base = by_base(self._classes())
         for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):
             if self.resolve(path, base) == target:
                 yield Target("class", path, qualname)
-
-    @cached_property
-    def _by_base(self) -> Mapping[str, list[tuple[str, str, str]]]:
-        """Name of a class -> (file, class, base as written) of those that may have it for a base."""
-        found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-        for path, classes in self._classes().items():
-            for qualname, base, name in classes:
-                found[name].append((path, qualname, base))
-        return found
-
-
-_BUILTINS: Final = frozenset(dir(builtins))
-#: A folder of this name in a project is not that library.
-_NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
-_NOTHING: Final = Target("external", "", "")
-
-
-def _package_names(folder: str, files: Mapping[str, object]) -> Iterator[str]:
-    """The dotted names by which the files of a folder can be imported; "" where the folder itself is on the path.
-
-    We do not know sys.path, so every suffix of the path counts, except that a package (a folder with `__init__.py`)
-    is never entered from the middle: `deepspeed/comm/torch.py` is not what `import torch` means.
-    """
-    folders = list(PurePath(folder).parts)
-    first = len(folders)
-    while first > 0 and os.path.join(*folders[:first], "__init__.py") in files:
-        first -= 1
-    for start in range(first, -1, -1):
-        if all(name.isidentifier() for name in folders[start:]):
-            yield ".".join(folders[start:])
-
-
-def _shared(one: str, other: str) -> int:
-    """Number of leading folders two paths share."""
-    count = 0
-    for left, right in zip(PurePath(one).parts[:-1], PurePath(other).parts[:-1], strict=False):
-        if left != right:
-            break
-        count += 1
-    return count

@@ -50,6 +50,30 @@ def test_what_is_nested_too_deeply_gets_one_message(project: Project, value: str
     assert "nested too deeply" in message or "too many nested" in message
 
 
+#: Just below what is refused; machine code has no limit of recursion that would keep it from the end of the stack.
+NEARLY = {
+    "calls": "y" + ".z()" * 950,
+    "arguments": "z(" * 90 + "y" + ".z(1)" * 850 + ")" * 90,
+    "attributes": "y" + ".z" * 1_900,
+    "not": "not " * 1_900 + "y",
+    "ternary": "a if b else " * 1_900 + "c",
+    "lambda": "lambda: " * 1_900 + "c",
+    "power": "**".join(["y"] * 1_900),
+}
+
+
+@pytest.mark.parametrize("value", NEARLY.values(), ids=NEARLY)
+@pytest.mark.parametrize(
+    "place", ["x = {}", "dist.all_reduce({})", "if {}:\n    pass", "return {}"], ids=["=", "()", "if", "return"]
+)
+def test_what_is_nearly_too_deep_is_linted_or_gets_one_message(project: Project, value: str, place: str) -> None:
+    body = place.format(f"({value})").replace("\n", "\n    ")
+    project.write(
+        {"a.py": f"{DIST}\n\ndef f(y, group):\n    {body}\n\n\ndef g(group):\n    f(1, group)\n    dist.barrier()\n"}
+    )
+    assert {code for _, _, code in project.found(select=["CL000", "CL101"])} in ({"CL000"}, {"CL101"})
+
+
 @pytest.mark.parametrize(
     "value",
     ["y" + ".z()" * 600, " + ".join(["y"] * TERMS), "not " * 900 + "y", "(" + "'a'\n" * 9_000 + ")"],

@@ -15,6 +15,7 @@ import pytest
 
 from collectivelint import __version__
 from collectivelint.cli.check import check
+from collectivelint.compiled import is_compiled
 from collectivelint.registry import discover
 
 if TYPE_CHECKING:
@@ -492,7 +493,8 @@ def test_python_m(project: Project) -> None:
     done = _python("-m", "collectivelint", "main.py", "--output-format", "concise")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == project.run("main.py", "--output-format", "concise").out
-    assert _python("-m", "collectivelint", "--version").stdout == f"collectivelint, version {__version__}\n"
+    kind = " (compiled)" if is_compiled() else ""
+    assert _python("-m", "collectivelint", "--version").stdout == f"collectivelint, version {__version__}{kind}\n"
 
 
 def test_a_reader_that_leaves_early(project: Project) -> None:

@@ -1,0 +1,276 @@
+"""The expressions of the event tree.
+
+They are immutable, and equal where what they are made from is. The classes are written out: a dataclass with a field of type
+`object` cannot be imported once it is compiled, and its constructor takes twice as long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ..source.annotations import Annotation
+    from .span import Span
+
+
+class Node:
+    """Expressions and statements alike: compared, hashed, pickled and shown by what they are made from."""
+
+    __slots__ = ()
+
+    def _fields(self) -> tuple[object, ...]:
+        """The arguments of the constructor."""
+        raise NotImplementedError
+
+    def _compared(self) -> tuple[object, ...]:
+        """Those that equality depends on."""
+        return self._fields()
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Node):
+            return NotImplemented
+        return type(self) is type(other) and self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def __reduce__(self) -> tuple[type[Node], tuple[object, ...]]:
+        """Through the constructor: compiled, there is no state that `pickle` can read."""
+        return type(self), self._fields()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._fields()))})"
+
+
+class Name(Node):
+    """A variable."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, id: str) -> None:  # noqa: A002  # as in ast.Name
+        self.id: Final = id
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.id,)
+
+
+class Attribute(Node):
+    """`value.name`."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, value: Expr, name: str) -> None:
+        self.value: Final = value
+        self.name: Final = name
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.value, self.name)
+
+
+class Constant(Node):
+    """A number, a string, None, True or False."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value: Final = value
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.value,)
+
+
+class Call(Node):
+    """A call, with `*args` and `**kwargs` marked by `spread`."""
+
+    __slots__ = ("args", "function", "keywords", "span", "spread")
+
+    def __init__(
+        self, function: Expr, args: tuple[Expr, ...], keywords: tuple[tuple[str, Expr], ...], spread: bool, span: Span
+    ) -> None:
+        self.function: Final = function
+        self.args: Final = args
+        self.keywords: Final = keywords
+        self.spread: Final = spread
+        self.span: Final = span
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.function, self.args, self.keywords, self.spread, self.span)
+
+
+class Logical(Node):
+    """`and` / `or`: the later values are evaluated only where the earlier ones let them.
+
+    `spans` are those of the values, as they are written; `negated`: the values are the opposites of what is written there.
+    """
+
+    __slots__ = ("negated", "op", "spans", "values")
+
+    def __init__(
+        self, op: Literal["and", "or"], values: tuple[Expr, ...], spans: tuple[Span, ...] = (), negated: bool = False
+    ) -> None:
+        self.op: Final = op
+        self.values: Final = values
+        self.spans: Final = spans
+        self.negated: Final = negated
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.op, self.values, self.spans, self.negated)
+
+    def _compared(self) -> tuple[object, ...]:
+        return (self.op, self.values)
+
+
+class Not(Node):
+    """`not value`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Expr) -> None:
+        self.value: Final = value
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.value,)
+
+
+class Compare(Node):
+    """`left op right` with one operator; longer chains become `and`."""
+
+    __slots__ = ("left", "op", "right")
+
+    def __init__(self, left: Expr, op: str, right: Expr) -> None:
+        self.left: Final = left
+        self.op: Final = op
+        self.right: Final = right
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.left, self.op, self.right)
+
+
+class Conditional(Node):
+    """`then if test else orelse`. `test_span` is the condition alone."""
+
+    __slots__ = ("orelse", "span", "test", "test_span", "then")
+
+    def __init__(self, test: Expr, then: Expr, orelse: Expr, span: Span, test_span: Span) -> None:
+        self.test: Final = test
+        self.then: Final = then
+        self.orelse: Final = orelse
+        self.span: Final = span
+        self.test_span: Final = test_span
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.test, self.then, self.orelse, self.span, self.test_span)
+
+
+class Subscript(Node):
+    """`value[index]`."""
+
+    __slots__ = ("index", "value")
+
+    def __init__(self, value: Expr, index: Expr) -> None:
+        self.value: Final = value
+        self.index: Final = index
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.value, self.index)
+
+
+class Compound(Node):
+    """Anything else that is computed from parts: arithmetic, displays, f-strings. `kind` tells them apart."""
+
+    __slots__ = ("kind", "parts")
+
+    def __init__(self, kind: str, parts: tuple[Expr, ...]) -> None:
+        self.kind: Final = kind
+        self.parts: Final = parts
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.parts)
+
+
+class Declared(Node):
+    """A value with an annotation in a comment beside it."""
+
+    __slots__ = ("annotation", "span", "value")
+
+    def __init__(self, value: Expr, annotation: Annotation, span: Span) -> None:
+        self.value: Final = value
+        self.annotation: Final = annotation
+        self.span: Final = span
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.value, self.annotation, self.span)
+
+
+class Comprehension(Node):
+    """A comprehension: loops over `iterables` binding `targets`, filters, then `element`.
+
+    `filter_spans` are those of the filters.
+    """
+
+    __slots__ = ("element", "filter_spans", "filters", "iterables", "span", "targets")
+
+    def __init__(
+        self,
+        targets: tuple[Expr, ...],
+        iterables: tuple[Expr, ...],
+        filters: tuple[Expr, ...],
+        element: Expr,
+        span: Span,
+        filter_spans: tuple[Span, ...],
+    ) -> None:
+        self.targets: Final = targets
+        self.iterables: Final = iterables
+        self.filters: Final = filters
+        self.element: Final = element
+        self.span: Final = span
+        self.filter_spans: Final = filter_spans
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.targets, self.iterables, self.filters, self.element, self.span, self.filter_spans)
+
+
+class Bind(Node):
+    """`name := value`."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: Expr) -> None:
+        self.name: Final = name
+        self.value: Final = value
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.name, self.value)
+
+
+class Lambda(Node):
+    """`lambda`: its body runs when it is called, not here."""
+
+    __slots__ = ("body", "params")
+
+    def __init__(self, params: tuple[str, ...], body: Expr) -> None:
+        self.params: Final = params
+        self.body: Final = body
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.params, self.body)
+
+
+Expr: TypeAlias = (
+    Name
+    | Attribute
+    | Constant
+    | Call
+    | Logical
+    | Not
+    | Compare
+    | Conditional
+    | Subscript
+    | Compound
+    | Declared
+    | Comprehension
+    | Bind
+    | Lambda
+)
