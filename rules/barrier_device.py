@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule

@@ -40,7 +40,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.effects import following
 from collectivelint.finding import Fix
 from collectivelint.ir.nodes import Attribute, expressions

@@ -35,7 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.divergence_report import cause_text
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.rule import Findings, Place, Report, Rule
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(findings: Findings) -> Iterator[Report]:
             value = call.values.get(call.api.roles.get(role, ""))
             if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
                 continue
-            if any(value.form == f"${item.name}" for item in call.function.params):
+            if any(value.symbol.parameter == item.name for item in call.function.params):
                 # A parameter called `rank` is often the root.
                 continue
             yield Report.at(

@@ -42,7 +42,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.divergence_report import diverging, report, what_text, why_text
-from collectivelint.analysis.domain.value import TURNS
 from collectivelint.rule import Findings, Report, Rule
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts, divergence in diverging(findings, "CL205"):
         guard = divergence.guard
         written = findings.text(guard.path, guard.span)
-        head = f"the loop over `{written}`" if guard.form.startswith(TURNS) else f"`while {written}`"
+        head = f"the loop over `{written}`" if guard.symbol.kind == "turns" else f"`while {written}`"
         yield report(
             facts,
             divergence,

@@ -57,7 +57,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.divergence_report import condition_text, diverging, report, subject_text
-from collectivelint.analysis.domain.value import CAUGHT
 from collectivelint.rule import Findings, Report, Rule
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, on one side of an exception."""
     for facts, divergence in diverging(findings, "CL204"):
         where = f"where {condition_text(findings, divergence)}"
-        if not divergence.guard.form.startswith(CAUGHT):
+        if divergence.guard.symbol.kind != "caught":
             where += ", which depends on an exception"
         yield report(
             facts,

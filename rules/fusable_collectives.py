@@ -51,6 +51,7 @@ from collectivelint.rule import Findings, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collectivelint.analysis.domain.symbol import Symbol
     from collectivelint.analysis.effects import Term
     from collectivelint.ir.nodes import Span
 
@@ -110,7 +111,7 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
             yield from _runs(arm, handled)
 
 
-def _kind(event: Event) -> tuple[tuple[str, ...], str]:
+def _kind(event: Event) -> tuple[tuple[str, Symbol, str], str]:
     """What has to be equal for calls to be fused: the collective, and the function that prepares it."""
     return event.token, event.chain[0].callee if event.chain else ""
 

@@ -62,7 +62,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.divergence_report import excluding
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.summary.model import misplaced
 from collectivelint.finding import Fix
 from collectivelint.ir.nodes import Conditional, Constant

@@ -40,6 +40,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.checks.work_handles import is_async
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.finding import Fix
 from collectivelint.ir.nodes import Call, Evaluate, blocks, parts
 from collectivelint.rule import Findings, FixContext, Place, Report, Rule
@@ -47,6 +48,7 @@ from collectivelint.rule import Findings, FixContext, Place, Report, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from collectivelint.analysis.domain.symbol import Symbol
     from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.ir.nodes import Block, Span
     from collectivelint.rule import FixBuilder
@@ -90,8 +92,8 @@ def _pairs(block: Block, met: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall,
         last = found
 
 
-def _group(call: ApiCall) -> str:
-    return "world" if call.group is None else call.group.group_key
+def _group(call: ApiCall) -> Symbol:
+    return WORLD if call.group is None else call.group.group_key
 
 
 def _builder(call: ApiCall) -> FixBuilder:

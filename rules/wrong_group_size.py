@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
 from collectivelint.ir.nodes import Call, Name, assignments, walk
@@ -61,12 +61,13 @@ RULE: Final = Rule(
 )
 
 
+#: What a function gave back, or computed, and what a global variable holds.
+_COMPUTED: Final = frozenset({"call", "operation", "compound", "conditional", "and", "or", "global"})
+
+
 def _is_opaque(group: Value) -> bool:
     """Is it what some function gave back, or what a global variable holds by then, and nothing else is known of it?"""
-    form = group.was or group.form
-    # `path:name` is a variable of a module.
-    is_kept = ":" in form and form.rpartition(":")[2].isidentifier()
-    return group.type is None and not group.partial and (form.endswith(")") or is_kept)
+    return group.type is None and not group.partial and group.written.kind in _COMPUTED
 
 
 def check(findings: Findings) -> Iterator[Report]:

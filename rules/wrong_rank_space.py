@@ -47,7 +47,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collectivelint.analysis.domain.value import WORLD
+from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.transfer.binding import plain
 from collectivelint.finding import Fix
 from collectivelint.ir.nodes import Attribute, Constant
@@ -95,7 +95,7 @@ def _knows_its_place(findings: Findings, call: ApiCall) -> bool:
         for facts in findings.analysis.functions
         if facts.function is call.function
         for other in facts.calls
-        if other.group is not None and call.group is not None and other.group.form == call.group.form
+        if other.group is not None and call.group is not None and other.group.symbol is call.group.symbol
         for name in other.api.uniform
         if (sent := other.values.get(name)) is not None
     )
@@ -125,11 +125,11 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
 def _is_part(findings: Findings, call: ApiCall) -> bool:
     """Is the group surely not that of all ranks: one dimension of the parallelism, or listed ranks?"""
     group = call.group
-    if group is None or group.constant is None or group.form == WORLD or group.everyone:
+    if group is None or group.constant is None or group.symbol is WORLD or group.everyone:
         return False
     if group.optional or group.meaning != "group":
         return False
-    if group.given or group.form[1:] in group.depends:
+    if group.given or group.given_as is not None:
         # Whoever passed it in knows which ranks it holds.
         return False
     if group.partial:
