@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     )
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
-    from .analysis.domain.value import CAUGHT, PLACES, TURNS, UNKNOWN, WORLD, Cause, Value
+    from .analysis.domain.symbol import WORLD, Symbol
+    from .analysis.domain.value import PLACES, UNKNOWN, Cause, Value
     from .analysis.effects import Choice, Event, Guard, Repeat, Term, events, following
     from .analysis.program import Analysis
     from .analysis.summary.model import (
@@ -100,13 +101,13 @@ if TYPE_CHECKING:
     from .source.text import Source, UnreadableError
 
 __all__ = [
-    "CAUGHT", "GLOBAL_ROOTS", "PLACES", "ROOTS", "TURNS", "UNKNOWN", "WORLD", "Analysis", "Anchored", "Api",
+    "GLOBAL_ROOTS", "PLACES", "ROOTS", "UNKNOWN", "WORLD", "Analysis", "Anchored", "Api",
     "ApiCall", "Applicability", "Assign", "Attribute", "Block", "Branch", "Call", "Catalog", "Cause", "Choice",
     "Compare", "Compound", "Comprehension", "Conditional", "Constant", "Define", "Divergence", "Early", "Edit",
     "Evaluate", "Event", "Exit", "Expr", "Fate", "FileUse", "Findings", "Fix", "FixBuilder", "FixContext",
     "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
     "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
-    "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Target", "Term", "Try",
+    "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_text",
@@ -126,7 +127,8 @@ _HOMES: Final[Mapping[str, str]] = {
     ),
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
-    "analysis.domain.value": "CAUGHT PLACES TURNS UNKNOWN WORLD Cause Value",
+    "analysis.domain.symbol": "WORLD Symbol",
+    "analysis.domain.value": "PLACES UNKNOWN Cause Value",
     "analysis.effects": "Choice Event Guard Repeat Term events following",
     "analysis.program": "Analysis",
     "analysis.summary.model": "ApiCall FileUse FunctionFacts GroupInReach HelperCall Invariant Note misplaced",

@@ -55,7 +55,7 @@ def check(findings: Findings) -> Iterator[Report]:
             value = call.values.get(call.api.roles.get(role, ""))
             if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
                 continue
-            if any(value.form == f"${item.name}" for item in call.function.params):
+            if any(value.symbol.parameter == item.name for item in call.function.params):
                 # A parameter called `rank` is often the root.
                 continue
             yield Report.at(

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import TURNS, Rule, divergences_of, report_divergence, what_text, why_text
+from collectivelint.api import Rule, divergences_of, report_divergence, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts, divergence in divergences_of(findings, "CL205"):
         guard = divergence.guard
         written = findings.text(guard.path, guard.span)
-        head = f"the loop over `{written}`" if guard.form.startswith(TURNS) else f"`while {written}`"
+        head = f"the loop over `{written}`" if guard.symbol.kind == "turns" else f"`while {written}`"
         yield report_divergence(
             facts,
             divergence,

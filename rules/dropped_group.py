@@ -92,7 +92,7 @@ def check(findings: Findings) -> Iterator[Report]:
             group = _dropped(facts, helper)
             if group is None:
                 continue
-            event = next(event for event in helper.events if event.group == f"${helper.groups[0]}")
+            event = next(event for event in helper.events if event.group.parameter == helper.groups[0])
             name = helper.callee.qualname
             yield Report.at(
                 helper,

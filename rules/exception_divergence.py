@@ -56,7 +56,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import CAUGHT, Rule, condition_text, divergences_of, report_divergence, subject_text
+from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, subject_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, on one side of an exception."""
     for facts, divergence in divergences_of(findings, "CL204"):
         where = f"where {condition_text(findings, divergence)}"
-        if not divergence.guard.form.startswith(CAUGHT):
+        if divergence.guard.symbol.kind != "caught":
             where += ", which depends on an exception"
         yield report_divergence(
             facts,

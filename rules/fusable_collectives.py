@@ -62,7 +62,7 @@ from collectivelint.api import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Block, Findings, Operation, Span, Term
+    from collectivelint.api import Block, Findings, Operation, Span, Symbol, Term
 
 
 RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
@@ -132,7 +132,7 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
             yield from _runs(arm, handled)
 
 
-def _fused_by(event: Event) -> tuple[tuple[str, ...], str]:
+def _fused_by(event: Event) -> tuple[tuple[str, Symbol, str], str]:
     """What is equal for calls that can be fused: the collective, and the function of the program that issues it."""
     return event.token, event.chain[0].callee if event.chain else ""
 

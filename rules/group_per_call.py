@@ -56,7 +56,7 @@ def check(findings: Findings) -> Iterator[Report]:
         if call.api.category != "group_constructor":
             continue
         # `for ranks in lists: new_group(ranks)` makes every group once.
-        repeated = bool(call.turns) and not any(value.form for value in call.values.values() if "@" in value.form)
+        repeated = bool(call.turns) and not any(value.symbol.has_place for value in call.values.values())
         method = call.function.qualname.rpartition(".")[2]
         if not repeated and not (call.function.owner is not None and method in _PER_STEP):
             continue

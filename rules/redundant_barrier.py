@@ -39,12 +39,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Call, Evaluate, Fix, Place, Report, Rule, blocks, is_async, parts
+from collectivelint.api import WORLD, Call, Evaluate, Fix, Place, Report, Rule, blocks, is_async, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from collectivelint.api import ApiCall, Block, Findings, FixBuilder, FixContext, Operation, Span
+    from collectivelint.api import ApiCall, Block, Findings, FixBuilder, FixContext, Operation, Span, Symbol
 
 
 RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
@@ -86,8 +86,8 @@ def _pairs(block: Block, met: Mapping[Span, ApiCall]) -> Iterator[tuple[ApiCall,
         last = found
 
 
-def _group(call: ApiCall) -> str:
-    return "world" if call.group is None else call.group.group_key
+def _group(call: ApiCall) -> Symbol:
+    return WORLD if call.group is None else call.group.group_key
 
 
 def _builder(call: ApiCall) -> FixBuilder:

@@ -70,12 +70,13 @@ RULE: Final = Rule(
 )
 
 
+#: What a function gave back, or computed, and what a global variable holds.
+_COMPUTED: Final = frozenset({"call", "operation", "compound", "conditional", "and", "or", "global"})
+
+
 def _is_opaque(group: Value) -> bool:
     """Whether nothing is known of the group but that it is the result of a function or a variable of a module."""
-    form = group.was or group.form
-    # `path:name` is a variable of a module.
-    is_kept = ":" in form and form.rpartition(":")[2].isidentifier()
-    return group.type is None and not group.partial and (form.endswith(")") or is_kept)
+    return group.type is None and not group.partial and group.written.kind in _COMPUTED
 
 
 def check(findings: Findings) -> Iterator[Report]:

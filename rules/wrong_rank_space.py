@@ -103,7 +103,7 @@ def _prepares_on_a_rank(findings: Findings, call: ApiCall) -> bool:
         for facts in findings.analysis.functions
         if facts.function is call.function
         for other in facts.calls
-        if other.group is not None and call.group is not None and other.group.form == call.group.form
+        if other.group is not None and call.group is not None and other.group.symbol is call.group.symbol
         for name in other.api.uniform
         if (sent := other.values.get(name)) is not None
     )
@@ -133,11 +133,11 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
 def _is_part(findings: Findings, call: ApiCall) -> bool:
     """Whether the group is known not to be all ranks: one dimension of the parallelism, or listed ranks."""
     group = call.group
-    if group is None or group.constant is None or group.form == WORLD or group.everyone:
+    if group is None or group.constant is None or group.symbol is WORLD or group.everyone:
         return False
     if group.optional or group.meaning != "group":
         return False
-    if group.given or group.form[1:] in group.depends:
+    if group.given or group.given_as is not None:
         # The caller knows which ranks it holds.
         return False
     if group.partial:

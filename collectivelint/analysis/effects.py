@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from .domain.symbol import Symbol, make
 from .domain.value import UNKNOWN, Cause, Value
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Event:
     """
 
     op: str
-    group: str
+    group: Symbol
     partial: bool
     path: str
     function: str
@@ -59,24 +60,24 @@ class Event:
         return (self.chain[0].span, self.chain[0].statement) if self.chain else (self.span, self.statement)
 
     @property
-    def token(self) -> tuple[str, ...]:
+    def token(self) -> tuple[str, Symbol, str]:
         """What has to be equal for two ranks to meet in a collective; frameworks have calls of one name."""
         return (self.op, self.group, self.why)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One condition. `form` identifies it; `own` says that it has to be judged in the function whose term this is.
+    """One condition. `symbol` identifies it; `own` says that it has to be judged in the function whose term this is.
 
-    `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the form does; otherwise it is its negation.
+    `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the symbol does; otherwise it is its negation.
     `subject`: what `match` compares with the pattern at `span`.
 
     `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true). `ways`: it
     picks one of that many overrides of a method.
     """
 
-    form: str
-    varies: frozenset[str]
+    symbol: Symbol
+    varies: frozenset[Symbol]
     causes: tuple[Cause, ...]
     depends: frozenset[str]
     one: bool | None
@@ -102,13 +103,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A loop; loops over equal `form` make equally many turns.
+    """A loop; loops over equal `symbol` make equally many turns.
 
     `trips` says what the number of turns depends on where that differs between ranks. `unordered`: the set whose order
     it follows; `over` names the parameter that it runs over.
     """
 
-    form: str
+    symbol: Symbol
     body: Term
     trips: Guard | None = None
     unordered: Cause | None = None
@@ -217,7 +218,7 @@ def size(term: Term) -> int:
     return total
 
 
-def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
+def tidy(term: Term, known: Mapping[Symbol, bool] = MappingProxyType({})) -> Term:
     """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return.
 
     Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
@@ -225,22 +226,22 @@ def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
     kept: list[Item] = []
     for item in term:
         match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if (holds := _known(guard.form, known)) is not None:
+            case Choice(guard=guard, then=then, orelse=orelse) if (holds := _known(guard.symbol, known)) is not None:
                 kept.extend(tidy(then if holds else orelse, known))
                 if kept and isinstance(kept[-1], Leave):
                     break
             case Choice(guard=guard, then=then, orelse=orelse):
-                then = tidy(then, {**known, guard.form: True})
-                orelse = tidy(orelse, {**known, guard.form: False})
+                then = tidy(then, {**known, guard.symbol: True})
+                orelse = tidy(orelse, {**known, guard.symbol: False})
                 if then or orelse:
                     kept.append(Choice(guard, then, orelse))
                 if then and orelse and isinstance(then[-1], Leave) and isinstance(orelse[-1], Leave):
                     break
                 # After `if c: return` the rest knows that c does not hold.
                 if then and isinstance(then[-1], Leave):
-                    known = {**known, guard.form: False}
+                    known = {**known, guard.symbol: False}
                 elif orelse and isinstance(orelse[-1], Leave):
-                    known = {**known, guard.form: True}
+                    known = {**known, guard.symbol: True}
             case Repeat(body=body):
                 body = tidy(body, known)
                 if _leaves(body) or matters(body):
@@ -255,28 +256,37 @@ def tidy(term: Term, known: Mapping[str, bool] = MappingProxyType({})) -> Term:
     return tuple(kept)
 
 
-def _known(form: str, known: Mapping[str, bool]) -> bool | None:
+def _known(symbol: Symbol, known: Mapping[Symbol, bool]) -> bool | None:
     """The outcome of a condition that follows from others: what is equal to one constant is not equal to another."""
-    if form in known or not known:
-        return known.get(form)
-    subject, equals, constant = form.partition(" == ")
-    if not equals:
+    if symbol in known or not known:
+        return known.get(symbol)
+    if symbol.kind != "compare" or symbol.head != ("==",):
         return None
     for other, holds in known.items():
-        same, _, value = other.partition(" == ")
-        if holds and same == subject and _distinct(constant, value):
+        same = holds and other.kind == "compare" and other.head == ("==",) and other.args[0] is symbol.args[0]
+        if same and _distinct(symbol.args[1], other.args[1]):
             return False
     return None
 
 
-def _distinct(one: str, other: str) -> bool:
+def _distinct(one: Symbol, other: Symbol) -> bool:
     """Two literals that differ, or two members of one class."""
-    literal = "'\"-0123456789"
-    if one[:1] in literal and other[:1] in literal:
-        return one != other
-    prefix, dot, _ = one.rpartition(".")
-    owner = re.split(r"[.:]", prefix)[-1]
-    return bool(dot) and one != other and other.rpartition(".")[0] == prefix and owner[:1].isupper()
+    if one.kind == other.kind == "constant":
+        literals = ("int", "float", "complex", "str", "bytes")
+        return one is not other and one.head[0] in literals and other.head[0] in literals
+    mine, theirs = _member(one), _member(other)
+    if mine is None or theirs is None:
+        return False
+    owner = mine[:-1]
+    return owner == theirs[:-1] and mine != theirs and owner[-1][:1].isupper()
+
+
+def _member(symbol: Symbol) -> tuple[str, ...] | None:
+    """The parts of a dotted name, the path of its file first; at least two of a name."""
+    if symbol.kind in ("name", "global"):
+        parts = tuple(str(part) for part in symbol.head[:-1]) + tuple(str(symbol.head[-1]).split("."))
+        return parts if len(parts) > len(symbol.head) else None
+    return None
 
 
 def _leaves(term: Term) -> bool:
@@ -321,15 +331,24 @@ def summarise(term: Term) -> Term:
         # Callers care about collectives only; how this function ends is its own affair.
         return ()
     if size(term) > MOST_ITEMS:
-        seen: dict[tuple[str, ...], Event] = {}
+        seen: dict[tuple[str, Symbol, str], Event] = {}
         always = {id(event) for event in events(_unconditional(term))}
         for event in events(term):
             # A group that is made below a condition is mostly made once, where it is first needed.
             if event.kind != "create" or id(event) in always:
                 seen.setdefault(event.token, event)
         # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
-        return (Repeat(f"unknown {id(term)}", tuple(list(seen.values())[:MOST_ITEMS])),)
+        return (Repeat(_unknown(term), tuple(list(seen.values())[:MOST_ITEMS])),)
     return term
+
+
+def _unknown(term: Term) -> Symbol:
+    """The number of turns of a loop that stands for a term too large to be kept: equal for equal terms, in every run."""
+    found = blake2b(digest_size=16)
+    for event in events(term):
+        found.update(f"{event.op} {event.why} {event.path} {event.span}".encode(errors="surrogatepass"))
+        found.update(event.group.digest)
+    return make("loop", ("unknown", found.hexdigest()))
 
 
 def _unconditional(term: Term) -> Term:
@@ -366,14 +385,19 @@ def continued(term: Term, rest: Term = ()) -> Term:
 class Inlining:
     """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
 
-    `callee` is where the callee stands.
+    `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
     """
 
     site: CallSite
     arguments: Mapping[str, Value]
-    rename: Callable[[str], str]
+    symbols: Mapping[str, Symbol] | None
     run: Callable[[Value], Term]
     callee: Span
+    _memo: dict[Symbol, Symbol] = field(default_factory=dict)
+
+    def rename(self, symbol: Symbol) -> Symbol:
+        """A symbol of the callee as one of the caller."""
+        return symbol if self.symbols is None else symbol.substitute(self.symbols, self._memo)
 
 
 def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
@@ -385,7 +409,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
     for item in term:
         match item:
             case Event():
-                argument = call.arguments.get(item.group.removeprefix("$"))
+                argument = call.arguments.get(item.group.parameter or "")
                 group = argument.group_key if argument is not None else call.rename(item.group)
                 partial = item.partial or (argument is not None and argument.partial)
                 found.append(
@@ -411,14 +435,14 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                 arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
                 inner = _inlined(guard, call)
                 found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
-            case Repeat(form=form, body=body, trips=trips, unordered=unordered, over=over):
+            case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
                 argument = call.arguments.get(over or "")
                 inside = inline(body, call, loop=True)
                 turns = _inlined(trips, call) if trips is not None else None
                 if argument is not None:
                     unordered = unordered or argument.unordered
-                    over = argument.form[1:] if argument.form[1:] in argument.depends else None
-                found.append(Repeat(call.rename(form), inside, turns, unordered, over))
+                    over = argument.given_as
+                found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
             case Leave(kind="return"):
                 # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
                 if loop:
@@ -438,7 +462,7 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
     chosen: tuple[str, object] | None = None
     if guard.chosen is not None and guard.chosen[1] is None:
         # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
-        chosen = next(((value.form[1:], None) for value in given if value.form[1:] in value.depends), None)
+        chosen = next(((value.given_as, None) for value in given if value.given_as is not None), None)
         given = [value if chosen is not None else value.but(varies=value.absent) for value in given]
         given = [value for value in given if value.varies or chosen is not None]
     own, reasons = guard.varies, guard.causes
@@ -447,11 +471,11 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         own, reasons = frozenset(), ()
     varies = own.union(*(value.varies for value in given))
     causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.causes))))
-    form, positive, one = call.rename(guard.form), guard.positive, guard.one
-    if form.startswith("not "):
-        form, positive, one = form[4:], not positive, None if one is None else not one
+    symbol, positive, one = call.rename(guard.symbol), guard.positive, guard.one
+    if symbol.is_negation:
+        symbol, positive, one = symbol.positive, not positive, None if one is None else not one
     return Guard(
-        form,
+        symbol,
         varies,
         causes[:3],
         frozenset().union(*(value.depends for value in given)),
@@ -481,7 +505,7 @@ def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
     if argument is None:
         return None
     if argument.constant is UNKNOWN:
-        is_made = argument.instance is not None and not argument.form.startswith("$")
+        is_made = argument.instance is not None and argument.symbol.root is None
         return False if wanted is None and is_made and not (argument.optional or argument.absent) else None
     if wanted is UNKNOWN:
         return bool(argument.constant)

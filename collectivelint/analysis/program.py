@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from ..ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
 from ..program.target import Target
 from .checks.divergence import divergences
-from .domain.value import UNKNOWN, WORLD, Cause, Value, join
+from .domain.symbol import WORLD, Lease, attribute, parameter
+from .domain.value import UNKNOWN, Cause, Value, join
 from .effects import events, repeats
 from .summary.fixpoint import Postponed, Solver
 from .summary.model import FunctionFacts, Registration
-from .transfer.binding import plain
+from .transfer.binding import SELF, plain
 from .transfer.group_names import named_calls, other_uses
 from .transfer.statements import interpret
 
@@ -48,6 +49,7 @@ class Analysis:
         Set `making` before asking for divergences: where the whole program makes sub-groups.
         """
         self.program, self.catalog = program, catalog
+        self._lease = Lease()
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
         #: Should facts say which calls could not be followed?
@@ -158,8 +160,11 @@ class Analysis:
         for convention in self.catalog.conventions:
             if convention.meaning == "group" and convention.axis is not None and convention.fits(short):
                 return convention.axis
-        form = call.group.form if call.group is not None else ""
-        return form if form.endswith("]") and "mesh" in form else None
+        if call.group is None or call.group.symbol.kind != "subscript":
+            return None
+        # The dimension of something that is called a mesh.
+        named = any("mesh" in str(part) for inner in call.group.symbol.walk() for part in inner.head)
+        return call.group.symbol.text if named else None
 
     def fallen(self) -> Iterator[tuple[FunctionFacts, Guard, Span, Event]]:
         """Exceptions that some ranks alone run into, each with a collective that lies ahead of the others."""
@@ -278,7 +283,7 @@ class Analysis:
                 facts = self.facts(Target("function", base.path, method))
                 value = facts.attributes.get(name) if facts is not None else None
                 if value is not None:
-                    found = value if found is None else join(found, value, f"$self.{name}")
+                    found = value if found is None else join(found, value, attribute(parameter(SELF), name))
         if found is None:
             return None
         flag = self.handled(owner, name)
@@ -286,12 +291,13 @@ class Analysis:
             found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
         # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
         # `self.group = None` is often only a place for what somebody else puts there.
-        form = f"$self.{name}" if found.form.startswith("$") or found.constant is not UNKNOWN else found.form
-        given = found.form[1:] in found.depends
+        own = found.symbol.root is not None or found.constant is not UNKNOWN
+        symbol = attribute(parameter(SELF), name) if own else found.symbol
+        given = found.given_as is not None
         if any(cause.kind == "restored" for cause in found.origins):
             # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
             found = found.but(origins=tuple(cause for cause in found.origins if cause.kind != "restored"))
-        return found.but(form=form, depends=frozenset(), constant=UNKNOWN, given=given)
+        return found.but(symbol=symbol, depends=frozenset(), constant=UNKNOWN, given=given)
 
     def shared_out(self, owner: Target) -> Cause | None:
         """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ..analysis.domain.value import CAUGHT, OVERRIDE, TURNS
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,12 +17,12 @@ _FUNCTION: Final = re.compile(r"(?:async )?def (\w+)\(")
 def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
     """What is true where the guard holds, or does not: "`rank == 0` holds", "`rank` matches `0`"; `text` gives source."""
     holds = holds == guard.positive
-    if guard.form.startswith(CAUGHT):
+    if guard.symbol.kind == "caught":
         return "an exception was caught" if holds else "nothing was caught"
     written = text(guard.path, guard.span)
-    if guard.form.startswith(TURNS):
+    if guard.symbol.kind == "turns":
         return f"the loop over `{written}` {'goes on' if holds else 'has ended'}"
-    if guard.form.startswith(OVERRIDE):
+    if guard.symbol.kind == "override":
         return f"`{written}` runs {'this' if holds else 'another'} override"
     if guard.subject is not None:
         verb = "matches" if holds else "does not match"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..analysis.domain.value import WORLD
+from ..analysis.domain.symbol import WORLD
 from ..finding import Fix
 from ..ir.nodes import Conditional, Constant
 from .call_fix import call_edits

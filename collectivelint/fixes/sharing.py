@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from ..analysis.domain.symbol import WORLD
 from ..analysis.transfer.binding import plain
 from ..finding import Fix
 from .world import prefixes
@@ -56,7 +57,7 @@ def shared_decision(
 def _group(facts: FunctionFacts, divergence: Divergence) -> str | None:
     """How the group of the collective is written in the function; nothing for the default group; None if it cannot be."""
     event = divergence.event
-    if event.group == "world":
+    if event.group is WORLD:
         return ""
     if event.chain:
         return None

@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..analysis.domain.value import WORLD
+from ..analysis.domain.symbol import WORLD, Symbol
+from ..analysis.domain.symbol import name as named
 from ..ir.nodes import Constant
 from ..program.target import Target
 from .syntax import bound, chain
@@ -187,10 +188,15 @@ class Sizes:
         facts = self._analysis.facts(target)
         if facts is None or facts.returns is None:
             return None
-        form = facts.returns.size_of or ""
+        known = facts.returns.size_of
         for parameter in facts.function.params:
             given = any(word.arg == parameter.name for word in node.keywords) or node.args
-            if form == f"${parameter.name}" and parameter.default == Constant(None) and not given:
+            if (
+                known is not None
+                and known.parameter == parameter.name
+                and parameter.default == Constant(None)
+                and not given
+            ):
                 return Size("size", parameter.name, by_name=True)
         return _of_value(facts.returns)
 
@@ -232,11 +238,14 @@ def _of_api(call: ApiCall) -> Size | None:
     return Size("size", role) if call.api.operation == "world_size" else None
 
 
-#: How forms of lists begin, whose length is a size, but which are none.
-_LISTS: Final = ("List(", "Mult(", "Tuple(", "[", "list(", "sorted(")
+def _is_container(symbol: Symbol) -> bool:
+    """Is it a list, whose length is a size, but which is none?"""
+    if symbol.kind == "call":
+        return symbol.args[0] in (named("list"), named("sorted"))
+    return symbol.kind == "comprehension" or (symbol.kind == "compound" and symbol.head[0] in ("List", "Mult", "Tuple"))
 
 
 def _of_value(value: Value) -> Size | None:
-    if value.size_of == WORLD and not value.origins and not (value.was or value.form).startswith(_LISTS):
+    if value.size_of is WORLD and not value.origins and not _is_container(value.written):
         return Size("size")
     return Size("rank") if value.type == "rank" and value.varies == {WORLD} else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..analysis.domain.value import WORLD
+from ..analysis.domain.symbol import WORLD
 from ..analysis.effects import CallSite, events
 from ..catalog.operations import GLOBAL_ROOTS
 from ..ir.nodes import Call
@@ -24,7 +24,7 @@ Key: TypeAlias = tuple[str, str]
 def leading(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
     """The calls of a function that lead to a collective on the default group, each with what is called."""
     for event in events(facts.term):
-        if event.group == WORLD and event.kind == "collective" and event.chain:
+        if event.group is WORLD and event.kind == "collective" and event.chain:
             first, *rest = event.chain
             yield first, (rest[0].path if rest else event.path, first.callee)
 
@@ -71,7 +71,7 @@ def divergent(analysis: Analysis) -> dict[tuple[str, Span], str]:
     for facts, divergence in analysis.divergences():
         guard = divergence.guard
         for event in (divergence.event, divergence.other):
-            if event is not None and event.group == WORLD:
+            if event is not None and event.group is WORLD:
                 span = event.chain[0].span if event.chain else event.place[0]
                 found.setdefault((facts.function.path, span), f"{guard.path}:{guard.span.line}")
     return found

@@ -16,7 +16,6 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
 
     Where a framework has a function of its own for it, and nothing else is at hand, that one is called.
     """
-    from ..analysis.domain.value import WORLD
     from ..analysis.transfer.binding import plain
 
     program, catalog = analysis.program, analysis.catalog
@@ -43,7 +42,7 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
                 return name
     for prefix in own:
         for api in catalog.of("group_accessor"):
-            is_public = api.axis == WORLD and not api.params and api.is_public
+            is_public = api.axis == "world" and not api.params and api.is_public
             if is_public and meant(f"{prefix}.{api.op}") == api.name:
                 return f"{prefix}.{api.op}()"
     return None

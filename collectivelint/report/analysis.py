@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..analysis.domain.value import CAUGHT, LOCAL, OVERRIDE, TURNS, WORLD
+from ..analysis.domain.symbol import WORLD
+from ..analysis.domain.value import LOCAL
 from ..analysis.effects import Choice, Event, Leave, Repeat
 from ..findings.conditions import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..analysis.domain.symbol import Symbol
     from ..analysis.domain.value import Cause
     from ..analysis.effects import Guard, Term
     from ..analysis.summary.model import FunctionFacts
@@ -73,7 +75,7 @@ def _line(where: str, span: Span, path: str) -> str:
 
 def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
     """`if rank == 0`, as it is written where it stands, for the arm where the guard holds or the other one."""
-    if guard.subject is not None or guard.form.startswith((CAUGHT, OVERRIDE, TURNS)):
+    if guard.subject is not None or guard.symbol.kind in ("caught", "override", "turns"):
         return f"if {in_words(guard, text, holds=holds)}"
     written = text(guard.path, guard.span)
     holds = holds == guard.positive
@@ -82,12 +84,12 @@ def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) ->
     return f"if {'' if holds else 'not '}`{written}`"
 
 
-def group_name(group: str) -> str:
+def group_name(group: Symbol) -> str:
     """A group as people call it."""
-    return "the default group" if group == WORLD else f"group `{group.replace('$', '')}`"
+    return "the default group" if group is WORLD else f"group `{group.text}`"
 
 
-def axes(varies: frozenset[str]) -> str:
+def axes(varies: frozenset[Symbol]) -> str:
     """The groups over whose ranks something differs."""
     return ", ".join(sorted(group_name(axis) for axis in varies))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..domain.value import WORLD, Value
+from ..domain.symbol import WORLD
+from ..domain.value import Value
 from ..effects import Event
-from ..transfer.binding import guarding, plain
+from ..transfer.binding import axis_of, guarding, plain
 
 if TYPE_CHECKING:
     from ...ir.nodes import Call, Span
@@ -19,14 +20,14 @@ def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> 
     match annotation.kind:
         case "uniform":
             kept = value.but(varies=frozenset(), causes=(), uneven=(), unordered=None, maybe=False, one=None)
-            return kept.but(form=frame.fresh("declared", span), type=None if value.type == "rank" else value.type)
+            return kept.but(symbol=frame.fresh("declared", span), type=None if value.type == "rank" else value.type)
         case "rank-local":
             cause = frame.cause("declared", span)
-            return value.but(varies=frozenset({WORLD}), causes=(cause,), form=frame.fresh("declared", span))
+            return value.but(varies=frozenset({WORLD}), causes=(cause,), symbol=frame.fresh("declared", span))
         case "guard":
-            return guarding(frame, annotation.axis or WORLD, span, one=True)
+            return guarding(frame, axis_of(annotation.axis), span, one=True)
         case "axis" if annotation.axis is not None:
-            return value.but(form=annotation.axis, meaning="group", everyone=False, partial=False)
+            return value.but(symbol=axis_of(annotation.axis), meaning="group", everyone=False, partial=False)
         case _:
             return value
 
@@ -35,5 +36,5 @@ def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Val
     """A call that every rank of a group has to make, whatever is inside; its result is the same on all of them."""
     name = (plain(expr.function) or "the call").rpartition(".")[2]
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(Event(name, annotation.axis or WORLD, False, *where))
+    frame.out.append(Event(name, axis_of(annotation.axis), False, *where))
     return Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),))

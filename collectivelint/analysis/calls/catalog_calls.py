@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
-from ..domain.value import UNKNOWN, WORLD, Sharded, Value, flow
+from ..domain import symbol as symbols
+from ..domain.symbol import WORLD, Symbol
+from ..domain.value import UNKNOWN, Sharded, Value, flow
 from ..effects import Event
 from ..summary.model import ApiCall, Registration
-from ..transfer.binding import bind, guarding
+from ..transfer.binding import axis_of, bind, guarding
 from .groups_in_reach import in_reach
 from .meshes import dims_of
 
@@ -38,17 +40,17 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
         values |= dict(zip(params, args, strict=False)) | keywords
     role = api.roles.get("group")
     group = values.get(role) if role else None
-    if group is not None and group.form in frame.worlds:
-        group = group.but(form=WORLD, everyone=True)
+    if group is not None and group.symbol in frame.worlds:
+        group = group.but(symbol=WORLD, everyone=True)
     key = WORLD if group is None else group.group_key
     if group is None and api.axis is not None and api.category in ("collective", "implicit"):
         # It runs on the group of this dimension of the parallelism.
-        key = api.axis
+        key = axis_of(api.axis)
     if api.kind == "mesh" and group is None:
         key = _mesh(api, values)
     if "mesh_dim" in values and "mesh_dim" in api.params:
         # `mesh.get_group("tp")` is the group of `mesh["tp"]`.
-        key = f"{key}[{values['mesh_dim'].form}]"
+        key = symbols.subscript(key, values["mesh_dim"].symbol)
     _note(frame, expr, api, group, exprs, values)
     note_roots(frame, [values[name] for role in GLOBAL_ROOTS if (name := api.roles.get(role)) in values])
     _effect(frame, expr, api, key, group, values)
@@ -58,8 +60,8 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     ]:
         if name in exprs:
             known = values[name]
-            if kind == "received" and name in api.uniform and known.form.startswith("$"):
-                frame.facts.uniform = (*frame.facts.uniform, known.form[1:])
+            if kind == "received" and name in api.uniform and (given := known.symbol.parameter) is not None:
+                frame.facts.uniform = (*frame.facts.uniform, given)
             buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
             if name in api.uniform:
                 buffer = buffer.but(shared=True)
@@ -86,16 +88,16 @@ def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
     api = frame.context.catalog.apis.get(f"{value.type}.__iter__") if value.type is not None else None
     if api is not None:
         call = Call(Attribute(container, "__iter__"), (), (), False, span)
-        known(frame, call, api, Value(value.form, receiver=value), [], {})
+        known(frame, call, api, Value(value.symbol, receiver=value), [], {})
 
 
-def _mesh(api: Api, values: Mapping[str, Value]) -> str:
+def _mesh(api: Api, values: Mapping[str, Value]) -> Symbol:
     """The group of what runs on a mesh: one that is named, or that of this tensor or of this model's parameters."""
     named = values.get("device_mesh")
     if named is not None and named.constant is UNKNOWN:
-        return named.form
+        return named.symbol
     owner = values.get("self") or values.get(api.params[0])
-    return WORLD if owner is None else f"the mesh of {owner.form}"
+    return WORLD if owner is None else symbols.make("mesh", (), (owner.symbol,))
 
 
 #: What every rank has to call, with the kind of its event.
@@ -106,7 +108,7 @@ _EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]
 }
 
 
-def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, values: Mapping[str, Value]) -> None:
+def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None, values: Mapping[str, Value]) -> None:
     """The event that a call of an API is, if it is one."""
     kind = _EVENTS.get(api.category)
     if api.operation == "init":
@@ -183,31 +185,34 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
             frame.facts.registrations.append(found)
 
 
-def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, Value]) -> Value:
-    form = f"{api.op}({', '.join(f'{name}={value.form}' for name, value in values.items())})"
+def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str, Value]) -> Value:
+    symbol = symbols.operation(api.op, [value.symbol for value in values.values()], values)
     if "return" in api.uniform or "return" in api.receives:
         return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("received", expr.span),))
     if "return" in api.restores:
         return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("restored", expr.span),))
     match api.category:
         case "rank_source" if api.translates is not None:
-            return _translated(form, api.axis or key, key, values.get(api.translates))
+            axis = axis_of(api.axis) if api.axis else key
+            return _translated(symbol, axis, key, values.get(api.translates))
         case "rank_source":
-            axis = api.axis or WORLD if key == WORLD else key
-            return Value(f"{api.op}({axis})", frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
+            axis = axis_of(api.axis) if key is WORLD else key
+            return Value(
+                symbols.operation(api.op, (axis,)), frozenset({axis}), (frame.cause("rank", expr.span),), type="rank"
+            )
         case "guard":
-            return guarding(frame, api.axis or WORLD, expr.span, one=api.one, other=api.kind)
+            return guarding(frame, axis_of(api.axis), expr.span, one=api.one, other=api.kind)
         case "local_source":
             if api.kind == "own":
                 # Another text on each rank, which is true on all of them.
                 return Value(frame.fresh(api.op, expr.span), ranked=True)
             cause = frame.cause(api.cause or "process", expr.span)
             steady = cause.kind in ("file system", "process")
-            fresh = form if steady else frame.fresh(api.op, expr.span)
+            fresh = symbol if steady else frame.fresh(api.op, expr.span)
             uneven = (cause,) if cause.kind == "file system" else ()
             return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
         case "uniform_source" if api.operation == "world_size":
-            return Value(form, size_of=key)
+            return Value(symbol, size_of=key)
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
             partial = ranks is not None and ranks.constant is not None
@@ -222,30 +227,40 @@ def _result(frame: Frame, expr: Call, api: Api, key: str, values: Mapping[str, V
             )
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
-            name = api.axis or (key if "self" in values or "mesh_dim" in values else form)
-            return Value(name, type=api.returns, meaning=meaning)
+            found = key if "self" in values or "mesh_dim" in values else symbol
+            return Value(axis_of(api.axis) if api.axis else found, type=api.returns, meaning=meaning)
         case _ if api.returns is not None and " " in api.returns:
             classes = enumerate(api.returns.split())
-            return Value(form, parts=tuple(Value(f"{form}[{index}]", type=name) for index, name in classes))
+            return Value(
+                symbol,
+                parts=tuple(
+                    Value(symbols.subscript(symbol, symbols.constant(index)), type=name) for index, name in classes
+                ),
+            )
         case _:
-            return Value(form, type=api.returns)
+            return Value(symbol, type=api.returns)
 
 
-def _translated(form: str, axis: str, key: str, rank: Value | None) -> Value:
+def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -> Value:
     """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
     if rank is None:
-        return Value(form)
-    found = flow(form, (rank,))
+        return Value(symbol)
+    found = flow(symbol, (rank,))
     if rank.type != "rank":
         # What a parameter is, is known where the function is called.
-        return found.but(type="rank") if rank.form.startswith("$") else found
-    if rank.form in (f"get_rank({WORLD})", f"get_rank({key})"):
+        return found.but(type="rank") if rank.symbol.root is not None else found
+    if rank.symbol in (_rank_in(WORLD), _rank_in(key)):
         # A rank's own number in the job is its own number in the group, and the other way round.
-        return found.but(form=f"get_rank({axis})", varies=frozenset({axis}), type="rank")
+        return found.but(symbol=_rank_in(axis), varies=frozenset({axis}), type="rank")
     return found.but(type="rank")
+
+
+def _rank_in(group: Symbol) -> Symbol:
+    """A rank's own number in a group."""
+    return symbols.operation("get_rank", (group,))
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:
     """Note which parameters of this function are given to a collective as its root."""
-    found = [value.form[1:] for value in values if value.form[1:] in value.depends]
+    found = [value.given_as for value in values if value.given_as is not None]
     frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))

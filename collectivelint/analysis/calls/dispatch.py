@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
-from ..domain.value import WORLD, Value
+from ..domain import symbol as symbols
+from ..domain.value import Value
 from ..effects import CallSite, Deferred, Inlining, inline
-from ..transfer.binding import GUARD, environment, guarding, plain
+from ..transfer.binding import GUARD, axis_of, environment, guarding, plain
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: The type of what `super()` gives: its methods are those of the base, not overrides.
 SUPER: Final = "super"
+_SUPER: Final = symbols.operation("super")
 #: More overrides than this, and a method name says too little to follow it.
 _MOST_TARGETS: Final = 8
 
@@ -43,14 +45,14 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):
-            return guarding(frame, named.axis or WORLD, expr.span, one=True)
+            return guarding(frame, axis_of(named.axis), expr.span, one=True)
     if target is not None and target.name == "builtins.super" and not args:
         return _super(frame)
     if callee.runs:
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        frame.out.extend(inline(callee.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -70,7 +72,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             own = target.name in frame.context.catalog.temporary
             return Value(frame.fresh(target.name, expr.span), type=made_of, ranked=own)
         if target.name in frame.context.catalog.readers and args:
-            return environment(frame, args[0], f"{callee.form}({args[0].form})", expr.span)
+            return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:
         # Methods of names that only one kind of object has.
         api = frame.context.catalog.apis.get(f"methods.{expr.function.name}")
@@ -94,8 +96,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         if called:
             bound = callee.but(receiver=callee)
             return invoke(frame, _likely(called), bound, expr, args, keywords)
-    if callee.form.startswith("$") and callee.form[1:] in callee.depends:
-        frame.out.append(Deferred(callee.form[1:]))
+    if callee.given_as is not None:
+        frame.out.append(Deferred(callee.given_as))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
 
 
@@ -131,7 +133,9 @@ def _super(frame: Frame) -> Value:
     """`super()`: this object, seen as one of the base class."""
     function = frame.function
     if function.owner is None or not function.params:
-        return Value("super()")
+        return Value(_SUPER)
     program = frame.context.program
     bases = list(program.bases(Target("class", function.path, function.owner)))[1:]
-    return Value(f"${function.params[0].name}", instance=bases[0], type=SUPER) if bases else Value("super()")
+    if not bases:
+        return Value(_SUPER)
+    return Value(symbols.parameter(function.params[0].name), instance=bases[0], type=SUPER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ...ir.nodes import Block, Expr, Function, Span
+    from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..summary.model import FunctionFacts
     from ..transfer.state import Frame
@@ -34,8 +34,8 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     given = list(zip(args, expr.args, strict=False))
     found = given[api.at] if 0 <= api.at < len(given) and not expr.spread else owner
     if use == "may write":
-        known = {other.path.form for other in frame.facts.files if other.use == "look"}
-        use, found = "write", next((pair for pair in given if pair[0].form in known), None)
+        known = {other.path.symbol for other in frame.facts.files if other.use == "look"}
+        use, found = "write", next((pair for pair in given if pair[0].symbol in known), None)
     if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
@@ -199,8 +199,22 @@ def _values(block: Block) -> Iterator[tuple[str, Expr]]:
 
 def is_plain(path: Value) -> bool:
     """Is a path put together here, of nothing that may have a rank in it?"""
-    form = path.was or path.form
-    return "@" not in form and all(name.startswith(_JOINING) for name in _CALLED.findall(form))
+    symbol = path.written
+    return not symbol.has_place and all(_is_joining(inner) for inner in symbol.walk())
+
+
+def _is_joining(symbol: Symbol) -> bool:
+    """Does it put a path together, if it computes anything?"""
+    match symbol.kind:
+        case "call":
+            callee = symbol.args[0]
+            return callee.kind == "name" and str(callee.head[0]).startswith(_JOINING)
+        case "compound" | "operation":
+            return str(symbol.head[0]).startswith(_JOINING)
+        case "comprehension":
+            return False
+        case _:
+            return True
 
 
 #: How paths are put together.
@@ -216,7 +230,6 @@ _JOINING: Final = (
     "Mod",
     "Tuple",
 )
-_CALLED: Final = re.compile(r"([\w.]+)\(")
 
 
 def _hinted(test: Expr, hints: Collection[str]) -> bool:
@@ -225,7 +238,7 @@ def _hinted(test: Expr, hints: Collection[str]) -> bool:
 
 def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
     """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
-    if look.path.form == use.path.form:
+    if look.path.symbol is use.path.symbol:
         return True
     if not isinstance(look.expr, Name) or look.expr != use.expr:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...ir.nodes import Attribute, Call, Constant, Subscript, expressions
-from ..domain.value import WORLD, Value
+from ..domain.symbol import WORLD
 from ..summary.model import GroupInReach
 from ..transfer.binding import plain
 from ..transfer.group_names import is_otherwise
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ...ir.nodes import Expr
+    from ..domain.value import Value
     from ..transfer.state import Frame
 
 
@@ -22,7 +23,7 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
     found: dict[str, GroupInReach] = {}
 
     def consider(text: str, value: Value, origin: str) -> None:
-        if value.constant is None or value.form == WORLD:
+        if value.constant is None or value.symbol is WORLD:
             return
         group: GroupInReach | None = None
         if value.meaning == "group":
@@ -40,7 +41,7 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
         # Annotations made for attributes of attributes are not names a fix may rely on.
         if name.count(".") <= 1:
             origin = "parameter" if name in params else "attribute" if "." in name else "local variable"
-            given = origin == "parameter" and value.form == f"${name}" and params[name].default == Constant(None)
+            given = origin == "parameter" and value.symbol.parameter == name and params[name].default == Constant(None)
             consider(name, value.but(optional=True) if given else value, origin)
     owner = frame.function.owner
     if owner is not None and frame.function.params:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Name
-from ..domain.value import WORLD, Cause, Length, Sharded, Value, each, flow, holding, of_shape
+from ..domain import symbol as symbols
+from ..domain.symbol import WORLD, Symbol, is_list
+from ..domain.value import Cause, Length, Sharded, Value, each, flow, holding, of_shape
 from ..transfer.binding import bind, plain
 
 if TYPE_CHECKING:
@@ -43,16 +45,16 @@ _PURE: Final = frozenset(
 
 def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
     """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
-    form = f"{callee.form}({', '.join(value.form for value in values)})"
+    symbol = symbols.call(callee.symbol, [value.symbol for value in values])
     if callee.target is not None and callee.target.name in _PURE:
-        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), form, values)
+        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), symbol, values)
     if frame.context.explaining and callee.target is None:
         unresolved = (plain(expr.function) or "a computed function", expr.span)
         if unresolved not in frame.facts.unresolved:
             frame.facts.unresolved.append(unresolved)
     if callee.receiver is not None and isinstance(expr.function, Attribute):
-        return _method(frame, expr, expr.function.name, form, callee, values)
-    found = flow(form, values, ranks=False)
+        return _method(frame, expr, expr.function.name, symbol, callee, values)
+    found = flow(symbol, values, ranks=False)
     if callee.target is None:
         return found if found.sharded is None else found.but(sharded=None)
     return _external(frame, expr, callee.target.name, found, values)
@@ -87,13 +89,13 @@ def share_of(values: Iterable[Value]) -> Length | None:
     return next((value.length for value in values if value.length is not None and value.length.kind == "share"), None)
 
 
-def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -> Value:
+def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Value]) -> Value:
     """A builtin whose result is computed from its arguments and nothing else."""
-    found = flow(form, values)
-    first = values[0] if values else Value(form)
+    found = flow(symbol, values)
+    first = values[0] if values else Value(symbol)
     match name:
         case "int" | "bool" if len(values) == 1:
-            kept = found.but(form=first.form, one=first.one, size_of=first.size_of, length=share_of(values))
+            kept = found.but(symbol=first.symbol, one=first.one, size_of=first.size_of, length=share_of(values))
             return kept.but(type=first.type) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
             return found.but(length=Length("highest", cause))
@@ -101,7 +103,7 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found.but(length=share_of(values))
         case "len" if first.uneven:
             return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
-        case "len" if first.parts or (first.was or first.form).startswith(("Tuple(", "List(")):
+        case "len" if first.parts or is_list(first.written) or first.written.head == ("Tuple",):
             # How many there are is not what is in them.
             return found.but(origins=(), varies=frozenset(), causes=(), size_of=first.size_of)
         case "len":
@@ -115,12 +117,10 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             uneven = next((value.uneven for value in values if value.uneven), ())
             found = found.but(uneven=uneven, unordered=unordered, size_of=first.size_of)
             if name in ("enumerate", "zip"):
-                numbered = [Value("number"), *values[:1]] if name == "enumerate" else values
-                turn = tuple(
-                    value if value.form == "number" else each(value, f"each({value.form})") for value in numbered
-                )
+                numbered = [_NUMBER, *values[:1]] if name == "enumerate" else values
+                turn = tuple(value if value is _NUMBER else each(value, _element(value.symbol)) for value in numbered)
                 known = any(part.instance or part.varies or part.depends for part in turn)
-                return found.but(item=Value(f"each({form})", parts=turn)) if known else found
+                return found.but(item=Value(_element(symbol), parts=turn)) if known else found
             return found.but(parts=first.parts, item=first.item)
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
@@ -130,6 +130,15 @@ def _pure(frame: Frame, expr: Call, name: str, form: str, values: list[Value]) -
             return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
         case _:
             return found
+
+
+#: What `enumerate` puts before each element.
+_NUMBER: Final = Value(symbols.name("number"))
+
+
+def _element(container: Symbol) -> Symbol:
+    """Any element of a container."""
+    return symbols.operation("each", (container,))
 
 
 def _of_disk(value: Value) -> Cause | None:
@@ -147,7 +156,7 @@ _ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
 
-def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, values: list[Value]) -> Value:
+def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, values: list[Value]) -> Value:
     """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
     assert callee.receiver is not None
     receiver = callee.receiver
@@ -165,15 +174,16 @@ def _method(frame: Frame, expr: Call, name: str, form: str, callee: Value, value
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
         # Filled on some ranks only.
         _, guard = frame.guards[-1]
-        if isinstance(expr.function.value, Name) and not receiver.form.startswith("$"):
+        if isinstance(expr.function.value, Name) and receiver.symbol.root is None:
             bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.but(item=receiver.item or item))
-    found = flow(form, (callee, *values), ranks=False).but(varies=varies, causes=causes)
+    found = flow(symbol, (callee, *values), ranks=False).but(varies=varies, causes=causes)
     if name == "values":
         found = found.but(item=receiver.item)
     elif name == "items" and receiver.item is not None:
-        found = found.but(item=Value(f"each({form})", parts=(Value("key"), each(receiver, f"each({receiver.form})"))))
+        pair = (Value(symbols.name("key")), each(receiver, _element(receiver.symbol)))
+        found = found.but(item=Value(_element(symbol), parts=pair))
     kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
     if receiver.length is not None and name not in _SIZES:
         found = found.but(length=receiver.length)

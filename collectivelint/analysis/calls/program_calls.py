@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Call, Constant, Name
-from ..domain.value import OVERRIDE, WORLD, Cause, Value, flow
+from ..domain.symbol import WORLD, call, constant, make
+from ..domain.value import Cause, Value, flow
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
 from ..summary.model import HelperCall
 from ..transfer.binding import bind, plain
@@ -15,15 +15,14 @@ from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ...ir.nodes import Expr, Function
     from ...program.target import Target
+    from ..domain.symbol import Symbol
     from ..effects import Term
     from ..summary.model import FunctionFacts
     from ..transfer.state import Frame
-
-_PARAMETER: Final = re.compile(r"\$(\w+)")
 
 
 def invoke(
@@ -39,13 +38,13 @@ def invoke(
         if facts is None:
             continue
         arguments = _arguments(facts.function, callee, expr, args, keywords)
-        rename = _renamer(arguments)
+        known = _symbols(arguments)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
         def run(value: Value, site: CallSite = site) -> Term:
             return _passed(frame, value, site)
 
-        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, rename, run, facts.function.span))
+        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, known, run, facts.function.span))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
@@ -63,9 +62,10 @@ def invoke(
             term = ()
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
-            form = frame.fresh(f"{OVERRIDE}{number} of {target.name.rpartition('.')[2]}", expr.span)
+            method = target.name.rpartition(".")[2]
+            symbol = make("override", (number, method, frame.path, expr.span.line, expr.span.column))
             guard = Guard(
-                form,
+                symbol,
                 frozenset(),
                 (),
                 frozenset(),
@@ -80,11 +80,11 @@ def invoke(
         else:
             frame.out.extend(term)
         if facts.returns is not None:
-            results.append(_returned(facts.function, facts.returns, arguments, rename))
-    form = f"{callee.form}({', '.join(value.form for value in (*args, *keywords.values()))})"
+            results.append(_returned(facts.function, facts.returns, arguments, known))
+    symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])
     if len(results) == 1:
         return results[0].but(receiver=None)
-    return flow(form, results)
+    return flow(symbol, results)
 
 
 def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -98,8 +98,8 @@ def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[st
             if evaluate_name(frame, arg) is value:
                 shared = Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),), shared=True)
                 bind(frame, arg, shared)
-                if value is not None and value.form.startswith("$"):
-                    frame.facts.uniform = (*frame.facts.uniform, value.form[1:])
+                if value is not None and (given_as := value.symbol.parameter) is not None:
+                    frame.facts.uniform = (*frame.facts.uniform, given_as)
 
 
 def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
@@ -119,8 +119,8 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
     """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
     if value.runs:
         return value.runs  # type: ignore[return-value]  # a term
-    if value.form.startswith("$") and value.form[1:] in value.depends:
-        return (Deferred(value.form[1:]),)
+    if value.given_as is not None:
+        return (Deferred(value.given_as),)
     target = value.target
     if target is None:
         return ()
@@ -136,7 +136,7 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
         return ()
     receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
     into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
-    return inline(facts.summary, Inlining(into, receiver, _renamer(receiver), lambda _: (), facts.function.span))
+    return inline(facts.summary, Inlining(into, receiver, _symbols(receiver), lambda _: (), facts.function.span))
 
 
 def _note_helper(
@@ -148,8 +148,9 @@ def _note_helper(
     keywords: Mapping[str, Value],
 ) -> None:
     """Keep a call of a function that passes a group of its caller on to collectives."""
-    groups = tuple(dict.fromkeys(event.group[1:] for event in facts.events if event.group.startswith("$")))
-    groups = tuple(name for name in groups if any(parameter.name == name for parameter in facts.function.params))
+    own = {parameter.name for parameter in facts.function.params}
+    named = dict.fromkeys(event.group.parameter for event in facts.events)
+    groups = tuple(name for name in named if name is not None and name in own)
     if not (groups or facts.roots) or expr.spread:
         return
     note_roots(frame, [arguments[name] for name in facts.roots if name in arguments])
@@ -178,7 +179,7 @@ def _arguments(
     for parameter in function.params:
         if parameter.name not in found and isinstance(parameter.default, Constant):
             value = parameter.default.value
-            found[parameter.name] = Value(repr(value), constant=value)
+            found[parameter.name] = Value(constant(value), constant=value)
     return found
 
 
@@ -186,30 +187,22 @@ def _is_static(function: Function) -> bool:
     return any(plain(decorator) == "staticmethod" for decorator in function.decorators)
 
 
-def _renamer(arguments: Mapping[str, Value]) -> Callable[[str], str]:
-    def rename(form: str) -> str:
-        return _PARAMETER.sub(lambda match: _form_of(arguments, match), form)
-
-    return rename
+def _symbols(arguments: Mapping[str, Value]) -> dict[str, Symbol]:
+    """What stands for each parameter."""
+    return {name: value.symbol for name, value in arguments.items()}
 
 
-def _form_of(arguments: Mapping[str, Value], match: re.Match[str]) -> str:
-    argument = arguments.get(match.group(1))
-    # A parameter that got no argument we know of is no parameter of the caller: mark it as foreign.
-    return argument.form if argument is not None else f"?{match.group(1)}"
-
-
-def _returned(function: Function, value: Value, arguments: Mapping[str, Value], rename: Callable[[str], str]) -> Value:
+def _returned(function: Function, value: Value, arguments: Mapping[str, Value], known: Mapping[str, Symbol]) -> Value:
     """The callee's return value as the caller sees it."""
     passed = [arguments[name] for name in value.depends if name in arguments] if value.varies else []
     if passed and not any(item.varies for item in passed) and not without_names(value.causes, function.span):
         # A rank only by the name of the parameter; what was passed is none.
         value = value.but(varies=frozenset(), causes=(), type=None, one=None)
-    if value.form.startswith("$") and value.form[1:] in arguments:
-        argument = arguments[value.form[1:]]
+    argument = arguments.get(value.symbol.parameter or "")
+    if argument is not None:
         return argument if value.sharded is None else argument.but(sharded=value.sharded)
     given = [arguments[name] for name in value.depends if name in arguments]
-    flowed = flow(rename(value.form), (value.but(depends=frozenset()), *given))
+    flowed = flow(value.symbol.substitute(known), (value.but(depends=frozenset()), *given))
     return flowed.but(
         constant=value.constant,
         one=value.one,
@@ -219,7 +212,7 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         partial=value.partial,
         optional=value.optional,
         absent=value.absent,
-        parts=tuple(_returned(function, part, arguments, rename) for part in value.parts),
+        parts=tuple(_returned(function, part, arguments, known) for part in value.parts),
         uneven=value.uneven or next((item.uneven for item in given if item.uneven), ()),
         unordered=value.unordered,
         size_of=value.size_of,

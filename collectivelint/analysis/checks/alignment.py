@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from ..domain.symbol import Symbol
     from ..effects import Item, Term
 
 
@@ -43,9 +44,9 @@ def tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
             case Event():
                 found.append(key(item))
             case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(("choice", guard.form, tokens(then, key), tokens(orelse, key)))
-            case Repeat(form=form, body=body):
-                found.append(("loop", form, tokens(body, key), _leaves(body)))
+                found.append(("choice", guard.symbol, tokens(then, key), tokens(orelse, key)))
+            case Repeat(symbol=symbol, body=body):
+                found.append(("loop", symbol, tokens(body, key), _leaves(body)))
     return tuple(found)
 
 
@@ -68,9 +69,9 @@ def _equal(one: Item, two: Item) -> bool:
         case Event(), Event():
             return one.token == two.token
         case Choice(), Choice():
-            return one.guard.form == two.guard.form and same(one.then, two.then) and same(one.orelse, two.orelse)
+            return one.guard.symbol is two.guard.symbol and same(one.then, two.then) and same(one.orelse, two.orelse)
         case Repeat(), Repeat():
-            alike = one.form == two.form and same(one.body, two.body)
+            alike = one.symbol == two.symbol and same(one.body, two.body)
             return alike and _leaves(one.body) == _leaves(two.body)
         case _:
             return False
@@ -133,7 +134,7 @@ def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> No
             break
         mine, theirs = inner
     left, right = without_leaves(mine), without_leaves(theirs)
-    forms = [{item.guard.form for item in side if isinstance(item, Choice)} for side in (left, right)]
+    symbols = [{item.guard.symbol for item in side if isinstance(item, Choice)} for side in (left, right)]
     # What stands before and after the place where the sides differ are the very same items.
     start = next((i for i, (one, two) in enumerate(zip(left, right, strict=False)) if one is not two), None)
     start = min(len(left), len(right)) if start is None else start
@@ -141,7 +142,7 @@ def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> No
     while end < min(len(left), len(right)) - start and left[-1 - end] is right[-1 - end]:
         end += 1
     left, right = left[start : len(left) - end], right[start : len(right) - end]
-    left, right = merged(left, forms[1]), merged(right, forms[0])
+    left, right = merged(left, symbols[1]), merged(right, symbols[0])
     if not left and not right:
         return
     if len(left) == len(right) == 1 and _same_kind(left[0], right[0]):
@@ -168,7 +169,7 @@ def _only_difference(mine: Term, theirs: Term) -> tuple[Term, Term] | None:
     if len(mine) != 1 or len(theirs) != 1:
         return None
     one, two = mine[0], theirs[0]
-    if not isinstance(one, Choice) or not isinstance(two, Choice) or one.guard.form != two.guard.form:
+    if not isinstance(one, Choice) or not isinstance(two, Choice) or one.guard.symbol is not two.guard.symbol:
         return None
     if one.then is two.then:
         return one.orelse, two.orelse
@@ -187,11 +188,11 @@ def _compare_inside(item: Item, partner: Item, key: _Key, difference: _Differenc
                 difference.skipped += events(item.body)
 
 
-def merged(term: Term, forms: AbstractSet[str]) -> Term:
-    """The term without choices that make no difference, unless the other side, which has `forms`, has the same choice."""
+def merged(term: Term, symbols: AbstractSet[Symbol]) -> Term:
+    """The term without choices that make no difference, unless the other side, which has `symbols`, has the same choice."""
     found: list[Item] = []
     for item in term:
-        if isinstance(item, Choice) and item.guard.form not in forms:
+        if isinstance(item, Choice) and item.guard.symbol not in symbols:
             then, orelse = merged(without_leaves(item.then), set()), merged(without_leaves(item.orelse), set())
             if same(then, orelse) or item.orelse == (Leave("raise"),):
                 found += then
@@ -207,9 +208,9 @@ def merged(term: Term, forms: AbstractSet[str]) -> Term:
 def _same_kind(one: Item, other: Item) -> bool:
     match one, other:
         case Choice(), Choice():
-            return one.guard.form == other.guard.form
+            return one.guard.symbol is other.guard.symbol
         case Repeat(), Repeat():
-            return one.form == other.form
+            return one.symbol == other.symbol
         case _:
             return False
 

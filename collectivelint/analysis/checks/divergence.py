@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..domain.value import WORLD
+from ..domain.symbol import WORLD, Symbol
 from ..effects import Choice, Event, Guard, Repeat, events, guards
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
@@ -77,10 +77,10 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
     `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
     one that the ranks outside the branch do not belong to.
     """
-    judged: dict[str, Guard] = {}
+    judged: dict[Symbol, Guard] = {}
     for guard in guards(term):
         if guard.own and guard.varies:
-            judged.setdefault(guard.form, guard)
+            judged.setdefault(guard.symbol, guard)
     if not judged:
         return
     groups = [Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))]
@@ -98,9 +98,9 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
 
 
 def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: bool) -> Iterator[Divergence]:
-    if guard.form not in restricted.judged:
+    if guard.symbol not in restricted.judged:
         return
-    sides = restricted.sides(guard.form)
+    sides = restricted.sides(guard.symbol)
     if any(raises(side) for side in sides.values()):
         # An uncaught exception ends the job on every rank: the launcher stops the others.
         return
@@ -108,7 +108,7 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
         return
     places: dict[int, _Place] = {}
     depths: dict[int, int] = {}
-    _place(restricted.alone, guard.form, "outside", places, depths)
+    _place(restricted.alone, guard.symbol, "outside", places, depths)
     found = False
     for holds in (True, False):
         unmatched = missing(sides[holds], sides[not holds], places)
@@ -160,7 +160,7 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
 
     `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
     """
-    if event.group == WORLD or event.group in guard.varies:
+    if event.group is WORLD or event.group in guard.varies:
         return True
     if WORLD not in guard.varies:
         return False
@@ -172,11 +172,11 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
     alone = guard.one is holds
     if not alone or event.partial or (lists_of_ranks and event.kind != "implicit"):
         return False
-    return term is not None and not _roles(term, guard.form, holds=not holds)
+    return term is not None and not _roles(term, guard.symbol, holds=not holds)
 
 
 def _place(
-    term: Term, form: str, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
+    term: Term, symbol: Symbol, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
 ) -> None:
     """Note where each collective stands with regard to the condition, and below how many others."""
     for item in term:
@@ -189,29 +189,29 @@ def _place(
             case Choice(guard=guard, then=then, orelse=orelse):
                 inner: _Place = "deep" if where == "arm" else where
                 below = depth + (guard.ways - 1).bit_length()
-                if guard.form == form:
+                if guard.symbol is symbol:
                     inner = "arm" if guard.own else "foreign"
                     below = 0
-                _place(then, form, inner, places, depths, below)
-                _place(orelse, form, inner, places, depths, below)
+                _place(then, symbol, inner, places, depths, below)
+                _place(orelse, symbol, inner, places, depths, below)
             case Repeat(body=body, trips=trips):
-                if trips is not None and trips.form == form:
-                    _place(body, form, "loop" if trips.own else "foreign", places, depths)
+                if trips is not None and trips.symbol is symbol:
+                    _place(body, symbol, "loop" if trips.own else "foreign", places, depths)
                 else:
-                    _place(body, form, where, places, depths, depth)
+                    _place(body, symbol, where, places, depths, depth)
 
 
-def _roles(term: Term, form: str, *, holds: bool) -> bool:
+def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:
     """Do the ranks on this side have collectives in their arm, on whatever group?"""
     for item in term:
         match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.symbol is symbol:
                 if any(True for _ in events(then if holds else orelse)):
                     return True
             case Choice(then=then, orelse=orelse):
-                if _roles(then, form, holds=holds) or _roles(orelse, form, holds=holds):
+                if _roles(then, symbol, holds=holds) or _roles(orelse, symbol, holds=holds):
                     return True
             case Repeat(body=body):
-                if _roles(body, form, holds=holds):
+                if _roles(body, symbol, holds=holds):
                     return True
     return False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from collectivelint.analysis.domain.value import LOCAL, PLACES, WORLD
+from collectivelint.analysis.domain.symbol import WORLD
+from collectivelint.analysis.domain.value import LOCAL, PLACES
 from collectivelint.findings.conditions import in_words
 from collectivelint.rule import Place, Report
 
@@ -39,7 +40,7 @@ def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]
     for facts, divergence in divergences_of(findings, "CL201"):
         event = divergence.event
         axes = divergence.guard.varies - {WORLD, *PLACES}
-        if not axes or event.group != WORLD or not event.chain or event.path != facts.function.path:
+        if not axes or event.group is not WORLD or not event.chain or event.path != facts.function.path:
             continue
         calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
         found = calls.get((event.path, event.span))
@@ -66,11 +67,14 @@ def _rule(divergence: Divergence) -> str:
 
 def group_text(event: Event) -> str:
     """How a message names the group of a collective."""
-    if event.group == "world":
+    if event.group is WORLD:
         return "the default group"
-    name = event.group.replace("$", "")
-    plain = not any(mark in name for mark in "@?#:(")
-    return f"group `{name}`" if plain else "its group"
+    plain = all(symbol.kind in _PLAIN for symbol in event.group.walk())
+    return f"group `{event.group.text}`" if plain else "its group"
+
+
+#: What a reader finds again in the source.
+_PLAIN: Final = frozenset({"parameter", "name", "attribute", "subscript", "constant", "mesh"})
 
 
 def what_text(divergence: Divergence) -> str:

@@ -11,6 +11,7 @@ from .alignment import raises
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..domain.symbol import Symbol
     from ..effects import Item, Term
 
 
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
 class Restricted:
     """What a function does to one group: its term with nothing else in it, and where the conditions stand in that.
 
-    `above`: id of an item -> the choices and loops that have it as an item; `judged`: form -> the choices and loops that the
+    `above`: id of an item -> the choices and loops that have it as an item; `judged`: symbol -> the choices and loops that the
     condition decides.
     """
 
     alone: Term
     whole: Term
     above: Mapping[int, list[Item]]
-    judged: Mapping[str, list[Item]]
+    judged: Mapping[Symbol, list[Item]]
 
     @classmethod
-    def to(cls, term: Term, group: str) -> Restricted:
+    def to(cls, term: Term, group: Symbol) -> Restricted:
         """Restrict a term to a group."""
         alone = _surviving(_only(term, group))
-        whole = _side(continued(alone) if size(alone) <= MOST_ITEMS else alone, "", frozenset(), holds=True)
+        whole = _side(continued(alone) if size(alone) <= MOST_ITEMS else alone, None, frozenset(), holds=True)
         above: dict[int, list[Item]] = {}
-        judged: dict[str, list[Item]] = {}
+        judged: dict[Symbol, list[Item]] = {}
         pending: list[tuple[Term, Item | None]] = [(whole, None)]
         while pending:
             items, owner = pending.pop()
@@ -43,27 +44,27 @@ class Restricted:
                 if known:
                     continue
                 if isinstance(item, Choice):
-                    judged.setdefault(item.guard.form, []).append(item)
+                    judged.setdefault(item.guard.symbol, []).append(item)
                     pending += [(item.then, item), (item.orelse, item)]
                 elif isinstance(item, Repeat):
                     pending.append((item.body, item))
                     if item.trips is not None:
-                        judged.setdefault(item.trips.form, []).append(item)
+                        judged.setdefault(item.trips.symbol, []).append(item)
         return cls(alone, whole, above, judged)
 
-    def sides(self, form: str) -> dict[bool, Term]:
+    def sides(self, symbol: Symbol) -> dict[bool, Term]:
         """What ranks do for which the condition holds, and what the others do. What it does not touch are the same items."""
         touched: set[int] = set()
-        pending = list(self.judged.get(form, ()))
+        pending = list(self.judged.get(symbol, ()))
         while pending:
             item = pending.pop()
             if id(item) not in touched:
                 touched.add(id(item))
                 pending += self.above[id(item)]
-        return {holds: _side(self.whole, form, touched, holds=holds) for holds in (True, False)}
+        return {holds: _side(self.whole, symbol, touched, holds=holds) for holds in (True, False)}
 
 
-def _only(term: Term, group: str) -> Term:
+def _only(term: Term, group: Symbol) -> Term:
     """The term restricted to one group; exits stay."""
     kept: list[Item] = []
     for item in term:
@@ -75,9 +76,9 @@ def _only(term: Term, group: str) -> Term:
                 then, orelse = _only(then, group), _only(orelse, group)
                 if then or orelse:
                     kept.append(Choice(guard, then, orelse))
-            case Repeat(form=form, body=body, trips=trips):
+            case Repeat(symbol=symbol, body=body, trips=trips):
                 if body := _only(body, group):
-                    kept.append(Repeat(form, body, trips))
+                    kept.append(Repeat(symbol, body, trips))
             case Leave():
                 kept.append(item)
     return tuple(kept)
@@ -96,8 +97,8 @@ def _surviving(term: Term) -> Term:
                     kept += then
                 elif then or orelse:
                     kept.append(Choice(guard, then, orelse))
-            case Repeat(form=form, body=body, trips=trips):
-                kept.append(Repeat(form, _surviving(body), trips))
+            case Repeat(symbol=symbol, body=body, trips=trips):
+                kept.append(Repeat(symbol, _surviving(body), trips))
             case _:
                 kept.append(item)
         if kept and isinstance(kept[-1], Leave):
@@ -105,28 +106,28 @@ def _surviving(term: Term) -> Term:
     return tuple(kept)
 
 
-def _side(term: Term, form: str, touched: frozenset[int] | set[int], *, holds: bool) -> Term:
-    """What a rank does for which condition `form` holds (or does not).
+def _side(term: Term, symbol: Symbol | None, touched: frozenset[int] | set[int], *, holds: bool) -> Term:
+    """What a rank does for which condition `symbol` holds (or does not).
 
-    `touched` are the ids of the items that the condition stands in. Without any, the term in its shortest form.
+    `touched` are the ids of the items that the condition stands in. Without any, the term in its shortest symbol.
     """
-    if form and touched.isdisjoint(map(id, term)):
+    if symbol and touched.isdisjoint(map(id, term)):
         return term
     kept: list[Item] = []
     for item in term:
         match item:
-            case Choice() | Repeat() if form and id(item) not in touched:
+            case Choice() | Repeat() if symbol and id(item) not in touched:
                 kept.append(item)
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
-                kept.extend(_side(then if holds else orelse, form, touched, holds=holds))
+            case Choice(guard=guard, then=then, orelse=orelse) if guard.symbol is symbol:
+                kept.extend(_side(then if holds else orelse, symbol, touched, holds=holds))
             case Choice(guard=guard, then=then, orelse=orelse):
-                one, two = _side(then, form, touched, holds=holds), _side(orelse, form, touched, holds=holds)
+                one, two = _side(then, symbol, touched, holds=holds), _side(orelse, symbol, touched, holds=holds)
                 if one or two:
                     kept.append(Choice(guard, one, two))
-            case Repeat(trips=trips) if form and trips is not None and trips.form == form and not holds:
+            case Repeat(trips=trips) if symbol and trips is not None and trips.symbol is symbol and not holds:
                 continue
-            case Repeat(form=loop, body=body, trips=trips):
-                if inner := _side(body, form, touched, holds=holds):
+            case Repeat(symbol=loop, body=body, trips=trips):
+                if inner := _side(body, symbol, touched, holds=holds):
                     kept.append(Repeat(loop, inner, trips))
             case _:
                 kept.append(item)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from .symbol import WORLD, Symbol, constant, name, subscript
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,19 +13,12 @@ if TYPE_CHECKING:
     from ...ir.nodes import Span
     from ...program.target import Target
 
-#: The axis of the default group: what varies over it varies over every group.
-WORLD: Final = "world"
-#: Axes that are not process groups but places; ranks that share one differ in nothing else of it.
-PLACES: Final = frozenset({"local", "node"})
-
-#: The form of a condition that counts the turns of a `for` loop begins so, that of one that an exception takes so, and
-#: that of one that picks an override of a method so.
-TURNS: Final = "turns of "
-CAUGHT: Final = "exception "
-OVERRIDE: Final = "override "
+#: The axes that a value varies over are the symbols of groups. What varies over the default group, WORLD, varies over every
+#: group; these are places instead: ranks that share one differ in nothing else of it.
+LOCAL_AXIS: Final = name("local")
+PLACES: Final = frozenset({LOCAL_AXIS, name("node")})
 
 _MOST_CAUSES: Final = 3
-_LONGEST_FORM: Final = 400
 
 
 Kind: TypeAlias = Literal[
@@ -107,7 +101,7 @@ class Value:
     Most values have most fields at their defaults, and millions are made: only what differs is stored. A frozen
     dataclass with these fields takes six times as long to copy.
 
-    `form` is a canonical text: equal forms in one function are equal values; `$name` in it stands for a parameter.
+    `symbol` identifies it: equal symbols in one function are equal values.
     `depends` names the parameters that flow into it. `absent`: the axes over which it is None on some ranks only, and `present` the condition of those where it is not. `one` says of a condition whether it holds on exactly one rank
     (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
     `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
@@ -116,22 +110,22 @@ class Value:
     its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `shared`: filled by a collective that leaves the same data on all
     ranks. `given`: an attribute that only
     holds what was passed in. `runs` is the term of
-    calling it, `manager` that of the `with` statement it manages. `was`: the form of the expression it was assigned from.
+    calling it, `manager` that of the `with` statement it manages. `was`: the symbol of the expression it was assigned from.
     `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
     from, as far as that matters to who receives it. `ranked`: a rank is written into it, which makes another text of it.
     `sharded`: each rank has another part of it. `dims`: the names of a mesh's dimensions.
     """
 
-    form: str
-    varies: frozenset[str] = frozenset()
+    symbol: Symbol
+    varies: frozenset[Symbol] = frozenset()
     causes: tuple[Cause, ...] = ()
     origins: tuple[Cause, ...] = ()
     depends: frozenset[str] = frozenset()
     one: bool | None = None
     constant: object = UNKNOWN
     optional: bool = False
-    absent: frozenset[str] = frozenset()
-    present: str = ""
+    absent: frozenset[Symbol] = frozenset()
+    present: Symbol | None = None
     target: Target | None = None
     receiver: Value | None = None
     instance: Target | None = None
@@ -142,23 +136,25 @@ class Value:
     parts: tuple[Value, ...] = ()
     uneven: tuple[Cause, ...] = ()
     unordered: Cause | None = None
-    size_of: str | None = None
+    size_of: Symbol | None = None
     everyone: bool = False
     shared: bool = False
     given: bool = False
     runs: tuple[object, ...] = ()
     manager: tuple[object, ...] = ()
-    was: str = ""
+    was: Symbol | None = None
     item: Value | None = None
     length: Length | None = None
     ranked: bool = False
     sharded: Sharded | None = None
     dims: tuple[str, ...] | None = None
 
-    def __init__(self, form: str, varies: frozenset[str] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any):
+    def __init__(
+        self, symbol: Symbol, varies: frozenset[Symbol] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any
+    ):
         """`more` are other fields by name."""
         fields = self.__dict__
-        fields["form"] = form if len(form) <= _LONGEST_FORM else _digest(form)
+        fields["symbol"] = symbol
         if varies:
             fields["varies"] = varies
         if causes:
@@ -172,8 +168,6 @@ class Value:
         fields = copy.__dict__
         fields.update(self.__dict__)
         fields.update(changes)
-        if len(fields["form"]) > _LONGEST_FORM:
-            fields["form"] = _digest(fields["form"])
         return copy
 
     def __eq__(self, other: object) -> bool:
@@ -193,24 +187,28 @@ class Value:
         return f"Value({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
 
     @property
-    def group_key(self) -> str:
-        """The name of the group this value is when it is passed as `group`; None means the default group."""
-        return WORLD if self.constant is None or self.form == WORLD else self.form
+    def written(self) -> Symbol:
+        """The expression it was assigned from, or itself."""
+        return self.symbol if self.was is None else self.was
+
+    @property
+    def given_as(self) -> str | None:
+        """The parameter that it is, unchanged, and whose argument it stands for."""
+        name = self.symbol.parameter
+        return name if name in self.depends else None
+
+    @property
+    def group_key(self) -> Symbol:
+        """The symbol of the group this value is when it is passed as `group`; None means the default group."""
+        return WORLD if self.constant is None else self.symbol
 
 
-def _digest(form: str) -> str:
-    """A short form for a long one: `x = f(x, x)` would double it in every line."""
-    negated = form.startswith("not ")
-    digest = blake2b(form.removeprefix("not ").encode(), digest_size=12).hexdigest()
-    return f"not #{digest}" if negated else f"#{digest}"
+NONE: Final = Value(constant(None), constant=None)
 
 
-NONE: Final = Value("None", constant=None)
-
-
-def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
+def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
     """A new value computed from `values`: it varies as they do (if `ranks`), and comes from where they come from."""
-    varies: frozenset[str] = frozenset()
+    varies: frozenset[Symbol] = frozenset()
     causes: tuple[Cause, ...] = ()
     origins: tuple[Cause, ...] = ()
     depends: frozenset[str] = frozenset()
@@ -229,7 +227,7 @@ def flow(form: str, values: Iterable[Value], *, ranks: bool = True) -> Value:
                 causes = _merge(causes, value.causes)
             if value.depends:
                 depends |= value.depends
-    found = Value(form, varies, causes)
+    found = Value(symbol, varies, causes)
     fields = found.__dict__
     if origins:
         fields["origins"] = origins
@@ -251,9 +249,9 @@ def of_shape(value: Value) -> Value:
     return value.but(origins=tuple(cause for cause in value.origins if cause.kind != "received"))
 
 
-def each(value: Value, form: str) -> Value:
+def each(value: Value, symbol: Symbol) -> Value:
     """An element of a container, or what a loop over it binds."""
-    found = flow(form, (value,))
+    found = flow(symbol, (value,))
     known = value.item
     if known is None:
         return found
@@ -269,18 +267,18 @@ def holding(values: Iterable[Value]) -> Value | None:
     return first
 
 
-def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where: Cause | None = None) -> Value:
+def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, where: Cause | None = None) -> Value:
     """The value of a variable after a branch whose arms gave it `one` and `other`.
 
     Where `guard`, the condition, varies, so does the result, unless both arms agree: an implicit flow.
     """
     if one == other:
         return one
-    if one.form == other.form and one.constant is UNKNOWN:
+    if one.symbol is other.symbol and one.constant is UNKNOWN:
         return one.but(
             optional=one.optional or other.optional,
             absent=one.absent | other.absent,
-            present=one.present if one.present == other.present else "",
+            present=one.present if one.present is other.present else None,
             item=one.item or other.item,
             sharded=one.sharded or other.sharded,
             uneven=one.uneven or other.uneven,
@@ -293,7 +291,9 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
     mixed = flow(fresh, (one, other))
     if len(one.parts) == len(other.parts):
         pairs = enumerate(zip(one.parts, other.parts, strict=True))
-        parts = tuple(join(left, right, f"{fresh}[{index}]", guard, where) for index, (left, right) in pairs)
+        parts = tuple(
+            join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs
+        )
         mixed = mixed.but(parts=parts)
     # None beside an object is the common "not set up yet": the object's kind stays known.
     known = other if one.constant is None else one
@@ -309,7 +309,7 @@ def join(one: Value, other: Value, fresh: str, guard: Value | None = None, where
             target=known.target,
             partial=known.partial,
             # `group = default() if group is None else group` is not the parameter any more.
-            form=known.form if known.form.startswith("$") and None in (one.constant, other.constant) else mixed.form,
+            symbol=known.symbol if known.symbol.root and None in (one.constant, other.constant) else mixed.symbol,
         )
     mixed = mixed.but(
         optional=one.constant is None or other.constant is None or one.optional or other.optional,
@@ -337,21 +337,21 @@ def _absence(one: Value, other: Value, guard: Value | None) -> dict[str, Any]:
 
     `x = None`, `if rank == 0: x = a`, `if rank != 0: x = b` leaves something on all of them.
     """
-    known = guard.form if guard is not None else ""
-    opposite = known[4:] if known.startswith("not ") else f"not {known}"
-    before: frozenset[str] = frozenset()
+    before: frozenset[Symbol] = frozenset()
+    if guard is None:
+        return {"absent": one.absent | other.absent, "present": None}
+    known, opposite = guard.symbol, guard.symbol.negate()
     for value, holds in ((one, known), (other, opposite)):
-        if guard is None or value.present != holds:
+        if value.present is not holds:
             before |= value.absent
-    here = (one.constant is None) != (other.constant is None)
-    if not here or guard is None:
-        return {"absent": before, "present": ""}
+    if (one.constant is None) == (other.constant is None):
+        return {"absent": before, "present": None}
     # Where it was missing before for another reason, no single condition says where it is.
     present = opposite if one.constant is None else known
-    return {"absent": before | guard.varies, "present": "" if before else present}
+    return {"absent": before | guard.varies, "present": None if before else present}
 
 
-def _size(one: Value, other: Value) -> str | None:
+def _size(one: Value, other: Value) -> Symbol | None:
     """The size of a group, also where it is 1 in a job that is not distributed."""
     return one.size_of if one.size_of == other.size_of or other.constant == 1 else None
 
@@ -366,25 +366,6 @@ def _longer(one: Length | None, other: Length | None, guard: Value | None) -> Le
         return one
     grown = one if one.kind == "grown" else other
     return Length("mixed", grown.cause) if roles else None
-
-
-#: What is true of a job that is distributed; the other case has no other ranks to disagree with.
-_LAUNCHED: Final = frozenset({"is_initialized()", "is_available()", "launched"})
-
-
-def launched(form: str) -> bool | None:
-    """Does a condition ask whether the job is distributed at all (True), or whether it is not (False)?"""
-    if form.startswith("not "):
-        inner = launched(form[4:])
-        return None if inner is None else not inner
-    if form in _LAUNCHED:
-        return True
-    for word, outcome in ((" and ", True), (" or ", False)):
-        if form.startswith("(") and form.endswith(")") and word in form:
-            parts = [launched(part) for part in form[1:-1].split(word)]
-            if all(part is outcome for part in parts):
-                return outcome
-    return None
 
 
 def _merge(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..domain.value import PLACES, WORLD
+from ..domain.symbol import WORLD
+from ..domain.value import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ...catalog.model import Api
     from ...ir.nodes import Call, Expr, Function, Span
     from ...program.target import Target
+    from ..domain.symbol import Symbol
     from ..domain.value import Cause, Value
     from ..effects import Event, Guard, Term
 
@@ -53,7 +55,7 @@ class ApiCall:
     values: Mapping[str, Value] = field(default_factory=dict)
     exprs: Mapping[str, Expr] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
-    turns: tuple[str, ...] = ()
+    turns: tuple[Symbol, ...] = ()
     used: bool = True
     conditional: bool = False
     alone: bool = False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Compound, Expr, Name
-from ..domain.value import WORLD, Value, flow, join
+from ..domain import symbol as symbols
+from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, subscript
+from ..domain.value import LOCAL_AXIS, Value, flow, join
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -31,33 +33,41 @@ def plain(expr: Expr) -> str | None:
 GUARD: Final = "guard"
 
 
-def guarding(frame: Frame, axis: str, span: Span, *, one: bool | None, other: str | None = None) -> Value:
+def guarding(frame: Frame, axis: Symbol, span: Span, *, one: bool | None, other: str | None = None) -> Value:
     """A condition that holds on exactly one rank, or with `one` False on all but one.
 
     That is rank 0 unless `other` names another one.
     """
-    rank = "get_node_local_rank(local)" if axis == "local" else f"get_rank({axis})"
-    rank = f"{rank} from the {other}" if other is not None else rank
-    form = f"{rank} == 0" if one else f"not {rank} == 0"
-    return Value(form, frozenset({axis}), (frame.cause("rank", span),), one=one, type=GUARD)
+    rank = operation("get_node_local_rank" if axis is LOCAL_AXIS else "get_rank", (axis,))
+    rank = rank if other is None else operation("from", (rank, symbols.name(other)))
+    condition = compare("==", rank, constant(0))
+    return Value(
+        condition if one else condition.negate(), frozenset({axis}), (frame.cause("rank", span),), one=one, type=GUARD
+    )
 
 
-def conventional(frame: Frame, meaning: str, axis: str | None, form: str, where: Expr) -> Value:
+def conventional(frame: Frame, meaning: str, named: str | None, symbol: Symbol, where: Expr) -> Value:
     """A value that is believed because of its name."""
     span = frame.function.span if not isinstance(where, Call) else where.span
+    axis = axis_of(named)
     if meaning == "rank":
-        return Value(form, frozenset({axis or WORLD}), (frame.cause("rank", span),), type="rank")
+        return Value(symbol, frozenset({axis}), (frame.cause("rank", span),), type="rank")
     if meaning == "guard":
-        return guarding(frame, axis or WORLD, span, one=True)
-    return Value(form, meaning="group")
+        return guarding(frame, axis, span, one=True)
+    return Value(symbol, meaning="group")
 
 
-def environment(frame: Frame, key: Value, form: str, span: Span) -> Value:
+def axis_of(named: str | None) -> Symbol:
+    """The axis of this name; without one, that of the default group."""
+    return WORLD if named is None else symbols.name(named)
+
+
+def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
     """The value of an environment variable: a rank where the catalogue says so."""
     axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
     if axis is None:
-        return Value(form)
-    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank")
+        return Value(symbol)
+    return Value(symbol, frozenset({axis_of(axis)}), (frame.cause("rank", span),), type="rank")
 
 
 def bind(frame: Frame, target: Expr, value: Value) -> None:
@@ -71,19 +81,22 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                 frame.variables[path] = value
             if isinstance(owner, Name) and owner.id == _self_name(frame):
                 known = frame.facts.attributes.get(name)
-                form = f"${SELF}.{name}"
+                symbol = attribute(parameter(SELF), name)
                 if frame.guards and (known is not None or isinstance(value.constant, bool)):
                     # Set on some ranks only, or differently there.
                     guard, condition = frame.guards[-1]
-                    before = known if known is not None else Value(f"{form} before")
-                    merged = join(before, value, form, condition, frame.cause("branch", guard.span))
+                    before = known if known is not None else Value(operation("before", (symbol,)))
+                    merged = join(before, value, symbol, condition, frame.cause("branch", guard.span))
                 else:
-                    merged = value if known is None else join(known, value, form)
+                    merged = value if known is None else join(known, value, symbol)
                 frame.facts.attributes[name] = merged
         case Compound(parts=parts):
             elements = value.parts if len(value.parts) == len(parts) else ()
             for position, part in enumerate(parts):
-                bind(frame, part, elements[position] if elements else flow(f"{value.form}[{position}]", (value,)))
+                element = elements[position] if elements else None
+                if element is None:
+                    element = flow(subscript(value.symbol, constant(position)), (value,))
+                bind(frame, part, element)
         case _:
             pass
 

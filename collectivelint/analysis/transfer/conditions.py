@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
-from ..domain.value import UNKNOWN, Value, flow, join, launched
+from ..domain.symbol import both, launched
+from ..domain.value import UNKNOWN, Value, flow, join
 from ..effects import Choice, Guard, Leave, Term, size
 from .expressions import condition, guard_of, perhaps
 
@@ -68,7 +69,7 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             rest = decide(frame, atoms(remaining), statement)
             inner, frame.out = (*frame.out, *rest.effects), outer
             parts = (first.value, rest.value)
-            value = perhaps(op, parts, flow(f"({first.value.form} {op} {rest.value.form})", parts))
+            value = perhaps(op, parts, flow(both(op, (first.value.symbol, rest.value.symbol)), parts))
 
             def build(then: Term, orelse: Term, written: Written) -> Term:
                 if size(orelse if op == "and" else then) > _MOST_REPEATED:
@@ -80,7 +81,7 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             return Decision(value, build, (*first.effects, *evaluated))
         case _:
             value, guard = condition(frame, _truthful(test), statement.test_span)
-            positive = not value.form.startswith("not ")
+            positive = not value.symbol.is_negation
 
             def leaf(then: Term, orelse: Term, written: Written) -> Term:
                 if not then and not orelse:
@@ -121,7 +122,7 @@ def joined(
 ) -> dict[str, Value]:
     """The variables after a branch: those of the arms that get there, joined."""
     reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
-    distributed = launched(guard.form) if guard is not None else None
+    distributed = launched(guard.symbol) if guard is not None else None
     if distributed is not None and len(reaching) == len(arms) == 2:
         # What a job of one process does instead says nothing about a job of many; but it may be all there is.
         main, alone = reaching if distributed else reaching[::-1]
@@ -140,9 +141,14 @@ def joined(
                     merged[name] = known
             elif one is two:
                 merged[name] = one
-            elif one.was and one.was == two.was and before.get(name) is not one and before.get(name) is not two:
+            elif (
+                one.was is not None
+                and one.was is two.was
+                and before.get(name) is not one
+                and before.get(name) is not two
+            ):
                 # Both arms assign the same expression.
-                merged[name] = one.but(form=frame.fresh(name, span))
+                merged[name] = one.but(symbol=frame.fresh(name, span))
             else:
                 merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
         result = merged

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
-from ..domain.value import CAUGHT, WORLD, Cause, Value
+from ..domain.symbol import WORLD, make
+from ..domain.value import Cause, Value
 from ..effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
 from .binding import plain
 from .conditions import joined
@@ -40,7 +41,7 @@ def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -
         prefix: Term = body[: failing[0]] if failing is not None else ()
         if names[number] == "local":
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
-        value = Value(frame.fresh(f"{CAUGHT}{number}", statement.span))
+        value = Value(make("caught", (number, frame.path, statement.span.line, statement.span.column)))
         if cause is not None:
             value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
             guard_value = value

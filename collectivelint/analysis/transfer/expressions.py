@@ -29,7 +29,24 @@ from ..calls.dispatch import SUPER, apply
 from ..calls.library_calls import share_of
 from ..calls.meshes import part_of
 from ..calls.program_calls import invoke
-from ..domain.value import NONE, PLACES, UNKNOWN, WORLD, Length, Value, each, flow, holding, join, launched, of_shape
+from ..domain import symbol as symbols
+from ..domain.symbol import (
+    LAUNCHED,
+    WORLD,
+    Symbol,
+    attribute,
+    both,
+    call,
+    compare,
+    compound,
+    conditional,
+    is_list,
+    launched,
+    make,
+    operation,
+    subscript,
+)
+from ..domain.value import NONE, PLACES, UNKNOWN, Length, Value, each, flow, holding, join, of_shape
 from ..effects import Choice, Guard, Repeat, Yielded
 from .binding import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .group_names import is_otherwise
@@ -46,6 +63,8 @@ if TYPE_CHECKING:
 _OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
 #: For ranks, which are integers, these are opposites too.
 _OPPOSITE_OF_INTEGERS: Final = {">=": "<", ">": "<="}
+_ZERO: Final = symbols.constant(0)
+_LEN: Final = symbols.name("len")
 _TABLES: Final = frozenset({"Dict", "JoinedStr", "FormattedValue"})
 #: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else.
 _MEMBERSHIP: Final = {(">=", 0), (">", -1), ("!=", -1), ("==", -1)}
@@ -59,7 +78,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Constant(value=None):
             return NONE
         case Constant(value=value):
-            return Value(repr(value), constant=value)
+            return Value(symbols.constant(value), constant=value)
         case Attribute():
             return _attribute(frame, expr)
         case Call():
@@ -88,7 +107,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 arms.append(tuple(frame.out))
                 frame.variables, frame.out = variables, out
             choose(frame, guard, arms[0], arms[1], positive=guard.positive)
-            fresh = f"({values[0].form} if {guard_value.form} else {values[1].form})"
+            fresh = conditional(guard_value.symbol, values[0].symbol, values[1].symbol)
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
         case Subscript(value=container, index=index):
             return _subscript(frame, container, index)
@@ -109,7 +128,7 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
     """What is computed from parts."""
     kind = expr.kind
     # Whether a text or a table is empty does not depend on the rank written into it.
-    computed = flow(f"{kind}({', '.join(value.form for value in values)})", values, ranks=kind not in _TABLES)
+    computed = flow(compound(kind, [value.symbol for value in values]), values, ranks=kind not in _TABLES)
     match kind:
         case "Tuple":
             # A result in several parts: each of them says where it comes from.
@@ -120,11 +139,11 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             return computed.but(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
             return computed.but(unordered=next(value.unordered for value in values if value.unordered))
-        case "augmented" if values[0].was.startswith("List(") or (
+        case "augmented" if is_list(values[0].was) or (
             values[0].length is not None and values[0].length.kind != "made"
         ):
             # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
-            padded = f"len({values[0].form})" in values[1].form
+            padded = values[1].symbol.contains(call(_LEN, (values[0].symbol,)))
             return computed.but(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
@@ -175,7 +194,7 @@ def under(frame: Frame, guard: Guard, value: Value) -> Iterator[None]:
 
 
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
-    """Evaluate a condition; the guard is what branches on it carry. Its form may be negated: see `choose`."""
+    """Evaluate a condition; the guard is what branches on it carry. Its symbol may be negated: see `choose`."""
     value = evaluate(frame, test)
     if value.uneven and not value.varies:
         value = _truth(value, negate=False)
@@ -184,9 +203,9 @@ def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
 
 def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
     """The guard of choices on a condition that has been evaluated to `value` and stands at `span`."""
-    form, positive = _canonical(value.form)
+    symbol, positive = value.symbol.positive, not value.symbol.is_negation
     return Guard(
-        form=form,
+        symbol=symbol,
         varies=value.varies,
         causes=value.causes,
         depends=value.depends,
@@ -196,7 +215,7 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
         statement=frame.statement,
         positive=positive,
         maybe=value.maybe,
-        chosen=_chosen(form, value),
+        chosen=_chosen(symbol, value),
     )
 
 
@@ -206,36 +225,31 @@ def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bo
         frame.out.append(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
 
 
-def _canonical(form: str) -> tuple[str, bool]:
-    """A condition's form without its negation, and whether there was none."""
-    return (form[4:], False) if form.startswith("not ") else (form, True)
-
-
-def _chosen(form: str, value: Value) -> tuple[str, object] | None:
+def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
     """The parameter that alone decides the condition, and the value for which it holds."""
     if len(value.depends) != 1:
         return None
     (name,) = value.depends
-    if form == f"${name}":
+    if symbol.parameter == name:
         return (name, UNKNOWN)
-    if form == f"${name} is None":
+    if symbol is compare("is", symbols.parameter(name), NONE.symbol):
         return (name, None)
     return None
 
 
 def _truth(value: Value, *, negate: bool) -> Value:
-    """`bool(value)` or its opposite, in canonical form."""
-    form, one = value.form, value.one
+    """`bool(value)` or its opposite, in canonical symbol."""
+    symbol, one = value.symbol, value.one
     if value.uneven and not value.varies:
         # A container is true unless it is empty.
         value = value.but(varies=frozenset({WORLD}), causes=value.uneven)
     if value.varies and value.one is None and value.type == "rank":
         # A rank is true unless it is 0.
-        form, one = f"not {form} == 0", False
+        symbol, one = compare("==", symbol, _ZERO).negate(), False
     if negate:
-        form = form[4:] if form.startswith("not ") else f"not {form}"
+        symbol = symbol.negate()
         one = None if one is None else not one
-    return flow(form, (value,)).but(one=one, constant=UNKNOWN)
+    return flow(symbol, (value,)).but(one=one, constant=UNKNOWN)
 
 
 def _compare(frame: Frame, expr: Compare) -> Value:
@@ -248,33 +262,35 @@ def _compare(frame: Frame, expr: Compare) -> Value:
     if ranked and right.constant == 0 and op == ">":
         op = "!="
     if left.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
-        return Value("launched" if op in (">", "!=") else "not launched", depends=left.depends)
+        return Value(LAUNCHED if op in (">", "!=") else LAUNCHED.negate(), depends=left.depends)
     if ranked and right.constant == 1 and op == "<":
-        op, right = "==", Value("0", constant=0)
+        op, right = "==", Value(_ZERO, constant=0)
     if ranked and op in ("in", "not in") and right.parts:
         # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
         ranks = {part.constant for part in right.parts} - {-1}
         if ranks <= {0}:
-            op, right = ("==" if op == "in" else "!="), Value("0" if ranks else "-1", constant=0 if ranks else -1)
+            asked = 0 if ranks else -1
+            op, right = ("==" if op == "in" else "!="), Value(symbols.constant(asked), constant=asked)
     if ranked and (op, right.constant) in _MEMBERSHIP:
         inside = (op, right.constant) != ("==", -1)
         if left.varies <= {WORLD, *PLACES}:
             # No rank of the default group is -1: the job is distributed or it is not.
-            return Value("launched" if inside else "not launched")
+            return Value(LAUNCHED if inside else LAUNCHED.negate())
         # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
-        form = f"member {left.form}" if inside else f"not member {left.form}"
-        return left.but(type=None, one=None, varies=frozenset({WORLD}), form=form)
+        member = make("member", (), (left.symbol,))
+        symbol = member if inside else member.negate()
+        return left.but(type=None, one=None, varies=frozenset({WORLD}), symbol=symbol)
     if ranked and op in _OPPOSITE_OF_INTEGERS:
         op = _OPPOSITE_OF_INTEGERS[op]
-        return flow(f"not {left.form} {op} {right.form}", (left, right))
+        return flow(compare(op, left.symbol, right.symbol).negate(), (left, right))
     negated = op in _OPPOSITE
     op = _OPPOSITE.get(op, op)
-    form = f"{left.form} {op} {right.form}"
+    symbol = compare(op, left.symbol, right.symbol)
     parts: tuple[Value, ...] = (left, right)
     if op == "in" and not ranked:
         # Whether a table has an entry says little about who asks; which ranks a list holds is what a rank asks.
         parts = (right,)
-    value = flow(f"not {form}" if negated else form, parts)
+    value = flow(symbol.negate() if negated else symbol, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
         value = value.but(varies=left.absent, causes=left.causes if left.absent else (), origins=())
@@ -293,10 +309,10 @@ def _logical(frame: Frame, expr: Logical) -> Value:
     values = [first]
     if len(expr.values) > 1:
         truth = first if first.one is not None else _truth(first, negate=False)
-        form, positive = _canonical(truth.form)
+        symbol, positive = truth.symbol.positive, not truth.symbol.is_negation
         where = expr.spans[0] if expr.spans else frame.statement
         guard = Guard(
-            form,
+            symbol,
             truth.varies,
             truth.causes,
             truth.depends,
@@ -312,7 +328,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
             values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
         inner, frame.out = tuple(frame.out), outer
         choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
-    value = flow(f"({f' {expr.op} '.join(part.form for part in values)})", values)
+    value = flow(both(expr.op, [part.symbol for part in values]), values)
     value = perhaps(expr.op, values, value)
     if expr.op == "or" and values[-1].meaning:
         value = value.but(meaning=values[-1].meaning, type=values[-1].type)
@@ -321,7 +337,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
 
 def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
     """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
-    if op == "or" and value.varies and any(not part.varies and launched(part.form) is None for part in parts):
+    if op == "or" and value.varies and any(not part.varies and launched(part.symbol) is None for part in parts):
         return value.but(maybe=True)
     return value
 
@@ -332,17 +348,17 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         return frame.variables[path]
     base = evaluate(frame, expr.value)
     context = frame.context
-    form = f"{base.form}.{expr.name}"
+    symbol = attribute(base.symbol, expr.name)
     if base.target is not None and base.target.kind in ("module", "class", "external"):
         target = context.program.member(base.target, expr.name)
         if target is None:
-            return Value(form)
+            return Value(symbol)
         api = context.catalog.apis.get(target.name) if target.kind == "external" else None
         return frame.refer(target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
     if base.instance is not None:
         method = context.program.method(base.instance, expr.name)
         if method is not None:
-            bound = Value(form, target=method, receiver=base)
+            bound = Value(symbol, target=method, receiver=base)
             function = context.program.function(method)
             if function is not None and any(_is_property(item) for item in function.decorators):
                 return invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
@@ -351,44 +367,44 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         if known is not None:
             # Another object's attribute keeps its own name: `self.manager.group`, `manager.group`.
             params = frame.function.params[:1] if frame.function.owner is not None else ()
-            own = any(base.form == f"${parameter.name}" for parameter in params)
-            if known.form.startswith(f"${SELF}."):
-                known = known if own else known.but(form=f"{base.form}{known.form[len(SELF) + 1 :]}")
+            own = any(base.symbol.parameter == parameter.name for parameter in params)
+            if known.symbol.root == SELF and known.symbol.parameter is None:
+                known = known if own else known.but(symbol=known.symbol.substitute({SELF: base.symbol}))
             elif known.constant is UNKNOWN:
-                known = known.but(form=known.form if known.varies or known.form == WORLD else form)
+                known = known.but(symbol=known.symbol if known.varies or known.symbol is WORLD else symbol)
             return known.but(depends=frozenset())
         library = context.program.outside(base.instance)
         inherited = next((kind for name in library if (kind := context.catalog.class_of(name)) is not None), None)
         if inherited is not None and f"{inherited}.{expr.name}" in context.catalog.apis:
-            return _of_type(frame, expr, base.but(type=inherited), form)
+            return _of_type(frame, expr, base.but(type=inherited), symbol)
     if base.type is not None and base.type not in ("rank", GUARD, SUPER):
-        return _of_type(frame, expr, base, form)
+        return _of_type(frame, expr, base, symbol)
     for meaning in ("rank", "group", "guard", "object"):
         convention = context.catalog.convention(expr.name, meaning)
         if convention is not None and base.target is None:
             if meaning == "group" and path is not None and is_otherwise(frame, path):
                 continue
             if meaning == "object":
-                return Value(form, type=convention.type, receiver=base)
-            return conventional(frame, convention.meaning, convention.axis, form, expr)
+                return Value(symbol, type=convention.type, receiver=base)
+            return conventional(frame, convention.meaning, convention.axis, symbol, expr)
     if expr.name in context.catalog.metadata:
         base = of_shape(base)
-    found = flow(form, (base,), ranks=expr.name not in context.catalog.kinds)
+    found = flow(symbol, (base,), ranks=expr.name not in context.catalog.kinds)
     if expr.name == "shape" and base.uneven:
         found = found.but(varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
     return found.but(receiver=base)
 
 
-def _of_type(frame: Frame, expr: Attribute, base: Value, form: str) -> Value:
+def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Value:
     """An attribute of an object whose class the catalogue knows."""
     target = Target("external", "", f"{base.type}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
     if api is None or api.params != ("self",):
-        return Value(form, target=target, receiver=base)
+        return Value(symbol, target=target, receiver=base)
     if api.kind != "property" and (
         api.category not in ("guard", "rank_source") or (api.category == "rank_source" and api.axis is None)
     ):
-        return Value(form, target=target, receiver=base)
+        return Value(symbol, target=target, receiver=base)
     return property_of(frame, api, target, base)
 
 
@@ -396,16 +412,16 @@ def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
     """What a property is; a rank or a guard may also be a method that will be called: the same either way."""
     span = frame.statement
     own = base.group_key if api.roles.get("group") == "self" else None
-    axis = api.axis or own or WORLD
+    axis = symbols.name(api.axis) if api.axis else own or WORLD
     match api.category:
         case "guard":
             return guarding(frame, axis, span, one=api.one, other=None if api.kind == "property" else api.kind)
         case "uniform_source":
-            return Value(f"{api.op}({axis})", size_of=axis)
+            return Value(operation(api.op, (axis,)), size_of=axis)
         case "group_accessor":
             return base.but(type=api.returns, meaning=frame.context.catalog.classes.get(api.returns or ""))
-    form = "get_rank(world)" if axis == WORLD else f"{api.op}({axis})"
-    return Value(form, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
+    symbol = operation("get_rank" if axis is WORLD else api.op, (axis,))
+    return Value(symbol, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
 
 
 def _is_property(decorator: Expr) -> bool:
@@ -421,15 +437,15 @@ def _is_property(decorator: Expr) -> bool:
 def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     base, key = evaluate(frame, container), evaluate(frame, index)
     if base.target is not None and base.target.name in frame.context.catalog.readers:
-        return environment(frame, key, f"{base.form}[{key.form}]", frame.function.span)
-    found = flow(f"{base.form}[{key.form}]", (base, key))
+        return environment(frame, key, subscript(base.symbol, key.symbol), frame.function.span)
+    found = flow(subscript(base.symbol, key.symbol), (base, key))
     if any(cause.kind == "received" for cause in key.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origins, index)
     if base.meaning == "mesh":
         return found.but(meaning="mesh", type=base.type, dims=part_of(key))
     if base.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
-        found = found.but(item=base.item) if whole else each(base, found.form)
+        found = found.but(item=base.item) if whole else each(base, found.symbol)
     if key.uneven:
         return found.but(uneven=key.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
@@ -444,15 +460,8 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
 
 def _is_difference(value: Value) -> bool:
     """Is it one thing less another, and nothing computed from that?"""
-    form = value.was or value.form
-    if not form.startswith("Sub("):
-        return False
-    depth = 0
-    for position, char in enumerate(form):
-        depth += (char == "(") - (char == ")")
-        if depth == 0 and char == ")":
-            return position == len(form) - 1
-    return False
+    symbol = value.written
+    return symbol.kind == "compound" and symbol.head == ("Sub",)
 
 
 def _is_mask(call: Call) -> bool:
@@ -469,7 +478,7 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         iterated(frame, iterable, source, expr.span)
         frame.out = outer
         sources.append(source)
-        bind(frame, target, each(source, f"each({source.form})"))
+        bind(frame, target, each(source, operation("each", (source.symbol,))))
     tests: list[Value] = []
     filters: list[Guard] = []
     for test, span in zip(expr.filters, expr.filter_spans, strict=True):
@@ -481,16 +490,15 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     body: Term = tuple(frame.out)
     for guard, value in zip(reversed(filters), reversed(tests), strict=True):
         if body:
-            body = (Choice(guard, (), body) if value.form.startswith("not ") else Choice(guard, body, ()),)
+            body = (Choice(guard, (), body) if value.symbol.is_negation else Choice(guard, body, ()),)
     body = (*outer, *body)
     frame.variables, frame.out = variables, out
-    made_of = f"{element.form} for {', '.join(source.form for source in sources)}"
     # As many as there are elsewhere, whatever is made of each.
     is_even = not any(value.varies or value.uneven for value in (*sources, *tests))
-    form = f"List({made_of})" if is_even else f"[{made_of}]"
+    symbol = make("comprehension", (is_even,), (element.symbol, *(source.symbol for source in sources)))
     if body:
-        frame.out.append(Repeat(form, body))
-    found = flow(form, (*sources, *tests, element))
+        frame.out.append(Repeat(symbol, body))
+    found = flow(symbol, (*sources, *tests, element))
     uneven = next((value.uneven for value in sources if value.uneven), ())
     if not uneven:
         uneven = next((value.causes for value in tests if value.varies), ())

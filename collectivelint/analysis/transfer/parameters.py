@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...ir.nodes import Attribute, Constant, Expr, Name, Parameter, Subscript
 from ...program.target import Target
+from ..domain import symbol as symbols
 from ..domain.value import Value
 from .binding import conventional, plain
 from .group_names import is_otherwise
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
     """What is known of a parameter before anybody calls: its class, its annotation, its name."""
-    form = f"${parameter.name}"
-    plain_value = Value(form, depends=frozenset({parameter.name}))
+    symbol = symbols.parameter(parameter.name)
+    plain_value = Value(symbol, depends=frozenset({parameter.name}))
     function = frame.function
     if first and function.owner is not None:
         owner = Target("class", function.path, function.owner)
         if any(plain(decorator) == "classmethod" for decorator in function.decorators):
-            return Value(function.owner, target=owner)
+            return Value(symbols.global_name(function.path, function.owner), target=owner)
         return plain_value.but(depends=frozenset(), instance=owner)
     if parameter.annotation is not None:
         annotated = annotated_target(frame, parameter.annotation)
@@ -40,7 +41,7 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
         if convention is not None and meaning == "object":
             return plain_value.but(type=convention.type)
         if convention is not None:
-            value = conventional(frame, meaning, convention.axis, form, Name(parameter.name))
+            value = conventional(frame, meaning, convention.axis, symbol, Name(parameter.name))
             return value.but(depends=plain_value.depends)
     return plain_value
 

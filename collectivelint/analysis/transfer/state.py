@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...program.target import Target
+from ..domain import symbol as symbols
+from ..domain.symbol import WORLD, Symbol, global_name, place
 from ..domain.value import Cause, Value
 from ..effects import Fails
 from ..summary.model import Note, note
@@ -68,7 +70,7 @@ class Frame:
     `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
     whose result nobody uses; `branches` counts the conditions around it, `alone` those that say there are no other ranks; `worlds` are the
-    forms of groups that are the default group here; `few` says that some ranks have left by now, `gone` that the default
+    symbols of groups that are the default group here; `few` says that some ranks have left by now, `gone` that the default
     group has been destroyed: there are no others any more.
     """
 
@@ -81,12 +83,12 @@ class Frame:
     out: list[Item] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
     guards: list[tuple[Guard, Value]] = field(default_factory=list)
-    turns: list[str] = field(default_factory=list)
+    turns: list[Symbol] = field(default_factory=list)
     catching: int = 0
     dropped: Expr | None = None
     alone: int = 0
     branches: int = 0
-    worlds: set[str] = field(default_factory=set)
+    worlds: set[Symbol] = field(default_factory=set)
     few: bool = False
     gone: bool = False
 
@@ -117,9 +119,9 @@ class Frame:
         """A cause that stands in this function."""
         return Cause(kind, self.path, span)  # type: ignore[arg-type]
 
-    def fresh(self, what: str, span: Span) -> str:
-        """The form of a value nothing is known about: equal only to itself."""
-        return f"{what}@{self.path}:{span.line}:{span.column}"
+    def fresh(self, what: str, span: Span) -> Symbol:
+        """The symbol of a value nothing is known about: equal only to itself."""
+        return place(what, self.path, span.line, span.column)
 
     def captured(self) -> tuple[dict[str, Value], list[Item]]:
         """Variables and term so far, to interpret an arm on a copy and come back."""
@@ -140,22 +142,22 @@ class Frame:
         if target is not None:
             return self.refer(target)
         if name in _BUILTINS:
-            return Value(name, target=Target("external", "", f"builtins.{name}"))
+            return Value(symbols.name(name), target=Target("external", "", f"builtins.{name}"))
         known_type = self.context.catalog.convention(name, "object")
-        return Value(f"{self.path}:{name}", type=known_type.type if known_type is not None else None)
+        return Value(global_name(self.path, name), type=known_type.type if known_type is not None else None)
 
     def refer(self, target: Target) -> Value:
         """The value of something that a name refers to."""
-        form = f"{target.path}:{target.name}" if target.path else target.name
+        symbol = global_name(target.path, target.name) if target.path else symbols.name(target.name)
         annotation = self.context.annotation(target)
         if annotation is not None and annotation.kind == "axis" and target.kind != "function":
-            return Value(annotation.axis or form, target=target, meaning="group")
+            return Value(symbols.name(annotation.axis) if annotation.axis else symbol, target=target, meaning="group")
         if target.kind == "variable":
             module = Target("function", target.path, "<module>")
             named = self.context.catalog.convention(target.name.lstrip("_").lower(), "group")
             if named is not None and is_other_variable(self, target):
                 named = None
-            placeholder = Value(form, meaning="group" if named else None)
+            placeholder = Value(symbol, meaning="group" if named else None)
             if target.name in self.context.program.indexes[target.path].rebound:
                 return placeholder
             inside = self.function.qualname == "<module>" and target.path == self.path
@@ -164,5 +166,5 @@ class Frame:
             # `GROUP = None` at the top of a module is a place for something that another module puts there.
             return placeholder if found is None or found.constant is None else found
         if target.name in self.context.catalog.world:
-            return Value("world", target=target, meaning="group")
-        return Value(form, target=target)
+            return Value(WORLD, target=target, meaning="group")
+        return Value(symbol, target=target)

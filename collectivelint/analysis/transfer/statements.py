@@ -29,7 +29,8 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.catalog_calls import iterated
 from ..calls.program_calls import invoke
-from ..domain.value import NONE, TURNS, UNKNOWN, WORLD, Cause, Value, each, join, launched
+from ..domain.symbol import WORLD, Symbol, attribute, global_name, launched, make
+from ..domain.value import NONE, UNKNOWN, Cause, Value, each, join
 from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters, summarise, tidy
 from ..summary.model import FunctionFacts, Invariant
 from .binding import bind
@@ -107,7 +108,7 @@ def _block(frame: Frame, block: Block) -> None:
                     # names of a class are not seen by its methods, but those of the function around the class are.
                     in_class = frame.function.qualname.endswith("<class>")
                     frame.context.define(frame.path, qualname, frame.closure if in_class else frame.variables)
-                frame.variables[name] = Value(qualname, target=target_)
+                frame.variables[name] = Value(global_name(frame.path, qualname), target=target_)
 
 
 def _with(frame: Frame, statement: With) -> None:
@@ -149,7 +150,7 @@ def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> V
     for name in names:
         targets = frame.context.program.methods(manager.instance, name)
         if targets:
-            callee = Value(f"{manager.form}.{name}", target=targets[0], receiver=manager)
+            callee = Value(attribute(manager.symbol, name), target=targets[0], receiver=manager)
             return invoke(frame, targets, callee, Call(Name(name), (), (), False, head(span, "with")), [], {})
     return None
 
@@ -184,13 +185,13 @@ def _assign(frame: Frame, statement: Assign) -> None:
         if not isinstance(target, (Name, Attribute)):
             evaluate(frame, target)
         if value.constant is UNKNOWN and value.target is None and isinstance(target, Name) and not _stable(value):
-            bind(frame, target, value.but(form=frame.fresh(target.id, statement.span), was=value.form))
+            bind(frame, target, value.but(symbol=frame.fresh(target.id, statement.span), was=value.symbol))
         else:
             bind(frame, target, value)
 
 
 def _stable(value: Value) -> bool:
-    """Does the form still mean the same value later on? Ranks, parameters and groups do; other texts may not."""
+    """Does the symbol still mean the same value later on? Ranks, parameters and groups do; other texts may not."""
     return bool(value.varies or value.meaning or value.instance or value.depends)
 
 
@@ -212,7 +213,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
     frame.out.append(Leave(statement.kind))
 
 
-def _either(one: Value, other: Value, fresh: str, guard: Value | None, where: Cause) -> Value:
+def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:
     """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
     if one.type == "rank" or other.type == "rank":
         rank, rest = (one, other) if one.type == "rank" else (other, one)
@@ -232,7 +233,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
     arms: list[tuple[dict[str, Value], Term]] = []
     guard = guard_of(frame, decided.value, statement.test_span)
     _fall_through(frame, statement, guard)
-    distributed = launched(decided.value.form)
+    distributed = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     before_gone, gone = frame.gone, {}
     for holds, body in ((True, statement.then), (False, statement.orelse)):
@@ -298,15 +299,15 @@ def _quietly(frame: Frame, expr: Expr) -> Value:
     return value
 
 
-def _world_in(frame: Frame, test: Expr) -> dict[bool, set[str]]:
+def _world_in(frame: Frame, test: Expr) -> dict[bool, set[Symbol]]:
     """Which groups are the default group where a condition holds, and where it does not: `group is group.WORLD`."""
-    found: dict[bool, set[str]] = {True: set(), False: set()}
+    found: dict[bool, set[Symbol]] = {True: set(), False: set()}
     if isinstance(test, Compare) and test.op in ("==", "is", "!=", "is not"):
         outer, frame.out = frame.out, []
-        forms = {evaluate(frame, test.left).form, evaluate(frame, test.right).form}
+        symbols = {evaluate(frame, test.left).symbol, evaluate(frame, test.right).symbol}
         frame.out = outer
-        if WORLD in forms:
-            found[test.op in ("==", "is")] = forms - {WORLD}
+        if WORLD in symbols:
+            found[test.op in ("==", "is")] = symbols - {WORLD}
     return found
 
 
@@ -345,7 +346,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
     over = unordered = None
     if statement.target is None:
         value, guard = condition(frame, statement.iterable, statement.head)
-        form = f"while {guard.form}"
+        symbol = make("loop", ("while",), (guard.symbol,))
         # The condition is computed once more than the body runs; its collectives belong to every turn.
         head: tuple[Item, ...] = tuple(frame.out)
         before: tuple[Item, ...] = ()
@@ -354,13 +355,13 @@ def _turn(frame: Frame, statement: Loop) -> None:
         value = evaluate(frame, statement.iterable)
         iterated(frame, statement.iterable, value, statement.span)
         head, before = (), tuple(frame.out)
-        form = f"for {value.form}"
+        symbol = make("loop", ("for",), (value.symbol,))
         unordered = value.unordered
-        over = value.form[1:] if value.form[1:] in value.depends else None
+        over = value.given_as
         trips = _trips(frame, statement, value)
         bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
     frame.out = []
-    frame.turns.append(value.form)
+    frame.turns.append(value.symbol)
     if trips is not None:
         with under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
             _block(frame, statement.body)
@@ -370,7 +371,7 @@ def _turn(frame: Frame, statement: Loop) -> None:
     body = (*head, *frame.out)
     frame.out = list(before)
     if body:
-        frame.out.append(Repeat(form, body, trips, unordered, over))
+        frame.out.append(Repeat(symbol, body, trips, unordered, over))
 
 
 def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
@@ -378,5 +379,5 @@ def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
     if not value.uneven:
         return None
     axes = value.varies or frozenset({WORLD})
-    counted = Value(f"{TURNS}{value.form}", axes, value.uneven, depends=value.depends)
+    counted = Value(make("turns", (), (value.symbol,)), axes, value.uneven, depends=value.depends)
     return guard_of(frame, counted, statement.head)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..domain.value import WORLD, Value
+from ..domain import symbol as symbols
+from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Inlining, Repeat, Yielded, inline
-from .binding import guarding, plain
+from .binding import axis_of, guarding, plain
 from .expressions import evaluate, guard_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
         api = frame.context.catalog.apis.get(target.name)
         if api is not None and api.category == "decorator" and term:
             # The body runs on one rank only.
-            condition = guarding(frame, api.axis or WORLD, frame.function.span, one=True)
+            condition = guarding(frame, axis_of(api.axis), frame.function.span, one=True)
             return (Choice(guard_of(frame, condition, frame.function.span), term, ()),)
         return term
     facts = frame.context.facts(target) if target.kind == "function" else None
@@ -78,9 +79,9 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
         return term
     own = frame.function
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
-    passed = Value("decorated", runs=term)
+    passed = Value(symbols.name("decorated"), runs=term)
     head = wrapper.function.span
-    run = Inlining(site, {parameter: passed}, lambda form: form, lambda value: value.runs, head)  # type: ignore[arg-type,return-value]
+    run = Inlining(site, {parameter: passed}, None, lambda value: value.runs, head)  # type: ignore[arg-type,return-value]
     return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 
