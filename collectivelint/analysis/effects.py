@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .domain.symbol import Symbol, make
+from .domain.path_condition import ANYWHERE, PathCondition
+from .domain.symbol import Symbol, both, make
 from .domain.value import UNKNOWN, Cause, Value
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def size(term: Term) -> int:
     return total
 
 
-def tidy(term: Term, known: Mapping[Symbol, bool] = MappingProxyType({})) -> Term:
+def tidy(term: Term, known: PathCondition = ANYWHERE) -> Term:
     """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return.
 
     Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
@@ -226,22 +226,21 @@ def tidy(term: Term, known: Mapping[Symbol, bool] = MappingProxyType({})) -> Ter
     kept: list[Item] = []
     for item in term:
         match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if (holds := _known(guard.symbol, known)) is not None:
+            case Choice(guard=guard, then=then, orelse=orelse) if (holds := known.outcome(guard.symbol)) is not None:
                 kept.extend(tidy(then if holds else orelse, known))
                 if kept and isinstance(kept[-1], Leave):
                     break
             case Choice(guard=guard, then=then, orelse=orelse):
-                then = tidy(then, {**known, guard.symbol: True})
-                orelse = tidy(orelse, {**known, guard.symbol: False})
+                then = tidy(then, known.given(guard.symbol, holds=True))
+                orelse = tidy(orelse, known.given(guard.symbol, holds=False))
                 if then or orelse:
                     kept.append(Choice(guard, then, orelse))
                 if then and orelse and isinstance(then[-1], Leave) and isinstance(orelse[-1], Leave):
                     break
                 # After `if c: return` the rest knows that c does not hold.
-                if then and isinstance(then[-1], Leave):
-                    known = {**known, guard.symbol: False}
-                elif orelse and isinstance(orelse[-1], Leave):
-                    known = {**known, guard.symbol: True}
+                leaving = _leaving((Choice(guard, then, orelse),))
+                if leaving is not None:
+                    known = known.given(leaving, holds=False)
             case Repeat(body=body):
                 body = tidy(body, known)
                 if _leaves(body) or matters(body):
@@ -256,37 +255,21 @@ def tidy(term: Term, known: Mapping[Symbol, bool] = MappingProxyType({})) -> Ter
     return tuple(kept)
 
 
-def _known(symbol: Symbol, known: Mapping[Symbol, bool]) -> bool | None:
-    """The outcome of a condition that follows from others: what is equal to one constant is not equal to another."""
-    if symbol in known or not known:
-        return known.get(symbol)
-    if symbol.kind != "compare" or symbol.head != ("==",):
-        return None
-    for other, holds in known.items():
-        same = holds and other.kind == "compare" and other.head == ("==",) and other.args[0] is symbol.args[0]
-        if same and _distinct(symbol.args[1], other.args[1]):
-            return False
-    return None
+def _leaving(term: Term, deep: int = 0) -> Symbol | None:
+    """A condition under which the term surely ends the function or the turn of a loop: `if a: if b: return` does for a and b."""
+    found: list[Symbol] = []
+    for item in term if deep < _DEEPEST_EXIT else ():
+        if isinstance(item, Choice):
+            for arm, condition in ((item.then, item.guard.symbol), (item.orelse, item.guard.symbol.negate())):
+                if arm and isinstance(arm[-1], Leave):
+                    found.append(condition)
+                elif (inner := _leaving(arm, deep + 1)) is not None:
+                    found.append(both("and", (condition, inner)))
+    return both("or", found) if found else None
 
 
-def _distinct(one: Symbol, other: Symbol) -> bool:
-    """Two literals that differ, or two members of one class."""
-    if one.kind == other.kind == "constant":
-        literals = ("int", "float", "complex", "str", "bytes")
-        return one is not other and one.head[0] in literals and other.head[0] in literals
-    mine, theirs = _member(one), _member(other)
-    if mine is None or theirs is None:
-        return False
-    owner = mine[:-1]
-    return owner == theirs[:-1] and mine != theirs and owner[-1][:1].isupper()
-
-
-def _member(symbol: Symbol) -> tuple[str, ...] | None:
-    """The parts of a dotted name, the path of its file first; at least two of a name."""
-    if symbol.kind in ("name", "global"):
-        parts = tuple(str(part) for part in symbol.head[:-1]) + tuple(str(symbol.head[-1]).split("."))
-        return parts if len(parts) > len(symbol.head) else None
-    return None
+#: Conditions in each other, of which the rest of a block knows that not all of them hold.
+_DEEPEST_EXIT: Final = 6
 
 
 def _leaves(term: Term) -> bool:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ..ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
 from ..program.target import Target
 from .checks.divergence import divergences
-from .domain.symbol import WORLD, Lease, attribute, parameter
+from .domain.show import shown
+from .domain.sweep import sweep
+from .domain.symbol import WORLD, attribute, parameter
 from .domain.value import UNKNOWN, Cause, Value, join
 from .effects import events, repeats
 from .summary.fixpoint import Postponed, Solver
@@ -49,7 +51,7 @@ class Analysis:
         Set `making` before asking for divergences: where the whole program makes sub-groups.
         """
         self.program, self.catalog = program, catalog
-        self._lease = Lease()
+        sweep()
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
         #: Should facts say which calls could not be followed?
@@ -164,7 +166,7 @@ class Analysis:
             return None
         # The dimension of something that is called a mesh.
         named = any("mesh" in str(part) for inner in call.group.symbol.walk() for part in inner.head)
-        return call.group.symbol.text if named else None
+        return shown(call.group.symbol) if named else None
 
     def fallen(self) -> Iterator[tuple[FunctionFacts, Guard, Span, Event]]:
         """Exceptions that some ranks alone run into, each with a collective that lies ahead of the others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..analysis.domain.show import shown
 from ..analysis.domain.symbol import WORLD
 from ..analysis.domain.value import LOCAL
 from ..analysis.effects import Choice, Event, Leave, Repeat
@@ -86,7 +87,7 @@ def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) ->
 
 def group_name(group: Symbol) -> str:
     """A group as people call it."""
-    return "the default group" if group is WORLD else f"group `{group.text}`"
+    return "the default group" if group is WORLD else f"group `{shown(group)}`"
 
 
 def axes(varies: frozenset[Symbol]) -> str:

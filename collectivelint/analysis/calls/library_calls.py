@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
-from ..domain.symbol import WORLD, Symbol, is_list
+from ..domain.recognise import is_list
+from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Cause, Length, Sharded, Value, each, flow, holding, of_shape
 from ..transfer.binding import bind, plain
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.domain.show import shown
 from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.domain.value import LOCAL, PLACES
 from collectivelint.findings.conditions import in_words
@@ -70,7 +71,7 @@ def group_text(event: Event) -> str:
     if event.group is WORLD:
         return "the default group"
     plain = all(symbol.kind in _PLAIN for symbol in event.group.walk())
-    return f"group `{event.group.text}`" if plain else "its group"
+    return f"group `{shown(event.group)}`" if plain else "its group"
 
 
 #: What a reader finds again in the source.

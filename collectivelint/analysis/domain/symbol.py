@@ -8,49 +8,14 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-#: "parameter" (name), "foreign" (a parameter of another function), "constant" (value), "name" (dotted name of something
-#: outside, or a text), "global" (path, name), "place" (what, path, line, column: equal only to itself), "attribute" (name; owner),
-#: "subscript" (owner, index), "call" (callee, arguments), "operation" (name of a catalogue's function, names of its arguments;
-#: arguments), "compound" (kind; parts), "comprehension" (is it as long as its sources?; element, sources), "conditional" (test,
-#: then, else), "compare" (operator; left, right), "and", "or" (operands), "not" (operand), "loop" ("for" or "while"; what
-#: decides its turns), "turns" (what is iterated), "caught" (number, path, line, column), "override" (number, name, path, line,
-#: column), "member" (a rank of a group), "mesh" (that of a tensor or a model), "opaque" (digest; parameters).
-Kind: TypeAlias = Literal[
-    "parameter",
-    "foreign",
-    "constant",
-    "name",
-    "global",
-    "place",
-    "attribute",
-    "subscript",
-    "call",
-    "operation",
-    "compound",
-    "comprehension",
-    "conditional",
-    "compare",
-    "and",
-    "or",
-    "not",
-    "loop",
-    "turns",
-    "caught",
-    "override",
-    "member",
-    "mesh",
-    "opaque",
-]
+    from .kinds import Kind
 
 #: A deeper expression becomes an opaque one: every function on a chain of calls puts its own around what it is given.
-DEEPEST: Final = 48
-#: What is shown of a symbol for debugging; nothing is decided by it.
-_LONGEST_TEXT: Final = 400
+DEEPEST: Final = 64
 #: Kinds whose leftmost operand is what they are said of: `x.rank`, `x[0]`, `x(...)`, `x == 0`.
 _LED: Final = frozenset({"attribute", "subscript", "call", "compare"})
 
@@ -89,7 +54,8 @@ class Symbol:
             has_place |= arg.has_place
             if arg.parameters is not parameters and arg.parameters:
                 parameters = parameters | arg.parameters
-        self.parameters, self.depth, self.has_place = parameters, depth + 1, has_place
+        # A negation is as deep as what it negates: it never becomes opaque by itself, and can always be taken back.
+        self.parameters, self.depth, self.has_place = parameters, depth + (kind != "not"), has_place
         self.root = args[0].root if kind in _LED else None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -97,13 +63,8 @@ class Symbol:
         return make, (self.kind, self.head, self.args)
 
     def __repr__(self) -> str:
-        """The text."""
-        return f"Symbol({self.text})"
-
-    @property
-    def text(self) -> str:
-        """The expression for people to read, cut where it is long."""
-        return _text(self, _LONGEST_TEXT)
+        """The structure; `shown` gives the expression."""
+        return f"Symbol{(self.kind, *self.head, *self.args)}"
 
     @property
     def digest(self) -> bytes:
@@ -161,24 +122,49 @@ class Symbol:
 
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_Key: TypeAlias = "tuple[Kind, tuple[object, ...], tuple[Symbol, ...]]"
-_table: dict[_Key, Symbol] = {}
+Key: TypeAlias = "tuple[Kind, tuple[object, ...], tuple[Symbol, ...]]"
+#: All symbols by structure; an expression that is too deep has the opaque one that stands for it.
+TABLE: dict[Key, Symbol] = {}
 
 
 def make(kind: Kind, head: tuple[object, ...], args: tuple[Symbol, ...] = ()) -> Symbol:
     """The symbol of this structure, of which there is one."""
     key = (kind, head, args)
-    found = _table.get(key)
+    found = TABLE.get(key)
     if found is None:
         found = Symbol(kind, head, args)
         if found.depth > DEEPEST:
-            # Named by its structure, and still a function of its parameters.
-            inner = tuple(parameter(name) for name in sorted(found.parameters))
-            place = ("",) if found.has_place else ()
-            found = make("opaque", (found.digest, *place), inner)
-            found.has_place |= bool(place)
-        _table[key] = found
+            found = _opaque(found)
+        TABLE[key] = found
     return found
+
+
+def _opaque(symbol: Symbol) -> Symbol:
+    """A symbol named by its structure, and still a function of its parameters, whatever they are called."""
+    order: dict[str, Symbol] = {}
+    digest = _shape(symbol, order, {})
+    found = make("opaque", (digest, symbol.has_place), tuple(order.values()))
+    found.has_place = found.has_place or symbol.has_place
+    return found
+
+
+def _shape(symbol: Symbol, order: dict[str, Symbol], memo: dict[Symbol, bytes]) -> bytes:
+    """The digest of an expression in which parameters are numbered as they appear; `order` collects them."""
+    if not symbol.parameters:
+        return symbol.digest
+    known = memo.get(symbol)
+    if known is not None:
+        return known
+    head = symbol.head
+    if symbol.kind == "parameter":
+        name = str(head[0])
+        order.setdefault(name, symbol)
+        head = (list(order).index(name),)
+    found = blake2b(repr((symbol.kind, head)).encode(errors="surrogatepass"), digest_size=16)
+    for arg in symbol.args:
+        found.update(_shape(arg, order, memo))
+    memo[symbol] = found.digest()
+    return memo[symbol]
 
 
 def parameter(name: str) -> Symbol:
@@ -188,7 +174,10 @@ def parameter(name: str) -> Symbol:
 
 def constant(value: object) -> Symbol:
     """A literal; 1, 1.0 and True are three."""
-    return make("constant", (type(value).__name__, value if isinstance(value, (int, str, bool)) else repr(value)))
+    return make("constant", (type(value).__name__, value if isinstance(value, _PLAIN) else repr(value)))
+
+
+_PLAIN: Final = (int, float, complex, str, bytes, type(None))
 
 
 def name(text: str) -> Symbol:
@@ -227,8 +216,42 @@ def compound(kind: str, parts: Iterable[Symbol]) -> Symbol:
 
 
 def compare(operator: str, left: Symbol, right: Symbol) -> Symbol:
-    """A comparison; its operator is one of those that others are negations of."""
+    """A comparison; its operator is one of those that others are negations of.
+
+    Whichever side is written first: constants, and members of a class, stand on the right.
+    """
+    mirrored = _MIRRORED.get(operator)
+    if mirrored is not None and _rank_of_side(left) > _rank_of_side(right):
+        operator, left, right = mirrored, right, left
+    elif operator in _SYMMETRIC and _rank_of_side(left) == _rank_of_side(right) and right.digest < left.digest:
+        left, right = right, left
     return make("compare", (operator,), (left, right))
+
+
+_SYMMETRIC: Final = frozenset({"==", "is"})
+_MIRRORED: Final = {"==": "==", "is": "is", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _rank_of_side(symbol: Symbol) -> int:
+    if symbol.kind == "constant":
+        return 2
+    return 1 if symbol.kind in ("name", "global") or class_of(symbol) is not None else 0
+
+
+def class_of(symbol: Symbol) -> tuple[object, ...] | None:
+    """The class that something is a member of by the way it is written, `Color.RED`; another name is another member."""
+    if symbol.kind == "attribute":
+        owner = symbol.args[0]
+        named = owner.kind in ("attribute", "name", "global") and _is_class(str(owner.head[-1]))
+        return (owner,) if named else None
+    if symbol.kind in ("name", "global"):
+        owner_name, dot, _ = str(symbol.head[-1]).rpartition(".")
+        return (*symbol.head[:-1], owner_name) if dot and _is_class(owner_name) else None
+    return None
+
+
+def _is_class(dotted: str) -> bool:
+    return dotted.rpartition(".")[2][:1].isupper()
 
 
 def conditional(test: Symbol, then: Symbol, orelse: Symbol) -> Symbol:
@@ -250,49 +273,7 @@ def place(what: str, path: str, line: int, column: int) -> Symbol:
 
 
 WORLD: Final = name("world")
-LAUNCHED: Final = name("launched")
-#: What is true of a job that is distributed; the other case has no other ranks to disagree with.
-_DISTRIBUTED: Final = frozenset({operation("is_initialized"), operation("is_available"), LAUNCHED})
-
-
-def launched(symbol: Symbol) -> bool | None:
-    """Does a condition ask whether the job is distributed at all (True), or whether it is not (False)?"""
-    if symbol in _DISTRIBUTED:
-        return True
-    if symbol.kind == "not":
-        inner = launched(symbol.args[0])
-        return None if inner is None else not inner
-    if symbol.kind in ("and", "or"):
-        outcome = symbol.kind == "and"
-        return outcome if all(launched(operand) is outcome for operand in symbol.args) else None
-    return None
-
-
-def is_list(symbol: Symbol | None) -> bool:
-    """Is it a list display, or a list with an element for each one of others, without a condition?"""
-    if symbol is None:
-        return False
-    return symbol.head in (("List",), (True,)) and symbol.kind in ("compound", "comprehension")
-
-
-class Lease:
-    """Held by an analysis: as long as there is one, equal symbols are the same object."""
-
-    __slots__ = ("__weakref__",)
-
-    def __init__(self) -> None:
-        """Without another lease, the symbols of analyses that have ended are forgotten: a language server runs for days."""
-        if not _leases:
-            if not _constants:
-                # The modules of the analysis hold these.
-                _constants.update(_table)
-            _table.clear()
-            _table.update(_constants)
-        _leases.add(self)
-
-
-_leases: WeakSet[Lease] = WeakSet()
-_constants: dict[_Key, Symbol] = {}
+LAUNCHED: Final = make("launched", ())
 
 
 def _substituted(symbol: Symbol, arguments: Mapping[str, Symbol], memo: dict[Symbol, Symbol]) -> Symbol:
@@ -310,55 +291,9 @@ def _substituted(symbol: Symbol, arguments: Mapping[str, Symbol], memo: dict[Sym
         args = tuple(_substituted(arg, arguments, memo) if arg.parameters else arg for arg in symbol.args)
         if symbol.kind == "and" or symbol.kind == "or":
             found = both(symbol.kind, args)
+        elif symbol.kind == "compare":
+            found = compare(str(symbol.head[0]), args[0], args[1])
         else:
             found = make(symbol.kind, symbol.head, args)
     memo[symbol] = found
     return found
-
-
-def _text(symbol: Symbol, room: int) -> str:
-    """The expression in at most about so many characters."""
-    if room <= 0:
-        return "..."
-    kind, head = symbol.kind, symbol.head
-    parts: list[str] = []
-    for arg in symbol.args:
-        parts.append(_text(arg, room - sum(map(len, parts)) - 3))
-    match kind:
-        case "constant":
-            return repr(head[1]) if head[0] in ("int", "str", "bool") else str(head[1])
-        case "foreign":
-            return f"?{head[0]}"
-        case "global":
-            return f"{head[0]}:{head[1]}"
-        case "place" | "caught" | "override":
-            return f"{head[0]}@{head[-3]}:{head[-2]}:{head[-1]}"
-        case "attribute":
-            return f"{parts[0]}.{head[0]}"
-        case "subscript":
-            return f"{parts[0]}[{parts[1]}]"
-        case "call":
-            return f"{parts[0]}({', '.join(parts[1:])})"
-        case "operation":
-            names = head[1:]
-            given = [f"{word}={part}" for word, part in zip(names, parts, strict=True)] if names else parts
-            return f"{head[0]}({', '.join(given)})"
-        case "compare":
-            return f"{parts[0]} {head[0]} {parts[1]}"
-        case "and" | "or":
-            return f"({f' {kind} '.join(parts)})"
-        case "not":
-            return f"not {parts[0]}"
-        case "conditional":
-            return f"({parts[1]} if {parts[0]} else {parts[2]})"
-        case "compound" | "comprehension":
-            return f"{head[0]}({', '.join(parts)})"
-        case "opaque":
-            digest = head[0]
-            return f"#{digest.hex() if isinstance(digest, bytes) else digest}({', '.join(parts)})"
-        case "loop" | "turns" | "member" if parts:
-            return f"{head[0] if head else kind} {parts[0]}"
-        case "mesh":
-            return f"the mesh of {parts[0]}"
-        case _:
-            return str(head[0])

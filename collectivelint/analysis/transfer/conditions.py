@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
-from ..domain.symbol import both, launched
+from ..domain.recognise import launched
+from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value, flow, join
 from ..effects import Choice, Guard, Leave, Term, size
 from .expressions import condition, guard_of, perhaps

@@ -30,6 +30,7 @@ from ..calls.library_calls import share_of
 from ..calls.meshes import part_of
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
+from ..domain.recognise import is_list, launched
 from ..domain.symbol import (
     LAUNCHED,
     WORLD,
@@ -40,8 +41,6 @@ from ..domain.symbol import (
     compare,
     compound,
     conditional,
-    is_list,
-    launched,
     make,
     operation,
     subscript,
@@ -61,13 +60,23 @@ if TYPE_CHECKING:
 
 #: Operators whose condition is the opposite of another one's, so that both share one form.
 _OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
+#: What says the same with the sides exchanged.
+_MIRRORED: Final = {
+    **{op: op for op in ("==", "!=", "is", "is not")},
+    "<": ">",
+    ">": "<",
+    "<=": ">=",
+    ">=": "<=",
+}
+#: What says the same of an integer and the next one.
+_NEXT: Final = {"<=": "<", ">": ">="}
 #: For ranks, which are integers, these are opposites too.
 _OPPOSITE_OF_INTEGERS: Final = {">=": "<", ">": "<="}
 _ZERO: Final = symbols.constant(0)
 _LEN: Final = symbols.name("len")
 _TABLES: Final = frozenset({"Dict", "JoinedStr", "FormattedValue"})
 #: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else.
-_MEMBERSHIP: Final = {(">=", 0), (">", -1), ("!=", -1), ("==", -1)}
+_MEMBERSHIP: Final = {(">=", 0), ("!=", -1), ("==", -1)}
 
 
 def evaluate(frame: Frame, expr: Expr) -> Value:
@@ -252,25 +261,31 @@ def _truth(value: Value, *, negate: bool) -> Value:
     return flow(symbol, (value,)).but(one=one, constant=UNKNOWN)
 
 
+def _number(value: int) -> Value:
+    return Value(symbols.constant(value), constant=value)
+
+
 def _compare(frame: Frame, expr: Compare) -> Value:
     left, right = evaluate(frame, expr.left), evaluate(frame, expr.right)
     op = expr.op
-    if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in ("==", "!=", "is", "is not"):
-        left, right = right, left
+    if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in _MIRRORED:
+        left, right, op = right, left, _MIRRORED[op]
     # The number that a constant rank has in a group is one as well, the same on every rank of it.
     ranked = left.type == "rank" and bool(left.varies)
-    if ranked and right.constant == 0 and op == ">":
-        op = "!="
+    if ranked and op in _NEXT and isinstance(right.constant, int):
+        # Between one rank and the next there is none: `rank <= 1` is `rank < 2`.
+        op, right = _NEXT[op], _number(right.constant + 1)
+    if ranked and right.constant == 1 and op == ">=":
+        op, right = "!=", _number(0)
     if left.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
         return Value(LAUNCHED if op in (">", "!=") else LAUNCHED.negate(), depends=left.depends)
     if ranked and right.constant == 1 and op == "<":
-        op, right = "==", Value(_ZERO, constant=0)
+        op, right = "==", _number(0)
     if ranked and op in ("in", "not in") and right.parts:
         # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
         ranks = {part.constant for part in right.parts} - {-1}
         if ranks <= {0}:
-            asked = 0 if ranks else -1
-            op, right = ("==" if op == "in" else "!="), Value(symbols.constant(asked), constant=asked)
+            op, right = ("==" if op == "in" else "!="), _number(0 if ranks else -1)
     if ranked and (op, right.constant) in _MEMBERSHIP:
         inside = (op, right.constant) != ("==", -1)
         if left.varies <= {WORLD, *PLACES}:

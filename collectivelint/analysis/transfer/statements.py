@@ -29,7 +29,8 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.catalog_calls import iterated
 from ..calls.program_calls import invoke
-from ..domain.symbol import WORLD, Symbol, attribute, global_name, launched, make
+from ..domain.recognise import launched
+from ..domain.symbol import WORLD, Symbol, attribute, global_name, make
 from ..domain.value import NONE, UNKNOWN, Cause, Value, each, join
 from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters, summarise, tidy
 from ..summary.model import FunctionFacts, Invariant

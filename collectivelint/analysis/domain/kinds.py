@@ -1,0 +1,41 @@
+"""The kinds of expressions that a symbol can be."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+#: "parameter" (name), "foreign" (a parameter of another function), "constant" (value), "name" (dotted name of something
+#: outside, or a text), "global" (path, name), "place" (what, path, line, column: equal only to itself), "attribute" (name; owner),
+#: "subscript" (owner, index), "call" (callee, arguments), "operation" (name of a catalogue's function, names of its arguments;
+#: arguments), "compound" (kind; parts), "comprehension" (is it as long as its sources?; element, sources), "conditional" (test,
+#: then, else), "compare" (operator; left, right), "and", "or" (operands), "not" (operand), "loop" ("for" or "while"; what
+#: decides its turns), "turns" (what is iterated), "caught" (number, path, line, column), "override" (number, name, path, line,
+#: column), "launched" (the job is distributed), "member" (a rank of a group), "mesh" (that of a tensor or a model), "opaque"
+#: (digest; what stands for its parameters).
+Kind: TypeAlias = Literal[
+    "parameter",
+    "foreign",
+    "constant",
+    "name",
+    "global",
+    "place",
+    "attribute",
+    "subscript",
+    "call",
+    "operation",
+    "compound",
+    "comprehension",
+    "conditional",
+    "compare",
+    "and",
+    "or",
+    "not",
+    "loop",
+    "turns",
+    "caught",
+    "override",
+    "launched",
+    "member",
+    "mesh",
+    "opaque",
+]

@@ -1,0 +1,65 @@
+"""Symbols as text, for reports and debugging. Nothing is decided by these texts, and none is parsed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .symbol import Symbol
+
+_LONGEST: Final = 400
+
+
+def shown(symbol: Symbol) -> str:
+    """The expression for people to read, cut where it is long."""
+    return _text(symbol, _LONGEST)
+
+
+def _text(symbol: Symbol, room: int) -> str:
+    """The expression in at most about so many characters."""
+    if room <= 0:
+        return "..."
+    kind, head = symbol.kind, symbol.head
+    parts: list[str] = []
+    for arg in symbol.args:
+        parts.append(_text(arg, room - sum(map(len, parts)) - 3))
+    match kind:
+        case "constant":
+            return repr(head[1]) if not isinstance(head[1], str) or head[0] == "str" else str(head[1])
+        case "foreign":
+            return f"?{head[0]}"
+        case "global":
+            return f"{head[0]}:{head[1]}"
+        case "place" | "caught" | "override":
+            return f"{head[0]}@{head[-3]}:{head[-2]}:{head[-1]}"
+        case "attribute":
+            return f"{parts[0]}.{head[0]}"
+        case "subscript":
+            return f"{parts[0]}[{parts[1]}]"
+        case "call":
+            return f"{parts[0]}({', '.join(parts[1:])})"
+        case "operation":
+            names = head[1:]
+            given = [f"{word}={part}" for word, part in zip(names, parts, strict=True)] if names else parts
+            return f"{head[0]}({', '.join(given)})"
+        case "compare":
+            return f"{parts[0]} {head[0]} {parts[1]}"
+        case "and" | "or":
+            return f"({f' {kind} '.join(parts)})"
+        case "not":
+            return f"not {parts[0]}"
+        case "conditional":
+            return f"({parts[1]} if {parts[0]} else {parts[2]})"
+        case "compound" | "comprehension":
+            return f"{head[0]}({', '.join(parts)})"
+        case "opaque":
+            digest = head[0]
+            return f"#{digest.hex() if isinstance(digest, bytes) else digest}({', '.join(parts)})"
+        case "launched":
+            return kind
+        case "loop" | "turns" | "member" if parts:
+            return f"{head[0] if head else kind} {parts[0]}"
+        case "mesh":
+            return f"the mesh of {parts[0]}"
+        case _:
+            return str(head[0])
