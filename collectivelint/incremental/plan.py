@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..analysis.summary.model import Making
     from ..catalog.model import Catalog
     from ..finding import Finding
-    from ..ir.nodes import Span
     from ..program.index import FileIndex, Indexes
     from ..program.resolver import Program
     from ..settings import Resolver
@@ -172,7 +171,7 @@ class Memory:
                 stamp=self._stamps[path],
                 findings=self._found.get(path),
                 looked=shard.looked.get(path, 0),
-                made=[[item.op, *_tuple(item.span), item.lists] for item in made],
+                made=[[item.op, *item.span.numbers, item.lists] for item in made],
                 index=indexes[path],
             )
         self._store.save(rows, only=self.anew)
@@ -194,7 +193,3 @@ def _making(path: str, item: list[object]) -> Making:
 
     op, *span, lists = item
     return Making(str(op), path, Span(*span), lists=bool(lists))  # type: ignore[arg-type]  # four numbers
-
-
-def _tuple(span: Span) -> tuple[int, int, int, int]:
-    return (span.line, span.column, span.end_line, span.end_column)

@@ -24,6 +24,33 @@ class Span:
     end_line: int
     end_column: int
 
+    @property
+    def start(self) -> tuple[int, int]:
+        """Line and column of the first character."""
+        return self.line, self.column
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """Line and column behind the last character."""
+        return self.end_line, self.end_column
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """The four fields in order."""
+        return self.line, self.column, self.end_line, self.end_column
+
+    def contains(self, other: Span) -> bool:
+        """Whether all of `other` lies in this span."""
+        return self.start <= other.start and other.end <= self.end
+
+    def contains_position(self, line: int, column: int) -> bool:
+        """Whether a position lies in this span or right behind it, as a cursor does."""
+        return self.start <= (line, column) <= self.end
+
+    def contains_line(self, line: int) -> bool:
+        """Whether this span has a part of a line."""
+        return self.line <= line <= self.end_line
+
 
 # ---------------------------------------------------------------------------------------------------- expressions
 
