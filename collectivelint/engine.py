@@ -28,10 +28,11 @@ from .rule import origin as rule_origin
 from .rule import problems as rule_problems
 from .settings import SettingsError
 from .source.annotations import annotated_lines
+from .source.decode import read
 from .source.discover import discover, forget, project_roots
 from .source.parse import parse
 from .source.patterns import spec
-from .source.text import Source, UnreadableError, read
+from .source.text import Source, UnreadableError
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
 # they are not, and importing them takes as long as everything else.

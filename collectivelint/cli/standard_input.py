@@ -12,7 +12,8 @@ from ..engine import Linter, Result
 from ..finding import UNREADABLE, Finding, Location
 from ..reading import limit_of
 from ..rule import discover
-from ..source.text import Source, UnreadableError, decode
+from ..source.decode import decode
+from ..source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,9 @@ from ..finding import UNREADABLE, Finding, Location
 from ..findings import baseline
 from ..incremental.store import FOLDER
 from ..settings import Resolver, SettingsError
+from ..source.decode import read
 from ..source.discover import project_root
-from ..source.text import Source, UnreadableError, read
+from ..source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
