@@ -22,16 +22,16 @@ from .plugins import checked, interrupts
 from .program.index import FileIndex, Indexes, index_module
 from .program.resolver import Program
 from .program.target import Target
-from .rule import Findings, FixContext, matches
+from .rule import Findings, FixContext
 from .rule import discover as discover_rules
 from .rule import origin as rule_origin
 from .rule import problems as rule_problems
 from .settings import SettingsError
+from .settings.selection import allowed_fix, runs_in
 from .source.annotations import annotated_lines
 from .source.decode import read
 from .source.discover import discover, forget, project_roots
 from .source.parse import parse
-from .source.patterns import spec
 from .source.text import Source, UnreadableError
 
 # Not imported here but where it is needed: the analysis and the lowering. Where nothing has changed since the last run
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .fixes.chains import Plan
     from .ir.nodes import Function, Span
     from .rule import Report, Rule, RuleModule
-    from .settings import Resolver, Settings
+    from .settings import Resolver
     from .source.annotations import Annotation
 
 #: Deep expressions are walked recursively; the default limit of 1,000 is too low for generated code.
@@ -248,7 +248,7 @@ class Linter:
         settings, rule = self.resolver.settings(Path(call.function.path)), discover_rules()["CL101"].RULE
         lines = [call.span.line, call.span.end_line, call.statement.line]
         comments = self._comments(call.function.path)
-        off = not settings.runs(rule) or _ignored_in(call.function.path, settings, rule)
+        off = not runs_in(call.function.path, settings, rule)
         return not off and not suppress.silenced(comments, rule.code, rule.name, lines)
 
     def _analyse(self, program: Program, indexes: Indexes, pending: list[str], memory: Memory, whole: Shard) -> None:
@@ -413,7 +413,7 @@ class Linter:
         rule = module.RULE
         settings = self.resolver.settings(Path(report.path))
         # A file that is not checked is no clean one, whatever is selected.
-        if rule.code != UNREADABLE and (not settings.runs(rule) or _ignored_in(report.path, settings, rule)):
+        if rule.code != UNREADABLE and not runs_in(report.path, settings, rule):
             return None
         source = self._sources.get(report.path)
         if source is None:
@@ -427,7 +427,7 @@ class Linter:
             return None
         start, end = _locations(source, report)
         fix = self._fix(rule, report, FixContext(source, settings, lambda span: self._anchor(source, span)))
-        fix = settings.allowed(rule, fix) if fix is not None else None
+        fix = allowed_fix(settings, rule, fix) if fix is not None else None
         return Finding(
             code=rule.code,
             name=rule.name,
@@ -488,7 +488,7 @@ class Linter:
                 off = {
                     name
                     for rule in rules.values()
-                    if not settings.runs(rule) or _ignored_in(path, settings, rule)
+                    if not runs_in(path, settings, rule)
                     for name in (rule.code, rule.name)
                 }
                 if not ignore.codes:
@@ -538,17 +538,6 @@ def _locations(source: Source, report: Report) -> tuple[Location, Location]:
         return place, place
     start = Location(span.line, source.column(span.line, span.column) + 1)
     return start, Location(span.end_line, source.column(span.end_line, span.end_column) + 1)
-
-
-def _ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
-    """Does `per-file-ignores` switch the rule off for this file?"""
-    if not settings.per_file_ignores:
-        return False
-    relative = os.path.relpath(os.path.abspath(path), settings.root)
-    return any(
-        any(matches(code, rule) for code in codes) and spec((pattern,)).match_file(relative)
-        for pattern, codes in settings.per_file_ignores.items()
-    )
 
 
 def _internal(where: str, error: BaseException) -> str:

@@ -17,6 +17,7 @@ from ..finding import UNREADABLE
 from ..findings import baseline
 from ..printable import printable
 from ..rule import discover
+from ..settings.selection import is_selected
 from ..source.discover import project_root
 from .messages import error as complain
 from .messages import warning
@@ -146,7 +147,7 @@ class Baselines:
         base = file.parent.resolve()
         place = base / path
         rule = discover().get(code)
-        if rule is not None and not self._linter.resolver.settings(place).runs(rule.RULE):
+        if rule is not None and not is_selected(self._linter.resolver.settings(place), rule.RULE):
             return False
         if any(path == place or path in place.parents for path in self._unreadable):
             return False

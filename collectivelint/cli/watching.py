@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..settings import FILES
+from ..settings.model import FILES
 from ..source.discover import SUFFIXES
 
 if TYPE_CHECKING:

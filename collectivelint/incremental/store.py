@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
     from ..program.index import FileIndex
-    from ..settings import Settings
+    from ..settings.model import Settings
 
 __all__ = ["FOLDER", "Cache", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
 

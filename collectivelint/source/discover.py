@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..reading import NOTEBOOK, read_bytes, read_text
-from ..settings import DEFAULT_EXCLUDE, FILES
+from ..settings.model import DEFAULT_EXCLUDE, FILES
 from .patterns import spec
 from .text import UnreadableError
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     import pathspec
 
-    from ..settings import Resolver, Settings
+    from ..settings.model import Settings
+    from ..settings.resolver import Resolver
 
 SUFFIXES: Final = (".py", ".pyi", NOTEBOOK)
 #: A folder that holds one of these is the root of a project.
