@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import sys
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -16,6 +15,7 @@ from .finding import UNREADABLE, Finding, Location
 from .findings import suppress
 from .findings.excerpt import excerpt
 from .findings.publish import published, trail
+from .findings.result import Result
 from .incremental import pool as workers
 from .incremental.plan import Memory, Shard
 from .plugins import checked, interrupts
@@ -57,23 +57,6 @@ _RECURSION: Final = 20_000
 _PIECES: Final = 8
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
-
-
-@dataclass(slots=True)
-class Result:
-    """`findings` in order; `errors` are internal failures: each names the rule or function it happened in."""
-
-    findings: list[Finding] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    #: How many files were asked for, and how many had to be analysed: those, or others around them, had changed.
-    files: int = 0
-    analysed: int = field(default=0, compare=False)
-    #: How many of the files a process that ended has left behind, and why the findings are not all there are; nothing for
-    #: a whole run. Who keeps findings (a baseline) or takes their absence for a result has to ask.
-    missed: int = 0
-    incomplete: str = ""
-    #: What the user should know of the run, and is no failure.
-    notices: list[str] = field(default_factory=list, compare=False)
 
 
 #: Told how many steps are done, and of how many.

@@ -25,8 +25,9 @@ from .messages import warning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..engine import Linter, Result
+    from ..engine import Linter
     from ..finding import Finding
+    from ..findings.result import Result
 
 
 class Baselines:

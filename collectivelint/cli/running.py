@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import atomic, colour
-from ..engine import Linter, Result, shown
+from ..engine import Linter, shown
 from ..finding import UNREADABLE
+from ..findings.result import Result
 from ..incremental.store import FOLDER
 from ..printable import printable
-from ..report import renderer
+from ..report import render
+from ..report.model import Document
 from ..source.discover import project_root
 from . import standard_input
 from .messages import error, warning
@@ -184,7 +186,7 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
         text = table(result)
     elif result.findings or fixed or not options["quiet"] or file is not None:
         has_colour = file is None and colour.is_wanted(sys.stdout)
-        text = renderer(options["output_format"])(result, linter, colour=has_colour, fixed=fixed)
+        text = render(options["output_format"], Document(result, linter, colour=has_colour, fixed=fixed))
     else:
         return False
     if file is None:

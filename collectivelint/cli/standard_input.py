@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..engine import Linter, Result
+from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
+from ..findings.result import Result
 from ..reading import limit_of
 from ..rule import discover
 from ..source.decode import decode
