@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..engine import shown
 from ..finding import UNREADABLE
 from ..findings import baseline
 from ..printable import printable
 from ..rule import discover
 from ..settings.selection import is_selected
 from ..source.discover import project_root
+from ..source.paths import shown
 from .messages import error as complain
 from .messages import warning
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import atomic, colour
-from ..engine import Linter, shown
+from ..engine import Linter
 from ..finding import UNREADABLE
 from ..findings.result import Result
 from ..incremental.store import FOLDER
@@ -19,6 +19,7 @@ from ..printable import printable
 from ..report import render
 from ..report.model import Document
 from ..source.discover import project_root
+from ..source.paths import shown
 from . import standard_input
 from .messages import error, warning
 from .progress import bar

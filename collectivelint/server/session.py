@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine import Linter, shown
+from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
 from ..findings import baseline
 from ..incremental.store import FOLDER
 from ..settings import Resolver, SettingsError
 from ..source.decode import read
 from ..source.discover import project_root
+from ..source.paths import shown
 from ..source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
