@@ -61,8 +61,10 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             linter = given.linter(resolver)
             return linter, given.result(linter, targets)
         start = time.perf_counter()
-        with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
+        with bar(hidden=options["quiet"]) as show_progress:
+            linter = Linter(
+                resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=show_progress, fixing=fixing
+            )
             result = linter.run(targets)
         if options["verbose"]:
             taken = time.perf_counter() - start

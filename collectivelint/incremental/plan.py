@@ -51,7 +51,7 @@ class CacheView:
         """`texts` are the contents of files that differ from those on the disk.
 
         Without a folder nothing is read or written. `fixing`: fixes in the cache are not used, since they are going to be
-        written to the files, and the cache lies in the project, where others may have written it.
+        written to the files, and the cache lies in the project, and may have been written by another program.
         """
         self._fixing = fixing
         self._asked, self._every = project.asked, project.files

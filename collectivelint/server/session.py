@@ -20,7 +20,7 @@ from ..source.text import Source, UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Unsafe fixes too: whoever picks one has seen it. Files of installed packages are opened to be read.
+#: Unsafe fixes too: the user sees one before choosing it. Files of installed packages are opened to be read.
 _OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
 
 

@@ -53,7 +53,7 @@ def decode(data: bytes, path: str) -> Source:
 
 
 def _is_json(data: bytes) -> bool:
-    """Is it an object of JSON, whatever its name is?"""
+    """Whether the content is a JSON object."""
     if not data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         return False
     import json
