@@ -112,7 +112,7 @@ class Analysis:
         """The class whose method begins where `node` does."""
         place = (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
         for function in self.program.functions(path).values():
-            if function.owner is not None and (function.span.line, function.span.column) == place:
+            if function.owner is not None and function.span.start == place:
                 return Target("class", path, function.owner)
         return None
 

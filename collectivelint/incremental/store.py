@@ -1,6 +1,6 @@
-"""What earlier runs knew: the findings of each file, its index, and which files its analysis has looked at.
+"""The cache of earlier runs: the findings of each file, its index, and the files that its analysis has read.
 
-Everything is keyed on content. A file whose text has not changed, and which looked at no file that has, keeps its
+Everything is keyed on content. A file whose text has not changed, and whose analysis read no file that has, keeps its
 findings. The cache is a database with nothing but text in it: it lies in the project and may come from anybody, so what
 is read back is only ever parsed. One that is damaged, or that another run has changed meanwhile, is as good as none.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
     from ..program.index import FileIndex
-    from ..settings import Settings
+    from ..settings.model import Settings
 
 __all__ = ["FOLDER", "Cache", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
 
@@ -89,11 +89,11 @@ class Cache:
         return self._texts("made", lambda _, data: places_of(data))
 
     def shapes(self) -> dict[str, Shape]:
-        """By path: its classes as others see them."""
+        """By path: its classes as other files see them."""
         return self._texts("shape", lambda _, data: shape_of(data))
 
     def shape(self, path: str) -> Shape:
-        """The classes of one file as others see them."""
+        """The classes of one file as other files see them."""
         for (text,) in self._ask("SELECT shape FROM files WHERE key = ? AND path = ?", path):
             with suppress(*WRONG):
                 return shape_of(json.loads(text))
@@ -128,7 +128,7 @@ class Cache:
             return []
 
     def _forget(self) -> None:
-        """Start anew: this one cannot be read."""
+        """Remove the database, which cannot be read."""
         self.close()
         cache_file.remove(self._folder)
 

@@ -1,0 +1,47 @@
+"""Analysing some files of a program in this process: facts of functions are kept from one call to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..program.project import configured
+from .plan import Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..analysis.program import Analysis
+    from ..analysis.summary.model import Making
+    from ..findings.run_rules import RuleRunner
+    from ..program.index import Indexes
+    from ..program.project import Project
+    from ..program.resolver import Program
+    from ..settings.resolver import Resolver
+
+
+class Analyser:
+    """The analysis of one program, and the rules that are run over it."""
+
+    def __init__(
+        self, project: Project, program: Program, indexes: Indexes, resolver: Resolver, rules: RuleRunner
+    ) -> None:
+        """Nothing is analysed before `analyse` is called, and the analysis is not imported."""
+        self._project, self._program, self._indexes = project, program, indexes
+        self._resolver, self._rules = resolver, rules
+        #: The facts of all functions that this process has interpreted.
+        self.analysis: Analysis | None = None
+
+    def analyse(self, paths: Sequence[str], making: Sequence[Making]) -> Shard:
+        """The findings of these files; `making` is where the program makes groups."""
+        from ..analysis.program import Analysis
+
+        readable = [path for path in paths if self._indexes[path].problem is None]
+        if self.analysis is None:
+            annotations = configured(self._indexes, self._resolver)
+            self.analysis = Analysis(self._program, self._project.catalog, (), annotations)
+            self.analysis.making = making
+        analysis = self.analysis.about(readable)
+        broken = [(path, problem) for path in paths if (problem := self._indexes[path].problem) is not None]
+        checked = self._rules.check(analysis, broken)
+        looked = dict.fromkeys((path for path, _ in broken), 0) | {path: analysis.looked(path) for path in readable}
+        return Shard(checked.findings, checked.errors, looked)
