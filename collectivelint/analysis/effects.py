@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -202,6 +203,19 @@ def repeats(term: Term) -> Iterator[Repeat]:
                 yield from repeats(body)
 
 
+def deferred(term: Term) -> Iterator[str]:
+    """The parameters that a term calls."""
+    for item in term:
+        match item:
+            case Deferred(parameter=parameter):
+                yield parameter
+            case Choice(then=then, orelse=orelse):
+                yield from deferred(then)
+                yield from deferred(orelse)
+            case Repeat(body=body):
+                yield from deferred(body)
+
+
 def size(term: Term) -> int:
     """Number of items."""
     total = 0
@@ -326,8 +340,16 @@ def summarise(term: Term) -> Term:
             if event.kind != "create" or id(event) in always:
                 seen.setdefault(event.token, event)
         # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
-        return (Repeat(f"unknown {id(term)}", tuple(list(seen.values())[:MOST_ITEMS])),)
+        return (Repeat(f"unknown {_sites(term)}", tuple(list(seen.values())[:MOST_ITEMS])),)
     return term
+
+
+def _sites(term: Term) -> str:
+    """A digest of where the collectives of a term stand: two terms that are not the same hardly ever have the same one."""
+    places = (
+        f"{event.op} {event.path} {event.span.line} {event.span.column} {len(event.chain)}" for event in events(term)
+    )
+    return blake2b("\n".join(places).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
 def _unconditional(term: Term) -> Term:
