@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from .findings import suppress
 from .findings.excerpt import excerpt
 from .findings.publish import published, trail
 from .incremental import pool as workers
+from .incremental.collector import paused
 from .incremental.plan import Memory, Shard
 from .plugins import checked, interrupts
 from .program.index import FileIndex, Indexes, index_module
@@ -73,6 +73,8 @@ class Result:
     incomplete: str = ""
     #: What the user should know of the run, and is no failure.
     notices: list[str] = field(default_factory=list, compare=False)
+    #: How many functions that call each other still changed when their iteration was given up.
+    unsettled: int = field(default=0, compare=False)
 
 
 #: Told how many steps are done, and of how many.
@@ -118,14 +120,8 @@ class Linter:
 
     def run(self, paths: Sequence[Path]) -> Result:
         """Lint files and folders."""
-        # Millions of objects are made and hardly any circles: looking for those takes longer than the rest of the work.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with paused():
             return self._run(paths)
-        finally:
-            if collecting:
-                gc.enable()
 
     def _run(self, paths: Sequence[Path]) -> Result:
         self._analysis = None
@@ -160,7 +156,8 @@ class Linter:
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
         missed = len(pending) - len(shard.looked)
         reason = _incomplete(shard.errors, missed, len(asked))
-        return Result(published(findings), shard.errors, len(asked), len(pending), missed, reason, memory.notices)
+        found, errors, unsettled = published(findings), shard.errors, len(shard.unsettled)
+        return Result(found, errors, len(asked), len(pending), missed, reason, memory.notices, unsettled)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
@@ -317,6 +314,7 @@ class Linter:
         analysis = self._analysis.about(readable)
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
+        shard.unsettled = analysis.unsettled
         shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
         return shard
 

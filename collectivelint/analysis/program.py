@@ -74,9 +74,9 @@ class Analysis:
         return self._whole.failures
 
     @property
-    def unsettled(self) -> int:
-        """How many functions of circles still changed when their iteration was given up."""
-        return len(self._whole.solver.unsettled)
+    def unsettled(self) -> frozenset[tuple[str, ...]]:
+        """The facts of circles that still changed when their iteration was given up."""
+        return frozenset(self._whole.solver.unsettled)
 
     def about(self, paths: Iterable[str]) -> Analysis:
         """The same for other files; what is known of functions is shared."""

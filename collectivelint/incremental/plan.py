@@ -24,17 +24,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Shard:
-    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on."""
+    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on.
+
+    `unsettled` are the facts of recursions whose iteration was given up.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
+    unsettled: frozenset[tuple[str, ...]] = frozenset()
 
     def add(self, other: Shard) -> None:
         """Take over what another shard found."""
         self.findings += other.findings
         self.errors += [error for error in other.errors if error not in self.errors]
         self.looked |= other.looked
+        # Two processes may have interpreted the same function.
+        self.unsettled |= other.unsettled
 
 
 class Memory:
@@ -69,6 +75,7 @@ class Memory:
         self._found: dict[str, list[Finding]] = {}
         self._again: set[str] = set(every)
         self._made: dict[str, list[Making]] | None = None
+        self._constructors: tuple[bytes, ...] | None = None
         if folder is not None:
             places = dict.fromkeys(path.rpartition("/")[0] for path in every)
             # What is a test lies in the tests of its project: the roots between here and the files count too.
@@ -143,7 +150,9 @@ class Memory:
             text = self._texts[path] if path in self._texts else read_bytes(path)
         except OSError:
             return []
-        if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
+        if self._constructors is None:
+            self._constructors = tuple({api.op.encode() for api in self._catalog.of("group_constructor")})
+        if not any(name in text for name in self._constructors):
             return []
         return made_in(program, self._catalog, path)
 

@@ -11,6 +11,7 @@ import pytest
 
 from collectivelint.analysis import program as analysis_program
 from collectivelint.analysis.effects import size
+from collectivelint.analysis.summary import fixpoint
 from collectivelint.engine import Linter
 from collectivelint.program import Target
 from collectivelint.settings import Resolver
@@ -105,7 +106,7 @@ def test_the_order_in_which_functions_are_asked_for_does_not_matter(project: Pro
         assert found.keys() == expected.keys()
         for target, summary in found.items():
             assert summary == expected[target], target
-        assert analysis.unsettled == 0
+        assert not analysis.unsettled
 
 
 def _facts(analysis: Analysis, target: Target) -> FunctionFacts:
@@ -155,12 +156,13 @@ def test_functions_that_all_call_each_other_settle(project: Project, monkeypatch
     )
     analysis = _analysis()
     assert len(list(analysis.functions)) == many + 1
-    assert analysis.unsettled == 0
+    assert not analysis.unsettled
     assert max(times.values()) <= 5
 
 
 GROWING: Final = {
-    "a value": "def f(x, n):\n    if n:\n        return x\n    return f(x, n - 1).next\n",
+    "a value": "def f(x, n):\n    return f(x, n - 1).next\n",
+    "a value that ends": "def f(x, n):\n    if n:\n        return x\n    return f(x, n - 1).next\n",
     "an attribute": "class C:\n    def f(self, n):\n        self.x = self.f(n).next\n        return self.x\n",
     "an argument": "def f(group, n):\n    dist.barrier(group=group)\n    f(group.next, n)\n    g(group.other, n)\n"
     "def g(group, n):\n    dist.barrier(group=group)\n    f(group.g, n)\n",
@@ -176,8 +178,22 @@ def test_what_grows_with_each_recursive_call_is_widened(
     project.write(HEAD + text)
     analysis = _analysis()
     assert list(analysis.functions)
-    assert analysis.unsettled == 0
+    assert not analysis.unsettled
     assert max(times.values()) <= 8
+
+
+def test_recursions_that_are_given_up_are_counted_over_all_processes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixpoint, "_PLAIN", 1000)
+    text = GROWING["a value"]
+    files = {"main.py": HEAD + text, "other.py": HEAD + text}
+    project.write(files | {f"p{number}.py": "from main import f\n\ndef g(x):\n    f(x, 1)\n" for number in range(130)})
+    for jobs in ("1", "2"):
+        ran = project.run("check", "--no-cache", "--isolated", "--verbose", "--jobs", jobs)
+        assert "2 functions in recursions approximated: no fixed point within the bound" in ran.err
+    monkeypatch.undo()
+    assert "approximated" not in project.run("check", "--no-cache", "--isolated", "--verbose").err
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
