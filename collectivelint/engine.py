@@ -18,6 +18,7 @@ from .findings.publish import published, trail
 from .incremental import pool as workers
 from .incremental.collector import paused
 from .incremental.plan import Memory, Shard
+from .incremental.rests import note_rests
 from .plugins import checked, interrupts
 from .program.index import FileIndex, Indexes, index_module
 from .program.resolver import Program
@@ -142,22 +143,27 @@ class Linter:
         )
         pending = memory.pending(program, indexes)
         shard = Shard()
-        if pending:
+        analysed: list[str] = []
+        while pending:
+            analysed += pending
             try:
                 self._analyse(program, indexes, pending, memory, shard)
             except workers.WorkerError as error:
                 # What the pieces that were finished have found is true.
                 shard.errors.append(str(error))
-            memory.keep(shard, pending, indexes)
+                break
+            pending = memory.following(shard)
+        if analysed:
+            memory.keep(shard, analysed, indexes)
         findings = memory.findings()
         if unreadable:
             from .analysis.program import Analysis
 
             findings += self._check(Analysis(program, self._catalog, ()), unreadable).findings
-        missed = len(pending) - len(shard.looked)
+        missed = len(analysed) - len(shard.looked)
         reason = _incomplete(shard.errors, missed, len(asked))
         found, errors, unsettled = published(findings), shard.errors, len(shard.unsettled)
-        return Result(found, errors, len(asked), len(pending), missed, reason, memory.notices, unsettled)
+        return Result(found, errors, len(asked), len(analysed), missed, reason, memory.notices, unsettled)
 
     def _program(self, paths: Sequence[Path]) -> tuple[Program, list[str], list[str]]:
         """The program around these files, which they are, and all files of it; nothing is analysed yet."""
@@ -258,7 +264,7 @@ class Linter:
                 self._progress(done, 2 * len(pending))
             made = memory.making(program)
             for piece in workers.split(pending, _PIECES):
-                whole.add(self._shard(program, indexes, piece, made))
+                whole.add(self._shard(program, indexes, memory, piece, made))
                 done += len(piece)
                 self._progress(done, 2 * len(pending))
             return
@@ -278,7 +284,7 @@ class Linter:
             return memory.made_in(program, part)
 
         def analyse(given: tuple[list[str], Sequence[Making]]) -> Shard:
-            return self._shard(program, indexes, *given)
+            return self._shard(program, indexes, memory, *given)
 
         crew = workers.Crew((index_all, make, analyse), jobs)
         try:
@@ -304,7 +310,9 @@ class Linter:
             raise
         crew.close()
 
-    def _shard(self, program: Program, indexes: Indexes, paths: list[str], making: Sequence[Making]) -> Shard:
+    def _shard(
+        self, program: Program, indexes: Indexes, memory: Memory, paths: list[str], making: Sequence[Making]
+    ) -> Shard:
         from .analysis.program import Analysis
 
         readable = [path for path in paths if indexes[path].problem is None]
@@ -315,8 +323,17 @@ class Linter:
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         shard = self._check(analysis, broken)
         shard.unsettled = analysis.unsettled
-        shard.looked = {path: 0 for path, _ in broken} | {path: analysis.looked(path) for path in readable}
+        shard.looked = {path: 0 for path, _ in broken}
+        if memory.is_kept:
+            note_rests(shard, analysis, memory, self.written)
+        shard.looked |= {path: shard.looked.get(path, 0) for path in readable}
         return shard
+
+    def written(self, path: str, span: Span) -> str:
+        """What is written at a span, as it is."""
+        source = self.source(path)
+        start = source.offset(span.line, source.column(span.line, span.column))
+        return source.text[start : source.offset(span.end_line, source.column(span.end_line, span.end_column))]
 
     def _catalog_of(self, paths: Iterable[str]) -> catalog.Catalog:
         """The catalogue, with the files that the configuration of these files names; raise SettingsError."""

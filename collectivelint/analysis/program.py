@@ -13,13 +13,13 @@ from ..program.target import Target
 from .checks.divergence import divergences
 from .domain.value import WORLD
 from .effects import events, repeats
-from .summary.interprocedural import Interprocedural
+from .summary.interprocedural import COMPARED, Interprocedural
 from .summary.model import Registration
 from .transfer.binding import plain
 from .transfer.statements import interpret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from ..catalog.model import Catalog
     from ..ir.nodes import Function, Span
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .checks.divergence import Divergence
     from .domain.value import Value
     from .effects import Event, Guard, Repeat, Term
+    from .summary.digest import Digests
+    from .summary.fixpoint import Key
     from .summary.model import ApiCall, FunctionFacts, Invariant, Making, Note, NoteKind
 
 
@@ -56,8 +58,8 @@ class Analysis:
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
         self._whole = Interprocedural(program, catalog, _interpreted, annotations)
-        #: By path: what rules have looked at beyond the facts of the file's own functions.
-        self._looked: defaultdict[str, int] = defaultdict(int)
+        #: By path: the functions whose facts rules have read beyond the file's own.
+        self._read: defaultdict[str, set[Key]] = defaultdict(set)
 
     @property
     def explaining(self) -> bool:
@@ -100,12 +102,37 @@ class Analysis:
             if facts is not None:
                 yield facts
 
-    def looked(self, path: str) -> int:
-        """The files that the answers about a file rest on, as a sum of their bits."""
-        total = self._looked[path] | self.program.bits[path]
-        for qualname in self.program.functions(path):
-            total |= self._whole.solver.looked.get(("function", path, qualname), 0)
-        return total
+    def rests_on(self, path: str, cut: Container[str]) -> tuple[int, set[Key]]:
+        """What the answers about a file rest on: the files looked at, as bits, and facts of other files that were read.
+
+        Facts of files in `cut` stand for all that they rest on themselves.
+        """
+        solver, program = self._whole.solver, self.program
+        looked = program.bits[path] | program.body(path)
+        read: set[Key] = set()
+        pending: list[Key] = [("function", path, qualname) for qualname in program.functions(path)]
+        pending += self._read[path]
+        entered: set[Key] = set(pending)
+        while pending:
+            key = pending.pop()
+            if key[0] in COMPARED and key[1] != path:
+                read.add(key)
+                if key[1] in cut:
+                    continue
+            looked |= solver.looked.get(key, 0)
+            if key in solver.circles:
+                looked |= self._whole.circle(key)
+            fresh = solver.reads.get(key, set()) - entered
+            entered |= fresh
+            pending += fresh
+        return program.shared(looked), read
+
+    def digest(self, kind: str, path: str, name: str, digests: Digests) -> str:
+        """The digest of a fact of a function or a class; empty if there is no such function."""
+        if kind == "class":
+            return digests.of_data(self._whole.class_facts(Target("class", path, name)))
+        facts = self.facts(Target("function", path, name))
+        return digests.of(facts) if facts is not None else ""
 
     def calls(self) -> Iterator[ApiCall]:
         """Every call of an API of the catalogue."""
@@ -190,14 +217,14 @@ class Analysis:
                     continue
                 # In the function where the set meets the loop; its callers need not hear of it again.
                 here = loop.unordered.path == facts.function.path and not event.chain
-                passed = event.chain and self._is_given(event, loop)
+                passed = event.chain and self._is_given(facts.function.path, event, loop)
                 if (here or passed) and event.place not in reported:
                     reported.add(event.place)
                     yield facts, loop, event
 
-    def _is_given(self, event: Event, loop: Repeat) -> bool:
+    def _is_given(self, path: str, event: Event, loop: Repeat) -> bool:
         """Did this function pass the set to a callee that loops over it?"""
-        callee = self.facts(Target("function", event.path, event.function))
+        callee = self._facts_for(path, Target("function", event.path, event.function))
         if callee is None:
             return False
         return not any(inner.unordered == loop.unordered for inner in repeats(callee.term))
@@ -212,10 +239,7 @@ class Analysis:
                     own = Target("function", function.path, function.qualname)
                     yield facts, Registration(function, span, statement, "a finaliser", own), event
             for registration in facts.registrations:
-                before, self.program.looked = self.program.looked, 0
-                target = self.facts(registration.target)
-                self._looked[function.path] |= self.program.looked
-                self.program.looked = before
+                target = self._facts_for(function.path, registration.target)
                 reached = [event for event in target.events if event.kind != "init"] if target is not None else []
                 if "thread" in registration.kind:
                     # A thread with a group of its own is how collectives run in the background.
@@ -226,6 +250,11 @@ class Analysis:
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function; None if it cannot be found."""
         return self._whole.facts(target)
+
+    def _facts_for(self, path: str, target: Target) -> FunctionFacts | None:
+        """The facts of a function that an answer about another file rests on."""
+        self._read[path].add(("function", target.path, target.name))
+        return self.facts(target)
 
     def attribute(self, owner: Target, name: str) -> Value | None:
         """What the methods of a class and its bases assign to `self.name`, joined."""

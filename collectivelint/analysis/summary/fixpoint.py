@@ -61,12 +61,15 @@ class Lattice(Protocol):
 class Solver:
     """Computes facts by key, and remembers them, and the files that each rests on."""
 
-    def __init__(self, looking: Looking, lattice: Lattice) -> None:
-        """Nothing is known yet."""
+    def __init__(self, looking: Looking, lattice: Lattice, compared: frozenset[str] = frozenset()) -> None:
+        """Nothing is known yet. Facts of `compared` kinds have digests: what reads one rests on that, not on its files."""
         self._lattice = lattice
         self._looking = looking
-        #: By key: the files that the fact rests on, directly or through others.
+        self._compared = compared
+        #: By key: the files that the fact rests on, directly or through facts that are not compared.
         self.looked: dict[Key, int] = {}
+        #: By key of a fact in a circle: all facts of that circle.
+        self.circles: dict[Key, tuple[Key, ...]] = {}
         #: By key: the facts that it has read itself.
         self.reads: dict[Key, set[Key]] = {}
         #: Facts of circles whose last computation still changed them.
@@ -110,6 +113,15 @@ class Solver:
         """Whether the fact depends on the one that is being computed."""
         return key in self._provisional
 
+    def note_read(self, key: Key) -> None:
+        """The fact that is being computed rests on this one, which it need not have."""
+        if self._asking:
+            self.reads[self._asking[-1]].add(key)
+
+    def fact(self, key: Key) -> Any:
+        """A fact that is known; None for others."""
+        return self._known.get(key)
+
     def _solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         asking = self._asking[-1] if self._asking else None
         if asking is not None:
@@ -120,12 +132,14 @@ class Solver:
                 raise Postponed(key, compute)
             self._enter(key, compute)
         if key in self._known:
-            self._looking.looked |= self.looked[key]
+            if key[0] not in self._compared:
+                self._looking.looked |= self.looked[key]
             found: T | None = self._known[key]
             return found
         if asking is not None:
             self._lowest[asking] = min(self._lowest[asking], self._lowest[key])
-        self._looking.looked |= self.looked.get(key, 0)
+        if key[0] not in self._compared:
+            self._looking.looked |= self.looked.get(key, 0)
         provisional: T | None = self._provisional[key]
         return provisional
 
@@ -187,6 +201,7 @@ class Solver:
             self._iterating += 1
             circle = self._iterate(root, circle)
             self._iterating -= 1
+            self.circles.update(dict.fromkeys(circle, tuple(circle)))
         every = 0
         for key in circle:
             every |= self.looked[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
 from ...program.target import Target
@@ -13,18 +13,23 @@ from ..transfer.group_names import named_calls, other_uses
 from .closures import Closure, bound_around, enclosing
 from .fixpoint import Postponed, Solver
 from .lattice import Facts
+from .observed import ClassFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Block, Function
+    from ...ir.nodes import Block, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
+    from .fixpoint import Key
     from .model import FunctionFacts
 
     #: The transfer function of a whole function: its facts, given the variables of the function around it.
     Interpret: TypeAlias = Callable[["Interprocedural", Function, Mapping[str, Value]], FunctionFacts]
+
+#: The kinds of facts that are compared by digest between runs.
+COMPARED: Final = frozenset({"function", "class"})
 
 
 class Interprocedural:
@@ -43,14 +48,14 @@ class Interprocedural:
         #: Should facts say which calls could not be followed?
         self.explaining = False
         self.failures: list[tuple[Function, Exception]] = []
-        self.solver = Solver(program, Facts())
+        self.solver = Solver(program, Facts(), COMPARED)
         #: By (path, name): what the configuration says of the names it mentions.
         self._configured: dict[tuple[str, str], Annotation] = {}
         for name, annotation in annotations.items():
             target = program.absolute("", name)
             self._configured[target.path, target.name] = annotation
-        self._handling: dict[Target, list[str]] = {}
-        self._assigning: dict[Target, Mapping[str, list[str]]] = {}
+        #: By the identity of the members, which the solver keeps.
+        self._circles: dict[int, int] = {}
         self._uses: dict[tuple[str, str], frozenset[str]] = {}
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
@@ -62,13 +67,36 @@ class Interprocedural:
         """Whether the function calls the one that is being interpreted in turn."""
         return self.solver.is_provisional(("function", target.path, target.name))
 
+    def circle(self, key: Key) -> int:
+        """The files that have functions in the circle of a fact, as bits."""
+        members = self.solver.circles[key]
+        if id(members) not in self._circles:
+            files = 0
+            for path in {member[1] for member in members}:
+                files |= self.program.circle(path)
+            self._circles[id(members)] = files
+        return self._circles[id(members)]
+
     def annotation(self, target: Target) -> Annotation | None:
         """What a comment or the configuration says of a function or a variable."""
         found = self._configured.get((target.path, target.name)) if self._configured else None
         if found is None and target.kind == "function" and self.program.is_annotated(target.path):
-            function = self.program.function(target)
+            function = self.signature(target)
             found = function.annotation if function is not None else None
         return found
+
+    def signature(self, target: Target) -> Function | None:
+        """A function, for its parameters, decorators and annotation: what it does is not looked at."""
+        if target.kind == "class":
+            found = self.program.method(target, "__init__")
+            return self.signature(found) if found is not None else None
+        if target.kind != "function":
+            return None
+        self.solver.note_read(("function", target.path, target.name))
+        before = self.program.looked
+        function = self.program.functions(target.path).get(target.name)
+        self.program.looked = before
+        return function
 
     def other_uses(self, path: str, qualname: str) -> frozenset[str]:
         """The names that a function uses as no process group can be used."""
@@ -161,44 +189,40 @@ class Interprocedural:
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a method that handles a signal sets `self.name`."""
         for base in self.program.bases(owner):
-            for method in self._handlers(base):
-                if method in self._assigned_in(base).get(name, ()):
-                    function = self.program.function(Target("function", base.path, method))
-                    if function is not None:
-                        return Cause("signal", base.path, function.span)
+            known = self.class_facts(base)
+            for method, span in known.handlers.items():
+                if method in known.assigned.get(name, ()):
+                    return Cause("signal", base.path, span)
         return None
-
-    def _handlers(self, owner: Target) -> list[str]:
-        """The methods of a class that it registers as signal handlers: `signal.signal(SIGTERM, self.method)`."""
-        if owner not in self._handling:
-            found: list[str] = []
-            index = self.program.class_index(owner)
-            # Reading the statements is enough, and saves interpreting every method of every class for it.
-            for name in index.methods if index is not None else ():
-                function = self.program.functions(owner.path).get(f"{owner.name}.{name}")
-                if function is not None and function.params:
-                    methods = _registered(function.body, function.params[0].name)
-                    found += [f"{owner.name}.{method}" for method in methods]
-            self._handling[owner] = found
-        return self._handling[owner]
 
     def attributes(self, owner: Target) -> list[str]:
         """The names that methods of a class and its bases assign on self."""
         return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
 
-    def _assigned_in(self, owner: Target) -> Mapping[str, list[str]]:
+    def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
         """Attribute -> the methods of this class that assign it."""
-        if owner not in self._assigning:
-            found: defaultdict[str, list[str]] = defaultdict(list)
-            index = self.program.class_index(owner)
-            lowered = self.program.functions(owner.path)
-            for name in index.methods if index is not None else ():
-                function = lowered.get(f"{owner.name}.{name}")
-                if function is not None and function.params:
-                    for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
-                        found[attribute].append(function.qualname)
-            self._assigning[owner] = found
-        return self._assigning[owner]
+        return self.class_facts(owner).assigned
+
+    def class_facts(self, owner: Target) -> ClassFacts:
+        """What the text of a class says of its attributes and signal handlers."""
+        found: ClassFacts | None = self.solver.solve(("class", owner.path, owner.name), lambda: self._class(owner))
+        return found or ClassFacts()
+
+    def _class(self, owner: Target) -> ClassFacts:
+        assigned: defaultdict[str, list[str]] = defaultdict(list)
+        handlers: dict[str, Span] = {}
+        index = self.program.class_index(owner)
+        lowered = self.program.functions(owner.path)
+        for name in index.methods if index is not None else ():
+            function = lowered.get(f"{owner.name}.{name}")
+            if function is not None and function.params:
+                for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
+                    assigned[attribute].append(function.qualname)
+                for method in _registered(function.body, function.params[0].name):
+                    handler = lowered.get(f"{owner.name}.{method}")
+                    if handler is not None:
+                        handlers[handler.qualname] = handler.span
+        return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from ..domain.value import Cause
     from ..effects import Event, Term
     from .fixpoint import Key
+    from .observed import ClassFacts
 
 #: What the solver computes: facts of functions, attributes, closures, causes.
-Fact: TypeAlias = "FunctionFacts | Value | Mapping[str, Value] | Cause | None"
+Fact: TypeAlias = "FunctionFacts | ClassFacts | Value | Mapping[str, Value] | Cause | None"
 _T = TypeVar("_T")
 
 #: The form of a loop that stands for a set of collectives begins so.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ...ir.nodes import Span
     from ..domain.value import Cause, Value
     from ..effects import Term
 
@@ -53,3 +54,15 @@ class Summary:
     share: Cause | None = None
     fallible: Cause | None = None
     calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFacts:
+    """What the text of a class says, without interpreting it.
+
+    `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
+    handlers, with where they stand.
+    """
+
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    handlers: Mapping[str, Span] = field(default_factory=dict)

@@ -36,6 +36,9 @@ class Context(Protocol):
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function of the program; None while it is being interpreted itself (recursion)."""
 
+    def signature(self, target: Target) -> Function | None:
+        """A function, for its parameters, decorators and annotation."""
+
     def is_recursive(self, target: Target) -> bool:
         """Whether a function calls the one that is being interpreted in turn."""
 
