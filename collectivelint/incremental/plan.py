@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..reading import read_bytes
+from ..rule import discover as discover_rules
+from ..rule import origin as rule_origin
 from ..source.discover import roots_of
 from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
@@ -129,7 +131,9 @@ class Memory:
         self._again = asked - known.keys()
         if self._changed:
             indexed = {path for path in self._changed if self._store.index(path) != indexes[path]}
-            self._spread = Spread(program, self._store.looked(), self._store.reads(), asked)
+            # What the rules of others read is not known.
+            beyond = any(map(rule_origin, discover_rules()))
+            self._spread = Spread(program, self._store.looked(), self._store.reads(), asked, beyond=beyond)
             self._again = self._spread.begin(self._changed, indexed, self._again)
         self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]

@@ -19,9 +19,19 @@ class Spread:
     """
 
     def __init__(
-        self, program: Program, looked: Mapping[str, int], reads: Mapping[str, Reads], asked: Iterable[str]
+        self,
+        program: Program,
+        looked: Mapping[str, int],
+        reads: Mapping[str, Reads],
+        asked: Iterable[str],
+        *,
+        beyond: bool = False,
     ) -> None:
-        """`looked` and `reads` are what the last run has kept of each file."""
+        """`looked` and `reads` are what the last run has kept of each file.
+
+        `beyond`: rules may read more than facts of functions that are called, so that all that has read a stale file is stale.
+        """
+        self._beyond = beyond
         self._program, self._looked = program, looked
         self._asked = frozenset(asked)
         self._stale: set[str] = set()
@@ -54,7 +64,9 @@ class Spread:
             self._compared.add(path)
             now = digests.get(path, {})
             for reader, names in self._readers.get(path, {}).items():
-                if any(now.get(name) != digest for name, digest in names.items()):
+                if (self._beyond and path in self._stale) or any(
+                    now.get(name) != digest for name, digest in names.items()
+                ):
                     found.add(reader)
             if path in self._stale:
                 # What a circle gives depends on all its members.
