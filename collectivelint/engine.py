@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from .findings.publish import Publisher, published
 from .findings.result import Result
 from .findings.run_rules import RuleRunner
 from .incremental.analyser import Analyser
+from .incremental.collector import paused
 from .incremental.plan import CacheView, Shard
 from .incremental.schedule import Schedule
 from .program.index import Indexes
@@ -91,14 +91,8 @@ class Linter:
 
     def run(self, paths: Sequence[Path]) -> Result:
         """Lint files and folders."""
-        # Millions of objects are made and hardly any circles: looking for those takes longer than the rest of the work.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with paused():
             return self._run(paths)
-        finally:
-            if collecting:
-                gc.enable()
 
     def _run(self, paths: Sequence[Path]) -> Result:
         self._analysis = None
@@ -107,25 +101,34 @@ class Linter:
         project, view, indexes, program = opened.project, opened.view, opened.indexes, opened.program
         stale = view.stale_files(program, indexes)
         shard = Shard()
-        if stale:
-            analyser = Analyser(project, program, indexes, self.resolver, self._rules)
-            shard = Schedule(program, indexes, view, stale, self._jobs, self._progress).run(analyser.analyse)
+        analysed: list[str] = []
+        analyser = Analyser(project, program, indexes, self.resolver, self._rules, view, self._files)
+        while stale:
+            analysed += stale
+            found = Schedule(program, indexes, view, stale, self._jobs, self._progress).run(analyser.analyse)
+            shard.add(found)
+            if len(found.looked) < len(stale):
+                # A process ended and left files behind.
+                break
+            stale = view.following(shard)
+        if analysed:
             self._analysis = analyser.analysis
-            view.save(shard, stale, indexes)
+            view.save(shard, analysed, indexes)
         findings = view.findings()
         if project.unreadable:
             from .analysis.program import Analysis
 
             findings += self._rules.check(Analysis(program, project.catalog, ()), project.unreadable).findings
-        missed = len(stale) - len(shard.looked)
+        missed = len(analysed) - len(shard.looked)
         return Result(
             published(findings),
             shard.errors,
             files=len(project.asked),
-            analysed=len(stale),
+            analysed=len(analysed),
             missed=missed,
             incomplete=_incomplete(shard.errors, missed, len(project.asked)),
             notices=view.notices,
+            unsettled=len(shard.unsettled),
         )
 
     def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> _Opened:

@@ -71,6 +71,9 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"
             click.echo(printable(where), err=True)
             click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
+            if result.unsettled:
+                many = f"{result.unsettled} function{'s' * (result.unsettled != 1)}"
+                click.echo(f"{many} in recursions approximated: no fixed point within the bound", err=True)
         return linter, result
 
     def save(source: Source, text: str) -> None:

@@ -24,3 +24,5 @@ class Result:
     incomplete: str = ""
     #: Messages about the run that are no failures.
     notices: list[str] = field(default_factory=list, compare=False)
+    #: How many functions that call each other still changed when their iteration was given up.
+    unsettled: int = field(default=0, compare=False)

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..reading import read_bytes
+from ..registry import discover as discover_rules
+from ..registry import origin as rule_origin
 from ..source.discover import roots_of
+from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..analysis.summary.model import Making
@@ -19,21 +22,33 @@ if TYPE_CHECKING:
     from ..program.project import Project
     from ..program.resolver import Program
     from ..settings import Resolver
+    from .store import Reads
 
 
 @dataclass(slots=True)
 class Shard:
-    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on."""
+    """What analysing some files gave: findings, internal errors, and by file what its findings rest on.
+
+    `digests` are those of the facts that other files have read before. `unsettled` are the facts of recursions whose
+    iteration was given up.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, Reads] = field(default_factory=dict)
+    digests: Reads = field(default_factory=dict)
+    unsettled: frozenset[tuple[str, ...]] = frozenset()
 
     def add(self, other: Shard) -> None:
         """Take over what another shard found."""
         self.findings += other.findings
         self.errors += [error for error in other.errors if error not in self.errors]
         self.looked |= other.looked
+        self.reads |= other.reads
+        self.digests |= other.digests
+        # Two processes may have interpreted the same function.
+        self.unsettled |= other.unsettled
 
 
 class CacheView:
@@ -64,7 +79,9 @@ class CacheView:
         self.full_run = True
         self._found: dict[str, list[Finding]] = {}
         self._again: set[str] = set(project.files)
+        self._spread: Spread | None = None
         self._made: dict[str, list[Making]] | None = None
+        self._constructors: tuple[bytes, ...] | None = None
         if folder is not None:
             places = dict.fromkeys(path.rpartition("/")[0] for path in project.files)
             # What is a test lies in the tests of its project: the roots between here and the files count too.
@@ -101,17 +118,45 @@ class CacheView:
         if self._changed and self._reshaped(self._store, program, indexes):
             self.full_run = True
             return list(self._asked)
-        self._again = set()
-        if self._changed:
-            bits = sum(program.bits[path] for path in self._changed)
-            rest = {path for path, looked in self._store.looked().items() if looked & bits}
-            self._again = self._changed | rest
+        asked = set(self._asked)
         known = self._store.findings(frozenset(self._every))
         if self._fixing:
-            asked = set(self._asked)
-            self._again |= {path for path in asked & known.keys() if any(finding.fix for finding in known[path])}
+            known = {
+                path: some for path, some in known.items() if not (path in asked and any(item.fix for item in some))
+            }
+        self._again = asked - known.keys()
+        if self._changed:
+            indexed = {path for path in self._changed if self._store.index(path) != indexes[path]}
+            # What the rules of others read is not known.
+            beyond = any(map(rule_origin, discover_rules()))
+            self._spread = Spread(program, self._store.looked(), self._store.reads(), asked, beyond=beyond)
+            self._again = self._spread.begin(self._changed, indexed, self._again)
         self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is found will be kept for the next run."""
+        return self._store is not None
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """The files whose findings will be known after the run."""
+        return self._asked
+
+    def watched(self, path: str) -> Iterable[str]:
+        """The facts of a file that others have read before: their digests are compared."""
+        return self._spread.watched(path) if self._spread is not None and not self.full_run else ()
+
+    def following(self, shard: Shard) -> list[str]:
+        """The files to be analysed next: facts that they have read have changed, as `shard` has found."""
+        if self.full_run or self._spread is None:
+            return []
+        found = self._spread.following(shard.digests, shard.looked)
+        self._again |= found
+        for path in found:
+            self._found.pop(path, None)
+        return [path for path in self._asked if path in found]
 
     def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
         """Whether something changed that files depend on without having read it: classes, or whether groups are made."""
@@ -139,7 +184,9 @@ class CacheView:
             text = self._texts[path] if path in self._texts else read_bytes(path)
         except OSError:
             return []
-        if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
+        if self._constructors is None:
+            self._constructors = tuple({api.op.encode() for api in self._catalog.of("group_constructor")})
+        if not any(name in text for name in self._constructors):
             return []
         return made_in(program, self._catalog, path)
 
@@ -170,6 +217,7 @@ class CacheView:
                 looked=shard.looked.get(path, 0),
                 made=[[item.op, *item.span.numbers, item.lists] for item in made],
                 index=indexes[path],
+                reads=shard.reads.get(path, {}),
             )
         self._store.save(rows, only=self.full_run)
 

@@ -22,7 +22,20 @@ from ..plugins import fingerprint
 from ..reading import read_bytes
 from . import cache_file
 from .cache_file import ForeignError
-from .cache_rows import WRONG, Row, Shape, bases_in, findings_of, index_of, places_of, shape, shape_of, stamp_of
+from .cache_rows import (
+    WRONG,
+    Reads,
+    Row,
+    Shape,
+    bases_in,
+    findings_of,
+    index_of,
+    places_of,
+    reads_of,
+    shape,
+    shape_of,
+    stamp_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -32,7 +45,7 @@ if TYPE_CHECKING:
     from ..program.index import FileIndex
     from ..settings.model import Settings
 
-__all__ = ["FOLDER", "Cache", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
+__all__ = ["FOLDER", "Cache", "Reads", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
 
 FOLDER: Final = ".collectivelint_cache"
 #: Programs and settings that are kept beside this one.
@@ -83,6 +96,10 @@ class Cache:
     def looked(self) -> dict[str, int]:
         """By path: the files that its findings rest on."""
         return self._texts("looked", lambda _, text: int(text, 16))
+
+    def reads(self) -> dict[str, Reads]:
+        """By path: the facts of other files that its findings rest on."""
+        return self._texts("reads", lambda _, data: reads_of(data))
 
     def made(self) -> dict[str, list[list[Any]]]:
         """By path: where groups are made."""
@@ -163,7 +180,7 @@ class Cache:
         if only:
             database.execute("DELETE FROM files WHERE key = ?", (key,))
         database.executemany(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(key, path, *row.stamp, *row.columns()) for path, row in rows.items()],
         )
         # Not the next number: another run may be at it too, and the last one to finish replaces the file.

@@ -44,7 +44,10 @@ class SourceFiles:
 
     def text(self, path: str, span: Span) -> str:
         """The source at a span, on one line and shortened where it is long."""
+        return excerpt(self.written(path, span))
+
+    def written(self, path: str, span: Span) -> str:
+        """The source at a span, as it is."""
         source = self.source(path)
         start = source.offset(span.line, source.column(span.line, span.column))
-        end = source.offset(span.end_line, source.column(span.end_line, span.end_column))
-        return excerpt(source.text[start:end])
+        return source.text[start : source.offset(span.end_line, source.column(span.end_line, span.end_column))]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from ..effects import events
-from ..summary.model import FileUse, Writing
+from ..summary.model import FileUse
+from ..summary.observed import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
