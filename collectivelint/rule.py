@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .findings.anchor import Anchored
     from .findings.suppress import Ignore
     from .ir.nodes import Function, Span
-    from .settings import Settings
+    from .settings.model import Settings
     from .source.text import Source, UnreadableError
 
 __all__ = ["Findings", "FixBuilder", "FixContext", "Place", "Report", "Rule", "RuleModule", "Site"]

@@ -35,7 +35,7 @@ def read(file: Path) -> tuple[dict[str, Any], str]:
     except OSError as error:
         raise TomlError(f"{file}: cannot be read: {error.strerror or error}") from None
     try:
-        # As tomllib does: a line ends with \n, whatever the file has.
+        # As tomllib does: a line ends with \n, whichever line end the file has.
         text = data.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

@@ -124,7 +124,7 @@ def _sorter(facts: FunctionFacts, event: Event) -> FixBuilder | None:
 def _loop_around(block: Block, span: Span) -> Loop | None:
     """The innermost loop that holds a place."""
     for statement in block:
-        if statement.span.line <= span.line <= statement.span.end_line:
+        if statement.span.contains_line(span.line):
             for inner in blocks(statement):
                 if (found := _loop_around(inner, span)) is not None:
                     return found

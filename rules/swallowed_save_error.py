@@ -94,7 +94,7 @@ def check(findings: Findings) -> Iterator[Report]:
             found = [
                 (site, what)
                 for site, what in sites
-                if _within(attempt.body, site.span) and not any(_holds(span, site.span) for span in inner)
+                if _within(attempt.body, site.span) and not any(span.contains(site.span) for span in inner)
             ]
             for site, what in found[:1]:
                 yield Report.at(
@@ -158,14 +158,7 @@ def _is_text(expr: Expr) -> bool:
 
 
 def _within(block: Block, span: Span) -> bool:
-    return any(_holds(statement.span, span) for statement in block)
-
-
-def _holds(outer: Span, inner: Span) -> bool:
-    return (outer.line, outer.column) <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= (
-        outer.end_line,
-        outer.end_column,
-    )
+    return any(statement.span.contains(span) for statement in block)
 
 
 def _head(attempt: Try) -> Span:

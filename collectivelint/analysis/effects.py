@@ -205,6 +205,19 @@ def repeats(term: Term) -> Iterator[Repeat]:
                 yield from repeats(body)
 
 
+def deferred(term: Term) -> Iterator[str]:
+    """The parameters that a term calls."""
+    for item in term:
+        match item:
+            case Deferred(parameter=parameter):
+                yield parameter
+            case Choice(then=then, orelse=orelse):
+                yield from deferred(then)
+                yield from deferred(orelse)
+            case Repeat(body=body):
+                yield from deferred(body)
+
+
 def size(term: Term) -> int:
     """Number of items."""
     total = 0

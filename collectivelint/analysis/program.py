@@ -8,30 +8,36 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
+from ..ir.nodes import Call
 from ..program.target import Target
 from .checks.divergence import divergences
 from .domain.show import shown
 from .domain.sweep import sweep
-from .domain.symbol import WORLD, attribute, parameter
-from .domain.value import UNKNOWN, Cause, Value, join
+from .domain.symbol import WORLD
 from .effects import events, repeats
-from .summary.fixpoint import Postponed, Solver
-from .summary.model import FunctionFacts, Registration
-from .transfer.binding import SELF, plain
-from .transfer.group_names import named_calls, other_uses
+from .summary.interprocedural import COMPARED, Interprocedural
+from .summary.model import Registration
+from .transfer.binding import plain
 from .transfer.statements import interpret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from ..catalog.model import Catalog
-    from ..ir.nodes import Block, Function, Span
+    from ..ir.nodes import Function, Span
     from ..program.resolver import Program
     from ..source.annotations import Annotation
     from .checks.divergence import Divergence
+    from .domain.value import Value
     from .effects import Event, Guard, Repeat, Term
-    from .summary.model import ApiCall, Invariant, Making, Note, NoteKind
+    from .summary.digest import Digests
+    from .summary.fixpoint import Key
+    from .summary.model import ApiCall, FunctionFacts, Invariant, Making, Note, NoteKind
+
+
+def _interpreted(context: Interprocedural, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
+    # Through the name in this module, so that the interpretations of a run can be counted there.
+    return interpret(context, function, closure)
 
 
 class Analysis:
@@ -54,29 +60,35 @@ class Analysis:
         sweep()
         self.paths = tuple(paths)
         self.making: Sequence[Making] = ()
-        #: Should facts say which calls could not be followed?
-        self.explaining = False
-        self.failures: list[tuple[Function, Exception]] = []
-        self._solver = Solver(program, _same)
-        #: By path: what rules have looked at beyond the facts of the file's own functions.
-        self._looked: defaultdict[str, int] = defaultdict(int)
-        self._closures: dict[tuple[str, str], Mapping[str, Value]] = {}
-        #: By (path, name): what the configuration says of the names it mentions.
-        self._configured: dict[tuple[str, str], Annotation] = {}
-        for name, annotation in annotations.items():
-            target = program.absolute("", name)
-            self._configured[target.path, target.name] = annotation
-        self._handling: dict[Target, list[str]] = {}
-        self._assigning: dict[Target, Mapping[str, list[str]]] = {}
-        self._uses: dict[tuple[str, str], frozenset[str]] = {}
-        self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
+        self._whole = Interprocedural(program, catalog, _interpreted, annotations)
+        #: By path: the functions whose facts rules have read beyond the file's own.
+        self._read: defaultdict[str, set[Key]] = defaultdict(set)
+
+    @property
+    def explaining(self) -> bool:
+        """Whether facts say which calls could not be followed."""
+        return self._whole.explaining
+
+    @explaining.setter
+    def explaining(self, wanted: bool) -> None:
+        self._whole.explaining = wanted
+
+    @property
+    def failures(self) -> list[tuple[Function, Exception]]:
+        """The functions that could not be interpreted, with what went wrong."""
+        return self._whole.failures
+
+    @property
+    def unsettled(self) -> frozenset[tuple[str, ...]]:
+        """The facts of circles that still changed when their iteration was given up."""
+        return frozenset(self._whole.solver.unsettled)
 
     def about(self, paths: Iterable[str]) -> Analysis:
         """The same for other files; what is known of functions is shared."""
         other = copy(self)
         for name in ("functions", "_divergences"):
             other.__dict__.pop(name, None)
-        other.paths, other.failures = tuple(paths), self.failures
+        other.paths = tuple(paths)
         return other
 
     # ------------------------------------------------------------------------------------- what the rules ask for
@@ -93,12 +105,37 @@ class Analysis:
             if facts is not None:
                 yield facts
 
-    def looked(self, path: str) -> int:
-        """The files that the answers about a file rest on, as a sum of their bits."""
-        total = self._looked[path] | self.program.bits[path]
-        for qualname in self.program.functions(path):
-            total |= self._solver.looked.get(("function", path, qualname), 0)
-        return total
+    def rests_on(self, path: str, cut: Container[str]) -> tuple[int, set[Key]]:
+        """What the answers about a file rest on: the files looked at, as bits, and facts of other files that were read.
+
+        Facts of files in `cut` stand for all that they rest on themselves.
+        """
+        solver, program = self._whole.solver, self.program
+        looked = program.bits[path] | program.body(path)
+        read: set[Key] = set()
+        pending: list[Key] = [("function", path, qualname) for qualname in program.functions(path)]
+        pending += self._read[path]
+        entered: set[Key] = set(pending)
+        while pending:
+            key = pending.pop()
+            if key[0] in COMPARED and key[1] != path:
+                read.add(key)
+                if key[1] in cut:
+                    continue
+            looked |= solver.looked.get(key, 0)
+            if key in solver.circles:
+                looked |= self._whole.circle(key)
+            fresh = solver.reads.get(key, set()) - entered
+            entered |= fresh
+            pending += fresh
+        return program.shared(looked), read
+
+    def digest(self, kind: str, path: str, name: str, digests: Digests) -> str:
+        """The digest of a fact of a function or a class; empty if there is no such function."""
+        if kind == "class":
+            return digests.of_data(self._whole.class_facts(Target("class", path, name)))
+        facts = self.facts(Target("function", path, name))
+        return digests.of(facts) if facts is not None else ""
 
     def calls(self) -> Iterator[ApiCall]:
         """Every call of an API of the catalogue."""
@@ -114,7 +151,7 @@ class Analysis:
         """The class whose method begins where `node` does."""
         place = (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
         for function in self.program.functions(path).values():
-            if function.owner is not None and (function.span.line, function.span.column) == place:
+            if function.owner is not None and function.span.start == place:
                 return Target("class", path, function.owner)
         return None
 
@@ -186,14 +223,14 @@ class Analysis:
                     continue
                 # In the function where the set meets the loop; its callers need not hear of it again.
                 here = loop.unordered.path == facts.function.path and not event.chain
-                passed = event.chain and self._is_given(event, loop)
+                passed = event.chain and self._is_given(facts.function.path, event, loop)
                 if (here or passed) and event.place not in reported:
                     reported.add(event.place)
                     yield facts, loop, event
 
-    def _is_given(self, event: Event, loop: Repeat) -> bool:
+    def _is_given(self, path: str, event: Event, loop: Repeat) -> bool:
         """Did this function pass the set to a callee that loops over it?"""
-        callee = self.facts(Target("function", event.path, event.function))
+        callee = self._facts_for(path, Target("function", event.path, event.function))
         if callee is None:
             return False
         return not any(inner.unordered == loop.unordered for inner in repeats(callee.term))
@@ -208,16 +245,30 @@ class Analysis:
                     own = Target("function", function.path, function.qualname)
                     yield facts, Registration(function, span, statement, "a finaliser", own), event
             for registration in facts.registrations:
-                before, self.program.looked = self.program.looked, 0
-                target = self.facts(registration.target)
-                self._looked[function.path] |= self.program.looked
-                self.program.looked = before
+                target = self._facts_for(function.path, registration.target)
                 reached = [event for event in target.events if event.kind != "init"] if target is not None else []
                 if "thread" in registration.kind:
                     # A thread with a group of its own is how collectives run in the background.
                     reached = [event for event in reached if event.group == WORLD]
                 for event in reached[:1]:
                     yield facts, registration, event
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function; None if it cannot be found."""
+        return self._whole.facts(target)
+
+    def _facts_for(self, path: str, target: Target) -> FunctionFacts | None:
+        """The facts of a function that an answer about another file rests on."""
+        self._read[path].add(("function", target.path, target.name))
+        return self.facts(target)
+
+    def attribute(self, owner: Target, name: str) -> Value | None:
+        """What the methods of a class and its bases assign to `self.name`, joined."""
+        return self._whole.attribute(owner, name)
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+        return self._whole.calls_in(path, name)
 
     def _whole_term(self, facts: FunctionFacts) -> Term:
         """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
@@ -228,184 +279,3 @@ class Analysis:
             return facts.term
         other = self.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
         return (*facts.term, *other.term) if other is not None else facts.term
-
-    # -------------------------------------------------------------------------- what interpreting a function needs
-
-    def facts(self, target: Target) -> FunctionFacts | None:
-        """The facts of a function; None if it cannot be found, or while nothing is known of a recursion."""
-        return self._solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
-
-    def annotation(self, target: Target) -> Annotation | None:
-        """What a comment or the configuration says of a function or a variable."""
-        found = self._configured.get((target.path, target.name)) if self._configured else None
-        if found is None and target.kind == "function" and self.program.is_annotated(target.path):
-            function = self.program.function(target)
-            found = function.annotation if function is not None else None
-        return found
-
-    def other_uses(self, path: str, qualname: str) -> frozenset[str]:
-        """The names that a function uses as no process group can be used."""
-        if (path, qualname) not in self._uses:
-            function = self.program.functions(path).get(qualname)
-            self._uses[path, qualname] = (
-                frozenset() if function is None else other_uses(self.program, self.catalog, function)
-            )
-        return self._uses[path, qualname]
-
-    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of anything of this name in one file."""
-        if path not in self._named:
-            self._named[path] = named_calls(self.program, path)
-        return self._named[path].get(name, ())
-
-    def _interpreted(self, target: Target) -> FunctionFacts | None:
-        function = self.program.function(target)
-        if function is None:
-            return None
-        try:
-            return interpret(self, function, self._closures.get((target.path, target.name), {}))
-        except Postponed:
-            raise
-        except Exception as error:  # one function's failure must not lose what is found in the others
-            self.failures.append((function, error))
-            return None
-
-    def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
-        """Remember what a nested function sees of the function around it."""
-        self._closures[(path, qualname)] = variables
-
-    def attribute(self, owner: Target, name: str) -> Value | None:
-        """What the methods of a class and its bases assign to `self.name`, joined."""
-        return self._solver.solve(("attribute", owner.path, owner.name, name), lambda: self._joined(owner, name))
-
-    def _joined(self, owner: Target, name: str) -> Value | None:
-        found: Value | None = None
-        for base in self.program.bases(owner):
-            for method in self._assigned_in(base).get(name, ()):
-                facts = self.facts(Target("function", base.path, method))
-                value = facts.attributes.get(name) if facts is not None else None
-                if value is not None:
-                    found = value if found is None else join(found, value, attribute(parameter(SELF), name))
-        if found is None:
-            return None
-        flag = self.handled(owner, name)
-        if flag is not None:
-            found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
-        # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
-        # `self.group = None` is often only a place for what somebody else puts there.
-        own = found.symbol.root is not None or found.constant is not UNKNOWN
-        symbol = attribute(parameter(SELF), name) if own else found.symbol
-        given = found.given_as is not None
-        if any(cause.kind == "restored" for cause in found.origins):
-            # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
-            found = found.but(origins=tuple(cause for cause in found.origins if cause.kind != "restored"))
-        return found.but(symbol=symbol, depends=frozenset(), constant=UNKNOWN, given=given)
-
-    def shared_out(self, owner: Target) -> Cause | None:
-        """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""
-        found: Cause | None = self._solver.solve(("shared out", owner.path, owner.name), lambda: self._share(owner))
-        return found
-
-    def _share(self, owner: Target) -> Cause | None:
-        for base in self.program.bases(owner):
-            for method in dict.fromkeys(method for names in self._assigned_in(base).values() for method in names):
-                facts = self.facts(Target("function", base.path, method))
-                for note in facts.notes if facts is not None else ():
-                    if note.kind == "share":
-                        return note.causes[0]
-        for name in self.attributes(owner):
-            value = self.attribute(owner, name)
-            part = None if value is None else value.instance or (value.item.instance if value.item else None)
-            if part is not None and part != owner and (found := self.shared_out(part)) is not None:
-                return found
-        return None
-
-    def handled(self, owner: Target, name: str) -> Cause | None:
-        """Where a method that handles a signal sets `self.name`."""
-        for base in self.program.bases(owner):
-            for method in self._handlers(base):
-                if method in self._assigned_in(base).get(name, ()):
-                    function = self.program.function(Target("function", base.path, method))
-                    if function is not None:
-                        return Cause("signal", base.path, function.span)
-        return None
-
-    def _handlers(self, owner: Target) -> list[str]:
-        """The methods of a class that it registers as signal handlers: `signal.signal(SIGTERM, self.method)`."""
-        if owner not in self._handling:
-            found: list[str] = []
-            index = self.program.class_index(owner)
-            # Reading the statements is enough, and saves interpreting every method of every class for it.
-            for name in index.methods if index is not None else ():
-                function = self.program.functions(owner.path).get(f"{owner.name}.{name}")
-                if function is not None and function.params:
-                    methods = _registered(function.body, function.params[0].name)
-                    found += [f"{owner.name}.{method}" for method in methods]
-            self._handling[owner] = found
-        return self._handling[owner]
-
-    def attributes(self, owner: Target) -> list[str]:
-        """The names that methods of a class and its bases assign on self."""
-        return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
-
-    def _assigned_in(self, owner: Target) -> Mapping[str, list[str]]:
-        """Attribute -> the methods of this class that assign it."""
-        if owner not in self._assigning:
-            found: defaultdict[str, list[str]] = defaultdict(list)
-            index = self.program.class_index(owner)
-            lowered = self.program.functions(owner.path)
-            for name in index.methods if index is not None else ():
-                function = lowered.get(f"{owner.name}.{name}")
-                if function is not None and function.params:
-                    for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
-                        found[attribute].append(function.qualname)
-            self._assigning[owner] = found
-        return self._assigning[owner]
-
-
-def _same(one: FunctionFacts | Value | Cause | None, other: FunctionFacts | Value | Cause | None) -> bool:
-    """Do two facts say the same to those who ask for them?"""
-    if not isinstance(one, FunctionFacts) or not isinstance(other, FunctionFacts):
-        return one == other
-    return (
-        one.summary == other.summary
-        and one.returns == other.returns
-        and one.attributes == other.attributes
-        and one.roots == other.roots
-        and one.fallible == other.fallible
-        and one.writing == other.writing
-        and one.uniform == other.uniform
-        and one.whole == other.whole
-        and one.notes == other.notes
-    )
-
-
-def _registered(block: Block, self_name: str) -> Iterator[str]:
-    """Methods of `self` that a block makes signal handlers."""
-    for expr in expressions(block):
-        match expr:
-            case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
-                if owner == self_name:
-                    yield method
-
-
-def _assigned(block: Block, self_name: str) -> Iterator[str]:
-    """Names assigned as `self.name` anywhere in a block."""
-    for statement in block:
-        match statement:
-            case Assign(targets=targets):
-                for target in targets:
-                    match target:
-                        case Attribute(value=Name(id=owner), name=name) if owner == self_name:
-                            yield name
-            case Branch(then=then, orelse=orelse):
-                yield from _assigned(then, self_name)
-                yield from _assigned(orelse, self_name)
-            case Loop(body=body, orelse=orelse):
-                yield from _assigned(body, self_name)
-                yield from _assigned(orelse, self_name)
-            case With(body=body):
-                yield from _assigned(body, self_name)
-            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
-                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
-                    yield from _assigned(part, self_name)

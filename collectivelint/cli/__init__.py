@@ -121,7 +121,7 @@ def main() -> None:
     try:
         cli.main(prog_name="collectivelint")
     except BrokenPipeError:
-        # `collectivelint | head`: whoever read us has seen enough.
+        # `collectivelint | head`: the reader has closed the pipe.
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:

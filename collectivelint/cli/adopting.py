@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..engine import shown
 from ..finding import UNREADABLE
 from ..findings import baseline
 from ..printable import printable
 from ..registry import discover
+from ..settings.selection import is_selected
 from ..source.discover import project_root
+from ..source.paths import shown
 from .messages import error as complain
 from .messages import warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..engine import Linter, Result
+    from ..engine import Linter
     from ..finding import Finding
+    from ..findings.result import Result
 
 
 class Baselines:
@@ -146,7 +148,7 @@ class Baselines:
         base = file.parent.resolve()
         place = base / path
         rule = discover().get(code)
-        if rule is not None and not self._linter.resolver.settings(place).runs(rule.RULE):
+        if rule is not None and not is_selected(self._linter.resolver.settings(place), rule.RULE):
             return False
         if any(path == place or path in place.parents for path in self._unreadable):
             return False

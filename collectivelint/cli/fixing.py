@@ -15,8 +15,9 @@ from .messages import warning
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..engine import Linter, Result
+    from ..engine import Linter
     from ..finding import Finding
+    from ..findings.result import Result
     from ..settings import Resolver
     from ..source.text import Source
 

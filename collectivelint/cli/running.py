@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import atomic, colour
-from ..engine import Linter, Result, shown
+from ..engine import Linter
 from ..finding import UNREADABLE
+from ..findings.result import Result
 from ..incremental.store import FOLDER
 from ..printable import printable
-from ..report import renderer
+from ..report import render
+from ..report.model import Document
 from ..source.discover import project_root
+from ..source.paths import shown
 from . import standard_input
 from .messages import error, warning
 from .progress import bar
@@ -58,14 +61,19 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             linter = given.linter(resolver)
             return linter, given.result(linter, targets)
         start = time.perf_counter()
-        with bar(hidden=options["quiet"]) as told:
-            linter = Linter(resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=told, fixing=fixing)
+        with bar(hidden=options["quiet"]) as show_progress:
+            linter = Linter(
+                resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=show_progress, fixing=fixing
+            )
             result = linter.run(targets)
         if options["verbose"]:
             taken = time.perf_counter() - start
             where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"
             click.echo(printable(where), err=True)
             click.echo(f"{result.files} files, {result.analysed} analysed anew, {taken:.1f} s", err=True)
+            if result.unsettled:
+                many = f"{result.unsettled} function{'s' * (result.unsettled != 1)}"
+                click.echo(f"{many} in recursions approximated: no fixed point within the bound", err=True)
         return linter, result
 
     def save(source: Source, text: str) -> None:
@@ -184,7 +192,7 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
         text = table(result)
     elif result.findings or fixed or not options["quiet"] or file is not None:
         has_colour = file is None and colour.is_wanted(sys.stdout)
-        text = renderer(options["output_format"])(result, linter, colour=has_colour, fixed=fixed)
+        text = render(options["output_format"], Document(result, linter, colour=has_colour, fixed=fixed))
     else:
         return False
     if file is None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..engine import Linter, Result
+from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
+from ..findings.result import Result
 from ..reading import limit_of
 from ..registry import discover
-from ..source.text import Source, UnreadableError, decode
+from ..source.decode import decode
+from ..source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..settings import FILES
+from ..settings.model import FILES
 from ..source.discover import SUFFIXES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def watch(targets: Sequence[Path], once: Callable[[], int]) -> None:
         raise click.UsageError("--watch needs watchfiles: pip install 'collectivelint[watch]'") from None
 
     class OurFiles(watchfiles.DefaultFilter):
-        """Python files and configuration, outside of folders that nobody edits."""
+        """Python files and configuration, outside of folders that are not edited by hand."""
 
         def __call__(self, change: watchfiles.Change, path: str) -> bool:
             return path.lower().endswith((*SUFFIXES, *FILES)) and super().__call__(change, path)

@@ -1,1 +1,1 @@
-"""From what the rules report to what is shown: anchored, suppressed, compared with a baseline, in order."""
+"""From the reports of rules to the findings of a run: anchored, suppressed, compared with a baseline, in order."""

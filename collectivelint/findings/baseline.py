@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
 
-#: Where `--write-baseline` writes if nobody says otherwise.
+#: Where `--write-baseline` writes without a configured or named baseline.
 DEFAULT: Final = "collectivelint-baseline.json"
 _VERSION: Final = 1
 #: A finding takes about 200 bytes.
@@ -41,7 +41,7 @@ class BaselineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`new` findings, in order; `known` is how many were left out, `unused` what the baseline has and nobody found."""
+    """`new` findings, in order; `known` is how many were left out, `unused` the entries of the baseline that no finding matches."""
 
     new: list[Finding]
     known: int

@@ -1,20 +1,116 @@
-"""From what the rules report to what is shown: each place of a trail once, each finding once, the nearest of one cause."""
+"""From the report of a rule to a finding: switched on, not silenced, anchored, with its fix; and the findings to show.
+
+Of a trail each place is shown once, of equal findings one, of findings with one cause the nearest.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ..finding import Step
+from ..finding import UNREADABLE, Finding, Location, Step
+from ..rule import FixContext
+from ..settings.selection import allowed_fix, runs_in
+from .internal import internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..finding import Finding, Location
-    from ..rule import Place
+    from ..finding import Fix
+    from ..ir.nodes import Span
+    from ..rule import Place, Report
+    from ..rule_id import Rule
+    from ..settings.model import Settings
+    from ..settings.resolver import Resolver
+    from ..source.files import SourceFiles
+    from ..source.text import Source
+    from .anchor import Anchored
+    from .comments import Comments
+
+#: Statements with a body: a comment on their last line belongs to what stands there.
+_COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
 
 #: What a reader can tell findings apart by.
 _Shown: TypeAlias = "tuple[str, str, Location, Location, str]"
+
+
+class Publisher:
+    """Turns reports into findings, under the settings and the comments of the files that they are about."""
+
+    def __init__(self, resolver: Resolver, files: SourceFiles, comments: Comments) -> None:
+        """`resolver` finds the settings of a file; `files` have the texts and `comments` what is silenced in them."""
+        self._resolver, self._files, self._comments = resolver, files, comments
+
+    def finding(self, rule: Rule, report: Report, errors: list[str]) -> Finding | None:
+        """The finding for a report; None where the rule is off or a comment silences it.
+
+        A fix that fails is added to `errors`, and the finding has none.
+        """
+        settings = self._resolver.settings(Path(report.path))
+        # A file that is not checked is no clean one, whatever is selected.
+        if rule.code != UNREADABLE and not runs_in(report.path, settings, rule):
+            return None
+        source = self._files.loaded(report.path)
+        if source is None:
+            # Nothing to anchor on: the file could not be read at all.
+            place = Location(report.span.line, report.span.column + 1)
+            return Finding(rule.code, rule.name, report.message, report.severity, report.path, place, place, "")
+        if rule.code != UNREADABLE and self._comments.silenced(report.path, rule, _lines(source, report)):
+            return None
+        start, end = _locations(source, report.span)
+        return Finding(
+            code=rule.code,
+            name=rule.name,
+            message=report.message,
+            severity=report.severity,
+            path=report.path,
+            location=start,
+            end_location=end,
+            function="" if report.function == "<module>" else report.function,
+            trail=trail(report.trail),
+            help=report.help,
+            fix=_fix(rule, report, source, settings, errors),
+            root=report.root,
+            derived=report.derived,
+        )
+
+
+def _lines(source: Source, report: Report) -> list[int]:
+    """The lines whose comments silence a report."""
+    lines = [report.span.line, report.span.end_line, report.statement.line]
+    if not _COMPOUND.match(source.line(report.statement.line).lstrip()):
+        lines.append(report.statement.end_line)
+    return lines
+
+
+def _locations(source: Source, span: Span) -> tuple[Location, Location]:
+    if span.start == span.end:
+        place = Location(span.line, span.column + 1)
+        return place, place
+    start = Location(span.line, source.column(span.line, span.column) + 1)
+    return start, Location(span.end_line, source.column(span.end_line, span.end_column) + 1)
+
+
+def _fix(rule: Rule, report: Report, source: Source, settings: Settings, errors: list[str]) -> Fix | None:
+    """The fix of a report as far as the settings allow it."""
+    if report.fix is None:
+        return None
+    try:
+        fix = report.fix(FixContext(source, settings, lambda span: anchored(source, span)))
+    except Exception as error:  # the finding stands, also without its fix
+        errors.append(internal_error(f"the fix of {rule.code} at {report.path}:{report.span.line}", error))
+        return None
+    return allowed_fix(settings, rule, fix) if fix is not None else None
+
+
+def anchored(source: Source, span: Span) -> Anchored | None:
+    """The statement at a span as a lossless tree."""
+    # Imported here: libcst costs more to import than linting a clean project does.
+    from .anchor import anchor
+
+    return anchor(source, span)
 
 
 def trail(places: Iterable[Place]) -> tuple[Step, ...]:
@@ -51,10 +147,10 @@ def _shorter(one: Finding, other: Finding) -> Finding:
 def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
     """The findings in order, but of those that share a root only the ones nearest to it."""
     every = list(findings)
-    told = {finding.root for finding in every if finding.root and not finding.derived}
+    reported = {finding.root for finding in every if finding.root and not finding.derived}
     for finding in sorted(every, key=lambda finding: finding.order):
         if finding.root and finding.derived:
-            if finding.root in told:
+            if finding.root in reported:
                 continue
-            told.add(finding.root)
+            reported.add(finding.root)
         yield finding

@@ -27,6 +27,8 @@ _IGNORE: Final = re.compile(
 )
 #: A colon without codes behind it silences nothing: a misspelt code must not silence everything.
 _CODES: Final = r"(?:\s*:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)(?![\w-])|(?!\s*:)(?![\w-]))"
+#: Every comment of other linters has this in it.
+_MENTIONED: Final = re.compile(r"#\s*(?:(?:ruff|flake8)\s*:\s*)?noqa", re.IGNORECASE)
 _NOQA: Final = re.compile(rf"#\s*noqa{_CODES}", re.IGNORECASE)
 _NOQA_FILE: Final = re.compile(rf"#\s*(?:ruff|flake8)\s*:\s*noqa{_CODES}", re.IGNORECASE)
 
@@ -51,11 +53,11 @@ class Ignore:
     used: set[str] = field(default_factory=set)
 
     def silences(self, code: str, name: str) -> bool:
-        """Does the comment mean this rule? One of ours for all rules does not silence the finding about itself."""
+        """Whether the comment names this rule. One of ours for all rules does not silence the finding about itself."""
         return (self.everything and not (self.ours and code == "CL001")) or code in self.codes or name in self.codes
 
     def covers(self, code: str, name: str, lines: Collection[int]) -> bool:
-        """Does the comment speak of one of these lines?"""
+        """Whether the comment applies to one of these lines."""
         if self.kind == "ignore-file":
             return True
         if self.kind == "disable":
@@ -64,7 +66,7 @@ class Ignore:
         return self.kind == "ignore" and self.line in lines
 
     def closed(self, other: Ignore) -> bool:
-        """Does an `enable` take back something of this `disable`? Notes where."""
+        """Whether an `enable` ends part of this `disable`; records the line."""
         if self.kind != "disable" or "" in self.ends:
             return False
         meant = ("",) if other.everything else other.codes
@@ -74,9 +76,14 @@ class Ignore:
         return bool(taken)
 
 
+def has_own(source: Source) -> bool:
+    """Whether a text may have a comment of ours."""
+    return "collectivelint:" in source.text
+
+
 def ignores(source: Source) -> list[Ignore]:
     """All suppressions of a file, in order. Only comments count, not strings that look like them."""
-    if "collectivelint:" not in source.text and "noqa" not in source.text.lower():
+    if not has_own(source) and _MENTIONED.search(source.text) is None:
         return []
     found: list[Ignore] = []
     for ignore in _scan(source):
@@ -116,7 +123,7 @@ def _ignore(match: re.Match[str], start: tuple[int, int], *, ours: bool, whole: 
 
 
 def silenced(found: list[Ignore], code: str, name: str, lines: Collection[int]) -> bool:
-    """Is a finding on these lines silenced? Marks the comment that does it as used: one of ours before any other."""
+    """Whether a finding on these lines is silenced; marks the comment that does it as used, one of ours before others."""
     for ignore in sorted(found, key=lambda ignore: not ignore.ours):
         if ignore.silences(code, name) and ignore.covers(code, name, lines):
             ignore.used |= {code, name}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from .. import atomic
 from ..reading import limit_of, read_bytes
+from ..source.decode import decode
 from ..source.parse import parse
-from ..source.text import UnreadableError, decode
+from ..source.text import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

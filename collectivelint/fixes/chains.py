@@ -1,57 +1,35 @@
 """`--thread-groups`: a group is handed down through the calls, from where there is one to the collectives that name none.
 
-Every function in between gets a keyword parameter with the default None, so that whoever calls it without a group gets
+Every function in between gets a keyword parameter with the default None, so that a caller without a group gets
 what there was before: the default group.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from ..analysis.transfer.binding import plain
-from ..ir.nodes import Call
-from ..program.target import Target
 from .arguments import with_keyword
 from .belongings import Belongings
+from .call_graph import LOCKED, CallGraph
 from .parameters import annotation_of_group, with_parameter
 from .related import Changed, changed
-from .ungrouped import by_function, divergent, leading, rooted
+from .ungrouped import Key, by_function, divergent, rooted
 from .world import caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from ..analysis.effects import CallSite
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import ApiCall, FunctionFacts
+    from ..analysis.summary.model import ApiCall
     from ..finding import Edit
     from ..findings.anchor import Anchored
-    from ..ir.nodes import Expr, Function, Span
+    from ..ir.nodes import Span
     from ..source.text import Source, UnreadableError
 
-#: A function of the program: file, qualified name.
-Key: TypeAlias = tuple[str, str]
-
-#: Decorators that call what they are put on with the arguments that they get.
-_TRANSPARENT: Final = frozenset(
-    {
-        *(
-            "staticmethod",
-            "classmethod",
-            "abstractmethod",
-            "abc.abstractmethod",
-            "torch.no_grad",
-            "torch.inference_mode",
-        ),
-        *("contextmanager", "contextlib.contextmanager", "asynccontextmanager", "contextlib.asynccontextmanager"),
-    }
-)
-_LOCKED: Final = "its file is a symbolic link that leads out of the project"
 _NAMES: Final = ("group", "process_group", "collective_group")
 
 
@@ -86,27 +64,19 @@ class Chains:
         """
         self._analysis, self._anchor, self._expression = analysis, anchor, expression
         self._locked = locked
-        self._facts: dict[Key, FunctionFacts] = {
-            (facts.function.path, facts.function.qualname): facts for facts in analysis.functions
-        }
-        self._sites: defaultdict[Key, dict[tuple[Key, Span], CallSite]] = defaultdict(dict)
-        for key, facts in self._facts.items():
-            for site, callee in leading(facts):
-                self._sites[callee].setdefault((key, site.span), site)
+        self._graph = CallGraph(analysis, locked)
+        self._facts, self._sites = self._graph.facts, self._graph.sites
         self._parameter: dict[Key, str] = {}
         self._calls: dict[tuple[str, Span], tuple[Span, str, str, Key]] = {}
         self._belongings = Belongings(analysis, source, self._facts, self._sites)
-        self._callbacks = {
-            (item.target.path, item.target.name) for facts in analysis.functions for item in facts.registrations
-        }
         self._divergent = divergent(analysis)
         self._plan = Plan()
 
     def plan(self, calls: Iterable[ApiCall]) -> Plan:
         """What to change so that these collectives get a group."""
-        pending: list[Key] = []
+        without_group: list[Key] = []
         for key, some in by_function(calls).items():
-            reason = self._refusal(key)
+            reason = self._graph.refusal(key)
             if reason is None and not self._has_source(key, set()):
                 reason = f"no group is in reach where `{key[1]}` is called, directly or further up"
             # Half of a sequence on one group and half on another would only be worse.
@@ -123,14 +93,14 @@ class Chains:
             if reason:
                 self._forget(key)
             elif ready:
-                pending.append(key)
+                without_group.append(key)
         seen: set[Key] = set()
-        while pending:
-            key = pending.pop(0)
-            for member in self._family(key):
+        while without_group:
+            key = without_group.pop(0)
+            for member in self._graph.family(key):
                 if member not in seen:
                     seen.add(member)
-                    pending += self._callers(member)
+                    without_group += self._callers(member)
         while self._prune():
             pass
         self._write()
@@ -142,7 +112,7 @@ class Chains:
         Where one of them does not, its collective would go on using the default group, and nothing would say so any more.
         """
         for key, name in list(self._parameter.items()):
-            family = set(self._family(key))
+            family = set(self._graph.family(key))
             sites = {(site.path, span): site for member in family for (_, span), site in self._sites[member].items()}
             uses = [place for place, call in self._calls.items() if call[3] in family and call[2] == name]
             without = [site for place, site in sites.items() if place not in self._calls]
@@ -178,7 +148,7 @@ class Chains:
 
     def _forget(self, key: Key) -> None:
         """No parameter for a function that keeps the group it has."""
-        for member in self._family(key):
+        for member in self._graph.family(key):
             self._parameter.pop(member, None)
 
     def _callers(self, key: Key) -> Iterator[Key]:
@@ -194,7 +164,7 @@ class Chains:
             text = self._given(caller, span)
             groups, _ = self._facts[caller].reaching.get(span, ((), frozenset()))
             if site.path in self._locked:
-                self._plan.refused.append(f"{where}: {_LOCKED}")
+                self._plan.refused.append(f"{where}: {LOCKED}")
                 continue
             if text is not None and (wrong := caution(groups, text)):
                 self._plan.refused.append(f"{where}: {wrong}")
@@ -206,7 +176,7 @@ class Chains:
                 continue
             is_new = text is None
             if text is None:
-                reason = self._refusal(caller)
+                reason = self._graph.refusal(caller)
                 if reason is None and not self._has_source(caller, set()):
                     reason = "no group is in reach here, nor where it is called from"
                 if reason is not None:
@@ -234,64 +204,21 @@ class Chains:
 
     def _has_source(self, key: Key, seen: set[Key]) -> bool:
         """Is there a call of the function, or of those that call it, where a group can be had?"""
-        for member in self._family(key):
+        for member in self._graph.family(key):
             if member in seen:
                 continue
             seen.add(member)
             for caller, span in self._sites[member]:
                 if self._given(caller, span) is not None:
                     return True
-                if self._refusal(caller) is None and self._has_source(caller, seen):
+                if self._graph.refusal(caller) is None and self._has_source(caller, seen):
                     return True
         return False
-
-    def _family(self, key: Key) -> list[Key]:
-        """The function, and for a method all that a call of it may run, and those that it overrides."""
-        function = self._facts[key].function
-        if function.owner is None:
-            return [key]
-        program = self._analysis.program
-        owner = Target("class", function.path, function.owner)
-        name = function.qualname.rpartition(".")[2]
-        if name == "__init__":
-            return [key]
-        found = [method for base in program.bases(owner) for method in program.methods(base, name)]
-        keys = dict.fromkeys([key, *((target.path, target.name) for target in found)])
-        return [member for member in keys if member in self._facts]
-
-    def _refusal(self, key: Key) -> str | None:
-        """Why a function cannot get a parameter."""
-        for member in self._family(key):
-            function = self._facts[member].function
-            label = f"`{function.qualname}`"
-            if function.path in self._locked:
-                return _LOCKED
-            if member in self._callbacks:
-                return f"{label} is registered to be called some other time, without a group"
-            if function.qualname.endswith(">") or function.span.line < 1:
-                return "it stands at the top level of a module"
-            if "<locals>" in function.qualname or "#" in function.qualname:
-                return f"{label} is defined inside another function, or more than once"
-            unknown = [_name(item) for item in function.decorators]
-            unknown = [name for name in unknown if name not in _TRANSPARENT]
-            if unknown:
-                return f"{label} is decorated with `{unknown[0]}`, which need not pass a group on"
-            name = function.qualname.rpartition(".")[2]
-            if function.owner is not None and name.startswith("__") and name != "__init__":
-                return f"{label} is called by Python itself"
-            if function.owner is not None and self._overrides_outside(function, name):
-                return f"{label} may override a method of a class outside the program"
-        return None
-
-    def _overrides_outside(self, function: Function, name: str) -> bool:
-        owner = Target("class", function.path, function.owner or "")
-        bases = [base for base in self._analysis.program.outside(owner) if not base.startswith(_HARMLESS)]
-        return bool(bases) and name != "__init__"
 
     def _named(self, key: Key) -> str:
         """The name of the new parameter: the same for all methods of a family."""
         if key not in self._parameter:
-            family = self._family(key)
+            family = self._graph.family(key)
             taken = {
                 name
                 for member in family
@@ -338,12 +265,3 @@ class Chains:
 
     def _add(self, path: str, edits: Iterable[Edit]) -> None:
         self._plan.edits.setdefault(path, []).extend(edits)
-
-
-def _name(decorator: Expr) -> str:
-    """`torch.no_grad` of `@torch.no_grad()`."""
-    return plain(decorator.function if isinstance(decorator, Call) else decorator) or "a decorator"
-
-
-#: Bases whose methods nobody calls with arguments of their own.
-_HARMLESS: Final = ("builtins.object", "abc.ABC", "typing.", "enum.")

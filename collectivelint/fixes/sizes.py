@@ -46,7 +46,7 @@ class Sizes:
         """`passed` are the parameters for which some caller passes the size of the default group."""
         self._analysis, self._path, self._scope, self._passed = analysis, source.path, scope, passed
         self._apis = {
-            (call.span.line, call.span.column, call.span.end_line, call.span.end_column): call
+            call.span.numbers: call
             for call in analysis.calls_of(source.path)
             if call.api.category in ("uniform_source", "rank_source")
         }

@@ -103,8 +103,8 @@ class Scope:
         for node in self.nodes:
             if (
                 isinstance(node, ast.Call)
-                and (node.lineno, node.col_offset) == (span.line, span.column)
-                and (node.end_lineno, node.end_col_offset) == (span.end_line, span.end_column)
+                and (node.lineno, node.col_offset) == span.start
+                and (node.end_lineno, node.end_col_offset) == span.end
             ):
                 return node
         return None
@@ -141,7 +141,7 @@ def scope_of(source: Source, function: Function) -> Scope | None:
 
 
 def _is_at(node: ast.FunctionDef | ast.AsyncFunctionDef, span: Span) -> bool:
-    return (node.lineno, node.col_offset) == (span.line, span.column)
+    return (node.lineno, node.col_offset) == span.start
 
 
 def chain(node: ast.AST) -> str | None:

@@ -1,1 +1,1 @@
-"""What is remembered between runs, which files a change makes stale, and the processes that look at them."""
+"""The cache between runs, the files that a change makes stale, and the processes that analyse them."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 #: (class, base as written, the base's own name), and (class, its methods): what other files rest on without a look.
 Shape: TypeAlias = list[list[str]]
+#: By file: the functions and classes of it whose facts were read, as "function f" and "class C", with the digests of those.
+Reads: TypeAlias = dict[str, dict[str, str]]
 _CODE: Final = re.compile(r"[A-Za-z][\w-]{0,39}", re.ASCII)
 #: Lines, columns and offsets that an editor can still count.
 _LARGEST: Final = 2**31
@@ -27,8 +29,9 @@ _T = TypeVar("_T")
 class Row:
     """What is known of one file. `findings` is None where it has not been analysed itself.
 
-    `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files that its findings rest on, as
-    `Program.bits` numbers them; `made` is where it makes groups.
+    `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files whose index, functions or circles
+    its findings rest on, as `Program.bits` numbers them; `made` is where it makes groups; `reads` are the facts of other
+    files that they rest on, with their digests.
     """
 
     stamp: tuple[int, int, str]
@@ -36,13 +39,14 @@ class Row:
     looked: int = 0
     made: list[list[Any]] = field(default_factory=list)
     index: FileIndex | None = None
+    reads: Reads = field(default_factory=dict)
 
     def columns(self) -> tuple[str | None, ...]:
-        """The texts of the row: findings, looked, made, contents, shape."""
+        """The texts of the row: findings, looked, made, contents, shape, reads."""
         findings = None if self.findings is None else json.dumps([asdict(finding) for finding in self.findings])
         index = self.index
         if index is None or index.problem is not None:
-            return (findings, _text(f"{self.looked:x}"), _text(self.made), None, None)
+            return (findings, _text(f"{self.looked:x}"), _text(self.made), None, None, _text(self.reads))
         contents = {
             "imports": dict(index.imports),
             "functions": sorted(index.functions),
@@ -52,7 +56,8 @@ class Row:
             "rebound": sorted(index.rebound),
             "annotated": index.annotated,
         }
-        return (findings, _text(f"{self.looked:x}"), _text(self.made), _text(contents), _text(shape(index)))
+        texts = (_text(f"{self.looked:x}"), _text(self.made), _text(contents), _text(shape(index)), _text(self.reads))
+        return (findings, *texts)
 
 
 def _text(value: object) -> str | None:
@@ -94,6 +99,14 @@ def places_of(data: Any) -> list[list[Any]]:
     if not isinstance(data, list) or any([type(part) for part in item] != [*kinds] for item in data):
         raise TypeError
     return data
+
+
+def reads_of(data: Any) -> Reads:
+    """The facts of other files that a file rests on."""
+    return {
+        path: {name: _is(digest, str) for name, digest in _is(names, dict).items()}
+        for path, names in _is(data, dict).items()
+    }
 
 
 def index_of(path: str, data: Any) -> FileIndex:

@@ -1,4 +1,4 @@
-"""Which files have to be analysed, because they or what they rest on have changed, and what is known of the others."""
+"""The files to analyse, because they or their dependencies have changed, and the findings of the others."""
 
 from __future__ import annotations
 
@@ -6,119 +6,160 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..reading import read_bytes
+from ..registry import discover as discover_rules
+from ..registry import origin as rule_origin
 from ..source.discover import roots_of
+from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..analysis.summary.model import Making
-    from ..catalog.model import Catalog
     from ..finding import Finding
-    from ..ir.nodes import Span
     from ..program.index import FileIndex, Indexes
+    from ..program.project import Project
     from ..program.resolver import Program
     from ..settings import Resolver
+    from .store import Reads
 
 
 @dataclass(slots=True)
 class Shard:
-    """What analysing some files gave: findings, internal errors, and by file the files that its findings rest on."""
+    """What analysing some files gave: findings, internal errors, and by file what its findings rest on.
+
+    `digests` are those of the facts that other files have read before. `unsettled` are the facts of recursions whose
+    iteration was given up.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, Reads] = field(default_factory=dict)
+    digests: Reads = field(default_factory=dict)
+    unsettled: frozenset[tuple[str, ...]] = frozenset()
 
     def add(self, other: Shard) -> None:
         """Take over what another shard found."""
         self.findings += other.findings
         self.errors += [error for error in other.errors if error not in self.errors]
         self.looked |= other.looked
+        self.reads |= other.reads
+        self.digests |= other.digests
+        # Two processes may have interpreted the same function.
+        self.unsettled |= other.unsettled
 
 
-class Memory:
+class CacheView:
     """One run's view of the cache."""
 
     def __init__(
         self,
         folder: Path | None,
-        asked: Sequence[str],
-        every: Sequence[str],
-        roots: Sequence[str],
+        project: Project,
         resolver: Resolver,
-        catalog: Catalog,
         texts: Mapping[str, bytes],
         *,
         fixing: bool = False,
     ) -> None:
-        """`every` are the files of the program below `roots`, `texts` the content of those that is not on the disk.
+        """`texts` are the contents of files that differ from those on the disk.
 
-        Without a folder nothing is known and nothing kept. `fixing`: what is kept of fixes is found anew, since it is going
-        to be written to the files, and the cache may come from anybody.
+        Without a folder nothing is read or written. `fixing`: fixes in the cache are not used, since they are going to be
+        written to the files, and the cache lies in the project, and may have been written by another program.
         """
         self._fixing = fixing
-        self._asked, self._every = asked, every
+        self._asked, self._every = project.asked, project.files
         self._texts = texts
-        self._catalog = catalog
+        self._catalog = project.catalog
         self._store: Cache | None = None
         self._stamps: dict[str, tuple[int, int, str]] = {}
-        self._changed: set[str] = set(every)
-        #: Is everything known thrown away?
-        self.anew = True
+        self._changed: set[str] = set(project.files)
+        #: Whether all files are analysed and nothing of the cache is used.
+        self.full_run = True
         self._found: dict[str, list[Finding]] = {}
-        self._again: set[str] = set(every)
+        self._again: set[str] = set(project.files)
+        self._spread: Spread | None = None
         self._made: dict[str, list[Making]] | None = None
+        self._constructors: tuple[bytes, ...] | None = None
         if folder is not None:
-            places = dict.fromkeys(path.rpartition("/")[0] for path in every)
+            places = dict.fromkeys(path.rpartition("/")[0] for path in project.files)
             # What is a test lies in the tests of its project: the roots between here and the files count too.
             below = [f"{place} {root}" for place, root in roots_of(places).items()]
             settings = [(place, resolver.settings_in(place)) for place in places]
-            self._store = Cache(folder, key([*roots, *below], settings))
+            self._store = Cache(folder, key([*project.places, *below], settings))
             before = self._store.stamps()
-            self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in every}
+            self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.files}
             if before and before.keys() == self._stamps.keys():
-                self.anew = False
+                self.full_run = False
                 now = self._stamps.items()
                 self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
 
     @property
     def notices(self) -> list[str]:
-        """What the user should know of the cache."""
+        """Messages about the cache."""
         return [self._store.foreign] if self._store is not None and self._store.foreign else []
 
     def index(self, path: str) -> FileIndex | None:
         """The index of a file that has not changed."""
-        return None if self._store is None or self.anew or path in self._changed else self._store.index(path)
+        return None if self._store is None or self.full_run or path in self._changed else self._store.index(path)
 
     def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
         """`class_table` of every file."""
-        if self._store is None or self.anew:
+        if self._store is None or self.full_run:
             return {path: bases_in(shape(index)) for path, index in indexes.items()}
         known = {path: bases_in(some) for path, some in self._store.shapes().items() if path not in self._changed}
         return known | {path: bases_in(shape(indexes[path])) for path in self._changed}
 
-    def pending(self, program: Program, indexes: Indexes) -> list[str]:
-        """The asked files whose findings are not known."""
-        if self._store is None or self.anew:
+    def stale_files(self, program: Program, indexes: Indexes) -> list[str]:
+        """The files to report about whose findings the cache does not have."""
+        if self._store is None or self.full_run:
             return list(self._asked)
         if self._changed and self._reshaped(self._store, program, indexes):
-            self.anew = True
+            self.full_run = True
             return list(self._asked)
-        self._again = set()
-        if self._changed:
-            bits = sum(program.bits[path] for path in self._changed)
-            rest = {path for path, looked in self._store.looked().items() if looked & bits}
-            self._again = self._changed | rest
+        asked = set(self._asked)
         known = self._store.findings(frozenset(self._every))
         if self._fixing:
-            asked = set(self._asked)
-            self._again |= {path for path in asked & known.keys() if any(finding.fix for finding in known[path])}
+            known = {
+                path: some for path, some in known.items() if not (path in asked and any(item.fix for item in some))
+            }
+        self._again = asked - known.keys()
+        if self._changed:
+            indexed = {path for path in self._changed if self._store.index(path) != indexes[path]}
+            # What the rules of others read is not known.
+            beyond = any(map(rule_origin, discover_rules()))
+            self._spread = Spread(program, self._store.looked(), self._store.reads(), asked, beyond=beyond)
+            self._again = self._spread.begin(self._changed, indexed, self._again)
         self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is found will be kept for the next run."""
+        return self._store is not None
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """The files whose findings will be known after the run."""
+        return self._asked
+
+    def watched(self, path: str) -> Iterable[str]:
+        """The facts of a file that others have read before: their digests are compared."""
+        return self._spread.watched(path) if self._spread is not None and not self.full_run else ()
+
+    def following(self, shard: Shard) -> list[str]:
+        """The files to be analysed next: facts that they have read have changed, as `shard` has found."""
+        if self.full_run or self._spread is None:
+            return []
+        found = self._spread.following(shard.digests, shard.looked)
+        self._again |= found
+        for path in found:
+            self._found.pop(path, None)
+        return [path for path in self._asked if path in found]
+
     def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
-        """Has something changed that files may rest on without having looked at it: classes, or whether groups are made?"""
+        """Whether something changed that files depend on without having read it: classes, or whether groups are made."""
         if any(shape(indexes[path]) != store.shape(path) for path in self._changed):
             return True
         self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
@@ -129,7 +170,7 @@ class Memory:
     def making(self, program: Program) -> list[Making]:
         """Where the program makes sub-groups."""
         if self._made is None:
-            if self._store is not None and not self.anew:
+            if self._store is not None and not self.full_run:
                 self._made = {path: [_making(path, item) for item in some] for path, some in self._store.made().items()}
             else:
                 self._made = self.made_in(program, self._every)
@@ -143,7 +184,9 @@ class Memory:
             text = self._texts[path] if path in self._texts else read_bytes(path)
         except OSError:
             return []
-        if not any(api.op.encode() in text for api in self._catalog.of("group_constructor")):
+        if self._constructors is None:
+            self._constructors = tuple({api.op.encode() for api in self._catalog.of("group_constructor")})
+        if not any(name in text for name in self._constructors):
             return []
         return made_in(program, self._catalog, path)
 
@@ -151,20 +194,20 @@ class Memory:
         """Where these files make groups."""
         return {path: made for path in paths if (made := self._made_by(program, path))}
 
-    def learn(self, made: Sequence[dict[str, list[Making]]]) -> None:
-        """Take over where groups are made, as other processes have found."""
+    def merge(self, made: Sequence[dict[str, list[Making]]]) -> None:
+        """Take over where groups are made, as worker processes have found it."""
         self._made = {path: places for some in made for path, places in some.items()}
 
-    def keep(self, shard: Shard, pending: Sequence[str], indexes: Indexes) -> None:
-        """Take over what has been found now, and save it for the next run unless something went wrong."""
-        found: dict[str, list[Finding]] = {path: [] for path in pending}
+    def save(self, shard: Shard, stale: Sequence[str], indexes: Indexes) -> None:
+        """Take over the findings of the stale files, and write them to the cache unless there was an internal error."""
+        found: dict[str, list[Finding]] = {path: [] for path in stale}
         for finding in shard.findings:
             found.setdefault(finding.path, []).append(finding)
         self._found |= found
         if self._store is None or shard.errors:
             return
         # What depends on a change and was not asked about is not known any more.
-        paths = self._every if self.anew else {*self._again, *pending}
+        paths = self._every if self.full_run else {*self._again, *stale}
         rows: dict[str, Row] = {}
         for path in paths:
             made = self._made.get(path, ()) if self._made is not None else ()
@@ -172,18 +215,19 @@ class Memory:
                 stamp=self._stamps[path],
                 findings=self._found.get(path),
                 looked=shard.looked.get(path, 0),
-                made=[[item.op, *_tuple(item.span), item.lists] for item in made],
+                made=[[item.op, *item.span.numbers, item.lists] for item in made],
                 index=indexes[path],
+                reads=shard.reads.get(path, {}),
             )
-        self._store.save(rows, only=self.anew)
+        self._store.save(rows, only=self.full_run)
 
     def findings(self) -> list[Finding]:
-        """Those found now and those that are still true."""
+        """The findings of this run, and those of the cache that are still true."""
         return [finding for path in self._asked for finding in self._found.get(path, ())]
 
 
 def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
-    """What a report says of the groups that a program makes: the first one, and whether ranks are listed."""
+    """The part of a program's groups that messages name: the first one, and whether ranks are listed."""
     every = [item for path in sorted(made) for item in made[path]]
     return (*every[:1], any(item.lists for item in every))
 
@@ -194,7 +238,3 @@ def _making(path: str, item: list[object]) -> Making:
 
     op, *span, lists = item
     return Making(str(op), path, Span(*span), lists=bool(lists))  # type: ignore[arg-type]  # four numbers
-
-
-def _tuple(span: Span) -> tuple[int, int, int, int]:
-    return (span.line, span.column, span.end_line, span.end_column)

@@ -18,7 +18,7 @@ _FEWEST: Final = 60
 def usable(wanted: int, files: int) -> int:
     """How many processes to use; 0 wanted means as many as there are CPUs."""
     if sys.platform != "linux":
-        # Elsewhere a fork of a process with threads is not safe, and starting anew means reading everything again.
+        # Elsewhere a fork of a process with threads is not safe, and a process that is started afresh reads everything again.
         return 1
     available = wanted or len(os.sched_getaffinity(0))
     return max(1, min(available, files // _FEWEST))
@@ -74,7 +74,7 @@ class Crew:
         context = multiprocessing.get_context("fork")
         self._connections: list[Connection] = []
         self._processes = []
-        # What exists now is shared with the processes for as long as nobody writes to it, the garbage collector included.
+        # Memory that exists now is shared with the processes until it is written to, also by the garbage collector.
         gc.freeze()
         for _ in range(members):
             ours, theirs = context.Pipe()
@@ -165,7 +165,7 @@ class Crew:
             process.join()
 
     def stop(self) -> None:
-        """End the processes, whatever they are doing."""
+        """Terminate the processes, also in the middle of a task."""
         for process in self._processes:
             process.terminate()
         self.close()

@@ -1,6 +1,6 @@
-"""What earlier runs knew: the findings of each file, its index, and which files its analysis has looked at.
+"""The cache of earlier runs: the findings of each file, its index, and the files that its analysis has read.
 
-Everything is keyed on content. A file whose text has not changed, and which looked at no file that has, keeps its
+Everything is keyed on content. A file whose text has not changed, and whose analysis read no file that has, keeps its
 findings. The cache is a database with nothing but text in it: it lies in the project and may come from anybody, so what
 is read back is only ever parsed. One that is damaged, or that another run has changed meanwhile, is as good as none.
 """
@@ -22,7 +22,20 @@ from ..plugins import fingerprint
 from ..reading import read_bytes
 from . import cache_file
 from .cache_file import ForeignError
-from .cache_rows import WRONG, Row, Shape, bases_in, findings_of, index_of, places_of, shape, shape_of, stamp_of
+from .cache_rows import (
+    WRONG,
+    Reads,
+    Row,
+    Shape,
+    bases_in,
+    findings_of,
+    index_of,
+    places_of,
+    reads_of,
+    shape,
+    shape_of,
+    stamp_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -30,9 +43,9 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
     from ..program.index import FileIndex
-    from ..settings import Settings
+    from ..settings.model import Settings
 
-__all__ = ["FOLDER", "Cache", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
+__all__ = ["FOLDER", "Cache", "Reads", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
 
 FOLDER: Final = ".collectivelint_cache"
 #: Programs and settings that are kept beside this one.
@@ -84,16 +97,20 @@ class Cache:
         """By path: the files that its findings rest on."""
         return self._texts("looked", lambda _, text: int(text, 16))
 
+    def reads(self) -> dict[str, Reads]:
+        """By path: the facts of other files that its findings rest on."""
+        return self._texts("reads", lambda _, data: reads_of(data))
+
     def made(self) -> dict[str, list[list[Any]]]:
         """By path: where groups are made."""
         return self._texts("made", lambda _, data: places_of(data))
 
     def shapes(self) -> dict[str, Shape]:
-        """By path: its classes as others see them."""
+        """By path: its classes as other files see them."""
         return self._texts("shape", lambda _, data: shape_of(data))
 
     def shape(self, path: str) -> Shape:
-        """The classes of one file as others see them."""
+        """The classes of one file as other files see them."""
         for (text,) in self._ask("SELECT shape FROM files WHERE key = ? AND path = ?", path):
             with suppress(*WRONG):
                 return shape_of(json.loads(text))
@@ -128,7 +145,7 @@ class Cache:
             return []
 
     def _forget(self) -> None:
-        """Start anew: this one cannot be read."""
+        """Remove the database, which cannot be read."""
         self.close()
         cache_file.remove(self._folder)
 
@@ -163,7 +180,7 @@ class Cache:
         if only:
             database.execute("DELETE FROM files WHERE key = ?", (key,))
         database.executemany(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(key, path, *row.stamp, *row.columns()) for path, row in rows.items()],
         )
         # Not the next number: another run may be at it too, and the last one to finish replaces the file.

@@ -41,7 +41,8 @@ class Program:
         every file.
         """
         self._known_modules, self._known_names = known_modules, known_names
-        #: The files that have been looked at since somebody set this to 0, as a sum of their `bit`s.
+        #: The files whose index has been looked at since this was set to 0, as a sum of their `bits`; and those whose
+        #: functions have been, shifted by the number of files.
         self.looked = 0
         self._sets: dict[int, int] = {}
         self.indexes = indexes
@@ -59,6 +60,14 @@ class Program:
         #: Name of a class -> (file, class, base as written) of those that may have it for a base.
         self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
+    def body(self, path: str) -> int:
+        """The bit that says that the functions of a file have been looked at."""
+        return self.bits.get(path, 0) << len(self.bits)
+
+    def circle(self, path: str) -> int:
+        """The bit that says that functions of a file belong to a circle of calls."""
+        return self.bits.get(path, 0) << 2 * len(self.bits)
+
     def shared(self, files: int) -> int:
         """The same set of files, as one object for all who keep it."""
         return self._sets.setdefault(files, files)
@@ -71,7 +80,7 @@ class Program:
 
     def functions(self, path: str) -> Mapping[str, Function]:
         """The lowered functions of a file."""
-        self.look(path)
+        self.looked |= self.bits.get(path, 0) | self.body(path)
         if path not in self._lowered:
             self._lowered[path] = self._lower(path)
         return self._lowered[path]

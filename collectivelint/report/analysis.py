@@ -1,26 +1,59 @@
-"""`--show-analysis`: what the linter knows of one function, for those who wonder why it says something, or nothing."""
+"""`--show-analysis`: the analysis of one function as text, to see why there is a finding in it, or none."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..analysis.domain.show import shown
 from ..analysis.domain.symbol import WORLD
 from ..analysis.domain.value import LOCAL
 from ..analysis.effects import Choice, Event, Leave, Repeat
 from ..findings.conditions import in_words
+from ..program.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..analysis.domain.symbol import Symbol
     from ..analysis.domain.value import Cause
     from ..analysis.effects import Guard, Term
+    from ..analysis.program import Analysis
     from ..analysis.summary.model import FunctionFacts
     from ..ir.nodes import Span
 
 _STEP: Final = "  "
 _WHY: Final = {"rank": "asks for a rank", "branch": "set under a condition that differs between ranks"}
+
+
+class Explained(NamedTuple):
+    """`texts` on the functions of a name; without any, names that are `similar`; and files that could not be analysed."""
+
+    texts: list[str]
+    similar: list[str]
+    unreadable: list[str]
+
+
+def explain_named(
+    analysis: Analysis, qualname: str, asked: Iterable[str], text: Callable[[str, Span], str]
+) -> Explained:
+    """The analysis of each function of this qualified name, or of one that ends with it; `asked` are the files to look in."""
+    import difflib
+
+    texts: list[str] = []
+    others: set[str] = set()
+    for path in analysis.paths:
+        for name, function in sorted(analysis.program.functions(path).items(), key=lambda item: item[1].span):
+            if name != qualname and not name.endswith(f".{qualname}"):
+                if not name.endswith(">"):
+                    others.add(name)
+            elif (facts := analysis.facts(Target("function", path, function.qualname))) is not None:
+                texts.append(explain(facts, text))
+    unreadable = [
+        f"{path}:{problem.line}:{problem.column}: {problem.message}"
+        for path in asked
+        if (problem := analysis.program.indexes[path].problem) is not None
+    ]
+    return Explained(texts, [] if texts else difflib.get_close_matches(qualname, others, 3), unreadable)
 
 
 def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from ..finding import Location, Step
 from ..reading import NOTEBOOK, is_notebook
 from ..source.text import UnreadableError
-from . import LONGEST_LINE
+from .quote import LONGEST_LINE
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding, Fix
+    from ..findings.result import Result
     from ..source.notebook import Notebook
     from ..source.text import Source
+    from .model import Sources
 
 _CELL: Final = re.compile(rf"(?P<file>.*{re.escape(NOTEBOOK)}):cell (?P<number>\d+)", re.IGNORECASE)
 #: A place in a message or in a line of what is known of a function.
@@ -31,20 +32,20 @@ class FileStep(Step):
 
 
 class Cells:
-    """What a report asks of a linter, where each cell of a notebook is a file of its own: `train.ipynb:cell 3`.
+    """Sources in which each cell of a notebook is a file of its own: `train.ipynb:cell 3`.
 
     With `as_file` a notebook is the file that it is on the disk, for services that mark the lines of files.
     """
 
-    def __init__(self, linter: Linter, *, as_file: bool = False) -> None:
-        """`linter` has found what is reported."""
-        self._linter, self._as_file = linter, as_file
+    def __init__(self, sources: Sources, *, as_file: bool = False) -> None:
+        """`sources` are those that the findings are about."""
+        self._sources, self._as_file = sources, as_file
         self._lines: dict[str, list[str]] = {}
 
     def source(self, path: str) -> Source:
         """The text that the edits of a finding are about."""
         match = _CELL.fullmatch(path)
-        return self._linter.source(match["file"] if match else path)
+        return self._sources.source(match["file"] if match else path)
 
     def line(self, path: str, number: int) -> str:
         """Text of one line of a file or cell."""
@@ -53,12 +54,12 @@ class Cells:
             notebook = self._notebook(match["file"])
             row = notebook.row(int(match["number"]), number) if notebook is not None else 0
             inside = notebook is not None and number > 0 and notebook.place(row) == (int(match["number"]), number)
-            return self._linter.line(match["file"], row) if inside else ""
+            return self._sources.line(match["file"], row) if inside else ""
         if self._as_file and (notebook := self._notebook(path)) is not None:
             # All of the file may stand in one line, and it is asked for once for each finding.
             found = self._file_lines(notebook)
             return found[number - 1][:LONGEST_LINE].strip() if 0 < number <= len(found) else ""
-        return self._linter.line(path, number)
+        return self._sources.line(path, number)
 
     def finding(self, finding: Finding) -> Finding:
         """A finding with the places that are shown."""
@@ -135,7 +136,7 @@ class Cells:
         if not is_notebook(path):
             return None
         try:
-            source = self._linter.source(path)
+            source = self._sources.source(path)
         except UnreadableError:
             return None
         from ..source.notebook import Notebook
@@ -143,11 +144,11 @@ class Cells:
         return source if isinstance(source, Notebook) else None
 
 
-def placed(result: Result, linter: Linter, *, as_file: bool = False) -> tuple[Result, Linter | Cells]:
-    """The result with places as they are shown, and what to ask for their lines."""
+def placed(result: Result, sources: Sources, *, as_file: bool = False) -> tuple[Result, Sources]:
+    """The result with places as they are shown, and the sources that have their lines."""
     if not any(NOTEBOOK in text.lower() for finding in result.findings for text in _texts(finding)):
-        return result, linter
-    cells = Cells(linter, as_file=as_file)
+        return result, sources
+    cells = Cells(sources, as_file=as_file)
     return replace(result, findings=[cells.finding(finding) for finding in result.findings]), cells
 
 

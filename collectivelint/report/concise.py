@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..printable import one_line
-from . import summary
+from .summary import summary
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding
+    from .model import Document
 
 
 def line(finding: Finding) -> str:
@@ -18,7 +18,7 @@ def line(finding: Finding) -> str:
     return f"{place}: {finding.code} [{finding.name}] {one_line(finding.message)}"
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
-    """All findings, then the summary; `colour` is not used, since this form is meant for other programs."""
-    del linter, colour
-    return "\n".join([*map(line, result.findings), summary(result, fixed)]) + "\n"
+def render(document: Document) -> str:
+    """All findings, then the summary; never with colours, since this form is meant for other programs."""
+    result = document.result
+    return "\n".join([*map(line, result.findings), summary(result, document.fixed)]) + "\n"

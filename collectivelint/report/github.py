@@ -8,24 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..printable import one_line, printable
-from . import failure, relative
+from .quote import relative
 from .remedy import advice
+from .summary import failure
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding
+    from .model import Document, Sources
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """One command for each finding; the page behind it has room for the message, its trail and the advice."""
-    del colour, fixed
-    commands = [_command(finding, linter) for finding in result.findings]
+    result = document.result
+    commands = [_command(finding, document.sources) for finding in result.findings]
     if result.incomplete:
         commands.append(f"::error title=collectivelint::{_data(printable(failure(result)))}")
     return "".join(f"{command}\n" for command in commands)
 
 
-def _command(finding: Finding, linter: Linter) -> str:
+def _command(finding: Finding, sources: Sources) -> str:
     properties = {
         "title": f"{finding.code} [{finding.name}]",
         "file": one_line(relative(finding.path)),
@@ -35,7 +36,7 @@ def _command(finding: Finding, linter: Linter) -> str:
         "endColumn": finding.end_location.column,
     }
     trail = (f"{step.path}:{step.line}: {step.text}" for step in finding.trail)
-    lines = [finding.message, *trail, *advice(finding, linter)]
+    lines = [finding.message, *trail, *advice(finding, sources)]
     given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
     return f"::{finding.severity} {given}::{_data(printable(chr(10).join(lines)))}"
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..findings.baseline import fingerprints
-from . import dumps, relative
+from .quote import dumps, relative
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
+    from .model import Document
 
 _SEVERITIES = {"error": "major", "warning": "minor"}
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """A list of issues; the fingerprint of one stays when lines around it move."""
-    del colour, fixed
+    result = document.result
     issues = [
         {
             "description": f"{finding.code} [{finding.name}] {finding.message}",
@@ -33,6 +33,8 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
                 },
             },
         }
-        for finding, fingerprint in zip(result.findings, fingerprints(result.findings, linter.line), strict=True)
+        for finding, fingerprint in zip(
+            result.findings, fingerprints(result.findings, document.sources.line), strict=True
+        )
     ]
     return dumps(issues, indent=2) + "\n"

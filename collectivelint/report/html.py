@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..registry import discover
-from . import dumps, quoted, summary
+from .quote import dumps, quoted
 from .remedy import headline, patch
+from .summary import summary
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding
+    from .model import Document, Sources
 
 #: Lines shown around that of a finding.
 _AROUND: Final = 2
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """The page; what it shows is in it as JSON, and a script of its own filters it by rule, severity and file."""
-    del colour
+    result = document.result
     data = {
-        "findings": [_finding(finding, linter) for finding in result.findings],
+        "findings": [_finding(finding, document.sources) for finding in result.findings],
         "rules": {code: module.RULE.summary for code, module in discover().items()},
     }
     # Inside a script element only `<` can end it.
     text = dumps(data).replace("<", "\\u003c")
     page = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    words = {"@SUMMARY@": escape(summary(result, fixed)), "@VERSION@": escape(__version__), "@DATA@": text}
+    words = {"@SUMMARY@": escape(summary(result, document.fixed)), "@VERSION@": escape(__version__), "@DATA@": text}
     for mark, word in words.items():
         page = page.replace(mark, word)
     return page
 
 
-def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
+def _finding(finding: Finding, sources: Sources) -> dict[str, Any]:
     row = finding.location.row
     last = max(row, min(finding.end_location.row, row + _AROUND))
     rows = range(max(1, row - _AROUND), last + _AROUND + 1)
-    frame = [(number, quoted(linter.line(finding.path, number))) for number in rows]
+    frame = [(number, quoted(sources.line(finding.path, number))) for number in rows]
     kind, fix = headline(finding.fix) if finding.fix is not None and finding.fix.edits else ("", "")
     return {
         "code": finding.code,
@@ -54,7 +55,7 @@ def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
         "help": finding.help,
         "remedy": kind,
         "fix": fix,
-        "patch": patch(finding, linter) if fix else [],
+        "patch": patch(finding, sources) if fix else [],
         "frame": frame,
         "trail": [
             {
@@ -62,7 +63,7 @@ def _finding(finding: Finding, linter: Linter) -> dict[str, Any]:
                 "line": step.line,
                 "kind": step.kind,
                 "text": step.text,
-                "code": quoted(linter.line(step.path, step.line)),
+                "code": quoted(sources.line(step.path, step.line)),
             }
             for step in finding.trail
         ],

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import dumps
 from .cells import file_and_cell
+from .quote import dumps
 from .remedy import applied, suggested
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding, Fix, Location, Step
+    from .model import Document
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats.
 
     `fix` is what a tool may apply, as its `applicability` says; `suggestion` are edits that only a person should make.
     """
-    del linter, colour, fixed
-    return dumps([as_dict(finding) for finding in result.findings], indent=2) + "\n"
+    return dumps([as_dict(finding) for finding in document.result.findings], indent=2) + "\n"
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import dumps
 from .json_ import as_dict
+from .quote import dumps
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
+    from .model import Document
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """The objects of the `json` format."""
-    del linter, colour, fixed
-    return "".join(dumps(as_dict(finding)) + "\n" for finding in result.findings)
+    return "".join(dumps(as_dict(finding)) + "\n" for finding in document.result.findings)

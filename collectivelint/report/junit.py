@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from ..printable import printable
-from . import failure
 from .remedy import advice
+from .summary import failure
 
 if TYPE_CHECKING:
-    from ..engine import Linter, Result
     from ..finding import Finding
+    from .model import Document, Sources
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """A project without findings has one test, which passes: some readers take a report without tests for a failure."""
-    del colour, fixed
+    result = document.result
     count = len(result.findings)
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
     for path, findings in groupby(result.findings, key=lambda finding: finding.path):
-        _suite(root, _legal(path), list(findings), linter)
+        _suite(root, _legal(path), list(findings), document.sources)
     if result.incomplete:
         root.set("tests", str(count + 1))
         root.set("errors", "1")
@@ -35,7 +35,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, path: str, findings: list[Finding], linter: Linter) -> None:
+def _suite(root: ET.Element, path: str, findings: list[Finding], sources: Sources) -> None:
     count = str(len(findings))
     suite = ET.SubElement(root, "testsuite", name=path, tests=count, failures=count, errors="0")
     for finding in findings:
@@ -50,7 +50,7 @@ def _suite(root: ET.Element, path: str, findings: list[Finding], linter: Linter)
         )
         failure = ET.SubElement(case, "failure", message=_legal(finding.message), type=finding.severity)
         steps = [f"{step.path}:{step.line}: {step.text}" for step in finding.trail]
-        failure.text = _legal("\n".join([f"{path}:{place}", *steps, *advice(finding, linter)]))
+        failure.text = _legal("\n".join([f"{path}:{place}", *steps, *advice(finding, sources)]))
 
 
 def _legal(text: str) -> str:

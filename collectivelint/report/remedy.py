@@ -9,8 +9,8 @@ from ..source.text import lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..engine import Linter
     from ..finding import Applicability, Finding, Fix
+    from .model import Sources
 
 _HOW: Final[Mapping[Applicability, str]] = {
     "safe": "--fix",
@@ -37,11 +37,11 @@ def headline(fix: Fix) -> tuple[str, str]:
     return kind, f"{fix.message} ({_HOW[fix.applicability] if fix.edits else 'by hand'})"
 
 
-def patch(finding: Finding, linter: Linter) -> list[str]:
+def patch(finding: Finding, sources: Sources) -> list[str]:
     """The lines that its edits take away ("- ...") and put in their place ("+ ...")."""
     from difflib import unified_diff
 
-    text = linter.source(finding.path).text
+    text = sources.source(finding.path).text
     before = lines(text)
     for edit in sorted(finding.fix.edits if finding.fix is not None else (), key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.content + text[edit.end :]
@@ -49,11 +49,11 @@ def patch(finding: Finding, linter: Linter) -> list[str]:
     return [f"{line[0]} {line[1:].rstrip()}" for line in changes if not line.startswith("@@")]
 
 
-def advice(finding: Finding, linter: Linter) -> list[str]:
+def advice(finding: Finding, sources: Sources) -> list[str]:
     """Help, fix and suggestion as lines of plain text."""
     found = [f"help: {finding.help}"] if finding.help else []
     if finding.fix is not None:
         found.append(": ".join(headline(finding.fix)))
         if suggested(finding) is not None:
-            found += patch(finding, linter)
+            found += patch(finding, sources)
     return found

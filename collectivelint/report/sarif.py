@@ -13,15 +13,15 @@ from urllib.parse import quote
 from .. import __version__
 from ..findings.baseline import fingerprints
 from ..registry import discover
-from . import dumps, quoted, relative
 from .cells import FileStep
+from .quote import dumps, quoted, relative
 from .remedy import advice, applied, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..engine import Linter, Result
     from ..finding import Applicability, Finding, Fix, Location, Step
+    from .model import Document, Sources
 
 _TRUST: Final[Mapping[Applicability, str]] = {
     "safe": "safe",
@@ -31,11 +31,11 @@ _TRUST: Final[Mapping[Applicability, str]] = {
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """One run. Rows and columns count from 1, columns in characters."""
-    del colour, fixed
+    result, sources = document.result, document.sources
     codes = list(dict.fromkeys(finding.code for finding in result.findings))
-    prints = fingerprints(result.findings, linter.line)
+    prints = fingerprints(result.findings, sources.line)
     run = {
         "tool": {
             "driver": {
@@ -47,7 +47,7 @@ def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> s
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {"ROOT": {"uri": f"{Path.cwd().as_uri()}/"}},
         "results": [
-            _result(finding, fingerprint, codes, linter)
+            _result(finding, fingerprint, codes, sources)
             for finding, fingerprint in zip(result.findings, prints, strict=True)
         ],
         "invocations": [
@@ -77,8 +77,8 @@ def _rule(code: str) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter) -> dict[str, Any]:
-    text = "\n\n".join((finding.message, "\n".join(advice(finding, linter)))).strip()
+def _result(finding: Finding, fingerprint: str, codes: list[str], sources: Sources) -> dict[str, Any]:
+    text = "\n\n".join((finding.message, "\n".join(advice(finding, sources)))).strip()
     found: dict[str, Any] = {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
@@ -97,7 +97,7 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], linter: Linter
     if finding.function:
         found["locations"][0]["logicalLocations"] = [{"fullyQualifiedName": finding.function, "kind": "function"}]
     if finding.trail:
-        steps = [_step(step, linter) for step in finding.trail]
+        steps = [_step(step, sources) for step in finding.trail]
         found["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
     # Viewers apply what stands in `fixes`, with a click or without one.
     if (fix := applied(finding)) is not None:
@@ -115,8 +115,8 @@ def _region(start: Location, end: Location) -> dict[str, int]:
     return {"startLine": start.row, "startColumn": start.column, "endLine": end.row, "endColumn": end.column}
 
 
-def _step(step: Step, linter: Linter) -> dict[str, Any]:
-    code = step.code if isinstance(step, FileStep) else linter.line(step.path, step.line)
+def _step(step: Step, sources: Sources) -> dict[str, Any]:
+    code = step.code if isinstance(step, FileStep) else sources.line(step.path, step.line)
     region = {"startLine": step.line, "snippet": {"text": quoted(code)}}
     place = {"artifactLocation": _artifact(step.path), "region": region}
     return {"location": {"physicalLocation": place, "message": {"text": step.text}}, "kinds": [step.kind]}

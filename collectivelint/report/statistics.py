@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .remedy import applied
 
 if TYPE_CHECKING:
-    from ..engine import Result
+    from ..findings.result import Result
 
 
 def table(result: Result) -> str:

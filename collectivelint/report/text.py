@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..printable import one_line, printable
-from . import quoted, summary
+from .quote import quoted
 from .remedy import headline, patch, suggested
+from .summary import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..engine import Linter, Result
     from ..finding import Finding
+    from ..findings.result import Result
+    from .model import Document, Sources
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"fg": "cyan"},
@@ -26,11 +28,12 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def render(result: Result, linter: Linter, *, colour: bool, fixed: int = 0) -> str:
+def render(document: Document) -> str:
     """All findings with their trails, then the summary."""
-    style = click.style if colour else _plain
-    lines = [line for finding in result.findings for line in _finding(finding, linter, style)]
-    return "\n".join([*lines, style(summary(result, fixed), bold=True), *_overview(result)]) + "\n"
+    result = document.result
+    style = click.style if document.colour else _plain
+    lines = [line for finding in result.findings for line in _finding(finding, document.sources, style)]
+    return "\n".join([*lines, style(summary(result, document.fixed), bold=True), *_overview(result)]) + "\n"
 
 
 #: From how many findings on an overview helps.
@@ -54,7 +57,7 @@ def _plain(text: str, **_: object) -> str:
     return text
 
 
-def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Iterator[str]:
+def _finding(finding: Finding, sources: Sources, style: Callable[..., str]) -> Iterator[str]:
     place = style(f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
     yield f"{place}: {code} [{finding.name}] {printable(finding.message)}"
@@ -65,7 +68,7 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
             yield style(f"  {' ' * width} --> {one_line(step.path)}", dim=True)
         file = step.path
         number = style(f"  {step.line:>{width}} | ", dim=True)
-        code = printable(quoted(linter.line(step.path, step.line)))
+        code = printable(quoted(sources.line(step.path, step.line)))
         yield number + code + style(f"   <- {printable(step.text)}", **_KINDS.get(step.kind, {}))
     if finding.help:
         yield style("  help: ", bold=True) + printable(finding.help)
@@ -73,6 +76,6 @@ def _finding(finding: Finding, linter: Linter, style: Callable[..., str]) -> Ite
         kind, text = headline(finding.fix)
         yield style(f"  {kind}: ", bold=True) + printable(text)
     if suggested(finding) is not None:
-        for line in patch(finding, linter):
+        for line in patch(finding, sources):
             yield style(f"       {printable(line)}", fg="green" if line[0] == "+" else "red")
     yield ""

@@ -1,4 +1,4 @@
-"""The server: what the client asks, and what it is told. Linting happens in one thread beside it."""
+"""The language server: requests of the client and their answers. Linting runs in one thread beside it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Server(LanguageServer):
         self._stale = False
         self._linted = Linted()
         self._versions: dict[str, int | None] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     # -------------------------------------------------------------------------------------------------------- lint
 
@@ -87,8 +87,8 @@ class Server(LanguageServer):
 
     def _tell(self, problem: str) -> None:
         """Show a message, once."""
-        if problem not in self._told:
-            self._told.add(problem)
+        if problem not in self._reported:
+            self._reported.add(problem)
             self.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Warning, f"collectivelint: {problem}"))
 
     def _texts(self) -> dict[Path, str]:

@@ -29,11 +29,11 @@ def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: C
     found = [
         (event, guards)
         for event, guards in _events(facts.term, ())
-        if event.kind != "init" and _covers(event.place[0], line, byte_column)
+        if event.kind != "init" and event.place[0].contains_position(line, byte_column)
     ]
     # Calls lie in calls: the innermost one is meant.
-    inner = max(((event.place[0].line, event.place[0].column) for event, _ in found), default=None)
-    found = [item for item in found if (item[0].place[0].line, item[0].place[0].column) == inner]
+    inner = max((event.place[0].start for event, _ in found), default=None)
+    found = [item for item in found if item[0].place[0].start == inner]
     parts = [_described(event, guards, text) for event, guards in found[:_MOST]]
     if len(found) > _MOST:
         parts.append(f"and {len(found) - _MOST} more")
@@ -68,7 +68,9 @@ def _described(event: Event, guards: tuple[tuple[Guard, bool], ...], text: Calla
 def _around(analysis: Analysis, path: str, line: int, byte_column: int) -> FunctionFacts | None:
     """The facts of the innermost function at a position."""
     inside = [
-        function for function in analysis.program.functions(path).values() if _covers(function.span, line, byte_column)
+        function
+        for function in analysis.program.functions(path).values()
+        if function.span.contains_position(line, byte_column)
     ]
     named = [function for function in inside if function.qualname != "<module>"]
     innermost = max(named or inside, key=lambda function: function.span, default=None)
@@ -87,7 +89,3 @@ def _events(
                 yield from _events(orelse, (*guards, (guard, False)))
             case Repeat(body=body):
                 yield from _events(body, guards)
-
-
-def _covers(span: Span, line: int, column: int) -> bool:
-    return (span.line, span.column) <= (line, column) <= (span.end_line, span.end_column)

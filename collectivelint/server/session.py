@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine import Linter, shown
+from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
 from ..findings import baseline
 from ..incremental.store import FOLDER
 from ..settings import Resolver, SettingsError
+from ..source.decode import read
 from ..source.discover import project_root
-from ..source.text import Source, UnreadableError, read
+from ..source.paths import shown
+from ..source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Unsafe fixes too: whoever picks one has seen it. Files of installed packages are opened to be read.
+#: Unsafe fixes too: the user sees one before choosing it. Files of installed packages are opened to be read.
 _OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..reading import NOTEBOOK, read_bytes, read_text
-from ..settings import DEFAULT_EXCLUDE, FILES
+from ..settings.model import DEFAULT_EXCLUDE, FILES
 from .patterns import spec
 from .text import UnreadableError
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     import pathspec
 
-    from ..settings import Resolver, Settings
+    from ..settings.model import Settings
+    from ..settings.resolver import Resolver
 
 SUFFIXES: Final = (".py", ".pyi", NOTEBOOK)
 #: A folder that holds one of these is the root of a project.
@@ -84,7 +85,7 @@ def project_roots(paths: Iterable[Path]) -> list[Path]:
 
 
 def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
-    """The root of the project that each of these files and folders belongs to; each folder is looked at once."""
+    """The root of the project that each of these files and folders belongs to; each folder is read once."""
     known: dict[str, str | None] = {}
 
     def root(folder: str) -> str | None:
@@ -108,7 +109,7 @@ def is_test(path: Path) -> bool:
 
 
 def forget() -> None:
-    """Look at the disk again: another run begins, and a project may have got another root."""
+    """Forget the roots of projects: another run begins, and they may have changed."""
     _is_test.cache_clear()
 
 
@@ -201,7 +202,7 @@ def _gitignore(file: Path) -> pathspec.GitIgnoreSpec:
 def _ignores_above(folder: Path) -> list[tuple[Path, pathspec.GitIgnoreSpec]]:
     """The .gitignore files between the root of the repository and `folder`, outermost first.
 
-    One that hides the folder itself is left out: who names an ignored folder wants to see what is in it.
+    One that hides the folder itself is left out: a user who names an ignored folder wants its files linted.
     """
     found: list[tuple[Path, pathspec.GitIgnoreSpec]] = []
     absolute = folder.resolve()

@@ -18,7 +18,7 @@ from .text import Source, UnreadableError, lines
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: A line between cells: a comment that nobody writes.
+#: A line between cells: a comment that no notebook contains.
 _MARK: Final = "# \ue0f0"
 _SPACE: Final = " \t\r\n"
 _DECODER: Final = json.JSONDecoder()

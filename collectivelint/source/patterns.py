@@ -22,7 +22,7 @@ def spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
     import pathspec
 
     with warnings.catch_warnings():
-        # `[[a]` may mean something else in a later version of `re`, which is not for the user to mend.
+        # `[[a]` may mean something else in a later version of `re`, which the user need not fix.
         warnings.simplefilter("ignore")
         try:
             return pathspec.GitIgnoreSpec.from_lines(patterns)
@@ -31,7 +31,7 @@ def spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
 
 
 def unusable(patterns: Iterable[str]) -> list[str]:
-    """The patterns that mean nothing; where somebody has written them for this linter they are a mistake."""
+    """The patterns that match nothing: in the configuration of this linter they are mistakes."""
     return [pattern for pattern in patterns if not _SIMPLE.fullmatch(pattern) and not _compiles(pattern)]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from collectivelint.fixes.apply import fixed
-from collectivelint.source.text import read
+from collectivelint.source.decode import read
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from collectivelint.findings.excerpt import excerpt
+from collectivelint.source.excerpt import excerpt
 
 if TYPE_CHECKING:
     from tests.conftest import Project

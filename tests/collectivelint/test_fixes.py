@@ -15,7 +15,7 @@ import pytest
 from collectivelint.finding import Edit, Finding, Fix, Location
 from collectivelint.findings.anchor import edit
 from collectivelint.fixes.apply import FixError, fixed, select, write
-from collectivelint.source.text import decode, read
+from collectivelint.source.decode import decode, read
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -28,7 +28,7 @@ _OURS: Final = ";".join([cache_file._PROGRAMS, cache_file._FILES])  # what is co
 _FOREIGN: Final = {
     "a view without end": f"{cache_file._PROGRAMS}; CREATE VIEW files AS {_ENDLESS} SELECT 'x' AS key, 'p' || i AS path, "
     "1 AS mtime, 1 AS size, 'd' AS digest, '[]' AS findings, '\"1\"' AS looked, '[]' AS made, '{}' AS contents, "
-    "'[]' AS shape FROM n",
+    "'[]' AS shape, '{}' AS reads FROM n",
     "a trigger": f"{_OURS}; CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM programs; END",
     "a view beside": f"{_OURS}; CREATE VIEW v AS SELECT 1",
     "a table beside": f"{_OURS}; CREATE TABLE notes (text)",
@@ -246,7 +246,7 @@ def test_a_table_that_is_far_too_large(project: Project, monkeypatch: pytest.Mon
     first = _lint()
     with closing(sqlite3.connect(_FILE)) as database:
         database.execute(
-            f"{_ENDLESS} INSERT INTO files SELECT f.key, 'p' || i, 1, 1, 'd', '[]', null, null, null, null "
+            f"{_ENDLESS} INSERT INTO files SELECT f.key, 'p' || i, 1, 1, 'd', '[]', null, null, null, null, null "
             "FROM files f, (SELECT i FROM n LIMIT 2000)"
         )
         database.commit()

@@ -127,7 +127,7 @@ def test_groups_are_not_handed_through_a_file_outside(project: Project) -> None:
 def test_a_file_that_became_a_link_meanwhile(project: Project) -> None:
     """What was compared is what is written, not what the name leads to a moment later."""
     from collectivelint.fixes.apply import FixError, write
-    from collectivelint.source.text import read
+    from collectivelint.source.decode import read
 
     project.write({"main.py": _CODE})
     source = read(Path("main.py"), "main.py")

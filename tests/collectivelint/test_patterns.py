@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.config_file import read
+from collectivelint.settings.config_file import read
 
 if TYPE_CHECKING:
     from tests.conftest import Project

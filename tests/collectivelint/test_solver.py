@@ -1,9 +1,11 @@
-"""Facts that depend on each other: the same whoever is asked for first, however deep, and with what they rest on."""
+"""Facts that depend on each other: the same whichever is asked for first, however deep, widened where they grow."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from collectivelint.analysis.summary.fixpoint import Solver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from collectivelint.analysis.summary.fixpoint import Key
 
 
 class _Looking:
@@ -23,13 +27,25 @@ class _Looking:
         return files
 
 
+class _Sets:
+    """Sets by inclusion: of finitely many things, so that a union is widening enough. Nothing is the empty set."""
+
+    def same(self, one: frozenset[int] | None, other: frozenset[int] | None) -> bool:
+        return (one or frozenset()) == (other or frozenset())
+
+    def widen(self, _: Key, old: frozenset[int] | None, new: frozenset[int] | None) -> frozenset[int]:
+        return (old or frozenset()) | (new or frozenset())
+
+
 class _Reach:
-    """The fact of a node: the nodes that can be reached from it. `late` edges are seen only by who knows their condition."""
+    """The fact of a node: the nodes that can be reached from it. `late` edges are seen only once a condition is known."""
 
     def __init__(self, edges: Mapping[int, list[int]], late: Mapping[int, tuple[int, int]]) -> None:
         self.edges, self.late = edges, late
         self.looking = _Looking()
-        self.solver = Solver(self.looking, lambda one, other: one == other)
+        self.solver = Solver(self.looking, _Sets())
+        #: By node: its facts in the order in which they were computed.
+        self.computed: defaultdict[int, list[frozenset[int]]] = defaultdict(list)
 
     def of(self, node: int) -> frozenset[int]:
         return self.solver.solve((str(node),), lambda: self._compute(node)) or frozenset()
@@ -40,6 +56,7 @@ class _Reach:
         if node in self.late and self.late[node][0] in found:
             # A dependency that shows only once something is known of the others.
             found |= self.of(self.late[node][1])
+        self.computed[node].append(found)
         return found
 
     def expected(self, node: int) -> frozenset[int]:
@@ -65,6 +82,7 @@ def test_any_graph_whoever_is_asked_first(seed: int) -> None:
         reach.of(first)
         for node in range(many):
             assert reach.of(node) == reach.expected(node), (edges, late, first, node)
+        assert not reach.solver.unsettled
 
 
 def test_a_fact_rests_on_all_that_it_reaches() -> None:
@@ -75,6 +93,82 @@ def test_a_fact_rests_on_all_that_it_reaches() -> None:
         for node in range(5):
             reach.of(node)
             assert reach.solver.looked[(str(node),)] == sum(1 << other for other in reach.expected(node))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_facts_of_a_circle_only_grow(seed: int) -> None:
+    """But for the first one, which was computed on the way in: after it the circle starts from nothing."""
+    random_ = random.Random(seed)
+    many = random_.choice([2, 5, 9])
+    edges = {node: [(node + 1) % many, *random_.sample(range(many), random_.choice([0, 1, 2]))] for node in range(many)}
+    reach = _Reach(edges, {})
+    reach.of(random_.randrange(many))
+    for chain in reach.computed.values():
+        assert len(chain) >= 2
+        assert all(one <= other for one, other in itertools.pairwise(chain[1:]))
+
+
+def test_only_those_are_computed_again_whose_facts_have_changed() -> None:
+    """A circle with a long tail that leads back into it: what the circle adds does not change the tail."""
+    many = 60
+    circle = {node: [(node + 1) % many] for node in range(many)}
+    reach = _Reach(circle, {})
+    reach.of(0)
+    # On the way in, from nothing, and once more with what the first round has found for the last one.
+    assert sum(map(len, reach.computed.values())) <= 3 * many
+    alone = _Reach({0: [0]}, {})
+    assert alone.of(0) == {0}
+    assert len(alone.computed[0]) == 2
+    assert len(_Reach({0: [1], 1: [2], 2: []}, {}).computed) == 0
+
+
+class _Depths:
+    """Numbers up to infinity, which is -1 here."""
+
+    def __init__(self, widen: Callable[[int, int], int]) -> None:
+        self._widen = widen
+
+    def same(self, one: int | None, other: int | None) -> bool:
+        return one == other
+
+    def widen(self, _: Key, old: int, new: int) -> int:
+        return self._widen(old, new)
+
+
+@pytest.mark.parametrize("many", [1, 2, 7])
+def test_a_fact_without_bound_is_widened(many: int) -> None:
+    """Each is one more than the next one: no number solves that."""
+    times: Counter[int] = Counter()
+    solver = Solver(_Looking(), _Depths(lambda old, new: new if old == new else -1))
+
+    def depth(node: int) -> int:
+        def compute() -> int:
+            times[node] += 1
+            below = depth((node + 1) % many)
+            return -1 if below == -1 else below + 1
+
+        return solver.solve((str(node),), compute) or 0
+
+    assert depth(0) == -1
+    assert not solver.unsettled
+    assert max(times.values()) <= 8
+
+
+def test_a_chain_that_does_not_end_is_given_up_and_counted() -> None:
+    times = 0
+    solver = Solver(_Looking(), _Depths(lambda _, new: new))
+
+    def depth() -> int:
+        def compute() -> int:
+            nonlocal times
+            times += 1
+            return depth() + 1
+
+        return solver.solve(("x",), compute) or 0
+
+    assert depth() > 0
+    assert solver.unsettled == {("x",)}
+    assert times < 20
 
 
 def test_a_long_chain_and_a_long_circle() -> None:

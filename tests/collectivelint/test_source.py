@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectivelint.source.text import Source, UnreadableError, decode, read
+from collectivelint.source.decode import decode, read
+from collectivelint.source.text import Source, UnreadableError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collectivelint.findings import suppress
 from collectivelint.findings.suppress import ignores
 from collectivelint.source.text import Source
 
 if TYPE_CHECKING:
+    import tokenize
+    from collections.abc import Iterable
+
     from tests.conftest import Project
 
 _HEAD = "import torch.distributed as dist\n"
@@ -288,3 +292,21 @@ def test_an_annotation_behind_a_newer_string(project: Project) -> None:
         "    mine = a.x  # collectivelint: rank-local\n    if mine:\n        dist.barrier(group=group)\n"
     )
     assert project.found() == [("main.py", 10, "CL203")]
+
+
+def test_files_without_findings_and_comments_of_ours_are_not_tokenized(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    tokens = suppress.tokens
+
+    def note(source: Source) -> Iterable[tokenize.TokenInfo]:
+        read.append(source.path)
+        return tokens(source)
+
+    monkeypatch.setattr(suppress, "tokens", note)
+    clean = "x = 1  # noqa: E501\n"
+    silenced = "import torch.distributed as dist\nif dist.get_rank() == 0:\n    dist.barrier()  # noqa\n"
+    project.write({"clean.py": clean, "silenced.py": silenced, "own.py": "x = 1  # collectivelint: ignore\n"})
+    assert project.found() == [("own.py", 1, "CL001")]
+    assert sorted(read) == ["own.py", "silenced.py"]

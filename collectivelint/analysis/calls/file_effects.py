@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from ..effects import events
-from ..summary.model import FileUse, Writing
+from ..summary.model import FileUse
+from ..summary.observed import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -113,8 +114,8 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
     several = any(not event.chain for event in events(facts.term)) or any(call.is_distributed for call in facts.calls)
     branches = list(_branches(facts.function.body))
     for look in facts.files:
-        around = [branch for branch in branches if _holds(branch.span, look.span)]
-        asked = next((branch for branch in reversed(around) if _holds(branch.test_span, look.span)), None)
+        around = [branch for branch in branches if branch.span.contains(look.span)]
+        asked = next((branch for branch in reversed(around) if branch.test_span.contains(look.span)), None)
         if look.use != "look" or look.few or asked is None:
             continue
         if any(_hinted(branch.test, hints) for branch in around):
@@ -132,7 +133,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
 
 
 def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
-    inside = _holds(asked.span, use.span)
+    inside = asked.span.contains(use.span)
     absent = _is_absence(asked.test)
     if not inside and not absent and _raises(asked):
         return "raises"
@@ -147,11 +148,6 @@ def _branches(block: Block) -> Iterator[Branch]:
             yield statement
         for inner in blocks(statement):
             yield from _branches(inner)
-
-
-def _holds(outer: Span, inner: Span) -> bool:
-    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
-    return start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
 
 
 def _raises(branch: Branch) -> bool:
@@ -182,7 +178,7 @@ def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
 
 def conditions_around(function: Function, span: Span) -> list[Expr]:
     """The conditions of this function that a place stands under."""
-    return [branch.test for branch in _branches(function.body) if _holds(branch.span, span)]
+    return [branch.test for branch in _branches(function.body) if branch.span.contains(span)]
 
 
 def names_in(exprs: Iterable[Expr]) -> list[str]:

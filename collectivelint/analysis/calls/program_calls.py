@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Call, Constant, Name
 from ..domain.symbol import WORLD, call, constant, make
-from ..domain.value import Cause, Value, flow
+from ..domain.value import Value, flow
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
 from ..summary.model import HelperCall
+from ..summary.recursion import acyclic
 from ..transfer.binding import bind, plain
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
@@ -44,15 +45,14 @@ def invoke(
         def run(value: Value, site: CallSite = site) -> Term:
             return _passed(frame, value, site)
 
-        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, known, run, facts.function.span))
+        effect = _effect(frame, target, facts)
+        term = () if frame.gone else inline(effect, Inlining(site, arguments, known, run, facts.function.span))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
         _share(frame, expr, facts, arguments)
-        changed = next((note for note in facts.notes if note.kind == "in place" and not note.callee), None)
-        if changed is not None:
-            where = Cause("data", facts.function.path, changed.span)
-            frame.note("in place", expr.span, (where,), *expr.args, callee=facts.function.qualname)
+        if facts.changed is not None:
+            frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):
             # Its body runs around that of the `with` statement.
             return Value(frame.fresh("manager", expr.span), manager=term)
@@ -85,6 +85,13 @@ def invoke(
     if len(results) == 1:
         return results[0].but(receiver=None)
     return flow(symbol, results)
+
+
+def _effect(frame: Frame, target: Target, facts: FunctionFacts) -> Term:
+    """The collectives of a function of the program, as the function that is being interpreted inlines them."""
+    if not facts.summary or not frame.context.is_recursive(target):
+        return facts.summary
+    return acyclic(facts.summary, frame.path, frame.function.qualname)
 
 
 def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -136,7 +143,8 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
         return ()
     receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
     into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
-    return inline(facts.summary, Inlining(into, receiver, _symbols(receiver), lambda _: (), facts.function.span))
+    effect = _effect(frame, target, facts)
+    return inline(effect, Inlining(into, receiver, _symbols(receiver), lambda _: (), facts.function.span))
 
 
 def _note_helper(

@@ -23,7 +23,7 @@ _LED: Final = frozenset({"attribute", "subscript", "call", "compare"})
 class Symbol:
     """An expression; equal ones are the same object (see `make`)."""
 
-    __slots__ = ("__weakref__", "_digest", "args", "depth", "has_place", "head", "kind", "parameters", "root")
+    __slots__ = ("_digest", "args", "depth", "has_place", "head", "kind", "parameters", "root")
 
     kind: Kind
     head: tuple[object, ...]

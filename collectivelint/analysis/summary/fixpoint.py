@@ -1,29 +1,33 @@
-"""Facts that depend on each other in circles, computed so that it does not matter which is asked for first.
+"""Facts that depend on each other, solved on demand: strongly connected components, iterated with widening.
 
-Each fact is computed once all it asks for are known (Tarjan's strongly connected components). Those of a circle are
-computed from nothing, in a fixed order, until they do not change any more; what has been seen of them on the way in is
-forgotten.
+A fact is computed once all facts that it reads are known (Tarjan's algorithm). The facts of a circle are iterated from
+nothing with a worklist: a member is computed again only when a fact that it has read has changed. A member that still
+changes after `_PLAIN` computations is widened, so that its chain is finite. The order of the iteration depends on the
+circle alone, not on the fact that was asked for first.
 """
 
 from __future__ import annotations
 
-import sys
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, ...]
 
-#: How often the facts of a circle are computed at most; mostly nothing changes after the second time.
-_MOST_ROUNDS: Final = 10
+#: Computations of a member of a circle whose results are taken as they are; from then on they are widened.
+_PLAIN: Final = 4
+#: Computations of a member at most. Widening stops a chain well before; a fact that gets here is counted as unsettled.
+_MOST_COMPUTATIONS: Final = 12
+#: How often a circle starts again from nothing because it turned out to be larger.
+_MOST_FRESH_STARTS: Final = 3
 #: Computing is a recursion of Python functions. Below this depth it starts again with the fact at hand, which is then
 #: known when the first one is computed anew; but not endlessly, since a large circle has no bottom.
 _DEEPEST: Final = 250
 _MOST_RESTARTS: Final = 64
-_NONE: Final = sys.maxsize
 
 
 class Postponed(Exception):  # noqa: N818  # nothing has gone wrong
@@ -44,15 +48,32 @@ class Looking(Protocol):
         """The same set, as one object for all who keep it."""
 
 
-class Solver:
-    """Computes facts by key, and remembers them, and what had to be looked at for each."""
+class Lattice(Protocol):
+    """The order of facts. None is the least one."""
 
-    def __init__(self, looking: Looking, same: Callable[[Any, Any], bool]) -> None:
-        """Nothing is known yet. `same` says whether a fact has not changed as far as others can see."""
-        self._same = same
+    def same(self, one: Any, other: Any, /) -> bool:
+        """Whether two facts say the same to the facts that read them."""
+
+    def widen(self, key: Key, old: Any, new: Any, /) -> Any:
+        """An upper bound of both such that every chain of widened facts is finite."""
+
+
+class Solver:
+    """Computes facts by key, and remembers them, and the files that each rests on."""
+
+    def __init__(self, looking: Looking, lattice: Lattice, compared: frozenset[str] = frozenset()) -> None:
+        """Nothing is known yet. Facts of `compared` kinds have digests: what reads one rests on that, not on its files."""
+        self._lattice = lattice
         self._looking = looking
-        #: By key: the files that the fact rests on, directly or through others.
+        self._compared = compared
+        #: By key: the files that the fact rests on, directly or through facts that are not compared.
         self.looked: dict[Key, int] = {}
+        #: By key of a fact in a circle: all facts of that circle.
+        self.circles: dict[Key, tuple[Key, ...]] = {}
+        #: By key: the facts that it has read itself.
+        self.reads: dict[Key, set[Key]] = {}
+        #: Facts of circles whose last computation still changed them.
+        self.unsettled: set[Key] = set()
         self._known: dict[Key, Any] = {}
         #: Facts on the way: provisional until the circle they belong to is complete.
         self._provisional: dict[Key, Any] = {}
@@ -60,14 +81,14 @@ class Solver:
         self._numbers = count()
         self._number: dict[Key, int] = {}
         self._lowest: dict[Key, int] = {}
+        #: Provisional facts in order of their numbers, without those of a circle that is being iterated.
         self._open: list[Key] = []
         self._asking: list[Key] = []
         self._restarts = 0
-        #: How many circles are being completed: there is no way back out of that.
-        self._closing = 0
-        self._passing: list[Key] = []
-        #: The lowest number of the open facts that have been asked for while a circle was completed.
-        self._touched = _NONE
+        #: The facts above one that was postponed.
+        self._above: set[Key] = set()
+        #: How many circles are being iterated: a computation inside one of them is not postponed.
+        self._iterating = 0
 
     def solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         """The fact of this key; None while nothing is known of it because it depends on itself."""
@@ -75,6 +96,7 @@ class Solver:
             return self._solve(key, compute)
         first: list[tuple[Key, Callable[[], Any]]] = [(key, compute)]
         self._restarts = 0
+        self._above.clear()
         while True:
             try:
                 found: T | None = self._solve(*first[-1])
@@ -83,48 +105,83 @@ class Solver:
                 self._restarts += 1
                 continue
             first.pop()
+            self._above.clear()
             if not first:
                 return found
 
+    def is_provisional(self, key: Key) -> bool:
+        """Whether the fact depends on the one that is being computed."""
+        return key in self._provisional
+
+    def note_read(self, key: Key) -> None:
+        """The fact that is being computed rests on this one, which it need not have."""
+        if self._asking:
+            self.reads[self._asking[-1]].add(key)
+
+    def fact(self, key: Key) -> Any:
+        """A fact that is known; None for others."""
+        return self._known.get(key)
+
     def _solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
+        asking = self._asking[-1] if self._asking else None
+        if asking is not None:
+            self.reads[asking].add(key)
+        if key not in self._known and key not in self._provisional:
+            if len(self._asking) >= _DEEPEST and self._may_postpone():
+                self._above.update(self._asking)
+                raise Postponed(key, compute)
+            self._enter(key, compute)
         if key in self._known:
-            self._looking.looked |= self.looked[key]
+            if key[0] not in self._compared:
+                self._looking.looked |= self.looked[key]
             found: T | None = self._known[key]
             return found
-        asking = self._asking[-1] if self._asking else None
-        if key in self._provisional:
-            self._touched = min(self._touched, self._number[key])
-            if asking is not None:
-                self._lowest[asking] = min(self._lowest[asking], self._number[key])
-            provisional: T | None = self._provisional[key]
-            return provisional
-        if len(self._asking) >= _DEEPEST and self._restarts < _MOST_RESTARTS and not self._closing:
-            raise Postponed(key, compute)
+        if asking is not None:
+            self._lowest[asking] = min(self._lowest[asking], self._lowest[key])
+        if key[0] not in self._compared:
+            self._looking.looked |= self.looked.get(key, 0)
+        provisional: T | None = self._provisional[key]
+        return provisional
+
+    def _may_postpone(self) -> bool:
+        """Whether starting again further down gets anywhere: a circle has no bottom."""
+        if self._iterating or self._restarts >= _MOST_RESTARTS:
+            return False
+        return self._above.isdisjoint(self._asking)
+
+    def _enter(self, key: Key, compute: Callable[[], Any]) -> None:
+        """Compute a fact for the first time; it is known afterwards, or waits for the circle it belongs to."""
         number = self._number[key] = self._lowest[key] = next(self._numbers)
         self._provisional[key] = None
         self._compute[key] = compute
         self._open.append(key)
-        self._asking.append(key)
-        before, self._looking.looked = self._looking.looked, 0
         try:
-            self._provisional[key] = compute()
+            self._provisional[key] = self._computed(key)
         except Postponed:
             self._forget(key)
             raise
-        finally:
-            self._asking.pop()
-            self.looked[key] = self._looking.shared(self._looking.looked)
-            self._looking.looked = before
         if self._lowest[key] == number:
             self._close(key)
-        if key in self._known:
-            result: T | None = self._known[key]
-        else:
-            result = self._provisional[key]
-        if asking is not None:
-            self._lowest[asking] = min(self._lowest[asking], self._lowest[key])
-        self._looking.looked |= self.looked[key]
-        return result
+
+    def _computed(self, key: Key) -> Any:
+        """The fact, computed with what is known by now; notes what it reads and looks at."""
+        self.reads[key] = set()
+        self._asking.append(key)
+        with self._separately() as looked:
+            try:
+                return self._compute[key]()
+            finally:
+                self._asking.pop()
+                self.looked[key] = self._looking.shared(looked() | self.looked.get(key, 0))
+
+    @contextmanager
+    def _separately(self) -> Iterator[Callable[[], int]]:
+        """Note what is looked at in here apart from what was looked at before."""
+        before, self._looking.looked = self._looking.looked, 0
+        try:
+            yield lambda: self._looking.looked
+        finally:
+            self._looking.looked = before
 
     def _forget(self, root: Key) -> None:
         """Take back that `root` is on the way, with all that is open since."""
@@ -134,54 +191,99 @@ class Solver:
             if key == root:
                 return
 
-    def _forget_passing(self, start: int) -> None:
-        for key in self._passing[start:]:
-            self._known.pop(key, None)
-        del self._passing[start:]
-
     def _close(self, root: Key) -> None:
         """All that `root` depends on is known but for the circle it is in, which is complete now."""
         start = len(self._open) - 1
         while self._open[start] != root:
             start -= 1
-        circle = self._open[start:]
-        del self._open[start:]
-        computations = [(key, self._compute.pop(key)) for key in sorted(circle)]
-        if self._closing:
-            self._passing += circle
-        if len(circle) == 1:
-            self._known[root] = self._provisional.pop(root)
-            return
-        for key in circle:
-            del self._provisional[key]
-            self._known[key] = None
-            self.looked.setdefault(key, 0)
-        before, self._looking.looked = self._looking.looked, 0
-        # What is asked for the first time now rests on facts that are not complete; it is not kept from turn to turn.
-        kept = len(self._passing)
-        self._closing += 1
-        touched, self._touched = self._touched, _NONE
-        for _ in range(_MOST_ROUNDS):
-            changed = False
-            self._forget_passing(kept)
-            for key, compute in computations:
-                before_it, self._known[key] = self._known[key], compute()
-                changed |= not self._same(before_it, self._known[key])
-            if not changed:
-                break
-            # What travels against the order takes one turn the other way around.
-            computations.reverse()
-        self._closing -= 1
-        self._forget_passing(kept)
-        every = self._looking.looked
+        circle = self._taken(start)
+        if len(circle) > 1 or root in self.reads[root]:
+            self._iterating += 1
+            circle = self._iterate(root, circle)
+            self._iterating -= 1
+            self.circles.update(dict.fromkeys(circle, tuple(circle)))
+        every = 0
         for key in circle:
             every |= self.looked[key]
-        self.looked.update(dict.fromkeys(circle, self._looking.shared(every)))
-        if self._touched < self._number[root]:
-            # Now that more is known of them, they turn out to belong to a circle that is still open.
-            for key, compute in computations:
-                self._provisional[key], self._compute[key] = self._known.pop(key), compute
-                self._lowest[key] = min(self._lowest[key], self._touched)
-                self._open.append(key)
-        self._touched = min(touched, self._touched)
-        self._looking.looked = before
+        shared = self._looking.shared(every)
+        for key in circle:
+            self._known[key] = self._provisional.pop(key)
+            self.looked[key] = shared
+            del self._compute[key]
+
+    def _taken(self, start: int) -> list[Key]:
+        """The facts that are open from this position on; they are not open any more."""
+        taken = self._open[start:]
+        del self._open[start:]
+        return taken
+
+    def _iterate(self, root: Key, circle: list[Key]) -> list[Key]:
+        """Iterate the facts of a circle until none changes; the members, or nothing if it is a part of a larger one."""
+        alone = len(circle) == 1
+        for start in range(_MOST_FRESH_STARTS + 1):
+            if not alone or start:
+                # What was computed on the way in depends on the fact that was asked for first.
+                self._provisional.update(dict.fromkeys(circle))
+            size = len(circle)
+            self._settle(root, circle, computed=alone and not start)
+            if self._lowest[root] < self._number[root]:
+                # Now that more is known of its members, they turn out to belong to a circle that is still open.
+                self._open += sorted(circle, key=self._number.__getitem__)
+                return []
+            if len(circle) == size:
+                break
+        return circle
+
+    def _settle(self, root: Key, circle: list[Key], *, computed: bool) -> None:
+        """Compute the members of a circle, to which those are added that are first read now, until none changes.
+
+        `computed`: its only member has been computed once already, from nothing.
+        """
+        times = dict.fromkeys(circle, int(computed))
+        order = _callees_first(circle, self.reads)
+        dirty = set() if computed and self._lattice.same(None, self._provisional[root]) else set(circle)
+        here = len(self._open)
+        while dirty:
+            for key in order:
+                if key not in dirty:
+                    continue
+                dirty.remove(key)
+                if times[key] >= _MOST_COMPUTATIONS:
+                    self.unsettled.add(key)
+                    continue
+                old = self._provisional[key]
+                new = self._computed(key)
+                times[key] += 1
+                if self._lowest[key] < self._number[root]:
+                    self._lowest[root] = min(self._lowest[root], self._lowest[key])
+                    circle += self._taken(here)
+                    return
+                for member in self._taken(here):
+                    circle.append(member)
+                    times[member] = 1
+                    dirty.add(member)
+                if times[key] > _PLAIN:
+                    new = self._lattice.widen(key, old, new)
+                self._provisional[key] = new
+                if not self._lattice.same(old, new):
+                    dirty.update(reader for reader in circle if key in self.reads[reader])
+            if len(order) < len(circle):
+                order = _callees_first(circle, self.reads)
+
+
+def _callees_first(circle: Iterable[Key], reads: dict[Key, set[Key]]) -> list[Key]:
+    """The members of a circle, each after those that it reads as far as a circle allows it."""
+    members = set(circle)
+    found: dict[Key, None] = {}
+    entered: set[Key] = set()
+    for first in sorted(members):
+        pending = [(first, False)]
+        while pending:
+            key, is_done = pending.pop()
+            if is_done:
+                found[key] = None
+            elif key not in entered:
+                entered.add(key)
+                pending.append((key, True))
+                pending += [(read, False) for read in sorted(reads[key] & members, reverse=True) if read not in entered]
+    return list(found)

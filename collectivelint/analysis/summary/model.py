@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.symbol import WORLD
-from ..domain.value import PLACES
+from ..domain.value import PLACES, Cause
+from ..effects import deferred, events
+from .observed import ParameterEffect, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from ...ir.nodes import Call, Expr, Function, Span
     from ...program.target import Target
     from ..domain.symbol import Symbol
-    from ..domain.value import Cause, Value
+    from ..domain.value import Value
     from ..effects import Event, Guard, Term
+    from .observed import Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +191,6 @@ class Note:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of."""
-
-    cause: Cause
-    depends: frozenset[str]
-
-
 @dataclass(slots=True)
 class FunctionFacts:
     """Everything known about one function after it was interpreted."""
@@ -209,6 +204,8 @@ class FunctionFacts:
     attributes: dict[str, Value] = field(default_factory=dict)
     #: Of a module, what its global variables are; of other functions only where somebody wants an explanation.
     variables: dict[str, Value] = field(default_factory=dict)
+    #: By function defined in it: the variables that one sees.
+    closures: dict[str, Mapping[str, Value]] = field(default_factory=dict)
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
     files: list[FileUse] = field(default_factory=list)
@@ -242,6 +239,47 @@ class FunctionFacts:
     def calls(self) -> list[ApiCall]:
         """Its calls of what the catalogue knows, in the order in which they were met."""
         return list(self.calls_at.values())
+
+    @property
+    def changed(self) -> Cause | None:
+        """Where a tensor is changed that was passed in."""
+        places = (found.span for found in self.notes if found.kind == "in place" and not found.callee)
+        return next((Cause("data", self.function.path, span) for span in places), None)
+
+    @property
+    def share(self) -> Cause | None:
+        """Where a parameter of a model is made of one rank's share of a size."""
+        return next((found.causes[0] for found in self.notes if found.kind == "share"), None)
+
+    def observed(self) -> Summary:
+        """What other functions can see of it."""
+        return Summary(
+            effect=self.summary,
+            returns=self.returns,
+            attributes=self.attributes,
+            variables=self.variables if self.function.qualname == "<module>" else {},
+            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed),
+            writing=self.writing,
+            share=self.share,
+            fallible=self.fallible,
+            calls=tuple(dict.fromkeys(deferred(self.term))),
+        )
+
+    def widened(self, summary: Summary) -> FunctionFacts:
+        """The same facts of the function itself, with another summary for those who call it."""
+        return replace(
+            self,
+            summary=summary.effect,
+            events=tuple(events(summary.effect)),
+            returns=summary.returns,
+            attributes=dict(summary.attributes),
+            variables={**self.variables, **summary.variables},
+            uniform=summary.parameters.uniform,
+            roots=summary.parameters.roots,
+            whole=summary.parameters.whole,
+            writing=summary.writing,
+            fallible=summary.fallible,
+        )
 
 
 def note(facts: FunctionFacts, found: Note) -> None:

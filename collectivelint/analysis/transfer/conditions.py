@@ -100,7 +100,7 @@ def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Wr
     if not spans:
         return Written(statement.test_span, statement.subject)
     whole, span = statement.test_span, spans[0]
-    is_pattern = (span.line, span.column) == (whole.line, whole.column)
+    is_pattern = span.start == whole.start
     return Written(span, statement.subject if is_pattern else None, negated)
 
 

@@ -374,7 +374,7 @@ def _attribute(frame: Frame, expr: Attribute) -> Value:
         method = context.program.method(base.instance, expr.name)
         if method is not None:
             bound = Value(symbol, target=method, receiver=base)
-            function = context.program.function(method)
+            function = context.signature(method)
             if function is not None and any(_is_property(item) for item in function.decorators):
                 return invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
             return bound

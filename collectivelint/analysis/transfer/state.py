@@ -38,6 +38,12 @@ class Context(Protocol):
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function of the program; None while it is being interpreted itself (recursion)."""
 
+    def signature(self, target: Target) -> Function | None:
+        """A function, for its parameters, decorators and annotation."""
+
+    def is_recursive(self, target: Target) -> bool:
+        """Whether a function calls the one that is being interpreted in turn."""
+
     def annotation(self, target: Target) -> Annotation | None:
         """What a comment or the configuration says of a function or a variable."""
 
@@ -58,9 +64,6 @@ class Context(Protocol):
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
         """The calls of anything of this name in one file, with the function that each stands in."""
-
-    def define(self, path: str, qualname: str, variables: Mapping[str, Value]) -> None:
-        """A nested function came into being where these variables were visible."""
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ def _block(frame: Frame, block: Block) -> None:
                     # What a function of a module sees around it are globals, and those other functions may rebind. The
                     # names of a class are not seen by its methods, but those of the function around the class are.
                     in_class = frame.function.qualname.endswith("<class>")
-                    frame.context.define(frame.path, qualname, frame.closure if in_class else frame.variables)
+                    frame.facts.closures[qualname] = frame.closure if in_class else frame.variables
                 frame.variables[name] = Value(global_name(frame.path, qualname), target=target_)
 
 

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from . import toml_text
-from .reading import read_text
-from .settings import SELECTORS, Settings, is_argument, known_selectors, unknown_selectors
-from .source import patterns
-from .source.annotations import configured
+from .. import toml_text
+from ..reading import read_text
+from ..source import patterns
+from ..source.annotations import configured
+from .model import SELECTORS, Settings, is_argument
+from .selection import known_selectors, unknown_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,8 +148,8 @@ def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple
 
 def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[tuple[str, str]]]:
     """The text of each catalogue file that can be used, and what is wrong with the others: name and message."""
-    from .catalog.reader import load
-    from .catalog.schema import CatalogError
+    from ..catalog.reader import load
+    from ..catalog.schema import CatalogError
 
     found: list[tuple[str, str]] = []
     problems: list[tuple[str, str]] = []

@@ -40,7 +40,7 @@ def excerpt(text: str, longest: int = _LONGEST) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The tokens, each with the space before it; a string is one piece, whatever is in it."""
+    """The tokens, each with the space before it; a string is one piece."""
     # In brackets, as a condition of several lines has to be.
     source = f"({text}\n)"
     lines = [*io.StringIO(source)]

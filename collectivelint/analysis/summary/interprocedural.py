@@ -1,0 +1,259 @@
+"""The facts of every function of a program, each computed when it is first read: summaries, attributes, closures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ...ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
+from ...program.target import Target
+from ..domain.symbol import WORLD, attribute, parameter
+from ..domain.value import UNKNOWN, Cause, Value, join
+from ..transfer.binding import SELF
+from ..transfer.group_names import named_calls, other_uses
+from .closures import Closure, bound_around, enclosing
+from .fixpoint import Postponed, Solver
+from .lattice import Facts
+from .observed import ClassFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ...catalog.model import Catalog
+    from ...ir.nodes import Block, Function, Span
+    from ...program.resolver import Program
+    from ...source.annotations import Annotation
+    from .fixpoint import Key
+    from .model import FunctionFacts
+
+    #: The transfer function of a whole function: its facts, given the variables of the function around it.
+    Interpret: TypeAlias = Callable[["Interprocedural", Function, Mapping[str, Value]], FunctionFacts]
+
+#: The kinds of facts that are compared by digest between runs.
+COMPARED: Final = frozenset({"function", "class"})
+
+
+class Interprocedural:
+    """The context in which functions are interpreted. It is shared by all files that are analysed."""
+
+    def __init__(
+        self,
+        program: Program,
+        catalog: Catalog,
+        interpret: Interpret,
+        annotations: Mapping[str, Annotation] = MappingProxyType({}),
+    ) -> None:
+        """`annotations` are those of the configuration, by dotted name."""
+        self.program, self.catalog = program, catalog
+        self._interpret = interpret
+        #: Should facts say which calls could not be followed?
+        self.explaining = False
+        self.failures: list[tuple[Function, Exception]] = []
+        self.solver = Solver(program, Facts(), COMPARED)
+        #: By (path, name): what the configuration says of the names it mentions.
+        self._configured: dict[tuple[str, str], Annotation] = {}
+        for name, annotation in annotations.items():
+            target = program.absolute("", name)
+            self._configured[target.path, target.name] = annotation
+        #: By the identity of the members, which the solver keeps.
+        self._circles: dict[int, int] = {}
+        self._uses: dict[tuple[str, str], frozenset[str]] = {}
+        self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function; None if it cannot be found, or while nothing is known of a recursion."""
+        return self.solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
+
+    def is_recursive(self, target: Target) -> bool:
+        """Whether the function calls the one that is being interpreted in turn."""
+        return self.solver.is_provisional(("function", target.path, target.name))
+
+    def circle(self, key: Key) -> int:
+        """The files that have functions in the circle of a fact, as bits."""
+        members = self.solver.circles[key]
+        if id(members) not in self._circles:
+            files = 0
+            for path in {member[1] for member in members}:
+                files |= self.program.circle(path)
+            self._circles[id(members)] = files
+        return self._circles[id(members)]
+
+    def annotation(self, target: Target) -> Annotation | None:
+        """What a comment or the configuration says of a function or a variable."""
+        found = self._configured.get((target.path, target.name)) if self._configured else None
+        if found is None and target.kind == "function" and self.program.is_annotated(target.path):
+            function = self.signature(target)
+            found = function.annotation if function is not None else None
+        return found
+
+    def signature(self, target: Target) -> Function | None:
+        """A function, for its parameters, decorators and annotation: what it does is not looked at."""
+        if target.kind == "class":
+            found = self.program.method(target, "__init__")
+            return self.signature(found) if found is not None else None
+        if target.kind != "function":
+            return None
+        self.solver.note_read(("function", target.path, target.name))
+        before = self.program.looked
+        function = self.program.functions(target.path).get(target.name)
+        self.program.looked = before
+        return function
+
+    def other_uses(self, path: str, qualname: str) -> frozenset[str]:
+        """The names that a function uses as no process group can be used."""
+        if (path, qualname) not in self._uses:
+            function = self.program.functions(path).get(qualname)
+            self._uses[path, qualname] = (
+                frozenset() if function is None else other_uses(self.program, self.catalog, function)
+            )
+        return self._uses[path, qualname]
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+        if path not in self._named:
+            self._named[path] = named_calls(self.program, path)
+        return self._named[path].get(name, ())
+
+    def _interpreted(self, target: Target) -> FunctionFacts | None:
+        function = self.program.function(target)
+        if function is None:
+            return None
+        try:
+            return self._interpret(self, function, self._around(function))
+        except Postponed:
+            raise
+        except Exception as error:  # one function's failure must not lose what is found in the others
+            self.failures.append((function, error))
+            return None
+
+    def _around(self, function: Function) -> Mapping[str, Value]:
+        """What a function sees of the one around it; nothing for methods, and where there is none."""
+        if function.owner is not None or not enclosing(function.qualname):
+            return {}
+        bound = bound_around(self.program, function.path, function.qualname)
+        return Closure(bound, lambda: self._variables(function)) if bound else {}
+
+    def _variables(self, function: Function) -> Mapping[str, Value]:
+        """The variables of the function around a nested one, where that is defined."""
+        path, qualname = function.path, function.qualname
+
+        def read() -> Mapping[str, Value]:
+            facts = self.facts(Target("function", path, enclosing(qualname)))
+            return facts.closures.get(qualname, {}) if facts is not None else {}
+
+        return self.solver.solve(("closure", path, qualname), read) or {}
+
+    def attribute(self, owner: Target, name: str) -> Value | None:
+        """What the methods of a class and its bases assign to `self.name`, joined."""
+        return self.solver.solve(("attribute", owner.path, owner.name, name), lambda: self._joined(owner, name))
+
+    def _joined(self, owner: Target, name: str) -> Value | None:
+        found: Value | None = None
+        for base in self.program.bases(owner):
+            for method in self._assigned_in(base).get(name, ()):
+                facts = self.facts(Target("function", base.path, method))
+                value = facts.attributes.get(name) if facts is not None else None
+                if value is not None:
+                    found = value if found is None else join(found, value, attribute(parameter(SELF), name))
+        if found is None:
+            return None
+        flag = self.handled(owner, name)
+        if flag is not None:
+            found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
+        # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
+        # `self.group = None` is often only a place for what somebody else puts there.
+        own = found.symbol.root is not None or found.constant is not UNKNOWN
+        symbol = attribute(parameter(SELF), name) if own else found.symbol
+        given = found.given_as is not None
+        if any(cause.kind == "restored" for cause in found.origins):
+            # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
+            found = found.but(origins=tuple(cause for cause in found.origins if cause.kind != "restored"))
+        return found.but(symbol=symbol, depends=frozenset(), constant=UNKNOWN, given=given)
+
+    def shared_out(self, owner: Target) -> Cause | None:
+        """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""
+        found: Cause | None = self.solver.solve(("shared out", owner.path, owner.name), lambda: self._share(owner))
+        return found
+
+    def _share(self, owner: Target) -> Cause | None:
+        for base in self.program.bases(owner):
+            for method in dict.fromkeys(method for names in self._assigned_in(base).values() for method in names):
+                facts = self.facts(Target("function", base.path, method))
+                if facts is not None and facts.share is not None:
+                    return facts.share
+        for name in self.attributes(owner):
+            value = self.attribute(owner, name)
+            part = None if value is None else value.instance or (value.item.instance if value.item else None)
+            if part is not None and part != owner and (found := self.shared_out(part)) is not None:
+                return found
+        return None
+
+    def handled(self, owner: Target, name: str) -> Cause | None:
+        """Where a method that handles a signal sets `self.name`."""
+        for base in self.program.bases(owner):
+            known = self.class_facts(base)
+            for method, span in known.handlers.items():
+                if method in known.assigned.get(name, ()):
+                    return Cause("signal", base.path, span)
+        return None
+
+    def attributes(self, owner: Target) -> list[str]:
+        """The names that methods of a class and its bases assign on self."""
+        return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
+
+    def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
+        """Attribute -> the methods of this class that assign it."""
+        return self.class_facts(owner).assigned
+
+    def class_facts(self, owner: Target) -> ClassFacts:
+        """What the text of a class says of its attributes and signal handlers."""
+        found: ClassFacts | None = self.solver.solve(("class", owner.path, owner.name), lambda: self._class(owner))
+        return found or ClassFacts()
+
+    def _class(self, owner: Target) -> ClassFacts:
+        assigned: defaultdict[str, list[str]] = defaultdict(list)
+        handlers: dict[str, Span] = {}
+        index = self.program.class_index(owner)
+        lowered = self.program.functions(owner.path)
+        for name in index.methods if index is not None else ():
+            function = lowered.get(f"{owner.name}.{name}")
+            if function is not None and function.params:
+                for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
+                    assigned[attribute].append(function.qualname)
+                for method in _registered(function.body, function.params[0].name):
+                    handler = lowered.get(f"{owner.name}.{method}")
+                    if handler is not None:
+                        handlers[handler.qualname] = handler.span
+        return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
+
+
+def _registered(block: Block, self_name: str) -> Iterator[str]:
+    """Methods of `self` that a block makes signal handlers."""
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
+                if owner == self_name:
+                    yield method
+
+
+def _assigned(block: Block, self_name: str) -> Iterator[str]:
+    """Names assigned as `self.name` anywhere in a block."""
+    for statement in block:
+        match statement:
+            case Assign(targets=targets):
+                for target in targets:
+                    match target:
+                        case Attribute(value=Name(id=owner), name=name) if owner == self_name:
+                            yield name
+            case Branch(then=then, orelse=orelse):
+                yield from _assigned(then, self_name)
+                yield from _assigned(orelse, self_name)
+            case Loop(body=body, orelse=orelse):
+                yield from _assigned(body, self_name)
+                yield from _assigned(orelse, self_name)
+            case With(body=body):
+                yield from _assigned(body, self_name)
+            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
+                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
+                    yield from _assigned(part, self_name)

@@ -1,0 +1,40 @@
+"""Recursion in effect terms: a call path leads through each function once, so that a circle of functions has a finite term."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..effects import Choice, Event, Repeat
+
+if TYPE_CHECKING:
+    from ..effects import Item, Term
+
+
+def acyclic(term: Term, path: str, function: str) -> Term:
+    """The summary of a callee that calls `function` of file `path` in turn, as that function inlines it.
+
+    Without the collectives that are reached through `function` itself: those run in the call that is under way already,
+    and a recursive call repeats them.
+    """
+    found: list[Item] = []
+    for item in term:
+        match item:
+            case Event():
+                if not _passes(item, path, function):
+                    found.append(item)
+            case Choice(guard=guard, then=then, orelse=orelse):
+                arms = acyclic(then, path, function), acyclic(orelse, path, function)
+                found.append(item if arms == (then, orelse) else Choice(guard, *arms))
+            case Repeat(body=body):
+                found.append(replace(item, body=acyclic(body, path, function)))
+            case _:
+                found.append(item)
+    return tuple(found)
+
+
+def _passes(event: Event, path: str, function: str) -> bool:
+    """Whether the path to a collective leads through a function; the one it stands in is on it."""
+    if event.function == function and event.path == path:
+        return True
+    return any(site.function == function and site.path == path for site in event.chain)

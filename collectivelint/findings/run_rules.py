@@ -1,0 +1,67 @@
+"""Running the rules over an analysis: a failing rule costs its own findings and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..plugins import checked, interrupts
+from ..registry import discover, origin, problems
+from ..rule import Findings
+from .internal import internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..analysis.program import Analysis
+    from ..finding import Finding
+    from ..settings.resolver import Resolver
+    from ..source.files import SourceFiles
+    from ..source.text import UnreadableError
+    from .comments import Comments
+    from .publish import Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The findings of all rules for some files, and internal errors."""
+
+    findings: list[Finding]
+    errors: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRunner:
+    """What the rules and their reports need, for all files of a run."""
+
+    resolver: Resolver
+    files: SourceFiles
+    comments: Comments
+    publisher: Publisher
+
+    def check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Checked:
+        """The findings in the files of an analysis, and for files that could not be read."""
+        found: list[Finding] = []
+        errors: list[str] = []
+        of_fixes: list[str] = []
+        asked = Findings(analysis, tuple(unreadable), self.files.text)
+        broken: set[str] = set()
+        asked.unused_ignores = lambda: self.comments.unused(analysis, self.resolver, broken)
+        for module in sorted(discover().values(), key=lambda module: (module.RULE.last, module.RULE.code)):
+            rule = module.RULE
+            plugin = origin(rule.code)
+            with interrupts() as interrupted:
+                try:
+                    for report in checked(module.check(asked)) if plugin else module.check(asked):
+                        finding = self.publisher.finding(rule, report, of_fixes)
+                        if finding is not None:
+                            found.append(finding)
+                except BaseException as error:  # one rule's failure must not lose the findings of the others
+                    if not isinstance(error, (Exception, SystemExit)) and (not plugin or interrupted()):
+                        raise
+                    broken |= {rule.code, rule.name}
+                    errors.append(internal_error(f"rule {rule.code}{f' of {plugin}' * bool(plugin)}", error))
+        for function, failure in analysis.failures:
+            errors.append(internal_error(f"function {function.qualname} of {function.path}", failure))
+        analysis.failures.clear()
+        return Checked(found, [*errors, *of_fixes, *problems()])

@@ -1,0 +1,56 @@
+"""The settings of each file: `[tool.collectivelint]` in pyproject.toml or collectivelint.toml, the nearest one wins."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config_file import read
+from .model import FILES, Settings
+from .selection import known_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Resolver:
+    """Finds the settings of each file; remembers them per folder, and every problem once."""
+
+    def __init__(self, overrides: Mapping[str, Any] | None = None, *, isolated: bool = False) -> None:
+        """`overrides` come from the command line and win; `isolated` ignores all configuration files."""
+        self.problems: list[str] = []
+        self._overrides = dict(overrides or {})
+        self._isolated = isolated
+        self._by_folder: dict[Path, Settings] = {}
+
+    def settings(self, path: Path) -> Settings:
+        """What applies to a file or folder."""
+        folder = path if path.is_dir() else path.parent
+        return self._of(folder.resolve())
+
+    def settings_in(self, folder: str) -> Settings:
+        """What applies to the files of a folder."""
+        return self._of(Path(folder).resolve())
+
+    def names(self, setting: str) -> bool:
+        """Is there a value for this setting in any of the configurations that were found?"""
+        return any(getattr(settings, setting) for settings in self._by_folder.values())
+
+    def _of(self, folder: Path) -> Settings:
+        if folder not in self._by_folder:
+            found: Settings | None = None
+            if not self._isolated:
+                for name in FILES:
+                    # os.path says no where Path would raise: a folder that may not be entered has no settings.
+                    if found is None and os.path.exists(folder / name) and not os.path.isdir(folder / name):
+                        found, problems = read(folder / name)
+                        self.problems += problems
+            if found is not None or folder.parent == folder or self._isolated:
+                found, problems = known_selectors(replace(found or Settings(), **self._overrides))
+                self.problems += [problem for problem in problems if problem not in self.problems]
+                self._by_folder[folder] = found
+            else:
+                self._by_folder[folder] = self._of(folder.parent)
+        return self._by_folder[folder]

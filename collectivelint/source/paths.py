@@ -1,0 +1,25 @@
+"""Paths as findings name them."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def shown(path: Path) -> str:
+    """A path as reports show it: relative to the current folder where it lies below."""
+    folder, name = os.path.split(path)
+    relative = _relative(folder or os.curdir, os.getcwd())
+    if relative.startswith(os.pardir):
+        return str(path)
+    return name if relative == os.curdir else os.path.join(relative, name)
+
+
+@cache
+def _relative(folder: str, _: str) -> str:
+    """A folder as seen from the current one, which is the second argument so that changing it is noticed."""
+    return os.path.relpath(folder)
