@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
+from ..program.dependencies import Separately
 from ..program.target import Target
 from .checks.divergence import divergences
 from .domain.value import UNKNOWN, WORLD, Cause, Value, join
@@ -201,10 +202,9 @@ class Analysis:
                     own = Target("function", function.path, function.qualname)
                     yield facts, Registration(function, span, statement, "a finaliser", own), event
             for registration in facts.registrations:
-                before, self.program.looked = self.program.looked, 0
-                target = self.facts(registration.target)
-                self._looked[function.path] |= self.program.looked
-                self.program.looked = before
+                with Separately(self.program) as read:
+                    target = self.facts(registration.target)
+                self._looked[function.path] |= read.looked
                 reached = [event for event in target.events if event.kind != "init"] if target is not None else []
                 if "thread" in registration.kind:
                     # A thread with a group of its own is how collectives run in the background.

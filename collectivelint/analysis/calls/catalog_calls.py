@@ -111,8 +111,8 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
     if api.kind == "init":
         kind = "init"
     if api.kind in ("init", "destroy"):
-        frame.gone = api.kind == "destroy" and group is None
-    if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
+        frame.group_destroyed = api.kind == "destroy" and group is None
+    if kind is None or frame.group_destroyed or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
         name, constant = api.unless
@@ -125,9 +125,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: str, group: Value | None, v
         return
     partial = group is not None and group.partial
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(
-        Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why)
-    )
+    frame.emit(Event(api.op, WORLD if kind in ("create", "init") else key, partial, *where, kind=kind, why=api.why))
 
 
 def _note(

@@ -50,7 +50,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.out.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        frame.extend(inline(callee.runs, Inlining(site, {}, str, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -95,7 +95,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             bound = callee.but(receiver=callee)
             return invoke(frame, _likely(called), bound, expr, args, keywords)
     if callee.form.startswith("$") and callee.form[1:] in callee.depends:
-        frame.out.append(Deferred(callee.form[1:]))
+        frame.emit(Deferred(callee.form[1:]))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
 
 

@@ -45,7 +45,11 @@ def invoke(
         def run(value: Value, site: CallSite = site) -> Term:
             return _passed(frame, value, site)
 
-        term = () if frame.gone else inline(facts.summary, Inlining(site, arguments, rename, run, facts.function.span))
+        term = (
+            ()
+            if frame.group_destroyed
+            else inline(facts.summary, Inlining(site, arguments, rename, run, facts.function.span))
+        )
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
@@ -59,7 +63,7 @@ def invoke(
             return Value(frame.fresh("manager", expr.span), manager=term)
         if facts.fallible is not None and len(targets) == 1:
             # Where in the callee it fails is not known; its collectives are given the benefit of the doubt.
-            frame.out.extend(term)
+            frame.extend(term)
             term = ()
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
@@ -76,9 +80,9 @@ def invoke(
                 own=False,
                 ways=len(targets),
             )
-            frame.out.append(Choice(guard, term, ()))
+            frame.emit(Choice(guard, term, ()))
         else:
-            frame.out.extend(term)
+            frame.extend(term)
         if facts.returns is not None:
             results.append(_returned(facts.function, facts.returns, arguments, rename))
     form = f"{callee.form}({', '.join(value.form for value in (*args, *keywords.values()))})"

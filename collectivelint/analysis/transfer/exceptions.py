@@ -10,7 +10,8 @@ from ..domain.value import CAUGHT, WORLD, Cause, Value
 from ..effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
 from .binding import plain
 from .conditions import joined
-from .expressions import evaluate, guard_of, under
+from .expressions import evaluate, guard_of
+from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
 
 def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -> None:
     """`try`: a handler takes over where the body fails, which one rank may do alone."""
-    entering, outer = dict(frame.variables), frame.out
-    swallows = [not always_leaves(block) for _, _, block in statement.handlers]
+    entering = dict(frame.variables)
     names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
-    catching = any(swallow and name != "ours" for swallow, name in zip(swallows, names, strict=True))
-    frame.out = []
-    frame.catching += catching
-    run(frame, statement.body)
-    frame.catching -= catching
-    body, after = tuple(frame.out), frame.variables
-    frame.out = []
-    run(frame, statement.orelse)
-    whole: Term = (*body, *frame.out)
+    swallows = any(
+        name != "ours" and not always_leaves(block)
+        for name, (_, _, block) in zip(names, statement.handlers, strict=True)
+    )
+    with frame.collecting() as items, Catching(frame, swallows=swallows):
+        run(frame, statement.body)
+    body, after = tuple(items), frame.variables
+    with frame.collecting() as items:
+        run(frame, statement.orelse)
+    whole: Term = (*body, *items)
     arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
     failing = _first_failure(body)
     guard_value: Value | None = None
@@ -47,16 +48,15 @@ def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -
         guard = guard_of(frame, value, head(statement.span, "try"))
         if cause is None:
             guard = replace(guard, own=False)
-        frame.variables, frame.out = dict(entering), []
-        if name is not None:
-            frame.variables[name] = Value(frame.fresh(name, statement.span))
-        with under(frame, guard, value):
+        with Arm(frame, entering) as arm, Under(frame, guard, value):
+            if name is not None:
+                frame.variables[name] = Value(frame.fresh(name, statement.span))
             run(frame, block)
-        handler = (*prefix, *frame.out)
-        arms.append((frame.variables, handler))
-        if frame.out or cause is not None:
-            whole = (Choice(guard, handler, _without_raises(whole, tuple(frame.out))),)
-    frame.out = [*outer, *whole]
+        handler = (*prefix, *arm.items)
+        arms.append((arm.variables, handler))
+        if arm.items or cause is not None:
+            whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
+    frame.extend(whole)
     frame.variables = joined(frame, after, arms, guard_value, statement.span)
     run(frame, statement.final)
 

@@ -9,6 +9,7 @@ from ..domain.value import WORLD, Value
 from ..effects import CallSite, Choice, Deferred, Inlining, Repeat, Yielded, inline
 from .binding import guarding, plain
 from .expressions import evaluate, guard_of
+from .scopes import Discarding
 
 if TYPE_CHECKING:
     from ..effects import Item, Term
@@ -51,9 +52,8 @@ def decorated(frame: Frame, term: Term) -> Term:
         if (plain(decorator) or "").rpartition(".")[2] in ("staticmethod", "classmethod", "property"):
             continue
         # It has run where the function was defined; here only what it is counts.
-        outer, calls, frame.out = frame.out, dict(frame.facts.calls_at), []
-        value = evaluate(frame, decorator)
-        frame.out, frame.facts.calls_at = outer, calls
+        with Discarding(frame):
+            value = evaluate(frame, decorator)
         term = _wrapped(frame, value, term)
     return term
 
