@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
+from ..domain.inlining import Inlining, inline
 from ..domain.value import WORLD, Value
-from ..effects import CallSite, Deferred, Inlining, inline
+from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, environment, guarding, plain
 from .annotations import declared, declared_collective
 from .catalog_calls import known

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Call, Constant, Name
+from ..domain.inlining import Inlining, inline, without_names
 from ..domain.value import OVERRIDE, WORLD, Cause, Value, flow
-from ..effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
+from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..transfer.binding import bind, plain
 from .catalog_calls import note_roots

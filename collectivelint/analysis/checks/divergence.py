@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.value import WORLD
-from ..effects import Choice, Event, Guard, Repeat, events, guards
+from ..effects import Choice, Event, Guard, Repeat, events, guards, walk
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
 from .sides import Restricted
@@ -202,16 +202,9 @@ def _place(
 
 
 def _roles(term: Term, form: str, *, holds: bool) -> bool:
-    """Do the ranks on this side have collectives in their arm, on whatever group?"""
-    for item in term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.form == form:
-                if any(True for _ in events(then if holds else orelse)):
-                    return True
-            case Choice(then=then, orelse=orelse):
-                if _roles(then, form, holds=holds) or _roles(orelse, form, holds=holds):
-                    return True
-            case Repeat(body=body):
-                if _roles(body, form, holds=holds):
-                    return True
-    return False
+    """Whether the ranks on this side have collectives in their arm, on whatever group."""
+    return any(
+        any(True for _ in events(item.then if holds else item.orelse))
+        for item in walk(term)
+        if isinstance(item, Choice) and item.guard.form == form
+    )

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ..domain.normalise import continued
 from ..domain.value import CAUGHT, WORLD, Cause, Value
-from ..effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
+from ..effects import Choice, Fails, Leave, Term, is_choice, map_term, size, walk
 from .binding import plain
 from .conditions import joined
 from .expressions import evaluate, guard_of
@@ -95,32 +96,18 @@ def always_leaves(block: Block) -> bool:
 def _first_failure(term: Term) -> tuple[int, Cause] | None:
     """Where in a term something may fail first, and why."""
     for index, item in enumerate(term):
-        match item:
-            case Fails(cause=cause):
-                return index, cause
-            case Choice(then=then, orelse=orelse):
-                inner = _first_failure(then) or _first_failure(orelse)
-                if inner is not None:
-                    return index, inner[1]
-            case Repeat(body=body):
-                inner = _first_failure(body)
-                if inner is not None:
-                    return index, inner[1]
+        found = next((inner.cause for inner in walk((item,)) if isinstance(inner, Fails)), None)
+        if found is not None:
+            return index, found
     return None
 
 
 def _without_raises(term: Term, handler: Term) -> Term:
     """The body of a `try`, where what it raises itself is caught by its handler."""
-    found: list[Item] = []
-    for item in continued(term) if size(term) < _MOST_CAUGHT else term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(Choice(guard, _without_raises(then, handler), _without_raises(orelse, handler)))
-            case Leave(kind="raise"):
-                found.extend(handler)
-            case _:
-                found.append(item)
-    return tuple(found)
+    explicit = map_term(
+        term, lambda item: (item,), is_choice, lambda part: continued(part) if size(part) < _MOST_CAUGHT else part
+    )
+    return map_term(explicit, lambda item: handler if item == Leave("raise") else (item,), is_choice)
 
 
 _MOST_CAUGHT: Final = 60

@@ -29,8 +29,9 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.catalog_calls import iterated
 from ..calls.program_calls import invoke
+from ..domain.normalise import summarise, tidy
 from ..domain.value import NONE, TURNS, UNKNOWN, WORLD, Cause, Value, each, join, launched
-from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters, summarise, tidy
+from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters
 from ..summary.model import FunctionFacts, Invariant
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
