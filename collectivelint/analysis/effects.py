@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-
-from .domain.path_condition import ANYWHERE, PathCondition
-from .domain.symbol import Symbol, both, make
-from .domain.value import UNKNOWN, Cause, Value
+from dataclasses import dataclass, replace
+from operator import is_
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..catalog.operations import Operation
     from ..ir.nodes import Span
-
-#: A summary larger than this is reduced to the set of its collectives: calls would multiply it.
-MOST_ITEMS: Final = 200
-#: Nobody reads more calls on the way to a collective, and each function has chains of its own.
-_LONGEST_CHAIN: Final = 24
+    from .domain.symbol import Symbol
+    from .domain.value import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,28 +142,113 @@ class Deferred:
 Item: TypeAlias = Event | Choice | Repeat | Leave | Fails | Yielded | Deferred
 Term: TypeAlias = tuple[Item, ...]
 
+_Result = TypeVar("_Result")
+
+# ------------------------------------------------------------------------------------------------------- the algebra
+
+
+def parts(item: Item) -> tuple[Term, ...]:
+    """The terms inside an item: both arms of a choice, the body of a loop."""
+    if isinstance(item, Choice):
+        return (item.then, item.orelse)
+    return (item.body,) if isinstance(item, Repeat) else ()
+
+
+def with_parts(item: Item, inner: Sequence[Term]) -> Item:
+    """The item with other terms inside; the very same item where all items in them are those that it has."""
+    if all(len(new) == len(old) and all(map(is_, new, old)) for new, old in zip(inner, parts(item), strict=True)):
+        return item
+    if isinstance(item, Choice):
+        return Choice(item.guard, *inner)
+    return replace(item, body=inner[0]) if isinstance(item, Repeat) else item
+
+
+def walk(term: Term, into: Callable[[Item], bool] | None = None) -> Iterator[Item]:
+    """All items of a term in order of appearance, those that contain others first.
+
+    What is inside an item comes only if `into` says so; without it, everything.
+    """
+    # One loop over a stack: generators in each other would pass on each item of a chain of conditions once for each of them.
+    pending = [*reversed(term)]
+    while pending:
+        item = pending.pop()
+        yield item
+        if isinstance(item, Choice):
+            if into is None or into(item):
+                pending += reversed(item.orelse)
+                pending += reversed(item.then)
+        elif isinstance(item, Repeat) and (into is None or into(item)):
+            pending += reversed(item.body)
+
+
+def fold(
+    term: Term,
+    each: Callable[[Item, tuple[_Result, ...]], _Result],
+    sequence: Callable[[list[_Result]], _Result],
+    into: Callable[[Item], bool] | None = None,
+) -> _Result:
+    """A term from the inside out: `each` gives the result of an item from those of its parts, `sequence` that of a term.
+
+    An item that `into` says no of has no parts.
+    """
+    # A stack of its own, since chains of conditions are deeper than Python's: the item around (None at the top), its terms
+    # that are still to come, the results of those before, the term at hand, where in it, and the results so far.
+    todo: list[tuple[Item | None, tuple[Term, ...], list[_Result], Term, int, list[_Result]]] = []
+    todo.append((None, (), [], term, 0, []))
+    while True:
+        item, later, earlier, current, position, results = todo.pop()
+        if position == len(current):
+            earlier.append(sequence(results))
+            if later:
+                todo.append((item, later[1:], earlier, later[0], 0, []))
+            elif item is None:
+                return earlier[0]
+            else:
+                todo[-1][5].append(each(item, tuple(earlier)))
+            continue
+        todo.append((item, later, earlier, current, position + 1, results))
+        entered = current[position]
+        inner = parts(entered) if into is None or into(entered) else ()
+        if inner:
+            todo.append((entered, inner[1:], [], inner[0], 0, []))
+        else:
+            results.append(each(entered, ()))
+
+
+def map_term(
+    term: Term,
+    change: Callable[[Item], Iterable[Item]],
+    into: Callable[[Item], bool] | None = None,
+    finish: Callable[[Term], Term] | None = None,
+) -> Term:
+    """A term with each item replaced by what `change` makes of it, from the inside out.
+
+    An item that `into` says no of is changed as a whole. `finish` is applied to each of the terms that come out. What
+    is not changed are the same items.
+    """
+
+    def each(item: Item, inner: tuple[Term, ...]) -> Term:
+        return tuple(change(with_parts(item, inner) if inner else item))
+
+    def sequence(found: list[Term]) -> Term:
+        joined = tuple(item for part in found for item in part)
+        return joined if finish is None else finish(joined)
+
+    return fold(term, each, sequence, into)
+
+
+# ---------------------------------------------------------------------------------------------------- what is in it
+
 
 def events(term: Term) -> Iterator[Event]:
     """All collectives of a term, in order of appearance."""
-    # Generators in each other would pass on each collective of a chain of conditions once for each of them.
-    pending = [*reversed(term)]
-    while pending:
-        match pending.pop():
-            case Event() as event:
-                yield event
-            case Choice(then=then, orelse=orelse):
-                pending += reversed(orelse)
-                pending += reversed(then)
-            case Repeat(body=body):
-                pending += reversed(body)
+    return (item for item in walk(term) if isinstance(item, Event))
 
 
 def following(term: Term, span: Span) -> Iterator[Event]:
     """The collectives that may come after the one of a call, on its way and not on another arm."""
     for index, item in enumerate(term):
-        inner = (
-            (item.then, item.orelse) if isinstance(item, Choice) else (item.body,) if isinstance(item, Repeat) else ()
-        )
+        inner = parts(item)
         here = isinstance(item, Event) and item.place[0] == span
         if here or any(event.place[0] == span for part in inner for event in events(part)):
             for part in inner:
@@ -181,328 +259,38 @@ def following(term: Term, span: Span) -> Iterator[Event]:
 
 def guards(term: Term) -> Iterator[Guard]:
     """All conditions of a term, outer ones first."""
-    for item in term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse):
-                yield guard
-                yield from guards(then)
-                yield from guards(orelse)
-            case Repeat(body=body, trips=trips):
-                if trips is not None:
-                    yield trips
-                yield from guards(body)
+    for item in walk(term):
+        if isinstance(item, Choice):
+            yield item.guard
+        elif isinstance(item, Repeat) and item.trips is not None:
+            yield item.trips
 
 
 def repeats(term: Term) -> Iterator[Repeat]:
     """All loops of a term, outer ones first."""
-    for item in term:
-        match item:
-            case Choice(then=then, orelse=orelse):
-                yield from repeats(then)
-                yield from repeats(orelse)
-            case Repeat(body=body):
-                yield item
-                yield from repeats(body)
+    return (item for item in walk(term) if isinstance(item, Repeat))
 
 
 def deferred(term: Term) -> Iterator[str]:
     """The parameters that a term calls."""
-    for item in term:
-        match item:
-            case Deferred(parameter=parameter):
-                yield parameter
-            case Choice(then=then, orelse=orelse):
-                yield from deferred(then)
-                yield from deferred(orelse)
-            case Repeat(body=body):
-                yield from deferred(body)
+    return (item.parameter for item in walk(term) if isinstance(item, Deferred))
 
 
 def size(term: Term) -> int:
     """Number of items."""
-    total = 0
-    for item in term:
-        total += 1
-        match item:
-            case Choice(then=then, orelse=orelse):
-                total += size(then) + size(orelse)
-            case Repeat(body=body):
-                total += size(body)
-    return total
-
-
-def tidy(term: Term, known: PathCondition = ANYWHERE) -> Term:
-    """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return.
-
-    Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
-    """
-    kept: list[Item] = []
-    for item in term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if (holds := known.outcome(guard.symbol)) is not None:
-                kept.extend(tidy(then if holds else orelse, known))
-                if kept and isinstance(kept[-1], Leave):
-                    break
-            case Choice(guard=guard, then=then, orelse=orelse):
-                then = tidy(then, known.given(guard.symbol, holds=True))
-                orelse = tidy(orelse, known.given(guard.symbol, holds=False))
-                if then or orelse:
-                    kept.append(Choice(guard, then, orelse))
-                if then and orelse and isinstance(then[-1], Leave) and isinstance(orelse[-1], Leave):
-                    break
-                # After `if c: return` the rest knows that c does not hold.
-                leaving = _leaving((Choice(guard, then, orelse),))
-                if leaving is not None:
-                    known = known.given(leaving, holds=False)
-            case Repeat(body=body):
-                body = tidy(body, known)
-                if _leaves(body) or matters(body):
-                    kept.append(replace(item, body=body))
-            case Leave():
-                kept.append(item)
-                break
-            case Fails():
-                continue
-            case _:
-                kept.append(item)
-    return tuple(kept)
-
-
-def _leaving(term: Term, deep: int = 0) -> Symbol | None:
-    """A condition under which the term surely ends the function or the turn of a loop: `if a: if b: return` does for a and b."""
-    found: list[Symbol] = []
-    for item in term if deep < _DEEPEST_EXIT else ():
-        if isinstance(item, Choice):
-            for arm, condition in ((item.then, item.guard.symbol), (item.orelse, item.guard.symbol.negate())):
-                if arm and isinstance(arm[-1], Leave):
-                    found.append(condition)
-                elif (inner := _leaving(arm, deep + 1)) is not None:
-                    found.append(both("and", (condition, inner)))
-    return both("or", found) if found else None
-
-
-#: Conditions in each other, of which the rest of a block knows that not all of them hold.
-_DEEPEST_EXIT: Final = 6
-
-
-def _leaves(term: Term) -> bool:
-    """Does the term end the function from inside a loop?"""
-    for item in term:
-        match item:
-            case Leave(kind="return" | "raise"):
-                return True
-            case Choice(then=then, orelse=orelse) if _leaves(then) or _leaves(orelse):
-                return True
-            case Repeat(body=body) if _leaves(body):
-                return True
-    return False
-
-
-def _splits(term: Term) -> bool:
-    """Does an arm of the term, not of a loop in it, end the function or the turn of the loop around it?"""
-    # A plain loop: Python 3.12 allows `any` and generators in each other a few hundred times only.
-    for item in term:
-        if isinstance(item, Leave) or (isinstance(item, Choice) and (_splits(item.then) or _splits(item.orelse))):
-            return True
-    return False
+    return sum(1 for _ in walk(term))
 
 
 def matters(term: Term) -> bool:
-    """Is there a collective in the term, or may one come in with an argument?"""
-    for item in term:
-        match item:
-            case Event() | Deferred():
-                return True
-            case Choice(then=then, orelse=orelse) if matters(then) or matters(orelse):
-                return True
-            case Repeat(body=body) if matters(body):
-                return True
-    return False
+    """Whether there is a collective in the term, or one may come in with an argument."""
+    return any(isinstance(item, (Event, Deferred)) for item in walk(term))
 
 
-def summarise(term: Term) -> Term:
-    """The term as callers see it: tidy, bounded, and with what follows an early return in the arms that get there."""
-    term = tidy(continued(term))
-    if not matters(term):
-        # Callers care about collectives only; how this function ends is its own affair.
-        return ()
-    if size(term) > MOST_ITEMS:
-        seen: dict[tuple[str, Symbol, str], Event] = {}
-        always = {id(event) for event in events(_unconditional(term))}
-        for event in events(term):
-            # A group that is made below a condition is mostly made once, where it is first needed.
-            if event.kind != "create" or id(event) in always:
-                seen.setdefault(event.token, event)
-        # Order and conditions are unknown from here on: a loop of unknown length that is equal to nothing else.
-        return (Repeat(_unknown(term), tuple(list(seen.values())[:MOST_ITEMS])),)
-    return term
+def is_choice(item: Item) -> bool:
+    """Whether the item is a choice: `walk` into these alone stays within one turn of the loop around."""
+    return isinstance(item, Choice)
 
 
-def _unknown(term: Term) -> Symbol:
-    """The number of turns of a loop that stands for a term too large to be kept: equal for equal terms, in every run."""
-    found = blake2b(digest_size=16)
-    for event in events(term):
-        found.update(f"{event.op} {event.why} {event.path} {event.span}".encode(errors="surrogatepass"))
-        found.update(event.group.digest)
-    return make("loop", ("unknown", found.hexdigest()))
-
-
-def _unconditional(term: Term) -> Term:
-    """What of a term runs on all its ways."""
-    return tuple(
-        replace(item, body=_unconditional(item.body)) if isinstance(item, Repeat) else item
-        for item in term
-        if not isinstance(item, Choice)
-    )
-
-
-def continued(term: Term, rest: Term = ()) -> Term:
-    """`term` followed by `rest`, with `if c: return` + more turned into `if c: return else: more`."""
-    result = rest
-    for item in reversed(term):
-        match item:
-            case Leave():
-                result = (item,)
-            case Repeat(body=body):
-                result = (replace(item, body=continued(body)), *result)
-            case Choice(guard=guard, then=then, orelse=orelse) if _splits((item,)):
-                ends = any(arm and isinstance(arm[-1], Leave) for arm in (then, orelse))
-                if not ends and size(result) > MOST_ITEMS // 4:
-                    # Splitting would double a long continuation; several of these in a row would explode.
-                    result = (item, *result)
-                else:
-                    result = (Choice(guard, continued(then, result), continued(orelse, result)),)
-            case _:
-                result = (item, *result)
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class Inlining:
-    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
-
-    `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
-    """
-
-    site: CallSite
-    arguments: Mapping[str, Value]
-    symbols: Mapping[str, Symbol] | None
-    run: Callable[[Value], Term]
-    callee: Span
-    _memo: dict[Symbol, Symbol] = field(default_factory=dict)
-
-    def rename(self, symbol: Symbol) -> Symbol:
-        """A symbol of the callee as one of the caller."""
-        return symbol if self.symbols is None else symbol.substitute(self.symbols, self._memo)
-
-
-def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
-    """A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain.
-
-    A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
-    """
-    found: list[Item] = []
-    for item in term:
-        match item:
-            case Event():
-                argument = call.arguments.get(item.group.parameter or "")
-                group = argument.group_key if argument is not None else call.rename(item.group)
-                partial = item.partial or (argument is not None and argument.partial)
-                found.append(
-                    Event(
-                        item.op,
-                        group,
-                        partial,
-                        item.path,
-                        item.function,
-                        item.span,
-                        item.statement,
-                        item.kind,
-                        (call.site, *item.chain[:_LONGEST_CHAIN]),
-                        item.why,
-                        item.operation,
-                    )
-                )
-            case Choice(guard=guard, then=then, orelse=orelse):
-                holds = _decided(guard, call.arguments)
-                if holds is not None:
-                    found.extend(inline(then if holds else orelse, call, loop=loop))
-                    continue
-                arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
-                inner = _inlined(guard, call)
-                found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
-            case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
-                argument = call.arguments.get(over or "")
-                inside = inline(body, call, loop=True)
-                turns = _inlined(trips, call) if trips is not None else None
-                if argument is not None:
-                    unordered = unordered or argument.unordered
-                    over = argument.given_as
-                found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
-            case Leave(kind="return"):
-                # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
-                if loop:
-                    found.append(Leave("break"))
-            case Deferred(parameter=parameter):
-                argument = call.arguments.get(parameter)
-                if argument is not None:
-                    found.extend(call.run(argument))
-            case _:
-                found.append(item)
-    return tuple(found)
-
-
-def _inlined(guard: Guard, call: Inlining) -> Guard:
-    """A callee's condition in the terms of its caller."""
-    given = [call.arguments[name] for name in guard.depends if name in call.arguments]
-    chosen: tuple[str, object] | None = None
-    if guard.chosen is not None and guard.chosen[1] is None:
-        # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
-        chosen = next(((value.given_as, None) for value in given if value.given_as is not None), None)
-        given = [value if chosen is not None else value.but(varies=value.absent) for value in given]
-        given = [value for value in given if value.varies or chosen is not None]
-    own, reasons = guard.varies, guard.causes
-    if own and given and not any(value.varies for value in given) and not without_names(reasons, call.callee):
-        # A rank only by the name of the parameter; what was passed is none.
-        own, reasons = frozenset(), ()
-    varies = own.union(*(value.varies for value in given))
-    causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.causes))))
-    symbol, positive, one = call.rename(guard.symbol), guard.positive, guard.one
-    if symbol.is_negation:
-        symbol, positive, one = symbol.positive, not positive, None if one is None else not one
-    return Guard(
-        symbol,
-        varies,
-        causes[:3],
-        frozenset().union(*(value.depends for value in given)),
-        one,
-        guard.path,
-        guard.span,
-        guard.statement,
-        positive,
-        own=bool(varies) and not own,
-        maybe=guard.maybe,
-        chosen=chosen,
-        ways=guard.ways,
-        subject=guard.subject,
-    )
-
-
-def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...]:
-    """The causes of a function without those that are only the names of its parameters, which are known by now."""
-    return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
-
-
-def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
-    if guard.chosen is None:
-        return None
-    name, wanted = guard.chosen
-    argument = arguments.get(name)
-    if argument is None:
-        return None
-    if argument.constant is UNKNOWN:
-        is_made = argument.instance is not None and argument.symbol.root is None
-        return False if wanted is None and is_made and not (argument.optional or argument.absent) else None
-    if wanted is UNKNOWN:
-        return bool(argument.constant)
-    return argument.constant is wanted if wanted is None else argument.constant == wanted
+def exits(term: Term) -> bool:
+    """Whether an arm of the term, not of a loop in it, ends the function or the turn of the loop around it."""
+    return any(isinstance(item, Leave) for item in walk(term, is_choice))

@@ -7,6 +7,7 @@ import os.path
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from .dependencies import Separately
 from .index import by_base, class_table
 from .modules import Modules
 from .resolution import Resolution
@@ -41,8 +42,8 @@ class Program:
         every file.
         """
         self._known_modules, self._known_names = known_modules, known_names
-        #: The files whose index has been looked at since this was set to 0, as a sum of their `bits`; and those whose
-        #: functions have been, shifted by the number of files.
+        #: The files whose index has been read for the answer that is being computed (see `Separately`), as a sum of their
+        #: `bits`; and those whose functions have been, shifted by the number of files.
         self.looked = 0
         self._sets: dict[int, int] = {}
         self.indexes = indexes
@@ -117,15 +118,14 @@ class Program:
         if known is None:
             if self._resolution.is_endless(path, name):
                 return None
-            before, self.looked = self.looked, 0
-            self.look(path)
-            with self._resolution.step(path, name, (_NOTHING, self.looked)) as step:
-                target = self._resolve(path, name) or _NOTHING
-                self.look(target.path)
-                known = step.answer = (target, self.shared(self.looked))
+            with Separately(self) as read:
+                self.look(path)
+                with self._resolution.step(path, name, (_NOTHING, read.looked)) as step:
+                    target = self._resolve(path, name) or _NOTHING
+                    self.look(target.path)
+                    known = step.answer = (target, self.shared(read.looked))
             if step.is_final:
                 self._resolved[path, name] = known
-            self.looked = before
         found, looked = known
         self.looked |= looked
         return None if found is _NOTHING else found
@@ -240,9 +240,9 @@ class Program:
         """The class and its bases in the program, nearest first (depth first; close enough to the MRO)."""
         known = self._bases.get(target)
         if known is None:
-            before, self.looked = self.looked, 0
-            known = self._bases[target] = (tuple(self._above(target)), self.looked)
-            self.looked = before
+            with Separately(self) as read:
+                found = tuple(self._above(target))
+            known = self._bases[target] = (found, read.looked)
         found, looked = known
         self.looked |= looked
         return found

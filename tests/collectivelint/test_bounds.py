@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collectivelint.analysis import effects
 from collectivelint.analysis.checks import alignment, divergence, sides
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def test_wide_functions_take_no_more_than_the_square_of_their_width(
 
         monkeypatch.setattr(module, name, count)
 
+    counting(effects, "with_parts")
     for module, name in ((alignment, "_compare"), (alignment, "same"), (sides, "_side"), (divergence, "_place")):
         counting(module, name)
     totals = []

@@ -36,5 +36,5 @@ def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Val
     """A call that every rank of a group has to make, whatever is inside; its result is the same on all of them."""
     name = (plain(expr.function) or "the call").rpartition(".")[2]
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
-    frame.out.append(Event(name, axis_of(annotation.axis), False, *where))
+    frame.emit(Event(name, axis_of(annotation.axis), False, *where))
     return Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),))

@@ -114,8 +114,8 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if api.operation == "init":
         kind = "init"
     if api.operation in ("init", "destroy"):
-        frame.gone = api.operation == "destroy" and group is None
-    if kind is None or frame.gone or (expr.spread and kind in ("collective", "create")):
+        frame.group_destroyed = api.operation == "destroy" and group is None
+    if kind is None or frame.group_destroyed or (expr.spread and kind in ("collective", "create")):
         return
     if api.unless is not None:
         name, constant = api.unless
@@ -130,7 +130,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):
         key = WORLD
-    frame.out.append(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
+    frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
 
 
 def _note(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
+from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
-from ..effects import CallSite, Deferred, Inlining, inline
+from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding, plain
 from .annotations import declared, declared_collective
 from .catalog_calls import known
@@ -52,7 +53,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.out.extend(inline(callee.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        frame.extend(inline(callee.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -97,7 +98,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             bound = callee.but(receiver=callee)
             return invoke(frame, _likely(called), bound, expr, args, keywords)
     if callee.given_as is not None:
-        frame.out.append(Deferred(callee.given_as))
+        frame.emit(Deferred(callee.given_as))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
 
 

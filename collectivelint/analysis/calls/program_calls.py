@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Call, Constant, Name
+from ..domain.inlining import Inlining, inline, without_names
 from ..domain.symbol import WORLD, call, constant, make
 from ..domain.value import Value, flow
-from ..effects import CallSite, Choice, Deferred, Event, Guard, Inlining, inline, without_names
+from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
 from ..transfer.binding import bind, plain
@@ -45,8 +46,8 @@ def invoke(
         def run(value: Value, site: CallSite = site) -> Term:
             return _passed(frame, value, site)
 
-        effect = _effect(frame, target, facts)
-        term = () if frame.gone else inline(effect, Inlining(site, arguments, known, run, facts.function.span))
+        effect = () if frame.group_destroyed else _effect(frame, target, facts)
+        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
@@ -58,7 +59,7 @@ def invoke(
             return Value(frame.fresh("manager", expr.span), manager=term)
         if facts.fallible is not None and len(targets) == 1:
             # Where in the callee it fails is not known; its collectives are given the benefit of the doubt.
-            frame.out.extend(term)
+            frame.extend(term)
             term = ()
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
@@ -76,9 +77,9 @@ def invoke(
                 own=False,
                 ways=len(targets),
             )
-            frame.out.append(Choice(guard, term, ()))
+            frame.emit(Choice(guard, term, ()))
         else:
-            frame.out.extend(term)
+            frame.extend(term)
         if facts.returns is not None:
             results.append(_returned(facts.function, facts.returns, arguments, known))
     symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..effects import Choice, Event, Leave, Repeat, events
+from ..effects import Choice, Event, Leave, Repeat, events, fold, is_choice, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -38,16 +39,19 @@ def plain(item: Item) -> Hashable:
 
 def tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
     """The collectives of a term by `key`, in the structure of its choices and loops."""
-    found: list[Hashable] = []
-    for item in term:
+
+    def token(item: Item, inner: tuple[tuple[Hashable, ...], ...]) -> tuple[Hashable, ...]:
         match item:
             case Event():
-                found.append(key(item))
-            case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(("choice", guard.symbol, tokens(then, key), tokens(orelse, key)))
+                return (key(item),)
+            case Choice(guard=guard):
+                return (("choice", guard.symbol, *inner),)
             case Repeat(symbol=symbol, body=body):
-                found.append(("loop", symbol, tokens(body, key), _leaves(body)))
-    return tuple(found)
+                return (("loop", symbol, *inner, _leaves(body)),)
+            case _:
+                return ()
+
+    return fold(term, token, lambda found: tuple(chain.from_iterable(found)))
 
 
 def same(one: Term, two: Term) -> bool:
@@ -79,16 +83,9 @@ def _equal(one: Item, two: Item) -> bool:
 
 def _leaves(term: Term) -> frozenset[str]:
     """In which ways a turn of a loop may be the last one."""
-    found: set[str] = set()
-    for item in term:
-        match item:
-            case Leave(kind=("break" | "return") as kind):
-                found.add(kind)
-            case Choice(then=then, orelse=orelse):
-                found |= _leaves(then) | _leaves(orelse)
-            case Repeat(body=body):
-                found |= _leaves(body) & {"return"}
-    return frozenset(found)
+    here = {item.kind for item in walk(term, is_choice) if isinstance(item, Leave)}
+    anywhere = {item.kind for item in walk(term) if isinstance(item, Leave)}
+    return frozenset((here & {"break"}) | (anywhere & {"return"}))
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.symbol import WORLD, Symbol
-from ..effects import Choice, Event, Guard, Repeat, events, guards
+from ..effects import Choice, Event, Guard, Repeat, events, guards, walk
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
 from .sides import Restricted
@@ -202,16 +202,9 @@ def _place(
 
 
 def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:
-    """Do the ranks on this side have collectives in their arm, on whatever group?"""
-    for item in term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse) if guard.symbol is symbol:
-                if any(True for _ in events(then if holds else orelse)):
-                    return True
-            case Choice(then=then, orelse=orelse):
-                if _roles(then, symbol, holds=holds) or _roles(orelse, symbol, holds=holds):
-                    return True
-            case Repeat(body=body):
-                if _roles(body, symbol, holds=holds):
-                    return True
-    return False
+    """Whether the ranks on this side have collectives in their arm, on whatever group."""
+    return any(
+        any(True for _ in events(item.then if holds else item.orelse))
+        for item in walk(term)
+        if isinstance(item, Choice) and item.guard.symbol is symbol
+    )

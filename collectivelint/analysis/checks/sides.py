@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..effects import MOST_ITEMS, Choice, Event, Leave, Repeat, continued, size
+from ..domain.normalise import MOST_ITEMS, continued
+from ..effects import Choice, Event, Leave, Repeat, map_term, parts, size
 from .alignment import raises
 
 if TYPE_CHECKING:
@@ -43,13 +44,10 @@ class Restricted:
                 above.setdefault(id(item), []).extend(() if owner is None else (owner,))
                 if known:
                     continue
-                if isinstance(item, Choice):
-                    judged.setdefault(item.guard.symbol, []).append(item)
-                    pending += [(item.then, item), (item.orelse, item)]
-                elif isinstance(item, Repeat):
-                    pending.append((item.body, item))
-                    if item.trips is not None:
-                        judged.setdefault(item.trips.symbol, []).append(item)
+                pending += [(part, item) for part in parts(item)]
+                guard = item.guard if isinstance(item, Choice) else item.trips if isinstance(item, Repeat) else None
+                if guard is not None:
+                    judged.setdefault(guard.symbol, []).append(item)
         return cls(alone, whole, above, judged)
 
     def sides(self, symbol: Symbol) -> dict[bool, Term]:
@@ -66,44 +64,36 @@ class Restricted:
 
 def _only(term: Term, group: Symbol) -> Term:
     """The term restricted to one group; exits stay."""
-    kept: list[Item] = []
-    for item in term:
+
+    def kept(item: Item) -> Term:
         match item:
             case Event():
-                if item.group == group:
-                    kept.append(item)
-            case Choice(guard=guard, then=then, orelse=orelse):
-                then, orelse = _only(then, group), _only(orelse, group)
-                if then or orelse:
-                    kept.append(Choice(guard, then, orelse))
+                return (item,) if item.group == group else ()
+            case Choice(then=then, orelse=orelse):
+                return (item,) if then or orelse else ()
             case Repeat(symbol=symbol, body=body, trips=trips):
-                if body := _only(body, group):
-                    kept.append(Repeat(symbol, body, trips))
+                return (Repeat(symbol, body, trips),) if body else ()
             case Leave():
-                kept.append(item)
-    return tuple(kept)
+                return (item,)
+            case _:
+                return ()
+
+    return map_term(term, kept)
 
 
 def _surviving(term: Term) -> Term:
-    """The term of ranks that do not end with an exception: who does takes the job along."""
-    kept: list[Item] = []
-    for item in term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse):
-                then, orelse = _surviving(then), _surviving(orelse)
-                if raises(then):
-                    kept += orelse
-                elif raises(orelse):
-                    kept += then
-                elif then or orelse:
-                    kept.append(Choice(guard, then, orelse))
-            case Repeat(symbol=symbol, body=body, trips=trips):
-                kept.append(Repeat(symbol, _surviving(body), trips))
-            case _:
-                kept.append(item)
-        if kept and isinstance(kept[-1], Leave):
-            break
-    return tuple(kept)
+    """The term of ranks that do not end with an exception: a rank that does takes the job along."""
+
+    def survived(item: Item) -> Term:
+        if not isinstance(item, Choice):
+            return (item,)
+        if raises(item.then):
+            return item.orelse
+        if raises(item.orelse):
+            return item.then
+        return (item,) if item.then or item.orelse else ()
+
+    return map_term(term, survived, finish=_until_exit)
 
 
 def _side(term: Term, symbol: Symbol | None, touched: frozenset[int] | set[int], *, holds: bool) -> Term:
@@ -111,26 +101,31 @@ def _side(term: Term, symbol: Symbol | None, touched: frozenset[int] | set[int],
 
     `touched` are the ids of the items that the condition stands in. Without any, the term in its shortest symbol.
     """
-    if symbol and touched.isdisjoint(map(id, term)):
-        return term
-    kept: list[Item] = []
-    for item in term:
+
+    def is_touched(item: Item) -> bool:
+        return symbol is None or id(item) in touched
+
+    def taken(item: Item) -> Term:
         match item:
-            case Choice() | Repeat() if symbol and id(item) not in touched:
-                kept.append(item)
             case Choice(guard=guard, then=then, orelse=orelse) if guard.symbol is symbol:
-                kept.extend(_side(then if holds else orelse, symbol, touched, holds=holds))
-            case Choice(guard=guard, then=then, orelse=orelse):
-                one, two = _side(then, symbol, touched, holds=holds), _side(orelse, symbol, touched, holds=holds)
-                if one or two:
-                    kept.append(Choice(guard, one, two))
-            case Repeat(trips=trips) if symbol and trips is not None and trips.symbol is symbol and not holds:
-                continue
-            case Repeat(symbol=loop, body=body, trips=trips):
-                if inner := _side(body, symbol, touched, holds=holds):
-                    kept.append(Repeat(loop, inner, trips))
+                return then if holds else orelse
+            case Choice(then=then, orelse=orelse):
+                return (item,) if then or orelse else ()
+            case Repeat(trips=trips) if (
+                symbol is not None and trips is not None and trips.symbol is symbol and not holds
+            ):
+                return ()
+            case Repeat(body=body):
+                return (item,) if body else ()
             case _:
-                kept.append(item)
-        if kept and isinstance(kept[-1], Leave):
-            break
-    return tuple(kept)
+                return (item,)
+
+    return map_term(term, taken, is_touched, _until_exit)
+
+
+def _until_exit(term: Term) -> Term:
+    """The term up to where it always ends."""
+    for position, item in enumerate(term):
+        if isinstance(item, Leave):
+            return term[: position + 1]
+    return term

@@ -66,9 +66,9 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             first = decide(frame, atoms(values[0]), statement)
             remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
             operand = _operand(statement, spans, negated=negated)
-            outer, frame.out = frame.out, []
-            rest = decide(frame, atoms(remaining), statement)
-            inner, frame.out = (*frame.out, *rest.effects), outer
+            with frame.collecting() as items:
+                rest = decide(frame, atoms(remaining), statement)
+            inner = (*items, *rest.effects)
             parts = (first.value, rest.value)
             value = perhaps(op, parts, flow(both(op, (first.value.symbol, rest.value.symbol)), parts))
 

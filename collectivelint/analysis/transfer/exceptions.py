@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Cause, Value
-from ..effects import Choice, Fails, Item, Leave, Repeat, Term, continued, size
+from ..effects import Choice, Fails, Leave, Term, is_choice, map_term, size, walk
 from .binding import plain
 from .conditions import joined
-from .expressions import evaluate, guard_of, under
+from .expressions import evaluate, guard_of
+from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,18 +23,18 @@ if TYPE_CHECKING:
 
 def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -> None:
     """`try`: a handler takes over where the body fails, which one rank may do alone."""
-    entering, outer = dict(frame.variables), frame.out
-    swallows = [not always_leaves(block) for _, _, block in statement.handlers]
+    entering = dict(frame.variables)
     names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
-    catching = any(swallow and name != "ours" for swallow, name in zip(swallows, names, strict=True))
-    frame.out = []
-    frame.catching += catching
-    run(frame, statement.body)
-    frame.catching -= catching
-    body, after = tuple(frame.out), frame.variables
-    frame.out = []
-    run(frame, statement.orelse)
-    whole: Term = (*body, *frame.out)
+    swallows = any(
+        name != "ours" and not always_leaves(block)
+        for name, (_, _, block) in zip(names, statement.handlers, strict=True)
+    )
+    with frame.collecting() as items, Catching(frame, swallows=swallows):
+        run(frame, statement.body)
+    body, after = tuple(items), frame.variables
+    with frame.collecting() as items:
+        run(frame, statement.orelse)
+    whole: Term = (*body, *items)
     arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
     failing = _first_failure(body)
     guard_value: Value | None = None
@@ -48,16 +50,15 @@ def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -
         guard = guard_of(frame, value, head(statement.span, "try"))
         if cause is None:
             guard = replace(guard, own=False)
-        frame.variables, frame.out = dict(entering), []
-        if name is not None:
-            frame.variables[name] = Value(frame.fresh(name, statement.span))
-        with under(frame, guard, value):
+        with Arm(frame, entering) as arm, Under(frame, guard, value):
+            if name is not None:
+                frame.variables[name] = Value(frame.fresh(name, statement.span))
             run(frame, block)
-        handler = (*prefix, *frame.out)
-        arms.append((frame.variables, handler))
-        if frame.out or cause is not None:
-            whole = (Choice(guard, handler, _without_raises(whole, tuple(frame.out))),)
-    frame.out = [*outer, *whole]
+        handler = (*prefix, *arm.items)
+        arms.append((arm.variables, handler))
+        if arm.items or cause is not None:
+            whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
+    frame.extend(whole)
     frame.variables = joined(frame, after, arms, guard_value, statement.span)
     run(frame, statement.final)
 
@@ -96,32 +97,18 @@ def always_leaves(block: Block) -> bool:
 def _first_failure(term: Term) -> tuple[int, Cause] | None:
     """Where in a term something may fail first, and why."""
     for index, item in enumerate(term):
-        match item:
-            case Fails(cause=cause):
-                return index, cause
-            case Choice(then=then, orelse=orelse):
-                inner = _first_failure(then) or _first_failure(orelse)
-                if inner is not None:
-                    return index, inner[1]
-            case Repeat(body=body):
-                inner = _first_failure(body)
-                if inner is not None:
-                    return index, inner[1]
+        found = next((inner.cause for inner in walk((item,)) if isinstance(inner, Fails)), None)
+        if found is not None:
+            return index, found
     return None
 
 
 def _without_raises(term: Term, handler: Term) -> Term:
     """The body of a `try`, where what it raises itself is caught by its handler."""
-    found: list[Item] = []
-    for item in continued(term) if size(term) < _MOST_CAUGHT else term:
-        match item:
-            case Choice(guard=guard, then=then, orelse=orelse):
-                found.append(Choice(guard, _without_raises(then, handler), _without_raises(orelse, handler)))
-            case Leave(kind="raise"):
-                found.extend(handler)
-            case _:
-                found.append(item)
-    return tuple(found)
+    explicit = map_term(
+        term, lambda item: (item,), is_choice, lambda part: continued(part) if size(part) < _MOST_CAUGHT else part
+    )
+    return map_term(explicit, lambda item: handler if item == Leave("raise") else (item,), is_choice)
 
 
 _MOST_CAUGHT: Final = 60

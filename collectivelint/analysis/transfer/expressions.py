@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import (
@@ -49,9 +48,10 @@ from ..domain.value import NONE, PLACES, UNKNOWN, Length, Value, each, flow, hol
 from ..effects import Choice, Guard, Repeat, Yielded
 from .binding import GUARD, SELF, bind, conventional, environment, guarding, plain
 from .group_names import is_otherwise
+from .scopes import Arm, Under
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ...catalog.model import Api
     from ...ir.nodes import Span
@@ -106,15 +106,12 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             guard_value, guard = condition(frame, test, test_span)
             values, arms = [], []
             for part in (then, orelse):
-                variables, out = frame.captured()
-                frame.out = []
-                with under(frame, guard, guard_value):
+                with Arm(frame) as arm, Under(frame, guard, guard_value):
                     value = evaluate(frame, part)
                 # `default if given is None else given` is never None.
                 asked = isinstance(test, Compare) and test.right == Constant(None) and test.left == part
                 values.append(value.but(optional=False, absent=frozenset()) if asked and value.optional else value)
-                arms.append(tuple(frame.out))
-                frame.variables, frame.out = variables, out
+                arms.append(tuple(arm.items))
             choose(frame, guard, arms[0], arms[1], positive=guard.positive)
             fresh = conditional(guard_value.symbol, values[0].symbol, values[1].symbol)
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
@@ -172,7 +169,7 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
         case "Slice" if len(values) == 3 and values[0].varies and not values[1].varies:
             return computed.but(uneven=values[0].causes)
         case "yield":
-            frame.out.append(Yielded())
+            frame.emit(Yielded())
             return Value(frame.fresh("sent", frame.statement))
         case _:
             return computed
@@ -180,26 +177,10 @@ def _compound(frame: Frame, expr: Compound, values: list[Value]) -> Value:
 
 def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
     """What code does that runs some other time: it has no effect here."""
-    variables, out = frame.captured()
-    frame.variables = {**variables} | {name: Value(frame.fresh(name, frame.statement)) for name in params}
-    frame.out = []
-    evaluate(frame, body)
-    found = tuple(frame.out)
-    frame.variables, frame.out = variables, out
-    return found
-
-
-@contextmanager
-def under(frame: Frame, guard: Guard, value: Value) -> Iterator[None]:
-    """Interpret an arm: what is seen there knows the condition around it, if that differs between ranks."""
-    if not guard.varies:
-        yield
-        return
-    frame.guards.append((guard, value))
-    try:
-        yield
-    finally:
-        frame.guards.pop()
+    with Arm(frame) as arm:
+        frame.variables = {**frame.variables} | {name: Value(frame.fresh(name, frame.statement)) for name in params}
+        evaluate(frame, body)
+    return tuple(arm.items)
 
 
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
@@ -231,7 +212,7 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
 def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bool = True) -> None:
     """Append the choice between two terms, unless both are empty."""
     if then or orelse:
-        frame.out.append(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
+        frame.emit(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
 
 
 def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
@@ -337,12 +318,10 @@ def _logical(frame: Frame, expr: Logical) -> Value:
             frame.statement,
             positive != expr.negated,
         )
-        outer, frame.out = frame.out, []
         rest = expr.values[1:]
-        with under(frame, guard, truth):
+        with frame.collecting() as items, Under(frame, guard, truth):
             values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
-        inner, frame.out = tuple(frame.out), outer
-        choose(frame, guard, inner, (), positive=positive == (expr.op == "and"))
+        choose(frame, guard, tuple(items), (), positive=positive == (expr.op == "and"))
     value = flow(both(expr.op, [part.symbol for part in values]), values)
     value = perhaps(expr.op, values, value)
     if expr.op == "or" and values[-1].meaning:
@@ -484,35 +463,33 @@ def _is_mask(call: Call) -> bool:
 
 
 def _comprehension(frame: Frame, expr: Comprehension) -> Value:
-    variables, out = frame.captured()
-    sources = []
-    frame.out = []
-    for target, iterable in zip(expr.targets, expr.iterables, strict=True):
-        outer, frame.out = frame.out, out
-        source = evaluate(frame, iterable)
-        iterated(frame, iterable, source, expr.span)
-        frame.out = outer
-        sources.append(source)
-        bind(frame, target, each(source, operation("each", (source.symbol,))))
+    sources: list[Value] = []
     tests: list[Value] = []
     filters: list[Guard] = []
-    for test, span in zip(expr.filters, expr.filter_spans, strict=True):
-        value, guard = condition(frame, test, span)
-        tests.append(value)
-        filters.append(guard)
-    outer, frame.out = frame.out, []
-    element = evaluate(frame, expr.element)
-    body: Term = tuple(frame.out)
+    with Arm(frame) as arm:
+        for target, iterable in zip(expr.targets, expr.iterables, strict=True):
+            source = evaluate(frame, iterable)
+            iterated(frame, iterable, source, expr.span)
+            sources.append(source)
+            bind(frame, target, each(source, operation("each", (source.symbol,))))
+        with frame.collecting() as tested:
+            for test, span in zip(expr.filters, expr.filter_spans, strict=True):
+                value, guard = condition(frame, test, span)
+                tests.append(value)
+                filters.append(guard)
+        with frame.collecting() as items:
+            element = evaluate(frame, expr.element)
+    body: Term = tuple(items)
     for guard, value in zip(reversed(filters), reversed(tests), strict=True):
         if body:
             body = (Choice(guard, (), body) if value.symbol.is_negation else Choice(guard, body, ()),)
-    body = (*outer, *body)
-    frame.variables, frame.out = variables, out
+    body = (*tested, *body)
+    frame.extend(arm.items)
     # As many as there are elsewhere, whatever is made of each.
     is_even = not any(value.varies or value.uneven for value in (*sources, *tests))
     symbol = make("comprehension", (is_even,), (element.symbol, *(source.symbol for source in sources)))
     if body:
-        frame.out.append(Repeat(symbol, body))
+        frame.emit(Repeat(symbol, body))
     found = flow(symbol, (*sources, *tests, element))
     uneven = next((value.uneven for value in sources if value.uneven), ())
     if not uneven:

@@ -13,9 +13,10 @@ from ..domain.value import Cause, Value
 from ..effects import Fails
 from ..summary.model import Note, note
 from .group_names import is_other_variable
+from .scopes import Collecting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ...catalog.model import Catalog
     from ...ir.nodes import Call, Expr, Function, Span
@@ -70,11 +71,13 @@ class Context(Protocol):
 class Frame:
     """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to.
 
+    Items are added by `emit` and `extend`; what is set for a part of the function only is set by a scope (see `scopes`).
+
     `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
-    whose result nobody uses; `branches` counts the conditions around it, `alone` those that say there are no other ranks; `worlds` are the
-    symbols of groups that are the default group here; `few` says that some ranks have left by now, `gone` that the default
-    group has been destroyed: there are no others any more.
+    whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
+    ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
+    now, `group_destroyed` that the default group has been: there are no others any more.
     """
 
     context: Context
@@ -89,16 +92,28 @@ class Frame:
     turns: list[Symbol] = field(default_factory=list)
     catching: int = 0
     dropped: Expr | None = None
-    alone: int = 0
+    single_rank: int = 0
     branches: int = 0
     worlds: set[Symbol] = field(default_factory=set)
-    few: bool = False
-    gone: bool = False
+    is_partial: bool = False
+    group_destroyed: bool = False
+
+    def emit(self, item: Item) -> None:
+        """Add an item to the term."""
+        self.out.append(item)
+
+    def extend(self, term: Iterable[Item]) -> None:
+        """Add all items of a term."""
+        self.out.extend(term)
+
+    def collecting(self) -> Collecting:
+        """Collect what is emitted in a list of its own."""
+        return Collecting(self)
 
     def fails(self, cause: Cause, *, own: bool = True) -> None:
         """Something happens here, or with `own` False in a callee, that may fail on this rank alone."""
         if self.catching:
-            self.out.append(Fails(cause))
+            self.emit(Fails(cause))
         elif own and self.facts.fallible is None:
             # Only what a callee does itself counts: far down the calls there is always a file that is opened.
             self.facts.fallible = cause
@@ -111,7 +126,7 @@ class Frame:
     @property
     def alone_here(self) -> bool:
         """Does a condition on ranks lead here?"""
-        return self.few or any(cause.kind == "rank" for guard, _ in self.guards for cause in guard.causes)
+        return self.is_partial or any(cause.kind == "rank" for guard, _ in self.guards for cause in guard.causes)
 
     @property
     def path(self) -> str:
@@ -125,10 +140,6 @@ class Frame:
     def fresh(self, what: str, span: Span) -> Symbol:
         """The symbol of a value nothing is known about: equal only to itself."""
         return place(what, self.path, span.line, span.column)
-
-    def captured(self) -> tuple[dict[str, Value], list[Item]]:
-        """Variables and term so far, to interpret an arm on a copy and come back."""
-        return dict(self.variables), self.out
 
     def look_up(self, name: str) -> Value:
         """The value of a variable: local, enclosing, global or builtin."""

@@ -29,17 +29,19 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.catalog_calls import iterated
 from ..calls.program_calls import invoke
+from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, attribute, global_name, make
 from ..domain.value import NONE, UNKNOWN, Cause, Value, each, join
-from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters, summarise, tidy
+from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters
 from ..summary.model import FunctionFacts, Invariant
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
 from .exceptions import always_leaves, attempt, head
-from .expressions import condition, evaluate, guard_of, under
+from .expressions import condition, evaluate, guard_of
 from .group_names import is_other_type
 from .parameters import annotated_target, declared_result, parameter_value
+from .scopes import Arm, Deciding, Discarding, Turn, Under, Unused
 from .state import Context, Frame
 from .wrappers import around, decorated
 
@@ -71,9 +73,8 @@ def _block(frame: Frame, block: Block) -> None:
         frame.statement = statement.span
         match statement:
             case Evaluate(value=value):
-                frame.dropped = value
-                evaluate(frame, value)
-                frame.dropped = None
+                with Unused(frame, value):
+                    evaluate(frame, value)
             case Assign():
                 _assign(frame, statement)
             case Branch():
@@ -89,9 +90,8 @@ def _block(frame: Frame, block: Block) -> None:
                 return
             case Assert(test=test, message=message, span=span):
                 if message is not None:
-                    outer, frame.out = frame.out, []
-                    evaluate(frame, message)
-                    frame.out = outer
+                    with frame.collecting():
+                        evaluate(frame, message)
                 checked = evaluate(frame, test)
                 origins = checked.origins or next((part.origins for part in checked.parts if part.origins), ())
                 if origins and not _narrows(test):
@@ -122,21 +122,20 @@ def _with(frame: Frame, statement: With) -> None:
         if target is not None:
             # A manager nearly always hands out itself.
             bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
-    outer, frame.out = frame.out, []
-    _block(frame, statement.body)
-    _leave_temporary(frame, statement, managers)
-    for manager in reversed(managers):
-        if manager.manager:
-            frame.out = list(around(manager.manager, tuple(frame.out)))  # type: ignore[arg-type]  # a term
-        elif not (frame.out and isinstance(frame.out[-1], Leave)):
-            _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
-    frame.out = [*outer, *frame.out]
+    with frame.collecting() as items:
+        _block(frame, statement.body)
+        if not (items and isinstance(items[-1], (Event, Leave))):
+            _leave_temporary(frame, statement, managers)
+        for manager in reversed(managers):
+            if manager.manager:
+                items[:] = around(manager.manager, tuple(items))  # type: ignore[arg-type]  # a term
+            elif not (items and isinstance(items[-1], Leave)):
+                _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
+    frame.extend(items)
 
 
 def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
     """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
-    if frame.out and isinstance(frame.out[-1], (Event, Leave)):
-        return
     for manager, (expr, _) in zip(managers, statement.items, strict=True):
         causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
         if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
@@ -202,7 +201,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
         facts = frame.facts
         if frame.guards:
             facts.return_guard = frame.guards[-1][1]
-        if frame.alone:
+        if frame.single_rank:
             facts.alone = facts.alone or value
         elif facts.returns is None:
             facts.returns = value
@@ -211,7 +210,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = _either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.out.append(Leave(statement.kind))
+    frame.emit(Leave(statement.kind))
 
 
 def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:
@@ -230,35 +229,31 @@ def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where:
 def _branch(frame: Frame, statement: Branch) -> None:
     decided = decide(frame, atoms(statement.test), statement)
     before = frame.variables
-    outer = frame.out
     arms: list[tuple[dict[str, Value], Term]] = []
     guard = guard_of(frame, decided.value, statement.test_span)
     _fall_through(frame, statement, guard)
-    distributed = launched(decided.value.symbol)
+    launch = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
-    before_gone, gone = frame.gone, {}
+    destroyed_before, destroyed = frame.group_destroyed, {}
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.variables, frame.out, frame.gone = dict(before), [], before_gone
-        lonely = distributed is not None and distributed is not holds
-        frame.alone += lonely
-        frame.branches += distributed is None
-        frame.worlds |= worlds[holds]
-        with under(frame, guard, decided.value):
+        frame.group_destroyed = destroyed_before
+        distributed = None if launch is None else launch is holds
+        with (
+            Arm(frame, before) as arm,
+            Deciding(frame, worlds[holds], distributed=distributed),
+            Under(frame, guard, decided.value),
+        ):
             _block(frame, body)
-        frame.worlds -= worlds[holds]
-        frame.alone -= lonely
-        frame.branches -= distributed is None
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
-            frame.out[-1] = Leave("return", refused=True)
-        arms.append((frame.variables, tuple(frame.out)))
-        gone[holds] = frame.gone
-    frame.gone = all(gone.values()) if distributed is None else gone[distributed]
-    frame.out = outer
+            arm.items[-1] = Leave("return", refused=True)
+        arms.append((arm.variables, tuple(arm.items)))
+        destroyed[holds] = frame.group_destroyed
+    frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
-    frame.few |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
-    frame.out.extend(decided.effects)
-    frame.out.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))
+    frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
+    frame.extend(decided.effects)
+    frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))
     frame.variables = joined(
         frame, before, [(then_variables, then), (else_variables, orelse)], decided.value, statement.span
     )
@@ -294,37 +289,32 @@ def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:
 
 def _quietly(frame: Frame, expr: Expr) -> Value:
     """The value of an expression that is evaluated elsewhere: without its effects."""
-    outer, calls, frame.out = frame.out, dict(frame.facts.calls_at), []
-    value = evaluate(frame, expr)
-    frame.out, frame.facts.calls_at = outer, calls
-    return value
+    with Discarding(frame):
+        return evaluate(frame, expr)
 
 
 def _world_in(frame: Frame, test: Expr) -> dict[bool, set[Symbol]]:
     """Which groups are the default group where a condition holds, and where it does not: `group is group.WORLD`."""
     found: dict[bool, set[Symbol]] = {True: set(), False: set()}
     if isinstance(test, Compare) and test.op in ("==", "is", "!=", "is not"):
-        outer, frame.out = frame.out, []
-        symbols = {evaluate(frame, test.left).symbol, evaluate(frame, test.right).symbol}
-        frame.out = outer
-        if WORLD in symbols:
-            found[test.op in ("==", "is")] = symbols - {WORLD}
+        sides = {_quietly(frame, test.left).symbol, _quietly(frame, test.right).symbol}
+        if WORLD in sides:
+            found[test.op in ("==", "is")] = sides - {WORLD}
     return found
 
 
 def _loop(frame: Frame, statement: Loop) -> None:
     """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
-    entering, outer = dict(frame.variables), frame.out
+    entering = dict(frame.variables)
     for _ in range(_MOST_TURNS):
-        frame.out = []
         before = dict(frame.variables)
-        _turn(frame, statement)
-        looked = _carried(before, frame.variables)
+        with frame.collecting() as turn:
+            _turn(frame, statement)
+        carried = _carried(before, frame.variables)
         frame.variables = joined(frame, before, [(frame.variables, ()), (before, ())], None, statement.span)
-        if not looked:
+        if not carried:
             break
-    turn = tuple(frame.out)
-    frame.out = [*outer, *turn]
+    frame.extend(turn)
     frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
     _block(frame, statement.orelse)
 
@@ -345,34 +335,31 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
 def _turn(frame: Frame, statement: Loop) -> None:
     """Interpret a loop once; its `Repeat` becomes the frame's term."""
     over = unordered = None
+    head: tuple[Item, ...] = ()
     if statement.target is None:
-        value, guard = condition(frame, statement.iterable, statement.head)
-        symbol = make("loop", ("while",), (guard.symbol,))
         # The condition is computed once more than the body runs; its collectives belong to every turn.
-        head: tuple[Item, ...] = tuple(frame.out)
-        before: tuple[Item, ...] = ()
+        with frame.collecting() as items:
+            value, guard = condition(frame, statement.iterable, statement.head)
+        head = tuple(items)
+        symbol = make("loop", ("while",), (guard.symbol,))
         trips = guard if guard.varies or guard.depends else None
     else:
         value = evaluate(frame, statement.iterable)
         iterated(frame, statement.iterable, value, statement.span)
-        head, before = (), tuple(frame.out)
         symbol = make("loop", ("for",), (value.symbol,))
         unordered = value.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
         bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
-    frame.out = []
-    frame.turns.append(value.symbol)
-    if trips is not None:
-        with under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
+    with frame.collecting() as items, Turn(frame, value.symbol):
+        if trips is not None:
+            with Under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
+                _block(frame, statement.body)
+        else:
             _block(frame, statement.body)
-    else:
-        _block(frame, statement.body)
-    frame.turns.pop()
-    body = (*head, *frame.out)
-    frame.out = list(before)
+    body = (*head, *items)
     if body:
-        frame.out.append(Repeat(symbol, body, trips, unordered, over))
+        frame.emit(Repeat(symbol, body, trips, unordered, over))
 
 
 def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:

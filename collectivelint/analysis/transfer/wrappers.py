@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..domain import symbol as symbols
+from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
-from ..effects import CallSite, Choice, Deferred, Inlining, Repeat, Yielded, inline
+from ..effects import CallSite, Choice, Deferred, Repeat, Yielded, map_term, walk
 from .binding import axis_of, guarding, plain
 from .expressions import evaluate, guard_of
+from .scopes import Discarding
 
 if TYPE_CHECKING:
     from ..effects import Item, Term
@@ -20,30 +22,14 @@ def around(manager: Term, body: Term) -> Term:
     """The term of a context manager with the body of the `with` statement where it yields."""
     if not _has_yield(manager):
         return (*manager, *body)
-    found: list[Item] = []
-    for item in manager:
-        match item:
-            case Yielded():
-                found.extend(body)
-            case Choice(guard=guard, then=then, orelse=orelse) if _has_yield((item,)):
-                found.append(Choice(guard, around(then, body), around(orelse, body)))
-            case Repeat(body=inner) if _has_yield((item,)):
-                found.extend(around(inner, body))
-            case _:
-                found.append(item)
-    return tuple(found)
+
+    # A manager yields once, whatever loop that is in.
+    once = map_term(manager, lambda item: item.body if isinstance(item, Repeat) and _has_yield(item.body) else (item,))
+    return map_term(once, lambda item: body if isinstance(item, Yielded) else (item,))
 
 
 def _has_yield(term: Term) -> bool:
-    for item in term:
-        match item:
-            case Yielded():
-                return True
-            case Choice(then=then, orelse=orelse) if _has_yield(then) or _has_yield(orelse):
-                return True
-            case Repeat(body=body) if _has_yield(body):
-                return True
-    return False
+    return any(isinstance(item, Yielded) for item in walk(term))
 
 
 def decorated(frame: Frame, term: Term) -> Term:
@@ -52,9 +38,8 @@ def decorated(frame: Frame, term: Term) -> Term:
         if (plain(decorator) or "").rpartition(".")[2] in ("staticmethod", "classmethod", "property"):
             continue
         # It has run where the function was defined; here only what it is counts.
-        outer, calls, frame.out = frame.out, dict(frame.facts.calls_at), []
-        value = evaluate(frame, decorator)
-        frame.out, frame.facts.calls_at = outer, calls
+        with Discarding(frame):
+            value = evaluate(frame, decorator)
         term = _wrapped(frame, value, term)
     return term
 
@@ -87,29 +72,18 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
 
 def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
     """The conditions of a wrapper are those of what it wraps, whose items are `wrapped`: it has no collectives itself."""
-    found: list[Item] = []
-    for item in term:
-        match item:
-            case _ if id(item) in wrapped:
-                found.append(item)
-            case Choice(guard=guard, then=then, orelse=orelse):
-                arms = _judged_here(then, wrapped), _judged_here(orelse, wrapped)
-                found.append(Choice(replace(guard, own=bool(guard.varies)), *arms))
-            case Repeat(body=body):
-                found.append(replace(item, body=_judged_here(body, wrapped)))
-            case _:
-                found.append(item)
-    return tuple(found)
+
+    def is_own(item: Item) -> bool:
+        return id(item) not in wrapped
+
+    def judged(item: Item) -> Term:
+        if isinstance(item, Choice) and id(item) not in wrapped:
+            return (Choice(replace(item.guard, own=bool(item.guard.varies)), item.then, item.orelse),)
+        return (item,)
+
+    return map_term(term, judged, is_own)
 
 
 def _calls(term: Term, parameter: str) -> bool:
-    """Does a decorator's wrapper call what it decorates?"""
-    for item in term:
-        match item:
-            case Deferred(parameter=name) if name == parameter:
-                return True
-            case Choice(then=then, orelse=orelse) if _calls(then, parameter) or _calls(orelse, parameter):
-                return True
-            case Repeat(body=body) if _calls(body, parameter):
-                return True
-    return False
+    """Whether a decorator's wrapper calls what it decorates."""
+    return any(isinstance(item, Deferred) and item.parameter == parameter for item in walk(term))

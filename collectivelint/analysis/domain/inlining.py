@@ -1,0 +1,150 @@
+"""A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
+from .value import UNKNOWN, Cause, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ...ir.nodes import Span
+    from ..effects import Item, Term
+    from .symbol import Symbol
+
+#: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.
+_LONGEST_CHAIN: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Inlining:
+    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
+
+    `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
+    """
+
+    site: CallSite
+    arguments: Mapping[str, Value]
+    symbols: Mapping[str, Symbol] | None
+    run: Callable[[Value], Term]
+    callee: Span
+    _memo: dict[Symbol, Symbol] = field(default_factory=dict)
+
+    def rename(self, symbol: Symbol) -> Symbol:
+        """A symbol of the callee as one of the caller."""
+        return symbol if self.symbols is None else symbol.substitute(self.symbols, self._memo)
+
+
+def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
+    """A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain.
+
+    A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
+    """
+    found: list[Item] = []
+    for item in term:
+        match item:
+            case Event():
+                argument = call.arguments.get(item.group.parameter or "")
+                group = argument.group_key if argument is not None else call.rename(item.group)
+                partial = item.partial or (argument is not None and argument.partial)
+                found.append(
+                    Event(
+                        item.op,
+                        group,
+                        partial,
+                        item.path,
+                        item.function,
+                        item.span,
+                        item.statement,
+                        item.kind,
+                        (call.site, *item.chain[:_LONGEST_CHAIN]),
+                        item.why,
+                        item.operation,
+                    )
+                )
+            case Choice(guard=guard, then=then, orelse=orelse):
+                holds = _decided(guard, call.arguments)
+                if holds is not None:
+                    found.extend(inline(then if holds else orelse, call, loop=loop))
+                    continue
+                arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
+                inner = _inlined(guard, call)
+                found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
+            case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
+                argument = call.arguments.get(over or "")
+                inside = inline(body, call, loop=True)
+                turns = _inlined(trips, call) if trips is not None else None
+                if argument is not None:
+                    unordered = unordered or argument.unordered
+                    over = argument.given_as
+                found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
+            case Leave(kind="return"):
+                # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
+                if loop:
+                    found.append(Leave("break"))
+            case Deferred(parameter=parameter):
+                argument = call.arguments.get(parameter)
+                if argument is not None:
+                    found.extend(call.run(argument))
+            case _:
+                found.append(item)
+    return tuple(found)
+
+
+def _inlined(guard: Guard, call: Inlining) -> Guard:
+    """A callee's condition in the terms of its caller."""
+    given = [call.arguments[name] for name in guard.depends if name in call.arguments]
+    chosen: tuple[str, object] | None = None
+    if guard.chosen is not None and guard.chosen[1] is None:
+        # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
+        chosen = next(((value.given_as, None) for value in given if value.given_as is not None), None)
+        given = [value if chosen is not None else value.but(varies=value.absent) for value in given]
+        given = [value for value in given if value.varies or chosen is not None]
+    own, reasons = guard.varies, guard.causes
+    if own and given and not any(value.varies for value in given) and not without_names(reasons, call.callee):
+        # A rank only by the name of the parameter; what was passed is none.
+        own, reasons = frozenset(), ()
+    varies = own.union(*(value.varies for value in given))
+    causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.causes))))
+    symbol, positive, one = call.rename(guard.symbol), guard.positive, guard.one
+    if symbol.is_negation:
+        symbol, positive, one = symbol.positive, not positive, None if one is None else not one
+    return Guard(
+        symbol,
+        varies,
+        causes[:3],
+        frozenset().union(*(value.depends for value in given)),
+        one,
+        guard.path,
+        guard.span,
+        guard.statement,
+        positive,
+        own=bool(varies) and not own,
+        maybe=guard.maybe,
+        chosen=chosen,
+        ways=guard.ways,
+        subject=guard.subject,
+    )
+
+
+def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...]:
+    """The causes of a function without those that are only the names of its parameters, which are known by now."""
+    return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
+
+
+def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
+    if guard.chosen is None:
+        return None
+    name, wanted = guard.chosen
+    argument = arguments.get(name)
+    if argument is None:
+        return None
+    if argument.constant is UNKNOWN:
+        is_made = argument.instance is not None and argument.symbol.root is None
+        return False if wanted is None and is_made and not (argument.optional or argument.absent) else None
+    if wanted is UNKNOWN:
+        return bool(argument.constant)
+    return argument.constant is wanted if wanted is None else argument.constant == wanted
