@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectivelint.analysis.domain.symbol import attribute, make, name, operation, parameter, place
 from collectivelint.analysis.domain.value import NONE, Cause, Value
 from collectivelint.analysis.effects import Choice, Event, Guard, Repeat, events
 from collectivelint.analysis.summary.lattice import effect_leq, join, join_effects, leq
@@ -21,22 +22,26 @@ _CAUSES: Final = st.builds(Cause, st.sampled_from(["rank", "data", "clock"]), st
 _EVENTS: Final = st.builds(
     lambda op, group, span: Event(op, group, False, "a.py", "f", span, span),
     st.sampled_from(["barrier", "all_reduce", "broadcast"]),
-    st.sampled_from(["world", "$group", "$self.group"]),
+    st.sampled_from([name("world"), parameter("group"), attribute(parameter("self"), "group")]),
     _SPANS,
 )
-_GUARD: Final = Guard("$x", frozenset(), (), frozenset({"x"}), None, "a.py", Span(1, 0, 1, 9), Span(1, 0, 1, 9))
+_GUARD: Final = Guard(
+    parameter("x"), frozenset(), (), frozenset({"x"}), None, "a.py", Span(1, 0, 1, 9), Span(1, 0, 1, 9)
+)
 _TERMS: Final = st.recursive(
     st.lists(_EVENTS, max_size=3).map(tuple),
     lambda inner: (
         st.builds(lambda one, two: (Choice(_GUARD, one, two),), inner, inner)
-        | st.builds(lambda body: (Repeat("for $x", body),), inner)
+        | st.builds(lambda body: (Repeat(make("loop", ("for",), (parameter("x"),)), body),), inner)
     ),
     max_leaves=4,
 )
 _VALUES: Final = st.builds(
-    lambda form, varies, causes, given: Value(form, varies, tuple(causes), depends=given),
-    st.sampled_from(["$x", "$y", "x@a.py:1:1", "get_rank(world)"]),
-    st.sampled_from([frozenset(), frozenset({"world"}), frozenset({"tp", "world"})]),
+    lambda symbol, varies, causes, given: Value(symbol, varies, tuple(causes), depends=given),
+    st.sampled_from(
+        [parameter("x"), parameter("y"), place("x", "a.py", 1, 1), operation("get_rank", (name("world"),))]
+    ),
+    st.sampled_from([frozenset(), frozenset({name("world")}), frozenset({name("tp"), name("world")})]),
     st.lists(_CAUSES, max_size=2, unique=True),
     st.sampled_from([frozenset(), frozenset({"x"})]),
 ) | st.just(NONE)
@@ -82,12 +87,12 @@ def test_a_join_of_effects_loses_no_collective(one: Term, two: Term) -> None:
 
 @given(_SUMMARIES, _SUMMARIES)
 def test_a_join_of_summaries_covers_both(one: Summary, two: Summary) -> None:
-    assert join(one, one, "f") == one
-    assert leq(one, one, "f")
-    assert leq(Summary(), one, "f")
-    joined = join(one, two, "f")
-    assert leq(one, joined, "f")
-    assert leq(two, joined, "f")
+    assert join(one, one, name("f")) == one
+    assert leq(one, one, name("f"))
+    assert leq(Summary(), one, name("f"))
+    joined = join(one, two, name("f"))
+    assert leq(one, joined, name("f"))
+    assert leq(two, joined, name("f"))
 
 
 @given(st.lists(_SUMMARIES, min_size=1, max_size=12))
@@ -95,7 +100,7 @@ def test_a_chain_of_joined_summaries_only_grows_and_ends(chain: list[Summary]) -
     """Whatever a function's summary is next, and however often: it changes as often as there are things to add."""
     current = Summary()
     for summary in chain * 2:
-        before, current = current, join(current, summary, "f")
-        assert leq(before, current, "f")
+        before, current = current, join(current, summary, name("f"))
+        assert leq(before, current, name("f"))
     for summary in chain:
-        assert join(current, summary, "f") == current
+        assert join(current, summary, name("f")) == current

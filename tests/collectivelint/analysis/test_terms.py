@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from collectivelint.analysis import effects
 from collectivelint.analysis.domain.inlining import Inlining, inline
 from collectivelint.analysis.domain.normalise import MOST_ITEMS, continued, summarise, tidy
+from collectivelint.analysis.domain.symbol import Symbol, compare, constant, name, parameter
 from collectivelint.analysis.domain.value import Value
 from collectivelint.analysis.effects import (
     CallSite,
@@ -43,22 +44,25 @@ SPAN = Span(1, 0, 1, 5)
 SITE = CallSite("a.py", "f", SPAN, SPAN, "g")
 
 
-def event(op: str, group: str = "world", line: int = 1) -> Event:
+def event(op: str, group: str | Symbol = "world", line: int = 1) -> Event:
     span = Span(line, 0, line, 5)
-    return Event(op, group, False, "a.py", "f", span, span)
+    return Event(op, name(group) if isinstance(group, str) else group, False, "a.py", "f", span, span)
 
 
-def guard(form: str) -> Guard:
-    depends = frozenset({form[1:]}) if form.startswith("$") else frozenset[str]()
-    return Guard(form, frozenset(), (), depends, None, "a.py", SPAN, SPAN)
+def guard(symbol: str | Symbol) -> Guard:
+    symbol = name(symbol) if isinstance(symbol, str) else symbol
+    return Guard(symbol, frozenset(), (), symbol.parameters, None, "a.py", SPAN, SPAN)
 
 
-def choice(form: str, then: Term, orelse: Term = ()) -> Choice:
-    return Choice(guard(form), then, orelse)
+def choice(symbol: str | Symbol, then: Term, orelse: Term = ()) -> Choice:
+    return Choice(guard(symbol), then, orelse)
 
 
-FORMS = st.sampled_from(["a", "b", "c", "$p", "$q", "x == 1", "x == 2", "x == 3"])
-GROUPS = st.sampled_from(["world", "$p", "$q", "tp"])
+PARAMETERS = (parameter("p"), parameter("q"))
+SYMBOLS = st.sampled_from(
+    [*map(name, "abc"), *PARAMETERS, *(compare("==", name("x"), constant(number)) for number in (1, 2, 3))]
+)
+GROUPS = st.sampled_from([name("world"), *PARAMETERS, name("tp")])
 EVENTS = st.builds(event, st.sampled_from(["all_reduce", "barrier", "gather"]), GROUPS, st.integers(1, 9))
 LEAVES = st.sampled_from(
     [Leave("return"), Leave("raise"), Leave("break"), Leave("continue"), Leave("return", refused=True)]
@@ -68,7 +72,7 @@ LEAVES = st.sampled_from(
 def terms(exits: st.SearchStrategy[Item] = LEAVES) -> st.SearchStrategy[Term]:
     def larger(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
         items: st.SearchStrategy[Item] = st.one_of(
-            EVENTS, exits, st.builds(choice, FORMS, inner, inner), st.builds(Repeat, FORMS, inner)
+            EVENTS, exits, st.builds(choice, SYMBOLS, inner, inner), st.builds(Repeat, SYMBOLS, inner)
         )
         return st.lists(items, max_size=4).map(tuple)
 
@@ -82,11 +86,11 @@ def recursive_walk(term: Term) -> Iterator[Item]:
             yield from recursive_walk(part)
 
 
-def paths(term: Term) -> set[tuple[tuple[tuple[str, ...], ...], str]]:
+def paths(term: Term) -> set[tuple[tuple[tuple[str, Symbol, str], ...], str]]:
     """The sequences of collectives of all ways through a term, each with how it ends; a loop makes no turn or one."""
-    found: set[tuple[tuple[tuple[str, ...], ...], str]] = {((), "")}
+    found: set[tuple[tuple[tuple[str, Symbol, str], ...], str]] = {((), "")}
     for item in term:
-        following: set[tuple[tuple[tuple[str, ...], ...], str]] = set()
+        following: set[tuple[tuple[tuple[str, Symbol, str], ...], str]] = set()
         for before, end in found:
             if end:
                 following.add((before, end))
@@ -97,7 +101,7 @@ def paths(term: Term) -> set[tuple[tuple[tuple[str, ...], ...], str]]:
     return found
 
 
-def _ways(item: Item) -> set[tuple[tuple[tuple[str, ...], ...], str]]:
+def _ways(item: Item) -> set[tuple[tuple[tuple[str, Symbol, str], ...], str]]:
     match item:
         case Event():
             return {((item.token,), "")}
@@ -165,37 +169,34 @@ def test_continued_keeps_all_ways(term: Term) -> None:
     assert paths(continued(term)) == paths(term)
 
 
-@given(terms(), st.dictionaries(st.sampled_from("pq"), st.sampled_from(["$r", "$s", "tp", "dp"])))
-def test_inline_commutes_with_renaming(term: Term, renaming: Mapping[str, str]) -> None:
+@given(
+    terms(), st.dictionaries(st.sampled_from("pq"), st.sampled_from([*map(parameter, "rs"), *map(name, ("tp", "dp"))]))
+)
+def test_inline_commutes_with_renaming(term: Term, renaming: Mapping[str, Symbol]) -> None:
     """Parameters renamed in the callee and given to the call, or given to the call under their old names."""
 
-    def forms(text: str, names: Mapping[str, str]) -> str:
-        return names.get(text[1:], text) if text.startswith("$") else text
-
-    def call(arguments: Mapping[str, Value]) -> Inlining:
-        texts = {name: value.form for name, value in arguments.items()}
-        return Inlining(SITE, arguments, lambda form: forms(form, texts), lambda _: (), SPAN)
+    def call(arguments: Mapping[str, Symbol]) -> Inlining:
+        values = {text: Value(symbol) for text, symbol in arguments.items()}
+        return Inlining(SITE, values, arguments, lambda _: (), SPAN)
 
     fresh = {"p": "p1", "q": "q1"}
+    names = {old: parameter(new) for old, new in fresh.items()}
 
     def renamed(item: Item) -> Term:
-        names = {old: f"${new}" for old, new in fresh.items()}
         match item:
             case Event():
-                return (replace(item, group=forms(item.group, names)),)
+                return (replace(item, group=item.group.substitute(names)),)
             case Choice(guard=old):
-                depends = frozenset(fresh[name] for name in old.depends)
-                return (replace(item, guard=replace(old, form=forms(old.form, names), depends=depends)),)
-            case Repeat(form=form):
-                return (replace(item, form=forms(form, names)),)
+                depends = frozenset(fresh[text] for text in old.depends)
+                return (replace(item, guard=replace(old, symbol=old.symbol.substitute(names), depends=depends)),)
+            case Repeat():
+                return (replace(item, symbol=item.symbol.substitute(names)),)
             case _:
                 return (item,)
 
-    arguments = {name: Value(form) for name, form in renaming.items()}
-    moved = {fresh[name]: value for name, value in arguments.items()}
-    before = inline(term, call({**{name: Value(f"?{name}") for name in fresh}, **arguments}))
-    after = inline(map_term(term, renamed), call({**{new: Value(f"?{old}") for old, new in fresh.items()}, **moved}))
-    assert before == after
+    arguments = {text: renaming.get(text, name(f"other {text}")) for text in fresh}
+    moved = {fresh[text]: symbol for text, symbol in arguments.items()}
+    assert inline(term, call(arguments)) == inline(map_term(term, renamed), call(moved))
 
 
 @settings(max_examples=50)
@@ -248,7 +249,7 @@ print(summary)
 
 @pytest.mark.parametrize("other", ["1", "random"])
 def test_two_runs_summarise_alike(tmp_path: Path, other: str) -> None:
-    """A summary that is too large has a form that depends on nothing but the term."""
+    """A summary that is too large has a symbol that depends on nothing but the term."""
     (tmp_path / "tests_terms.py").write_bytes(Path(__file__).read_bytes())
 
     def run(seed: str, before: str) -> str:
@@ -268,5 +269,5 @@ def test_two_large_summaries_are_not_equal() -> None:
     two: Term = (*one, event("barrier"))
     assert isinstance(first := summarise(one)[0], Repeat)
     assert isinstance(second := summarise(two)[0], Repeat)
-    assert first.form != second.form
+    assert first.symbol is not second.symbol
     assert summarise(tuple(one))[0] == first
