@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .analysis.calls.file_effects import Race, conditions_around, hinted, is_plain, names_in, races
     from .analysis.checks.divergence import Divergence
     from .analysis.checks.divergence_report import (
         cause_text,
@@ -34,10 +33,12 @@ if TYPE_CHECKING:
         what_text,
         why_text,
     )
+    from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, names_in, races
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
+    from .analysis.domain.causes import Cause
     from .analysis.domain.symbol import WORLD, Symbol
-    from .analysis.domain.value import PLACES, UNKNOWN, Cause, Value
+    from .analysis.domain.value import PLACES, UNKNOWN, Value
     from .analysis.effects import Choice, Event, Guard, Repeat, Term, events, following
     from .analysis.program import Analysis
     from .analysis.summary.model import (
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         Note,
         misplaced,
     )
-    from .analysis.transfer.binding import plain as dotted_name
     from .catalog.model import Api, Catalog
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .fixes.asserts import as_raise
     from .fixes.call_fix import call_edits, call_fix, statement_fix
     from .fixes.name_group import is_without_group, name_group, pass_group, takes_group
+    from .ir.names import plain as dotted_name
     from .ir.nodes import (
         Assign,
         Attribute,
@@ -119,20 +120,20 @@ __all__ = [
 
 #: Module of the package -> the names that come from it.
 _HOMES: Final[Mapping[str, str]] = {
-    "analysis.calls.file_effects": "Race conditions_around hinted is_plain names_in races",
     "analysis.checks.divergence": "Divergence",
     "analysis.checks.divergence_report": (
         "cause_text condition_text divergence_trail divergences_of group_exclusions group_text report_divergence "
         "sharing_fix subject_text what_text why_text"
     ),
+    "analysis.checks.file_races": "Race conditions_around hinted is_plain names_in races",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
+    "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",
-    "analysis.domain.value": "PLACES UNKNOWN Cause Value",
+    "analysis.domain.value": "PLACES UNKNOWN Value",
     "analysis.effects": "Choice Event Guard Repeat Term events following",
     "analysis.program": "Analysis",
     "analysis.summary.model": "ApiCall FileUse FunctionFacts GroupInReach HelperCall Invariant Note misplaced",
-    "analysis.transfer.binding": "dotted_name",
     "catalog.model": "Api Catalog",
     "catalog.operations": "GLOBAL_ROOTS ROOTS Operation agreed_roles",
     "finding": "Applicability Edit Fix Severity",
@@ -142,6 +143,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "fixes.asserts": "as_raise",
     "fixes.call_fix": "call_edits call_fix statement_fix",
     "fixes.name_group": "is_without_group name_group pass_group takes_group",
+    "ir.names": "dotted_name",
     "ir.nodes": (
         "Assign Attribute Block Branch Call Compare Compound Comprehension Conditional Constant Define Evaluate "
         "Exit Expr Function Lambda Logical Loop Name Not Span Statement Subscript Try With assignments blocks calls "

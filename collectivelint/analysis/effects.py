@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from ..catalog.operations import Operation
     from ..ir.nodes import Span
+    from .domain.causes import Cause
     from .domain.symbol import Symbol
-    from .domain.value import Cause
 
 
 @dataclass(frozen=True, slots=True)

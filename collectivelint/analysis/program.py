@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
 from .checks.divergence import divergences
@@ -17,7 +18,6 @@ from .domain.symbol import WORLD
 from .effects import events, repeats
 from .summary.interprocedural import COMPARED, Interprocedural
 from .summary.model import Registration
-from .transfer.binding import plain
 from .transfer.statements import interpret
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from ..analysis.transfer.binding import plain
+from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
 from .ungrouped import Key, leading

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from ..analysis.domain.symbol import WORLD
-from ..analysis.transfer.binding import plain
 from ..finding import Fix
+from ..ir.names import plain
 from .world import prefixes
 
 if TYPE_CHECKING:

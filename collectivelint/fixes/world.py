@@ -16,7 +16,7 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
 
     Where a framework has a function of its own for it, and nothing else is at hand, that one is called.
     """
-    from ..analysis.transfer.binding import plain
+    from ..ir.names import plain
 
     program, catalog = analysis.program, analysis.catalog
     path = call.function.path

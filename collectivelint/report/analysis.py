@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..analysis.domain.causes import LOCAL
 from ..analysis.domain.show import shown
 from ..analysis.domain.symbol import WORLD
-from ..analysis.domain.value import LOCAL
 from ..analysis.effects import Choice, Event, Leave, Repeat
 from ..findings.conditions import in_words
 from ..program.target import Target
@@ -14,8 +14,8 @@ from ..program.target import Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ..analysis.domain.causes import Cause
     from ..analysis.domain.symbol import Symbol
-    from ..analysis.domain.value import Cause
     from ..analysis.effects import Guard, Term
     from ..analysis.program import Analysis
     from ..analysis.summary.model import FunctionFacts

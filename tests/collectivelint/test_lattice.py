@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectivelint.analysis.domain.causes import Cause
 from collectivelint.analysis.domain.symbol import attribute, make, name, operation, parameter, place
-from collectivelint.analysis.domain.value import NONE, Cause, Value
+from collectivelint.analysis.domain.value import NONE, Value
 from collectivelint.analysis.effects import Choice, Event, Guard, Repeat, events
 from collectivelint.analysis.summary.lattice import effect_leq, join, join_effects, leq
 from collectivelint.analysis.summary.observed import ParameterEffect, Summary, Writing

@@ -370,7 +370,7 @@ def test_a_value_that_there_is_not_is_refused(project: Project, old: str, new: s
 
 
 def test_the_causes_of_the_catalogue_are_those_of_the_analysis() -> None:
-    from collectivelint.analysis.domain.value import LOCAL
+    from collectivelint.analysis.domain.causes import LOCAL
     from collectivelint.catalog.schema import CAUSES
 
     assert set(CAUSES) < set(LOCAL)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ..domain.symbol import WORLD
 from ..domain.value import Value
 from ..effects import Event
-from ..transfer.binding import axis_of, guarding, plain
+from ..transfer.binding import axis_of, guarding
 
 if TYPE_CHECKING:
     from ...ir.nodes import Call, Span

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
+from ..domain.causes import Sharded
 from ..domain.symbol import WORLD, Symbol
-from ..domain.value import UNKNOWN, Sharded, Value, flow
+from ..domain.value import UNKNOWN, Value, flow
 from ..effects import Event
 from ..summary.model import ApiCall, Registration
 from ..transfer.binding import axis_of, bind, guarding

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
 from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
 from ..effects import CallSite, Deferred
-from ..transfer.binding import GUARD, axis_of, environment, guarding, plain
+from ..transfer.binding import GUARD, axis_of, environment, guarding
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
-from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
-from ..effects import events
+from ...ir.nodes import Attribute, Call
 from ..summary.model import FileUse
 from ..summary.observed import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ...ir.nodes import Block, Expr, Function, Span
-    from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..summary.model import FunctionFacts
     from ..transfer.state import Frame
@@ -92,151 +88,3 @@ def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mappi
 def tolerates(keywords: Mapping[str, Value]) -> bool:
     """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
     return "exist_ok" in keywords and keywords["exist_ok"].constant is True
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
-
-    "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
-    """
-
-    kind: Literal["raises", "twice"]
-    look: FileUse
-    use: FileUse
-
-
-def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
-    """The races in one function; a condition with one of the `hints` in its names is taken for one rank's."""
-    lines = [event.place[0].line for event in events(facts.term)]
-    lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
-    # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
-    several = any(not event.chain for event in events(facts.term)) or any(call.is_distributed for call in facts.calls)
-    branches = list(_branches(facts.function.body))
-    for look in facts.files:
-        around = [branch for branch in branches if branch.span.contains(look.span)]
-        asked = next((branch for branch in reversed(around) if branch.test_span.contains(look.span)), None)
-        if look.use != "look" or look.few or asked is None:
-            continue
-        if any(_hinted(branch.test, hints) for branch in around):
-            continue
-        for use in facts.files:
-            between = any(look.span.line <= line <= use.span.line for line in lines)
-            if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
-                continue
-            kind = _kind(asked, use)
-            # All look and one writes: there are others, whatever else the function does.
-            known = several or (kind == "raises" and (use.use == "make" or use.alone))
-            if kind is not None and known:
-                yield Race(kind, look, use)
-                break
-
-
-def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
-    inside = asked.span.contains(use.span)
-    absent = _is_absence(asked.test)
-    if not inside and not absent and _raises(asked):
-        return "raises"
-    if inside and absent and use.use in ("make", "link") and not use.few and not use.tolerant:
-        return "twice"
-    return None
-
-
-def _branches(block: Block) -> Iterator[Branch]:
-    for statement in block:
-        if isinstance(statement, Branch):
-            yield statement
-        for inner in blocks(statement):
-            yield from _branches(inner)
-
-
-def _raises(branch: Branch) -> bool:
-    last = branch.then[-1] if branch.then else None
-    return isinstance(last, Exit) and last.kind == "raise"
-
-
-def _is_absence(test: Expr) -> bool:
-    """Is it a check that the path is not there, whatever else is asked?"""
-    values = test.values if isinstance(test, Logical) else (test,)
-    return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
-
-
-def _asks(call: Call) -> bool:
-    function = call.function
-    word = function.name if isinstance(function, Attribute) else function.id if isinstance(function, Name) else ""
-    return "exist" in word or word in ("isfile", "isdir", "is_file", "is_dir")
-
-
-def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
-    """Does a condition with a hint in its names stand around a place?"""
-    around = conditions_around(function, span)
-    names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
-    # `first = rank == 0 and tp_rank == 0`, and then `if first:`
-    around += [value for name, value in _values(function.body) if name in names]
-    return any(_hinted(test, hints) for test in around)
-
-
-def conditions_around(function: Function, span: Span) -> list[Expr]:
-    """The conditions of this function that a place stands under."""
-    return [branch.test for branch in _branches(function.body) if branch.span.contains(span)]
-
-
-def names_in(exprs: Iterable[Expr]) -> list[str]:
-    """The names of variables and attributes in expressions."""
-    found = (part for expr in exprs for part in walk(expr))
-    return [part.id if isinstance(part, Name) else part.name for part in found if isinstance(part, (Name, Attribute))]
-
-
-def _values(block: Block) -> Iterator[tuple[str, Expr]]:
-    """What is assigned to each variable."""
-    for made in assignments(block):
-        yield from ((target.id, made.value) for target in made.targets if isinstance(target, Name))
-
-
-def is_plain(path: Value) -> bool:
-    """Is a path put together here, of nothing that may have a rank in it?"""
-    symbol = path.written
-    return not symbol.has_place and all(_is_joining(inner) for inner in symbol.walk())
-
-
-def _is_joining(symbol: Symbol) -> bool:
-    """Does it put a path together, if it computes anything?"""
-    match symbol.kind:
-        case "call":
-            callee = symbol.args[0]
-            return callee.kind == "name" and str(callee.head[0]).startswith(_JOINING)
-        case "compound" | "operation":
-            return str(symbol.head[0]).startswith(_JOINING)
-        case "comprehension":
-            return False
-        case _:
-            return True
-
-
-#: How paths are put together.
-_JOINING: Final = (
-    "os.path.",
-    "pathlib.",
-    "JoinedStr",
-    "FormattedValue",
-    "builtins.str",
-    "str",
-    "Add",
-    "Div",
-    "Mod",
-    "Tuple",
-)
-
-
-def _hinted(test: Expr, hints: Collection[str]) -> bool:
-    return any(hint in name.lower() for name in names_in((test,)) for hint in hints)
-
-
-def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
-    """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
-    if look.path.symbol is use.path.symbol:
-        return True
-    if not isinstance(look.expr, Name) or look.expr != use.expr:
-        return False
-    made = assignments(facts.function.body)
-    return not any(look.span < item.span < use.span for item in made if look.expr in item.targets)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Subscript, expressions
 from ..domain.symbol import WORLD
 from ..summary.model import GroupInReach
-from ..transfer.binding import plain
 from ..transfer.group_names import is_otherwise
 
 if TYPE_CHECKING:

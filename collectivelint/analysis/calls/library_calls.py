@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
+from ..domain.causes import Cause, Length, Sharded
 from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, Symbol
-from ..domain.value import Cause, Length, Sharded, Value, each, flow, holding, of_shape
-from ..transfer.binding import bind, plain
+from ..domain.value import Value, each, flow, holding, of_shape
+from ..transfer.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

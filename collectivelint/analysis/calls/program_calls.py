@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Name
 from ..domain.inlining import Inlining, inline, without_names
 from ..domain.symbol import WORLD, call, constant, make
@@ -11,7 +12,7 @@ from ..domain.value import Value, flow
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
-from ..transfer.binding import bind, plain
+from ..transfer.binding import bind
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collectivelint.analysis.domain.causes import LOCAL
 from collectivelint.analysis.domain.show import shown
 from collectivelint.analysis.domain.symbol import WORLD
-from collectivelint.analysis.domain.value import LOCAL, PLACES
+from collectivelint.analysis.domain.value import PLACES
 from collectivelint.findings.conditions import in_words
 from collectivelint.rule import Place, Report
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collectivelint.analysis.checks.divergence import Divergence
-    from collectivelint.analysis.domain.value import Cause
+    from collectivelint.analysis.domain.causes import Cause
     from collectivelint.analysis.effects import Event
     from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
     from collectivelint.finding import Fix, Severity

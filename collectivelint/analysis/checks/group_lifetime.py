@@ -6,8 +6,8 @@ import builtins
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ...ir.names import plain
 from ...ir.nodes import blocks, calls
-from ..transfer.binding import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

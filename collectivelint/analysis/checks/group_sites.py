@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import Call, expressions
 from ..summary.model import Making
-from ..transfer.binding import plain
 
 if TYPE_CHECKING:
     from ...catalog.model import Catalog

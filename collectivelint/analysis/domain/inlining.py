@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
-from .value import UNKNOWN, Cause, Value
+from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ...ir.nodes import Span
     from ..effects import Item, Term
+    from .causes import Cause
     from .symbol import Symbol
 
 #: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.

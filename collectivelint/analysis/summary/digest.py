@@ -6,8 +6,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ...ir.nodes import Span
+from ..domain.causes import Cause
 from ..domain.symbol import Symbol
-from ..domain.value import Cause, Value
+from ..domain.value import Value
 from ..effects import CallSite, Guard
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
 from ...program.target import Target
+from ..domain.causes import Cause
+from ..domain.joining import join
 from ..domain.symbol import WORLD, attribute, parameter
-from ..domain.value import UNKNOWN, Cause, Value, join
+from ..domain.value import UNKNOWN, Value
 from ..transfer.binding import SELF
 from ..transfer.group_names import named_calls, other_uses
 from .closures import Closure, bound_around, enclosing

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from ..domain.joining import join as join_values
 from ..domain.symbol import Symbol, attribute, make
 from ..domain.value import Value
-from ..domain.value import join as join_values
 from ..effects import Repeat, events
 from .model import FunctionFacts
 from .observed import ParameterEffect, Summary
@@ -19,7 +19,7 @@ from .observed import ParameterEffect, Summary
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..domain.value import Cause
+    from ..domain.causes import Cause
     from ..effects import Event, Term
     from .fixpoint import Key
     from .observed import ClassFacts

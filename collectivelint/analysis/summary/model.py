@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..domain.symbol import WORLD
-from ..domain.value import PLACES, Cause
+from ..domain.causes import Cause
+from ..domain.symbol import WORLD, Symbol
+from ..domain.value import PLACES
 from ..effects import deferred, events
 from .observed import ParameterEffect, Summary
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ...catalog.model import Api
     from ...ir.nodes import Call, Expr, Function, Span
     from ...program.target import Target
-    from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
     from .observed import Writing

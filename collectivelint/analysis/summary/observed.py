@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Span
-    from ..domain.value import Cause, Value
+    from ..domain.causes import Cause
+    from ..domain.value import Value
     from ..effects import Term
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Compound, Expr, Name
 from ..domain import symbol as symbols
+from ..domain.joining import join
 from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, subscript
-from ..domain.value import LOCAL_AXIS, Value, flow, join
+from ..domain.value import LOCAL_AXIS, Value, flow
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -15,18 +17,6 @@ if TYPE_CHECKING:
 
 #: What forms of attributes call the object they belong to, however a method names its first parameter.
 SELF: Final = "self"
-
-
-def plain(expr: Expr) -> str | None:
-    """`a.b.c` as text for a plain chain of names, else None."""
-    match expr:
-        case Name(id=name):
-            return name
-        case Attribute(value=value, name=name):
-            base = plain(value)
-            return None if base is None else f"{base}.{name}"
-        case _:
-            return None
 
 
 #: The type of a condition that holds on one rank; calling it, where it is a method, changes nothing.

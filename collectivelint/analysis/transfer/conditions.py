@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
+from ..domain.joining import join
 from ..domain.recognise import launched
 from ..domain.symbol import both
-from ..domain.value import UNKNOWN, Value, flow, join
+from ..domain.value import UNKNOWN, Value, flow
 from ..effects import Choice, Guard, Leave, Term, size
-from .expressions import condition, guard_of, perhaps
+from .expressions import condition
+from .guards import guard_of, perhaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from ...ir.names import plain
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
-from ..domain.value import Cause, Value
+from ..domain.value import Value
 from ..effects import Choice, Fails, Leave, Term, is_choice, map_term, size, walk
-from .binding import plain
 from .conditions import joined
-from .expressions import evaluate, guard_of
+from .expressions import evaluate
+from .guards import guard_of
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from ..domain.causes import Cause
+    from .state import Frame, Run
 
-    from .state import Frame
 
-
-def attempt(frame: Frame, statement: Try, run: Callable[[Frame, Block], None]) -> None:
+def attempt(frame: Frame, statement: Try, run: Run) -> None:
     """`try`: a handler takes over where the body fails, which one rank may do alone."""
     entering = dict(frame.variables)
     names = [_failures(frame, kind) for kind, _, _ in statement.handlers]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+from ...ir.names import plain
 from ...ir.nodes import (
     Assign,
     Attribute,
@@ -24,7 +25,6 @@ from ...ir.nodes import (
     expressions,
 )
 from ..checks.group_sites import absolute
-from .binding import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def _alternatives(annotation: Expr) -> Iterator[Expr]:
 
 
 def _is_other(frame: Frame, annotation: Expr) -> bool:
-    from .parameters import annotated_target
+    from .annotated import annotated_target
 
     name = plain(annotation.value if isinstance(annotation, Subscript) else annotation)
     if name is None:

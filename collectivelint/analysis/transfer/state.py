@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import builtins
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ...program.target import Target
-from ..domain import symbol as symbols
-from ..domain.symbol import WORLD, Symbol, global_name, place
-from ..domain.value import Cause, Value
+from ..domain.causes import Cause
+from ..domain.symbol import Symbol, place
 from ..effects import Fails
 from ..summary.model import Note, note
-from .group_names import is_other_variable
 from .scopes import Collecting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Call, Expr, Function, Span
+    from ...ir.nodes import Block, Call, Expr, Function, Span
     from ...program.resolver import Program
+    from ...program.target import Target
     from ...source.annotations import Annotation
+    from ..domain.value import Value
     from ..effects import Guard, Item
     from ..summary.model import FunctionFacts, NoteKind
-
-
-_BUILTINS: Final = frozenset(dir(builtins))
 
 
 class Context(Protocol):
@@ -141,44 +136,6 @@ class Frame:
         """The symbol of a value nothing is known about: equal only to itself."""
         return place(what, self.path, span.line, span.column)
 
-    def look_up(self, name: str) -> Value:
-        """The value of a variable: local, enclosing, global or builtin."""
-        index = self.context.program.indexes[self.path]
-        known = self.variables.get(name)
-        # `except ImportError: dist = None` beside an import: where it matters, the import has worked.
-        if known is not None and not (known.constant is None and name in index.imports):
-            return known
-        if name in self.imports:
-            return self.refer(self.context.program.absolute(self.path, self.imports[name]))
-        if name in self.closure:
-            return self.closure[name]
-        target = self.context.program.resolve(self.path, name)
-        if target is not None:
-            return self.refer(target)
-        if name in _BUILTINS:
-            return Value(symbols.name(name), target=Target("external", "", f"builtins.{name}"))
-        known_type = self.context.catalog.convention(name, "object")
-        return Value(global_name(self.path, name), type=known_type.type if known_type is not None else None)
 
-    def refer(self, target: Target) -> Value:
-        """The value of something that a name refers to."""
-        symbol = global_name(target.path, target.name) if target.path else symbols.name(target.name)
-        annotation = self.context.annotation(target)
-        if annotation is not None and annotation.kind == "axis" and target.kind != "function":
-            return Value(symbols.name(annotation.axis) if annotation.axis else symbol, target=target, meaning="group")
-        if target.kind == "variable":
-            module = Target("function", target.path, "<module>")
-            named = self.context.catalog.convention(target.name.lstrip("_").lower(), "group")
-            if named is not None and is_other_variable(self, target):
-                named = None
-            placeholder = Value(symbol, meaning="group" if named else None)
-            if target.name in self.context.program.indexes[target.path].rebound:
-                return placeholder
-            inside = self.function.qualname == "<module>" and target.path == self.path
-            facts = None if inside else self.context.facts(module)
-            found = facts.variables.get(target.name) if facts is not None else None
-            # `GROUP = None` at the top of a module is a place for something that another module puts there.
-            return placeholder if found is None or found.constant is None else found
-        if target.name in self.context.catalog.world:
-            return Value(WORLD, target=target, meaning="group")
-        return Value(symbol, target=target)
+#: What interprets the statements of a block.
+Run: TypeAlias = "Callable[[Frame, Block], None]"

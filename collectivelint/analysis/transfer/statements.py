@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...ir.nodes import (
     Assert,
@@ -22,31 +22,35 @@ from ...ir.nodes import (
     Loop,
     Name,
     Not,
-    Span,
     Try,
     With,
 )
 from ...program.target import Target
-from ..calls.catalog_calls import iterated
-from ..calls.program_calls import invoke
+from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
-from ..domain.symbol import WORLD, Symbol, attribute, global_name, make
-from ..domain.value import NONE, UNKNOWN, Cause, Value, each, join
-from ..effects import Event, Guard, Item, Leave, Repeat, Term, events, matters
+from ..domain.symbol import WORLD, Symbol, global_name
+from ..domain.value import NONE, UNKNOWN, Value
+from ..effects import Guard, Leave, Term, events, matters
 from ..summary.model import FunctionFacts, Invariant
+from .annotated import annotated_target
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
-from .exceptions import always_leaves, attempt, head
-from .expressions import condition, evaluate, guard_of
+from .exceptions import always_leaves, attempt
+from .expressions import evaluate
 from .group_names import is_other_type
-from .parameters import annotated_target, declared_result, parameter_value
-from .scopes import Arm, Deciding, Discarding, Turn, Under, Unused
+from .guards import guard_of
+from .loops import loop
+from .managers import managed
+from .parameters import declared_result, parameter_value
+from .scopes import Arm, Deciding, Discarding, Under, Unused
 from .state import Context, Frame
-from .wrappers import around, decorated
+from .wrappers import decorated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ..domain.causes import Cause
 
 
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
@@ -80,11 +84,11 @@ def _block(frame: Frame, block: Block) -> None:
             case Branch():
                 _branch(frame, statement)
             case Loop():
-                _loop(frame, statement)
+                loop(frame, statement, _block)
             case Try():
                 attempt(frame, statement, _block)
             case With():
-                _with(frame, statement)
+                managed(frame, statement, _block)
             case Exit():
                 _exit(frame, statement)
                 return
@@ -110,49 +114,6 @@ def _block(frame: Frame, block: Block) -> None:
                     in_class = frame.function.qualname.endswith("<class>")
                     frame.facts.closures[qualname] = frame.closure if in_class else frame.variables
                 frame.variables[name] = Value(global_name(frame.path, qualname), target=target_)
-
-
-def _with(frame: Frame, statement: With) -> None:
-    """`with`: what entering and leaving run, around the body."""
-    managers: list[Value] = []
-    for expr, target in statement.items:
-        manager = evaluate(frame, expr)
-        managers.append(manager)
-        entered = _half(frame, manager, ("__enter__", "__aenter__"), statement.span)
-        if target is not None:
-            # A manager nearly always hands out itself.
-            bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
-    with frame.collecting() as items:
-        _block(frame, statement.body)
-        if not (items and isinstance(items[-1], (Event, Leave))):
-            _leave_temporary(frame, statement, managers)
-        for manager in reversed(managers):
-            if manager.manager:
-                items[:] = around(manager.manager, tuple(items))  # type: ignore[arg-type]  # a term
-            elif not (items and isinstance(items[-1], Leave)):
-                _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
-    frame.extend(items)
-
-
-def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
-    """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
-    for manager, (expr, _) in zip(managers, statement.items, strict=True):
-        causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
-        if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
-            frame.statement = statement.span
-            frame.note("temporary", head(statement.span, "with"), causes, expr)
-
-
-def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
-    """Enter or leave a context manager of the program; None for any other."""
-    if manager.instance is None:
-        return None
-    for name in names:
-        targets = frame.context.program.methods(manager.instance, name)
-        if targets:
-            callee = Value(attribute(manager.symbol, name), target=targets[0], receiver=manager)
-            return invoke(frame, targets, callee, Call(Name(name), (), (), False, head(span, "with")), [], {})
-    return None
 
 
 def _narrows(test: Expr) -> bool:
@@ -301,71 +262,3 @@ def _world_in(frame: Frame, test: Expr) -> dict[bool, set[Symbol]]:
         if WORLD in sides:
             found[test.op in ("==", "is")] = sides - {WORLD}
     return found
-
-
-def _loop(frame: Frame, statement: Loop) -> None:
-    """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
-    entering = dict(frame.variables)
-    for _ in range(_MOST_TURNS):
-        before = dict(frame.variables)
-        with frame.collecting() as turn:
-            _turn(frame, statement)
-        carried = _carried(before, frame.variables)
-        frame.variables = joined(frame, before, [(frame.variables, ()), (before, ())], None, statement.span)
-        if not carried:
-            break
-    frame.extend(turn)
-    frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
-    _block(frame, statement.orelse)
-
-
-#: Turns of a loop that are interpreted until what varies at its head no longer changes.
-_MOST_TURNS: Final = 2
-
-
-def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Does a variable enter the next turn of a loop varying as it did not enter this one?"""
-    return any(
-        (value.varies and not known.varies) or (value.uneven and not known.uneven)
-        for name, value in after.items()
-        if (known := before.get(name)) is not None and known is not value
-    )
-
-
-def _turn(frame: Frame, statement: Loop) -> None:
-    """Interpret a loop once; its `Repeat` becomes the frame's term."""
-    over = unordered = None
-    head: tuple[Item, ...] = ()
-    if statement.target is None:
-        # The condition is computed once more than the body runs; its collectives belong to every turn.
-        with frame.collecting() as items:
-            value, guard = condition(frame, statement.iterable, statement.head)
-        head = tuple(items)
-        symbol = make("loop", ("while",), (guard.symbol,))
-        trips = guard if guard.varies or guard.depends else None
-    else:
-        value = evaluate(frame, statement.iterable)
-        iterated(frame, statement.iterable, value, statement.span)
-        symbol = make("loop", ("for",), (value.symbol,))
-        unordered = value.unordered
-        over = value.given_as
-        trips = _trips(frame, statement, value)
-        bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
-    with frame.collecting() as items, Turn(frame, value.symbol):
-        if trips is not None:
-            with Under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
-                _block(frame, statement.body)
-        else:
-            _block(frame, statement.body)
-    body = (*head, *items)
-    if body:
-        frame.emit(Repeat(symbol, body, trips, unordered, over))
-
-
-def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
-    """The number of turns as a condition, where it differs between ranks."""
-    if not value.uneven:
-        return None
-    axes = value.varies or frozenset({WORLD})
-    counted = Value(make("turns", (), (value.symbol,)), axes, value.uneven, depends=value.depends)
-    return guard_of(frame, counted, statement.head)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ..domain import symbol as symbols
 from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Repeat, Yielded, map_term, walk
-from .binding import axis_of, guarding, plain
-from .expressions import evaluate, guard_of
+from .binding import axis_of, guarding
+from .expressions import evaluate
+from .guards import guard_of
 from .scopes import Discarding
 
 if TYPE_CHECKING:

@@ -1,0 +1,76 @@
+"""Guards: conditions as the choices on them carry them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..domain import symbol as symbols
+from ..domain.recognise import launched
+from ..domain.symbol import WORLD, Symbol, compare
+from ..domain.value import NONE, UNKNOWN, Value, flow
+from ..effects import Choice, Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...ir.nodes import Span
+    from ..effects import Term
+    from .state import Frame
+
+
+def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
+    """The guard of choices on a condition that has been evaluated to `value` and stands at `span`."""
+    symbol, positive = value.symbol.positive, not value.symbol.is_negation
+    return Guard(
+        symbol=symbol,
+        varies=value.varies,
+        causes=value.causes,
+        depends=value.depends,
+        one=value.one if positive or value.one is None else not value.one,
+        path=frame.path,
+        span=span,
+        statement=frame.statement,
+        positive=positive,
+        maybe=value.maybe,
+        chosen=_chosen(symbol, value),
+    )
+
+
+def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bool = True) -> None:
+    """Append the choice between two terms, unless both are empty."""
+    if then or orelse:
+        frame.emit(Choice(guard, then, orelse) if positive else Choice(guard, orelse, then))
+
+
+def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
+    """The parameter that alone decides the condition, and the value for which it holds."""
+    if len(value.depends) != 1:
+        return None
+    (name,) = value.depends
+    if symbol.parameter == name:
+        return (name, UNKNOWN)
+    if symbol is compare("is", symbols.parameter(name), NONE.symbol):
+        return (name, None)
+    return None
+
+
+def truth(value: Value, *, negate: bool) -> Value:
+    """`bool(value)` or its opposite, in canonical symbol."""
+    symbol, one = value.symbol, value.one
+    if value.uneven and not value.varies:
+        # A container is true unless it is empty.
+        value = value.but(varies=frozenset({WORLD}), causes=value.uneven)
+    if value.varies and value.one is None and value.type == "rank":
+        # A rank is true unless it is 0.
+        symbol, one = compare("==", symbol, symbols.constant(0)).negate(), False
+    if negate:
+        symbol = symbol.negate()
+        one = None if one is None else not one
+    return flow(symbol, (value,)).but(one=one, constant=UNKNOWN)
+
+
+def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
+    """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
+    if op == "or" and value.varies and any(not part.varies and launched(part.symbol) is None for part in parts):
+        return value.but(maybe=True)
+    return value

@@ -1,0 +1,62 @@
+"""The `with` statement: what entering and leaving run, around the body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .state import Frame, Run
+
+
+from ...ir.nodes import Call, Name, Span, With
+from ..calls.program_calls import invoke
+from ..domain.symbol import attribute
+from ..domain.value import Value
+from ..effects import Event, Leave
+from .binding import bind
+from .exceptions import head
+from .expressions import evaluate
+from .wrappers import around
+
+
+def managed(frame: Frame, statement: With, run: Run) -> None:
+    """`with`: what entering and leaving run, around the body."""
+    managers: list[Value] = []
+    for expr, target in statement.items:
+        manager = evaluate(frame, expr)
+        managers.append(manager)
+        entered = _half(frame, manager, ("__enter__", "__aenter__"), statement.span)
+        if target is not None:
+            # A manager nearly always hands out itself.
+            bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
+    with frame.collecting() as items:
+        run(frame, statement.body)
+        if not (items and isinstance(items[-1], (Event, Leave))):
+            _leave_temporary(frame, statement, managers)
+        for manager in reversed(managers):
+            if manager.manager:
+                items[:] = around(manager.manager, tuple(items))  # type: ignore[arg-type]  # a term
+            elif not (items and isinstance(items[-1], Leave)):
+                _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
+    frame.extend(items)
+
+
+def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
+    """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
+    for manager, (expr, _) in zip(managers, statement.items, strict=True):
+        causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
+        if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
+            frame.statement = statement.span
+            frame.note("temporary", head(statement.span, "with"), causes, expr)
+
+
+def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
+    """Enter or leave a context manager of the program; None for any other."""
+    if manager.instance is None:
+        return None
+    for name in names:
+        targets = frame.context.program.methods(manager.instance, name)
+        if targets:
+            callee = Value(attribute(manager.symbol, name), target=targets[0], receiver=manager)
+            return invoke(frame, targets, callee, Call(Name(name), (), (), False, head(span, "with")), [], {})
+    return None
