@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from .symbol import class_of, name
 
@@ -35,19 +35,56 @@ class _Other:
 
 
 _OTHERS: Final = (_Other(true=True), _Other(true=False))
-#: What is compared, how, and with which constants; `truth` compares with none.
-_Test: TypeAlias = "tuple[Symbol, str, tuple[object, ...]]"
+
+
+class Literal:
+    """A condition as a test of a value: what it is about, how that is compared, and with what.
+
+    `operator` is "truth" for what is compared with nothing that is written out. `members` are those of `owner`, one class, that
+    it is compared with; else it is compared with `constants`.
+    """
+
+    __slots__ = ("constants", "members", "operator", "owner", "subject")
+
+    subject: Symbol
+    operator: str
+    constants: tuple[object, ...]
+    members: frozenset[Symbol]
+    owner: tuple[object, ...] | None
+
+    def __init__(self, symbol: Symbol) -> None:
+        """Use `literal_of`, which makes one for each symbol."""
+        self.subject, self.operator, self.constants, self.members, self.owner = symbol, "truth", (), frozenset(), None
+        if symbol.kind != "compare":
+            return
+        operator, right = str(symbol.head[0]), symbol.args[1]
+        items: tuple[Symbol, ...] = (right,)
+        if operator == "in":
+            is_display = right.kind == "compound" and right.head[0] in ("Tuple", "List", "Set")
+            items = right.args if is_display else ()
+        if not items:
+            return
+        if all(item.kind == "constant" for item in items):
+            self.subject, self.operator = symbol.args[0], operator
+            self.constants = tuple(item.head[1] for item in items)
+        elif operator in ("==", "is", "in"):
+            owners = {class_of(item) for item in items}
+            if len(owners) == 1 and None not in owners:
+                self.subject, self.operator = symbol.args[0], operator
+                self.members, self.owner = frozenset(items), owners.pop()
+
+
+def literal_of(symbol: Symbol) -> Literal:
+    """A condition without negation as a test."""
+    known = symbol.literal
+    if not isinstance(known, Literal):
+        known = symbol.literal = Literal(symbol)
+    return known
 
 
 def implies(one: Symbol, other: Symbol) -> bool:
     """Whether `other` is true wherever `one` is; False also where that is not known."""
     return _follows(one, True, other, True)  # the conditions as they are
-
-
-def subject(symbol: Symbol) -> Symbol:
-    """What a condition says something about: one implies another only if both are about the same, or are made of such."""
-    inner = symbol.positive
-    return inner.args[0] if inner.kind == "compare" and _right(inner) is not None else inner
 
 
 def _follows(one: Symbol, true: bool, other: Symbol, also: bool) -> bool:  # a condition and its outcome
@@ -67,80 +104,34 @@ def _follows(one: Symbol, true: bool, other: Symbol, also: bool) -> bool:  # a c
         return True
     if other.kind == ("or" if also else "and"):
         return any(_follows(one, true, arg, also) for arg in other.args)
-    if one.kind in ("and", "or"):
+    if one is other or one.kind in ("and", "or"):
         return False
-    return _literal(one, true, other, also)
+    return _between(literal_of(one), true, literal_of(other), also)
 
 
-def _literal(one: Symbol, true: bool, other: Symbol, also: bool) -> bool:  # a condition and its outcome
-    if one is other:
-        return true == also
-    mine, theirs = _members(one), _members(other)
-    if mine is not None and theirs is not None:
-        return _among_members(mine, true, theirs, also)
-    first, second = _test(one), _test(other)
-    if first[0] is not second[0]:
+def _between(one: Literal, true: bool, other: Literal, also: bool) -> bool:  # a literal and its outcome
+    if one.subject is not other.subject:
         return False
-    points = _points(first, second)
+    if one.members or other.members:
+        if one.owner != other.owner:
+            return False
+        if true:
+            return one.members <= other.members if also else one.members.isdisjoint(other.members)
+        return not also and other.members <= one.members
+    points = _points(one, other)
     if points is None:
         return False
-    return all(_holds(second, point) == also for point in points if _holds(first, point) == true)
+    return all(_holds(other, point) == also for point in points if _holds(one, point) == true)
 
 
-def _right(symbol: Symbol) -> tuple[Symbol, ...] | None:
-    """What a comparison compares with, where that is one literal or several."""
-    operator, right = symbol.head[0], symbol.args[1]
-    if operator == "in":
-        plain = right.kind == "compound" and right.head[0] in ("Tuple", "List", "Set")
-        found = right.args if plain else ()
-    else:
-        found = (right,)
-    constants = all(item.kind == "constant" for item in found)
-    return found if found and (constants or all(class_of(item) is not None for item in found)) else None
-
-
-def _members(symbol: Symbol) -> tuple[Symbol, frozenset[Symbol]] | None:
-    """What is compared with members of one class, and with which."""
-    if symbol.kind != "compare" or symbol.head[0] not in ("==", "is", "in"):
-        return None
-    right = _right(symbol)
-    classes = {class_of(item) for item in right or ()}
-    if right is None or len(classes) != 1 or None in classes:
-        return None
-    return symbol.args[0], frozenset(right)
-
-
-def _among_members(
-    mine: tuple[Symbol, frozenset[Symbol]],
-    true: bool,  # a condition and its outcome
-    theirs: tuple[Symbol, frozenset[Symbol]],
-    also: bool,
-) -> bool:
-    owners = {class_of(item) for item in mine[1] | theirs[1]}
-    if mine[0] is not theirs[0] or len(owners) != 1:
-        return False
-    if true:
-        return mine[1] <= theirs[1] if also else mine[1].isdisjoint(theirs[1])
-    return not also and theirs[1] <= mine[1]
-
-
-def _test(symbol: Symbol) -> _Test:
-    """A condition as a test of a value; one that compares with nothing that is written out tests its own truth."""
-    if symbol.kind == "compare":
-        right = _right(symbol)
-        if right is not None and all(item.kind == "constant" for item in right):
-            return symbol.args[0], str(symbol.head[0]), tuple(item.head[1] for item in right)
-    return symbol, "truth", ()
-
-
-def _points(one: _Test, other: _Test) -> list[object] | None:
+def _points(one: Literal, other: Literal) -> list[object] | None:
     """Values of which two tests are true or not as they are of any value; None where no few values stand for all."""
-    constants = (*one[2], *other[2])
+    constants = (*one.constants, *other.constants)
     numbers = {item for item in constants if isinstance(item, (int, float)) and isfinite(item)}
-    ordered = one[1] in _ORDER or other[1] in _ORDER
+    ordered = one.operator in _ORDER or other.operator in _ORDER
     if ordered and len(numbers) < len(set(constants)):
         return None
-    if _is_integer(one[0]):
+    if _is_integer(one.subject):
         if any(number != int(number) for number in numbers):
             return None
         return [*sorted({int(number) + step for number in (*numbers, 0) for step in (-1, 0, 1)})]
@@ -158,8 +149,8 @@ def _is_integer(symbol: Symbol) -> bool:
     return symbol.kind == "call" and symbol.args[0] is _LEN
 
 
-def _holds(test: _Test, point: object) -> bool:
-    _, operator, constants = test
+def _holds(test: Literal, point: object) -> bool:
+    operator, constants = test.operator, test.constants
     if operator == "truth":
         return bool(point)
     if operator == "is":

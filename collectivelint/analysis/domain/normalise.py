@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..effects import Choice, Event, Fails, Leave, Repeat, events, exits, map_term, matters, size, walk
 from .path_condition import ANYWHERE, PathCondition
@@ -24,26 +24,41 @@ def tidy(term: Term, known: PathCondition = ANYWHERE) -> Term:
 
     Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
     """
+    return _tidied(term, known)[0]
+
+
+#: A condition under which a term surely ends the block around it, with how many others stand around the innermost part of it.
+_Exit: TypeAlias = "tuple[Symbol, int]"
+#: Conditions in each other, of which the rest of a block knows that not all of them hold.
+_DEEPEST_EXIT: Final = 6
+
+
+def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
+    """The tidy term, and where it ends the block around it: `if a: if b: return` does for a and b."""
     kept: list[Item] = []
+    exits_: list[_Exit] = []
     for item in term:
         match item:
             case Choice(guard=guard, then=then, orelse=orelse) if (holds := known.outcome(guard.symbol)) is not None:
-                kept.extend(tidy(then if holds else orelse, known))
+                inner, inside = _tidied(then if holds else orelse, known)
+                kept.extend(inner)
+                exits_ += inside
                 if kept and isinstance(kept[-1], Leave):
                     break
             case Choice(guard=guard, then=then, orelse=orelse):
-                then = tidy(then, known.given(guard.symbol, holds=True))
-                orelse = tidy(orelse, known.given(guard.symbol, holds=False))
+                then, one = _tidied(then, known.given(guard.symbol, holds=True))
+                orelse, other = _tidied(orelse, known.given(guard.symbol, holds=False))
                 if then or orelse:
                     kept.append(Choice(guard, then, orelse))
                 if then and orelse and isinstance(then[-1], Leave) and isinstance(orelse[-1], Leave):
                     break
                 # After `if c: return` the rest knows that c does not hold.
-                leaving = _leaving(Choice(guard, then, orelse))
-                if leaving is not None:
-                    known = known.given(leaving, holds=False)
+                inside = [*_leaving(guard.symbol, then, one), *_leaving(guard.symbol.negate(), orelse, other)]
+                for symbol, _ in inside:
+                    known = known.given(symbol, holds=False)
+                exits_ += inside
             case Repeat(body=body):
-                body = tidy(body, known)
+                body, _ = _tidied(body, known)
                 if _leaves(body) or matters(body):
                     kept.append(replace(item, body=body))
             case Leave():
@@ -53,23 +68,14 @@ def tidy(term: Term, known: PathCondition = ANYWHERE) -> Term:
                 continue
             case _:
                 kept.append(item)
-    return tuple(kept)
+    return tuple(kept), exits_
 
 
-def _leaving(item: Choice, deep: int = 0) -> Symbol | None:
-    """A condition under which a choice surely ends the block around it: `if a: if b: return` does for a and b."""
-    found: list[Symbol] = []
-    for arm, condition in ((item.then, item.guard.symbol), (item.orelse, item.guard.symbol.negate())):
-        if arm and isinstance(arm[-1], Leave):
-            found.append(condition)
-        elif deep < _DEEPEST_EXIT:
-            inner = [_leaving(choice, deep + 1) for choice in arm if isinstance(choice, Choice)]
-            found += [both("and", (condition, symbol)) for symbol in inner if symbol is not None]
-    return both("or", found) if found else None
-
-
-#: Conditions in each other, of which the rest of a block knows that not all of them hold.
-_DEEPEST_EXIT: Final = 6
+def _leaving(condition: Symbol, arm: Term, inside: list[_Exit]) -> list[_Exit]:
+    """Where a block ends in an arm that a condition leads to."""
+    if arm and isinstance(arm[-1], Leave):
+        return [(condition, 1)]
+    return [(both("and", (condition, symbol)), depth + 1) for symbol, depth in inside if depth < _DEEPEST_EXIT]
 
 
 def _leaves(term: Term) -> bool:

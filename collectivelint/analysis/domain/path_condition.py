@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .implication import implies, subject
+from .implication import implies, literal_of
 from .symbol import compare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from .symbol import Symbol
 
 
@@ -20,8 +18,8 @@ class PathCondition:
 
     def __init__(
         self,
-        outcomes: Mapping[Symbol, bool],
-        holding: Mapping[Symbol, tuple[Symbol, ...]],
+        outcomes: dict[Symbol, bool],
+        holding: dict[Symbol, tuple[Symbol, ...]],
         alternatives: tuple[Symbol, ...],
     ) -> None:
         """Use `ANYWHERE.given`.
@@ -33,15 +31,22 @@ class PathCondition:
 
     def given(self, condition: Symbol, *, holds: bool) -> PathCondition:
         """What is known where this condition holds besides, or does not."""
-        outcomes, holding, alternatives = dict(self._outcomes), dict(self._holding), self._alternatives
-        for literal in _literals(condition, holds=holds):
+        outcomes, holding, alternatives = dict(self._outcomes), self._holding, self._alternatives
+        pending = [condition if holds else condition.negate()]
+        while pending:
+            literal = pending.pop()
             inner = literal.positive
-            outcomes[inner] = inner is literal
-            if inner.kind in ("and", "or"):
+            is_true = inner is literal
+            outcomes[inner] = is_true
+            if inner.kind == ("and" if is_true else "or"):
+                pending += inner.args if is_true else [operand.negate() for operand in inner.args]
+            elif inner.kind in ("and", "or"):
                 alternatives = (*alternatives, literal)
-            elif inner is literal or not _is_equality(inner):
+            elif is_true or not _is_equality(inner):
                 # What is not equal to one literal may still be anything else.
-                about = subject(inner)
+                about = literal_of(inner).subject
+                if holding is self._holding:
+                    holding = dict(holding)
                 holding[about] = (*holding.get(about, ()), literal)
         return PathCondition(outcomes, holding, alternatives)
 
@@ -61,44 +66,47 @@ class PathCondition:
                 return decisive
             if None not in outcomes:
                 return not decisive
-        for literal in self._holding.get(subject(condition), ()):
+            return self._of_alternatives(condition)
+        test = literal_of(condition)
+        for literal in self._holding.get(test.subject, ()):
             if implies(literal, condition):
                 return True
             if implies(literal, condition.negate()):
                 return False
-        if condition.kind == "compare" and condition.head[0] == "in" and condition.args[1].kind == "compound":
-            equal = [compare("==", condition.args[0], item) for item in condition.args[1].args]
-            if equal and all(self._outcomes.get(item) is False for item in equal):
+        if test.operator == "in":
+            equal = [compare("==", test.subject, item) for item in condition.args[1].args]
+            if all(self._outcomes.get(item) is False for item in equal):
                 return False
-        return self._of_alternatives(condition)
+        return self._of_alternatives(condition) if self._alternatives else None
 
     def _of_alternatives(self, condition: Symbol) -> bool | None:
         """The outcome that follows from each of several literals, one of which holds, without those that do not."""
+        is_literal = condition.kind not in ("and", "or")
         for alternative in self._alternatives:
             inner = alternative.positive
-            operands = inner.args if inner is alternative else [operand.negate() for operand in inner.args]
-            left = [
-                operand for operand in operands if self._outcomes.get(operand.positive) is not (operand.kind == "not")
-            ]
-            if left and all(implies(operand, condition) for operand in left):
-                return True
-            if left and all(implies(operand, condition.negate()) for operand in left):
-                return False
+            holding = inner is alternative
+            left: list[Symbol] = []
+            for operand in inner.args:
+                known = self._outcomes.get(operand.positive)
+                if known is None or (known is (operand.kind != "not")) is holding:
+                    left.append(operand if holding else operand.negate())
+                    if is_literal and not _about(left[-1], condition):
+                        break
+            else:
+                if left and all(implies(operand, condition) for operand in left):
+                    return True
+                if left and all(implies(operand, condition.negate()) for operand in left):
+                    return False
         return None
 
 
+def _about(operand: Symbol, literal: Symbol) -> bool:
+    """Whether an operand may say something of a literal: it is of several, or about the same."""
+    inner = operand.positive
+    return inner.kind in ("and", "or") or literal_of(inner).subject is literal_of(literal).subject
+
+
 ANYWHERE: Final = PathCondition({}, {}, ())
-
-
-def _literals(condition: Symbol, *, holds: bool) -> Iterable[Symbol]:
-    """The condition, or its negation, and all that it is a conjunction of."""
-    pending = [condition if holds else condition.negate()]
-    while pending:
-        literal = pending.pop()
-        inner = literal.positive
-        yield literal
-        if inner.kind == ("and" if inner is literal else "or"):
-            pending += inner.args if inner is literal else [operand.negate() for operand in inner.args]
 
 
 def _is_equality(symbol: Symbol) -> bool:

@@ -23,7 +23,7 @@ _LED: Final = frozenset({"attribute", "subscript", "call", "compare"})
 class Symbol:
     """An expression; equal ones are the same object (see `make`)."""
 
-    __slots__ = ("_digest", "args", "depth", "has_place", "head", "kind", "parameters", "root")
+    __slots__ = ("_digest", "args", "depth", "has_place", "head", "kind", "literal", "parameters", "root")
 
     kind: Kind
     head: tuple[object, ...]
@@ -35,12 +35,14 @@ class Symbol:
     depth: int
     #: Is something in it that nothing is known about, such as a loop's variable?
     has_place: bool
+    #: What `implication` knows of it.
+    literal: object
     _digest: bytes | None
 
     def __init__(self, kind: Kind, head: tuple[object, ...], args: tuple[Symbol, ...]) -> None:
         """Use `make`: a symbol made here is equal to no other."""
         self.kind, self.head, self.args = kind, head, args
-        self._digest = None
+        self._digest = self.literal = None
         if not args:
             own = kind == "parameter"
             self.parameters = frozenset((str(head[0]),)) if own else _NOTHING
