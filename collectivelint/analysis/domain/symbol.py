@@ -85,7 +85,7 @@ class Symbol:
 
     @property
     def is_negation(self) -> bool:
-        """Is it true where another symbol is not?"""
+        """Whether it is true where another symbol is not."""
         return self.kind == "not"
 
     @property
@@ -242,18 +242,15 @@ def _rank_of_side(symbol: Symbol) -> int:
 
 def class_of(symbol: Symbol) -> tuple[object, ...] | None:
     """The class that something is a member of by the way it is written, `Color.RED`; another name is another member."""
-    if symbol.kind == "attribute":
-        owner = symbol.args[0]
-        named = owner.kind in ("attribute", "name", "global") and _is_class(str(owner.head[-1]))
-        return (owner,) if named else None
-    if symbol.kind in ("name", "global"):
-        owner_name, dot, _ = str(symbol.head[-1]).rpartition(".")
-        return (*symbol.head[:-1], owner_name) if dot and _is_class(owner_name) else None
-    return None
-
-
-def _is_class(dotted: str) -> bool:
-    return dotted.rpartition(".")[2][:1].isupper()
+    owner: tuple[object, ...]
+    if symbol.kind == "attribute" and symbol.args[0].kind in ("attribute", "name", "global"):
+        owner, written = (symbol.args[0],), str(symbol.args[0].head[-1])
+    elif symbol.kind in ("name", "global"):
+        written = str(symbol.head[-1]).rpartition(".")[0]
+        owner = (*symbol.head[:-1], written)
+    else:
+        return None
+    return owner if written.rpartition(".")[2][:1].isupper() else None
 
 
 def conditional(test: Symbol, then: Symbol, orelse: Symbol) -> Symbol:
