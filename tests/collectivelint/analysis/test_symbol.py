@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectivelint.analysis.domain import sweep
+from collectivelint.analysis.domain import show, sweep
 from collectivelint.analysis.domain.implication import implies
 from collectivelint.analysis.domain.path_condition import ANYWHERE
 from collectivelint.analysis.domain.recognise import launched
@@ -419,6 +420,23 @@ def test_no_text_of_a_symbol_is_looked_into(path: Path) -> None:
 )
 def test_looking_into_a_text_is_noticed(code: str) -> None:
     assert _texts_used(ast.parse(code))
+
+
+_EVERY_CASE: Final = sorted((_ROOT / "tests/rules/cases").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", _EVERY_CASE, ids=lambda page: page.stem)
+def test_findings_do_not_depend_on_what_symbols_look_like(
+    project: Project, monkeypatch: pytest.MonkeyPatch, page: Path
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    project.write({f"case{number}.py": block for number, block in enumerate(blocks)})
+    expected = project.lint(select=["ALL"]).findings
+    monkeypatch.setattr(show, "_text", lambda symbol, room: "not [turns of world] == $x@:]")
+    found = project.lint(select=["ALL"]).findings
+    assert [(one.path, one.location, one.code) for one in found] == [
+        (one.path, one.location, one.code) for one in expected
+    ]
 
 
 def test_a_symbol_has_no_text_and_is_compared_by_identity() -> None:
