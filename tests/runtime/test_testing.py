@@ -14,6 +14,7 @@ pytest_plugins = ["pytester"]
 _CODE = """
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -45,7 +46,10 @@ def fail():
 
 
 def die():
+    # Otherwise rank 0 may be gone before rank 1 has made its group.
+    dist.barrier()
     if dist.get_rank() == 1:
+        time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
