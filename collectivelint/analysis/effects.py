@@ -245,25 +245,16 @@ def events(term: Term) -> Iterator[Event]:
     return (item for item in walk(term) if isinstance(item, Event))
 
 
-def following(term: Term, span: Span) -> Iterator[Event]:
-    """The collectives that may come after the one of a call, on its way and not on another arm."""
-    for index, item in enumerate(term):
-        inner = parts(item)
-        here = isinstance(item, Event) and item.place[0] == span
-        if here or any(event.place[0] == span for part in inner for event in events(part)):
-            for part in inner:
-                yield from following(part, span)
-            yield from events(term[index + 1 :])
-            return
+def decided_by(item: Item) -> Guard | None:
+    """The condition that decides between the arms of a choice, or about the number of turns of a loop."""
+    if isinstance(item, Choice):
+        return item.guard
+    return item.trips if isinstance(item, Repeat) else None
 
 
 def guards(term: Term) -> Iterator[Guard]:
     """All conditions of a term, outer ones first."""
-    for item in walk(term):
-        if isinstance(item, Choice):
-            yield item.guard
-        elif isinstance(item, Repeat) and item.trips is not None:
-            yield item.trips
+    return (guard for item in walk(term) if (guard := decided_by(item)) is not None)
 
 
 def repeats(term: Term) -> Iterator[Repeat]:

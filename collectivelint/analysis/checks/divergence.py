@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.symbol import WORLD, Symbol
-from ..effects import Choice, Event, Guard, Repeat, events, guards, walk
+from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
+from ..positions import within
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
 from .sides import Restricted
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from collectivelint.ir.nodes import Span
 
-    from ..effects import Term
+    from ..effects import Item, Term
 
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
 #: that leaves ("exit"), or on both sides but in another "order".
@@ -106,9 +107,7 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
         return
     if same(sides[True], sides[False]):
         return
-    places: dict[int, _Place] = {}
-    depths: dict[int, int] = {}
-    _place(restricted.alone, guard.symbol, "outside", places, depths)
+    places, depths = _places(restricted.alone, guard.symbol)
     found = False
     for holds in (True, False):
         unmatched = missing(sides[holds], sides[not holds], places)
@@ -175,30 +174,26 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
 
 
-def _place(
-    term: Term, symbol: Symbol, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
-) -> None:
-    """Note where each collective stands with regard to the condition, and below how many others."""
-    for item in term:
-        match item:
-            case Event():
-                # `if a or b:` has its body twice.
-                if places.get(id(item), "outside") == "outside":
-                    places[id(item)] = where
-                    depths[id(item)] = depth
-            case Choice(guard=guard, then=then, orelse=orelse):
-                inner: _Place = "deep" if where == "arm" else where
-                below = depth + (guard.ways - 1).bit_length()
-                if guard.symbol is symbol:
-                    inner = "arm" if guard.own else "foreign"
-                    below = 0
-                _place(then, symbol, inner, places, depths, below)
-                _place(orelse, symbol, inner, places, depths, below)
-            case Repeat(body=body, trips=trips):
-                if trips is not None and trips.symbol is symbol:
-                    _place(body, symbol, "loop" if trips.own else "foreign", places, depths)
-                else:
-                    _place(body, symbol, where, places, depths, depth)
+def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
+    """Where each collective stands with regard to the condition, and below how many others, by its id."""
+
+    def inside(item: Item, _: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
+        where, depth = context
+        guard = decided_by(item)
+        if guard is not None and guard.symbol is symbol:
+            return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
+        if isinstance(item, Choice):
+            return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length()
+        return context
+
+    places: dict[int, _Place] = {}
+    depths: dict[int, int] = {}
+    outside: tuple[_Place, int] = ("outside", 0)
+    for item, (where, depth) in within(term, outside, inside):
+        # `if a or b:` has its body twice.
+        if isinstance(item, Event) and places.get(id(item), "outside") == "outside":
+            places[id(item)], depths[id(item)] = where, depth
+    return places, depths
 
 
 def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:

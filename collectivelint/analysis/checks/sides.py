@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..domain.normalise import MOST_ITEMS, continued
-from ..effects import Choice, Event, Leave, Repeat, map_term, parts, size
+from ..effects import Choice, Event, Leave, Repeat, decided_by, map_term, parts, size
 from .alignment import raises
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Restricted:
                 if known:
                     continue
                 pending += [(part, item) for part in parts(item)]
-                guard = item.guard if isinstance(item, Choice) else item.trips if isinstance(item, Repeat) else None
+                guard = decided_by(item)
                 if guard is not None:
                     judged.setdefault(guard.symbol, []).append(item)
         return cls(alone, whole, above, judged)

@@ -44,6 +44,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
 
     A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
     """
+    # No fold: what was passed may only be run on arms that are taken, and whether a return leaves a loop is known from around.
     found: list[Item] = []
     for item in term:
         match item:

@@ -35,6 +35,7 @@ _DEEPEST_EXIT: Final = 6
 
 def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
     """The tidy term, and where it ends the block around it: `if a: if b: return` does for a and b."""
+    # No fold: what is known comes from around a term and from before it, and an arm that is not taken is not looked into.
     kept: list[Item] = []
     exits_: list[_Exit] = []
     for item in term:
@@ -128,6 +129,7 @@ def _unconditional(term: Term) -> Term:
 
 def continued(term: Term, rest: Term = ()) -> Term:
     """`term` followed by `rest`, with `if c: return` + more turned into `if c: return else: more`."""
+    # No fold: what follows a choice goes into its arms before they are rewritten.
     result = rest
     for item in reversed(term):
         match item:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectivelint.analysis import effects
+from collectivelint.analysis.checks.alignment import merged, plain, raises, same, tokens
 from collectivelint.analysis.domain.inlining import Inlining, inline
 from collectivelint.analysis.domain.normalise import MOST_ITEMS, continued, summarise, tidy
 from collectivelint.analysis.domain.symbol import Symbol, compare, constant, name, parameter
@@ -35,6 +36,8 @@ from collectivelint.analysis.effects import (
     size,
     walk,
 )
+from collectivelint.analysis.positions import following, within
+from collectivelint.analysis.positions import terms as inner_terms
 from collectivelint.ir.nodes import Span
 
 if TYPE_CHECKING:
@@ -156,6 +159,52 @@ def test_nothing_inside_is_seen_where_it_is_not_entered(term: Term) -> None:
     assert [item for item in recursive_walk(term) if id(item) in outside and id(item) not in inside] == [
         item for item in loops_closed if id(item) not in inside
     ]
+
+
+def recursive_following(term: Term, span: Span) -> list[Event]:
+    for index, item in enumerate(term):
+        inner = parts(item)
+        if isinstance(item, Event) and item.span == span:
+            return list(events(term[index + 1 :]))
+        if any(event.span == span for part in inner for event in events(part)):
+            return [*(event for part in inner for event in recursive_following(part, span)), *events(term[index + 1 :])]
+    return []
+
+
+@given(terms(), st.integers(1, 9))
+def test_what_follows_a_call_is_after_it_on_its_way(term: Term, line: int) -> None:
+    span = Span(line, 0, line, 5)
+    assert list(map(id, following(term, span))) == list(map(id, recursive_following(term, span)))
+
+
+@given(terms())
+def test_each_item_has_the_arms_it_stands_in_around_it(term: Term) -> None:
+    outside: tuple[tuple[Item, int], ...] = ()
+    found = list(within(term, outside, lambda item, number, around: (*around, (item, number))))
+    assert [id(item) for item, _ in found] == [id(item) for item in walk(term)]
+    for item, around in found:
+        current = term
+        for owner, number in around:
+            assert any(owner is other for other in current)
+            current = parts(owner)[number]
+        assert any(item is other for other in current)
+    assert sum(map(len, inner_terms(term))) == size(term)
+
+
+@given(terms(), terms())
+def test_terms_are_the_same_where_their_tokens_are(one: Term, two: Term) -> None:
+    assert same(one, two) == (tokens(one, plain) == tokens(two, plain))
+    copied = map_term(one, lambda item: (replace(item),))  # type: ignore[type-var]  # all items are dataclasses
+    assert same(one, copied)
+
+
+def test_chains_deeper_than_the_stack_are_compared() -> None:
+    length = 3 * sys.getrecursionlimit()
+    assert same(chain_of(length), chain_of(length))
+    assert not same(chain_of(length), chain_of(length - 1))
+    assert not raises(chain_of(length))
+    assert raises(map_term(chain_of(length), lambda item: (Leave("raise"),) if isinstance(item, Event) else (item,)))
+    assert merged(deep := chain_of(length), set())[0] is deep[0]
 
 
 @given(terms())
