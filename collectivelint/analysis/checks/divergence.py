@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..domain.path_condition import ANYWHERE, PathCondition
 from ..domain.symbol import WORLD, Symbol
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
 from ..positions import within
@@ -114,9 +115,13 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
         if any(event.kind == "init" for event in unmatched):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
+        undecided = _undecided(sides[holds], guard.symbol) if unmatched else frozenset()
         first: dict[Span, Event] = {}
         count: Counter[Span] = Counter()
         for event in unmatched:
+            if id(event) not in undecided:
+                # All ranks that get there are on this side.
+                continue
             span, _ = event.place
             first.setdefault(span, event)
             count[span] += 1
@@ -172,6 +177,17 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
     if not alone or event.partial or (lists_of_ranks and event.kind != "implicit"):
         return False
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
+
+
+def _undecided(side: Term, symbol: Symbol) -> frozenset[int]:
+    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it."""
+
+    def inside(item: Item, number: int, known: PathCondition) -> PathCondition:
+        if isinstance(item, Choice) and not item.guard.varies:
+            return known.given(item.guard.symbol, holds=number == 0)
+        return known
+
+    return frozenset(id(item) for item, known in within(side, ANYWHERE, inside) if known.outcome(symbol) is None)
 
 
 def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
