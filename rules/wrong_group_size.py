@@ -71,7 +71,9 @@ RULE: Final = Rule(
 
 
 #: What a function gave back, or computed, and what a global variable holds.
-_COMPUTED: Final = frozenset({"call", "operation", "compound", "conditional", "and", "or", "global"})
+_COMPUTED: Final = frozenset(
+    {"call", "operation", "rank", "world_size", "compound", "conditional", "and", "or", "global"}
+)
 
 
 def _is_opaque(group: Value) -> bool:

@@ -198,9 +198,8 @@ def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str
             return _translated(symbol, axis, key, values.get(api.translates))
         case "rank_source":
             axis = axis_of(api.axis) if key is WORLD else key
-            return Value(
-                symbols.operation(api.op, (axis,)), frozenset({axis}), (frame.cause("rank", expr.span),), type="rank"
-            )
+            own = symbols.rank_in(axis) if api.operation == "rank" else symbols.operation(api.op, (axis,))
+            return Value(own, frozenset({axis}), (frame.cause("rank", expr.span),), type="rank")
         case "guard":
             return guarding(frame, axis_of(api.axis), expr.span, one=api.one, other=api.kind)
         case "local_source":
@@ -213,7 +212,9 @@ def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str
             uneven = (cause,) if cause.kind == "file system" else ()
             return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
         case "uniform_source" if api.operation == "world_size":
-            return Value(symbol, size_of=key)
+            return Value(symbols.make("world_size", symbol.head, symbol.args), size_of=key)
+        case "uniform_source" if api.operation == "launched":
+            return Value(symbols.make("launched", symbol.head, symbol.args))
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
             partial = ranks is not None and ranks.constant is not None
@@ -250,15 +251,10 @@ def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -
     if rank.type != "rank":
         # What a parameter is, is known where the function is called.
         return found.but(type="rank") if rank.symbol.root is not None else found
-    if rank.symbol in (_rank_in(WORLD), _rank_in(key)):
+    if rank.symbol in (symbols.rank_in(WORLD), symbols.rank_in(key)):
         # A rank's own number in the job is its own number in the group, and the other way round.
-        return found.but(symbol=_rank_in(axis), varies=frozenset({axis}), type="rank")
+        return found.but(symbol=symbols.rank_in(axis), varies=frozenset({axis}), type="rank")
     return found.but(type="rank")
-
-
-def _rank_in(group: Symbol) -> Symbol:
-    """A rank's own number in a group."""
-    return symbols.operation("get_rank", (group,))
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:

@@ -130,7 +130,7 @@ def _is_joining(symbol: Symbol) -> bool:
             return callee.kind == "name" and str(callee.head[0]).startswith(_JOINING)
         case "compound" | "operation":
             return str(symbol.head[0]).startswith(_JOINING)
-        case "comprehension":
+        case "comprehension" | "rank" | "world_size":
             return False
         case _:
             return True

@@ -212,6 +212,11 @@ def operation(text: str, args: Iterable[Symbol] = (), names: Iterable[str] = ())
     return make("operation", (text, *names), tuple(args))
 
 
+def rank_in(group: Symbol) -> Symbol:
+    """A rank's own number in a group."""
+    return make("rank", (), (group,))
+
+
 def compound(kind: str, parts: Iterable[Symbol]) -> Symbol:
     """An expression of another kind: a display, an arithmetic operation, an f-string ..."""
     return make("compound", (kind,), tuple(parts))
@@ -272,6 +277,7 @@ def place(what: str, path: str, line: int, column: int) -> Symbol:
 
 
 WORLD: Final = name("world")
+#: The job has more than one rank.
 LAUNCHED: Final = make("launched", ())
 
 

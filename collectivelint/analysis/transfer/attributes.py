@@ -9,7 +9,7 @@ from ...program.target import Target
 from ..calls.dispatch import SUPER
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
-from ..domain.symbol import WORLD, Symbol, attribute, operation
+from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value, flow, of_shape
 from .binding import GUARD, SELF, conventional, guarding
 from .group_names import is_otherwise
@@ -95,7 +95,7 @@ def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
             return Value(operation(api.op, (axis,)), size_of=axis)
         case "group_accessor":
             return base.but(type=api.returns, meaning=frame.context.catalog.classes.get(api.returns or ""))
-    symbol = operation("get_rank" if axis is WORLD else api.op, (axis,))
+    symbol = rank_in(axis) if axis is WORLD or api.operation == "rank" else operation(api.op, (axis,))
     return Value(symbol, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
 
 

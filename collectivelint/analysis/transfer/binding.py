@@ -8,8 +8,8 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Compound, Expr, Name
 from ..domain import symbol as symbols
 from ..domain.joining import join
-from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, subscript
-from ..domain.value import LOCAL_AXIS, Value, flow
+from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, rank_in, subscript
+from ..domain.value import Value, flow
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -28,7 +28,7 @@ def guarding(frame: Frame, axis: Symbol, span: Span, *, one: bool | None, other:
 
     That is rank 0 unless `other` names another one.
     """
-    rank = operation("get_node_local_rank" if axis is LOCAL_AXIS else "get_rank", (axis,))
+    rank = rank_in(axis)
     rank = rank if other is None else operation("from", (rank, symbols.name(other)))
     condition = compare("==", rank, constant(0))
     return Value(
