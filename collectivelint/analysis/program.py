@@ -229,7 +229,7 @@ class Analysis:
                     yield facts, loop, event
 
     def _is_given(self, path: str, event: Event, loop: Repeat) -> bool:
-        """Did this function pass the set to a callee that loops over it?"""
+        """Whether this function passes the set to a callee that loops over it."""
         callee = self._facts_for(path, Target("function", event.path, event.function))
         if callee is None:
             return False

@@ -76,7 +76,7 @@ class Sizes:
         return found
 
     def _is_number(self, value: ast.expr, names: dict[str, list[ast.expr]]) -> bool:
-        """Is it computed from a size, as a number is: not a list of that length, nor a tensor?"""
+        """Whether it is computed from a size, as a number is: not a list of that length, nor a tensor."""
         match value:
             case _ if value in self.known:
                 return True
@@ -94,12 +94,12 @@ class Sizes:
                 return False
 
     def is_method(self, name: str) -> bool:
-        """Is `self.name` a method of the class that the function belongs to?"""
+        """Whether `self.name` is a method of the class that the function belongs to."""
         method = name.partition(".")[2]
         return self._owner is not None and self._analysis.program.method(self._owner, method) is not None
 
     def is_size_name(self, name: str) -> bool:
-        """Does a name hold a size or a rank?"""
+        """Whether a name holds a size or a rank."""
         return name in self.derived or any(chain(node) == name for node in self.known)
 
     def names_of(self, node: ast.expr) -> Iterator[str]:
@@ -119,7 +119,7 @@ class Sizes:
                         yield from self.within(other)
 
     def kind(self, node: ast.expr) -> Kind:
-        """Is it a size or a rank?"""
+        """Whether it is a size or a rank."""
         if node in self.known:
             return self.known[node].kind
         values = self.derived.get(chain(node) or "", [])
@@ -127,7 +127,7 @@ class Sizes:
         return "rank" if kinds == {"rank"} else "size"
 
     def is_exact(self, node: ast.expr) -> bool:
-        """Is it a name for the number itself, and for nothing computed from it?"""
+        """Whether it is a name for the number itself, and for nothing computed from it."""
         values = self.derived.get(chain(node) or "", [])
         return bool(values) and all(value in self.known for value in values)
 
@@ -239,7 +239,7 @@ def _of_api(call: ApiCall) -> Size | None:
 
 
 def _is_container(symbol: Symbol) -> bool:
-    """Is it a list, whose length is a size, but which is none?"""
+    """Whether it is a list, whose length is a size, but which is none."""
     if symbol.kind == "call":
         return symbol.args[0] in (named("list"), named("sorted"))
     return symbol.kind == "comprehension" or (symbol.kind == "compound" and symbol.head[0] in ("List", "Mult", "Tuple"))

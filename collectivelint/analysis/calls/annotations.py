@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> Value:
-    """A value as somebody has declared it to be."""
+    """A value as an annotation or the configuration declares it."""
     match annotation.kind:
         case "uniform":
             kept = value.but(varies=frozenset(), causes=(), uneven=(), unordered=None, maybe=False, one=None)

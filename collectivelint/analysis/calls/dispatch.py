@@ -1,4 +1,4 @@
-"""Calls: what the callee is, and who knows about it."""
+"""Call dispatch: catalogue model, program summary, or default."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
 
 
 def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
-    """The value of a call that nobody has declared anything about."""
+    """The value of a call without an annotation."""
     target = callee.target
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
@@ -121,7 +121,7 @@ def _likely(targets: list[Target]) -> list[Target]:
 
 
 def _is_own(value: Value) -> bool:
-    """Is it a function of the program? What `partial` gives to others' functions would be lost."""
+    """Whether it is a function of the program. What `partial` gives to others' functions would be lost."""
     return value.target is not None and value.target.kind == "function"
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def invoke(
     frame: Frame, targets: Sequence[Target], callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> Value:
-    """Run the summaries of what the call may run: all overrides of a method, as a choice nobody can decide."""
+    """Run the summaries of what the call may run: all overrides of a method, as an undecided choice."""
     results: list[Value] = []
     if frame.context.explaining:
         bound = frozenset(name for name in frame.variables if "." not in name)
@@ -117,7 +117,7 @@ def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
 
 
 def is_manager(function: Function) -> bool:
-    """Is it a generator that `with` runs?"""
+    """Whether it is a generator that `with` runs."""
     return any((plain(item) or "").rpartition(".")[2] in _MANAGERS for item in function.decorators)
 
 

@@ -46,7 +46,7 @@ class Divergence:
         """What it comes from, unless it is a rank: findings of one root are repaired together.
 
         What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
-        program. Whoever shares the first decision has repaired the others.
+        program. Sharing the first decision repairs the others.
         """
         causes = [cause for cause in self.guard.causes if cause.kind != "branch"]
         if not causes or any(cause.kind == "rank" for cause in causes):
@@ -55,7 +55,7 @@ class Divergence:
 
     @property
     def derived(self) -> bool:
-        """Does it depend on what was set under another condition?"""
+        """Whether it depends on what was set under another condition."""
         return any(cause.kind == "branch" for cause in self.guard.causes)
 
     @property
@@ -160,7 +160,7 @@ def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Itera
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_of_ranks: bool) -> bool:
-    """Do ranks of one and the same group stand on both sides of the condition?
+    """Whether ranks of one and the same group stand on both sides of the condition.
 
     `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
     """

@@ -1,4 +1,4 @@
-"""Work handles within one function: which of them nobody waits for, and what is touched before the wait.
+"""Work handles within one function: which of them are never waited for, and what is used before the wait.
 
 Only what can be seen in the function itself is said: a handle that is returned, stored, put into a container or passed on
 is somebody else's to wait for.
@@ -25,7 +25,7 @@ Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
 
 @dataclass(frozen=True, slots=True)
 class Unwaited:
-    """A call whose handle nobody waits for; `wait` is where only the last one is waited for."""
+    """A call whose handle is never waited for; `wait` is where only the last one is waited for."""
 
     call: ApiCall
     fate: Fate
@@ -51,7 +51,7 @@ def is_async(call: ApiCall) -> bool:
 
 
 def unwaited(function: Function, calls: Sequence[ApiCall], nested: Mapping[str, Function]) -> Iterator[Unwaited]:
-    """The asynchronous calls of a function that nobody waits for; `nested` are the functions of its file."""
+    """The asynchronous calls of a function whose handles are never waited for; `nested` are the functions of its file."""
     pending = {call.span: call for call in calls if is_async(call)}
     if not pending:
         return

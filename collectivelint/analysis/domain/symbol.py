@@ -107,7 +107,7 @@ class Symbol:
         return _substituted(self, arguments, {} if memo is None else memo)
 
     def contains(self, part: Symbol) -> bool:
-        """Is `part` the expression itself, or somewhere in it?"""
+        """Whether `part` is the expression itself, or somewhere in it."""
         return any(inner is part for inner in self.walk())
 
     def walk(self) -> Iterator[Symbol]:

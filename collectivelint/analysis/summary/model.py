@@ -70,7 +70,7 @@ class ApiCall:
 
     @property
     def is_distributed(self) -> bool:
-        """Is it something that only makes sense among several ranks?"""
+        """Whether it is something that only makes sense among several ranks."""
         return self.api.category not in ("function", "loader")
 
 
@@ -156,13 +156,13 @@ class FileUse:
 
     @property
     def is_whole(self) -> bool:
-        """Is it one rank of the job, or of each node, that writes one file for all?"""
+        """Whether one rank of the job, or of each node, writes one file for all."""
         one = all(guard.varies <= {WORLD, *PLACES} for guard in self.guards if guard.varies)
         return self.use == "write" and self.alone and not self.path.ranked and one
 
     @property
     def few(self) -> bool:
-        """Do not all ranks get here, or has each a path of its own?"""
+        """Whether not all ranks get here, or each has a path of its own."""
         return self.alone or self.path.ranked or any(cause.kind in _OWN for cause in self.path.causes)
 
 

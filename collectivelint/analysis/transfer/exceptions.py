@@ -84,7 +84,7 @@ _BROAD: Final = ("Exception", "BaseException", "RuntimeError")
 
 
 def always_leaves(block: Block) -> bool:
-    """Does a handler pass the exception on, or end the process?"""
+    """Whether a handler passes the exception on, or ends the process."""
     match block[-1] if block else None:
         case Exit(kind="raise"):
             return True

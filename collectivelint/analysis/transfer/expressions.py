@@ -181,7 +181,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
 
 
 def _is_difference(value: Value) -> bool:
-    """Is it one thing less another, and nothing computed from that?"""
+    """Whether it is one thing less another, and nothing computed from that."""
     symbol = value.written
     return symbol.kind == "compound" and symbol.head == ("Sub",)
 

@@ -42,7 +42,7 @@ _MOST_TURNS: Final = 2
 
 
 def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Does a variable enter the next turn of a loop varying as it did not enter this one?"""
+    """Whether a variable enters the next iteration of a loop varying as it did not enter this one."""
     return any(
         (value.varies and not known.varies) or (value.uneven and not known.uneven)
         for name, value in after.items()

@@ -1,4 +1,4 @@
-"""What a signature says: of a parameter before anybody calls, and of the result."""
+"""What a signature says: of a parameter before any call is seen, and of the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
-    """What is known of a parameter before anybody calls: its class, its annotation, its name."""
+    """What is known of a parameter before any call is seen: its class, its annotation, its name."""
     symbol = symbols.parameter(parameter.name)
     plain_value = Value(symbol, depends=frozenset({parameter.name}))
     function = frame.function

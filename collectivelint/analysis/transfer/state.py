@@ -120,7 +120,7 @@ class Frame:
 
     @property
     def alone_here(self) -> bool:
-        """Does a condition on ranks lead here?"""
+        """Whether a condition on ranks leads here."""
         return self.is_partial or any(cause.kind == "rank" for guard, _ in self.guards for cause in guard.causes)
 
     @property

@@ -117,7 +117,7 @@ def _block(frame: Frame, block: Block) -> None:
 
 
 def _narrows(test: Expr) -> bool:
-    """Does an assert only tell a type checker, or a reader, what kind of thing a value is?"""
+    """Whether an assert only states, for a type checker or a reader, what kind of thing a value is."""
     match test:
         case Logical(values=values):
             return all(_narrows(value) for value in values)
@@ -152,7 +152,7 @@ def _assign(frame: Frame, statement: Assign) -> None:
 
 
 def _stable(value: Value) -> bool:
-    """Does the symbol still mean the same value later on? Ranks, parameters and groups do; other texts may not."""
+    """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(value.varies or value.meaning or value.instance or value.depends)
 
 
