@@ -426,7 +426,16 @@ def test_diff_without_a_final_newline_can_be_applied(project: Project) -> None:
 )
 def test_diff_of_unusual_line_ends_can_be_applied(project: Project, text: str) -> None:
     project.write(text)
-    command = [sys.executable, "-m", "collectivelint", "--isolated", "--diff", "--explicit-world"]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        "--isolated",
+        "--diff",
+        "--explicit-world",
+    ]
     patch = subprocess.run(command, check=False, capture_output=True).stdout
     applied = subprocess.run(["git", "apply", "-p0", "-"], input=patch, check=False, capture_output=True)
     assert applied.stderr == b""
@@ -490,7 +499,7 @@ def test_help_names_every_command(project: Project) -> None:
 
 def test_python_m(project: Project) -> None:
     project.write(_BAD)
-    done = _python("-m", "collectivelint", "main.py", "--output-format", "concise")
+    done = _python("-m", "collectivelint", "--min-confidence", "low", "main.py", "--output-format", "concise")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == project.run("main.py", "--output-format", "concise").out
     kind = " (compiled)" if is_compiled() else ""
@@ -499,7 +508,7 @@ def test_python_m(project: Project) -> None:
 
 def test_a_reader_that_leaves_early(project: Project) -> None:
     project.write(_BAD + "    dist.barrier()\n" * 2000)
-    command = [sys.executable, "-m", "collectivelint", "--output-format", "concise"]
+    command = [sys.executable, "-m", "collectivelint", "--min-confidence", "low", "--output-format", "concise"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -552,7 +561,13 @@ def test_streams_that_are_closed(project: Project, redirected: str, code: int, w
 
 def test_a_terminal_that_knows_only_ascii(project: Project) -> None:
     project.write("import torch.distributed as dist\n'ä🔥', dist.barrier()\n")
-    done = _python("-m", "collectivelint", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = _python(
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "CL101" in done.stdout
@@ -675,7 +690,17 @@ def test_names_of_the_configuration(project: Project) -> None:
 
 def _piped(project: Project, text: str | bytes, *args: str) -> subprocess.CompletedProcess[str]:
     data = text.encode() if isinstance(text, str) else text
-    command = [sys.executable, "-m", "collectivelint", "--isolated", "--output-format", "concise", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        "--isolated",
+        "--output-format",
+        "concise",
+        *args,
+    ]
     ran = subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
     return subprocess.CompletedProcess(command, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
@@ -760,7 +785,17 @@ def test_standard_input_that_is_no_text_is_a_finding_and_comes_back_as_it_was(
     project: Project, data: bytes, name: str
 ) -> None:
     def piped(*args: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "collectivelint", "--isolated", "--stdin-filename", name, *args]
+        command = [
+            sys.executable,
+            "-m",
+            "collectivelint",
+            "--min-confidence",
+            "low",
+            "--isolated",
+            "--stdin-filename",
+            name,
+            *args,
+        ]
         return subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
 
     ran = piped("--output-format", "json")
