@@ -4,8 +4,8 @@
 Finds every call of an operation that takes a process group (barrier, all_reduce, all_to_all, send, ...) and gives none:
 the argument is left out, is `None`, or falls back to `None` on some path.
 
-- **high** confidence: a sub-group is in reach of the call. A parameter, an attribute or a variable holds one, or the other
-  collectives of the function or class run on one.
+- **high** confidence: a sub-group is in reach of the call. A parameter or an attribute holds one, or other collectives of
+  the function or class run on one.
 - **medium**: the program that makes the call also makes a group that leaves some ranks out. Some function reaches both;
   the message names the place. What tests do is no evidence, and what examples do is none for code outside of them. Groups
   that share out all ranks are none either: a mesh, a group for each of several lists in a loop.
@@ -114,7 +114,9 @@ def check(findings: Findings) -> Iterator[Report]:
 def _missing(findings: Findings, call: ApiCall, used: Mapping[tuple[str, str], list[ApiCall]]) -> Report:
     op = call.api.op
     names = [item.text for item in call.in_reach if item.is_subgroup]
-    others = [] if names else [other for scope in _scopes(call) for other in used.get(scope, ())]
+    # A variable may be there for something else; where it is meant, other collectives use it.
+    is_given = any(item.is_subgroup and item.origin != "local variable" for item in call.in_reach)
+    others = [] if is_given else [other for scope in _scopes(call) for other in used.get(scope, ())]
     message = _default_group(op, waits=call.api.category == "collective")
     if call.group is not None and call.group.constant is not None:
         message = f"the group of `{op}` may be None, which is the default group of every rank in the job"
@@ -122,11 +124,11 @@ def _missing(findings: Findings, call: ApiCall, used: Mapping[tuple[str, str], l
     advice = "name the group that takes part"
     if names:
         advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
-    elif others:
+    if others:
         group = _group_text(others[0])
         message += f", but `{others[0].api.op}` at line {others[0].span.line} runs on `{group}`"
         trail.append(Place(others[0].function.path, others[0].span, "note", f"{others[0].api.op}, group `{group}`"))
-    is_sure = bool(names or others)
+    is_sure = is_given or bool(others)
     return Report.at(
         call,
         message=message,
