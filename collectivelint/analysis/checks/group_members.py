@@ -37,8 +37,6 @@ _MOST_STEPS: Final = 4
 def members_of(api: Api, call: Call, function: Function, *, once: bool) -> Members:
     """The ranks in the groups that a call of a constructor makes; `once`: it stands in no loop."""
     words = dict(call.keywords)
-    if api.op == "Dup":
-        return "all"
     if api.params[:1] != ("ranks",):
         return "all" if _has_one_dimension(api, call) else "each"
     ranks = call.args[0] if call.args else words.get("ranks")
