@@ -126,8 +126,8 @@ def _missing(findings: Findings, call: ApiCall, used: Mapping[tuple[str, str], l
         advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
     if others:
         group = _group_text(others[0])
-        message += f", but `{others[0].api.op}` at line {others[0].span.line} runs on `{group}`"
-        trail.append(Place(others[0].function.path, others[0].span, "note", f"{others[0].api.op}, group `{group}`"))
+        message += f", but `{others[0].api.op}` at line {others[0].span.line} runs on {group}"
+        trail.append(Place(others[0].function.path, others[0].span, "note", f"{others[0].api.op}, on {group}"))
     is_sure = is_given or bool(others)
     return Report.at(
         call,
@@ -155,14 +155,10 @@ def _scopes(call: ApiCall) -> Iterator[tuple[str, str]]:
 
 
 def _group_text(call: ApiCall) -> str:
-    """The group of a call as it is written there, shortened to the function that gives it."""
-    match call.group_expr:
-        case Call(function=function):
-            return f"{dotted_name(function) or '...'}(...)"
-        case None:
-            return "..."
-        case expr:
-            return dotted_name(expr) or "..."
+    """The group of a call as it is written there, or the function that gives it."""
+    expr = call.group_expr
+    name = dotted_name(expr.function if isinstance(expr, Call) else expr) if expr is not None else None
+    return f"`{name}{'(...)' if isinstance(expr, Call) else ''}`" if name else "a group"
 
 
 def _groups_used(analysis: Analysis) -> dict[tuple[str, str], list[ApiCall]]:

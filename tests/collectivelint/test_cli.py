@@ -289,7 +289,7 @@ def test_force_exclude_for_pre_commit(project: Project) -> None:
 def test_concise(project: Project) -> None:
     project.write({"pkg/bad.py": _BAD})
     lines = project.run("--output-format", "concise").out.splitlines()
-    assert lines[0].startswith("pkg/bad.py:5:5: CL101 [missing-group] `barrier` ")
+    assert lines[0].startswith("pkg/bad.py:5:5: CL101 [missing-group] (low confidence) `barrier` ")
     assert lines[1:] == ["Found 1 finding in 1 file."]
 
 
@@ -313,6 +313,7 @@ def test_json(project: Project) -> None:
         "code": "CL201",
         "name": "rank-conditional",
         "severity": "error",
+        "confidence": "high",
         "filename": "main.py",
         "cell": None,
         "location": {"row": 10, "column": 9},
@@ -548,7 +549,7 @@ def test_a_full_disk(project: Project, args: list[str]) -> None:
 def test_streams_that_are_closed(project: Project, redirected: str, code: int, words: str) -> None:
     project.write(_BAD)
     ran = subprocess.run(
-        ["/bin/sh", "-c", f'"$0" -m collectivelint check {redirected}', sys.executable],
+        ["/bin/sh", "-c", f'"$0" -m collectivelint check --min-confidence low {redirected}', sys.executable],
         check=False,
         capture_output=True,
         text=True,

@@ -80,7 +80,7 @@ def test_one_message_each_and_the_rest_is_linted(project: Project, jobs: str) ->
         assert ran.stderr == ""
         assert ran.stdout.splitlines()[:-1] == [
             "device.py:1:1: CL000 [unreadable-file] cannot be read: is a device, not a regular file",
-            "good.py:3:1: CL101 [missing-group] `barrier` has no `group` argument, so it waits for every rank in the job",
+            "good.py:3:1: CL101 [missing-group] (low confidence) `barrier` has no `group` argument, so it waits for every rank in the job",
             "large.py:1:1: CL000 [unreadable-file] cannot be read: has 3.0 GB; files of more than 5 MB are not read",
             "link.py:1:1: CL000 [unreadable-file] cannot be read: is a pipe, not a regular file",
             "pipe.py:1:1: CL000 [unreadable-file] cannot be read: is a pipe, not a regular file",
