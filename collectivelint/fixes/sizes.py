@@ -188,7 +188,7 @@ class Sizes:
         facts = self._analysis.facts(target)
         if facts is None or facts.returns is None:
             return None
-        known = facts.returns.size_of
+        known = facts.returns.extent.size_of
         for parameter in facts.function.params:
             given = any(word.arg == parameter.name for word in node.keywords) or node.args
             if (
@@ -210,9 +210,9 @@ class Sizes:
     def _of_attribute(self, owner: ast.expr, name: str) -> Size | None:
         first = isinstance(owner, ast.Name) and self._owner is not None and owner.id in self._scope.params
         known = self._analysis.attribute(self._owner, name) if first and self._owner is not None else None
-        if known is not None and known.size_of is not None:
+        if known is not None and known.extent.size_of is not None:
             return _of_value(known)
-        if known is not None and known.type == "rank":
+        if known is not None and known.reference.kind == "rank":
             return _of_value(known)
         if chain(owner) is None or self._analysis.catalog.convention(name, "size") is None:
             return None
@@ -246,6 +246,6 @@ def _is_container(symbol: Symbol) -> bool:
 
 
 def _of_value(value: Value) -> Size | None:
-    if value.size_of is WORLD and not value.origins and not _is_container(value.written):
+    if value.extent.size_of is WORLD and not value.origin.origins and not _is_container(value.written):
         return Size("size")
-    return Size("rank") if value.type == "rank" and value.varies == {WORLD} else None
+    return Size("rank") if value.reference.kind == "rank" and value.uniformity.varies == {WORLD} else None

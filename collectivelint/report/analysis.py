@@ -65,14 +65,16 @@ def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
     function = facts.function
     lines = [f"{function.path}:{function.span.line}: {function.qualname}", "", "Collectives, in order:"]
     lines += _lines(facts.term, text, function.path) or [f"{_STEP}none"]
-    differing = {name: value for name, value in facts.variables.items() if value.varies and not name.startswith("<")}
+    differing = {
+        name: value for name, value in facts.variables.items() if value.uniformity.varies and not name.startswith("<")
+    }
     lines += ["", "Values that differ between ranks:"]
     lines += [
-        f"{_STEP}{name}: over {axes(value.varies)}; {'; '.join(_cause(cause) for cause in value.causes) or 'by its name'}"
+        f"{_STEP}{name}: over {axes(value.uniformity.varies)}; {'; '.join(_cause(cause) for cause in value.uniformity.causes) or 'by its name'}"
         for name, value in differing.items()
     ] or [f"{_STEP}none"]
-    if facts.returns is not None and facts.returns.varies:
-        lines.append(f"{_STEP}what it returns: over {axes(facts.returns.varies)}")
+    if facts.returns is not None and facts.returns.uniformity.varies:
+        lines.append(f"{_STEP}what it returns: over {axes(facts.returns.uniformity.varies)}")
     lines += ["", "Calls that could not be followed:"]
     lines += [f"{_STEP}line {span.line}: {name}" for name, span in facts.unresolved] or [f"{_STEP}none"]
     return "\n".join(lines) + "\n"

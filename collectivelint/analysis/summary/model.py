@@ -155,12 +155,12 @@ class FileUse:
     def is_whole(self) -> bool:
         """Whether one rank of the job, or of each node, writes one file for all."""
         one = all(guard.varies <= {WORLD, *PLACES} for guard in self.guards if guard.varies)
-        return self.use == "write" and self.alone and not self.path.ranked and one
+        return self.use == "write" and self.alone and not self.path.origin.ranked and one
 
     @property
     def few(self) -> bool:
         """Whether not all ranks get here, or each has a path of its own."""
-        return self.alone or self.path.ranked or any(cause.kind in _OWN for cause in self.path.causes)
+        return self.alone or self.path.origin.ranked or any(cause.kind in _OWN for cause in self.path.uniformity.causes)
 
 
 #: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.
@@ -289,9 +289,9 @@ def misplaced(call: ApiCall) -> str | None:
     """The parameter of a collective, not its group, that is given a group."""
     role = call.api.roles.get("group")
     for name, value in call.values.items():
-        if name in (role, "self") or value.meaning != "group" or value.constant is None:
+        if name in (role, "self") or value.reference.meaning != "group" or value.constant is None:
             continue
         # Believed only where the type is known: `pg` may also be a peer's global rank.
-        if name in call.api.params and value.type not in (None, "rank"):
+        if name in call.api.params and value.reference.kind not in (None, "rank"):
             return name
     return None

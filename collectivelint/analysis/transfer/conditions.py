@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
+from ..domain.flowing import flow
 from ..domain.joining import join
 from ..domain.recognise import launched
 from ..domain.symbol import both
-from ..domain.value import UNKNOWN, Value, flow
+from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
 from .expressions import condition
 from .guards import guard_of, perhaps

@@ -45,7 +45,7 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
         value = Value(make("caught", (number, frame.path, statement.span.line, statement.span.column)))
         if cause is not None:
-            value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            value = value.varying(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
             guard_value = value
         guard = guard_of(frame, value, head(statement.span, "try"))
         if cause is None:
@@ -74,7 +74,7 @@ def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"
         return "any"
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
     values = [evaluate(frame, part) for part in parts]
-    names = [value.target.name for value in values if value.target is not None]
+    names = [value.reference.target.name for value in values if value.reference.target is not None]
     if any(name in frame.context.catalog.failures for name in names):
         return "local"
     return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
