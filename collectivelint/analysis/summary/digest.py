@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ...ir.nodes import Span
+from ...record import Record
 from ..domain.causes import Cause
 from ..domain.symbol import Symbol
 from ..domain.value import Value
@@ -14,7 +16,7 @@ from ..effects import CallSite, Guard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .model import FunctionFacts
+    from .facts import FunctionFacts
 
 #: Frozen records that many facts share: encoded once.
 _SHARED = (Span, Cause, CallSite, Guard)
@@ -69,7 +71,7 @@ class Digests:
         if kind in _SHARED:
             known = self._known.get(id(data))
             if known is None:
-                text = self._fields(data)
+                text = self._record(data)
                 if kind is Guard:
                     text += self._text(data.path, data.span)
                 known = self._known[id(data)] = (data, text)
@@ -85,12 +87,12 @@ class Digests:
         if isinstance(data, dict):
             items = sorted((self._encoded(name), self._encoded(value)) for name, value in data.items())
             return f"{{{','.join(f'{name}:{value}' for name, value in items)}}}"
-        if hasattr(kind, "__slots__"):
-            return self._fields(data)
+        if isinstance(data, Record) or is_dataclass(data):
+            return self._record(data)
         return repr(data)
 
-    def _fields(self, data: Any) -> str:
+    def _record(self, data: Any) -> str:
         if type(data) is Span:
             return f"Span({data.line},{data.column},{data.end_line},{data.end_column})"
-        fields = ",".join(self._encoded(getattr(data, name)) for name in type(data).__slots__)
-        return f"{type(data).__name__}({fields})"
+        given = data._fields() if isinstance(data, Record) else [getattr(data, field.name) for field in fields(data)]
+        return f"{type(data).__name__}({','.join(map(self._encoded, given))})"
