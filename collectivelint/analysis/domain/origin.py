@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
 
 
-class Origin:
+class Origin(Record):
     """What has filled a value with data."""
 
     __slots__ = ("origins", "ranked", "sharded", "shared")
@@ -59,19 +60,8 @@ class Origin:
             self.ranked or other.ranked,
         )
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return self is other or (
-            isinstance(other, Origin)
-            and self.origins == other.origins
-            and self.shared == other.shared
-            and self.sharded == other.sharded
-            and self.ranked == other.ranked
-        )
-
-    def __hash__(self) -> int:
-        """Of fields that are equal in equal records."""
-        return hash((self.origins, self.shared, self.sharded, self.ranked))
+    def _fields(self) -> tuple[object, ...]:
+        return (self.origins, self.shared, self.sharded, self.ranked)
 
 
 #: Of a value that was made here.
