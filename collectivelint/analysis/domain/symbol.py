@@ -258,11 +258,6 @@ def class_of(symbol: Symbol) -> tuple[object, ...] | None:
     return owner if written.rpartition(".")[2][:1].isupper() else None
 
 
-def conditional(test: Symbol, then: Symbol, orelse: Symbol) -> Symbol:
-    """`then if test else orelse`."""
-    return make("conditional", (), (test, then, orelse))
-
-
 def both(operator: Literal["and", "or"], operands: Iterable[Symbol]) -> Symbol:
     """A conjunction or disjunction; however its operands are put in brackets, it is one."""
     flat: list[Symbol] = []

@@ -31,7 +31,6 @@ from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.symbol import (
     both,
-    conditional,
     make,
     operation,
     subscript,
@@ -98,7 +97,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 )
                 arms.append(tuple(arm.items))
             choose(frame, guard, arms[0], arms[1], positive=guard.positive)
-            fresh = conditional(guard_value.symbol, values[0].symbol, values[1].symbol)
+            fresh = make("conditional", (), (guard_value.symbol, values[0].symbol, values[1].symbol))
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
         case Subscript(value=container, index=index):
             return _subscript(frame, container, index)
