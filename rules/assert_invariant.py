@@ -2,9 +2,13 @@
 
 ## What it does
 Finds `assert` statements whose condition depends on what a collective received or on what was read from a checkpoint.
-Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) are left alone, and so are test code, what
-stands under a condition that speaks of tests or debugging, and files that read a checkpoint but call no collective: tools
-that a person runs on one file.
+Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) or ask for a key (`"step" in state`) are
+left alone, and so are test code, what stands under a condition that speaks of tests or debugging, and files that read a
+checkpoint but call no collective: tools that a person runs on one file.
+
+## Confidence
+Medium where the function uses the checked data as an index, as a size, or as weights: without the assert, memory is
+overwritten or weights are wrong. Low otherwise: a check of a result, or of a programmer's own reasoning.
 
 ## Why is this bad
 `python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
@@ -54,14 +58,30 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, conditions_around, is_test, names_in, statement_fix
+from collectivelint.api import (
+    Attribute,
+    Call,
+    Confidence,
+    Name,
+    Place,
+    Report,
+    Rule,
+    Subscript,
+    conditions_around,
+    dotted_name,
+    expressions,
+    is_test,
+    names_in,
+    statement_fix,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import libcst as cst
 
-    from collectivelint.api import Anchored, Findings, Invariant
+    from collectivelint.api import Anchored, Expr, Findings, Invariant
 
 
 RULE: Final = Rule("CL406", "assert-invariant", "an `assert` guards data of other ranks or of a checkpoint", fix="safe")
@@ -94,7 +114,24 @@ def check(findings: Findings) -> Iterator[Report]:
             trail=(*steps, Place(invariant.function.path, invariant.span, "note", "removed by python -O")),
             help="raise an exception instead",
             fix=statement_fix(invariant.span, "safe", "Raise RuntimeError instead", _as_raise),
+            confidence=Confidence.MEDIUM if _guards_a_use(invariant, findings) else Confidence.LOW,
         )
+
+
+def _guards_a_use(invariant: Invariant, findings: Findings) -> bool:
+    """Whether the function uses the checked data as an index, a size or weights."""
+    sizing = findings.analysis.catalog.sizing
+    for expr in expressions(invariant.function.body):
+        match expr:
+            case Subscript(index=index):
+                used: tuple[Expr, ...] = (index,)
+            case Call(function=Name(id=name) | Attribute(name=name), args=args, keywords=keywords) if name in sizing:
+                used = (*args, *(value for _, value in keywords))
+            case _:
+                continue
+        if any(dotted_name(part) in invariant.names for outer in used for part in walk(outer)):
+            return True
+    return False
 
 
 def _is_trial(invariant: Invariant, words: frozenset[str]) -> bool:

@@ -175,6 +175,8 @@ class Catalog:
     kinds: frozenset[str]
     #: Parts of names of what is only there to test the program.
     trial_words: frozenset[str]
+    #: Functions and methods whose arguments are sizes, indices or weights.
+    sizing: frozenset[str]
     #: Attributes of process groups.
     group_members: frozenset[str]
     #: Attributes that are lists of tables.

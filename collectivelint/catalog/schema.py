@@ -58,7 +58,7 @@ _ROW_KEYS: Final = frozenset(
 #: Tables that are plain lists of names.
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
-    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
+    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words", "sizing"),
     *("group_members", "tables", "sizes", "synchronising", "coalescing"),
 )
 _SECTION_KEYS: Final = frozenset(

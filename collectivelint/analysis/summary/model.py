@@ -150,17 +150,21 @@ class ApiCall(Record):
 
 
 class Invariant(Record):
-    """An assert, with the reasons why its condition depends on data of other ranks or of a checkpoint."""
+    """An assert, with the reasons why its condition depends on data of other ranks or of a checkpoint.
 
-    __slots__ = ("function", "origins", "span")
+    `names` are the variables in its condition that hold such data.
+    """
 
-    def __init__(self, function: Function, span: Span, origins: tuple[Cause, ...]) -> None:
+    __slots__ = ("function", "names", "origins", "span")
+
+    def __init__(self, function: Function, span: Span, origins: tuple[Cause, ...], names: frozenset[str]) -> None:
         self.function: Final = function
         self.span: Final = span
         self.origins: Final = origins
+        self.names: Final = names
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.function, self.span, self.origins)
+        return (self.function, self.span, self.origins, self.names)
 
 
 class HelperCall(Record):

@@ -185,9 +185,14 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
 
 
 def _is_difference(value: Value) -> bool:
-    """Whether it is one thing less another, and nothing computed from that."""
+    """Whether it is one thing less another, and nothing computed from that.
+
+    What a function finds out about received data, such as a position in it, is its own.
+    """
     symbol = value.written
-    return symbol.kind == "compound" and symbol.head == ("Sub",)
+    if symbol.kind != "compound" or symbol.head != ("Sub",):
+        return False
+    return all(part.kind != "call" or part.args[0].kind == "attribute" for part in symbol.args)
 
 
 def _is_mask(call: Call) -> bool:

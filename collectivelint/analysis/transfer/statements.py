@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import (
     Assert,
     Assign,
@@ -25,6 +26,7 @@ from ...ir.nodes import (
     Try,
     With,
 )
+from ...ir.traversal import walk
 from ...program.target import Target
 from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
@@ -102,7 +104,11 @@ def _block(frame: Frame, block: Block) -> None:
                     (part.origin.origins for part in checked.reference.parts if part.origin.origins), ()
                 )
                 if origins and not _narrows(test):
-                    frame.facts.invariants.append(Invariant(frame.function, span, origins))
+                    written = {plain(part) for part in walk(test)}
+                    held = [
+                        name for name in written if name in frame.variables and frame.variables[name].origin.origins
+                    ]
+                    frame.facts.invariants.append(Invariant(frame.function, span, origins, frozenset(held)))
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:
@@ -127,6 +133,11 @@ def _narrows(test: Expr) -> bool:
         case Not(value=value):
             return _narrows(value)
         case Compare(op="is" | "is not"):
+            return True
+        case Compare(op="in" | "not in", left=Constant()):
+            # Which keys there are is a matter of the format; a look-up that follows raises by itself.
+            return True
+        case Compare(left=Call(function=Name(id="type"))):
             return True
         case Call(function=Name(id="isinstance" | "hasattr" | "callable" | "issubclass")):
             return True
