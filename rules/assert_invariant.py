@@ -6,10 +6,6 @@ Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`)
 left alone, and so are test code, what stands under a condition that speaks of tests or debugging, and files that read a
 checkpoint but call no collective: tools that a person runs on one file.
 
-## Confidence
-Medium where the function uses the checked data as an index, as a size, or as weights: without the assert, memory is
-overwritten or weights are wrong. Low otherwise: a check of a result, or of a programmer's own reasoning.
-
 ## Why is this bad
 `python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
 against counts that do not fit then does not run, and the job goes on with wrong weights instead of stopping.
@@ -25,7 +21,7 @@ def exchange(counts: torch.Tensor, capacity: int, group: dist.ProcessGroup) -> t
     dist.all_to_all_single(received, counts, group=group)
     total = int(received.sum().item())
     assert total <= capacity, f"received {total}, room for {capacity}"  # CL406
-    return received
+    return torch.empty(total)
 ```
 
 ## Use instead
@@ -40,8 +36,12 @@ def exchange(counts: torch.Tensor, capacity: int, group: dist.ProcessGroup) -> t
     total = int(received.sum().item())
     if not total <= capacity:
         raise RuntimeError(f"received {total}, room for {capacity}")
-    return received
+    return torch.empty(total)
 ```
+
+## Confidence
+Medium where the function uses the checked data as an index, as a size, or as weights: without the assert, memory is
+overwritten or weights are wrong. Low otherwise: a check of a result, or of a programmer's own reasoning.
 
 ## Fix safety
 Safe: the check and its message stay, the exception becomes a RuntimeError that `-O` does not remove. Code that catches

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collectivelint.rule import RuleModule
     from tests.conftest import Project
 
-_SECTIONS: Final = ("What it does", "Why is this bad", "Example", "Use instead", "Fix safety", "Options", "References")
+_SECTIONS: Final = (
+    "What it does",
+    "Why is this bad",
+    "Example",
+    "Use instead",
+    "Confidence",
+    "Fix safety",
+    "Options",
+    "References",
+)
 _NEEDED: Final = {"What it does", "Why is this bad", "Use instead", "References"}
 _MODULES: Final = [pytest.param(module, id=code) for code, module in discover().items()]
 

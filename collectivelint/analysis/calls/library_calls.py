@@ -114,9 +114,6 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             return kept.referring(kind=first.reference.kind) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
             return found.sized(length=Length("highest", cause))
-        case "range":
-            # Data that decides how often a loop turns says nothing about what is made in it.
-            return found.sourced(origins=())
         case "min" | "max":
             return found.sized(length=share_of(values))
         case "len" if first.extent.uneven:
@@ -151,7 +148,10 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             bounds = [value for value in values[:2] if value.uniformity.varies]
             step = len(values) > 2 and bool(values[2].uniformity.varies)
             uneven = bounds[0].uniformity.causes if len(bounds) == 1 or (bounds and step) else ()
-            return found.sized(uneven=uneven, size_of=first.extent.size_of if len(values) == 1 else None)
+            # Data that decides how often a loop turns says nothing about what is made in it.
+            return found.sourced(origins=()).sized(
+                uneven=uneven, size_of=first.extent.size_of if len(values) == 1 else None
+            )
         case _:
             return found
 
