@@ -104,25 +104,29 @@ def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
 
 
 def is_test(path: Path) -> bool:
-    """Is it a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
-    return _is_test(path, os.getcwd())
+    """Whether it is a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
+    *folders, name = _inside(path, os.getcwd())
+    stem = name.partition(".")[0]
+    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+
+
+def is_example(path: Path) -> bool:
+    """Whether a file lies in a folder of examples. Remembered until `forget`."""
+    return not {"example", "examples"}.isdisjoint(_inside(path, os.getcwd())[:-1])
 
 
 def forget() -> None:
     """Forget the roots of projects: another run begins, and they may have changed."""
-    _is_test.cache_clear()
+    _inside.cache_clear()
 
 
 @cache
-def _is_test(path: Path, _: str) -> bool:
-    """The answer for a path as seen from the current folder."""
+def _inside(path: Path, _: str) -> tuple[str, ...]:
+    """The parts of a path from the root of its project on, as seen from the current folder."""
     # Where the project lies does not matter, only where the file lies in it.
     root = project_root(path)
     absolute = path.absolute()
-    inside = absolute.relative_to(root) if root is not None and root in absolute.parents else path
-    *folders, name = inside.parts
-    stem = name.partition(".")[0]
-    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+    return (absolute.relative_to(root) if root is not None and root in absolute.parents else path).parts
 
 
 def _walk(
@@ -161,7 +165,7 @@ def _walk(
 
 
 def _is_foreign(file: Path) -> bool:
-    """Is it a notebook of another language than Python?"""
+    """Whether it is a notebook of another language than Python."""
     if file.suffix != NOTEBOOK or not file.is_file():
         return False
     from .notebook import is_foreign
@@ -178,13 +182,13 @@ _AMBIGUOUS: Final = frozenset({"dist", "build"})
 
 
 def _is_package(folder: Path, settings: Settings) -> bool:
-    """Is a folder inside a package that is excluded by default a package itself?"""
+    """Whether a folder inside a package that is excluded by default is a package itself."""
     by_default = settings.exclude == DEFAULT_EXCLUDE and folder.name not in settings.extend_exclude
     return folder.name in _AMBIGUOUS and by_default and os.path.exists(folder / "__init__.py")
 
 
 def _is_loop(link: Path) -> bool:
-    """Does following the link never end, or end in a folder above it?"""
+    """Whether following the link never ends, or ends in a folder above it."""
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -234,7 +238,7 @@ def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], 
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
-    """Does an exclude pattern fit the name or the path; with `above` also of a folder it lies in?"""
+    """Whether an exclude pattern fits the name or the path; with `above` also of a folder it lies in."""
     patterns = (*settings.exclude, *settings.extend_exclude)
     if not above:
         if path.name in patterns:
