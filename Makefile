@@ -46,6 +46,9 @@ soak: $(VENV)/.installed  ## A correct job under the tracer for SECONDS (120)
 bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make bench-lint TREES=folder
 	$(BIN)/python benchmarks/lint_speed.py "$(TREES)"
 
+ecosystem: $(VENV)/.installed  ## Lint public repositories and compare with the accepted findings (REPOSITORIES=folder of clones)
+	PYTHONPATH=benchmarks $(BIN)/python -m ecosystem $(if $(REPOSITORIES),--repositories "$(REPOSITORIES)")
+
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
