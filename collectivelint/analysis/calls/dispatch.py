@@ -9,7 +9,7 @@ from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
 from ..domain.inlining import Inlining, inline
-from ..domain.value import Value
+from ..domain.value import Value, flow
 from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding
 from .annotations import declared, declared_collective
@@ -72,6 +72,11 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         made_of = frame.context.catalog.class_of(target.name)
         if made_of is not None:
             own = target.name in frame.context.catalog.temporary
+            if target.name.startswith("pathlib."):
+                # Paths made of the same parts are the same path.
+                return flow(symbols.call(callee.symbol, [value.symbol for value in args]), args, ranks=False).but(
+                    type=made_of
+                )
             return Value(frame.fresh(target.name, expr.span), type=made_of, ranked=own)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)

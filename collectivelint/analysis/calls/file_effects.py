@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...ir.nodes import Attribute, Call
 from ..summary.model import FileUse
 from ..summary.observed import Writing
+from .path_uses import note_given, note_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +24,12 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
         name, owner = f"methods.{expr.function.name}", (callee.receiver, expr.function.value)
     else:
+        if callee.target is None:
+            note_given(frame, expr, "", [*args, *keywords.values()])
         return
     api = frame.context.catalog.file_uses.get(name)
     if api is None:
+        note_given(frame, expr, name, [*args, *keywords.values()])
         return
     use = api.use
     given = list(zip(args, expr.args, strict=False))
@@ -36,6 +40,13 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
+    if use == "open":
+        if opens_new([value for value, _ in given[api.at + 1 :]], keywords):
+            note_path(frame, expr, "fill", path)
+        return
+    if use in ("list", "fill"):
+        note_path(frame, expr, use, path)
+        return
     state = args[api.state] if api.state is not None and api.state < len(args) else None
     guards = tuple(guard for guard, _ in frame.guards)
     made = FileUse(
@@ -53,6 +64,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         api.tolerates,
     )
     frame.facts.files.append(made)
+    note_path(frame, expr, use, path)
     if state is not None and made.is_whole:
         written = frame.cause("file system", expr.span)
         frame.facts.whole = (*frame.facts.whole, *((parameter, written) for parameter in sorted(state.depends)))
@@ -83,6 +95,12 @@ def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mappi
         if value.sharded is not None and value.sharded.kind != "own":
             frame.note("one part", expr.span, (value.sharded.cause, where), expr.function, callee=value.sharded.kind)
         frame.facts.whole = tuple(dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.depends)))))
+
+
+def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
+    """`open(path, "w")`: the file is there afterwards. `given` are the arguments after the path."""
+    mode = keywords.get("mode") or (given[0] if given else None)
+    return mode is not None and isinstance(mode.constant, str) and not {"w", "a", "x"}.isdisjoint(mode.constant)
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:

@@ -16,6 +16,7 @@ from ..transfer.binding import bind
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
+from .path_uses import note_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ def invoke(
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
+        note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)

@@ -13,11 +13,12 @@ from .deciding import deciding
 from .sides import Restricted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from collectivelint.ir.nodes import Span
 
     from ..effects import Term
+    from .file_evidence import FileEvidence
 
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
 #: that leaves ("exit"), or on both sides but in another "order".
@@ -29,7 +30,8 @@ class Divergence:
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
-    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
+    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
+    the program shows about the look-ups of files that decide the condition, if nothing else does.
     """
 
     guard: Guard
@@ -38,6 +40,7 @@ class Divergence:
     holds: bool
     more: int = 0
     other: Event | None = None
+    files: FileEvidence | None = None
 
     @property
     def root(self) -> str:
@@ -50,6 +53,11 @@ class Divergence:
         if not causes or any(cause.kind == "rank" for cause in causes):
             return ""
         return f"{causes[0].kind} {causes[0].path}:{causes[0].span.line}:{causes[0].span.column}"
+
+    @property
+    def is_practical(self) -> bool:
+        """Whether ranks differ without an unusual environment."""
+        return self.files is None or self.files.is_practical
 
     @property
     def derived(self) -> bool:
@@ -72,7 +80,7 @@ _Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
 
 
 def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
-    """All divergences in a function's term, each call or collective once.
+    """All divergences in a function's term; of those at one call or collective the one that says most comes first.
 
     `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
     one that the ranks outside the branch do not belong to.
@@ -84,17 +92,28 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
     if not judged:
         return
     groups = [Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))]
-    reported: set[tuple[int, int]] = set()
     # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
     # on all ranks: then the condition next to the collective says most.
     ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
     for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
         for group in groups:
-            for divergence in _of_group(term, guard, group, lists_of_ranks):
-                place, _ = divergence.event.place
-                if (place.line, place.column) not in reported:
-                    reported.add((place.line, place.column))
-                    yield divergence
+            yield from _of_group(term, guard, group, lists_of_ranks)
+
+
+def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvidence | None]) -> Iterable[Divergence]:
+    """One divergence for each call or collective: the first one that needs no unusual environment, else the first.
+
+    `evidence` gives what the program shows about the look-ups of files that decide one.
+    """
+    chosen: dict[Span, Divergence] = {}
+    for divergence in found:
+        place, _ = divergence.event.place
+        known = chosen.get(place)
+        if known is None or not known.is_practical:
+            judged = replace(divergence, files=evidence(divergence))
+            if known is None or judged.is_practical:
+                chosen[place] = judged
+    return chosen.values()
 
 
 def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: bool) -> Iterator[Divergence]:

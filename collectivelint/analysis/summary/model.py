@@ -9,7 +9,7 @@ from ..domain.causes import Cause
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import PLACES
 from ..effects import deferred, events
-from .observed import ParameterEffect, Summary
+from .observed import ParameterEffect, Summary, first_uses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...program.target import Target
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
-    from .observed import Writing
+    from .observed import PathUses, Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,8 @@ class FunctionFacts:
     helpers: list[HelperCall] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
     files: list[FileUse] = field(default_factory=list)
+    #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
+    paths: PathUses = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     #: Its parameters that hold the same on all ranks of a group afterwards.
     uniform: tuple[str, ...] = ()
@@ -263,6 +265,7 @@ class FunctionFacts:
             share=self.share,
             fallible=self.fallible,
             calls=tuple(dict.fromkeys(deferred(self.term))),
+            paths=first_uses(self.paths),
         )
 
     def widened(self, summary: Summary) -> FunctionFacts:
@@ -279,6 +282,7 @@ class FunctionFacts:
             whole=summary.parameters.whole,
             writing=summary.writing,
             fallible=summary.fallible,
+            paths={use.key: (use.cause.span, use) for use in summary.paths} | self.paths,
         )
 
 

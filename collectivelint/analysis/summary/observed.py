@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Span
     from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..effects import Term
 
@@ -20,6 +21,39 @@ class Writing:
 
     cause: Cause
     depends: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PathUse:
+    """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
+
+    `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
+    counts the collectives that come before it in the function.
+    """
+
+    use: str
+    path: Symbol
+    cause: Cause
+    alone: bool
+    met: int
+
+    @property
+    def key(self) -> tuple[Cause, str, Symbol]:
+        """What is the same in every turn of a loop, and on every way."""
+        return self.cause, self.use, self.path
+
+
+#: Uses of paths in order, by key, with the call of the function at hand that each of them is or comes from.
+PathUses: TypeAlias = "dict[tuple[Cause, str, Symbol], tuple[Span, PathUse]]"
+#: A function is known to its callers by what it does to so many paths at most.
+MOST_PATHS: Final = 12
+
+
+def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
+    """What the callers of a function see of what it does to paths."""
+    if not paths:
+        return ()
+    return tuple(use for _, use in paths.values() if use.use != "given")[:MOST_PATHS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +77,8 @@ class Summary:
 
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
     `writing`: the path that all ranks that call it write to. `share`: where a parameter of a model is made of one rank's
-    share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls.
+    share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls. `paths`:
+    what it does to paths, in order.
     """
 
     effect: Term = ()
@@ -55,6 +90,7 @@ class Summary:
     share: Cause | None = None
     fallible: Cause | None = None
     calls: tuple[str, ...] = ()
+    paths: tuple[PathUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

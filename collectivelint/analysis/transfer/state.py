@@ -73,6 +73,7 @@ class Frame:
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
     now, `group_destroyed` that the default group has been: there are no others any more.
+    `met` counts the collectives on the way here.
     """
 
     context: Context
@@ -92,6 +93,7 @@ class Frame:
     worlds: set[Symbol] = field(default_factory=set)
     is_partial: bool = False
     group_destroyed: bool = False
+    met: int = 0
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""

@@ -196,8 +196,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
     launch = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
+    met_before, met = frame.met, [frame.met]
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.group_destroyed = destroyed_before
+        frame.group_destroyed, frame.met = destroyed_before, met_before
         distributed = None if launch is None else launch is holds
         with (
             Arm(frame, before) as arm,
@@ -209,6 +210,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
         destroyed[holds] = frame.group_destroyed
+        if not arm.items or not isinstance(arm.items[-1], Leave):
+            met.append(frame.met)
+    frame.met = max(met)
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
