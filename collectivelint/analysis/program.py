@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
+from .checks.delays import only_delays
 from .checks.divergence import divergences, surest
 from .checks.file_evidence import file_evidence
 from .domain.show import shown
@@ -185,7 +186,8 @@ class Analysis:
         for facts in self.functions:
             term = self._whole_term(facts)
             found = divergences(term, lists_of_ranks=lists) if term else ()
-            for divergence in surest(found, partial(self._file_evidence, facts)):
+            real = (divergence for divergence in found if not only_delays(facts, divergence.guard))
+            for divergence in surest(real, partial(self._file_evidence, facts)):
                 yield facts, divergence
 
     def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:

@@ -16,8 +16,12 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
     """
     if one == other:
         return one
-    if one.symbol is other.symbol and one.constant is UNKNOWN:
+    again = one.symbol is not other.symbol and one.written is other.written and one.written.kind == "call"
+    if (one.symbol is other.symbol or again) and one.constant is UNKNOWN:
+        # `result = load()` in one arm and `load()` in the other: whatever the condition says, the call is the same.
         return one.but(
+            symbol=fresh if again else one.symbol,
+            was=one.written if again else one.was,
             optional=one.optional or other.optional,
             absent=one.absent | other.absent,
             present=one.present if one.present is other.present else None,
