@@ -1,6 +1,6 @@
 """What a rule is written with: the one module that rules import, those of collectivelint as well as those of others.
 
-* a rule: `Rule`, `Findings` (what it can ask), `Report` and `Place` (what it yields);
+* a rule: `Rule`, `Findings` (what it can ask), `Report` with its `Confidence`, and `Place` (what it yields);
 * the analysis: `Analysis`, `FunctionFacts`, `ApiCall`, `Value` with its `Cause`s, `Divergence`, terms of `Event`s;
 * the program: statements and expressions (`Call`, `Loop`, ...) with `walk`, `calls`, `blocks`, `expressions`;
 * the catalogue: `Api` and its `Operation`, with what ranks agree on (`agreed_roles`);
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         what_text,
         why_text,
     )
+    from .analysis.checks.excluded_ranks import collectives_beside_subgroups
     from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, names_in, races
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity
     from .findings.anchor import Anchored, edit
+    from .findings.confidence import Confidence
     from .findings.suppress import Ignore
     from .fixes.arguments import argument, with_argument, with_keyword, without_keyword
     from .fixes.asserts import as_raise
@@ -104,13 +106,13 @@ if TYPE_CHECKING:
 __all__ = [
     "GLOBAL_ROOTS", "PLACES", "ROOTS", "UNKNOWN", "WORLD", "Analysis", "Anchored", "Api",
     "ApiCall", "Applicability", "Assign", "Attribute", "Block", "Branch", "Call", "Catalog", "Cause", "Choice",
-    "Compare", "Compound", "Comprehension", "Conditional", "Constant", "Define", "Divergence", "Early", "Edit",
+    "Compare", "Compound", "Comprehension", "Conditional", "Confidence", "Constant", "Define", "Divergence", "Early", "Edit",
     "Evaluate", "Event", "Exit", "Expr", "Fate", "FileUse", "Findings", "Fix", "FixBuilder", "FixContext",
     "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
     "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
     "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
-    "call_edits", "call_fix", "calls", "cause_text", "condition_text", "conditions_around", "divergence_trail",
+    "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_text",
     "hinted", "is_async", "is_plain", "is_test", "is_without_group", "misplaced", "name_group", "names_in",
     "outside_default_group", "parts", "pass_group", "races", "report_divergence", "sharing_fix", "statement_fix",
@@ -125,6 +127,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "cause_text condition_text divergence_trail divergences_of group_exclusions group_text report_divergence "
         "sharing_fix subject_text what_text why_text"
     ),
+    "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain names_in races",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
@@ -138,6 +141,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "catalog.operations": "GLOBAL_ROOTS ROOTS Operation agreed_roles",
     "finding": "Applicability Edit Fix Severity",
     "findings.anchor": "Anchored edit",
+    "findings.confidence": "Confidence",
     "findings.suppress": "Ignore",
     "fixes.arguments": "argument with_argument with_keyword without_keyword",
     "fixes.asserts": "as_raise",

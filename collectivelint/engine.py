@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .findings.comments import Comments
-from .findings.publish import Publisher, published
+from .findings.publish import Publisher, apart
 from .findings.result import Result
 from .findings.run_rules import RuleRunner
 from .incremental.analyser import Analyser
@@ -18,6 +19,7 @@ from .program.index import Indexes
 from .program.loader import Loader
 from .program.project import configured, open_project
 from .program.resolver import Program
+from .settings.selection import least_confidence
 from .source.discover import discover, forget
 from .source.files import SourceFiles
 from .source.paths import shown
@@ -27,9 +29,10 @@ from .source.paths import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from .analysis.program import Analysis
+    from .finding import Finding
+    from .findings.confidence import Confidence
     from .fixes.chains import Plan
     from .incremental.schedule import Progress
     from .ir.nodes import Span
@@ -120,8 +123,10 @@ class Linter:
 
             findings += self._rules.check(Analysis(program, project.catalog, ()), project.unreadable).findings
         missed = len(analysed) - len(shard.looked)
+        shown_, hidden = apart(findings, self._least)
         return Result(
-            published(findings),
+            shown_,
+            hidden,
             shard.errors,
             files=len(project.asked),
             analysed=len(analysed),
@@ -129,7 +134,12 @@ class Linter:
             incomplete=_incomplete(shard.errors, missed, len(project.asked)),
             notices=view.notices,
             unsettled=len(shard.unsettled),
+            has_groups=not hidden or view.has_groups(program),
         )
+
+    def _least(self, finding: Finding) -> Confidence:
+        """The confidence that a finding needs to be shown."""
+        return least_confidence(self.resolver.settings(Path(finding.path)), finding.code, finding.name)
 
     def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> _Opened:
         """The program around these files; nothing of it is analysed yet."""

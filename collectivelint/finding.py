@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from .findings.confidence import Confidence
+
 #: The rule for files that are not checked. It is always on, never silenced, and in no baseline.
 UNREADABLE: Final = "CL000"
+#: The rule for collectives without a group: selected by itself it lists them all, whatever its confidence in each.
+MISSING_GROUP: Final = "CL101"
 
 Severity: TypeAlias = Literal["error", "warning"]
 #: "safe": behaviour is unchanged or provably what was meant; "unsafe": wants a look; "display": advice, never applied.
@@ -60,6 +64,8 @@ class Finding:
     """One problem at one place.
 
     `root` is what findings of one cause share, where only the nearest is worth showing; `derived` ones are further away.
+    `seen_from` is the file whose analysis makes a finding surer that the analysis of its own file reports as well: it
+    takes the place of that one, and is nothing without it.
     """
 
     code: str
@@ -75,6 +81,8 @@ class Finding:
     fix: Fix | None = None
     root: str = ""
     derived: bool = False
+    confidence: Confidence = Confidence.HIGH
+    seen_from: str = ""
 
     @property
     def order(self) -> tuple[str, Location, str]:

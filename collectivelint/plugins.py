@@ -105,6 +105,7 @@ def _wrong(module: Any, owners: Mapping[str, str]) -> str:
 
 def checked(reports: Iterator[object]) -> Iterator[Report]:
     """The reports of a plugin; raise TypeError at one that could not be shown."""
+    from .findings.confidence import Confidence
     from .rule import Report
 
     for report in reports:
@@ -116,6 +117,10 @@ def checked(reports: Iterator[object]) -> Iterator[Report]:
             raise TypeError(f"the `{wrong}` of a report is {type(getattr(report, wrong)).__name__}, not a string")
         if str(report.severity) not in ("error", "warning"):
             raise TypeError(f"the `severity` of a report is {report.severity!r}, not 'error' or 'warning'")
+        if not isinstance(report.confidence, Confidence):
+            raise TypeError(
+                f"the `confidence` of a report is {report.confidence!r}, not a collectivelint.api.Confidence"
+            )
         yield report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from .findings.confidence import Confidence
 from .rule_id import Rule
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .settings.model import Settings
     from .source.text import Source, UnreadableError
 
-__all__ = ["Findings", "FixBuilder", "FixContext", "Place", "Report", "Rule", "RuleModule", "Site"]
+__all__ = ["Confidence", "Findings", "FixBuilder", "FixContext", "Place", "Report", "Rule", "RuleModule", "Site"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,11 @@ class Report:
     help: str = ""
     #: Builds the fix on the statement's syntax tree; called only when the finding is shown.
     fix: FixBuilder | None = None
-    #: Both as in `Finding`.
+    #: As in `Finding`.
     root: str = ""
     derived: bool = False
+    confidence: Confidence = Confidence.HIGH
+    seen_from: str = ""
 
     @classmethod
     def at(
@@ -61,10 +64,12 @@ class Report:
         trail: tuple[Place, ...] = (),
         help: str = "",  # noqa: A002  # the name it has in a finding
         fix: FixBuilder | None = None,
+        confidence: Confidence = Confidence.HIGH,
     ) -> Report:
         """A report about a call, or something else that the analysis recorded with its place."""
         function = site.function
-        return cls(function.path, site.span, site.statement, function.qualname, message, severity, trail, help, fix)
+        place = (function.path, site.span, site.statement, function.qualname)
+        return cls(*place, message, severity, trail, help, fix, confidence=confidence)
 
 
 class Site(Protocol):

@@ -2,8 +2,15 @@
 
 ## What it does
 Finds every call of an operation that takes a process group (barrier, all_reduce, all_to_all, send, ...) and gives none:
-the argument is left out, is `None`, or falls back to `None` on some path. The finding is an error when the program makes
-sub-groups or a group is in reach of the call, and a warning otherwise.
+the argument is left out, is `None`, or falls back to `None` on some path.
+
+- **high** confidence: a sub-group is in reach of the call. A parameter or an attribute holds one, or other collectives of
+  the function or class run on one.
+- **medium**: the program that makes the call also makes a group that leaves some ranks out. Some function reaches both;
+  the message names the place. What tests do is no evidence, and what examples do is none for code outside of them. Groups
+  that share out all ranks are none either: a mesh, a group for each of several lists in a loop.
+- **low**: neither. Where all ranks of the job are in the default group the call is right, so these are only counted:
+  `--select CL101`, the rule by its own name, lists them.
 
 ## Why is this bad
 Without a group the call runs on the default group, which is every rank of the job. That is right until a second kind of
@@ -47,6 +54,7 @@ dimensions only where the function names one of them elsewhere. The size and the
 the expression you give, and is taken at its word.
 
 ## Options
+- `explicit-groups = "always"`: list every call without a group, as `--select CL101` does.
 - `explicit-world`: offer `group=<default group>` where no group is in reach.
 - `group`: the expression to write, for all calls.
 - `use-group-ops`: write `GroupOps(group).barrier()` instead of `dist.barrier(group=group)`, and import it from
@@ -58,12 +66,18 @@ the expression you give, and is taken at its word.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
+    WORLD,
+    Call,
+    Confidence,
     Place,
     Report,
     Rule,
+    collectives_beside_subgroups,
+    dotted_name,
     group_exclusions,
     is_without_group,
     misplaced,
@@ -72,44 +86,112 @@ from collectivelint.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from collectivelint.api import Findings
+    from collectivelint.api import Analysis, ApiCall, Findings
 
 
 RULE: Final = Rule("CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe")
 
 
 def check(findings: Findings) -> Iterator[Report]:
-    """One finding for each call without a group."""
-    made = findings.analysis.making
+    """One finding for each call without a group, and one for each of any file that a program runs beside its sub-groups."""
+    analysis = findings.analysis
     # CL102 says more about these.
     worse = {(call.function.path, call.span) for call, _ in group_exclusions(findings)}
-    for call in findings.analysis.calls():
+    used = _groups_used(analysis)
+    for call in analysis.calls():
         if (
-            not takes_group(call)
-            or not is_without_group(call)
-            or misplaced(call)
-            or (call.function.path, call.span) in worse
+            takes_group(call)
+            and is_without_group(call)
+            and not misplaced(call)
+            and (call.function.path, call.span) not in worse
         ):
+            yield _missing(findings, call, used)
+    yield from _beside_subgroups(findings)
+
+
+def _missing(findings: Findings, call: ApiCall, used: Mapping[tuple[str, str], list[ApiCall]]) -> Report:
+    op = call.api.op
+    names = [item.text for item in call.in_reach if item.is_subgroup]
+    # A variable may be there for something else; where it is meant, other collectives use it.
+    is_given = any(item.is_subgroup and item.origin != "local variable" for item in call.in_reach)
+    others = [] if is_given else [other for scope in _scopes(call) for other in used.get(scope, ())]
+    message = _default_group(op, waits=call.api.category == "collective")
+    if call.group is not None and call.group.constant is not None:
+        message = f"the group of `{op}` may be None, which is the default group of every rank in the job"
+    trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
+    advice = "name the group that takes part"
+    if names:
+        advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
+    if others:
+        group = _group_text(others[0])
+        message += f", but `{others[0].api.op}` at line {others[0].span.line} runs on {group}"
+        trail.append(Place(others[0].function.path, others[0].span, "note", f"{others[0].api.op}, on {group}"))
+    is_sure = is_given or bool(others)
+    return Report.at(
+        call,
+        message=message,
+        severity="error" if is_sure else "warning",
+        trail=tuple(trail),
+        help=advice,
+        fix=name_group(findings.analysis, call),
+        confidence=Confidence.HIGH if is_sure else Confidence.LOW,
+    )
+
+
+def _default_group(op: str, *, waits: bool) -> str:
+    effect = "waits for every rank in the job" if waits else "uses the default group of every rank in the job"
+    return f"`{op}` has no `group` argument, so it {effect}"
+
+
+def _scopes(call: ApiCall) -> Iterator[tuple[str, str]]:
+    """The function around a call, and its class."""
+    function = call.function
+    if function.qualname != "<module>":
+        yield function.path, function.qualname
+    if function.owner is not None:
+        yield function.path, f"class {function.owner}"
+
+
+def _group_text(call: ApiCall) -> str:
+    """The group of a call as it is written there, or the function that gives it."""
+    expr = call.group_expr
+    name = dotted_name(expr.function if isinstance(expr, Call) else expr) if expr is not None else None
+    return f"`{name}{'(...)' if isinstance(expr, Call) else ''}`" if name else "a group"
+
+
+def _groups_used(analysis: Analysis) -> dict[tuple[str, str], list[ApiCall]]:
+    """By function and class: the collectives that run on a group of some ranks."""
+    found: defaultdict[tuple[str, str], list[ApiCall]] = defaultdict(list)
+    for call in analysis.calls():
+        group = call.group
+        if not takes_group(call) or group is None or group.constant is None or misplaced(call):
             continue
-        op = call.api.op
-        where = f"`{op}` names no group and takes every rank of the job"
-        if call.group is not None and call.group.constant is not None:
-            where = f"the group of `{op}` falls back to None, which takes every rank of the job"
-        trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
-        if made:
-            where += f", but the program has sub-groups ({made[0].op} at {made[0].path}:{made[0].span.line})"
-            trail.append(Place(made[0].path, made[0].span, "note", f"{made[0].op} makes sub-groups"))
-        names = [item.text for item in call.in_reach]
-        advice = "name the group that takes part"
-        if names:
-            advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
-        yield Report.at(
-            call,
-            message=where,
-            severity="error" if made or names else "warning",
-            trail=tuple(trail),
-            help=advice,
-            fix=name_group(findings.analysis, call),
+        if group.symbol is not WORLD and not group.everyone and not is_without_group(call):
+            # A name that only this function has says nothing about other methods.
+            is_local = dotted_name(call.group_expr) in call.local_names if call.group_expr is not None else True
+            for scope in _scopes(call):
+                if not (is_local and scope[1].startswith("class ")):
+                    found[scope].append(call)
+    return found
+
+
+def _beside_subgroups(findings: Findings) -> Iterator[Report]:
+    """The collectives of all ranks that some function reaches beside a call that leaves ranks out of a group."""
+    for facts, event, made in collectives_beside_subgroups(findings.analysis):
+        where = f"{made.op} at {made.path}:{made.span.line}"
+        yield Report(
+            event.path,
+            event.span,
+            event.statement,
+            event.function,
+            f"{_default_group(event.op, waits=True)}, but the program makes a group that leaves ranks out ({where})",
+            "error",
+            (
+                Place(event.path, event.span, "collective", f"{event.op}, default group"),
+                Place(made.path, made.span, "note", f"{made.op} leaves ranks out"),
+            ),
+            confidence=Confidence.MEDIUM,
+            seen_from=facts.function.path,
         )

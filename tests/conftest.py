@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import settings
 
-from collectivelint.cli import cli
+from collectivelint.cli import COMMANDS, cli
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import Confidence, confidence_of
 from collectivelint.settings import Resolver
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Project:
         return (self.root / name).read_bytes().decode()
 
     def lint(self, *paths: str, **settings: Any) -> Result:
-        """Lint the folder, or some of its files, with these settings alone."""
+        """Lint the folder, or some of its files, with these settings alone; findings of every confidence by default."""
         overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+        overrides = {"min_confidence": Confidence.LOW, **overrides}
         return Linter(Resolver(overrides, isolated=True)).run([Path(path) for path in paths or (".",)])
 
     def found(self, *paths: str, **settings: Any) -> list[tuple[str, int, str]]:
@@ -75,7 +77,18 @@ class Project:
         return sorted((finding.path, finding.location.row, finding.code) for finding in result.findings)
 
     def run(self, *args: str) -> Ran:
-        """Run the command line in this process."""
+        """Run the command line in this process; `check` shows findings of every confidence unless `args` say otherwise.
+
+        The shortest code with a finding, a barrier without a group, has one of low confidence.
+        """
+        lints = not args or args[0] == "check" or args[0] not in (*COMMANDS, "--help", "-h", "--version")
+        if lints and "--min-confidence" not in args:
+            end = args.index("--") if "--" in args else len(args)
+            args = (*args[:end], "--min-confidence", "low", *args[end:])
+        return self.run_plainly(*args)
+
+    def run_plainly(self, *args: str) -> Ran:
+        """Run the command line in this process, with these arguments alone."""
         with pytest.raises(SystemExit) as caught:
             cli.main(list(args), prog_name="collectivelint")
         out, err = self.capture.readouterr()
@@ -86,7 +99,8 @@ class Project:
         return self.run("check", "--isolated", "--no-cache", "--fix", *options, path)
 
     def check_marked(self, files: str | Mapping[str, str], **settings: Any) -> None:
-        """Write the files and lint them: exactly the marked lines are reported."""
+        """Write the files and lint them: exactly the marked lines are reported, at the confidence that users see."""
+        settings["min_confidence"] = confidence_of(settings.get("min_confidence", "medium"))
         self.write(files)
         named = {"main.py": files} if isinstance(files, str) else files
         expected = Counter((name, line, code) for name, text in named.items() for line, code in markers(text))

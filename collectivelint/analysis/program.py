@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .effects import Event, Guard, Repeat, Term
     from .summary.digest import Digests
     from .summary.fixpoint import Key
-    from .summary.model import ApiCall, FunctionFacts, Invariant, Making, Note, NoteKind
+    from .summary.making import Making
+    from .summary.model import ApiCall, FunctionFacts, Invariant, Note, NoteKind
 
 
 def _interpreted(context: Interprocedural, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:

@@ -48,23 +48,32 @@ class Baselines:
             return result, False
         self._leave_unreadable(result)
         new: list[Finding] = []
+        below: list[Finding] = []
         failed = False
+        hidden = self._by_file(result.hidden)
         for file, findings in self._by_file(result.findings).items():
             if file is None:
                 new += findings
+                below += hidden.get(file, [])
                 continue
             try:
                 known = baseline.read(file)
             except baseline.BaselineError as error:
                 complain(error)
                 new += findings
+                below += hidden.get(file, [])
                 failed = True
                 continue
-            compared = baseline.compare(findings, known, self._linter.line, str(file.parent.resolve()))
+            base = str(file.parent.resolve())
+            compared = baseline.compare(findings, known, self._linter.line, base)
             new += compared.new
+            # An entry is in use also where its finding is not sure enough to be shown.
+            rest = baseline.compare(hidden.get(file, []), Counter(dict(compared.unused)), self._linter.line, base)
+            below += rest.new
             if not result.incomplete:
-                self._report_unused(file, [entry for entry in compared.unused if self._is_checked(entry[0], file)])
-        return replace(result, findings=sorted(new, key=lambda finding: finding.order)), failed
+                self._report_unused(file, [entry for entry in rest.unused if self._is_checked(entry[0], file)])
+        shown_, hidden_ = (sorted(some, key=lambda finding: finding.order) for some in (new, below))
+        return replace(result, findings=shown_, hidden=hidden_), failed
 
     def write(self, result: Result) -> bool:
         """Write all findings to their baselines, and say how to use them; whether it failed.
@@ -76,7 +85,7 @@ class Baselines:
             return True
         self._leave_unreadable(result)
         failed = False
-        grouped = self._by_file(result.findings)
+        grouped, hidden = self._by_file(result.findings), self._by_file(result.hidden)
         without = grouped.get(None, [])
         files = {file: findings for file, findings in grouped.items() if file is not None}
         if without or not files:
@@ -84,7 +93,11 @@ class Baselines:
         for file, findings in files.items():
             try:
                 count = baseline.write(
-                    file, findings, self._linter.line, self._kept(file), follow=self._named is not None
+                    file,
+                    findings,
+                    self._linter.line,
+                    self._kept(file, hidden.get(file, [])),
+                    follow=self._named is not None,
                 )
             except baseline.BaselineError as error:
                 complain(error)
@@ -134,13 +147,15 @@ class Baselines:
             Path(spelling) for path in paths for spelling in (os.path.realpath(path), os.path.abspath(path))
         ]
 
-    def _kept(self, file: Path) -> Counter[baseline.Key]:
-        """The entries of a baseline that this run says nothing about."""
+    def _kept(self, file: Path, hidden: Sequence[Finding]) -> Counter[baseline.Key]:
+        """The entries of a baseline that this run says nothing about, and those of findings that are not shown."""
         try:
             known = baseline.read(file)
         except baseline.BaselineError:
             return Counter()
-        return Counter({entry: count for entry, count in known.items() if not self._is_checked(entry, file)})
+        base = str(file.parent.resolve())
+        below = Counter(baseline.key(finding, self._linter.line, base) for finding in hidden) & known
+        return below | Counter({entry: count for entry, count in known.items() if not self._is_checked(entry, file)})
 
     def _is_checked(self, entry: baseline.Key, file: Path) -> bool:
         """Would this run have found an entry again, if it were still there?"""

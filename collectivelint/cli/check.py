@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..findings.confidence import CONFIDENCES, confidence_of
 from ..incremental.store import FOLDER
 from ..printable import one_line
 from ..registry import problems as rule_problems
@@ -42,7 +43,15 @@ _SECTIONS: Final = {
         *("fix", "unsafe_fixes", "diff", "show_fixes", "fix_only", "exit_non_zero_on_fix", "fixable", "unfixable"),
         *("explicit_world", "group", "use_group_ops", "thread_groups"),
     ),
-    "What is looked for": ("select", "ignore", "extend_select", "per_file_ignores", "exclude", "force_exclude"),
+    "What is looked for": (
+        "select",
+        "ignore",
+        "extend_select",
+        "min_confidence",
+        "per_file_ignores",
+        "exclude",
+        "force_exclude",
+    ),
     "What is known already": ("baseline", "write_baseline", "add_ignore"),
     "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
 }
@@ -84,6 +93,11 @@ _TASKS: Final = {
 )
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
+@click.option(
+    "--min-confidence",
+    type=click.Choice(CONFIDENCES),
+    help="Report findings of this confidence and above. [default: medium]",
+)
 @click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
 @click.option("--unfixable", multiple=True, callback=_codes, metavar="CODES", help="Do not fix these rules.")
 @click.option(
@@ -214,6 +228,8 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options[name] for name in names if options[name] not in (None, ())}
     if options["group"] and not is_argument(options["group"]):
         raise click.UsageError(f"--group has to be one Python expression, and `{options['group']}` is not")
+    if options["min_confidence"]:
+        given["min_confidence"] = confidence_of(options["min_confidence"])
     if options["exclude"]:
         _check_patterns("--exclude", options["exclude"])
         given["extend_exclude"] = options["exclude"]

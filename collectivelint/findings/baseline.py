@@ -1,7 +1,7 @@
 """Known findings, kept in a file: only new ones are shown.
 
 A finding is recognised by its rule, its file, its function and the text of its line, not by the line's number; several that
-are alike are counted.
+are alike are counted. How sure it was is written down for those who read the file, and compared with nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .. import atomic
 from ..finding import UNREADABLE
 from ..reading import read_text
+from .confidence import CONFIDENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,6 +67,16 @@ def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -
 
 def read(file: Path) -> Counter[Key]:
     """The findings that a file knows, with how many there are of each; raise BaselineError if it cannot be used."""
+    known: Counter[Key] = Counter()
+    for found, entry in _entries(file):
+        # What an unreadable file has in it is not known, also where an earlier version wrote that it is.
+        if found[0] != UNREADABLE:
+            known[found] += entry.get("count", 1)
+    return known
+
+
+def _entries(file: Path) -> list[tuple[Key, dict[str, Any]]]:
+    """The entries of a file with what they are recognised by; raise BaselineError if it cannot be used."""
     try:
         data = json.loads(read_text(file, _LARGEST))
     except OSError as error:
@@ -77,11 +89,16 @@ def read(file: Path) -> Counter[Key]:
         raise BaselineError(
             f"{file}: is of version {data.get('version')!r}, not {_VERSION}; --write-baseline makes a new one"
         )
-    known: Counter[Key] = Counter()
-    for entry in data["findings"]:
-        known[_entry(file, entry)] += entry.get("count", 1)
-    # What an unreadable file has in it is not known, also where an earlier version wrote that it is.
-    return Counter({entry: count for entry, count in known.items() if entry[0] != UNREADABLE})
+    return [(_entry(file, entry), entry) for entry in data["findings"]]
+
+
+def _known_confidences(file: Path) -> dict[Key, str]:
+    """How sure the findings of a baseline were when they were written; nothing if it cannot be read."""
+    try:
+        entries = _entries(file)
+    except BaselineError:
+        return {}
+    return {found: word for found, entry in entries if (word := entry.get("confidence")) in CONFIDENCES}
 
 
 def _entry(file: Path, entry: Any) -> Key:
@@ -125,12 +142,20 @@ def write(
     if _is_foreign(file):
         raise BaselineError(f"{file}: is not a baseline, and is not overwritten; name another file, or remove it")
     base = str(file.parent.resolve())
-    counted = Counter(key(finding, line, base) for finding in findings if finding.code != UNREADABLE) + (
-        kept or Counter()
-    )
+    found = [(key(finding, line, base), finding.confidence) for finding in findings if finding.code != UNREADABLE]
+    counted = Counter(entry for entry, _ in found) + (kept or Counter())
+    # The last one of a name counts: the surest.
+    words = _known_confidences(file) | {entry: degree.word for entry, degree in sorted(found, key=itemgetter(1))}
     entries = [
-        {"path": path, "code": code, "function": function, "text": text, **({"count": count} if count > 1 else {})}
-        for (code, path, function, text), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
+        {
+            "path": entry[1],
+            "code": entry[0],
+            "function": entry[2],
+            "text": entry[3],
+            **({"confidence": words[entry]} if entry in words else {}),
+            **({"count": count} if count > 1 else {}),
+        }
+        for entry, count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
     ]
     text = json.dumps({"version": _VERSION, "findings": entries}, indent=1, ensure_ascii=False) + "\n"
     # Bytes of a file name that are no UTF-8 are halves of surrogate pairs here, which JSON can express and UTF-8 cannot.

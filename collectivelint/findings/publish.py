@@ -1,6 +1,7 @@
 """From the report of a rule to a finding: switched on, not silenced, anchored, with its fix; and the findings to show.
 
-Of a trail each place is shown once, of equal findings one, of findings with one cause the nearest.
+Of a trail each place is shown once, of equal findings one, of findings with one cause the nearest; those that are less
+sure than the settings ask for are kept apart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..settings.selection import allowed_fix, runs_in
 from .internal import internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..finding import Fix
     from ..ir.nodes import Span
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..source.text import Source
     from .anchor import Anchored
     from .comments import Comments
+    from .confidence import Confidence
 
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
@@ -74,6 +76,8 @@ class Publisher:
             fix=_fix(rule, report, source, settings, errors),
             root=report.root,
             derived=report.derived,
+            confidence=report.confidence,
+            seen_from=report.seen_from,
         )
 
 
@@ -133,15 +137,42 @@ def published(findings: Iterable[Finding]) -> list[Finding]:
     """The findings to show, in order."""
     kept: dict[_Shown, Finding] = {}
     for finding in _nearest(findings):
-        shown = finding.path, finding.code, finding.location, finding.end_location, finding.message
+        shown = _shown(finding)
         kept[shown] = _shorter(kept[shown], finding) if shown in kept else finding
     return list(kept.values())
 
 
+def apart(findings: Iterable[Finding], least: Callable[[Finding], Confidence]) -> tuple[list[Finding], list[Finding]]:
+    """The findings to show, and those below the confidence that `least` gives for each; both in order."""
+    every = list(_surest(findings))
+    shown = published(finding for finding in every if finding.confidence >= least(finding))
+    known, roots = {_shown(finding) for finding in shown}, {finding.root for finding in shown if finding.root}
+    below = published(finding for finding in every if finding.confidence < least(finding) and finding.root not in roots)
+    return shown, [finding for finding in below if _shown(finding) not in known]
+
+
+def _surest(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Each finding, or in its place the surer one that the analysis of some file gives for it."""
+    every = list(findings)
+    surer: dict[tuple[str, str, Location, Location], Finding] = {}
+    for finding in sorted(every, key=lambda finding: (-finding.confidence, len(finding.trail), finding.message)):
+        if finding.seen_from:
+            surer.setdefault(_shown(finding)[:4], finding)
+    for finding in every:
+        better = surer.get(_shown(finding)[:4], finding)
+        if not finding.seen_from:
+            is_less = finding.confidence < better.confidence
+            yield replace(better, help=finding.help, fix=finding.fix, seen_from="") if is_less else finding
+
+
+def _shown(finding: Finding) -> _Shown:
+    return finding.path, finding.code, finding.location, finding.end_location, finding.message
+
+
 def _shorter(one: Finding, other: Finding) -> Finding:
-    """Of two findings that say the same the one with the shorter trail, and with a fix if there is any."""
-    short, long = (one, other) if len(one.trail) <= len(other.trail) else (other, one)
-    return short if short.fix is not None else replace(short, fix=long.fix)
+    """Of two findings that say the same the surer one, or the one with the shorter trail; with a fix if there is any."""
+    best, rest = sorted((one, other), key=lambda finding: (-finding.confidence, len(finding.trail)))
+    return best if best.fix is not None else replace(best, fix=rest.fix)
 
 
 def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -14,6 +14,8 @@ class Result:
     """`findings` in order; `errors` are internal failures: each names the rule or function it happened in."""
 
     findings: list[Finding] = field(default_factory=list)
+    #: Those that are less sure than the settings ask for, in order: they are counted, and neither shown nor fixed.
+    hidden: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     #: Number of files that were asked for, and of those that were analysed because they or their dependencies changed.
     files: int = 0
@@ -26,3 +28,5 @@ class Result:
     notices: list[str] = field(default_factory=list, compare=False)
     #: How many functions that call each other still changed when their iteration was given up.
     unsettled: int = field(default=0, compare=False)
+    #: Whether any file of the program makes groups of some ranks.
+    has_groups: bool = field(default=True, compare=False)

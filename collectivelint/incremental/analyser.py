@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import Making
+    from ..analysis.summary.making import Making
     from ..findings.run_rules import RuleRunner
     from ..program.index import Indexes
     from ..program.project import Project

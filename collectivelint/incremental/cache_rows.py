@@ -7,7 +7,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_args
 
+from ..analysis.summary.making import Members
 from ..finding import Applicability, Edit, Finding, Fix, Location, Severity, Step
+from ..findings.confidence import Confidence
 from ..program.index import ClassIndex, FileIndex, class_table
 
 if TYPE_CHECKING:
@@ -95,9 +97,11 @@ def shape_of(data: Any) -> Shape:
 
 def places_of(data: Any) -> list[list[Any]]:
     """Where a file makes groups."""
-    kinds = (str, int, int, int, int, bool)
-    if not isinstance(data, list) or any([type(part) for part in item] != [*kinds] for item in data):
+    kinds = [str, int, int, int, int, bool, str]
+    if not isinstance(data, list) or any([type(part) for part in item] != kinds for item in data):
         raise TypeError
+    if any(item[-1] not in get_args(Members) for item in data):
+        raise ValueError
     return data
 
 
@@ -137,7 +141,8 @@ def _finding(path: str, data: Any, program: Container[str]) -> Finding:
         Step(_is(step["path"], str), _number(step["line"]), _is(step["kind"], str), _is(step["text"], str))
         for step in _is(data["trail"], list)
     ]
-    if data["path"] != path or any(step.path not in program for step in steps):
+    where, seen_from = _is(data["path"], str), _is(data["seen_from"], str)
+    if (seen_from or where) != path or where not in program or any(step.path not in program for step in steps):
         raise ValueError
     if not _CODE.fullmatch(data["code"]) or data["severity"] not in get_args(Severity):
         raise ValueError
@@ -146,7 +151,7 @@ def _finding(path: str, data: Any, program: Container[str]) -> Finding:
         name=_is(data["name"], str),
         message=_is(data["message"], str),
         severity=data["severity"],
-        path=path,
+        path=where,
         location=_location(data["location"]),
         end_location=_location(data["end_location"]),
         function=_is(data["function"], str),
@@ -155,6 +160,8 @@ def _finding(path: str, data: Any, program: Container[str]) -> Finding:
         fix=None if data["fix"] is None else _fix(data["fix"]),
         root=_is(data["root"], str),
         derived=_is(data["derived"], bool),
+        confidence=Confidence(_is(data["confidence"], int)),
+        seen_from=seen_from,
     )
 
 

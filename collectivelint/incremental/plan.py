@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from ..analysis.summary.model import Making
+    from ..analysis.summary.making import Making
     from ..finding import Finding
     from ..program.index import FileIndex, Indexes
     from ..program.project import Project
@@ -176,6 +176,10 @@ class CacheView:
                 self._made = self.made_in(program, self._every)
         return [item for path in self._every for item in self._made.get(path, ())]
 
+    def has_groups(self, program: Program) -> bool:
+        """Whether any file of the program makes groups of some ranks."""
+        return any(item.members != "all" for item in self.making(program))
+
     def _made_by(self, program: Program, path: str) -> list[Making]:
         """Where a file makes groups, if its text has the name of a constructor in it."""
         from ..analysis.checks.group_sites import made_in
@@ -202,7 +206,7 @@ class CacheView:
         """Take over the findings of the stale files, and write them to the cache unless there was an internal error."""
         found: dict[str, list[Finding]] = {path: [] for path in stale}
         for finding in shard.findings:
-            found.setdefault(finding.path, []).append(finding)
+            found.setdefault(finding.seen_from or finding.path, []).append(finding)
         self._found |= found
         if self._store is None or shard.errors:
             return
@@ -215,7 +219,7 @@ class CacheView:
                 stamp=self._stamps[path],
                 findings=self._found.get(path),
                 looked=shard.looked.get(path, 0),
-                made=[[item.op, *item.span.numbers, item.lists] for item in made],
+                made=[[item.op, *item.span.numbers, item.lists, item.members] for item in made],
                 index=indexes[path],
                 reads=shard.reads.get(path, {}),
             )
@@ -223,18 +227,25 @@ class CacheView:
 
     def findings(self) -> list[Finding]:
         """The findings of this run, and those of the cache that are still true."""
-        return [finding for path in self._asked for finding in self._found.get(path, ())]
+        asked = dict.fromkeys(self._asked)
+        # Of a file that is not asked about, the cache may know how it calls one that is.
+        others = (path for path in self._found if path not in asked)
+        found = (finding for path in (*asked, *others) for finding in self._found.get(path, ()))
+        return [finding for finding in found if finding.path in asked]
 
 
 def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
-    """The part of a program's groups that messages name: the first one, and whether ranks are listed."""
+    """What findings depend on without a look: where groups leave ranks out, and whether any are of listed ranks.
+
+    A place that moves is read again by what reaches it.
+    """
     every = [item for path in sorted(made) for item in made[path]]
-    return (*every[:1], any(item.lists for item in every))
+    return ([(item.path, item.op) for item in every if item.members == "some"], any(item.lists for item in every))
 
 
 def _making(path: str, item: list[object]) -> Making:
-    from ..analysis.summary.model import Making
+    from ..analysis.summary.making import Making
     from ..ir.nodes import Span
 
-    op, *span, lists = item
-    return Making(str(op), path, Span(*span), lists=bool(lists))  # type: ignore[arg-type]  # four numbers
+    op, *span, lists, members = item
+    return Making(op, path, Span(*span), lists, members)  # type: ignore[arg-type]  # checked as they were read

@@ -11,7 +11,7 @@ from .pool import Crew, WorkerError, split, usable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..analysis.summary.model import Making
+    from ..analysis.summary.making import Making
     from ..program.index import FileIndex, Indexes
     from ..program.resolver import Program
     from .plan import CacheView

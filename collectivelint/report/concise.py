@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..printable import one_line
-from .summary import summary
+from .summary import summary, unshown
+from .sureness import title
 
 if TYPE_CHECKING:
     from ..finding import Finding
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 def line(finding: Finding) -> str:
     """`train.py:118:9: CL201 [rank-conditional] message`."""
     place = f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}"
-    return f"{place}: {finding.code} [{finding.name}] {one_line(finding.message)}"
+    return f"{place}: {title(finding)} {one_line(finding.message)}"
 
 
 def render(document: Document) -> str:
     """All findings, then the summary; never with colours, since this form is meant for other programs."""
     result = document.result
-    return "\n".join([*map(line, result.findings), summary(result, document.fixed)]) + "\n"
+    return "\n".join([*map(line, result.findings), summary(result, document.fixed), *unshown(result)]) + "\n"

@@ -11,6 +11,7 @@ from ..printable import one_line, printable
 from .quote import relative
 from .remedy import advice
 from .summary import failure
+from .sureness import title
 
 if TYPE_CHECKING:
     from ..finding import Finding
@@ -28,7 +29,7 @@ def render(document: Document) -> str:
 
 def _command(finding: Finding, sources: Sources) -> str:
     properties = {
-        "title": f"{finding.code} [{finding.name}]",
+        "title": title(finding),
         "file": one_line(relative(finding.path)),
         "line": finding.location.row,
         "col": finding.location.column,

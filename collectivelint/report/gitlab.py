@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..findings.baseline import fingerprints
 from .quote import dumps, relative
+from .sureness import title
 
 if TYPE_CHECKING:
     from .model import Document
@@ -21,7 +22,7 @@ def render(document: Document) -> str:
     result = document.result
     issues = [
         {
-            "description": f"{finding.code} [{finding.name}] {finding.message}",
+            "description": f"{title(finding)} {finding.message}",
             "check_name": finding.code,
             "fingerprint": fingerprint,
             "severity": _SEVERITIES[finding.severity],

@@ -10,7 +10,7 @@ from .. import __version__
 from ..registry import discover
 from .quote import dumps, quoted
 from .remedy import headline, patch
-from .summary import summary
+from .summary import summary, unshown
 
 if TYPE_CHECKING:
     from ..finding import Finding
@@ -21,7 +21,7 @@ _AROUND: Final = 2
 
 
 def render(document: Document) -> str:
-    """The page; what it shows is in it as JSON, and a script of its own filters it by rule, severity and file."""
+    """The page; what it shows is in it as JSON, and a script of its own filters it by rule, severity, confidence and file."""
     result = document.result
     data = {
         "findings": [_finding(finding, document.sources) for finding in result.findings],
@@ -30,7 +30,11 @@ def render(document: Document) -> str:
     # Inside a script element only `<` can end it.
     text = dumps(data).replace("<", "\\u003c")
     page = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    words = {"@SUMMARY@": escape(summary(result, document.fixed)), "@VERSION@": escape(__version__), "@DATA@": text}
+    words = {
+        "@SUMMARY@": escape(" ".join([summary(result, document.fixed), *unshown(result)])),
+        "@VERSION@": escape(__version__),
+        "@DATA@": text,
+    }
     for mark, word in words.items():
         page = page.replace(mark, word)
     return page
@@ -47,6 +51,7 @@ def _finding(finding: Finding, sources: Sources) -> dict[str, Any]:
         "name": finding.name,
         "message": finding.message,
         "severity": finding.severity,
+        "confidence": finding.confidence.word,
         "path": finding.path,
         "row": row,
         "column": finding.location.column,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def render(document: Document) -> str:
     """A list of findings. Rows and columns count from 1, columns in characters; paths are as in the other formats.
 
-    `fix` is what a tool may apply, as its `applicability` says; `suggestion` are edits that only a person should make.
+    `confidence` is how sure the finding is: "high", "medium" or "low". `fix` is what a tool may apply, as its `applicability` says; `suggestion` are edits that only a person should make.
     """
     return dumps([as_dict(finding) for finding in document.result.findings], indent=2) + "\n"
 
@@ -29,6 +29,7 @@ def as_dict(finding: Finding) -> dict[str, Any]:
         "name": finding.name,
         "message": finding.message,
         "severity": finding.severity,
+        "confidence": finding.confidence.word,
         "filename": file,
         "cell": cell,
         "location": _location(finding.location),

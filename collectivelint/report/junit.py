@@ -1,4 +1,4 @@
-"""Findings as a JUnit report: a test suite for each file, a failed test for each finding."""
+"""Findings as a JUnit report: a test suite for each file, a failed test for each finding, with its confidence as a property."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def _suite(root: ET.Element, path: str, findings: list[Finding], sources: Source
             file=path,
             line=str(finding.location.row),
         )
+        properties = ET.SubElement(case, "properties")
+        ET.SubElement(properties, "property", name="confidence", value=finding.confidence.word)
         failure = ET.SubElement(case, "failure", message=_legal(finding.message), type=finding.severity)
         steps = [f"{step.path}:{step.line}: {step.text}" for step in finding.trail]
         failure.text = _legal("\n".join([f"{path}:{place}", *steps, *advice(finding, sources)]))

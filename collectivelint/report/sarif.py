@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, with the trail as a code flow: for code scanning services and editors.
+"""Findings as SARIF 2.1.0, with the trail as a code flow and the confidence as a rank: for code scanning services and editors.
 
 Format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """
@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from .. import __version__
 from ..findings.baseline import fingerprints
+from ..findings.confidence import Confidence
 from ..registry import discover
 from .cells import FileStep
 from .quote import dumps, quoted, relative
@@ -28,6 +29,8 @@ _TRUST: Final[Mapping[Applicability, str]] = {
     "unsafe": "unsafe: may change what the program does, look at it first",
     "display": "to be made by hand: it changes what the program does",
 }
+#: From 0 to 100: what a viewer sorts by.
+_RANKS: Final = {Confidence.HIGH: 90.0, Confidence.MEDIUM: 50.0, Confidence.LOW: 10.0}
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
@@ -83,6 +86,7 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], sources: Sourc
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
         "level": finding.severity,
+        "rank": _RANKS[finding.confidence],
         "message": {"text": text},
         "locations": [
             {
@@ -93,6 +97,7 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], sources: Sourc
             }
         ],
         "partialFingerprints": {"collectivelint/v1": fingerprint},
+        "properties": {"confidence": finding.confidence.word},
     }
     if finding.function:
         found["locations"][0]["logicalLocations"] = [{"fullyQualifiedName": finding.function, "kind": "function"}]
@@ -103,7 +108,7 @@ def _result(finding: Finding, fingerprint: str, codes: list[str], sources: Sourc
     if (fix := applied(finding)) is not None:
         found["fixes"] = [_fix(finding.path, fix)]
     if (suggestion := suggested(finding)) is not None:
-        found["properties"] = {"suggestion": _fix(finding.path, suggestion)}
+        found["properties"]["suggestion"] = _fix(finding.path, suggestion)
     return found
 
 

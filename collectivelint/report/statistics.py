@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from .remedy import applied
+from .summary import unshown
 
 if TYPE_CHECKING:
     from ..findings.result import Result
@@ -20,4 +21,4 @@ def table(result: Result) -> str:
         f"{count:>{width}}  {code}  [{'*' if code in fixable else ' '}]  {name}"
         for (code, name), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in [*lines, *unshown(result)])

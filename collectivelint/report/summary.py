@@ -1,12 +1,17 @@
-"""The last line of a report: number of findings and of fixes, and whether the run is complete."""
+"""The last lines of a report: number of findings and of fixes, whether the run is complete, and what is not shown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..finding import MISSING_GROUP
+from ..findings.confidence import Confidence
 from .remedy import applied
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..finding import Finding
     from ..findings.result import Result
 
 
@@ -14,6 +19,31 @@ def summary(result: Result, fixed: int = 0) -> str:
     """The last line: how much was found, and what `--fix` could do."""
     text = _counts(result, fixed)
     return f"{text} {failure(result)}".strip() if result.incomplete else text
+
+
+def unshown(result: Result) -> Iterator[str]:
+    """A line for the findings that are less sure than was asked for, with how to see them."""
+    left = [finding.confidence for finding in result.hidden if not _is_groupless(finding)]
+    if left:
+        degrees = " or ".join(degree.word for degree in sorted(set(left), reverse=True))
+        are, them = ("are", "them") if len(left) != 1 else ("is", "it")
+        yield (
+            f"{len(left)} finding{'s' * (len(left) != 1)} of {degrees} confidence {are} not shown: "
+            f"--min-confidence {min(left).word} lists {them}"
+        )
+    count = len(result.hidden) - len(left)
+    if count:
+        name, them = ("name", "them") if count != 1 else ("names", "it")
+        where = "no sub-group is in reach" if result.has_groups else "this program makes no sub-groups"
+        yield (
+            f"{count} collective{'s' * (count != 1)} {name} no group; {where}: --select {MISSING_GROUP} lists {them}, "
+            "--fix --explicit-world names the default group"
+        )
+
+
+def _is_groupless(finding: Finding) -> bool:
+    """Whether nothing says that a collective without a group should have one."""
+    return finding.code == MISSING_GROUP and finding.confidence is Confidence.LOW
 
 
 def failure(result: Result) -> str:

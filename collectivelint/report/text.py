@@ -10,7 +10,8 @@ import click
 from ..printable import one_line, printable
 from .quote import quoted
 from .remedy import headline, patch, suggested
-from .summary import summary
+from .summary import summary, unshown
+from .sureness import sureness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +34,10 @@ def render(document: Document) -> str:
     result = document.result
     style = click.style if document.colour else _plain
     lines = [line for finding in result.findings for line in _finding(finding, document.sources, style)]
-    return "\n".join([*lines, style(summary(result, document.fixed), bold=True), *_overview(result)]) + "\n"
+    return (
+        "\n".join([*lines, style(summary(result, document.fixed), bold=True), *unshown(result), *_overview(result)])
+        + "\n"
+    )
 
 
 #: From how many findings on an overview helps.
@@ -60,7 +64,9 @@ def _plain(text: str, **_: object) -> str:
 def _finding(finding: Finding, sources: Sources, style: Callable[..., str]) -> Iterator[str]:
     place = style(f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
-    yield f"{place}: {code} [{finding.name}] {printable(finding.message)}"
+    how = sureness(finding)
+    name = f"[{finding.name}]" + (style(f" ({how})", dim=True) if how else "")
+    yield f"{place}: {code} {name} {printable(finding.message)}"
     width = max((len(str(step.line)) for step in finding.trail), default=0)
     file = finding.path
     for step in finding.trail:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from lsprotocol import types as lsp
 
+from ..findings.confidence import Confidence
 from ..registry import discover
 from ..report.remedy import headline, suggested
+from ..report.sureness import sureness
 from ..source.text import lines
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _SEVERITIES: Final[Mapping[Severity, lsp.DiagnosticSeverity]] = {
     "error": lsp.DiagnosticSeverity.Error,
     "warning": lsp.DiagnosticSeverity.Warning,
 }
+_LOW: Final = lsp.DiagnosticSeverity.Information
 _TAGS: Final[Mapping[str, lsp.DiagnosticTag]] = {
     "deprecated-collective": lsp.DiagnosticTag.Deprecated,
     "redundant-barrier": lsp.DiagnosticTag.Unnecessary,
@@ -46,11 +49,13 @@ class Converter:
         tag = _TAGS.get(finding.name)
         return lsp.Diagnostic(
             range=self._range(finding.path, finding.location, finding.end_location),
-            message="\n".join((finding.message, *self._advice(finding))),
-            severity=_SEVERITIES[finding.severity],
+            message="\n".join((_message(finding), *self._advice(finding))),
+            # An editor marks what is not sure less than what is.
+            severity=_SEVERITIES[finding.severity] if finding.confidence > Confidence.LOW else _LOW,
             code=finding.code,
             source="collectivelint",
             tags=[tag] if tag is not None else None,
+            data={"confidence": finding.confidence.word},
             related_information=[self._related(step) for step in finding.trail],
         )
 
@@ -82,6 +87,11 @@ class Converter:
         start = self._units(text[: len(text) - len(text.lstrip())])
         place = lsp.Range(lsp.Position(step.line - 1, start), lsp.Position(step.line - 1, self._units(text)))
         return lsp.DiagnosticRelatedInformation(lsp.Location(uri(step.path), place), step.text)
+
+
+def _message(finding: Finding) -> str:
+    how = sureness(finding)
+    return finding.message + (f" ({how})" if how else "")
 
 
 def uri(path: str) -> str:

@@ -8,20 +8,23 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
+from ..findings.confidence import CONFIDENCES, confidence_of
 from ..reading import read_text
 from ..source import patterns
 from ..source.annotations import configured
-from .model import SELECTORS, Settings, is_argument
+from .model import EXPLICIT_GROUPS, SELECTORS, Settings, is_argument
 from .selection import known_selectors, unknown_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
 _LISTS: Final = frozenset({*SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
 _PATTERNS: Final = frozenset({"exclude", "extend_exclude"})
 _STRINGS: Final = frozenset({"group", "baseline"})
+#: Keys that take one of a few words.
+_WORDS: Final = {"min_confidence": CONFIDENCES, "explicit_groups": EXPLICIT_GROUPS}
 _KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
 
 
@@ -87,6 +90,8 @@ def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]
             values[name] = tuple(item for item in value if item not in wrong_ones)
         elif name in _LISTS:
             values[name] = tuple(value)
+        elif name == "min_confidence":
+            values[name] = confidence_of(value)
         elif name == "per_file_ignores":
             wrong_ones = patterns.unusable(value)
             problems += [place.said(f"`{key}`: {patterns.said(item)}", key, item) for item in wrong_ones]
@@ -113,9 +118,18 @@ def _expected(name: str, value: object) -> str | None:
         return "a table"
     if name == "group" and isinstance(value, str) and value and not is_argument(value):
         return f"one Python expression, and `{value}` is not"
+    if name in _WORDS:
+        return None if value in _WORDS[name] else _one_of(value, _WORDS[name])
     if name in _STRINGS:
         return None if isinstance(value, str) else "a string"
     return None if isinstance(value, bool) else "true or false"
+
+
+def _one_of(value: object, words: Sequence[str]) -> str:
+    """`"a", "b" or "c"`, and which of them is nearest to a misspelt one."""
+    near = difflib.get_close_matches(str(value), words, 1, 0.5)
+    listed = [f'"{word}"' for word in words]
+    return f"{', '.join(listed[:-1])} or {listed[-1]}" + (f"; did you mean `{near[0]}`?" if near else "")
 
 
 #: `0-2,5`

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..findings.confidence import Confidence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,6 +20,8 @@ DEFAULT_EXCLUDE: Final = (
     ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode", "__pypackages__", "_build",
     "buck-out", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
+#: CL101: whether every call without a group is reported, or those with evidence that it matters.
+EXPLICIT_GROUPS: Final = ("always", "evidence")
 FILES: Final = ("collectivelint.toml", "pyproject.toml")
 
 
@@ -49,6 +53,9 @@ class Settings:
     explicit_world: bool = False
     use_group_ops: bool = False
     group: str = ""
+    #: What is reported of what is found; the cache, whose key has all other settings in it, keeps everything.
+    min_confidence: Confidence = field(default=Confidence.MEDIUM, repr=False)
+    explicit_groups: str = field(default=EXPLICIT_GROUPS[-1], repr=False)
     fixable: tuple[str, ...] = ("ALL",)
     unfixable: tuple[str, ...] = ()
     extend_safe_fixes: tuple[str, ...] = ()
@@ -94,6 +101,8 @@ def is_argument(text: str) -> bool:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Confidence):
+        return _toml(value.word)
     if isinstance(value, dict):
         return (
             "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"

@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..finding import MISSING_GROUP
+from ..findings.confidence import Confidence
 from ..selectors import is_selector, matches, suggestion
 from ..source.patterns import spec
 from .model import SELECTORS
@@ -40,6 +42,19 @@ def _is_ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
 def runs_in(path: str, settings: Settings, rule: Rule) -> bool:
     """Whether a rule is switched on for this file."""
     return is_selected(settings, rule) and not _is_ignored_in(path, settings, rule)
+
+
+def least_confidence(settings: Settings, code: str, name: str) -> Confidence:
+    """The lowest confidence that a finding of a rule is shown with."""
+    if code == MISSING_GROUP and settings.min_confidence <= Confidence.MEDIUM and _lists_all(settings, code, name):
+        return Confidence.LOW
+    return settings.min_confidence
+
+
+def _lists_all(settings: Settings, code: str, name: str) -> bool:
+    """Whether all collectives without a group are asked for: by the rule itself, or to have the group written."""
+    named = not {code, name}.isdisjoint((*settings.select, *settings.extend_select))
+    return named or settings.explicit_groups == "always" or settings.explicit_world or bool(settings.group)
 
 
 def allowed_fix(settings: Settings, rule: Rule, fix: Fix) -> Fix | None:

@@ -105,24 +105,28 @@ def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
 
 def is_test(path: Path) -> bool:
     """Is it a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
-    return _is_test(path, os.getcwd())
+    *folders, name = _inside(path, os.getcwd())
+    stem = name.partition(".")[0]
+    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+
+
+def is_example(path: Path) -> bool:
+    """Whether a file lies in a folder of examples. Remembered until `forget`."""
+    return not {"example", "examples"}.isdisjoint(_inside(path, os.getcwd())[:-1])
 
 
 def forget() -> None:
     """Forget the roots of projects: another run begins, and they may have changed."""
-    _is_test.cache_clear()
+    _inside.cache_clear()
 
 
 @cache
-def _is_test(path: Path, _: str) -> bool:
-    """The answer for a path as seen from the current folder."""
+def _inside(path: Path, _: str) -> tuple[str, ...]:
+    """The parts of a path from the root of its project on, as seen from the current folder."""
     # Where the project lies does not matter, only where the file lies in it.
     root = project_root(path)
     absolute = path.absolute()
-    inside = absolute.relative_to(root) if root is not None and root in absolute.parents else path
-    *folders, name = inside.parts
-    stem = name.partition(".")[0]
-    return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
+    return (absolute.relative_to(root) if root is not None and root in absolute.parents else path).parts
 
 
 def _walk(

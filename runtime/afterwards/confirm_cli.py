@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import CONFIDENCES, confidence_of
 from collectivelint.printable import one_line
+from collectivelint.report.sureness import title
 from collectivelint.settings import Resolver, SettingsError
 
 from ..options import NamedPath
@@ -33,10 +35,15 @@ if TYPE_CHECKING:
     help="The folder that `collectivelint trace` wrote to, or that of one run in it; by default its newest run.",
 )
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> None:
+@click.option(
+    "--min-confidence",
+    type=click.Choice(CONFIDENCES),
+    help="Mark findings of this confidence and above; those below only where they are confirmed. [default: medium]",
+)
+def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str, min_confidence: str | None) -> None:
     """Mark each finding in PATHS as confirmed, uniform or not executed in a traced job, and list what the linter cannot see.
 
-    PATHS are files and folders. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be
+    PATHS are files and folders. Findings of low confidence are listed where the run confirms them. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be
     read.
     """
     folder = folders.newest(trace_dir)
@@ -48,7 +55,7 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
         sys.exit(2)
     for problem in unreadable:
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
-    resolver = Resolver({})
+    resolver = Resolver({"min_confidence": confidence_of(min_confidence)} if min_confidence else {})
     linter = Linter(resolver)
     try:
         result = linter.run(list(paths))
@@ -57,6 +64,7 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str) -> Non
             echo(f"error: {problem}", err=True)
         sys.exit(2)
     found = list(run.confirm(result.findings))
+    found += (item for item in run.confirm(result.hidden) if item.outcome == "confirmed")
     unseen = run.unseen(_known(linter, list(paths)))
     if output_format == "json":
         click.echo(json.dumps({**_as_dict(found, unseen), "run": str(folder)}, indent=2))
@@ -85,7 +93,7 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
     for item in sorted(found, key=lambda item: order[item.outcome]):
         finding = item.finding
         where = f"{finding.path}:{finding.location.row}:{finding.location.column}"
-        lines.append(f"{item.outcome:<12}  {where}: {finding.code} [{finding.name}] {finding.message}")
+        lines.append(f"{item.outcome:<12}  {where}: {title(finding)} {finding.message}")
         if item.event is not None:
             absent = ", ".join(map(str, item.absent))
             rank = item.event.rank
@@ -120,6 +128,7 @@ def _as_dict(found: list[Confirmation], unseen: list[Unseen]) -> dict[str, Any]:
                 "row": item.finding.location.row,
                 "column": item.finding.location.column,
                 "message": item.finding.message,
+                "confidence": item.finding.confidence.word,
                 "outcome": item.outcome,
                 "calls": item.calls,
                 "absent": list(item.absent),

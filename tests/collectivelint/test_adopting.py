@@ -78,7 +78,17 @@ def test_a_baseline_in_the_configuration(project: Project) -> None:
 
 
 def _command(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "check",
+        "--min-confidence",
+        "low",
+        "--output-format",
+        "concise",
+        *args,
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -205,7 +205,7 @@ def test_sarif_has_suggestions_where_nobody_applies_them(project: Project) -> No
     assert found["CL203"]["properties"]["suggestion"]["artifactChanges"]
     assert "(unsafe: " in found["CL101"]["fixes"][0]["description"]["text"]
     assert found["CL604"]["fixes"][0]["description"]["text"].endswith("(safe)")
-    assert all("properties" not in found[code] for code in ("CL101", "CL604"))
+    assert all("suggestion" not in found[code]["properties"] for code in ("CL101", "CL604"))
 
 
 @pytest.mark.parametrize("form", ["text", "github", "junit"])

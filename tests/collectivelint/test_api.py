@@ -85,4 +85,5 @@ def test_importing_the_api_imports_nothing_that_costs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     expected = {"collectivelint", "collectivelint.api", "collectivelint.rule", "collectivelint.rule_id"}
+    expected |= {"collectivelint.findings", "collectivelint.findings.confidence"}
     assert set(json.loads(done.stdout)) == expected

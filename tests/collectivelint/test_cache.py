@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import Confidence
 from collectivelint.incremental.store import FOLDER, Cache, Row
 from collectivelint.settings import Resolver
 
@@ -30,7 +31,9 @@ _MAIN: Final = (
 
 def _lint(*, cached: bool = True, jobs: int = 1) -> Result:
     folder = Path(FOLDER) if cached else None
-    return Linter(Resolver({}, isolated=True), cache_folder=folder, jobs=jobs).run([Path()])
+    return Linter(Resolver({"min_confidence": Confidence.LOW}, isolated=True), cache_folder=folder, jobs=jobs).run(
+        [Path()]
+    )
 
 
 def _lines(result: Result) -> list[tuple[str, int, str]]:
@@ -83,10 +86,14 @@ def test_files_that_come_and_go(project: Project) -> None:
 def test_a_part_of_a_project_uses_what_the_whole_has_found(project: Project) -> None:
     project.write({"comm.py": _SYNC, "middle.py": _MIDDLE, "main.py": _MAIN})
     whole = _lint()
-    part = Linter(Resolver({}, isolated=True), cache_folder=Path(FOLDER)).run([Path("main.py")])
+    part = Linter(Resolver({"min_confidence": Confidence.LOW}, isolated=True), cache_folder=Path(FOLDER)).run(
+        [Path("main.py")]
+    )
     assert part.findings == whole.findings
     project.write({"comm.py": _NO_SYNC})
-    part = Linter(Resolver({}, isolated=True), cache_folder=Path(FOLDER)).run([Path("middle.py")])
+    part = Linter(Resolver({"min_confidence": Confidence.LOW}, isolated=True), cache_folder=Path(FOLDER)).run(
+        [Path("middle.py")]
+    )
     assert part.findings == []
     assert _lines(_lint()) == []
 
@@ -148,7 +155,17 @@ def test_a_run_that_was_overtaken_keeps_nothing(project: Project, tmp_path: Path
 
 def test_runs_at_the_same_time(project: Project) -> None:
     project.write({"comm.py": _SYNC, "middle.py": _MIDDLE, "main.py": _MAIN})
-    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", "."]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "check",
+        "--min-confidence",
+        "low",
+        "--output-format",
+        "concise",
+        ".",
+    ]
     for text in (_SYNC, _NO_SYNC, _SYNC + "\n"):
         runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
         project.write({"comm.py": text})

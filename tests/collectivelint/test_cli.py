@@ -289,7 +289,7 @@ def test_force_exclude_for_pre_commit(project: Project) -> None:
 def test_concise(project: Project) -> None:
     project.write({"pkg/bad.py": _BAD})
     lines = project.run("--output-format", "concise").out.splitlines()
-    assert lines[0].startswith("pkg/bad.py:5:5: CL101 [missing-group] `barrier` ")
+    assert lines[0].startswith("pkg/bad.py:5:5: CL101 [missing-group] (low confidence) `barrier` ")
     assert lines[1:] == ["Found 1 finding in 1 file."]
 
 
@@ -313,6 +313,7 @@ def test_json(project: Project) -> None:
         "code": "CL201",
         "name": "rank-conditional",
         "severity": "error",
+        "confidence": "high",
         "filename": "main.py",
         "cell": None,
         "location": {"row": 10, "column": 9},
@@ -426,7 +427,16 @@ def test_diff_without_a_final_newline_can_be_applied(project: Project) -> None:
 )
 def test_diff_of_unusual_line_ends_can_be_applied(project: Project, text: str) -> None:
     project.write(text)
-    command = [sys.executable, "-m", "collectivelint", "--isolated", "--diff", "--explicit-world"]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        "--isolated",
+        "--diff",
+        "--explicit-world",
+    ]
     patch = subprocess.run(command, check=False, capture_output=True).stdout
     applied = subprocess.run(["git", "apply", "-p0", "-"], input=patch, check=False, capture_output=True)
     assert applied.stderr == b""
@@ -490,7 +500,7 @@ def test_help_names_every_command(project: Project) -> None:
 
 def test_python_m(project: Project) -> None:
     project.write(_BAD)
-    done = _python("-m", "collectivelint", "main.py", "--output-format", "concise")
+    done = _python("-m", "collectivelint", "--min-confidence", "low", "main.py", "--output-format", "concise")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == project.run("main.py", "--output-format", "concise").out
     kind = " (compiled)" if is_compiled() else ""
@@ -499,7 +509,7 @@ def test_python_m(project: Project) -> None:
 
 def test_a_reader_that_leaves_early(project: Project) -> None:
     project.write(_BAD + "    dist.barrier()\n" * 2000)
-    command = [sys.executable, "-m", "collectivelint", "--output-format", "concise"]
+    command = [sys.executable, "-m", "collectivelint", "--min-confidence", "low", "--output-format", "concise"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -539,7 +549,7 @@ def test_a_full_disk(project: Project, args: list[str]) -> None:
 def test_streams_that_are_closed(project: Project, redirected: str, code: int, words: str) -> None:
     project.write(_BAD)
     ran = subprocess.run(
-        ["/bin/sh", "-c", f'"$0" -m collectivelint check {redirected}', sys.executable],
+        ["/bin/sh", "-c", f'"$0" -m collectivelint check --min-confidence low {redirected}', sys.executable],
         check=False,
         capture_output=True,
         text=True,
@@ -552,7 +562,13 @@ def test_streams_that_are_closed(project: Project, redirected: str, code: int, w
 
 def test_a_terminal_that_knows_only_ascii(project: Project) -> None:
     project.write("import torch.distributed as dist\n'ä🔥', dist.barrier()\n")
-    done = _python("-m", "collectivelint", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = _python(
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "CL101" in done.stdout
@@ -675,7 +691,17 @@ def test_names_of_the_configuration(project: Project) -> None:
 
 def _piped(project: Project, text: str | bytes, *args: str) -> subprocess.CompletedProcess[str]:
     data = text.encode() if isinstance(text, str) else text
-    command = [sys.executable, "-m", "collectivelint", "--isolated", "--output-format", "concise", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "--min-confidence",
+        "low",
+        "--isolated",
+        "--output-format",
+        "concise",
+        *args,
+    ]
     ran = subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
     return subprocess.CompletedProcess(command, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
@@ -760,7 +786,17 @@ def test_standard_input_that_is_no_text_is_a_finding_and_comes_back_as_it_was(
     project: Project, data: bytes, name: str
 ) -> None:
     def piped(*args: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "collectivelint", "--isolated", "--stdin-filename", name, *args]
+        command = [
+            sys.executable,
+            "-m",
+            "collectivelint",
+            "--min-confidence",
+            "low",
+            "--isolated",
+            "--stdin-filename",
+            name,
+            *args,
+        ]
         return subprocess.run(command, cwd=project.root, input=data, capture_output=True, timeout=60, check=False)
 
     ran = piped("--output-format", "json")

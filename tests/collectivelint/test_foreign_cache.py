@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import Confidence
 from collectivelint.incremental import cache_file
 from collectivelint.incremental.store import FOLDER
 from collectivelint.settings import Resolver
@@ -41,7 +42,7 @@ _FOREIGN: Final = {
 
 
 def _lint() -> Result:
-    return Linter(Resolver({}, isolated=True), cache_folder=Path(FOLDER)).run([Path()])
+    return Linter(Resolver({"min_confidence": Confidence.LOW}, isolated=True), cache_folder=Path(FOLDER)).run([Path()])
 
 
 def _made(project: Project, script: str) -> bytes:

@@ -140,7 +140,17 @@ def test_a_diff_in_a_pipe_is_a_patch_that_applies(project: Project, encoding: st
     text = f"{head}import torch.distributed as dist\ndist.barrier()  # \x1b[31m\xe9\x1b[0m \x9b\nx = 1"
     data = text.replace("\n", newline).encode(encoding)
     project.write({"main.py": data})
-    command = [sys.executable, "-m", "collectivelint", "check", "--isolated", "--no-cache", "--explicit-world"]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "check",
+        "--min-confidence",
+        "low",
+        "--isolated",
+        "--no-cache",
+        "--explicit-world",
+    ]
     patch = subprocess.run([*command, "--diff", "main.py"], capture_output=True, check=False).stdout
     done = subprocess.run(["git", "apply", "-p0", "-"], input=patch, capture_output=True, check=False)
     assert done.stderr == b""

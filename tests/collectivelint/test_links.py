@@ -190,6 +190,8 @@ def test_a_stream_that_was_named_is_written_to(project: Project, *, to_file: boo
         "-m",
         "collectivelint",
         "check",
+        "--min-confidence",
+        "low",
         "--isolated",
         "--no-cache",
         "--output-format",

@@ -37,7 +37,17 @@ def _install(project: Project, text: str, *more: str) -> None:
 
 
 def _run(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", *args]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "check",
+        "--min-confidence",
+        "low",
+        "--output-format",
+        "concise",
+        *args,
+    ]
     environment = os.environ | {"PYTHONPATH": str(project.root / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -163,7 +173,7 @@ def test_the_user_interrupts_a_plugin(project: Project, where: str) -> None:
     wait = "print('ready', flush=True); import time; time.sleep(600)"
     _install(project, f"{wait}\n" if where == "import" else _RULE.replace("    for", f"    {wait}\n    for"))
     project.write({"a.py": _CODE})
-    command = [sys.executable, "-m", "collectivelint", "check", "a.py"]
+    command = [sys.executable, "-m", "collectivelint", "check", "--min-confidence", "low", "a.py"]
     environment = os.environ | {"PYTHONPATH": str(project.root / "site")}
     with subprocess.Popen(
         command, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

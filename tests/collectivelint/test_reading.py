@@ -60,7 +60,19 @@ def test_one_message_each_and_the_rest_is_linted(project: Project, jobs: str) ->
         listener.bind("socket.py")
     with Path("large.py").open("wb") as stream:
         stream.truncate(3_000_000_000)
-    command = [sys.executable, "-m", "collectivelint", "check", "--output-format", "concise", "--jobs", jobs, "."]
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "check",
+        "--min-confidence",
+        "low",
+        "--output-format",
+        "concise",
+        "--jobs",
+        jobs,
+        ".",
+    ]
     for _ in range(2):  # the second time with a cache
         ran = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_LONGEST_S, preexec_fn=_bounded
@@ -68,7 +80,7 @@ def test_one_message_each_and_the_rest_is_linted(project: Project, jobs: str) ->
         assert ran.stderr == ""
         assert ran.stdout.splitlines()[:-1] == [
             "device.py:1:1: CL000 [unreadable-file] cannot be read: is a device, not a regular file",
-            "good.py:3:1: CL101 [missing-group] `barrier` names no group and takes every rank of the job",
+            "good.py:3:1: CL101 [missing-group] (low confidence) `barrier` has no `group` argument, so it waits for every rank in the job",
             "large.py:1:1: CL000 [unreadable-file] cannot be read: has 3.0 GB; files of more than 5 MB are not read",
             "link.py:1:1: CL000 [unreadable-file] cannot be read: is a pipe, not a regular file",
             "pipe.py:1:1: CL000 [unreadable-file] cannot be read: is a pipe, not a regular file",
@@ -133,7 +145,7 @@ def test_standard_input_without_end(project: Project) -> None:
     del project
     with Path("/dev/zero").open("rb") as endless:
         ran = subprocess.run(
-            [sys.executable, "-m", "collectivelint", "check", "--stdin-filename", "main.py"],
+            [sys.executable, "-m", "collectivelint", "check", "--min-confidence", "low", "--stdin-filename", "main.py"],
             stdin=endless,
             capture_output=True,
             text=True,
@@ -160,7 +172,18 @@ def test_a_notebook_with_pictures_is_treated_as_any_other(project: Project) -> N
     data = (project.root / "a.ipynb").read_bytes()
     assert stamp("a.ipynb", None)[2]
     piped = subprocess.run(
-        [sys.executable, "-m", "collectivelint", "check", "--stdin-filename", "a.ipynb", "--isolated", "--no-cache"],
+        [
+            sys.executable,
+            "-m",
+            "collectivelint",
+            "check",
+            "--min-confidence",
+            "low",
+            "--stdin-filename",
+            "a.ipynb",
+            "--isolated",
+            "--no-cache",
+        ],
         input=data,
         capture_output=True,
         check=False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collectivelint.findings.confidence import Confidence
 from collectivelint.registry import discover
 from collectivelint.settings import Resolver, Settings, known_selectors
 from collectivelint.settings.config_file import read
@@ -22,7 +23,7 @@ _ALL = {"CL101", "CL201"}
 def _codes(project: Project, path: str = ".") -> set[str]:
     from collectivelint.engine import Linter
 
-    resolver = Resolver()
+    resolver = Resolver({"min_confidence": Confidence.LOW})
     result = Linter(resolver).run([Path(path)])
     assert (resolver.problems, result.errors) == ([], [])
     return {finding.code for finding in result.findings}
@@ -283,7 +284,9 @@ def test_a_catalogue_file_is_part_of_what_the_cache_knows(project: Project) -> N
     from collectivelint.engine import Linter
 
     def run() -> int:
-        return len(Linter(Resolver(), cache_folder=Path(".cache")).run([Path()]).findings)
+        return len(
+            Linter(Resolver({"min_confidence": Confidence.LOW}), cache_folder=Path(".cache")).run([Path()]).findings
+        )
 
     project.write(
         {"main.py": _USING, "company.toml": _CATALOG, "collectivelint.toml": 'catalog-files = ["company.toml"]\n'}

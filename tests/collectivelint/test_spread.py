@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import Confidence
 from collectivelint.incremental.store import FOLDER
 from collectivelint.settings import Resolver
 
@@ -31,7 +32,9 @@ FILES: Final = {
 
 def _lint(*paths: str, cached: bool = True) -> Result:
     folder = Path(FOLDER) if cached else None
-    result = Linter(Resolver({}, isolated=True), cache_folder=folder).run([Path(path) for path in paths or (".",)])
+    result = Linter(Resolver({"min_confidence": Confidence.LOW}, isolated=True), cache_folder=folder).run(
+        [Path(path) for path in paths or (".",)]
+    )
     assert result.errors == []
     return result
 

@@ -74,7 +74,10 @@ def test_a_run_that_is_killed_leaves_no_worker(project: Project) -> None:
     body = "".join(f"    x{n} = [rank + {n}, dist.get_rank(), f(x{n - 1})]\n" for n in range(1, 400))
     text = f"import torch.distributed as dist\n\n\ndef f(rank):\n    x0 = 1\n{body}"
     project.write({f"m{number}.py": text for number in range(150)})
-    _killed([sys.executable, "-m", "collectivelint", "check", "--isolated", "--jobs", "2", "."], signal.SIGKILL)
+    _killed(
+        [sys.executable, "-m", "collectivelint", "check", "--min-confidence", "low", "--isolated", "--jobs", "2", "."],
+        signal.SIGKILL,
+    )
     assert sorted(path.name for path in project.root.iterdir() if path.suffix != ".py") == ["pyproject.toml"]
 
 
@@ -93,7 +96,7 @@ def check(findings):
 
 
 def _linted(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "collectivelint", "check", "--jobs", "2", *args]
+    command = [sys.executable, "-m", "collectivelint", "check", "--min-confidence", "low", "--jobs", "2", *args]
     environment = os.environ | {"PYTHONPATH": str(project.root / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -39,7 +39,11 @@ def test_findings_beside_a_real_job(trace: Callable[..., Job], tmp_path: Path) -
     def confirm(*paths: str, folder: Path = job.folder, output: str = "json") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "collectivelint", "confirm", *paths, "--trace", str(folder)]
         return subprocess.run(
-            [*command, "--output-format", output], cwd=tmp_path, capture_output=True, text=True, check=False
+            [*command, "--min-confidence", "low", "--output-format", output],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     ran = confirm("src/package/confirmed.py")

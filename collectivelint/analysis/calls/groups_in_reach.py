@@ -28,7 +28,7 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
         group: GroupInReach | None = None
         if value.meaning == "group":
             if value.type is not None or origin == "parameter" or not is_otherwise(frame, text):
-                group = GroupInReach(text, origin, optional=value.optional)
+                group = GroupInReach(text, origin, optional=value.optional, everyone=value.everyone)
         elif value.meaning == "ops":
             group = GroupInReach(f"{text}.group", origin)
         elif value.meaning == "mesh":

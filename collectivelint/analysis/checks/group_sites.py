@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ...ir.names import plain
 from ...ir.nodes import Call, expressions
-from ..summary.model import Making
+from ..summary.making import Making
+from .group_members import members_of, repeated_spans
 
 if TYPE_CHECKING:
     from ...catalog.model import Catalog
@@ -20,16 +21,19 @@ def made_in(program: Program, catalog: Catalog, path: str) -> list[Making]:
         return []
     found = []
     for function in program.functions(path).values():
+        repeated = None
         for expr in expressions(function.body):
-            match expr:
-                case Call(function=callee, args=args, keywords=keywords, span=span):
-                    name = absolute(program, path, function, plain(callee))
-                    api = catalog.apis.get(name) if name is not None else None
-                    if api is not None and api.category == "group_constructor":
-                        lists = api.params[:1] == ("ranks",) and bool(
-                            args or any(word == "ranks" for word, _ in keywords)
-                        )
-                        found.append(Making(api.op, path, span, lists=lists))
+            if not isinstance(expr, Call):
+                continue
+            name = absolute(program, path, function, plain(expr.function))
+            api = catalog.apis.get(name) if name is not None else None
+            if api is None or api.category != "group_constructor":
+                continue
+            repeated = repeated_spans(function) if repeated is None else repeated
+            once = not any(span.contains(expr.span) for span in repeated)
+            words = {word for word, _ in expr.keywords}
+            lists = api.params[:1] == ("ranks",) and (bool(expr.args) or "ranks" in words)
+            found.append(Making(api.op, path, expr.span, lists, members_of(api, expr, function, once=once)))
     return sorted(found, key=lambda item: item.span)
 
 

@@ -28,6 +28,7 @@ class GroupInReach:
 
     `owner` is the mesh that it is a group of, `dims` the names of that mesh's dimensions, if they are known. Where not
     `certain`, nothing says which dimension is meant, and the text is none to write. `optional`: it may be None.
+    `everyone`: it has all ranks.
     """
 
     text: str
@@ -36,6 +37,12 @@ class GroupInReach:
     dims: tuple[str, ...] | None = None
     certain: bool = True
     optional: bool = False
+    everyone: bool = False
+
+    @property
+    def is_subgroup(self) -> bool:
+        """Whether ranks of the job may be missing: a mesh of one dimension has them all."""
+        return not self.everyone and (self.dims is None or len(self.dims) != 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +112,6 @@ class HelperCall:
     def span(self) -> Span:
         """Where the call stands."""
         return self.call.span
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """A place where the program makes sub-groups; `lists`: of ranks that it chooses."""
-
-    op: str
-    path: str
-    span: Span
-    lists: bool
 
 
 @dataclass(frozen=True, slots=True)

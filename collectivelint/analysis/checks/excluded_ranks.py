@@ -1,0 +1,41 @@
+"""Collectives of all ranks in a program that also makes groups which leave some ranks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...source.discover import is_example, is_test
+from ..domain.symbol import WORLD
+from ..effects import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..effects import Event
+    from ..program import Analysis
+    from ..summary.making import Making
+    from ..summary.model import FunctionFacts
+
+
+def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionFacts, Event, Making]]:
+    """For each function of these files that reaches both: a collective of all ranks, and where ranks are left out of a group.
+
+    A function that reaches both is, or is called by, a program that runs both. Tests are none, and examples only for
+    what stands in examples itself.
+    """
+    leaving = {(made.path, made.span): made for made in analysis.making if made.members == "some"}
+    if not leaving:
+        return
+    for facts in analysis.functions:
+        path = Path(facts.function.path)
+        if is_test(path):
+            continue
+        found = list(events(facts.term))
+        made = next((leaving[place] for event in found if (place := (event.path, event.span)) in leaving), None)
+        if made is None:
+            continue
+        for event in found:
+            is_whole = event.kind == "collective" and event.group is WORLD
+            if is_whole and (is_example(Path(event.path)) or not is_example(path)):
+                yield facts, event, made
