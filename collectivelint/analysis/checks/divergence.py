@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from collectivelint.findings.confidence import Confidence
+
 from ..domain.symbol import WORLD, Symbol
 from ..effects import Choice, Event, Guard, Repeat, events, guards, walk
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
 #: that leaves ("exit"), or on both sides but in another "order".
 Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
+
+
+#: Causes by which ranks differ only where something happens on one of them.
+_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,13 @@ class Divergence:
         if not causes or any(cause.kind == "rank" for cause in causes):
             return ""
         return f"{causes[0].kind} {causes[0].path}:{causes[0].span.line}:{causes[0].span.column}"
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
+        if self.files is not None:
+            return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
+        return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
 
     @property
     def is_practical(self) -> bool:

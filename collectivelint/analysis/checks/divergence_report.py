@@ -167,4 +167,5 @@ def report_divergence(
         fix=fix,
         root=divergence.root,
         derived=divergence.derived,
+        confidence=divergence.confidence,
     )

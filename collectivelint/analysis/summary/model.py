@@ -9,7 +9,7 @@ from ..domain.causes import Cause
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import PLACES
 from ..effects import deferred, events
-from .observed import ParameterEffect, Summary, first_uses
+from .observed import ParameterEffect, Summary, first_uses, widened_uses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -279,7 +279,7 @@ class FunctionFacts:
             whole=summary.parameters.whole,
             writing=summary.writing,
             fallible=summary.fallible,
-            paths={use.key: (use.cause.span, use) for use in summary.paths} | self.paths,
+            paths=widened_uses(self.paths, summary.paths),
         )
 
 

@@ -56,6 +56,12 @@ def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
     return tuple(use for _, use in paths.values() if use.use != "given")[:MOST_PATHS]
 
 
+def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:
+    """The same uses, with those first that callers are to see."""
+    first = {use.key: (paths[use.key][0] if use.key in paths else use.cause.span, use) for use in seen}
+    return first | {key: found for key, found in paths.items() if key not in first}
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterEffect:
     """What a function does to what it is passed.
