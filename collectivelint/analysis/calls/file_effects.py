@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...ir.nodes import Attribute, Call
 from ..summary.model import FileUse
 from ..summary.observed import Writing
+from .options import asked_of, resolved, truth_of
 from .path_uses import note_given, note_path
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         written = frame.cause("file system", expr.span)
         frame.facts.whole = (*frame.facts.whole, *((parameter, written) for parameter in sorted(state.depends)))
     if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
-        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
+        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends, asked_of(frame.conditions))
 
 
 def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -79,11 +80,15 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
         return
     if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in arguments.values()):
         return
+    known = {name: value.symbol for name, value in arguments.items()}
+    when = [resolved(frame, condition.substitute(known)) for condition in writing.when]
+    if any(truth_of(condition) is False for condition in when):
+        return
     given = [arguments[name] for name in writing.depends if name in arguments]
     frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
-        frame.facts.writing = Writing(writing.cause, depends)
+        frame.facts.writing = Writing(writing.cause, depends, asked_of((*when, *frame.conditions)))
 
 
 def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:

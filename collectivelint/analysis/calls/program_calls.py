@@ -43,6 +43,8 @@ def invoke(
             continue
         arguments = _arguments(facts.function, callee, expr, args, keywords)
         known = _symbols(arguments)
+        if facts.attributes and facts.function.qualname.endswith(".__init__") and callee.receiver is not None:
+            frame.made[callee.receiver.symbol] = (facts, known)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
         def run(value: Value, site: CallSite = site) -> Term:

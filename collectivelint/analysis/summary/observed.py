@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of."""
+    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of.
+
+    It does so only where the conditions `when` are true, which speak of its parameters.
+    """
 
     cause: Cause
     depends: frozenset[str]
+    when: tuple[Symbol, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ class Frame:
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
     now, `group_destroyed` that the default group has been: there are no others any more.
-    `met` counts the collectives on the way here.
+    `met` counts the collectives on the way here; `conditions` are the conditions that are true here; `made` has the
+    constructor of each object that is made here, with what stands for its parameters.
     """
 
     context: Context
@@ -94,6 +95,8 @@ class Frame:
     is_partial: bool = False
     group_destroyed: bool = False
     met: int = 0
+    conditions: list[Symbol] = field(default_factory=list)
+    made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = field(default_factory=dict)
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""

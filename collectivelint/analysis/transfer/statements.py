@@ -73,6 +73,12 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
+    known = len(frame.conditions)
+    _statements(frame, block)
+    del frame.conditions[known:]
+
+
+def _statements(frame: Frame, block: Block) -> None:
     for statement in block:
         frame.statement = statement.span
         match statement:
@@ -205,7 +211,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
             Deciding(frame, worlds[holds], distributed=distributed),
             Under(frame, guard, decided.value),
         ):
+            frame.conditions.append(decided.value.symbol if holds else decided.value.symbol.negate())
             _block(frame, body)
+            frame.conditions.pop()
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
@@ -216,6 +224,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
+    if leaves[0] is not leaves[1]:
+        frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
     frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))
