@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..domain.symbol import attribute, both, compare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..domain.symbol import Symbol
     from ..transfer.state import Frame
@@ -18,8 +18,22 @@ _MOST: Final = 6
 
 def asked_of(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
     """The conditions that speak of parameters, and of nothing that only the function knows."""
-    found = (condition for condition in conditions if condition.parameters and not condition.has_place)
+    found = (
+        part for condition in conditions for part in _literals(condition) if part.parameters and not part.has_place
+    )
     return tuple(dict.fromkeys(found))[:_MOST]
+
+
+def _literals(condition: Symbol) -> Iterator[Symbol]:
+    """What has to be true, one by one: `not (a or b)` says `not a` and `not b`."""
+    if condition.kind == "and":
+        for part in condition.args:
+            yield from _literals(part)
+    elif condition.kind == "not" and condition.args[0].kind == "or":
+        for part in condition.args[0].args:
+            yield from _literals(part.negate())
+    else:
+        yield condition
 
 
 def resolved(frame: Frame, symbol: Symbol) -> Symbol:
