@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from ...ir.nodes import Branch, Call, Exit, Logical, Loop, Not, blocks, expressions
+from ...ir.nodes import Branch, Call, Exit, Logical, Loop, Not, assignments, blocks, expressions
 from ..calls.path_uses import LOOKS
 from ..domain.causes import Cause
 from ..domain.paths import changes, parts
 from ..domain.symbol import attribute, parameter
 from ..effects import events
+from .file_races import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ def file_evidence(
     if any(_is_created(facts, look, known) for _, look in looks):
         return FileEvidence("start", causes[0], reason="all ranks meet in a collective before it is created")
     for cause in causes:
-        if _is_polled(facts, cause) or any(_is_polled(caller, cause) for caller in callers()):
+        if _is_polled(facts, cause, guard) or any(_is_polled(caller, cause, None) for caller in callers()):
             return FileEvidence("poll", cause, reason="looked up again in every turn of a loop that runs collectives")
     return FileEvidence("start", causes[0], reason="no rank is seen to create or remove it meanwhile")
 
@@ -193,8 +194,11 @@ def _leaves(block: Block) -> bool:
 # ------------------------------------------------------------------------------------------------------------- polling
 
 
-def _is_polled(facts: FunctionFacts, cause: Cause) -> bool:
-    """Whether a function looks for one and the same path in every turn of a loop that runs collectives."""
+def _is_polled(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> bool:
+    """Whether a function looks for one and the same path in every turn of a loop that runs collectives.
+
+    `guard` is what the answer decides, if it does so in the function itself.
+    """
     sites = [(site, use.path) for site, use in facts.paths.values() if use.use in LOOKS and use.cause == cause]
     if not sites:
         return False
@@ -204,6 +208,7 @@ def _is_polled(facts: FunctionFacts, cause: Cause) -> bool:
         (_holds(loop.body, site) or (loop.target is None and loop.span.contains(site)))
         and any(loop.span.contains(place) for place in places)
         and not _made_in(path, facts.function.path, loop.span)
+        and (guard is None or _feeds(loop, site, guard))
         for loop in loops
         for site, path in sites
     )
@@ -215,3 +220,16 @@ def _made_in(path: Symbol, file: str, span: Span) -> bool:
         inner.kind == "place" and inner.head[1] == file and span.line <= int(str(inner.head[2])) <= span.end_line
         for inner in path.walk()
     )
+
+
+def _feeds(loop: Loop, site: Span, guard: Guard) -> bool:
+    """Whether a condition is computed from a call in a loop: it stands there, or in what a variable is assigned."""
+    tests = [
+        (branch.test, branch.test_span) for branch in _branches(loop.body) if branch.test_span.contains(guard.span)
+    ]
+    tests.append((loop.iterable, loop.head))
+    if any(span.contains(site) for _, span in tests):
+        return True
+    names = set(names_in(test for test, _ in tests))
+    made = [item for item in assignments(loop.body) if item.span.contains(site)]
+    return any(not names.isdisjoint(names_in(item.targets)) for item in made)
