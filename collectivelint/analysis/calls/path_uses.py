@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...ir.nodes import Call
     from ..domain.symbol import Symbol
     from ..domain.value import Value
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
 
 #: What asks for the state of a path.
@@ -73,10 +73,14 @@ def note_paths(
 
 def _is_unknown(value: Value, *, called: bool) -> bool:
     """Whether what is passed is a function that the program does not hold; `called`: it is called at any rate."""
-    if value.target is not None:
-        name = value.target.name
-        return value.target.kind == "external" and name.rpartition(".")[2][:1].islower() and not name.startswith(_DATA)
-    return called and value.constant is UNKNOWN and not value.runs
+    if value.reference.target is not None:
+        name = value.reference.target.name
+        return (
+            value.reference.target.kind == "external"
+            and name.rpartition(".")[2][:1].islower()
+            and not name.startswith(_DATA)
+        )
+    return called and value.constant is UNKNOWN and not value.reference.runs
 
 
 #: Modules whose names are passed as dtypes and devices.
@@ -85,17 +89,17 @@ _DATA: Final = ("torch.", "numpy.", "builtins.")
 
 def _passed(frame: Frame, value: Value) -> FunctionFacts | None:
     """The facts of a function of the program that is passed as an argument."""
-    if value.target is None or value.target.kind != "function":
+    if value.reference.target is None or value.reference.target.kind != "function":
         return None
-    return frame.context.facts(value.target)
+    return frame.context.facts(value.reference.target)
 
 
 def _arguments(function: Value, values: Mapping[str, Value], passed: FunctionFacts) -> dict[str, Symbol]:
     """What a function that is passed gets for its parameters: `run(f, kwargs={"path": p})`, `run(f, args=(p,))`."""
     names = [parameter.name for parameter in passed.function.params]
     found: dict[str, Symbol] = {}
-    if function.receiver is not None and names:
-        found[names.pop(0)] = function.receiver.symbol
+    if function.reference.receiver is not None and names:
+        found[names.pop(0)] = function.reference.receiver.symbol
     for value in values.values():
         symbol = value.written
         if symbol.kind != "compound":

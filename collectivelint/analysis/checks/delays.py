@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Block, Span, Statement
     from ..effects import Guard
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
 
 
 def only_delays(facts: FunctionFacts, guard: Guard) -> bool:

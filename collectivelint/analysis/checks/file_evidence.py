@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Branch, Call, Exit, Logical, Loop, Not, assignments, blocks, expressions
+from ...record import Record
 from ..calls.path_uses import LOOKS
 from ..domain.causes import Cause
 from ..domain.paths import changes, parts
@@ -19,21 +19,28 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Expr, Span, Statement
     from ..domain.symbol import Symbol
     from ..effects import Guard
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..summary.observed import PathUse
 
 
-@dataclass(frozen=True, slots=True)
-class FileEvidence:
+class FileEvidence(Record):
     """Whether ranks differ in practice ("race", "poll") or only where their disks do ("start"), and what shows it.
 
     `look` is the look-up, `change` the call that creates or removes what it looks for.
     """
 
-    kind: Literal["race", "poll", "start"]
-    look: Cause
-    change: Cause | None = None
-    reason: str = ""
+    __slots__ = ("change", "kind", "look", "reason")
+
+    def __init__(
+        self, kind: Literal["race", "poll", "start"], look: Cause, change: Cause | None = None, reason: str = ""
+    ) -> None:
+        self.kind: Final = kind
+        self.look: Final = look
+        self.change: Final = change
+        self.reason: Final = reason
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.look, self.change, self.reason)
 
     @property
     def is_practical(self) -> bool:

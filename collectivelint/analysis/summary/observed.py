@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ...record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,31 +16,41 @@ if TYPE_CHECKING:
     from ..effects import Term
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(Record):
     """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of.
 
     It does so only where the conditions `when` are true, which speak of its parameters.
     """
 
-    cause: Cause
-    depends: frozenset[str]
-    when: tuple[Symbol, ...] = ()
+    __slots__ = ("cause", "depends", "when")
+
+    def __init__(self, cause: Cause, depends: frozenset[str], when: tuple[Symbol, ...] = ()) -> None:
+        self.cause: Final = cause
+        self.depends: Final = depends
+        self.when: Final = when
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.cause, self.depends, self.when)
 
 
-@dataclass(frozen=True, slots=True)
-class PathUse:
+class PathUse(Record):
     """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
 
     `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
     counts the collectives that come before it in the function.
     """
 
-    use: str
-    path: Symbol
-    cause: Cause
-    alone: bool
-    met: int
+    __slots__ = ("alone", "cause", "met", "path", "use")
+
+    def __init__(self, use: str, path: Symbol, cause: Cause, alone: bool, met: int) -> None:
+        self.use: Final = use
+        self.path: Final = path
+        self.cause: Final = cause
+        self.alone: Final = alone
+        self.met: Final = met
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.use, self.path, self.cause, self.alone, self.met)
 
     @property
     def key(self) -> tuple[Cause, str, Symbol]:
@@ -66,8 +77,7 @@ def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:
     return first | {key: found for key, found in paths.items() if key not in first}
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterEffect:
+class ParameterEffect(Record):
     """What a function does to what it is passed.
 
     `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
@@ -75,14 +85,28 @@ class ParameterEffect:
     is changed that was passed in.
     """
 
-    uniform: tuple[str, ...] = ()
-    roots: tuple[str, ...] = ()
-    whole: tuple[tuple[str, Cause], ...] = ()
-    changed: Cause | None = None
+    __slots__ = ("changed", "roots", "uniform", "whole")
+
+    def __init__(
+        self,
+        uniform: tuple[str, ...] = (),
+        roots: tuple[str, ...] = (),
+        whole: tuple[tuple[str, Cause], ...] = (),
+        changed: Cause | None = None,
+    ) -> None:
+        self.uniform: Final = uniform
+        self.roots: Final = roots
+        self.whole: Final = whole
+        self.changed: Final = changed
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.uniform, self.roots, self.whole, self.changed)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+NO_EFFECT: Final = ParameterEffect()
+
+
+class Summary(Record):
     """What the functions that call a function, or use the class or the module it belongs to, can see of it.
 
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
@@ -91,25 +115,72 @@ class Summary:
     what it does to paths, in order.
     """
 
-    effect: Term = ()
-    returns: Value | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    variables: Mapping[str, Value] = field(default_factory=dict)
-    parameters: ParameterEffect = ParameterEffect()
-    writing: Writing | None = None
-    share: Cause | None = None
-    fallible: Cause | None = None
-    calls: tuple[str, ...] = ()
-    paths: tuple[PathUse, ...] = ()
+    __slots__ = (
+        "attributes",
+        "calls",
+        "effect",
+        "fallible",
+        "parameters",
+        "paths",
+        "returns",
+        "share",
+        "variables",
+        "writing",
+    )
+
+    def __init__(
+        self,
+        effect: Term = (),
+        returns: Value | None = None,
+        attributes: Mapping[str, Value] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        parameters: ParameterEffect = NO_EFFECT,
+        writing: Writing | None = None,
+        share: Cause | None = None,
+        fallible: Cause | None = None,
+        calls: tuple[str, ...] = (),
+        paths: tuple[PathUse, ...] = (),
+    ) -> None:
+        self.effect: Final = effect
+        self.returns: Final = returns
+        self.attributes: Final[Mapping[str, Value]] = {} if attributes is None else attributes
+        self.variables: Final[Mapping[str, Value]] = {} if variables is None else variables
+        self.parameters: Final = parameters
+        self.writing: Final = writing
+        self.share: Final = share
+        self.fallible: Final = fallible
+        self.calls: Final = calls
+        self.paths: Final = paths
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.effect,
+            self.returns,
+            self.attributes,
+            self.variables,
+            self.parameters,
+            self.writing,
+            self.share,
+            self.fallible,
+            self.calls,
+            self.paths,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class ClassFacts:
+class ClassFacts(Record):
     """What the text of a class says, without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
     handlers, with where they stand.
     """
 
-    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    handlers: Mapping[str, Span] = field(default_factory=dict)
+    __slots__ = ("assigned", "handlers")
+
+    def __init__(
+        self, assigned: Mapping[str, tuple[str, ...]] | None = None, handlers: Mapping[str, Span] | None = None
+    ) -> None:
+        self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
+        self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.assigned, self.handlers)
