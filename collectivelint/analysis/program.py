@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
-from .checks.divergence import divergences
+from .checks.delays import only_delays
+from .checks.divergence import divergences, surest
+from .checks.file_evidence import file_evidence
 from .domain.show import shown
 from .domain.sweep import sweep
 from .domain.symbol import WORLD
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from ..source.annotations import Annotation
     from .checks.divergence import Divergence
+    from .checks.file_evidence import FileEvidence
     from .domain.value import Value
     from .effects import Event, Guard, Repeat, Term
     from .summary.digest import Digests
@@ -184,9 +187,23 @@ class Analysis:
         lists = any(made.lists for made in self.making)
         for facts in self.functions:
             term = self._whole_term(facts)
-            if term:
-                for divergence in divergences(term, lists_of_ranks=lists):
-                    yield facts, divergence
+            found = divergences(term, lists_of_ranks=lists) if term else ()
+            real = (divergence for divergence in found if not only_delays(facts, divergence.guard))
+            for divergence in surest(real, partial(self._file_evidence, facts)):
+                yield facts, divergence
+
+    def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
+        """What the program shows about the look-ups of files that decide a divergence."""
+        at = divergence.event.place[0]
+        return file_evidence(facts, divergence.guard, at, partial(self._callers, facts))
+
+    def _callers(self, facts: FunctionFacts) -> Iterator[FunctionFacts]:
+        """The other functions of its file that call a function."""
+        path, name = facts.function.path, facts.function.qualname.rpartition(".")[2]
+        for caller in dict.fromkeys(caller.qualname for caller, _ in self.calls_in(path, name)):
+            found = self.facts(Target("function", path, caller))
+            if found is not None and found is not facts:
+                yield found
 
     def dimension(self, call: ApiCall) -> str | None:
         """The dimension of the parallelism that the group of a call is, as far as its name or its accessor says."""

@@ -107,7 +107,7 @@ class Convention:
 class FileApi:
     """What a call does to a path."""
 
-    #: "look", "make", "write", "may write", "link", "move" or "remove".
+    #: "look", "list", "make", "open", "fill", "write", "may write", "link", "move" or "remove".
     use: str
     #: Position of the argument that is the path; -1: the object that it is called on.
     at: int = 0

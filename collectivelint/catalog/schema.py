@@ -95,7 +95,7 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
     ("conventions", "when"): ("optional",),
-    ("file_uses", "use"): ("look", "make", "write", "may write", "link", "move", "remove"),
+    ("file_uses", "use"): ("look", "list", "make", "open", "fill", "write", "may write", "link", "move", "remove"),
     ("methods", "cause"): CAUSES,
     **{(table, "cause"): CAUSES for table in CATEGORIES},
     **{(table, "kind"): () for table in CATEGORIES if table != "registrations"},

@@ -262,7 +262,8 @@ def test_every_collective_is_there() -> None:
 
 @pytest.mark.parametrize(("style", "reach", "shape"), list(_programs()))
 def test_wrong_lines_and_no_others(project: Project, style: Style, reach: Reach, shape: Shape) -> None:
-    project.check_marked(_program(style, reach, shape), select=_CODES)
+    # Of the files that are looked for no rank is seen to write any.
+    project.check_marked(_program(style, reach, shape), select=_CODES, min_confidence="low")
 
 
 def test_a_group_made_where_it_is_first_needed(project: Project) -> None:

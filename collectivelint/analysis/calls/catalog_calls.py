@@ -141,6 +141,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind in ("create", "init"):
         key = WORLD
     frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
+    frame.met += kind != "init"
 
 
 def _note(

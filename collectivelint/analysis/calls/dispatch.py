@@ -8,6 +8,7 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
+from ..domain.flowing import flow
 from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
 from ..effects import CallSite, Deferred
@@ -72,6 +73,10 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         made_of = frame.context.catalog.class_of(target.name)
         if made_of is not None:
             own = target.name in frame.context.catalog.temporary
+            if target.name.startswith("pathlib."):
+                # Paths made of the same parts are the same path.
+                same = symbols.call(callee.symbol, [value.symbol for value in args])
+                return flow(same, args, ranks=False).referring(kind=made_of)
             return Value(frame.fresh(target.name, expr.span)).referring(kind=made_of).sourced(ranked=own)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ...ir.nodes import Attribute, Call
 from ..summary.file_use import FileUse
 from ..summary.observed import Writing
+from .options import asked_of, resolved, truth_of
+from .path_uses import note_given, note_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +29,12 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     ):
         name, owner = f"methods.{expr.function.name}", (callee.reference.receiver, expr.function.value)
     else:
+        if callee.reference.target is None:
+            note_given(frame, expr, "", [*args, *keywords.values()])
         return
     api = frame.context.catalog.file_uses.get(name)
     if api is None:
+        note_given(frame, expr, name, [*args, *keywords.values()])
         return
     use = api.use
     given = list(zip(args, expr.args, strict=False))
@@ -40,6 +45,13 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
+    if use == "open":
+        if opens_new([value for value, _ in given[api.at + 1 :]], keywords):
+            note_path(frame, expr, "fill", path)
+        return
+    if use in ("list", "fill"):
+        note_path(frame, expr, use, path)
+        return
     state = args[api.state] if api.state is not None and api.state < len(args) else None
     guards = tuple(guard for guard, _ in frame.guards)
     made = FileUse(
@@ -57,6 +69,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         api.tolerates,
     )
     frame.facts.files.append(made)
+    note_path(frame, expr, use, path)
     if state is not None and made.is_whole:
         written = frame.cause("file system", expr.span)
         frame.facts.whole = (
@@ -64,7 +77,9 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
             *((parameter, written) for parameter in sorted(state.uniformity.depends)),
         )
     if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
-        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.uniformity.depends)
+        frame.facts.writing = Writing(
+            frame.cause("file system", expr.span), path.uniformity.depends, asked_of(frame.conditions)
+        )
 
 
 def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -77,11 +92,15 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
         for value in arguments.values()
     ):
         return
+    known = {name: value.symbol for name, value in arguments.items()}
+    when = [resolved(frame, condition.substitute(known)) for condition in writing.when]
+    if any(truth_of(condition) is False for condition in when):
+        return
     given = [arguments[name] for name in writing.depends if name in arguments]
     frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.uniformity.depends for value in given))
-        frame.facts.writing = Writing(writing.cause, depends)
+        frame.facts.writing = Writing(writing.cause, depends, asked_of((*when, *frame.conditions)))
 
 
 def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -101,6 +120,12 @@ def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mappi
         frame.facts.whole = tuple(
             dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.uniformity.depends))))
         )
+
+
+def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
+    """`open(path, "w")`: the file is there afterwards. `given` are the arguments after the path."""
+    mode = keywords.get("mode") or (given[0] if given else None)
+    return mode is not None and isinstance(mode.constant, str) and not {"w", "a", "x"}.isdisjoint(mode.constant)
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:

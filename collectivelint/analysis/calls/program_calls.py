@@ -17,6 +17,7 @@ from ..transfer.binding import bind
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
+from .path_uses import note_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ def invoke(
             continue
         arguments = _arguments(facts.function, callee, expr, args, keywords)
         known = _symbols(arguments)
+        if facts.attributes and facts.function.qualname.endswith(".__init__") and callee.reference.receiver is not None:
+            frame.made[callee.reference.receiver.symbol] = (facts, known)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
         def run(value: Value, site: CallSite = site) -> Term:
@@ -53,6 +56,7 @@ def invoke(
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
+        note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)

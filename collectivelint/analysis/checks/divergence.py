@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...findings.confidence import Confidence
 from ...record import Record
 from ..domain.path_condition import ANYWHERE, PathCondition
 from ..domain.symbol import WORLD, Symbol
@@ -15,28 +16,41 @@ from .deciding import deciding
 from .sides import Restricted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from collectivelint.ir.nodes import Span
 
     from ..effects import Item, Term
+    from .file_evidence import FileEvidence
 
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
 #: that leaves ("exit"), or on both sides but in another "order".
 Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
+#: Causes by which ranks differ only where something happens on one of them.
+_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue"})
+
+
 class Divergence(Record):
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
-    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
+    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
+    the program shows about the look-ups of files that decide the condition, if nothing else does.
     """
 
-    __slots__ = ("event", "guard", "holds", "more", "other", "where")
+    __slots__ = ("event", "files", "guard", "holds", "more", "other", "where")
 
     def __init__(
-        self, guard: Guard, event: Event, where: Where, holds: bool, more: int = 0, other: Event | None = None
+        self,
+        guard: Guard,
+        event: Event,
+        where: Where,
+        holds: bool,
+        more: int = 0,
+        other: Event | None = None,
+        files: FileEvidence | None = None,
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -44,9 +58,14 @@ class Divergence(Record):
         self.holds: Final = holds
         self.more: Final = more
         self.other: Final = other
+        self.files: Final = files
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return (self.guard, self.event, self.where, self.holds, self.more, self.other, self.files)
+
+    def shown_by(self, files: FileEvidence | None) -> Divergence:
+        """The same, with what the program shows about the look-ups of files."""
+        return Divergence(self.guard, self.event, self.where, self.holds, self.more, self.other, files)
 
     @property
     def root(self) -> str:
@@ -59,6 +78,18 @@ class Divergence(Record):
         if not causes or any(cause.kind == "rank" for cause in causes):
             return ""
         return f"{causes[0].kind} {causes[0].path}:{causes[0].span.line}:{causes[0].span.column}"
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
+        if self.files is not None:
+            return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
+        return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
+
+    @property
+    def is_practical(self) -> bool:
+        """Whether ranks differ without an unusual environment."""
+        return self.files is None or self.files.is_practical
 
     @property
     def derived(self) -> bool:
@@ -81,7 +112,7 @@ _Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
 
 
 def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
-    """All divergences in a function's term, each call or collective once.
+    """All divergences in a function's term; of those at one call or collective the one that says most comes first.
 
     `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
     one that the ranks outside the branch do not belong to.
@@ -93,17 +124,28 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
     if not judged:
         return
     groups = [Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))]
-    reported: set[tuple[int, int]] = set()
     # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
     # on all ranks: then the condition next to the collective says most.
     ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
     for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
         for group in groups:
-            for divergence in _of_group(term, guard, group, lists_of_ranks):
-                place, _ = divergence.event.place
-                if (place.line, place.column) not in reported:
-                    reported.add((place.line, place.column))
-                    yield divergence
+            yield from _of_group(term, guard, group, lists_of_ranks)
+
+
+def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvidence | None]) -> Iterable[Divergence]:
+    """One divergence for each call or collective: the first one that needs no unusual environment, else the first.
+
+    `evidence` gives what the program shows about the look-ups of files that decide one.
+    """
+    chosen: dict[Span, Divergence] = {}
+    for divergence in found:
+        place, _ = divergence.event.place
+        known = chosen.get(place)
+        if known is None or not known.is_practical:
+            judged = divergence.shown_by(evidence(divergence))
+            if known is None or judged.is_practical:
+                chosen[place] = judged
+    return chosen.values()
 
 
 def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: bool) -> Iterator[Divergence]:

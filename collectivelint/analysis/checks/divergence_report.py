@@ -117,9 +117,13 @@ def cause_text(cause: Cause) -> str:
 
 def divergence_trail(divergence: Divergence) -> Iterator[Place]:
     """From the source of the difference through the condition and the calls to the collective."""
-    guard, event = divergence.guard, divergence.event
+    guard, event, files = divergence.guard, divergence.event, divergence.files
     for cause in guard.causes:
-        yield Place(cause.path, cause.span, "source", cause_text(cause))
+        text = cause_text(cause)
+        known = files is not None and files.look == cause and files.change is None
+        yield Place(cause.path, cause.span, "source", f"{text}; {files.reason}" if known and files else text)
+    if files is not None and files.change is not None:
+        yield Place(files.change.path, files.change.span, "note", files.reason)
     if guard.subject is not None:
         yield Place(guard.path, guard.subject, "condition", "what is matched")
     yield Place(guard.path, guard.span, "condition", "condition")
@@ -164,4 +168,5 @@ def report_divergence(
         fix=fix,
         root=divergence.root,
         derived=divergence.derived,
+        confidence=divergence.confidence,
     )

@@ -23,6 +23,9 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
         return one
     if one.symbol is other.symbol and one.constant is UNKNOWN:
         return _same_symbol(one, other)
+    if one.written is other.written and one.written.kind == "call" and one.constant is UNKNOWN:
+        # `result = load()` in one arm and `load()` in the other: whatever the condition says, the call is the same.
+        return _same_symbol(one, other).but(symbol=fresh, was=one.written)
     if guard is None or not guard.uniformity.varies:
         for rank, rest in ((one, other), (other, one)):
             if rank.reference.kind == "rank" and rest.constant in (0, -1) and rest.constant is not False:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..domain.causes import Cause
 from ..effects import deferred, events
-from .observed import ParameterEffect, Summary
+from .observed import ParameterEffect, Summary, first_uses, widened_uses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
     from .model import ApiCall, GroupInReach, HelperCall, Invariant, Note, Registration
-    from .observed import Writing
+    from .observed import PathUses, Writing
 
 
 class FunctionFacts:
@@ -36,6 +36,7 @@ class FunctionFacts:
         "invariants",
         "names",
         "notes",
+        "paths",
         "reaching",
         "registrations",
         "return_guard",
@@ -65,6 +66,8 @@ class FunctionFacts:
         self.helpers: list[HelperCall] = []
         self.registrations: list[Registration] = []
         self.files: list[FileUse] = []
+        #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
+        self.paths: PathUses = {}
         self.notes: list[Note] = []
         #: Its parameters that hold the same on all ranks of a group afterwards.
         self.uniform: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ class FunctionFacts:
             share=self.share,
             fallible=self.fallible,
             calls=tuple(dict.fromkeys(deferred(self.term))),
+            paths=first_uses(self.paths),
         )
 
     def widened(self, summary: Summary) -> FunctionFacts:
@@ -135,6 +139,7 @@ class FunctionFacts:
         found.helpers = self.helpers
         found.registrations = self.registrations
         found.files = self.files
+        found.paths = widened_uses(self.paths, summary.paths)
         found.notes = self.notes
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole

@@ -14,7 +14,7 @@ from ..domain.symbol import Symbol, attribute, make
 from ..domain.value import Value
 from ..effects import Repeat, events
 from .facts import FunctionFacts
-from .observed import ParameterEffect, Summary
+from .observed import MOST_PATHS, ParameterEffect, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..domain.causes import Cause
     from ..effects import Event, Term
     from .fixpoint import Key
-    from .observed import ClassFacts
+    from .observed import ClassFacts, PathUse
 
 #: What the solver computes: facts of functions, attributes, closures, causes.
 Fact: TypeAlias = "FunctionFacts | ClassFacts | Value | Mapping[str, Value] | Cause | None"
@@ -88,6 +88,7 @@ def join(one: Summary, other: Summary, fresh: Symbol) -> Summary:
         share=one.share or other.share,
         fallible=one.fallible or other.fallible,
         calls=_united(one.calls, other.calls),
+        paths=_joined_paths(one.paths, other.paths),
     )
 
 
@@ -117,6 +118,13 @@ def _joined_parameters(one: ParameterEffect, other: ParameterEffect) -> Paramete
         whole=_united(one.whole, other.whole),
         changed=one.changed or other.changed,
     )
+
+
+def _joined_paths(one: tuple[PathUse, ...], other: tuple[PathUse, ...]) -> tuple[PathUse, ...]:
+    known: dict[object, PathUse] = {}
+    for use in (*one, *other):
+        known.setdefault(use.key, use)
+    return tuple(known.values())[:MOST_PATHS]
 
 
 def _united(one: tuple[_T, ...], other: tuple[_T, ...]) -> tuple[_T, ...]:

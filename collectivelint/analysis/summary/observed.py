@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...record import Record
 
@@ -11,21 +11,70 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Span
     from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..effects import Term
 
 
 class Writing(Record):
-    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of."""
+    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of.
 
-    __slots__ = ("cause", "depends")
+    It does so only where the conditions `when` are true, which speak of its parameters.
+    """
 
-    def __init__(self, cause: Cause, depends: frozenset[str]) -> None:
+    __slots__ = ("cause", "depends", "when")
+
+    def __init__(self, cause: Cause, depends: frozenset[str], when: tuple[Symbol, ...] = ()) -> None:
         self.cause: Final = cause
         self.depends: Final = depends
+        self.when: Final = when
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.cause, self.depends)
+        return (self.cause, self.depends, self.when)
+
+
+class PathUse(Record):
+    """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
+
+    `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
+    counts the collectives that come before it in the function.
+    """
+
+    __slots__ = ("alone", "cause", "met", "path", "use")
+
+    def __init__(self, use: str, path: Symbol, cause: Cause, alone: bool, met: int) -> None:
+        self.use: Final = use
+        self.path: Final = path
+        self.cause: Final = cause
+        self.alone: Final = alone
+        self.met: Final = met
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.use, self.path, self.cause, self.alone, self.met)
+
+    @property
+    def key(self) -> tuple[Cause, str, Symbol]:
+        """What is the same in every turn of a loop, and on every way."""
+        return self.cause, self.use, self.path
+
+
+#: Uses of paths in order, by key, with the call of the function at hand that each of them is or comes from.
+PathUses: TypeAlias = "dict[tuple[Cause, str, Symbol], tuple[Span, PathUse]]"
+#: A function is known to its callers by what it does to so many paths at most.
+MOST_PATHS: Final = 12
+
+
+def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
+    """What the callers of a function see of what it does to paths."""
+    if not paths:
+        return ()
+    return tuple(use for _, use in paths.values() if use.use != "given")[:MOST_PATHS]
+
+
+def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:
+    """The same uses, with those first that callers are to see."""
+    first = {use.key: (paths[use.key][0] if use.key in paths else use.cause.span, use) for use in seen}
+    return first | {key: found for key, found in paths.items() if key not in first}
 
 
 class ParameterEffect(Record):
@@ -62,10 +111,22 @@ class Summary(Record):
 
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
     `writing`: the path that all ranks that call it write to. `share`: where a parameter of a model is made of one rank's
-    share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls.
+    share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls. `paths`:
+    what it does to paths, in order.
     """
 
-    __slots__ = ("attributes", "calls", "effect", "fallible", "parameters", "returns", "share", "variables", "writing")
+    __slots__ = (
+        "attributes",
+        "calls",
+        "effect",
+        "fallible",
+        "parameters",
+        "paths",
+        "returns",
+        "share",
+        "variables",
+        "writing",
+    )
 
     def __init__(
         self,
@@ -78,6 +139,7 @@ class Summary(Record):
         share: Cause | None = None,
         fallible: Cause | None = None,
         calls: tuple[str, ...] = (),
+        paths: tuple[PathUse, ...] = (),
     ) -> None:
         self.effect: Final = effect
         self.returns: Final = returns
@@ -88,6 +150,7 @@ class Summary(Record):
         self.share: Final = share
         self.fallible: Final = fallible
         self.calls: Final = calls
+        self.paths: Final = paths
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -100,6 +163,7 @@ class Summary(Record):
             self.share,
             self.fallible,
             self.calls,
+            self.paths,
         )
 
 

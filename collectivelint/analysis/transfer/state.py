@@ -73,12 +73,15 @@ class Frame:
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
     now, `group_destroyed` that the default group has been: there are no others any more.
+    `met` counts the collectives on the way here; `conditions` are the conditions that are true here; `made` has the
+    constructor of each object that is made here, with what stands for its parameters.
     """
 
     __slots__ = (
         "branches",
         "catching",
         "closure",
+        "conditions",
         "context",
         "dropped",
         "facts",
@@ -87,6 +90,8 @@ class Frame:
         "guards",
         "imports",
         "is_partial",
+        "made",
+        "met",
         "out",
         "single_rank",
         "statement",
@@ -121,6 +126,9 @@ class Frame:
         self.worlds: set[Symbol] = set()
         self.is_partial: bool = False
         self.group_destroyed: bool = False
+        self.met: int = 0
+        self.conditions: list[Symbol] = []
+        self.made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = {}
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""

@@ -76,6 +76,12 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
+    known = len(frame.conditions)
+    _statements(frame, block)
+    del frame.conditions[known:]
+
+
+def _statements(frame: Frame, block: Block) -> None:
     for statement in block:
         frame.statement = statement.span
         match statement:
@@ -217,22 +223,30 @@ def _branch(frame: Frame, statement: Branch) -> None:
     launch = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
+    met_before, met = frame.met, [frame.met]
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.group_destroyed = destroyed_before
+        frame.group_destroyed, frame.met = destroyed_before, met_before
         distributed = None if launch is None else launch is holds
         with (
             Arm(frame, before) as arm,
             Deciding(frame, worlds[holds], distributed=distributed),
             Under(frame, guard, decided.value),
         ):
+            frame.conditions.append(decided.value.symbol if holds else decided.value.symbol.negate())
             _block(frame, body)
+            frame.conditions.pop()
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
         destroyed[holds] = frame.group_destroyed
+        if not arm.items or not isinstance(arm.items[-1], Leave):
+            met.append(frame.met)
+    frame.met = max(met)
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
+    if leaves[0] is not leaves[1]:
+        frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
     frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))

@@ -1,0 +1,138 @@
+"""What calls do to paths, in order with the collectives: the function's own calls, and those of the functions it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..domain.paths import parts
+from ..domain.value import UNKNOWN
+from ..effects import Deferred, Event, deferred, walk
+from ..summary.observed import PathUse, first_uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ...ir.nodes import Call
+    from ..domain.symbol import Symbol
+    from ..domain.value import Value
+    from ..summary.facts import FunctionFacts
+    from ..transfer.state import Frame
+
+#: What asks for the state of a path.
+LOOKS: Final = frozenset({"look", "list"})
+#: A function keeps so many uses of paths at most; the first ones are those next to the look-ups.
+_MOST: Final = 60
+
+
+def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
+    """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
+    for symbol in dict.fromkeys((path.symbol, path.written)):
+        _keep(frame, expr, PathUse(use, symbol, frame.cause("file system", expr.span), frame.alone_here, frame.met))
+
+
+def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
+    """Keep a call that nothing is known about, where it is passed a path that has been looked for, or its folder."""
+    found = frame.facts.paths
+    if not found or name in frame.context.catalog.reporting or name.startswith(_READING):
+        return
+    given = [value.symbol for value in values]
+    looked = {use.path: _root(use.path) for _, use in found.values() if use.use in LOOKS}
+    for path, root in looked.items():
+        if root.kind != "constant" and any(symbol.contains(root) for symbol in given):
+            cause = frame.cause("file system", expr.span)
+            _keep(frame, expr, PathUse("given", path, cause, frame.alone_here, frame.met))
+
+
+def _root(path: Symbol) -> Symbol:
+    """The folder that a path begins with; `folder + "_processed"` lies in no folder that is known."""
+    found = parts(path, {})
+    beside = path.kind == "compound" and path.head[0] == "Add" and len(found) > 1 and found[1].kind == "constant"
+    return path if beside and not str(found[1].head[1]).startswith("/") else found[0]
+
+
+#: What computes with a path, or reads the file that is there.
+_READING: Final = ("builtins.", "os.path.", "os.listdir", "glob.", "pathlib.", "logging.", "json.load", "pickle.load")
+
+
+def note_paths(
+    frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], values: Mapping[str, Value]
+) -> None:
+    """Keep what a function of the program does to paths, and the functions that it is passed and calls."""
+    before = frame.met
+    for parameter, value in values.items():
+        passed = _passed(frame, value)
+        if _is_unknown(value, called=parameter in deferred(callee.term)):
+            note_given(frame, expr, "", (other for other in values.values() if other is not value))
+        if passed is not None and passed.paths:
+            known = _arguments(value, values, passed)
+            _inherit(frame, expr, passed, known, before + _met_before(callee, parameter))
+    if callee.paths:
+        _inherit(frame, expr, callee, arguments, before)
+    frame.met = before + len(callee.events)
+
+
+def _is_unknown(value: Value, *, called: bool) -> bool:
+    """Whether what is passed is a function that the program does not hold; `called`: it is called at any rate."""
+    if value.reference.target is not None:
+        name = value.reference.target.name
+        return (
+            value.reference.target.kind == "external"
+            and name.rpartition(".")[2][:1].islower()
+            and not name.startswith(_DATA)
+        )
+    return called and value.constant is UNKNOWN and not value.reference.runs
+
+
+#: Modules whose names are passed as dtypes and devices.
+_DATA: Final = ("torch.", "numpy.", "builtins.")
+
+
+def _passed(frame: Frame, value: Value) -> FunctionFacts | None:
+    """The facts of a function of the program that is passed as an argument."""
+    if value.reference.target is None or value.reference.target.kind != "function":
+        return None
+    return frame.context.facts(value.reference.target)
+
+
+def _arguments(function: Value, values: Mapping[str, Value], passed: FunctionFacts) -> dict[str, Symbol]:
+    """What a function that is passed gets for its parameters: `run(f, kwargs={"path": p})`, `run(f, args=(p,))`."""
+    names = [parameter.name for parameter in passed.function.params]
+    found: dict[str, Symbol] = {}
+    if function.reference.receiver is not None and names:
+        found[names.pop(0)] = function.reference.receiver.symbol
+    for value in values.values():
+        symbol = value.written
+        if symbol.kind != "compound":
+            continue
+        if symbol.head[0] == "Dict" and len(symbol.args) % 2 == 0:
+            half = len(symbol.args) // 2
+            for key, item in zip(symbol.args[:half], symbol.args[half:], strict=True):
+                if key.kind == "constant":
+                    found.setdefault(str(key.head[1]), item)
+        elif symbol.head[0] in ("Tuple", "List"):
+            for name, item in zip(names, symbol.args, strict=False):
+                found.setdefault(name, item)
+    return found
+
+
+def _met_before(callee: FunctionFacts, parameter: str) -> int:
+    """How many collectives a function runs before it calls what it was passed for a parameter."""
+    count = 0
+    for item in walk(callee.summary):
+        if isinstance(item, Deferred) and item.parameter == parameter:
+            return count
+        count += isinstance(item, Event)
+    return 0
+
+
+def _inherit(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], before: int) -> None:
+    memo: dict[Symbol, Symbol] = {}
+    for use in first_uses(callee.paths):
+        path = use.path.substitute(arguments, memo)
+        _keep(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, before + use.met))
+
+
+def _keep(frame: Frame, expr: Call, use: PathUse) -> None:
+    """Once: the body of a loop is looked at twice."""
+    if len(frame.facts.paths) < _MOST:
+        frame.facts.paths.setdefault(use.key, (expr.span, use))

@@ -1,0 +1,78 @@
+"""Paths as sequences of parts, and whether what is done to one changes what a look-up of another one finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .symbol import Symbol
+
+#: Functions and methods whose result is the same path, or one below it; a class makes one of its arguments.
+_JOINS: Final = frozenset({"join", "Path", "PosixPath", "PurePath", "joinpath", "with_name", "str", "fspath", "format"})
+_SAME: Final = frozenset(
+    {"normpath", "abspath", "realpath", "expanduser", "expandvars", "absolute", "resolve", "as_posix", "dirname"}
+)
+_WILD: Final = frozenset("*?[")
+_JOINED: Final = frozenset({"Div", "Add", "Mod", "JoinedStr", "FormattedValue"})
+
+
+def parts(path: Symbol, known: Mapping[Symbol, Symbol]) -> tuple[Symbol, ...]:
+    """What a path is put together from, the root first; `known` are the values of attributes that the function assigns."""
+    found: list[Symbol] = []
+    pending = [path]
+    while pending and len(found) < _MOST_PARTS:
+        symbol = pending.pop()
+        inner = _put_together(symbol)
+        if inner is None and symbol in known and known[symbol] is not symbol:
+            inner = (known[symbol],)
+        if inner is None:
+            found.append(symbol)
+        else:
+            pending += reversed(inner)
+    return tuple(found)
+
+
+_MOST_PARTS: Final = 12
+
+
+def _put_together(symbol: Symbol) -> tuple[Symbol, ...] | None:
+    """The paths and names that a symbol joins, or None where it is one by itself."""
+    match symbol.kind:
+        case "compound" if symbol.head[0] in _JOINED and symbol.args:
+            return symbol.args
+        case "attribute" if symbol.head[0] == "parent":
+            return symbol.args[:1]
+        case "call" if symbol.args:
+            callee, args = symbol.args[0], symbol.args[1:]
+            name = str(callee.head[-1]).rpartition(".")[2]
+            if callee.kind == "attribute" and name in _JOINS | _SAME:
+                return (callee.args[0], *args) if name in _JOINS else callee.args[:1]
+            if callee.kind in ("name", "global") and args and name in _JOINS | _SAME:
+                return args if name in _JOINS else args[:1]
+    return None
+
+
+def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> bool:
+    """Whether a call that does `use` to one path may change what a look-up of the other finds."""
+    if not path or not looked:
+        return False
+    if path[0].kind == "constant" and path[0] is not looked[0]:
+        # `"--model_prefix=" + prefix`: a command line, with the path somewhere in it.
+        return str(path[0].head[-1]).startswith("-") and looked[0].kind != "constant" and looked[0] in path
+    for index, (one, other) in enumerate(zip(path, looked, strict=False)):
+        if one is other:
+            continue
+        if index == 0:
+            return False
+        if one.kind == other.kind == "constant":
+            return _overlap(str(one.head[-1]), str(other.head[-1]))
+        return True
+    # A folder that is made has nothing in it yet.
+    return len(path) >= len(looked) or use not in ("make", "link")
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether names may be equal, or one is the beginning of the other."""
+    return one.startswith(other) or other.startswith(one) or not _WILD.isdisjoint(one + other)
