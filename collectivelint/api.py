@@ -40,18 +40,12 @@ if TYPE_CHECKING:
     from .analysis.domain.causes import Cause
     from .analysis.domain.symbol import WORLD, Symbol
     from .analysis.domain.value import PLACES, UNKNOWN, Value
-    from .analysis.effects import Choice, Event, Guard, Repeat, Term, events, following
+    from .analysis.effects import Choice, Event, Guard, Repeat, Term, events
+    from .analysis.positions import following, terms
     from .analysis.program import Analysis
-    from .analysis.summary.model import (
-        ApiCall,
-        FileUse,
-        FunctionFacts,
-        GroupInReach,
-        HelperCall,
-        Invariant,
-        Note,
-        misplaced,
-    )
+    from .analysis.summary.facts import FunctionFacts
+    from .analysis.summary.file_use import FileUse
+    from .analysis.summary.model import ApiCall, GroupInReach, HelperCall, Invariant, Note, misplaced
     from .catalog.model import Api, Catalog
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity
@@ -116,7 +110,7 @@ __all__ = [
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_text",
     "hinted", "is_async", "is_plain", "is_test", "is_without_group", "misplaced", "name_group", "names_in",
     "outside_default_group", "parts", "pass_group", "races", "report_divergence", "sharing_fix", "statement_fix",
-    "subject_text", "takes_group", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
+    "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
 
@@ -134,7 +128,8 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",
     "analysis.domain.value": "PLACES UNKNOWN Value",
-    "analysis.effects": "Choice Event Guard Repeat Term events following",
+    "analysis.effects": "Choice Event Guard Repeat Term events",
+    "analysis.positions": "following terms",
     "analysis.program": "Analysis",
     "analysis.summary.model": "ApiCall FileUse FunctionFacts GroupInReach HelperCall Invariant Note misplaced",
     "catalog.model": "Api Catalog",

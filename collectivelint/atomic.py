@@ -60,7 +60,7 @@ def _replace(target: Path, temporary: Path, data: bytes, kept: int | None, *, du
 
 
 def _is_stream(path: Path) -> bool:
-    """Is it a device, a pipe, or the name of an open file, as /dev/stdout? That one must not be replaced."""
+    """Whether it is a device, a pipe, or the name of an open file, as /dev/stdout. That one must not be replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -36,7 +36,7 @@ _FLAGS: Final = (
 
 
 def is_notebook(name: str) -> bool:
-    """Does the name of a file say that it is a notebook?"""
+    """Whether the name of a file says that it is a notebook."""
     return name.lower().endswith(NOTEBOOK)
 
 

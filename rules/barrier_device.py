@@ -75,7 +75,10 @@ def _wrong(call: ApiCall) -> str | None:
     devices = call.values.get("device_ids")
     if devices is None or devices.constant is None:
         return "`barrier` does not say on which device it runs; NCCL guesses one"
-    if any(WORLD in part.varies and any(cause.kind == "rank" for cause in part.causes) for part in devices.parts):
+    if any(
+        WORLD in part.uniformity.varies and any(cause.kind == "rank" for cause in part.uniformity.causes)
+        for part in devices.reference.parts
+    ):
         return "`device_ids` of `barrier` is a rank of the whole job; the devices of each node start from 0"
     return None
 

@@ -101,7 +101,7 @@ def _overwrites(facts: FunctionFacts, call: ApiCall) -> bool:
     given = call.values.get("no_dist")
     if call.api.saves is None or given is None or given.constant is not True or call.alone or call.conditional:
         return False
-    if any(value.ranked for name, value in call.values.items() if name not in (call.api.saves, "no_dist")):
+    if any(value.origin.ranked for name, value in call.values.items() if name not in (call.api.saves, "no_dist")):
         return False
     return any(other is not call and other.is_distributed for other in facts.calls)
 

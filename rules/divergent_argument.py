@@ -53,7 +53,7 @@ def check(findings: Findings) -> Iterator[Report]:
         key = WORLD if call.group is None else call.group.group_key
         for role in agreed_roles(call.api.operation, "root"):
             value = call.values.get(call.api.roles.get(role, ""))
-            if value is None or value.type != "rank" or not value.varies & {WORLD, key}:
+            if value is None or value.reference.kind != "rank" or not value.uniformity.varies & {WORLD, key}:
                 continue
             if any(value.symbol.parameter == item.name for item in call.function.params):
                 # A parameter called `rank` is often the root.
@@ -63,7 +63,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 message=f"`{role}` of `{call.api.op}` is this rank itself, so every rank takes itself for the root",
                 severity="error",
                 trail=(
-                    *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in value.causes),
+                    *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in value.uniformity.causes),
                     Place(call.function.path, call.span, "collective", call.api.op),
                 ),
                 help="name one rank that is the same everywhere",

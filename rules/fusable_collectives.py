@@ -41,11 +41,11 @@ def average(parameters: list[torch.Tensor], group: dist.ProcessGroup):
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
     Call,
-    Choice,
     Event,
     Place,
     Repeat,
@@ -57,6 +57,7 @@ from collectivelint.api import (
     expressions,
     group_text,
     is_async,
+    terms,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts in findings.analysis.functions:
         handled = {call.span for call in facts.calls if is_async(call)}
         handled |= set(_coalesced(findings, facts.function.path, facts.function.body))
-        for run in _runs(facts.term, handled):
+        for run in chain.from_iterable(_runs(term, handled) for term in terms(facts.term)):
             first, loops = run[0], len(run) == 1
             span, statement = first.place
             what = (
@@ -123,13 +124,8 @@ def _runs(term: Term, handled: set[Span]) -> Iterator[list[Event]]:
             run = []
         if event is not None:
             run.append(event)
-        for inner in (item.body,) if isinstance(item, Repeat) else ():
-            if event is not None and not event.chain:
+            if isinstance(item, Repeat) and not event.chain:
                 yield [event]
-            else:
-                yield from _runs(inner, handled)
-        for arm in (item.then, item.orelse) if isinstance(item, Choice) else ():
-            yield from _runs(arm, handled)
 
 
 def _fused_by(event: Event) -> tuple[tuple[str, Symbol, str], str]:

@@ -83,9 +83,15 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _local_rank(call: ApiCall) -> Iterator[Report]:
     rank = call.values.get("rank")
-    if rank is None or rank.type != "rank" or not rank.varies or not rank.varies <= PLACES or _is_one_node(call):
+    if (
+        rank is None
+        or rank.reference.kind != "rank"
+        or not rank.uniformity.varies
+        or not rank.uniformity.varies <= PLACES
+        or _is_one_node(call)
+    ):
         return
-    sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.causes]
+    sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.uniformity.causes]
     yield Report.at(
         call,
         message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",

@@ -168,7 +168,7 @@ def _groups_used(analysis: Analysis) -> dict[tuple[str, str], list[ApiCall]]:
         group = call.group
         if not takes_group(call) or group is None or group.constant is None or misplaced(call):
             continue
-        if group.symbol is not WORLD and not group.everyone and not is_without_group(call):
+        if group.symbol is not WORLD and not group.reference.everyone and not is_without_group(call):
             # A name that only this function has says nothing about other methods.
             is_local = dotted_name(call.group_expr) in call.local_names if call.group_expr is not None else True
             for scope in _scopes(call):

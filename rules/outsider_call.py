@@ -57,9 +57,9 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category != "collective" or call.group is None or call.guards:
             continue
-        ranks = [part.constant for part in call.group.parts]
+        ranks = [part.constant for part in call.group.reference.parts]
         numbers = [rank for rank in ranks if isinstance(rank, int)]
-        if not call.group.partial or not numbers or len(numbers) != len(ranks):
+        if not call.group.reference.partial or not numbers or len(numbers) != len(ranks):
             continue
         if set(numbers) == set(range(len(numbers))):
             # Perhaps these are all the ranks there are.

@@ -89,4 +89,4 @@ def _is_a_neighbour(call: ApiCall) -> bool:
     roles = ("dst", "group_dst") if _sends(call) else ("src", "group_src")
     names = [call.api.roles.get(role, "") for role in roles]
     peers = [call.values[name] for name in names if name in call.values]
-    return any(cause.kind == "rank" for peer in peers for cause in peer.causes)
+    return any(cause.kind == "rank" for peer in peers for cause in peer.uniformity.causes)

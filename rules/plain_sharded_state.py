@@ -87,10 +87,15 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for call in findings.analysis.calls():
         state = call.values.get(call.api.saves or "")
-        if state is None or state.sharded is None or state.ranked or state.sharded.kind not in _TEXTS:
+        if (
+            state is None
+            or state.origin.sharded is None
+            or state.origin.ranked
+            or state.origin.sharded.kind not in _TEXTS
+        ):
             continue
-        message, source, advice = _TEXTS[state.sharded.kind]
-        cause = state.sharded.cause
+        message, source, advice = _TEXTS[state.origin.sharded.kind]
+        cause = state.origin.sharded.cause
         yield Report.at(
             call,
             message=message.format(op=call.api.op),

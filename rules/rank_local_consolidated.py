@@ -86,7 +86,7 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts in findings.analysis.functions:
         path = facts.function.path
         for use in facts.files:
-            sharded = use.state.sharded if use.state is not None else None
+            sharded = use.state.origin.sharded if use.state is not None else None
             if sharded is None or sharded.kind not in _HOW or not use.is_whole:
                 continue
             conditions = [Place(path, guard.span, "condition", "only some ranks get here") for guard in use.guards[-1:]]

@@ -87,7 +87,7 @@ def check(findings: Findings) -> Iterator[Report]:
             )
         for use in facts.files:
             all_ranks = use.use in ("link", "move", "remove") and not use.few and not use.tolerant
-            known = is_plain(use.path) and not use.path.depends
+            known = is_plain(use.path) and not use.path.uniformity.depends
             if all_ranks and known and _has_others(facts) and not hinted(facts.function, use.span, hints):
                 yield Report.at(
                     use,

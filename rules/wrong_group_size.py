@@ -71,12 +71,14 @@ RULE: Final = Rule(
 
 
 #: What a function gave back, or computed, and what a global variable holds.
-_COMPUTED: Final = frozenset({"call", "operation", "compound", "conditional", "and", "or", "global"})
+_COMPUTED: Final = frozenset(
+    {"call", "operation", "rank", "world_size", "compound", "conditional", "and", "or", "global"}
+)
 
 
 def _is_opaque(group: Value) -> bool:
     """Whether nothing is known of the group but that it is the result of a function or a variable of a module."""
-    return group.type is None and not group.partial and group.written.kind in _COMPUTED
+    return group.reference.kind is None and not group.reference.partial and group.written.kind in _COMPUTED
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -84,7 +86,11 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
-        length = call.values["tensor"].length if call.api.operation == "broadcast" and "tensor" in call.values else None
+        length = (
+            call.values["tensor"].extent.length
+            if call.api.operation == "broadcast" and "tensor" in call.values
+            else None
+        )
         if length is not None and length.kind == "mixed":
             yield Report.at(
                 call,
@@ -99,19 +105,19 @@ def check(findings: Findings) -> Iterator[Report]:
             )
             continue
         key = WORLD if call.group is None else call.group.group_key
-        if call.group is not None and call.group.everyone:
+        if call.group is not None and call.group.reference.everyone:
             continue
         for name in (*call.api.uniform, *call.api.receives):
             value = call.values.get(name)
-            if value is None or value.size_of is None or value.size_of == key:
+            if value is None or value.extent.size_of is None or value.extent.size_of == key:
                 continue
-            if WORLD not in (value.size_of, key):
+            if WORLD not in (value.extent.size_of, key):
                 # Two groups that are not all ranks may well be one under two names.
                 continue
-            if value.size_of == WORLD and call.group is not None and _is_opaque(call.group):
+            if value.extent.size_of == WORLD and call.group is not None and _is_opaque(call.group):
                 # It may well be a group of all ranks, on another backend.
                 continue
-            have = "the default group" if value.size_of == WORLD else "another group"
+            have = "the default group" if value.extent.size_of == WORLD else "another group"
             runs = "the default group" if key == WORLD else "its group"
             yield Report.at(
                 call,
@@ -120,7 +126,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, {runs}"),),
                 help="take the size from the group that the collective runs on: `dist.get_world_size(group)`",
-                fix=_asking(findings, call, name) if value.size_of == WORLD else None,
+                fix=_asking(findings, call, name) if value.extent.size_of == WORLD else None,
             )
 
 

@@ -99,7 +99,7 @@ def check(findings: Findings) -> Iterator[Report]:
 def _prepares_on_a_rank(findings: Findings, call: ApiCall) -> bool:
     """Whether the function prepares what it sends on one rank of the whole job, which is then meant for the root."""
     return any(
-        WORLD in sent.varies
+        WORLD in sent.uniformity.varies
         for facts in findings.analysis.functions
         if facts.function is call.function
         for other in facts.calls
@@ -133,15 +133,15 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
 def _is_part(findings: Findings, call: ApiCall) -> bool:
     """Whether the group is known not to be all ranks: one dimension of the parallelism, or listed ranks."""
     group = call.group
-    if group is None or group.constant is None or group.symbol is WORLD or group.everyone:
+    if group is None or group.constant is None or group.symbol is WORLD or group.reference.everyone:
         return False
-    if group.optional or group.meaning != "group":
+    if group.reference.optional or group.reference.meaning != "group":
         return False
-    if group.given or group.given_as is not None:
+    if group.reference.given or group.given_as is not None:
         # The caller knows which ranks it holds.
         return False
-    if group.partial:
-        return any(isinstance(part.constant, int) for part in group.parts)
+    if group.reference.partial:
+        return any(isinstance(part.constant, int) for part in group.reference.parts)
     return findings.analysis.dimension(call) is not None
 
 
@@ -156,8 +156,8 @@ def _wrong(call: ApiCall, role: str) -> _Wrong | None:
     """Why the root of this role is wrong; None where it is not."""
     if role not in call.api.roles:
         return None
-    if call.group is not None and call.group.partial:
-        members = [part.constant for part in call.group.parts]
+    if call.group is not None and call.group.reference.partial:
+        members = [part.constant for part in call.group.reference.parts]
         root = call.values.get(call.api.roles[role])
         if (0 if root is None else root.constant) in members:
             return None
@@ -172,7 +172,7 @@ def _wrong(call: ApiCall, role: str) -> _Wrong | None:
     if isinstance(value.constant, int) and not isinstance(value.constant, bool):
         return _Wrong(f"{value.constant} is written here, and that rank need not be in the group", fixed=True)
     assert call.group is not None
-    if value.type == "rank" and value.varies == {call.group.group_key}:
+    if value.reference.kind == "rank" and value.uniformity.varies == {call.group.group_key}:
         return _Wrong("this is a rank inside the group", fixed=False)
     return None
 

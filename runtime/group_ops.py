@@ -73,7 +73,7 @@ class GroupOps:
 
     @property
     def is_leader(self) -> bool:
-        """Is this rank 0 of the group?"""
+        """Whether this is rank 0 of the group."""
         return self.rank == 0
 
     @property
@@ -258,7 +258,7 @@ class GroupOps:
         dist.send(tensor, self.global_rank(dst), self.group, tag)
 
     def recv(self, tensor: torch.Tensor, src: int | None = None, tag: int = 0) -> int:
-        """Receive from rank `src`, or from anybody; return the sender's rank."""
+        """Receive from rank `src`, or from any rank; return the sender's rank."""
         sender = dist.recv(tensor, None if src is None else self.global_rank(src), self.group, tag)
         return self.group_rank(sender)
 
@@ -267,7 +267,7 @@ class GroupOps:
         return dist.isend(tensor, self.global_rank(dst), self.group, tag)
 
     def irecv(self, tensor: torch.Tensor, src: int | None = None, tag: int = 0) -> dist.Work | None:
-        """Begin to receive from rank `src`, or from anybody."""
+        """Begin to receive from rank `src`, or from any rank."""
         return dist.irecv(tensor, None if src is None else self.global_rank(src), self.group, tag)
 
     def send_object_list(
@@ -283,7 +283,7 @@ class GroupOps:
         device: torch.device | None = None,
         use_batch: bool = False,
     ) -> int:
-        """Receive objects from rank `src`, or from anybody, in place; return the sender's rank."""
+        """Receive objects from rank `src`, or from any rank, in place; return the sender's rank."""
         root = None if src is None else self.global_rank(src)
         return self.group_rank(dist.recv_object_list(object_list, root, self.group, device, **_batched(use_batch)))
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from .domain.value import Value
     from .effects import Event, Guard, Repeat, Term
     from .summary.digest import Digests
+    from .summary.facts import FunctionFacts
     from .summary.fixpoint import Key
     from .summary.making import Making
-    from .summary.model import ApiCall, FunctionFacts, Invariant, Note, NoteKind
+    from .summary.model import ApiCall, Invariant, Note, NoteKind
 
 
 def _interpreted(context: Interprocedural, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
@@ -230,7 +231,7 @@ class Analysis:
                     yield facts, loop, event
 
     def _is_given(self, path: str, event: Event, loop: Repeat) -> bool:
-        """Did this function pass the set to a callee that loops over it?"""
+        """Whether this function passes the set to a callee that loops over it."""
         callee = self._facts_for(path, Target("function", event.path, event.function))
         if callee is None:
             return False

@@ -40,9 +40,11 @@ PointToPoint: TypeAlias = Literal["send", "recv", "isend", "irecv", "send_object
 #: What makes and what ends the default process group.
 Lifecycle: TypeAlias = Literal["init", "destroy"]
 Checkpoint: TypeAlias = Literal["save", "async_save", "load"]
-#: "composite" runs several collectives in one call; "rank" and "world_size" are queries.
+#: "rank" is the rank's own number in a group; "launched": whether the job is distributed.
+Query: TypeAlias = Literal["rank", "world_size", "launched"]
+#: "composite" runs several collectives in one call.
 Operation: TypeAlias = (
-    NoData | OfTensors | OfObjects | PointToPoint | Lifecycle | Checkpoint | Literal["composite", "rank", "world_size"]
+    NoData | OfTensors | OfObjects | PointToPoint | Lifecycle | Checkpoint | Query | Literal["composite"]
 )
 NO_DATA: Final[tuple[NoData, ...]] = get_args(NoData)
 OF_TENSORS: Final[tuple[OfTensors, ...]] = get_args(OfTensors)

@@ -87,7 +87,7 @@ _OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
     "lifecycle": LIFECYCLE,
     "implicit": (*CHECKPOINTS, "barrier"),
     "rank_sources": ("rank",),
-    "uniform_sources": ("world_size",),
+    "uniform_sources": ("world_size", "launched"),
 }
 #: (table, key) -> the values there are; the `kind` of `registrations` is what a message calls them.
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {

@@ -158,7 +158,7 @@ class Baselines:
         return below | Counter({entry: count for entry, count in known.items() if not self._is_checked(entry, file)})
 
     def _is_checked(self, entry: baseline.Key, file: Path) -> bool:
-        """Would this run have found an entry again, if it were still there?"""
+        """Whether this run would have found an entry again, if it were still there."""
         code, path, _, _ = entry
         base = file.parent.resolve()
         place = base / path

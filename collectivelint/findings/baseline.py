@@ -168,7 +168,7 @@ def write(
 
 
 def _is_foreign(file: Path) -> bool:
-    """Is it a file with something else in it than a baseline, or one that was left in the middle of a merge?"""
+    """Whether it is a file with something else in it than a baseline, or one that was left in the middle of a merge."""
     try:
         text = read_text(file, _LARGEST, errors="replace").strip()
     except OSError:

@@ -132,7 +132,7 @@ class Chains:
         return False
 
     def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
-        """Can the call get a group? If not, the plan says why."""
+        """Whether the call can get a group. If not, the plan says why."""
         reason = reason or rooted(call)
         if reason:
             self._refuse(call, reason)
@@ -203,7 +203,7 @@ class Chains:
         return groups[0].text if len(groups) == 1 and groups[0].certain else None
 
     def _has_source(self, key: Key, seen: set[Key]) -> bool:
-        """Is there a call of the function, or of those that call it, where a group can be had?"""
+        """Whether there is a call of the function, or of those that call it, where a group can be had."""
         for member in self._graph.family(key):
             if member in seen:
                 continue

@@ -132,7 +132,7 @@ class _Regrouping:
         yield from wanted
 
     def _is_after_group(self, node: ast.expr) -> bool:
-        """Is the group there where the size is asked for?"""
+        """Whether the group is there where the size is asked for."""
         head = self._group.partition(".")[0].partition("(")[0].partition("[")[0]
         made = [targets[0].lineno for targets, _ in self._scope.assignments if head in bound(targets)]
         return not made or node.lineno > min(made)

@@ -119,7 +119,7 @@ class Related:
         }
 
     def _is_transparent(self, value: ast.expr) -> bool:
-        """Is it computed from its parts by what is known: no table, no function of the program?"""
+        """Whether it is computed from its parts by what is known: no table, no function of the program."""
         return not any(
             isinstance(part, (ast.Dict, ast.DictComp, ast.Lambda))
             or (isinstance(part, ast.Call) and part not in self._calls and not self._is_library(part.func))
@@ -127,7 +127,7 @@ class Related:
         )
 
     def _is_library(self, func: ast.expr) -> bool:
-        """Is it a builtin, a function of a library, or a method of some value?"""
+        """Whether it is a builtin, a function of a library, or a method of some value."""
         name = chain(func)
         if name is None:
             return isinstance(func, ast.Attribute)
@@ -138,7 +138,7 @@ class Related:
         return target.kind == "external"
 
     def is_outside(self) -> bool:
-        """Is the data an argument, an attribute or the result of the function?"""
+        """Whether the data is an argument, an attribute or the result of the function."""
         names = self._data | self._direct | self._ahead
         if any(name.partition(".")[0] in self._scope.params for name in names):
             return True
@@ -155,12 +155,12 @@ class Related:
     # ---------------------------------------------------------------------------------------------------- relation
 
     def is_root(self, node: ast.expr) -> bool:
-        """Does a call of these take its root from here?"""
+        """Whether a call of these takes its root from here."""
         names = self.sizes.names_of(node)
         return any(self._roots(use) for use in (node, *(use for name in names for use in self._scope.loads(name))))
 
     def _roots(self, use: ast.expr) -> bool:
-        """Does an expression stand in a root of a call?"""
+        """Whether an expression stands in a root of a call."""
         for inner, outer in self._scope.path_up(use):
             call = self._calls.get(outer) if isinstance(outer, ast.Call) else None
             if call is not None and isinstance(outer, ast.Call):
@@ -168,7 +168,7 @@ class Related:
         return False
 
     def is_related(self, node: ast.expr) -> bool:
-        """Does a size, or a rank, stand in an expression that the data is made of, or that is computed from it?"""
+        """Whether a size, or a rank, stands in an expression that the data is made of, or that is computed from it."""
         kind = self.sizes.kind(node)
         loose, plain = False, True
         for inner, outer in self._scope.path_up(node):
@@ -202,11 +202,11 @@ class Related:
         return False
 
     def _touches(self, outer: ast.expr, inner: ast.AST) -> bool:
-        """Does another part of an expression hold the data?"""
+        """Whether another part of an expression holds the data."""
         return any(child is not inner and mentions(child, self._ahead) for child in ast.iter_child_nodes(outer))
 
     def _has_collective(self, loop: ast.For) -> bool:
-        """Does a loop run one of the collectives, or make what one of them gets?"""
+        """Whether a loop runs one of the collectives, or makes what one of them gets."""
         for node in ast.walk(loop):
             call = self._calls.get(node) if isinstance(node, ast.Call) else None
             if call is not None and call.data is not None:
@@ -216,7 +216,7 @@ class Related:
         return False
 
     def is_for_data(self, name: str, seen: set[str]) -> bool:
-        """Is a size used for the data alone, itself and what is computed from it?"""
+        """Whether a size is used for the data alone, itself and what is computed from it."""
         if name in seen:
             return True
         seen.add(name)
@@ -225,7 +225,7 @@ class Related:
         )
 
     def _is_harmless(self, node: ast.expr, seen: set[str]) -> bool:
-        """Is it a question whether there are other ranks at all, a line of a log, or a name made from it?"""
+        """Whether it is a test for other ranks, a line of a log, or a name made from it."""
         for _, outer in self._scope.path_up(node):
             if isinstance(outer, ast.Compare):
                 return self.sizes.kind(node) == "size"
@@ -255,6 +255,6 @@ def _data(node: ast.Call, call: Changed) -> list[ast.AST]:
 
 
 def _is_report(func: ast.expr) -> bool:
-    """Is it something that only tells people?"""
+    """Whether it only reports something to users."""
     name = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
     return name in ("print", "debug", "info", "warning", "error", "critical", "exception")

@@ -76,7 +76,7 @@ class Sizes:
         return found
 
     def _is_number(self, value: ast.expr, names: dict[str, list[ast.expr]]) -> bool:
-        """Is it computed from a size, as a number is: not a list of that length, nor a tensor?"""
+        """Whether it is computed from a size, as a number is: not a list of that length, nor a tensor."""
         match value:
             case _ if value in self.known:
                 return True
@@ -94,12 +94,12 @@ class Sizes:
                 return False
 
     def is_method(self, name: str) -> bool:
-        """Is `self.name` a method of the class that the function belongs to?"""
+        """Whether `self.name` is a method of the class that the function belongs to."""
         method = name.partition(".")[2]
         return self._owner is not None and self._analysis.program.method(self._owner, method) is not None
 
     def is_size_name(self, name: str) -> bool:
-        """Does a name hold a size or a rank?"""
+        """Whether a name holds a size or a rank."""
         return name in self.derived or any(chain(node) == name for node in self.known)
 
     def names_of(self, node: ast.expr) -> Iterator[str]:
@@ -119,7 +119,7 @@ class Sizes:
                         yield from self.within(other)
 
     def kind(self, node: ast.expr) -> Kind:
-        """Is it a size or a rank?"""
+        """Whether it is a size or a rank."""
         if node in self.known:
             return self.known[node].kind
         values = self.derived.get(chain(node) or "", [])
@@ -127,7 +127,7 @@ class Sizes:
         return "rank" if kinds == {"rank"} else "size"
 
     def is_exact(self, node: ast.expr) -> bool:
-        """Is it a name for the number itself, and for nothing computed from it?"""
+        """Whether it is a name for the number itself, and for nothing computed from it."""
         values = self.derived.get(chain(node) or "", [])
         return bool(values) and all(value in self.known for value in values)
 
@@ -188,7 +188,7 @@ class Sizes:
         facts = self._analysis.facts(target)
         if facts is None or facts.returns is None:
             return None
-        known = facts.returns.size_of
+        known = facts.returns.extent.size_of
         for parameter in facts.function.params:
             given = any(word.arg == parameter.name for word in node.keywords) or node.args
             if (
@@ -210,9 +210,9 @@ class Sizes:
     def _of_attribute(self, owner: ast.expr, name: str) -> Size | None:
         first = isinstance(owner, ast.Name) and self._owner is not None and owner.id in self._scope.params
         known = self._analysis.attribute(self._owner, name) if first and self._owner is not None else None
-        if known is not None and known.size_of is not None:
+        if known is not None and known.extent.size_of is not None:
             return _of_value(known)
-        if known is not None and known.type == "rank":
+        if known is not None and known.reference.kind == "rank":
             return _of_value(known)
         if chain(owner) is None or self._analysis.catalog.convention(name, "size") is None:
             return None
@@ -239,13 +239,13 @@ def _of_api(call: ApiCall) -> Size | None:
 
 
 def _is_container(symbol: Symbol) -> bool:
-    """Is it a list, whose length is a size, but which is none?"""
+    """Whether it is a list, whose length is a size, but which is none."""
     if symbol.kind == "call":
         return symbol.args[0] in (named("list"), named("sorted"))
     return symbol.kind == "comprehension" or (symbol.kind == "compound" and symbol.head[0] in ("List", "Mult", "Tuple"))
 
 
 def _of_value(value: Value) -> Size | None:
-    if value.size_of is WORLD and not value.origins and not _is_container(value.written):
+    if value.extent.size_of is WORLD and not value.origin.origins and not _is_container(value.written):
         return Size("size")
-    return Size("rank") if value.type == "rank" and value.varies == {WORLD} else None
+    return Size("rank") if value.reference.kind == "rank" and value.uniformity.varies == {WORLD} else None

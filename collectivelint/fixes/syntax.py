@@ -69,7 +69,7 @@ class Scope:
         return [([node.target], node.value) for node in self.nodes if isinstance(node, ast.AugAssign)]
 
     def is_augmented(self, name: str) -> bool:
-        """Does something change the name's value in place?"""
+        """Whether something changes the name's value in place."""
         return any(chain(target) == name for targets, _ in self.augmented for target in targets)
 
     def loads(self, name: str) -> Iterator[ast.expr]:
@@ -194,7 +194,7 @@ def bound(targets: Iterable[ast.expr]) -> set[str]:
 
 
 def mentions(node: ast.AST, names: AbstractSet[str]) -> bool:
-    """Does an expression hold one of these, a part of one, or what one is a part of?"""
+    """Whether an expression holds one of these, a part of one, or what one is a part of."""
     if not names:
         return False
     found = (chain(part) for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute)))

@@ -69,7 +69,7 @@ def which_dimension(group: GroupInReach) -> str:
 
 
 def caution(groups: Iterable[GroupInReach], expression: str) -> str:
-    """What is wrong with an expression that somebody has given for a group: a mesh of several dimensions has several."""
+    """What is wrong with an expression that a user has given for a group: a mesh of several dimensions has several."""
     for group in groups:
         if group.dims is not None and len(group.dims) > 1 and expression == f"{group.owner}.get_group()":
             dims = f"`{group.owner}` has {len(group.dims)} dimensions"

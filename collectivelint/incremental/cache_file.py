@@ -116,7 +116,7 @@ def remove(folder: Path) -> None:
 
 
 def _is_there(folder: Path) -> bool:
-    """Is there a database that may be ours? Raise ForeignError for anything else of its name."""
+    """Whether there is a database that may be ours. Raise ForeignError for anything else of its name."""
     if folder.is_symlink():
         raise ForeignError(f"{folder}: is a symbolic link; nothing is cached (--cache-dir names another folder)")
     file = folder / NAME
@@ -172,7 +172,7 @@ _KNOWN: Final = ((_APPLICATION, _VERSION), (0, 0))
 
 
 def _is_marked(file: Path) -> bool:
-    """Does the head of the file say that it is ours? The format: https://www.sqlite.org/fileformat2.html"""
+    """Whether the head of the file says that it is ours. The format: https://www.sqlite.org/fileformat2.html"""
     with suppress(OSError), file.open("rb") as stream:
         head = stream.read(100)
         return head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big")

@@ -45,7 +45,7 @@ def bound(pattern: ast.pattern, subject: Expr) -> list[Statement]:
 
 
 def compares(pattern: ast.pattern) -> bool:
-    """Does a pattern compare anything, as `_` and a mere name do not?"""
+    """Whether a pattern compares anything, as `_` and a mere name do not."""
     return not isinstance(pattern, ast.MatchAs) or (pattern.pattern is not None and compares(pattern.pattern))
 
 

@@ -66,7 +66,7 @@ class Indexes(Mapping[str, FileIndex]):
         return found
 
     def __contains__(self, path: object) -> bool:
-        """Is it a file of the program? Costs nothing."""
+        """Whether it is a file of the program. Costs nothing."""
         return path in self._made
 
     def __iter__(self) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Modules:
         return min(files, key=lambda file: (-_shared(file, importer), len(file))) if files else None
 
     def has(self, parts: list[str]) -> bool:
-        """Is the program the framework itself? What the catalogue does not know of it can be followed."""
+        """Whether the program is the framework itself. What the catalogue does not know of it can be followed."""
         if parts[0] in _NEVER_OURS:
             return False
         files = self._importable()

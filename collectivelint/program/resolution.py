@@ -39,7 +39,7 @@ class Resolution(Generic[_Answer]):
         return found[0]
 
     def is_endless(self, file: str, name: str) -> bool:
-        """Does resolving the name need the same name with more behind it, or more steps than any real program?
+        """Whether resolving the name needs the same name with more behind it, or more steps than any real program.
 
         `from pkg.version import version` in `pkg/__init__.py`, where no such file is there, needs `version.version` to know
         `version`.

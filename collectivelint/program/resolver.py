@@ -1,4 +1,4 @@
-"""The files joined into one program: which definition does a dotted name mean, seen from which file?"""
+"""The files joined into one program: which definition a dotted name means, seen from which file."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class Program:
         return self._lowered[path]
 
     def is_annotated(self, path: str) -> bool:
-        """Does the file have annotations in comments? Costs nothing where it has not been read."""
+        """Whether the file has annotations in comments. Costs nothing where it has not been read."""
         return path in self.indexes and self.indexes[path].annotated
 
     def mentions(self, path: str, name: str) -> bool:
-        """Does any function of the file use this name, as a variable, an attribute or a text?"""
+        """Whether any function of the file uses this name, as a variable, an attribute or a text."""
         # Not at the top: a run in which nothing has changed does not need it.
         from ..ir.nodes import expressions
 
@@ -163,7 +163,7 @@ class Program:
         return None
 
     def _is_known(self, name: str) -> bool:
-        """Does a dotted name lie in a module of the catalogue?"""
+        """Whether a dotted name lies in a module of the catalogue."""
         parts = name.split(".")
         return any(".".join(parts[:end]) in self._known_modules for end in range(len(parts), 0, -1))
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..analysis.domain.causes import LOCAL
 from ..analysis.domain.show import shown
 from ..analysis.domain.symbol import WORLD
-from ..analysis.effects import Choice, Event, Leave, Repeat
+from ..analysis.effects import Choice, Event, Leave, Repeat, fold
 from ..findings.conditions import in_words
 from ..program.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from ..analysis.domain.causes import Cause
     from ..analysis.domain.symbol import Symbol
-    from ..analysis.effects import Guard, Term
+    from ..analysis.effects import Guard, Item, Term
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..ir.nodes import Span
 
 _STEP: Final = "  "
@@ -63,43 +64,50 @@ def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
     """
     function = facts.function
     lines = [f"{function.path}:{function.span.line}: {function.qualname}", "", "Collectives, in order:"]
-    lines += list(_term(facts.term, text, function.path)) or [f"{_STEP}none"]
-    differing = {name: value for name, value in facts.variables.items() if value.varies and not name.startswith("<")}
+    lines += _lines(facts.term, text, function.path) or [f"{_STEP}none"]
+    differing = {
+        name: value for name, value in facts.variables.items() if value.uniformity.varies and not name.startswith("<")
+    }
     lines += ["", "Values that differ between ranks:"]
     lines += [
-        f"{_STEP}{name}: over {axes(value.varies)}; {'; '.join(_cause(cause) for cause in value.causes) or 'by its name'}"
+        f"{_STEP}{name}: over {axes(value.uniformity.varies)}; {'; '.join(_cause(cause) for cause in value.uniformity.causes) or 'by its name'}"
         for name, value in differing.items()
     ] or [f"{_STEP}none"]
-    if facts.returns is not None and facts.returns.varies:
-        lines.append(f"{_STEP}what it returns: over {axes(facts.returns.varies)}")
+    if facts.returns is not None and facts.returns.uniformity.varies:
+        lines.append(f"{_STEP}what it returns: over {axes(facts.returns.uniformity.varies)}")
     lines += ["", "Calls that could not be followed:"]
     lines += [f"{_STEP}line {span.line}: {name}" for name, span in facts.unresolved] or [f"{_STEP}none"]
     return "\n".join(lines) + "\n"
 
 
-def _term(term: Term, text: Callable[[str, Span], str], path: str, depth: int = 1) -> Iterator[str]:
-    indent = _STEP * depth
-    for item in term:
+def _lines(term: Term, text: Callable[[str, Span], str], path: str) -> list[str]:
+    """The items of a term, those inside others indented."""
+
+    def lines(item: Item, inner: tuple[list[str], ...]) -> list[str]:
         match item:
             case Event():
                 way = "".join(f", through {site.callee}" for site in item.chain)
                 site = item.chain[0] if item.chain else item
-                yield f"{indent}{_line(site.path, site.span, path)}: {item.op} on {group_name(item.group)}{way}"
+                return [f"{_STEP}{_line(site.path, site.span, path)}: {item.op} on {group_name(item.group)}{way}"]
             case Choice(guard=guard, then=then, orelse=orelse):
                 differs = f", which differs over {axes(guard.varies)}" if guard.varies else ""
                 written = condition(guard, text, holds=bool(then))
-                yield f"{indent}{_line(guard.path, guard.span, path)}: {written}{differs}"
-                then, orelse = (then, orelse) if then else (orelse, ())
-                yield from _term(then, text, path, depth + 1)
-                if orelse:
-                    yield f"{indent}else"
-                    yield from _term(orelse, text, path, depth + 1)
-            case Repeat(body=body, trips=trips):
+                first, second = map(_indented, inner)
+                between = [f"{_STEP}else"] if then and orelse else []
+                return [f"{_STEP}{_line(guard.path, guard.span, path)}: {written}{differs}", *first, *between, *second]
+            case Repeat(trips=trips):
                 turns = "" if trips is None else f", a number of times that differs over {axes(trips.varies)}"
-                yield f"{indent}again and again{turns}"
-                yield from _term(body, text, path, depth + 1)
+                return [f"{_STEP}again and again{turns}", *_indented(inner[0])]
             case Leave(kind=kind):
-                yield f"{indent}{kind}"
+                return [f"{_STEP}{kind}"]
+            case _:
+                return []
+
+    return fold(term, lines, lambda results: [*chain.from_iterable(results)])
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"{_STEP}{line}" for line in lines]
 
 
 def _line(where: str, span: Span, path: str) -> str:

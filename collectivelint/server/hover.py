@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ..analysis.effects import Choice, Event, Repeat
+from ..analysis.effects import Choice, Event
+from ..analysis.positions import within
 from ..program.target import Target
 from ..report.analysis import axes, condition, group_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..analysis.effects import Guard, Term
+    from ..analysis.effects import Guard, Item, Term
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..ir.nodes import Span
 
+#: Conditions around a collective, outer ones first, each with whether it holds there.
+_Guards: TypeAlias = "tuple[tuple[Guard, bool], ...]"
 #: More collectives than this are only counted.
 _MOST: Final = 6
 
@@ -28,7 +31,7 @@ def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: C
         return ""
     found = [
         (event, guards)
-        for event, guards in _events(facts.term, ())
+        for event, guards in _events(facts.term)
         if event.kind != "init" and event.place[0].contains_position(line, byte_column)
     ]
     # Calls lie in calls: the innermost one is meant.
@@ -46,7 +49,7 @@ def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: C
     return "\n\n".join(parts)
 
 
-def _described(event: Event, guards: tuple[tuple[Guard, bool], ...], text: Callable[[str, Span], str]) -> str:
+def _described(event: Event, guards: _Guards, text: Callable[[str, Span], str]) -> str:
     lines = [f"**{event.op}** on {group_name(event.group)}"]
     if event.why:
         lines.append(event.why)
@@ -77,15 +80,11 @@ def _around(analysis: Analysis, path: str, line: int, byte_column: int) -> Funct
     return analysis.facts(Target("function", path, innermost.qualname)) if innermost is not None else None
 
 
-def _events(
-    term: Term, guards: tuple[tuple[Guard, bool], ...]
-) -> Iterator[tuple[Event, tuple[tuple[Guard, bool], ...]]]:
-    for item in term:
-        match item:
-            case Event():
-                yield item, guards
-            case Choice(guard=guard, then=then, orelse=orelse):
-                yield from _events(then, (*guards, (guard, True)))
-                yield from _events(orelse, (*guards, (guard, False)))
-            case Repeat(body=body):
-                yield from _events(body, guards)
+def _events(term: Term) -> Iterator[tuple[Event, _Guards]]:
+    """The collectives of a term, each with the conditions of the arms it stands in."""
+
+    def inside(item: Item, number: int, guards: _Guards) -> _Guards:
+        return (*guards, (item.guard, number == 0)) if isinstance(item, Choice) else guards
+
+    outside: _Guards = ()
+    return ((item, guards) for item, guards in within(term, outside, inside) if isinstance(item, Event))

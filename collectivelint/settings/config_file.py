@@ -137,7 +137,7 @@ _RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
 
 
 def _is_ranks(spec: str) -> bool:
-    """Are they ranks, and each range from the lower to the higher?"""
+    """Whether they are ranks, and each range goes from the lower to the higher."""
     if _RANKS.fullmatch(spec) is None:
         return False
     ranges = (part.partition("-") for part in spec.split(","))

@@ -88,7 +88,7 @@ class Settings:
 
 
 def is_argument(text: str) -> bool:
-    """Can the text stand behind `group=` in a call, and be all of it?"""
+    """Whether the text can stand behind `group=` in a call, and be all of it."""
     import ast
 
     try:

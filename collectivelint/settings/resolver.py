@@ -35,7 +35,7 @@ class Resolver:
         return self._of(Path(folder).resolve())
 
     def names(self, setting: str) -> bool:
-        """Is there a value for this setting in any of the configurations that were found?"""
+        """Whether there is a value for this setting in any of the configurations that were found."""
         return any(getattr(settings, setting) for settings in self._by_folder.values())
 
     def _of(self, folder: Path) -> Settings:

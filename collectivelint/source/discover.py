@@ -104,7 +104,7 @@ def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
 
 
 def is_test(path: Path) -> bool:
-    """Is it a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
+    """Whether it is a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
     *folders, name = _inside(path, os.getcwd())
     stem = name.partition(".")[0]
     return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
@@ -165,7 +165,7 @@ def _walk(
 
 
 def _is_foreign(file: Path) -> bool:
-    """Is it a notebook of another language than Python?"""
+    """Whether it is a notebook of another language than Python."""
     if file.suffix != NOTEBOOK or not file.is_file():
         return False
     from .notebook import is_foreign
@@ -182,13 +182,13 @@ _AMBIGUOUS: Final = frozenset({"dist", "build"})
 
 
 def _is_package(folder: Path, settings: Settings) -> bool:
-    """Is a folder inside a package that is excluded by default a package itself?"""
+    """Whether a folder inside a package that is excluded by default is a package itself."""
     by_default = settings.exclude == DEFAULT_EXCLUDE and folder.name not in settings.extend_exclude
     return folder.name in _AMBIGUOUS and by_default and os.path.exists(folder / "__init__.py")
 
 
 def _is_loop(link: Path) -> bool:
-    """Does following the link never end, or end in a folder above it?"""
+    """Whether following the link never ends, or ends in a folder above it."""
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -238,7 +238,7 @@ def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], 
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
-    """Does an exclude pattern fit the name or the path; with `above` also of a folder it lies in?"""
+    """Whether an exclude pattern fits the name or the path; with `above` also of a folder it lies in."""
     patterns = (*settings.exclude, *settings.extend_exclude)
     if not above:
         if path.name in patterns:

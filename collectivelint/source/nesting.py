@@ -19,7 +19,7 @@ _TOKEN: Final = re.compile(
 
 
 def is_risky(code: str) -> bool:
-    """May an expression in it be nested deeply, or be a long chain? What strings hold does not count, nor what commas separate."""
+    """Whether an expression in it may be nested deeply, or be a long chain. What strings hold does not count, nor what commas separate."""
     if code.count("elif") > _LONGEST_CHAIN:
         return True
     parts = [0]

@@ -169,12 +169,12 @@ def notebook(data: bytes, path: str) -> Notebook:
 
 
 def is_python_kernel(language: str) -> bool:
-    """Is it the language of a notebook of Python?"""
+    """Whether it is the language of a notebook of Python."""
     return language.lower().startswith(("python", "ipython", "xpython"))
 
 
 def is_foreign(data: bytes) -> bool:
-    """Does a notebook say that it is for another language?"""
+    """Whether a notebook says that it is for another language."""
     if b'"python"' in data:
         return False
     try:
@@ -211,7 +211,7 @@ def _language(content: Any) -> str | None:
 
 
 def _is_python_cell(cell: dict[str, Any]) -> bool:
-    """Is its language that of the notebook? Editors write another one into the cell's metadata."""
+    """Whether its language is that of the notebook. Editors write another one into the cell's metadata."""
     metadata = cell.get("metadata")
     editor = metadata.get("vscode") if isinstance(metadata, dict) else None
     return not isinstance(editor, dict) or editor.get("languageId", "python") == "python"

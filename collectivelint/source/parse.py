@@ -54,7 +54,7 @@ def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
 
 
 def parses(code: str) -> bool:
-    """Can this Python read the code?"""
+    """Whether this Python can read the code."""
     try:
         _tree(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -47,7 +47,7 @@ def _tokens(code: str) -> tuple[list[tokenize.TokenInfo], bool]:
 
 
 def _is_suspect(found: Sequence[tokenize.TokenInfo]) -> bool:
-    """May a string have been cut at a quote inside of it, as tokenizers do that do not look into f-strings?"""
+    """Whether a string may have been cut at a quote inside of it, as tokenizers do that do not look into f-strings."""
     before = None
     for token in found:
         if token.type == tokenize.ERRORTOKEN:

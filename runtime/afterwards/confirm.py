@@ -1,4 +1,4 @@
-"""What a run says about static findings: did ranks really part there, or has the call been the same for all, and how often?"""
+"""What a run says about static findings: whether ranks parted there or the call was the same for all, and how often it was made."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Run:
 
 
 def _is_through(event: Event, finding: Finding) -> bool:
-    """Does the call's stack go through the finding's line?"""
+    """Whether the call's stack goes through the finding's line."""
     for frame in event.place.stack:
         where = frame.partition(" ")[0]
         path, _, line = where.rpartition(":")
@@ -128,7 +128,7 @@ def _is_through(event: Event, finding: Finding) -> bool:
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Do two paths, each relative to some folder or absolute, name the same file? The shorter has to end the longer."""
+    """Whether two paths, each relative to some folder or absolute, name the same file. The shorter has to end the longer."""
     first, second = PurePath(one).parts, PurePath(other).parts
     first, second = tuple(p for p in first if p != ".."), tuple(p for p in second if p != "..")
     length = min(len(first), len(second))

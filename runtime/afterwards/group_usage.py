@@ -1,4 +1,4 @@
-"""Who uses which process group: the members that never call on theirs, and the groups that a project says it has."""
+"""Usage of process groups: the members that never call on theirs, and the groups that a project says it has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Use:
     destroyed: tuple[int, ...]
 
     def __str__(self) -> str:
-        """Who uses it, in a few words."""
+        """Its users, in a few words."""
         if not self.users:
             return "nobody"
         return f"{ranks_text(self.users)}; {ranks_text(self.absent)} never" if self.absent else "all"

@@ -197,7 +197,7 @@ def offsets(trace: Trace) -> dict[int, float]:
 
 
 def _is_common(event: Event) -> bool:
-    """Does a rank leave this call only when all others are there?"""
+    """Whether a rank leaves this call only when all others are there."""
     return event.kind == "collective" and event.state is State.DONE and not event.is_async and event.op in SYNCHRONISING
 
 

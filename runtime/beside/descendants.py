@@ -100,7 +100,7 @@ class Descendants:
                 return
 
     def _is_next(self, process: psutil.Process, launchers: Collection[psutil.Process]) -> bool:
-        """Is it our turn to ask it? Not while a process above may do that: a second signal would cut its end short."""
+        """Whether it is our turn to ask it. Not while a process above may do that: a second signal would cut its end short."""
         parent = self._parents[process]
         if not self._is_alive(parent):
             return True

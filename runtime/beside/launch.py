@@ -138,7 +138,7 @@ class _Told:
                 self.process.send_signal(received.number)
 
     def is_leaving(self, run: Path) -> bool:
-        """May ranks be missing because they were told to end? A job that goes on with all of them has not cared."""
+        """Whether ranks may be missing because a signal asked them to end. A job that goes on with all of them has not cared."""
         if not self.signals:
             return False
         if self._below is not None:

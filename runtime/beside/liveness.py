@@ -30,5 +30,5 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
 
 
 def _runs(pid: int, thread: int) -> bool:
-    """Is the thread still there? Where that cannot be told, it is believed to be."""
+    """Whether the thread is still there. Where that cannot be told, it is believed to be."""
     return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()

@@ -190,7 +190,7 @@ class Monitor:
         return found if found is None or self._is_complete(found, job) else None
 
     def _is_complete(self, found: Divergence, job: object) -> bool:
-        """Are all ranks there that are still to come, or have they been waited for?"""
+        """Whether all ranks are there that are still to come, or have been waited for."""
         if len(found.ranks) >= len(found.group.ranks):
             return True
         # Not by call: each look may find another one where the job goes on, and one rank is always ahead.
@@ -198,7 +198,7 @@ class Monitor:
         return time.monotonic() - since >= GROUP_SETTLE_S
 
     def _is_waiting(self, job: object) -> bool:
-        """Is a mismatch of the job known that waits for others? Then what hangs hangs because of it."""
+        """Whether a mismatch of the job is known that waits for others. Then what hangs hangs because of it."""
         now = time.monotonic()
         return any(key[0] == job and now - since < GROUP_SETTLE_S for key, since in self._incomplete.items())
 
@@ -260,7 +260,7 @@ class Monitor:
 
 
 def _has_failed(rank: Rank) -> bool:
-    """Has it raised, or ended without a word?"""
+    """Whether it has raised, or exited without reporting an error."""
     return rank.end == "raised" or (rank.end == "running" and not rank.alive)
 
 

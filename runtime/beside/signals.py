@@ -31,7 +31,7 @@ class Received:
 
     @property
     def ends(self) -> bool:
-        """Does it tell a job to end?"""
+        """Whether it asks a job to end."""
         return self.number not in (signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -104,7 +104,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> list[Received]:
 
 
 def _is_in_front() -> bool:
-    """Are we in the group of processes that gets what is typed at the terminal?"""
+    """Whether this process is in the group of processes that gets what is typed at the terminal."""
     for number in (0, 1, 2):
         # Any may be closed, or no terminal.
         with suppress(OSError):

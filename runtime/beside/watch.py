@@ -198,7 +198,7 @@ def attend(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Only one process of a host watches a job: is this one that? Else it waits until its turn comes, or the job has ended."""
+    """Whether this is the one process of its host that watches the job. Else it waits until its turn comes, or the job has ended."""
     import fcntl
 
     lock = folder / f"watch-{os.uname().nodename}.lock"
@@ -221,7 +221,7 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def _is_told(folder: Path) -> bool:
-    """Has somebody said of these ranks already that they have diverged?"""
+    """Whether another watcher has reported already that these ranks have diverged."""
     try:
         told = (folder / "divergence.json").stat().st_mtime
     except OSError:

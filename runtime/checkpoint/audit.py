@@ -48,7 +48,7 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Is there no error? Notes are none."""
+        """Whether there is no error. Notes are none."""
         return all(problem.severity != "error" for problem in self.problems)
 
 

@@ -63,7 +63,7 @@ class Values:
 
     @property
     def is_whole(self) -> bool:
-        """Are the values the whole storage, in row-major order? Then `crc` is that of the values."""
+        """Whether the values are the whole storage, in row-major order. Then `crc` is that of the values."""
         return (
             self.start == 0
             and math.prod(self.sizes) * width(self.dtype) == self.storage.length
@@ -166,7 +166,7 @@ def width(dtype: str) -> int:
 
 
 def is_contiguous(sizes: Sizes, strides: Sizes) -> bool:
-    """Is that row-major order without gaps? Strides of dimensions of one element mean nothing."""
+    """Whether that is row-major order without gaps. Strides of dimensions of one element mean nothing."""
     expected = 1
     for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
         if size == 0:

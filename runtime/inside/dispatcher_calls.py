@@ -222,11 +222,11 @@ class _Arguments:
         return values
 
     def is_async(self, values: tuple[Any, ...]) -> bool:
-        """Does the caller get a handle? Point-to-point operators always give one."""
+        """Whether the caller gets a handle. Point-to-point operators always give one."""
         return self._async is None or bool(values[self._async])
 
     def is_imagined(self, values: tuple[Any, ...]) -> bool:
-        """Is it a call on tensors without data, by which torch.compile finds out shapes? Nothing communicates then."""
+        """Whether it is a call on tensors without data, by which torch.compile finds out shapes. Nothing communicates then."""
         given = None if self._tensors is None else values[self._tensors]
         while isinstance(given, (list, tuple)) and given:
             given = given[0]

@@ -1,4 +1,4 @@
-"""Who called: the first frame of the user's own code, found once for each place."""
+"""Call sites: the first frame of the user's own code, found once for each place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sites:
         return None
 
     def is_project(self, frame: FrameType | None) -> bool:
-        """Is there a frame of the project's own here, or outside of it, rather than of what it has installed?"""
+        """Whether a frame here is the project's own, or outside of it, rather than of what it has installed."""
         outer = self.find(frame)
         while outer is not None:
             if "site-packages" not in outer.f_code.co_filename and "dist-packages" not in outer.f_code.co_filename:

@@ -96,7 +96,7 @@ class Tracer:
 
     @property
     def is_started(self) -> bool:
-        """Has the process joined a job?"""
+        """Whether the process has joined a job."""
         return self._writer is not None
 
     def start(self, rank: int, world_size: int, store: str) -> None:

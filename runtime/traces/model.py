@@ -126,7 +126,7 @@ class Event:
 
     @property
     def blocks(self) -> bool:
-        """Is the rank stuck in this call, as far as the record goes?"""
+        """Whether the rank is stuck in this call, as far as the record goes."""
         return self.state in (State.ENTERED, State.WAITING)
 
 

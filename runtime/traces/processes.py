@@ -45,7 +45,7 @@ def is_same(pid: int, begun: float) -> bool:
 
 
 def _is_near(one: float, other: float) -> bool:
-    """Are two readings of a start time the same? A recorded one may be any number: what is none (NaN) never is."""
+    """Whether two readings of a start time are the same. A recorded one may be any number: what is none (NaN) never is."""
     return one > 0.0 and abs(one - other) < _EXACT
 
 
@@ -92,7 +92,7 @@ def state_of(pid: int) -> str:
 
 
 def has_mapped(pid: int, file: Path) -> bool:
-    """Has a process mapped exactly this file, shared and to write to it? Raise OSError where the system does not say."""
+    """Whether a process has mapped exactly this file, shared and to write to it. Raise OSError where the system does not say."""
     # `7f04c0600000-7f04c0a11000 rw-s 00000000 08:01 1234   /path`; of a name only line feeds are escaped.
     wanted = os.fsencode(file.resolve()).replace(b"\n", b"\\012")
     for line in Path(f"/proc/{pid}/maps").read_bytes().split(b"\n"):

@@ -180,7 +180,7 @@ class Reader:
 
     @property
     def is_running(self) -> bool:
-        """Has the process not said that it ends? One that was killed does not say so."""
+        """Whether the process has not recorded its end; one that was killed never does."""
         return ENDS[self._header()[9]] in ("running", "untraced")
 
     def last_seen(self) -> float:

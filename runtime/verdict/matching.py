@@ -1,4 +1,4 @@
-"""The verdict on a trace: do the ranks of every group make the same calls, and who waits for whom in vain?
+"""The verdict on a trace: whether the ranks of every group make the same calls, and which threads wait in vain.
 
 Input is plain data (traces/model.py), so an online checker can feed it as well as a finished trace. Only what is proved is
 called a divergence: a rank that is merely slow may still come.
@@ -24,7 +24,7 @@ _COMPARED: Final = ("reduce_op", "ranks", "tensors")
 
 
 def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
-    """The first divergence that is proved; `over` says that the job has ended, so that nobody will come any more.
+    """The first divergence that is proved; `over` says that the job has ended, so that no rank will come any more.
 
     `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
     """
@@ -94,7 +94,7 @@ def _named(key: str, events: list[Event]) -> str:
 
 
 def _splits_disagree(events: list[Event]) -> bool:
-    """Does a rank expect another number of rows from a peer than that peer sends?"""
+    """Whether a rank expects another number of rows from a peer than that peer sends."""
     by_rank = {event.rank: event for event in events}
     members = events[0].group.ranks
     for event in events:

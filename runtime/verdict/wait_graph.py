@@ -1,4 +1,4 @@
-"""Who waits for whom: threads that wait for a call that will not come.
+"""The wait-for graph: threads that wait for a call that will not come.
 
 The unit is a thread of a rank, not a rank: a checkpoint may be written in a thread of its own, on a group of its own,
 while the main thread computes, and neither stops the other.
@@ -51,7 +51,7 @@ class Counts:
         return (event.rank, event.number) if event.kind == "p2p" else (self._stream(event), event.sequence)
 
     def has(self, rank: int, event: Event) -> bool:
-        """Has a rank made the call that `event` is one side of?"""
+        """Whether a rank has made the call that `event` is one side of."""
         return self._counts.get((rank, self._stream(event)), 0) >= event.sequence
 
     def missing(self, event: Event) -> tuple[int, ...]:
@@ -96,12 +96,12 @@ def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
 class Waits:
     """The wait-for graph of a trace. `doomed`: threads that wait for ever, by the call they wait in.
 
-    `over`: the job has ended, so that nobody will come any more. Threads that wait in the same call wait for the same ranks,
+    `over`: the job has ended, so that no rank will come any more. Threads that wait in the same call wait for the same ranks,
     so it is calls that are looked at, of which there are few.
     """
 
     def __init__(self, trace: Trace, *, over: bool) -> None:
-        """Find who is stuck, let everybody get on whose partners all come or may come, and see who is left."""
+        """Reduce the wait-for graph: repeatedly release threads whose missing partners can still arrive; what remains is deadlocked."""
         self.trace, self._over = trace, over
         self.counts = Counts(trace)
         self.stuck: dict[Node, Event] = {
@@ -153,7 +153,7 @@ class Waits:
             yield from ((member, thread) for thread in callers | rank.others)
 
     def is_cause(self, node: Node) -> bool:
-        """Does its call wait for itself in the end, or for somebody who does not wait at all?"""
+        """Whether its call waits for itself in the end, or for a rank that does not wait at all."""
         events = {self._call[other]: event for other, event in self.doomed.items()}
         first = self._call[node]
         seen: set[object] = set()

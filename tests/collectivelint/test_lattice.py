@@ -38,7 +38,7 @@ _TERMS: Final = st.recursive(
     max_leaves=4,
 )
 _VALUES: Final = st.builds(
-    lambda symbol, varies, causes, given: Value(symbol, varies, tuple(causes), depends=given),
+    lambda symbol, varies, causes, given: Value(symbol).varying(varies=varies, causes=tuple(causes), depends=given),
     st.sampled_from(
         [parameter("x"), parameter("y"), place("x", "a.py", 1, 1), operation("get_rank", (name("world"),))]
     ),

@@ -1,1 +1,1 @@
-"""What a call does: dispatch to the catalogue's model, the program's summary, or the default for what nobody has modelled."""
+"""What a call does: dispatch to the catalogue's model, the program's summary, or the default transfer function of unmodelled calls."""

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 
 
 def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> Value:
-    """A value as somebody has declared it to be."""
+    """A value as an annotation or the configuration declares it."""
     match annotation.kind:
         case "uniform":
-            kept = value.but(varies=frozenset(), causes=(), uneven=(), unordered=None, maybe=False, one=None)
-            return kept.but(symbol=frame.fresh("declared", span), type=None if value.type == "rank" else value.type)
+            kept = value.varying(varies=frozenset(), causes=(), maybe=False, one=None).sized(uneven=(), unordered=None)
+            return kept.but(symbol=frame.fresh("declared", span)).referring(
+                kind=None if value.reference.kind == "rank" else value.reference.kind
+            )
         case "rank-local":
             cause = frame.cause("declared", span)
-            return value.but(varies=frozenset({WORLD}), causes=(cause,), symbol=frame.fresh("declared", span))
+            return value.but(symbol=frame.fresh("declared", span)).varying(varies=frozenset({WORLD}), causes=(cause,))
         case "guard":
             return guarding(frame, axis_of(annotation.axis), span, one=True)
         case "axis" if annotation.axis is not None:
-            return value.but(symbol=axis_of(annotation.axis), meaning="group", everyone=False, partial=False)
+            return value.but(symbol=axis_of(annotation.axis)).referring(meaning="group", everyone=False, partial=False)
         case _:
             return value
 
@@ -38,4 +40,4 @@ def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Val
     name = (plain(expr.function) or "the call").rpartition(".")[2]
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     frame.emit(Event(name, axis_of(annotation.axis), False, *where))
-    return Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),))
+    return Value(frame.fresh(name, expr.span)).sourced(origins=(frame.cause("received", expr.span),))

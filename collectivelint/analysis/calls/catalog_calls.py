@@ -8,8 +8,9 @@ from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.causes import Sharded
+from ..domain.flowing import flow
 from ..domain.symbol import WORLD, Symbol
-from ..domain.value import UNKNOWN, Value, flow
+from ..domain.value import UNKNOWN, Value
 from ..effects import Event
 from ..summary.model import ApiCall, Registration
 from ..transfer.binding import axis_of, bind, guarding
@@ -31,18 +32,18 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     exprs: dict[str, Expr] = {}
     values: dict[str, Value] = {}
     owner = api.name.rpartition(".")[0]
-    if params[:1] == ("self",) and (callee.receiver is not None or owner in frame.context.catalog.objects):
+    if params[:1] == ("self",) and (callee.reference.receiver is not None or owner in frame.context.catalog.objects):
         # A method called on an instance; a function may have a parameter of that name as well.
         params = params[1:]
-        if callee.receiver is not None:
-            values["self"] = callee.receiver
+        if callee.reference.receiver is not None:
+            values["self"] = callee.reference.receiver
     if not expr.spread:
         exprs |= dict(zip(params, expr.args, strict=False)) | dict(expr.keywords)
         values |= dict(zip(params, args, strict=False)) | keywords
     role = api.roles.get("group")
     group = values.get(role) if role else None
     if group is not None and group.symbol in frame.worlds:
-        group = group.but(symbol=WORLD, everyone=True)
+        group = group.but(symbol=WORLD).referring(everyone=True)
     key = WORLD if group is None else group.group_key
     if group is None and api.axis is not None and api.category in ("collective", "implicit"):
         # It runs on the group of this dimension of the parallelism.
@@ -63,33 +64,41 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
             known = values[name]
             if kind == "received" and name in api.uniform and (given := known.symbol.parameter) is not None:
                 frame.facts.uniform = (*frame.facts.uniform, given)
-            buffer = Value(frame.fresh(name, expr.span), origins=(frame.cause(kind, expr.span),), size_of=known.size_of)
+            buffer = (
+                Value(frame.fresh(name, expr.span))
+                .sourced(origins=(frame.cause(kind, expr.span),))
+                .sized(size_of=known.extent.size_of)
+            )
             if name in api.uniform:
-                buffer = buffer.but(shared=True)
+                buffer = buffer.sourced(shared=True)
             else:
-                buffer = buffer.but(varies=known.varies, causes=known.causes)
+                buffer = buffer.varying(varies=known.uniformity.varies, causes=known.uniformity.causes)
             bind(frame, exprs[name], buffer)
     if api.shards is not None and api.shards in exprs:
-        sharded = values[api.shards].but(sharded=Sharded("framework", frame.cause("data", expr.span)))
+        sharded = values[api.shards].sourced(sharded=Sharded("framework", frame.cause("data", expr.span)))
         bind(frame, exprs[api.shards], sharded)
         return sharded
     if api.wraps:
-        classes = [api.wraps.get(value.type or "", value.type) for value in args]
+        classes = [api.wraps.get(value.reference.kind or "", value.reference.kind) for value in args]
         meanings = frame.context.catalog.classes
         wrapped = [
-            value.but(type=name, meaning=meanings.get(name or "", value.meaning))
+            value.referring(kind=name, meaning=meanings.get(name or "", value.reference.meaning))
             for value, name in zip(args, classes, strict=True)
         ]
-        return wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span), parts=tuple(wrapped))
+        return (
+            wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span)).referring(parts=tuple(wrapped))
+        )
     return _result(frame, expr, api, key, values)
 
 
 def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
     """A loop begins to run over something: of some objects every rank has to."""
-    api = frame.context.catalog.apis.get(f"{value.type}.__iter__") if value.type is not None else None
+    api = (
+        frame.context.catalog.apis.get(f"{value.reference.kind}.__iter__") if value.reference.kind is not None else None
+    )
     if api is not None:
         call = Call(Attribute(container, "__iter__"), (), (), False, span)
-        known(frame, call, api, Value(value.symbol, receiver=value), [], {})
+        known(frame, call, api, Value(value.symbol).referring(receiver=value), [], {})
 
 
 def _mesh(api: Api, values: Mapping[str, Value]) -> Symbol:
@@ -127,7 +136,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind == "create" and local is not None and local.constant is not False:
         # Only the members of the new group have to call then.
         return
-    partial = group is not None and group.partial
+    partial = group is not None and group.reference.partial
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):
         key = WORLD
@@ -180,8 +189,8 @@ def _note(
 
 def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -> None:
     callback = values.get(api.callback or "")
-    if callback is not None and callback.target is not None and callback.target.kind == "function":
-        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", callback.target)
+    if callback is not None and callback.reference.target is not None and callback.reference.target.kind == "function":
+        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", callback.reference.target)
         if found not in frame.facts.registrations:
             frame.facts.registrations.append(found)
 
@@ -189,57 +198,62 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
 def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str, Value]) -> Value:
     symbol = symbols.operation(api.op, [value.symbol for value in values.values()], values)
     if "return" in api.uniform or "return" in api.receives:
-        return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("received", expr.span),))
+        return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("received", expr.span),))
     if "return" in api.restores:
-        return Value(frame.fresh(api.op, expr.span), origins=(frame.cause("restored", expr.span),))
+        return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("restored", expr.span),))
     match api.category:
         case "rank_source" if api.translates is not None:
             axis = axis_of(api.axis) if api.axis else key
             return _translated(symbol, axis, key, values.get(api.translates))
         case "rank_source":
             axis = axis_of(api.axis) if key is WORLD else key
-            return Value(
-                symbols.operation(api.op, (axis,)), frozenset({axis}), (frame.cause("rank", expr.span),), type="rank"
+            own = symbols.rank_in(axis) if api.operation == "rank" else symbols.operation(api.op, (axis,))
+            return (
+                Value(own)
+                .varying(varies=frozenset({axis}), causes=(frame.cause("rank", expr.span),))
+                .referring(kind="rank")
             )
         case "guard":
             return guarding(frame, axis_of(api.axis), expr.span, one=api.one, other=api.kind)
         case "local_source":
             if api.kind == "own":
                 # Another text on each rank, which is true on all of them.
-                return Value(frame.fresh(api.op, expr.span), ranked=True)
+                return Value(frame.fresh(api.op, expr.span)).sourced(ranked=True)
             cause = frame.cause(api.cause or "process", expr.span)
             steady = cause.kind in ("file system", "process")
             fresh = symbol if steady else frame.fresh(api.op, expr.span)
             uneven = (cause,) if cause.kind == "file system" else ()
-            return Value(fresh, frozenset({WORLD}), (cause,), uneven=uneven)
+            return Value(fresh).varying(varies=frozenset({WORLD}), causes=(cause,)).sized(uneven=uneven)
         case "uniform_source" if api.operation == "world_size":
-            return Value(symbol, size_of=key)
+            return Value(symbols.make("world_size", symbol.head, symbol.args)).sized(size_of=key)
+        case "uniform_source" if api.operation == "launched":
+            return Value(symbols.make("launched", symbol.head, symbol.args))
         case "group_constructor":
             ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
             partial = ranks is not None and ranks.constant is not None
             meaning = frame.context.catalog.classes.get(api.returns or "")
             everyone = api.params[:1] == ("ranks",) and not partial
-            parts = ranks.parts if ranks is not None else ()
+            parts = ranks.reference.parts if ranks is not None else ()
             # Every call makes another group, also in a loop: the place names them all.
             made = frame.fresh(api.op, expr.span)
             dims = dims_of(values) if meaning == "mesh" else None
-            return Value(
-                made, type=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts, dims=dims
+            return Value(made).referring(
+                kind=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts, dims=dims
             )
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
             found = key if "self" in values or "mesh_dim" in values else symbol
-            return Value(axis_of(api.axis) if api.axis else found, type=api.returns, meaning=meaning)
+            return Value(axis_of(api.axis) if api.axis else found).referring(kind=api.returns, meaning=meaning)
         case _ if api.returns is not None and " " in api.returns:
             classes = enumerate(api.returns.split())
-            return Value(
-                symbol,
+            return Value(symbol).referring(
                 parts=tuple(
-                    Value(symbols.subscript(symbol, symbols.constant(index)), type=name) for index, name in classes
-                ),
+                    Value(symbols.subscript(symbol, symbols.constant(index))).referring(kind=name)
+                    for index, name in classes
+                )
             )
         case _:
-            return Value(symbol, type=api.returns)
+            return Value(symbol).referring(kind=api.returns)
 
 
 def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -> Value:
@@ -247,18 +261,13 @@ def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -
     if rank is None:
         return Value(symbol)
     found = flow(symbol, (rank,))
-    if rank.type != "rank":
+    if rank.reference.kind != "rank":
         # What a parameter is, is known where the function is called.
-        return found.but(type="rank") if rank.symbol.root is not None else found
-    if rank.symbol in (_rank_in(WORLD), _rank_in(key)):
+        return found.referring(kind="rank") if rank.symbol.root is not None else found
+    if rank.symbol in (symbols.rank_in(WORLD), symbols.rank_in(key)):
         # A rank's own number in the job is its own number in the group, and the other way round.
-        return found.but(symbol=_rank_in(axis), varies=frozenset({axis}), type="rank")
-    return found.but(type="rank")
-
-
-def _rank_in(group: Symbol) -> Symbol:
-    """A rank's own number in a group."""
-    return symbols.operation("get_rank", (group,))
+        return found.but(symbol=symbols.rank_in(axis)).varying(varies=frozenset({axis})).referring(kind="rank")
+    return found.referring(kind="rank")
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:

@@ -1,4 +1,4 @@
-"""Calls: what the callee is, and who knows about it."""
+"""Call dispatch: catalogue model, program summary, or default."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _MOST_TARGETS: Final = 8
 
 def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """The result of a call whose parts have been evaluated, and its effect on the frame."""
-    target = callee.target
-    if callee.type == GUARD:
+    target = callee.reference.target
+    if callee.reference.kind == GUARD:
         return callee
     annotation = frame.context.annotation(target) if target is not None else None
     if annotation is not None and annotation.kind == "collective":
@@ -42,19 +42,19 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
 
 
 def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
-    """The value of a call that nobody has declared anything about."""
-    target = callee.target
+    """The value of a call without an annotation."""
+    target = callee.reference.target
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):
             return guarding(frame, axis_of(named.axis), expr.span, one=True)
     if target is not None and target.name == "builtins.super" and not args:
         return _super(frame)
-    if callee.runs:
+    if callee.reference.runs:
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.extend(inline(callee.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        frame.extend(inline(callee.reference.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -63,7 +63,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             inner = Call(expr.args[0], expr.args[1:], expr.keywords, expr.spread, expr.span)
             return apply(frame, inner, args[0], args[1:], keywords)
         if target.name in frame.context.catalog.wrappers and args:
-            return args[0].but(target=None, receiver=None)
+            return args[0].referring(target=None, receiver=None)
         if target.name == "functools.partial" and args and _is_own(args[0]):
             return args[0]
         api = frame.context.catalog.apis.get(target.name)
@@ -72,31 +72,35 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         made_of = frame.context.catalog.class_of(target.name)
         if made_of is not None:
             own = target.name in frame.context.catalog.temporary
-            return Value(frame.fresh(target.name, expr.span), type=made_of, ranked=own)
+            return Value(frame.fresh(target.name, expr.span)).referring(kind=made_of).sourced(ranked=own)
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
-    if target is None and isinstance(expr.function, Attribute) and callee.receiver is not None:
+    if target is None and isinstance(expr.function, Attribute) and callee.reference.receiver is not None:
         # Methods of names that only one kind of object has.
         api = frame.context.catalog.apis.get(f"methods.{expr.function.name}")
         if api is not None:
             return known(frame, expr, api, callee, args, keywords)
     if target is not None and target.kind == "class":
-        made = Value(frame.fresh(target.name, expr.span), instance=target)
+        made = Value(frame.fresh(target.name, expr.span)).referring(instance=target)
         constructor = frame.context.program.method(target, "__init__")
         if constructor is not None:
-            invoke(frame, [constructor], made.but(receiver=made), expr, args, keywords)
+            invoke(frame, [constructor], made.referring(receiver=made), expr, args, keywords)
         return made
     if target is not None and target.kind == "function":
         _inherited(frame, expr, callee, args, keywords)
         targets = [target]
-        if callee.receiver is not None and callee.receiver.instance is not None and callee.receiver.type != SUPER:
+        if (
+            callee.reference.receiver is not None
+            and callee.reference.receiver.reference.instance is not None
+            and callee.reference.receiver.reference.kind != SUPER
+        ):
             name = target.name.rpartition(".")[2]
-            targets = frame.context.program.methods(callee.receiver.instance, name) or targets
+            targets = frame.context.program.methods(callee.reference.receiver.reference.instance, name) or targets
         return invoke(frame, _likely(targets), callee, expr, args, keywords)
-    if callee.instance is not None and target is None and callee.receiver is None:
-        called = _called(frame, callee.instance)
+    if callee.reference.instance is not None and target is None and callee.reference.receiver is None:
+        called = _called(frame, callee.reference.instance)
         if called:
-            bound = callee.but(receiver=callee)
+            bound = callee.referring(receiver=callee)
             return invoke(frame, _likely(called), bound, expr, args, keywords)
     if callee.given_as is not None:
         frame.emit(Deferred(callee.given_as))
@@ -105,12 +109,16 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
 
 def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> None:
     """A method that overrides one of a library, which is called all the same: a metric's `compute` gathers first."""
-    instance = callee.receiver.instance if callee.receiver is not None and callee.receiver.type != SUPER else None
-    if instance is None or callee.target is None:
+    instance = (
+        callee.reference.receiver.reference.instance
+        if callee.reference.receiver is not None and callee.reference.receiver.reference.kind != SUPER
+        else None
+    )
+    if instance is None or callee.reference.target is None:
         return
     catalog = frame.context.catalog
     for name in frame.context.program.outside(instance):
-        api = catalog.apis.get(f"{catalog.class_of(name)}.{callee.target.name.rpartition('.')[2]}")
+        api = catalog.apis.get(f"{catalog.class_of(name)}.{callee.reference.target.name.rpartition('.')[2]}")
         if api is not None and api.kind == "wrapped":
             known(frame, expr, api, callee, args, keywords)
 
@@ -121,8 +129,8 @@ def _likely(targets: list[Target]) -> list[Target]:
 
 
 def _is_own(value: Value) -> bool:
-    """Is it a function of the program? What `partial` gives to others' functions would be lost."""
-    return value.target is not None and value.target.kind == "function"
+    """Whether it is a function of the program. What `partial` gives to others' functions would be lost."""
+    return value.reference.target is not None and value.reference.target.kind == "function"
 
 
 def _called(frame: Frame, instance: Target) -> list[Target]:
@@ -140,4 +148,4 @@ def _super(frame: Frame) -> Value:
     bases = list(program.bases(Target("class", function.path, function.owner)))[1:]
     if not bases:
         return Value(_SUPER)
-    return Value(symbols.parameter(function.params[0].name), instance=bases[0], type=SUPER)
+    return Value(symbols.parameter(function.params[0].name)).referring(instance=bases[0], kind=SUPER)

@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...ir.nodes import Attribute, Call
-from ..summary.model import FileUse
+from ..summary.file_use import FileUse
 from ..summary.observed import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..domain.value import Value
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
 
 
 def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]) -> None:
     """Keep a call that does something to a path, once."""
-    if callee.target is not None and callee.target.kind == "external":
-        name, owner = callee.target.name, None
-    elif callee.target is None and callee.receiver is not None and isinstance(expr.function, Attribute):
-        name, owner = f"methods.{expr.function.name}", (callee.receiver, expr.function.value)
+    if callee.reference.target is not None and callee.reference.target.kind == "external":
+        name, owner = callee.reference.target.name, None
+    elif (
+        callee.reference.target is None
+        and callee.reference.receiver is not None
+        and isinstance(expr.function, Attribute)
+    ):
+        name, owner = f"methods.{expr.function.name}", (callee.reference.receiver, expr.function.value)
     else:
         return
     api = frame.context.catalog.file_uses.get(name)
@@ -55,9 +59,12 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     frame.facts.files.append(made)
     if state is not None and made.is_whole:
         written = frame.cause("file system", expr.span)
-        frame.facts.whole = (*frame.facts.whole, *((parameter, written) for parameter in sorted(state.depends)))
+        frame.facts.whole = (
+            *frame.facts.whole,
+            *((parameter, written) for parameter in sorted(state.uniformity.depends)),
+        )
     if use in ("write", "link", "move", "remove") and not made.few and frame.facts.writing is None:
-        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.depends)
+        frame.facts.writing = Writing(frame.cause("file system", expr.span), path.uniformity.depends)
 
 
 def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -65,12 +72,15 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     writing = callee.writing
     if writing is None or callee.events:
         return
-    if any(value.ranked or any(cause.kind == "rank" for cause in value.causes) for value in arguments.values()):
+    if any(
+        value.origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
+        for value in arguments.values()
+    ):
         return
     given = [arguments[name] for name in writing.depends if name in arguments]
     frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)
     if not frame.alone_here and frame.facts.writing is None:
-        depends: frozenset[str] = frozenset().union(*(value.depends for value in given))
+        depends: frozenset[str] = frozenset().union(*(value.uniformity.depends for value in given))
         frame.facts.writing = Writing(writing.cause, depends)
 
 
@@ -80,9 +90,17 @@ def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mappi
         value = arguments.get(name)
         if value is None:
             continue
-        if value.sharded is not None and value.sharded.kind != "own":
-            frame.note("one part", expr.span, (value.sharded.cause, where), expr.function, callee=value.sharded.kind)
-        frame.facts.whole = tuple(dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.depends)))))
+        if value.origin.sharded is not None and value.origin.sharded.kind != "own":
+            frame.note(
+                "one part",
+                expr.span,
+                (value.origin.sharded.cause, where),
+                expr.function,
+                callee=value.origin.sharded.kind,
+            )
+        frame.facts.whole = tuple(
+            dict.fromkeys((*frame.facts.whole, *((up, where) for up in sorted(value.uniformity.depends))))
+        )
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:

@@ -26,12 +26,12 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
         if value.constant is None or value.symbol is WORLD:
             return
         group: GroupInReach | None = None
-        if value.meaning == "group":
-            if value.type is not None or origin == "parameter" or not is_otherwise(frame, text):
-                group = GroupInReach(text, origin, optional=value.optional, everyone=value.everyone)
-        elif value.meaning == "ops":
+        if value.reference.meaning == "group":
+            if value.reference.kind is not None or origin == "parameter" or not is_otherwise(frame, text):
+                group = GroupInReach(text, origin, optional=value.reference.optional, everyone=value.reference.everyone)
+        elif value.reference.meaning == "ops":
             group = GroupInReach(f"{text}.group", origin)
-        elif value.meaning == "mesh":
+        elif value.reference.meaning == "mesh":
             group = _of_mesh(frame, text, value, origin)
         if group is not None:
             found.setdefault(group.text, group)
@@ -42,14 +42,14 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
         if name.count(".") <= 1:
             origin = "parameter" if name in params else "attribute" if "." in name else "local variable"
             given = origin == "parameter" and value.symbol.parameter == name and params[name].default == Constant(None)
-            consider(name, value.but(optional=True) if given else value, origin)
+            consider(name, value.referring(optional=True) if given else value, origin)
     owner = frame.function.owner
     if owner is not None and frame.function.params:
         own = frame.function.params[0].name
         instance = frame.variables.get(own)
-        if instance is not None and instance.instance is not None:
-            for name in frame.context.attributes(instance.instance):
-                value_ = frame.context.attribute(instance.instance, name)
+        if instance is not None and instance.reference.instance is not None:
+            for name in frame.context.attributes(instance.reference.instance):
+                value_ = frame.context.attribute(instance.reference.instance, name)
                 if value_ is not None:
                     consider(f"{own}.{name}", value_, "attribute")
     return tuple(found.values())
@@ -57,13 +57,13 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
 
 def _of_mesh(frame: Frame, text: str, value: Value, origin: str) -> GroupInReach:
     """The group of a mesh: that of its only dimension, or of the only one that the function names elsewhere."""
-    if value.dims is not None and len(value.dims) == 1:
-        return GroupInReach(f"{text}.get_group()", origin, text, value.dims)
+    if value.reference.dims is not None and len(value.reference.dims) == 1:
+        return GroupInReach(f"{text}.get_group()", origin, text, value.reference.dims)
     named = dict.fromkeys(_named(frame, text))
     dimension = next(iter(named), None)
     if len(named) == 1 and isinstance(dimension, (str, int)):
-        return GroupInReach(f"{text}.get_group({_quoted(dimension)})", origin, text, value.dims)
-    return GroupInReach(f"{text}.get_group(...)", origin, text, value.dims, certain=False)
+        return GroupInReach(f"{text}.get_group({_quoted(dimension)})", origin, text, value.reference.dims)
+    return GroupInReach(f"{text}.get_group(...)", origin, text, value.reference.dims, certain=False)
 
 
 def _quoted(dimension: str | int) -> str:

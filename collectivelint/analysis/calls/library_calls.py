@@ -8,9 +8,10 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
 from ..domain.causes import Cause, Length, Sharded
+from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, Symbol
-from ..domain.value import Value, each, flow, holding, of_shape
+from ..domain.value import Value
 from ..transfer.binding import bind
 
 if TYPE_CHECKING:
@@ -49,37 +50,37 @@ _PURE: Final = frozenset(
 def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
     """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
     symbol = symbols.call(callee.symbol, [value.symbol for value in values])
-    if callee.target is not None and callee.target.name in _PURE:
-        return _pure(frame, expr, callee.target.name.removeprefix("builtins."), symbol, values)
-    if frame.context.explaining and callee.target is None:
+    if callee.reference.target is not None and callee.reference.target.name in _PURE:
+        return _pure(frame, expr, callee.reference.target.name.removeprefix("builtins."), symbol, values)
+    if frame.context.explaining and callee.reference.target is None:
         unresolved = (plain(expr.function) or "a computed function", expr.span)
         if unresolved not in frame.facts.unresolved:
             frame.facts.unresolved.append(unresolved)
-    if callee.receiver is not None and isinstance(expr.function, Attribute):
+    if callee.reference.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, symbol, callee, values)
     found = flow(symbol, values, ranks=False)
-    if callee.target is None:
-        return found if found.sharded is None else found.but(sharded=None)
-    return _external(frame, expr, callee.target.name, found, values)
+    if callee.reference.target is None:
+        return found if found.origin.sharded is None else found.sourced(sharded=None)
+    return _external(frame, expr, callee.reference.target.name, found, values)
 
 
 def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
     """A function of a library: `found` is what is known of any function."""
     catalog = frame.context.catalog
-    if found.sharded is not None and not name.startswith(_COPYING):
+    if found.origin.sharded is not None and not name.startswith(_COPYING):
         # It may well gather the parts.
-        found = found.but(sharded=None)
+        found = found.sourced(sharded=None)
     if name in catalog.local_states:
-        return found.but(sharded=Sharded("own", frame.cause("process", expr.span)))
+        return found.sourced(sharded=Sharded("own", frame.cause("process", expr.span)))
     share = share_of(values)
     if share is not None:
         if name in catalog.parameters:
             frame.note("share", expr.span, (share.cause,))
-        return found.but(length=share)
+        return found.sized(length=share)
     if name in catalog.tensors and values:
-        return found.but(length=values[0].length)
-    if name in catalog.buffers and values and not any(value.origins for value in values):
-        return found.but(length=Length("made", frame.cause("data", expr.span)))
+        return found.sized(length=values[0].extent.length)
+    if name in catalog.buffers and values and not any(value.origin.origins for value in values):
+        return found.sized(length=Length("made", frame.cause("data", expr.span)))
     return found
 
 
@@ -89,7 +90,14 @@ _COPYING: Final = ("builtins.", "copy.", "collections.", "torch.optim.")
 
 def share_of(values: Iterable[Value]) -> Length | None:
     """The first of the values that is one rank's share of something."""
-    return next((value.length for value in values if value.length is not None and value.length.kind == "share"), None)
+    return next(
+        (
+            value.extent.length
+            for value in values
+            if value.extent.length is not None and value.extent.length.kind == "share"
+        ),
+        None,
+    )
 
 
 def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Value]) -> Value:
@@ -98,39 +106,49 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
     first = values[0] if values else Value(symbol)
     match name:
         case "int" | "bool" if len(values) == 1:
-            kept = found.but(symbol=first.symbol, one=first.one, size_of=first.size_of, length=share_of(values))
-            return kept.but(type=first.type) if name == "int" else kept
+            kept = (
+                found.but(symbol=first.symbol)
+                .varying(one=first.uniformity.one)
+                .sized(size_of=first.extent.size_of, length=share_of(values))
+            )
+            return kept.referring(kind=first.reference.kind) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
-            return found.but(length=Length("highest", cause))
+            return found.sized(length=Length("highest", cause))
         case "min" | "max":
-            return found.but(length=share_of(values))
-        case "len" if first.uneven:
-            return found.but(varies=found.varies | {WORLD}, causes=(*first.uneven, *found.causes)[:3])
-        case "len" if first.parts or is_list(first.written) or first.written.head == ("Tuple",):
+            return found.sized(length=share_of(values))
+        case "len" if first.extent.uneven:
+            return found.varying(
+                varies=found.uniformity.varies | {WORLD}, causes=(*first.extent.uneven, *found.uniformity.causes)[:3]
+            )
+        case "len" if first.reference.parts or is_list(first.written) or first.written.head == ("Tuple",):
             # How many there are is not what is in them.
-            return found.but(origins=(), varies=frozenset(), causes=(), size_of=first.size_of)
+            return found.sourced(origins=()).varying(varies=frozenset(), causes=()).sized(size_of=first.extent.size_of)
         case "len":
-            return found.but(size_of=first.size_of)
+            return found.sized(size_of=first.extent.size_of)
         case "set" | "frozenset":
-            return found.but(uneven=first.uneven, unordered=frame.cause("data", expr.span), item=first.item)
+            return found.sized(uneven=first.extent.uneven, unordered=frame.cause("data", expr.span)).referring(
+                item=first.reference.item
+            )
         case "sorted":
-            return found.but(uneven=first.uneven, item=first.item)
+            return found.sized(uneven=first.extent.uneven).referring(item=first.reference.item)
         case "list" | "tuple" | "enumerate" | "zip" | "reversed":
-            unordered = next((value.unordered for value in values if value.unordered), None)
-            uneven = next((value.uneven for value in values if value.uneven), ())
-            found = found.but(uneven=uneven, unordered=unordered, size_of=first.size_of)
+            unordered = next((value.extent.unordered for value in values if value.extent.unordered), None)
+            uneven = next((value.extent.uneven for value in values if value.extent.uneven), ())
+            found = found.sized(uneven=uneven, unordered=unordered, size_of=first.extent.size_of)
             if name in ("enumerate", "zip"):
                 numbered = [_NUMBER, *values[:1]] if name == "enumerate" else values
                 turn = tuple(value if value is _NUMBER else each(value, _element(value.symbol)) for value in numbered)
-                known = any(part.instance or part.varies or part.depends for part in turn)
-                return found.but(item=Value(_element(symbol), parts=turn)) if known else found
-            return found.but(parts=first.parts, item=first.item)
+                known = any(
+                    part.reference.instance or part.uniformity.varies or part.uniformity.depends for part in turn
+                )
+                return found.referring(item=Value(_element(symbol)).referring(parts=turn)) if known else found
+            return found.referring(parts=first.reference.parts, item=first.reference.item)
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
-            bounds = [value for value in values[:2] if value.varies]
-            step = len(values) > 2 and bool(values[2].varies)
-            uneven = bounds[0].causes if len(bounds) == 1 or (bounds and step) else ()
-            return found.but(uneven=uneven, size_of=first.size_of if len(values) == 1 else None)
+            bounds = [value for value in values[:2] if value.uniformity.varies]
+            step = len(values) > 2 and bool(values[2].uniformity.varies)
+            uneven = bounds[0].uniformity.causes if len(bounds) == 1 or (bounds and step) else ()
+            return found.sized(uneven=uneven, size_of=first.extent.size_of if len(values) == 1 else None)
         case _:
             return found
 
@@ -146,7 +164,9 @@ def _element(container: Symbol) -> Symbol:
 
 def _of_disk(value: Value) -> Cause | None:
     """Where the file system was asked for what is in a container."""
-    return next((cause for cause in (*value.uneven, *value.causes) if cause.kind == "file system"), None)
+    return next(
+        (cause for cause in (*value.extent.uneven, *value.uniformity.causes) if cause.kind == "file system"), None
+    )
 
 
 #: Methods of tensors and containers that say how many elements there are.
@@ -161,9 +181,9 @@ _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_diff
 
 def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, values: list[Value]) -> Value:
     """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
-    assert callee.receiver is not None
-    receiver = callee.receiver
-    varies, causes = callee.varies, callee.causes
+    assert callee.reference.receiver is not None
+    receiver = callee.reference.receiver
+    varies, causes = callee.uniformity.varies, callee.uniformity.causes
     kind = frame.context.catalog.methods.get(name)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
@@ -172,30 +192,32 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     if name in _SIZES:
         # The shards that ranks pick by their number are equally large, unless something says otherwise.
         varies, causes = frozenset(), ()
-    if name in _SIZES and receiver.uneven:
-        varies, causes = varies | {WORLD}, (*receiver.uneven, *causes)[:3]
+    if name in _SIZES and receiver.extent.uneven:
+        varies, causes = varies | {WORLD}, (*receiver.extent.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
         # Filled on some ranks only.
         _, guard = frame.guards[-1]
         if isinstance(expr.function.value, Name) and receiver.symbol.root is None:
-            bind(frame, expr.function.value, receiver.but(uneven=guard.causes))
+            bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
-        bind(frame, expr.function.value, receiver.but(item=receiver.item or item))
-    found = flow(symbol, (callee, *values), ranks=False).but(varies=varies, causes=causes)
+        bind(frame, expr.function.value, receiver.referring(item=receiver.reference.item or item))
+    found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
     if name == "values":
-        found = found.but(item=receiver.item)
-    elif name == "items" and receiver.item is not None:
+        found = found.referring(item=receiver.reference.item)
+    elif name == "items" and receiver.reference.item is not None:
         pair = (Value(symbols.name("key")), each(receiver, _element(receiver.symbol)))
-        found = found.but(item=Value(_element(symbol), parts=pair))
-    kept = () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.uneven
-    if receiver.length is not None and name not in _SIZES:
-        found = found.but(length=receiver.length)
-    found = found.but(uneven=kept, unordered=receiver.unordered if name in _SETS else None)
+        found = found.referring(item=Value(_element(symbol)).referring(parts=pair))
+    kept = (
+        () if name in _SIZES or name in ("item", "sum", "mean", "any", "all", "max", "min") else receiver.extent.uneven
+    )
+    if receiver.extent.length is not None and name not in _SIZES:
+        found = found.sized(length=receiver.extent.length)
+    found = found.sized(uneven=kept, unordered=receiver.extent.unordered if name in _SETS else None)
     if kind == "file system":
-        found = found.but(uneven=(causes[0],))
-    if name in _PARTS and receiver.instance is not None:
-        cause = frame.context.shared_out(receiver.instance)
-        found = found if cause is None else found.but(sharded=Sharded("hand", cause))
-    if name.endswith("_") and not name.startswith("_") and receiver.length is None:
+        found = found.sized(uneven=(causes[0],))
+    if name in _PARTS and receiver.reference.instance is not None:
+        cause = frame.context.shared_out(receiver.reference.instance)
+        found = found if cause is None else found.sourced(sharded=Sharded("hand", cause))
+    if name.endswith("_") and not name.startswith("_") and receiver.extent.length is None:
         frame.note("in place", expr.span, (), expr.function)
     return found

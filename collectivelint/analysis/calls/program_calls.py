@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Name
+from ..domain.flowing import flow
 from ..domain.inlining import Inlining, inline, without_names
 from ..domain.symbol import WORLD, call, constant, make
-from ..domain.value import Value, flow
+from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from ...program.target import Target
     from ..domain.symbol import Symbol
     from ..effects import Term
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
 
 
 def invoke(
     frame: Frame, targets: Sequence[Target], callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> Value:
-    """Run the summaries of what the call may run: all overrides of a method, as a choice nobody can decide."""
+    """Run the summaries of what the call may run: all overrides of a method, as an undecided choice."""
     results: list[Value] = []
     if frame.context.explaining:
         bound = frozenset(name for name in frame.variables if "." not in name)
@@ -57,7 +58,7 @@ def invoke(
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):
             # Its body runs around that of the `with` statement.
-            return Value(frame.fresh("manager", expr.span), manager=term)
+            return Value(frame.fresh("manager", expr.span)).referring(manager=term)
         if facts.fallible is not None and len(targets) == 1:
             # Where in the callee it fails is not known; its collectives are given the benefit of the doubt.
             frame.extend(term)
@@ -85,7 +86,7 @@ def invoke(
             results.append(_returned(facts.function, facts.returns, arguments, known))
     symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])
     if len(results) == 1:
-        return results[0].but(receiver=None)
+        return results[0].referring(receiver=None)
     return flow(symbol, results)
 
 
@@ -105,7 +106,9 @@ def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[st
         ]
         for arg in given if value is not None else ():
             if evaluate_name(frame, arg) is value:
-                shared = Value(frame.fresh(name, expr.span), origins=(frame.cause("received", expr.span),), shared=True)
+                shared = Value(frame.fresh(name, expr.span)).sourced(
+                    origins=(frame.cause("received", expr.span),), shared=True
+                )
                 bind(frame, arg, shared)
                 if value is not None and (given_as := value.symbol.parameter) is not None:
                     frame.facts.uniform = (*frame.facts.uniform, given_as)
@@ -117,7 +120,7 @@ def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
 
 
 def is_manager(function: Function) -> bool:
-    """Is it a generator that `with` runs?"""
+    """Whether it is a generator that `with` runs."""
     return any((plain(item) or "").rpartition(".")[2] in _MANAGERS for item in function.decorators)
 
 
@@ -126,11 +129,11 @@ _MANAGERS: Final = ("contextmanager", "asynccontextmanager")
 
 def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
     """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
-    if value.runs:
-        return value.runs  # type: ignore[return-value]  # a term
+    if value.reference.runs:
+        return value.reference.runs  # type: ignore[return-value]  # a term
     if value.given_as is not None:
         return (Deferred(value.given_as),)
-    target = value.target
+    target = value.reference.target
     if target is None:
         return ()
     if target.kind == "external":
@@ -143,7 +146,11 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
     facts = frame.context.facts(target)
     if facts is None:
         return ()
-    receiver = {facts.function.params[0].name: value.receiver} if value.receiver and facts.function.params else {}
+    receiver = (
+        {facts.function.params[0].name: value.reference.receiver}
+        if value.reference.receiver and facts.function.params
+        else {}
+    )
     into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
     effect = _effect(frame, target, facts)
     return inline(effect, Inlining(into, receiver, _symbols(receiver), lambda _: (), facts.function.span))
@@ -180,8 +187,8 @@ def _arguments(
     names = [parameter.name for parameter in function.params if parameter.kind in ("positional", "keyword")]
     positional = [parameter.name for parameter in function.params if parameter.kind == "positional"]
     found: dict[str, Value] = {}
-    if function.owner is not None and callee.receiver is not None and positional and not _is_static(function):
-        found[positional.pop(0)] = callee.receiver
+    if function.owner is not None and callee.reference.receiver is not None and positional and not _is_static(function):
+        found[positional.pop(0)] = callee.reference.receiver
     if expr.spread:
         return found
     found |= dict(zip(positional, args, strict=False))
@@ -204,28 +211,37 @@ def _symbols(arguments: Mapping[str, Value]) -> dict[str, Symbol]:
 
 def _returned(function: Function, value: Value, arguments: Mapping[str, Value], known: Mapping[str, Symbol]) -> Value:
     """The callee's return value as the caller sees it."""
-    passed = [arguments[name] for name in value.depends if name in arguments] if value.varies else []
-    if passed and not any(item.varies for item in passed) and not without_names(value.causes, function.span):
+    passed = (
+        [arguments[name] for name in value.uniformity.depends if name in arguments] if value.uniformity.varies else []
+    )
+    if (
+        passed
+        and not any(item.uniformity.varies for item in passed)
+        and not without_names(value.uniformity.causes, function.span)
+    ):
         # A rank only by the name of the parameter; what was passed is none.
-        value = value.but(varies=frozenset(), causes=(), type=None, one=None)
+        value = value.varying(varies=frozenset(), causes=(), one=None).referring(kind=None)
     argument = arguments.get(value.symbol.parameter or "")
     if argument is not None:
-        return argument if value.sharded is None else argument.but(sharded=value.sharded)
-    given = [arguments[name] for name in value.depends if name in arguments]
-    flowed = flow(value.symbol.substitute(known), (value.but(depends=frozenset()), *given))
-    return flowed.but(
-        constant=value.constant,
-        one=value.one,
-        instance=value.instance,
-        type=value.type,
-        meaning=value.meaning,
-        partial=value.partial,
-        optional=value.optional,
-        absent=value.absent,
-        parts=tuple(_returned(function, part, arguments, known) for part in value.parts),
-        uneven=value.uneven or next((item.uneven for item in given if item.uneven), ()),
-        unordered=value.unordered,
-        size_of=value.size_of,
-        everyone=value.everyone,
-        dims=value.dims,
+        return argument if value.origin.sharded is None else argument.sourced(sharded=value.origin.sharded)
+    given = [arguments[name] for name in value.uniformity.depends if name in arguments]
+    flowed = flow(value.symbol.substitute(known), (value.varying(depends=frozenset()), *given))
+    return (
+        flowed.but(constant=value.constant)
+        .varying(one=value.uniformity.one, absent=value.uniformity.absent)
+        .referring(
+            instance=value.reference.instance,
+            kind=value.reference.kind,
+            meaning=value.reference.meaning,
+            partial=value.reference.partial,
+            optional=value.reference.optional,
+            parts=tuple(_returned(function, part, arguments, known) for part in value.reference.parts),
+            everyone=value.reference.everyone,
+            dims=value.reference.dims,
+        )
+        .sized(
+            uneven=value.extent.uneven or next((item.extent.uneven for item in given if item.extent.uneven), ()),
+            unordered=value.extent.unordered,
+            size_of=value.extent.size_of,
+        )
     )

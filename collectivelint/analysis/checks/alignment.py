@@ -1,14 +1,13 @@
-"""Two terms side by side: are they equal, and which collectives of one have no counterpart in the other?"""
+"""Two terms side by side: whether they are equal, and which collectives of one have no counterpart in the other."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..effects import Choice, Event, Leave, Repeat, events, fold, is_choice, walk
+from ..effects import Choice, Event, Leave, Repeat, events, fold, is_choice, parts, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -19,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def raises(term: Term) -> bool:
-    """Does every way through the term end with an exception, or with a refusal?"""
-    match term[-1] if term else None:
-        case Leave(kind="raise") | Leave(refused=True):
-            return True
-        case Choice(then=then, orelse=orelse):
-            return raises(then) and raises(orelse)
-        case _:
-            return False
+    """Whether every way through the term ends with an exception, or with a refusal."""
+    pending = [term]
+    while pending:
+        match pending.pop()[-1:]:
+            case (Leave(kind="raise") | Leave(refused=True),):
+                continue
+            case (Choice() as choice,):
+                pending += parts(choice)
+            case _:
+                return False
+    return True
 
 
 _Key: TypeAlias = "Callable[[Item], Hashable]"
@@ -55,30 +57,35 @@ def tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
 
 
 def same(one: Term, two: Term) -> bool:
-    """Do both run the same collectives in the same structure? What are the same items is not looked into."""
-    if one is two:
-        return True
-    left, right = _structure(one), _structure(two)
-    return len(left) == len(right) and all(map(_equal, left, right))
+    """Whether both run the same collectives in the same structure: whether their `tokens` are equal.
+
+    Of the same items no tokens are made: most of two sides is one object.
+    """
+    pending = [(one, two)]
+    while pending:
+        left, right = map(_structure, pending.pop())
+        if len(left) != len(right):
+            return False
+        for item, other in zip(left, right, strict=True):
+            if item is other:
+                continue
+            if not _alike(item, other):
+                return False
+            pending += [pair for pair in zip(parts(item), parts(other), strict=True) if pair[0] is not pair[1]]
+    return True
 
 
 def _structure(term: Term) -> list[Item]:
     return [item for item in term if isinstance(item, (Event, Choice, Repeat))]
 
 
-def _equal(one: Item, two: Item) -> bool:
-    if one is two:
-        return True
-    match one, two:
-        case Event(), Event():
-            return one.token == two.token
-        case Choice(), Choice():
-            return one.guard.symbol is two.guard.symbol and same(one.then, two.then) and same(one.orelse, two.orelse)
-        case Repeat(), Repeat():
-            alike = one.symbol == two.symbol and same(one.body, two.body)
-            return alike and _leaves(one.body) == _leaves(two.body)
-        case _:
-            return False
+def _alike(one: Item, two: Item) -> bool:
+    """Whether two items are the same collective, the same choice or the same loop, whatever is inside."""
+    if isinstance(one, Event) and isinstance(two, Event):
+        return one.token == two.token
+    if isinstance(one, Repeat) and isinstance(two, Repeat) and _leaves(one.body) != _leaves(two.body):
+        return False
+    return _same_kind(one, two)
 
 
 def _leaves(term: Term) -> frozenset[str]:
@@ -88,14 +95,18 @@ def _leaves(term: Term) -> frozenset[str]:
     return frozenset((here & {"break"}) | (anywhere & {"return"}))
 
 
-@dataclass(slots=True)
 class _Difference:
     """What is left over when two terms have been laid side by side."""
 
-    mine: list[Event] = field(default_factory=list)
-    theirs: Counter[Hashable] = field(default_factory=Counter)
-    #: Collectives of loops that the other side leaves early.
-    skipped: list[Event] = field(default_factory=list)
+    __slots__ = ("mine", "skipped", "theirs")
+
+    def __init__(
+        self,
+    ) -> None:
+        self.mine: list[Event] = []
+        self.theirs: Counter[Hashable] = Counter()
+        #: Collectives of loops that the other side leaves early.
+        self.skipped: list[Event] = []
 
 
 def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
@@ -122,6 +133,7 @@ def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
 
 
 def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
+    # No fold: it goes down two terms at once, along what has been paired up in them.
     while True:
         if mine is theirs or raises(mine) or raises(theirs):
             return
@@ -175,14 +187,10 @@ def _only_difference(mine: Term, theirs: Term) -> tuple[Term, Term] | None:
 
 def _compare_inside(item: Item, partner: Item, key: _Key, difference: _Difference) -> None:
     """Compare the arms of one and the same choice, or the bodies of one and the same loop."""
-    match item, partner:
-        case Choice(), Choice():
-            _compare(item.then, partner.then, key, difference)
-            _compare(item.orelse, partner.orelse, key, difference)
-        case Repeat(), Repeat():
-            _compare(item.body, partner.body, key, difference)
-            if _leaves(partner.body) - _leaves(item.body):
-                difference.skipped += events(item.body)
+    for mine, theirs in zip(parts(item), parts(partner), strict=True):
+        _compare(mine, theirs, key, difference)
+    if isinstance(item, Repeat) and isinstance(partner, Repeat) and _leaves(partner.body) - _leaves(item.body):
+        difference.skipped += events(item.body)
 
 
 def merged(term: Term, symbols: AbstractSet[Symbol]) -> Term:
@@ -190,16 +198,25 @@ def merged(term: Term, symbols: AbstractSet[Symbol]) -> Term:
     found: list[Item] = []
     for item in term:
         if isinstance(item, Choice) and item.guard.symbol not in symbols:
-            then, orelse = merged(without_leaves(item.then), set()), merged(without_leaves(item.orelse), set())
-            if same(then, orelse) or item.orelse == (Leave("raise"),):
-                found += then
-            elif item.then == (Leave("raise"),):
-                found += orelse
-            else:
-                found.append(item)
+            inner: Term = fold((item,), _merged, _joined, is_choice)
+            found += inner
         else:
             found.append(item)
     return tuple(found)
+
+
+def _joined(results: list[Term]) -> Term:
+    return without_leaves([item for term in results for item in term])
+
+
+def _merged(item: Item, arms: tuple[Term, ...]) -> Term:
+    """One arm of a choice that makes no difference; `arms` are its own without such choices."""
+    if not isinstance(item, Choice):
+        return (item,)
+    then, orelse = arms
+    if same(then, orelse) or item.orelse == (Leave("raise"),):
+        return then
+    return orelse if item.then == (Leave("raise"),) else (item,)
 
 
 def _same_kind(one: Item, other: Item) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..effects import Choice, Repeat, exits, parts, walk
+from ..effects import Choice, decided_by, exits, walk
+from ..positions import within
 
 if TYPE_CHECKING:
     from ..domain.symbol import Symbol
@@ -17,24 +17,19 @@ def deciding(term: Term, guard: Guard, event: Event) -> Guard:
     found = _around(term, guard.symbol, event) or _exit_before(term, guard.symbol, event)
     if found is None:
         return guard
-    return replace(
-        guard,
-        path=found.path,
-        span=found.span,
-        statement=found.statement,
-        positive=found.positive,
-        subject=found.subject,
-    )
+    return guard.written_at(found.path, found.span, found.statement, found.positive, found.subject)
 
 
 def _around(term: Term, symbol: Symbol, event: Event) -> Guard | None:
     """The innermost condition of this symbol around the collective, the first one in order of appearance that has any."""
-    for item in walk(term):
-        guard = _guard(item)
-        if guard is not None and _decides(guard, symbol) and any(_has(part, event) for part in parts(item)):
-            inner = next((found for part in parts(item) if (found := _around(part, symbol, event)) is not None), None)
-            return inner or guard
-    return None
+
+    def inside(item: Item, _: int, around: Guard | None) -> Guard | None:
+        guard = decided_by(item)
+        return guard if guard is not None and _decides(guard, symbol) else around
+
+    none: Guard | None = None
+    around = (guard for item, guard in within(term, none, inside) if item is event)
+    return next((guard for guard in around if guard is not None), None)
 
 
 def _exit_before(term: Term, symbol: Symbol, event: Event) -> Guard | None:
@@ -48,13 +43,5 @@ def _exit_before(term: Term, symbol: Symbol, event: Event) -> Guard | None:
     return last
 
 
-def _guard(item: Item) -> Guard | None:
-    return item.guard if isinstance(item, Choice) else item.trips if isinstance(item, Repeat) else None
-
-
 def _decides(guard: Guard, symbol: Symbol) -> bool:
     return guard.symbol is symbol and guard.own and bool(guard.varies)
-
-
-def _has(term: Term, event: Event) -> bool:
-    return any(item is event for item in walk(term))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...record import Record
+from ..domain.path_condition import ANYWHERE, PathCondition
 from ..domain.symbol import WORLD, Symbol
-from ..effects import Choice, Event, Guard, Repeat, events, guards, walk
+from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
+from ..positions import within
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
 from .sides import Restricted
@@ -17,34 +19,41 @@ if TYPE_CHECKING:
 
     from collectivelint.ir.nodes import Span
 
-    from ..effects import Term
+    from ..effects import Item, Term
 
 #: Where a collective stands: in an "arm" of the condition, in a "loop" whose turns the condition counts, behind an arm
 #: that leaves ("exit"), or on both sides but in another "order".
 Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(Record):
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
     """
 
-    guard: Guard
-    event: Event
-    where: Where
-    holds: bool
-    more: int = 0
-    other: Event | None = None
+    __slots__ = ("event", "guard", "holds", "more", "other", "where")
+
+    def __init__(
+        self, guard: Guard, event: Event, where: Where, holds: bool, more: int = 0, other: Event | None = None
+    ) -> None:
+        self.guard: Final = guard
+        self.event: Final = event
+        self.where: Final = where
+        self.holds: Final = holds
+        self.more: Final = more
+        self.other: Final = other
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.guard, self.event, self.where, self.holds, self.more, self.other)
 
     @property
     def root(self) -> str:
         """What it comes from, unless it is a rank: findings of one root are repaired together.
 
         What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
-        program. Whoever shares the first decision has repaired the others.
+        program. Sharing the first decision repairs the others.
         """
         causes = [cause for cause in self.guard.causes if cause.kind != "branch"]
         if not causes or any(cause.kind == "rank" for cause in causes):
@@ -53,7 +62,7 @@ class Divergence:
 
     @property
     def derived(self) -> bool:
-        """Does it depend on what was set under another condition?"""
+        """Whether it depends on what was set under another condition."""
         return any(cause.kind == "branch" for cause in self.guard.causes)
 
     @property
@@ -106,18 +115,20 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
         return
     if same(sides[True], sides[False]):
         return
-    places: dict[int, _Place] = {}
-    depths: dict[int, int] = {}
-    _place(restricted.alone, guard.symbol, "outside", places, depths)
+    places, depths = _places(restricted.alone, guard.symbol)
     found = False
     for holds in (True, False):
         unmatched = missing(sides[holds], sides[not holds], places)
         if any(event.kind == "init" for event in unmatched):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
+        undecided = _undecided(sides[holds], guard.symbol) if unmatched else frozenset()
         first: dict[Span, Event] = {}
         count: Counter[Span] = Counter()
         for event in unmatched:
+            if id(event) not in undecided:
+                # All ranks that get there are on this side.
+                continue
             span, _ = event.place
             first.setdefault(span, event)
             count[span] += 1
@@ -136,7 +147,8 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
                 yield Divergence(deciding(restricted.alone, guard, event), event, shown, holds, count[span] - 1)
     if not found:
         for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
-            yield replace(disorder, guard=deciding(restricted.alone, guard, disorder.event))
+            decides = deciding(restricted.alone, guard, disorder.event)
+            yield Divergence(decides, disorder.event, disorder.where, disorder.holds, disorder.more, disorder.other)
 
 
 def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
@@ -156,7 +168,7 @@ def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Itera
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_of_ranks: bool) -> bool:
-    """Do ranks of one and the same group stand on both sides of the condition?
+    """Whether ranks of one and the same group stand on both sides of the condition.
 
     `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
     """
@@ -175,30 +187,37 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
 
 
-def _place(
-    term: Term, symbol: Symbol, where: _Place, places: dict[int, _Place], depths: dict[int, int], depth: int = 0
-) -> None:
-    """Note where each collective stands with regard to the condition, and below how many others."""
-    for item in term:
-        match item:
-            case Event():
-                # `if a or b:` has its body twice.
-                if places.get(id(item), "outside") == "outside":
-                    places[id(item)] = where
-                    depths[id(item)] = depth
-            case Choice(guard=guard, then=then, orelse=orelse):
-                inner: _Place = "deep" if where == "arm" else where
-                below = depth + (guard.ways - 1).bit_length()
-                if guard.symbol is symbol:
-                    inner = "arm" if guard.own else "foreign"
-                    below = 0
-                _place(then, symbol, inner, places, depths, below)
-                _place(orelse, symbol, inner, places, depths, below)
-            case Repeat(body=body, trips=trips):
-                if trips is not None and trips.symbol is symbol:
-                    _place(body, symbol, "loop" if trips.own else "foreign", places, depths)
-                else:
-                    _place(body, symbol, where, places, depths, depth)
+def _undecided(side: Term, symbol: Symbol) -> frozenset[int]:
+    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it."""
+
+    def inside(item: Item, number: int, known: PathCondition) -> PathCondition:
+        if isinstance(item, Choice) and not item.guard.varies:
+            return known.given(item.guard.symbol, holds=number == 0)
+        return known
+
+    return frozenset(id(item) for item, known in within(side, ANYWHERE, inside) if known.outcome(symbol) is None)
+
+
+def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
+    """Where each collective stands with regard to the condition, and below how many others, by its id."""
+
+    def inside(item: Item, _: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
+        where, depth = context
+        guard = decided_by(item)
+        if guard is not None and guard.symbol is symbol:
+            return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
+        if isinstance(item, Choice):
+            return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length()
+        return context
+
+    places: dict[int, _Place] = {}
+    depths: dict[int, int] = {}
+    outside: tuple[_Place, int] = ("outside", 0)
+    for item, (where, depth) in within(term, outside, inside):
+        # `if a or b:` has its body twice.
+        if isinstance(item, Event) and places.get(id(item), "outside") == "outside":
+            places[id(item)], depths[id(item)] = where, depth
+    return places, depths
 
 
 def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:

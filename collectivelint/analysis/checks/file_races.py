@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
+from ...record import Record
 from ..effects import events
 
 if TYPE_CHECKING:
@@ -14,19 +14,25 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Expr, Function, Span
     from ..domain.symbol import Symbol
     from ..domain.value import Value
-    from ..summary.model import FileUse, FunctionFacts
+    from ..summary.facts import FunctionFacts
+    from ..summary.file_use import FileUse
 
 
-@dataclass(frozen=True, slots=True)
-class Race:
+class Race(Record):
     """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
 
     "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
     """
 
-    kind: Literal["raises", "twice"]
-    look: FileUse
-    use: FileUse
+    __slots__ = ("kind", "look", "use")
+
+    def __init__(self, kind: Literal["raises", "twice"], look: FileUse, use: FileUse) -> None:
+        self.kind: Final = kind
+        self.look: Final = look
+        self.use: Final = use
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.look, self.use)
 
 
 def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
@@ -79,7 +85,7 @@ def _raises(branch: Branch) -> bool:
 
 
 def _is_absence(test: Expr) -> bool:
-    """Is it a check that the path is not there, whatever else is asked?"""
+    """Whether it is a check that the path is not there, whatever else is asked."""
     values = test.values if isinstance(test, Logical) else (test,)
     return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
 
@@ -91,7 +97,7 @@ def _asks(call: Call) -> bool:
 
 
 def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
-    """Does a condition with a hint in its names stand around a place?"""
+    """Whether a condition with a hint in its names stands around a place."""
     around = conditions_around(function, span)
     names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
     # `first = rank == 0 and tp_rank == 0`, and then `if first:`
@@ -117,20 +123,20 @@ def _values(block: Block) -> Iterator[tuple[str, Expr]]:
 
 
 def is_plain(path: Value) -> bool:
-    """Is a path put together here, of nothing that may have a rank in it?"""
+    """Whether a path is put together here, of nothing that may have a rank in it."""
     symbol = path.written
     return not symbol.has_place and all(_is_joining(inner) for inner in symbol.walk())
 
 
 def _is_joining(symbol: Symbol) -> bool:
-    """Does it put a path together, if it computes anything?"""
+    """Whether it puts a path together, if it computes anything."""
     match symbol.kind:
         case "call":
             callee = symbol.args[0]
             return callee.kind == "name" and str(callee.head[0]).startswith(_JOINING)
         case "compound" | "operation":
             return str(symbol.head[0]).startswith(_JOINING)
-        case "comprehension":
+        case "comprehension" | "rank" | "world_size":
             return False
         case _:
             return True
@@ -156,7 +162,7 @@ def _hinted(test: Expr, hints: Collection[str]) -> bool:
 
 
 def _same(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
-    """Is it the same path: the same value, or the same name with nothing assigned to it in between?"""
+    """Whether it is the same path: the same value, or the same name with nothing assigned to it in between."""
     if look.path.symbol is use.path.symbol:
         return True
     if not isinstance(look.expr, Name) or look.expr != use.expr:

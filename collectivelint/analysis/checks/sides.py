@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..domain.normalise import MOST_ITEMS, continued
-from ..effects import Choice, Event, Leave, Repeat, map_term, parts, size
+from ...record import Record
+from ..domain.normalise import MOST_ITEMS, continued, tidy
+from ..effects import Choice, Event, Leave, Repeat, decided_by, map_term, parts, size
 from .alignment import raises
 
 if TYPE_CHECKING:
@@ -16,24 +16,32 @@ if TYPE_CHECKING:
     from ..effects import Item, Term
 
 
-@dataclass(frozen=True, slots=True)
-class Restricted:
+class Restricted(Record):
     """What a function does to one group: its term with nothing else in it, and where the conditions stand in that.
 
     `above`: id of an item -> the choices and loops that have it as an item; `judged`: symbol -> the choices and loops that the
     condition decides.
     """
 
-    alone: Term
-    whole: Term
-    above: Mapping[int, list[Item]]
-    judged: Mapping[Symbol, list[Item]]
+    __slots__ = ("above", "alone", "judged", "whole")
+
+    def __init__(
+        self, alone: Term, whole: Term, above: Mapping[int, list[Item]], judged: Mapping[Symbol, list[Item]]
+    ) -> None:
+        self.alone: Final = alone
+        self.whole: Final = whole
+        self.above: Final = above
+        self.judged: Final = judged
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.alone, self.whole, self.above, self.judged)
 
     @classmethod
     def to(cls, term: Term, group: Symbol) -> Restricted:
         """Restrict a term to a group."""
         alone = _surviving(_only(term, group))
-        whole = _side(continued(alone) if size(alone) <= MOST_ITEMS else alone, None, frozenset(), holds=True)
+        # A rank that has passed an exit knows what that says of the conditions behind it.
+        whole = tidy(continued(alone) if size(alone) <= MOST_ITEMS else alone)
         above: dict[int, list[Item]] = {}
         judged: dict[Symbol, list[Item]] = {}
         pending: list[tuple[Term, Item | None]] = [(whole, None)]
@@ -45,13 +53,16 @@ class Restricted:
                 if known:
                     continue
                 pending += [(part, item) for part in parts(item)]
-                guard = item.guard if isinstance(item, Choice) else item.trips if isinstance(item, Repeat) else None
+                guard = decided_by(item)
                 if guard is not None:
                     judged.setdefault(guard.symbol, []).append(item)
         return cls(alone, whole, above, judged)
 
     def sides(self, symbol: Symbol) -> dict[bool, Term]:
-        """What ranks do for which the condition holds, and what the others do. What it does not touch are the same items."""
+        """What ranks do for which the condition holds, and what the others do. What it does not touch are the same items.
+
+        Another condition that follows from this one stays a choice: if it differs between ranks, it is judged by itself.
+        """
         touched: set[int] = set()
         pending = list(self.judged.get(symbol, ()))
         while pending:
@@ -96,14 +107,14 @@ def _surviving(term: Term) -> Term:
     return map_term(term, survived, finish=_until_exit)
 
 
-def _side(term: Term, symbol: Symbol | None, touched: frozenset[int] | set[int], *, holds: bool) -> Term:
+def _side(term: Term, symbol: Symbol, touched: set[int], *, holds: bool) -> Term:
     """What a rank does for which condition `symbol` holds (or does not).
 
-    `touched` are the ids of the items that the condition stands in. Without any, the term in its shortest symbol.
+    `touched` are the ids of the items that the condition stands in.
     """
 
     def is_touched(item: Item) -> bool:
-        return symbol is None or id(item) in touched
+        return id(item) in touched
 
     def taken(item: Item) -> Term:
         match item:
@@ -111,9 +122,7 @@ def _side(term: Term, symbol: Symbol | None, touched: frozenset[int] | set[int],
                 return then if holds else orelse
             case Choice(then=then, orelse=orelse):
                 return (item,) if then or orelse else ()
-            case Repeat(trips=trips) if (
-                symbol is not None and trips is not None and trips.symbol is symbol and not holds
-            ):
+            case Repeat(trips=trips) if trips is not None and trips.symbol is symbol and not holds:
                 return ()
             case Repeat(body=body):
                 return (item,) if body else ()

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
 _LEN: Final = name("len")
-#: Numbers of ranks, which no fraction lies between.
-_INTEGERS: Final = frozenset({"get_rank", "get_node_local_rank", "get_world_size"})
 
 
 class _Other:
@@ -144,9 +142,8 @@ def _points(one: Literal, other: Literal) -> list[object] | None:
 
 
 def _is_integer(symbol: Symbol) -> bool:
-    if symbol.kind == "operation":
-        return symbol.head[0] in _INTEGERS
-    return symbol.kind == "call" and symbol.args[0] is _LEN
+    """Whether it is a number of ranks or elements, which no fraction is equal to."""
+    return symbol.kind in ("rank", "world_size") or (symbol.kind == "call" and symbol.args[0] is _LEN)
 
 
 def _holds(test: Literal, point: object) -> bool:

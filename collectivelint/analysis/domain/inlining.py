@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
 from .value import UNKNOWN, Value
 
@@ -20,19 +20,31 @@ if TYPE_CHECKING:
 _LONGEST_CHAIN: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Inlining:
+class Inlining(Record):
     """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
 
     `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
     """
 
-    site: CallSite
-    arguments: Mapping[str, Value]
-    symbols: Mapping[str, Symbol] | None
-    run: Callable[[Value], Term]
-    callee: Span
-    _memo: dict[Symbol, Symbol] = field(default_factory=dict)
+    __slots__ = ("_memo", "arguments", "callee", "run", "site", "symbols")
+
+    def __init__(
+        self,
+        site: CallSite,
+        arguments: Mapping[str, Value],
+        symbols: Mapping[str, Symbol] | None,
+        run: Callable[[Value], Term],
+        callee: Span,
+    ) -> None:
+        self.site: Final = site
+        self.arguments: Final = arguments
+        self.symbols: Final = symbols
+        self.run: Final = run
+        self.callee: Final = callee
+        self._memo: Final[dict[Symbol, Symbol]] = {}
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.site, self.arguments, self.symbols, self.run, self.callee)
 
     def rename(self, symbol: Symbol) -> Symbol:
         """A symbol of the callee as one of the caller."""
@@ -44,13 +56,14 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
 
     A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
     """
+    # No fold: what was passed may only be run on arms that are taken, and whether a return leaves a loop is known from around.
     found: list[Item] = []
     for item in term:
         match item:
             case Event():
                 argument = call.arguments.get(item.group.parameter or "")
                 group = argument.group_key if argument is not None else call.rename(item.group)
-                partial = item.partial or (argument is not None and argument.partial)
+                partial = item.partial or (argument is not None and argument.reference.partial)
                 found.append(
                     Event(
                         item.op,
@@ -79,7 +92,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                 inside = inline(body, call, loop=True)
                 turns = _inlined(trips, call) if trips is not None else None
                 if argument is not None:
-                    unordered = unordered or argument.unordered
+                    unordered = unordered or argument.extent.unordered
                     over = argument.given_as
                 found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
             case Leave(kind="return"):
@@ -102,14 +115,19 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
     if guard.chosen is not None and guard.chosen[1] is None:
         # Whether it was given at all: what differs between ranks is another thing, unless it may be nothing on some.
         chosen = next(((value.given_as, None) for value in given if value.given_as is not None), None)
-        given = [value if chosen is not None else value.but(varies=value.absent) for value in given]
-        given = [value for value in given if value.varies or chosen is not None]
+        given = [value if chosen is not None else value.varying(varies=value.uniformity.absent) for value in given]
+        given = [value for value in given if value.uniformity.varies or chosen is not None]
     own, reasons = guard.varies, guard.causes
-    if own and given and not any(value.varies for value in given) and not without_names(reasons, call.callee):
+    if (
+        own
+        and given
+        and not any(value.uniformity.varies for value in given)
+        and not without_names(reasons, call.callee)
+    ):
         # A rank only by the name of the parameter; what was passed is none.
         own, reasons = frozenset(), ()
-    varies = own.union(*(value.varies for value in given))
-    causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.causes))))
+    varies = own.union(*(value.uniformity.varies for value in given))
+    causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.uniformity.causes))))
     symbol, positive, one = call.rename(guard.symbol), guard.positive, guard.one
     if symbol.is_negation:
         symbol, positive, one = symbol.positive, not positive, None if one is None else not one
@@ -117,7 +135,7 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         symbol,
         varies,
         causes[:3],
-        frozenset().union(*(value.depends for value in given)),
+        frozenset().union(*(value.uniformity.depends for value in given)),
         one,
         guard.path,
         guard.span,
@@ -139,13 +157,18 @@ def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...
 def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
     if guard.chosen is None:
         return None
-    name, wanted = guard.chosen
+    name: str = guard.chosen[0]
+    wanted: object = guard.chosen[1]
     argument = arguments.get(name)
     if argument is None:
         return None
     if argument.constant is UNKNOWN:
-        is_made = argument.instance is not None and argument.symbol.root is None
-        return False if wanted is None and is_made and not (argument.optional or argument.absent) else None
+        is_made = argument.reference.instance is not None and argument.symbol.root is None
+        return (
+            False
+            if wanted is None and is_made and not (argument.reference.optional or argument.uniformity.absent)
+            else None
+        )
     if wanted is UNKNOWN:
         return bool(argument.constant)
     return argument.constant is wanted if wanted is None else argument.constant == wanted

@@ -1,12 +1,17 @@
-"""The value of a variable where several ways meet."""
+"""The value of a variable where several ways meet: the joins of its records, and what the condition adds."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from .causes import Cause, Length, merged
+from .causes import Cause, merged
 from .symbol import Symbol, constant, subscript
-from .value import UNKNOWN, Value, flow
+from .value import UNKNOWN, Reference, Value
+
+if TYPE_CHECKING:
+    from .extent import Extent
+    from .origin import Origin
+    from .uniformity import Uniformity
 
 
 def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, where: Cause | None = None) -> Value:
@@ -17,94 +22,125 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
     if one == other:
         return one
     if one.symbol is other.symbol and one.constant is UNKNOWN:
-        return one.but(
-            optional=one.optional or other.optional,
-            absent=one.absent | other.absent,
-            present=one.present if one.present is other.present else None,
-            item=one.item or other.item,
-            sharded=one.sharded or other.sharded,
-            uneven=one.uneven or other.uneven,
-        )
-    if guard is None or not guard.varies:
+        return _same_symbol(one, other)
+    if guard is None or not guard.uniformity.varies:
         for rank, rest in ((one, other), (other, one)):
-            if rank.type == "rank" and rest.constant in (0, -1) and rest.constant is not False:
+            if rank.reference.kind == "rank" and rest.constant in (0, -1) and rest.constant is not False:
                 # What a job of one process says instead.
                 return rank
-    mixed = flow(fresh, (one, other))
-    if len(one.parts) == len(other.parts):
-        pairs = enumerate(zip(one.parts, other.parts, strict=True))
-        parts = tuple(
-            join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs
-        )
-        mixed = mixed.but(parts=parts)
     # None beside an object is the common "not set up yet": the object's kind stays known.
     known = other if one.constant is None else one
-    same = known.constant is UNKNOWN and (
-        one.constant is None or other.constant is None or one.instance == other.instance
+    # `group = default() if group is None else group` is not the parameter any more.
+    kept = _is_same_kind(one, other) and known.symbol.root and None in (one.constant, other.constant)
+    return Value(
+        known.symbol if kept else fresh,
+        _uniformity(one, other, guard, where),
+        reference=_reference(one, other, fresh, guard, where),
+        extent=_extent(one, other, guard),
+        origin=_origin(one, other),
     )
-    if same:
-        mixed = mixed.but(
-            instance=known.instance,
-            type=known.type,
-            meaning=known.meaning,
-            dims=known.dims if None in (one.constant, other.constant) or one.dims == other.dims else None,
-            target=known.target,
-            partial=known.partial,
-            # `group = default() if group is None else group` is not the parameter any more.
-            symbol=known.symbol if known.symbol.root and None in (one.constant, other.constant) else mixed.symbol,
+
+
+def _same_symbol(one: Value, other: Value) -> Value:
+    """Of two values that are one expression, of which other things are known."""
+    mine, its = one.uniformity, other.uniformity
+    present = mine.present if mine.present is its.present else None
+    return (
+        one.varying(absent=mine.absent | its.absent, present=present)
+        .referring(
+            optional=one.reference.optional or other.reference.optional,
+            item=one.reference.item or other.reference.item,
         )
-    mixed = mixed.but(
-        optional=one.constant is None or other.constant is None or one.optional or other.optional,
-        **_absence(one, other, guard),
-        uneven=merged(one.uneven, other.uneven),
-        unordered=one.unordered and other.unordered,
-        size_of=_size(one, other) or _size(other, one),
-        sharded=one.sharded and other.sharded,
-        everyone=all(value.everyone for value in (one, other) if value.constant is not None),
-        item=one.item or other.item,
-        length=_longer(one.length, other.length, guard),
+        .sized(uneven=one.extent.uneven or other.extent.uneven)
+        .sourced(sharded=one.origin.sharded or other.origin.sharded)
     )
+
+
+def _is_same_kind(one: Value, other: Value) -> bool:
+    """Whether both are objects of one class, or one is None."""
+    known = other if one.constant is None else one
+    return known.constant is UNKNOWN and (
+        one.constant is None or other.constant is None or one.reference.instance == other.reference.instance
+    )
+
+
+def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | None) -> Uniformity:
+    absent, present = _absence(one, other, guard)
+    found = one.uniformity.join(other.uniformity).but(absent=absent, present=present)
+    implicit = guard is not None and bool(guard.uniformity.varies)
     settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
-    if settled and mixed.varies and (guard is None or not guard.varies):
-        mixed = mixed.but(maybe=True)
-    sized = one.size_of is not None or other.size_of is not None
-    if guard is not None and guard.varies and where is not None and not sized:
-        causes = merged(mixed.causes, (*guard.causes, where))
-        mixed = mixed.but(varies=mixed.varies | guard.varies, causes=causes)
-    return mixed
+    if settled and found.varies and not implicit:
+        found = found.but(maybe=True)
+    sized = one.extent.size_of is not None or other.extent.size_of is not None
+    if guard is not None and implicit and where is not None and not sized:
+        causes = merged(found.causes, (*guard.uniformity.causes, where))
+        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
+    return found
 
 
-def _absence(one: Value, other: Value, guard: Value | None) -> dict[str, Any]:
-    """Where there is nothing after a branch on some ranks: by what its condition varies, if one arm leaves nothing.
+def _absence(one: Value, other: Value, guard: Value | None) -> tuple[frozenset[Symbol], Symbol | None]:
+    """The axes over which nothing is there after a branch on some ranks, and the condition of where something is.
 
     `x = None`, `if rank == 0: x = a`, `if rank != 0: x = b` leaves something on all of them.
     """
     before: frozenset[Symbol] = frozenset()
     if guard is None:
-        return {"absent": one.absent | other.absent, "present": None}
+        return one.uniformity.absent | other.uniformity.absent, None
     known, opposite = guard.symbol, guard.symbol.negate()
     for value, holds in ((one, known), (other, opposite)):
-        if value.present is not holds:
-            before |= value.absent
+        if value.uniformity.present is not holds:
+            before |= value.uniformity.absent
     if (one.constant is None) == (other.constant is None):
-        return {"absent": before, "present": None}
+        return before, None
     # Where it was missing before for another reason, no single condition says where it is.
     present = opposite if one.constant is None else known
-    return {"absent": before | guard.varies, "present": None if before else present}
+    return before | guard.uniformity.varies, None if before else present
+
+
+def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause | None) -> Reference:
+    mine, its = one.reference, other.reference
+    nothing = None in (one.constant, other.constant)
+    parts: tuple[Value, ...] = ()
+    if len(mine.parts) == len(its.parts):
+        pairs = enumerate(zip(mine.parts, its.parts, strict=True))
+        parts = tuple(
+            [join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs]
+        )
+    optional = nothing or mine.optional or its.optional
+    everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
+    item = mine.item or its.item
+    if not _is_same_kind(one, other):
+        return Reference(parts=parts, optional=optional, everyone=everyone, item=item)
+    known = its if one.constant is None else mine
+    return Reference(
+        target=known.target,
+        instance=known.instance,
+        kind=known.kind,
+        meaning=known.meaning,
+        parts=parts,
+        item=item,
+        optional=optional,
+        partial=known.partial,
+        everyone=everyone,
+        dims=known.dims if nothing or mine.dims == its.dims else None,
+    )
+
+
+def _extent(one: Value, other: Value, guard: Value | None) -> Extent:
+    by_role = guard is not None and any(cause.kind == "rank" for cause in guard.uniformity.causes)
+    found = one.extent.join(other.extent, by_role=by_role)
+    size = _size(one, other) or _size(other, one)
+    return found if found.size_of is size else found.but(size_of=size)
 
 
 def _size(one: Value, other: Value) -> Symbol | None:
     """The size of a group, also where it is 1 in a job that is not distributed."""
-    return one.size_of if one.size_of == other.size_of or other.constant == 1 else None
+    size = one.extent.size_of
+    return size if size == other.extent.size_of or other.constant == 1 else None
 
 
-def _longer(one: Length | None, other: Length | None, guard: Value | None) -> Length | None:
-    """The length after a branch: on some ranks that of what they have, on others that of a buffer for it."""
-    roles = guard is not None and any(cause.kind == "rank" for cause in guard.causes)
-    if one is None or other is None:
-        known = one or other
-        return known if known is not None and known.kind == "grown" and not roles else None
-    if one.kind == other.kind:
-        return one
-    grown = one if one.kind == "grown" else other
-    return Length("mixed", grown.cause) if roles else None
+def _origin(one: Value, other: Value) -> Origin:
+    found = one.origin.join(other.origin)
+    if found.ranked or not any(cause.kind == "rank" for value in (one, other) for cause in value.uniformity.causes):
+        return found
+    return found.but(ranked=True)

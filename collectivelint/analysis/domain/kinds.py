@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 #: arguments), "compound" (kind; parts), "comprehension" (is it as long as its sources?; element, sources), "conditional" (test,
 #: then, else), "compare" (operator; left, right), "and", "or" (operands), "not" (operand), "loop" ("for" or "while"; what
 #: decides its turns), "turns" (what is iterated), "caught" (number, path, line, column), "override" (number, name, path, line,
-#: column), "launched" (the job is distributed), "member" (a rank of a group), "mesh" (that of a tensor or a model), "opaque"
+#: column), "rank" (this rank's number in a group; group), "world_size" (function, names of its arguments; arguments), "launched"
+#: (function that says whether the job is distributed, unless the number of ranks does), "member" (a rank of a group), "mesh" (that of a tensor or a model), "opaque"
 #: (digest; what stands for its parameters).
 Kind: TypeAlias = Literal[
     "parameter",
@@ -34,6 +35,8 @@ Kind: TypeAlias = Literal[
     "turns",
     "caught",
     "override",
+    "rank",
+    "world_size",
     "launched",
     "member",
     "mesh",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -35,6 +34,7 @@ _DEEPEST_EXIT: Final = 6
 
 def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
     """The tidy term, and where it ends the block around it: `if a: if b: return` does for a and b."""
+    # No fold: what is known comes from around a term and from before it, and an arm that is not taken is not looked into.
     kept: list[Item] = []
     exits_: list[_Exit] = []
     for item in term:
@@ -60,7 +60,7 @@ def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
             case Repeat(body=body):
                 body, _ = _tidied(body, known)
                 if _leaves(body) or matters(body):
-                    kept.append(replace(item, body=body))
+                    kept.append(item.with_body(body))
             case Leave():
                 kept.append(item)
                 break
@@ -128,13 +128,14 @@ def _unconditional(term: Term) -> Term:
 
 def continued(term: Term, rest: Term = ()) -> Term:
     """`term` followed by `rest`, with `if c: return` + more turned into `if c: return else: more`."""
+    # No fold: what follows a choice goes into its arms before they are rewritten.
     result = rest
     for item in reversed(term):
         match item:
             case Leave():
                 result = (item,)
             case Repeat(body=body):
-                result = (replace(item, body=continued(body)), *result)
+                result = (item.with_body(continued(body)), *result)
             case Choice(guard=guard, then=then, orelse=orelse) if exits((item,)):
                 ends = any(arm and isinstance(arm[-1], Leave) for arm in (then, orelse))
                 if not ends and size(result) > MOST_ITEMS // 4:

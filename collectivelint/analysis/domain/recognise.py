@@ -1,18 +1,19 @@
-"""What an expression asks for, or makes, as far as its structure says."""
+"""What conditions and values are by the structure of their symbols."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
-from .symbol import LAUNCHED, Symbol, operation
-
-#: What is true of a job that is distributed; the other case has no other ranks to disagree with.
-_DISTRIBUTED: Final = frozenset({operation("is_initialized"), operation("is_available"), LAUNCHED})
+if TYPE_CHECKING:
+    from .symbol import Symbol
 
 
 def launched(symbol: Symbol) -> bool | None:
-    """Does a condition ask whether the job is distributed at all (True), or whether it is not (False)?"""
-    if symbol in _DISTRIBUTED:
+    """True for a condition that holds if the job is distributed, False for one that holds if it is not; None for another.
+
+    A job that is not has no other ranks to disagree with.
+    """
+    if symbol.kind == "launched":
         return True
     if symbol.kind == "not":
         inner = launched(symbol.args[0])
@@ -24,7 +25,7 @@ def launched(symbol: Symbol) -> bool | None:
 
 
 def is_list(symbol: Symbol | None) -> bool:
-    """Is it a list display, or a list with an element for each one of others, without a condition?"""
+    """Whether it is a list display, or a list with an element for each one of others, without a condition."""
     if symbol is None:
         return False
     return symbol.head in (("List",), (True,)) and symbol.kind in ("compound", "comprehension")

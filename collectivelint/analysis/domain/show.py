@@ -38,7 +38,7 @@ def _text(symbol: Symbol, room: int) -> str:
             return f"{parts[0]}[{parts[1]}]"
         case "call":
             return f"{parts[0]}({', '.join(parts[1:])})"
-        case "operation":
+        case "operation" | "world_size":
             names = head[1:]
             given = [f"{word}={part}" for word, part in zip(names, parts, strict=True)] if names else parts
             return f"{head[0]}({', '.join(given)})"
@@ -55,8 +55,10 @@ def _text(symbol: Symbol, room: int) -> str:
         case "opaque":
             digest = head[0]
             return f"#{digest.hex() if isinstance(digest, bytes) else digest}({', '.join(parts)})"
+        case "rank":
+            return f"the rank in {parts[0]}"
         case "launched":
-            return kind
+            return f"{head[0]}()" if head else kind
         case "loop" | "turns" | "member" if parts:
             return f"{head[0] if head else kind} {parts[0]}"
         case "mesh":

@@ -107,7 +107,7 @@ class Symbol:
         return _substituted(self, arguments, {} if memo is None else memo)
 
     def contains(self, part: Symbol) -> bool:
-        """Is `part` the expression itself, or somewhere in it?"""
+        """Whether `part` is the expression itself, or somewhere in it."""
         return any(inner is part for inner in self.walk())
 
     def walk(self) -> Iterator[Symbol]:
@@ -212,6 +212,11 @@ def operation(text: str, args: Iterable[Symbol] = (), names: Iterable[str] = ())
     return make("operation", (text, *names), tuple(args))
 
 
+def rank_in(group: Symbol) -> Symbol:
+    """A rank's own number in a group."""
+    return make("rank", (), (group,))
+
+
 def compound(kind: str, parts: Iterable[Symbol]) -> Symbol:
     """An expression of another kind: a display, an arithmetic operation, an f-string ..."""
     return make("compound", (kind,), tuple(parts))
@@ -253,11 +258,6 @@ def class_of(symbol: Symbol) -> tuple[object, ...] | None:
     return owner if written.rpartition(".")[2][:1].isupper() else None
 
 
-def conditional(test: Symbol, then: Symbol, orelse: Symbol) -> Symbol:
-    """`then if test else orelse`."""
-    return make("conditional", (), (test, then, orelse))
-
-
 def both(operator: Literal["and", "or"], operands: Iterable[Symbol]) -> Symbol:
     """A conjunction or disjunction; however its operands are put in brackets, it is one."""
     flat: list[Symbol] = []
@@ -272,6 +272,7 @@ def place(what: str, path: str, line: int, column: int) -> Symbol:
 
 
 WORLD: Final = name("world")
+#: The job has more than one rank.
 LAUNCHED: Final = make("launched", ())
 
 

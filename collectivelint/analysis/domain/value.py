@@ -1,16 +1,19 @@
-"""What the analysis knows about a value: over which axes it differs between ranks, and why."""
+"""What the analysis knows about a value: its symbol, and a record each of how it varies, what it is, how long, and where from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from .causes import Cause, Length, Sharded, merged
+from ...record import Record
+from .extent import UNMEASURED, Extent
+from .origin import MADE_HERE, Origin
+from .records import KEEP, Keep
 from .symbol import WORLD, Symbol, constant, name
+from .uniformity import UNIFORM, Uniformity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ...program.target import Target
+    from .causes import Cause, Length, Sharded
 
 #: The axes that a value varies over are the symbols of groups. What varies over the default group, WORLD, varies over every
 #: group; these are places instead: ranks that share one differ in nothing else of it.
@@ -28,96 +31,237 @@ class _Unknown:
 UNKNOWN: Final = _Unknown()
 
 
-class Value:
-    """An abstract value; never changed, `but` makes a changed copy.
+class Reference(Record):
+    """The object behind a value, as far as the program or the catalogue says what it is."""
 
-    Most values have most fields at their defaults, and millions are made: only what differs is stored. A frozen
-    dataclass with these fields takes six times as long to copy.
-
-    `symbol` identifies it: equal symbols in one function are equal values.
-    `depends` names the parameters that flow into it. `absent`: the axes over which it is None on some ranks only, and `present` the condition of those where it is not. `one` says of a condition whether it holds on exactly one rank
-    (True) or on all but one (False). `target` is what it refers to, `instance` the program's class it is an object of,
-    `type` the class outside the program; `meaning` is "group" or "mesh". `partial` marks a group made from a list of ranks.
-    `parts` are the elements of a tuple or list display. `maybe`: it varies only where some configuration says so (`rank == 0 if coordinated else True`).
-    `uneven` says why its length differs between ranks, `unordered` where the set it iterates over was made. `size_of`:
-    its length, or the number it is, is the size of that group. `everyone`: a group of all ranks. `shared`: filled by a collective that leaves the same data on all
-    ranks. `given`: an attribute that only
-    holds what was passed in. `runs` is the term of
-    calling it, `manager` that of the `with` statement it manages. `was`: the symbol of the expression it was assigned from.
-    `item`: what any element of a container is, where that is an object of the program. `length`: where its length comes
-    from, as far as that matters to who receives it. `ranked`: a rank is written into it, which makes another text of it.
-    `sharded`: each rank has another part of it. `dims`: the names of a mesh's dimensions.
-    """
-
-    symbol: Symbol
-    varies: frozenset[Symbol] = frozenset()
-    causes: tuple[Cause, ...] = ()
-    origins: tuple[Cause, ...] = ()
-    depends: frozenset[str] = frozenset()
-    one: bool | None = None
-    constant: object = UNKNOWN
-    optional: bool = False
-    absent: frozenset[Symbol] = frozenset()
-    present: Symbol | None = None
-    target: Target | None = None
-    receiver: Value | None = None
-    instance: Target | None = None
-    type: str | None = None
-    meaning: str | None = None
-    partial: bool = False
-    maybe: bool = False
-    parts: tuple[Value, ...] = ()
-    uneven: tuple[Cause, ...] = ()
-    unordered: Cause | None = None
-    size_of: Symbol | None = None
-    everyone: bool = False
-    shared: bool = False
-    given: bool = False
-    runs: tuple[object, ...] = ()
-    manager: tuple[object, ...] = ()
-    was: Symbol | None = None
-    item: Value | None = None
-    length: Length | None = None
-    ranked: bool = False
-    sharded: Sharded | None = None
-    dims: tuple[str, ...] | None = None
+    __slots__ = (
+        "dims",
+        "everyone",
+        "given",
+        "instance",
+        "item",
+        "kind",
+        "manager",
+        "meaning",
+        "optional",
+        "partial",
+        "parts",
+        "receiver",
+        "runs",
+        "target",
+    )
 
     def __init__(
-        self, symbol: Symbol, varies: frozenset[Symbol] = frozenset(), causes: tuple[Cause, ...] = (), **more: Any
+        self,
+        target: Target | None = None,
+        receiver: Value | None = None,
+        instance: Target | None = None,
+        kind: str | None = None,
+        meaning: str | None = None,
+        parts: tuple[Value, ...] = (),
+        item: Value | None = None,
+        runs: tuple[object, ...] = (),
+        manager: tuple[object, ...] = (),
+        optional: bool = False,
+        given: bool = False,
+        partial: bool = False,
+        everyone: bool = False,
+        dims: tuple[str, ...] | None = None,
     ):
-        """`more` are other fields by name."""
-        fields = self.__dict__
-        fields["symbol"] = symbol
-        if varies:
-            fields["varies"] = varies
-        if causes:
-            fields["causes"] = causes
-        if more:
-            fields.update(more)
+        """Nothing is known of what is left out."""
+        #: The function, class or module that it is.
+        self.target: Final = target
+        #: The object whose method it is.
+        self.receiver: Final = receiver
+        #: The program's class that it is an object of.
+        self.instance: Final = instance
+        #: The class outside the program that it is an object of, as the catalogue names it.
+        self.kind: Final = kind
+        #: "group" or "mesh".
+        self.meaning: Final = meaning
+        #: The elements of a tuple or list display.
+        self.parts: Final = parts
+        #: What each element of a container is, where that is an object of the program.
+        self.item: Final = item
+        #: The term of calling it.
+        self.runs: Final = runs
+        #: The term of the `with` statement that it manages.
+        self.manager: Final = manager
+        #: It may be None.
+        self.optional: Final = optional
+        #: An attribute that only holds what was passed in.
+        self.given: Final = given
+        #: A group made from a list of ranks.
+        self.partial: Final = partial
+        #: A group of all ranks.
+        self.everyone: Final = everyone
+        #: The names of a mesh's dimensions.
+        self.dims: Final = dims
 
-    def but(self, **changes: Any) -> Value:
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.target,
+            self.receiver,
+            self.instance,
+            self.kind,
+            self.meaning,
+            self.parts,
+            self.item,
+            self.runs,
+            self.manager,
+            self.optional,
+            self.given,
+            self.partial,
+            self.everyone,
+            self.dims,
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it holds values, which have no hash
+
+
+#: Of a value that refers to nothing the analysis knows.
+UNREFERENCED: Final = Reference()
+
+
+class Value(Record):
+    """An abstract value; never changed. Each method that changes something makes a copy.
+
+    Most values say nothing in most records, and millions are made: they share the records that say nothing.
+    """
+
+    __slots__ = ("constant", "extent", "origin", "reference", "symbol", "uniformity", "was")
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        uniformity: Uniformity = UNIFORM,
+        constant: object = UNKNOWN,
+        was: Symbol | None = None,
+        reference: Reference = UNREFERENCED,
+        extent: Extent = UNMEASURED,
+        origin: Origin = MADE_HERE,
+    ):
+        """Nothing is known of what is left out."""
+        #: Identifies it: equal symbols in one function are equal values.
+        self.symbol: Final = symbol
+        #: How it differs between ranks.
+        self.uniformity: Final = uniformity
+        #: The constant that it is, or UNKNOWN.
+        self.constant: Final = constant
+        #: The symbol of the expression it was assigned from.
+        self.was: Final = was
+        #: What it refers to.
+        self.reference: Final = reference
+        #: How long it is.
+        self.extent: Final = extent
+        #: Where its data come from.
+        self.origin: Final = origin
+
+    def but(
+        self,
+        symbol: Symbol | Keep = KEEP,
+        constant: object = KEEP,
+        was: Symbol | Keep | None = KEEP,
+        uniformity: Uniformity | Keep = KEEP,
+        reference: Reference | Keep = KEEP,
+        extent: Extent | Keep = KEEP,
+        origin: Origin | Keep = KEEP,
+    ) -> Value:
         """A copy with other values for these fields."""
-        copy = object.__new__(Value)
-        fields = copy.__dict__
-        fields.update(self.__dict__)
-        fields.update(changes)
-        return copy
+        return Value(
+            self.symbol if isinstance(symbol, Keep) else symbol,
+            self.uniformity if isinstance(uniformity, Keep) else uniformity,
+            constant=self.constant if isinstance(constant, Keep) else constant,
+            was=self.was if isinstance(was, Keep) else was,
+            reference=self.reference if isinstance(reference, Keep) else reference,
+            extent=self.extent if isinstance(extent, Keep) else extent,
+            origin=self.origin if isinstance(origin, Keep) else origin,
+        )
+
+    def varying(
+        self,
+        varies: frozenset[Symbol] | Keep = KEEP,
+        causes: tuple[Cause, ...] | Keep = KEEP,
+        depends: frozenset[str] | Keep = KEEP,
+        one: bool | Keep | None = KEEP,
+        maybe: bool | Keep = KEEP,
+        absent: frozenset[Symbol] | Keep = KEEP,
+        present: Symbol | Keep | None = KEEP,
+    ) -> Value:
+        """A copy that differs between ranks in another way."""
+        return self.but(uniformity=self.uniformity.but(varies, causes, depends, one, maybe, absent, present))
+
+    def referring(
+        self,
+        target: Target | Keep | None = KEEP,
+        receiver: Value | Keep | None = KEEP,
+        instance: Target | Keep | None = KEEP,
+        kind: str | Keep | None = KEEP,
+        meaning: str | Keep | None = KEEP,
+        parts: tuple[Value, ...] | Keep = KEEP,
+        item: Value | Keep | None = KEEP,
+        runs: tuple[object, ...] | Keep = KEEP,
+        manager: tuple[object, ...] | Keep = KEEP,
+        optional: bool | Keep = KEEP,
+        given: bool | Keep = KEEP,
+        partial: bool | Keep = KEEP,
+        everyone: bool | Keep = KEEP,
+        dims: tuple[str, ...] | Keep | None = KEEP,
+    ) -> Value:
+        """A copy that refers to something else."""
+        known = self.reference
+        reference = Reference(
+            known.target if isinstance(target, Keep) else target,
+            known.receiver if isinstance(receiver, Keep) else receiver,
+            known.instance if isinstance(instance, Keep) else instance,
+            known.kind if isinstance(kind, Keep) else kind,
+            known.meaning if isinstance(meaning, Keep) else meaning,
+            known.parts if isinstance(parts, Keep) else parts,
+            known.item if isinstance(item, Keep) else item,
+            known.runs if isinstance(runs, Keep) else runs,
+            known.manager if isinstance(manager, Keep) else manager,
+            known.optional if isinstance(optional, Keep) else optional,
+            known.given if isinstance(given, Keep) else given,
+            known.partial if isinstance(partial, Keep) else partial,
+            known.everyone if isinstance(everyone, Keep) else everyone,
+            known.dims if isinstance(dims, Keep) else dims,
+        )
+        return self.but(reference=reference)
+
+    def sized(
+        self,
+        uneven: tuple[Cause, ...] | Keep = KEEP,
+        unordered: Cause | Keep | None = KEEP,
+        size_of: Symbol | Keep | None = KEEP,
+        length: Length | Keep | None = KEEP,
+    ) -> Value:
+        """A copy of another length."""
+        return self.but(extent=self.extent.but(uneven, unordered, size_of, length))
+
+    def sourced(
+        self,
+        origins: tuple[Cause, ...] | Keep = KEEP,
+        shared: bool | Keep = KEEP,
+        sharded: Sharded | Keep | None = KEEP,
+        ranked: bool | Keep = KEEP,
+    ) -> Value:
+        """A copy whose data come from elsewhere."""
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked))
 
     def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        if not isinstance(other, Value):
-            return NotImplemented
-        mine, theirs = self.__dict__, other.__dict__
-        if mine == theirs:
-            return True
-        names = mine.keys() | theirs.keys()
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        """Equal in every field; symbols that are equal are one object."""
+        return self is other or (
+            isinstance(other, Value) and self.symbol is other.symbol and self._fields() == other._fields()
+        )
 
-    __hash__ = None  # type: ignore[assignment]  # equal values may store different fields
+    __hash__ = None  # type: ignore[assignment]  # its reference has none
 
     def __repr__(self) -> str:
-        """The fields that are not at their defaults."""
-        return f"Value({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+        """Its symbol, and the axes it varies over."""
+        return f"Value({self.symbol!r}, varies={set(self.uniformity.varies)!r})"
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.symbol, self.uniformity, self.constant, self.was, self.reference, self.extent, self.origin)
 
     @property
     def written(self) -> Symbol:
@@ -128,7 +272,7 @@ class Value:
     def given_as(self) -> str | None:
         """The parameter that it is, unchanged, and whose argument it stands for."""
         name = self.symbol.parameter
-        return name if name in self.depends else None
+        return name if name in self.uniformity.depends else None
 
     @property
     def group_key(self) -> Symbol:
@@ -137,64 +281,3 @@ class Value:
 
 
 NONE: Final = Value(constant(None), constant=None)
-
-
-def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
-    """A new value computed from `values`: it varies as they do (if `ranks`), and comes from where they come from."""
-    varies: frozenset[Symbol] = frozenset()
-    causes: tuple[Cause, ...] = ()
-    origins: tuple[Cause, ...] = ()
-    depends: frozenset[str] = frozenset()
-    maybe = ranked = False
-    sharded: Sharded | None = None
-    for value in values:
-        sharded = sharded or value.sharded
-        ranked |= value.ranked or any(cause.kind == "rank" for cause in value.causes)
-        if value.origins:
-            origins = merged(origins, value.origins)
-        if ranks:
-            if value.varies:
-                varies |= value.varies
-                maybe |= value.maybe
-            if value.causes:
-                causes = merged(causes, value.causes)
-            if value.depends:
-                depends |= value.depends
-    found = Value(symbol, varies, causes)
-    fields = found.__dict__
-    if origins:
-        fields["origins"] = origins
-    if depends:
-        fields["depends"] = depends
-    if maybe:
-        fields["maybe"] = True
-    if ranked:
-        fields["ranked"] = True
-    if sharded is not None:
-        fields["sharded"] = sharded
-    return found
-
-
-def of_shape(value: Value) -> Value:
-    """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
-    if not any(cause.kind == "received" for cause in value.origins):
-        return value
-    return value.but(origins=tuple(cause for cause in value.origins if cause.kind != "received"))
-
-
-def each(value: Value, symbol: Symbol) -> Value:
-    """An element of a container, or what a loop over it binds."""
-    found = flow(symbol, (value,))
-    known = value.item
-    if known is None:
-        return found
-    return found.but(instance=known.instance, parts=known.parts, item=known.item)
-
-
-def holding(values: Iterable[Value]) -> Value | None:
-    """What all elements of a container are, as far as they are objects of one class."""
-    every = list(values)
-    first = every[0] if every else None
-    if first is None or first.instance is None or any(value.instance != first.instance for value in every):
-        return None
-    return first

@@ -40,7 +40,7 @@ class Postponed(Exception):  # noqa: N818  # nothing has gone wrong
 
 
 class Looking(Protocol):
-    """Who notes what is looked at."""
+    """The reader of a fact: it records the files that facts depend on."""
 
     looked: int
 

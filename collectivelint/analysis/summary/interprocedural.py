@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
+    from .facts import FunctionFacts
     from .fixpoint import Key
-    from .model import FunctionFacts
 
     #: The transfer function of a whole function: its facts, given the variables of the function around it.
     Interpret: TypeAlias = Callable[["Interprocedural", Function, Mapping[str, Value]], FunctionFacts]
@@ -162,16 +162,16 @@ class Interprocedural:
             return None
         flag = self.handled(owner, name)
         if flag is not None:
-            found = found.but(varies=found.varies | {WORLD}, causes=(flag, *found.causes)[:3])
+            found = found.varying(varies=found.uniformity.varies | {WORLD}, causes=(flag, *found.uniformity.causes)[:3])
         # A parameter of __init__ means nothing in another method, where the attribute has its own name; and
         # `self.group = None` is often only a place for what somebody else puts there.
         own = found.symbol.root is not None or found.constant is not UNKNOWN
         symbol = attribute(parameter(SELF), name) if own else found.symbol
         given = found.given_as is not None
-        if any(cause.kind == "restored" for cause in found.origins):
+        if any(cause.kind == "restored" for cause in found.origin.origins):
             # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
-            found = found.but(origins=tuple(cause for cause in found.origins if cause.kind != "restored"))
-        return found.but(symbol=symbol, depends=frozenset(), constant=UNKNOWN, given=given)
+            found = found.sourced(origins=tuple(cause for cause in found.origin.origins if cause.kind != "restored"))
+        return found.but(symbol=symbol, constant=UNKNOWN).varying(depends=frozenset()).referring(given=given)
 
     def shared_out(self, owner: Target) -> Cause | None:
         """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""
@@ -186,7 +186,12 @@ class Interprocedural:
                     return facts.share
         for name in self.attributes(owner):
             value = self.attribute(owner, name)
-            part = None if value is None else value.instance or (value.item.instance if value.item else None)
+            part = (
+                None
+                if value is None
+                else value.reference.instance
+                or (value.reference.item.reference.instance if value.reference.item else None)
+            )
             if part is not None and part != owner and (found := self.shared_out(part)) is not None:
                 return found
         return None

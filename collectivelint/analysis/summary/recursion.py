@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..effects import Choice, Event, Repeat
+from ..effects import Event, map_term
 
 if TYPE_CHECKING:
-    from ..effects import Item, Term
+    from ..effects import Term
 
 
 def acyclic(term: Term, path: str, function: str) -> Term:
@@ -17,20 +16,7 @@ def acyclic(term: Term, path: str, function: str) -> Term:
     Without the collectives that are reached through `function` itself: those run in the call that is under way already,
     and a recursive call repeats them.
     """
-    found: list[Item] = []
-    for item in term:
-        match item:
-            case Event():
-                if not _passes(item, path, function):
-                    found.append(item)
-            case Choice(guard=guard, then=then, orelse=orelse):
-                arms = acyclic(then, path, function), acyclic(orelse, path, function)
-                found.append(item if arms == (then, orelse) else Choice(guard, *arms))
-            case Repeat(body=body):
-                found.append(replace(item, body=acyclic(body, path, function)))
-            case _:
-                found.append(item)
-    return tuple(found)
+    return map_term(term, lambda item: () if isinstance(item, Event) and _passes(item, path, function) else (item,))
 
 
 def _passes(event: Event, path: str, function: str) -> bool:

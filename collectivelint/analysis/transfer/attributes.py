@@ -9,8 +9,9 @@ from ...program.target import Target
 from ..calls.dispatch import SUPER
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
-from ..domain.symbol import WORLD, Symbol, attribute, operation
-from ..domain.value import UNKNOWN, Value, flow, of_shape
+from ..domain.flowing import flow, of_shape
+from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
+from ..domain.value import UNKNOWN, Value
 from .binding import GUARD, SELF, conventional, guarding
 from .group_names import is_otherwise
 from .names import refer
@@ -24,21 +25,21 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     """The attribute of a value; `path` is the dotted name that it is written as, if it is one."""
     context = frame.context
     symbol = attribute(base.symbol, expr.name)
-    if base.target is not None and base.target.kind in ("module", "class", "external"):
-        target = context.program.member(base.target, expr.name)
+    if base.reference.target is not None and base.reference.target.kind in ("module", "class", "external"):
+        target = context.program.member(base.reference.target, expr.name)
         if target is None:
             return Value(symbol)
         api = context.catalog.apis.get(target.name) if target.kind == "external" else None
         return refer(frame, target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
-    if base.instance is not None:
-        method = context.program.method(base.instance, expr.name)
+    if base.reference.instance is not None:
+        method = context.program.method(base.reference.instance, expr.name)
         if method is not None:
-            bound = Value(symbol, target=method, receiver=base)
+            bound = Value(symbol).referring(target=method, receiver=base)
             function = context.signature(method)
             if function is not None and any(_is_property(item) for item in function.decorators):
                 return invoke(frame, [method], bound, Call(expr, (), (), False, function.span), [], {})
             return bound
-        known = context.attribute(base.instance, expr.name)
+        known = context.attribute(base.reference.instance, expr.name)
         if known is not None:
             # Another object's attribute keeps its own name: `self.manager.group`, `manager.group`.
             params = frame.function.params[:1] if frame.function.owner is not None else ()
@@ -46,40 +47,42 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             if known.symbol.root == SELF and known.symbol.parameter is None:
                 known = known if own else known.but(symbol=known.symbol.substitute({SELF: base.symbol}))
             elif known.constant is UNKNOWN:
-                known = known.but(symbol=known.symbol if known.varies or known.symbol is WORLD else symbol)
-            return known.but(depends=frozenset())
-        library = context.program.outside(base.instance)
+                known = known.but(symbol=known.symbol if known.uniformity.varies or known.symbol is WORLD else symbol)
+            return known.varying(depends=frozenset())
+        library = context.program.outside(base.reference.instance)
         inherited = next((kind for name in library if (kind := context.catalog.class_of(name)) is not None), None)
         if inherited is not None and f"{inherited}.{expr.name}" in context.catalog.apis:
-            return _of_type(frame, expr, base.but(type=inherited), symbol)
-    if base.type is not None and base.type not in ("rank", GUARD, SUPER):
+            return _of_type(frame, expr, base.referring(kind=inherited), symbol)
+    if base.reference.kind is not None and base.reference.kind not in ("rank", GUARD, SUPER):
         return _of_type(frame, expr, base, symbol)
     for meaning in ("rank", "group", "guard", "object"):
         convention = context.catalog.convention(expr.name, meaning)
-        if convention is not None and base.target is None:
+        if convention is not None and base.reference.target is None:
             if meaning == "group" and path is not None and is_otherwise(frame, path):
                 continue
             if meaning == "object":
-                return Value(symbol, type=convention.type, receiver=base)
+                return Value(symbol).referring(kind=convention.type, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, symbol, expr)
     if expr.name in context.catalog.metadata:
         base = of_shape(base)
     found = flow(symbol, (base,), ranks=expr.name not in context.catalog.kinds)
-    if expr.name == "shape" and base.uneven:
-        found = found.but(varies=found.varies | {WORLD}, causes=(*base.uneven, *found.causes)[:3])
-    return found.but(receiver=base)
+    if expr.name == "shape" and base.extent.uneven:
+        found = found.varying(
+            varies=found.uniformity.varies | {WORLD}, causes=(*base.extent.uneven, *found.uniformity.causes)[:3]
+        )
+    return found.referring(receiver=base)
 
 
 def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Value:
     """An attribute of an object whose class the catalogue knows."""
-    target = Target("external", "", f"{base.type}.{expr.name}")
+    target = Target("external", "", f"{base.reference.kind}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
     if api is None or api.params != ("self",):
-        return Value(symbol, target=target, receiver=base)
+        return Value(symbol).referring(target=target, receiver=base)
     if api.kind != "property" and (
         api.category not in ("guard", "rank_source") or (api.category == "rank_source" and api.axis is None)
     ):
-        return Value(symbol, target=target, receiver=base)
+        return Value(symbol).referring(target=target, receiver=base)
     return property_of(frame, api, target, base)
 
 
@@ -92,11 +95,15 @@ def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
         case "guard":
             return guarding(frame, axis, span, one=api.one, other=None if api.kind == "property" else api.kind)
         case "uniform_source":
-            return Value(operation(api.op, (axis,)), size_of=axis)
+            return Value(operation(api.op, (axis,))).sized(size_of=axis)
         case "group_accessor":
-            return base.but(type=api.returns, meaning=frame.context.catalog.classes.get(api.returns or ""))
-    symbol = operation("get_rank" if axis is WORLD else api.op, (axis,))
-    return Value(symbol, frozenset({axis}), (frame.cause("rank", span),), type="rank", target=target, receiver=base)
+            return base.referring(kind=api.returns, meaning=frame.context.catalog.classes.get(api.returns or ""))
+    symbol = rank_in(axis) if axis is WORLD or api.operation == "rank" else operation(api.op, (axis,))
+    return (
+        Value(symbol)
+        .varying(varies=frozenset({axis}), causes=(frame.cause("rank", span),))
+        .referring(kind="rank", target=target, receiver=base)
+    )
 
 
 def _is_property(decorator: Expr) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Compound, Expr, Name
 from ..domain import symbol as symbols
+from ..domain.flowing import flow
 from ..domain.joining import join
-from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, subscript
-from ..domain.value import LOCAL_AXIS, Value, flow
+from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, rank_in, subscript
+from ..domain.value import Value
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -28,11 +29,13 @@ def guarding(frame: Frame, axis: Symbol, span: Span, *, one: bool | None, other:
 
     That is rank 0 unless `other` names another one.
     """
-    rank = operation("get_node_local_rank" if axis is LOCAL_AXIS else "get_rank", (axis,))
+    rank = rank_in(axis)
     rank = rank if other is None else operation("from", (rank, symbols.name(other)))
     condition = compare("==", rank, constant(0))
-    return Value(
-        condition if one else condition.negate(), frozenset({axis}), (frame.cause("rank", span),), one=one, type=GUARD
+    return (
+        Value(condition if one else condition.negate())
+        .varying(varies=frozenset({axis}), causes=(frame.cause("rank", span),), one=one)
+        .referring(kind=GUARD)
     )
 
 
@@ -41,10 +44,12 @@ def conventional(frame: Frame, meaning: str, named: str | None, symbol: Symbol, 
     span = frame.function.span if not isinstance(where, Call) else where.span
     axis = axis_of(named)
     if meaning == "rank":
-        return Value(symbol, frozenset({axis}), (frame.cause("rank", span),), type="rank")
+        return (
+            Value(symbol).varying(varies=frozenset({axis}), causes=(frame.cause("rank", span),)).referring(kind="rank")
+        )
     if meaning == "guard":
         return guarding(frame, axis, span, one=True)
-    return Value(symbol, meaning="group")
+    return Value(symbol).referring(meaning="group")
 
 
 def axis_of(named: str | None) -> Symbol:
@@ -57,7 +62,11 @@ def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
     axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
     if axis is None:
         return Value(symbol)
-    return Value(symbol, frozenset({axis_of(axis)}), (frame.cause("rank", span),), type="rank")
+    return (
+        Value(symbol)
+        .varying(varies=frozenset({axis_of(axis)}), causes=(frame.cause("rank", span),))
+        .referring(kind="rank")
+    )
 
 
 def bind(frame: Frame, target: Expr, value: Value) -> None:
@@ -81,7 +90,7 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                     merged = value if known is None else join(known, value, symbol)
                 frame.facts.attributes[name] = merged
         case Compound(parts=parts):
-            elements = value.parts if len(value.parts) == len(parts) else ()
+            elements = value.reference.parts if len(value.reference.parts) == len(parts) else ()
             for position, part in enumerate(parts):
                 element = elements[position] if elements else None
                 if element is None:

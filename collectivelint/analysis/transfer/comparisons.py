@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..domain import symbol as symbols
+from ..domain.flowing import flow
 from ..domain.symbol import LAUNCHED, WORLD, compare, make
-from ..domain.value import PLACES, UNKNOWN, Value, flow
+from ..domain.value import PLACES, UNKNOWN, Value
 
 #: Operators whose condition is the opposite of another one's, so that both share one form.
 _OPPOSITE: Final = {"!=": "==", "is not": "is", "not in": "in"}
@@ -35,30 +36,30 @@ def compared(op: str, left: Value, right: Value) -> Value:
     if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in _MIRRORED:
         left, right, op = right, left, _MIRRORED[op]
     # The number that a constant rank has in a group is one as well, the same on every rank of it.
-    ranked = left.type == "rank" and bool(left.varies)
+    ranked = left.reference.kind == "rank" and bool(left.uniformity.varies)
     if ranked and op in _NEXT and isinstance(right.constant, int):
         # Between one rank and the next there is none: `rank <= 1` is `rank < 2`.
         op, right = _NEXT[op], _number(right.constant + 1)
     if ranked and right.constant == 1 and op == ">=":
         op, right = "!=", _number(0)
-    if left.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
-        return Value(LAUNCHED if op in (">", "!=") else LAUNCHED.negate(), depends=left.depends)
+    if left.extent.size_of == WORLD and right.constant == 1 and op in (">", "!=", "==", "<="):
+        return Value(LAUNCHED if op in (">", "!=") else LAUNCHED.negate()).varying(depends=left.uniformity.depends)
     if ranked and right.constant == 1 and op == "<":
         op, right = "==", _number(0)
-    if ranked and op in ("in", "not in") and right.parts:
+    if ranked and op in ("in", "not in") and right.reference.parts:
         # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
-        ranks = {part.constant for part in right.parts} - {-1}
+        ranks = {part.constant for part in right.reference.parts} - {-1}
         if ranks <= {0}:
             op, right = ("==" if op == "in" else "!="), _number(0 if ranks else -1)
     if ranked and (op, right.constant) in _MEMBERSHIP:
         inside = (op, right.constant) != ("==", -1)
-        if left.varies <= {WORLD, *PLACES}:
+        if left.uniformity.varies <= {WORLD, *PLACES}:
             # No rank of the default group is -1: the job is distributed or it is not.
             return Value(LAUNCHED if inside else LAUNCHED.negate())
         # Every rank of the group answers the same, the ranks outside it the opposite: membership, not a rank.
         member = make("member", (), (left.symbol,))
         symbol = member if inside else member.negate()
-        return left.but(type=None, one=None, varies=frozenset({WORLD}), symbol=symbol)
+        return left.but(symbol=symbol).referring(kind=None).varying(one=None, varies=frozenset({WORLD}))
     if ranked and op in _OPPOSITE_OF_INTEGERS:
         op = _OPPOSITE_OF_INTEGERS[op]
         return flow(compare(op, left.symbol, right.symbol).negate(), (left, right))
@@ -72,11 +73,13 @@ def compared(op: str, left: Value, right: Value) -> Value:
     value = flow(symbol.negate() if negated else symbol, parts)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
-        value = value.but(varies=left.absent, causes=left.causes if left.absent else (), origins=())
+        value = value.varying(
+            varies=left.uniformity.absent, causes=left.uniformity.causes if left.uniformity.absent else ()
+        ).sourced(origins=())
     constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
     one = None
-    if op == "==" and ranked and not right.varies:
+    if op == "==" and ranked and not right.uniformity.varies:
         one = not negated
-    return value.but(one=one, constant=constant)
+    return value.but(constant=constant).varying(one=one)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
+from ..domain.flowing import flow, holding
 from ..domain.recognise import is_list
 from ..domain.symbol import call, compound
-from ..domain.value import Value, flow, holding
+from ..domain.value import Value
 from ..effects import Yielded
 
 if TYPE_CHECKING:
@@ -29,36 +30,40 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
     match kind:
         case "Tuple":
             # A result in several parts: each of them says where it comes from.
-            return computed.but(parts=tuple(values), item=holding(values), origins=())
+            return computed.referring(parts=tuple(values), item=holding(values)).sourced(origins=())
         case "List" | "item":
-            return computed.but(parts=tuple(values), item=holding(values))
+            return computed.referring(parts=tuple(values), item=holding(values))
         case "Set" if not all(isinstance(value.constant, int) for value in values):
-            return computed.but(unordered=frame.cause("data", frame.statement))
-        case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.unordered for value in values):
-            return computed.but(unordered=next(value.unordered for value in values if value.unordered))
+            return computed.sized(unordered=frame.cause("data", frame.statement))
+        case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.extent.unordered for value in values):
+            return computed.sized(unordered=next(value.extent.unordered for value in values if value.extent.unordered))
         case "augmented" if is_list(values[0].was) or (
-            values[0].length is not None and values[0].length.kind != "made"
+            values[0].extent.length is not None and values[0].extent.length.kind != "made"
         ):
             # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
             padded = values[1].symbol.contains(call(_LEN, (values[0].symbol,)))
-            return computed.but(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
+            return computed.sized(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
-            size_of = next((value.size_of for value in values if value.size_of), None)
-            return computed.but(size_of=size_of, length=None if size_of else share_of(values))
-        case "FloorDiv" | "Div" if values[1].size_of is not None and values[0].size_of is None:
+            size_of = next((value.extent.size_of for value in values if value.extent.size_of), None)
+            return computed.sized(size_of=size_of, length=None if size_of else share_of(values))
+        case "FloorDiv" | "Div" if values[1].extent.size_of is not None and values[0].extent.size_of is None:
             # `hidden_size // world_size`
-            return computed.but(length=Length("share", frame.cause("data", frame.statement)))
-        case "Add" if values[1].constant == 1 and values[0].length is not None and values[0].length.kind == "highest":
-            frame.note("guess", frame.statement, (values[0].length.cause,), *expr.parts[:1])
+            return computed.sized(length=Length("share", frame.cause("data", frame.statement)))
+        case "Add" if (
+            values[1].constant == 1
+            and values[0].extent.length is not None
+            and values[0].extent.length.kind == "highest"
+        ):
+            frame.note("guess", frame.statement, (values[0].extent.length.cause,), *expr.parts[:1])
             return computed
         case "Add" | "Sub" | "FloorDiv" if share_of(values) is not None:
-            return computed.but(length=share_of(values))
-        case "Slice" if len(values) == 3 and values[2].varies:
+            return computed.sized(length=share_of(values))
+        case "Slice" if len(values) == 3 and values[2].uniformity.varies:
             # `items[rank::world_size]`: the shards of an odd number of items are not equally long.
-            return computed.but(uneven=values[2].causes)
-        case "Slice" if len(values) == 3 and values[0].varies and not values[1].varies:
-            return computed.but(uneven=values[0].causes)
+            return computed.sized(uneven=values[2].uniformity.causes)
+        case "Slice" if len(values) == 3 and values[0].uniformity.varies and not values[1].uniformity.varies:
+            return computed.sized(uneven=values[0].uniformity.causes)
         case "yield":
             frame.emit(Yielded())
             return Value(frame.fresh("sent", frame.statement))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.names import plain
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ..domain.causes import Cause
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
@@ -17,7 +17,6 @@ from .guards import guard_of
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
-    from ..domain.causes import Cause
     from .state import Frame, Run
 
 
@@ -45,11 +44,11 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
         value = Value(make("caught", (number, frame.path, statement.span.line, statement.span.column)))
         if cause is not None:
-            value = value.but(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value
         guard = guard_of(frame, value, head(statement.span, "try"))
         if cause is None:
-            guard = replace(guard, own=False)
+            guard = guard.judged_here(False)
         with Arm(frame, entering) as arm, Under(frame, guard, value):
             if name is not None:
                 frame.variables[name] = Value(frame.fresh(name, statement.span))
@@ -74,7 +73,7 @@ def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"
         return "any"
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
     values = [evaluate(frame, part) for part in parts]
-    names = [value.target.name for value in values if value.target is not None]
+    names = [value.reference.target.name for value in values if value.reference.target is not None]
     if any(name in frame.context.catalog.failures for name in names):
         return "local"
     return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
@@ -84,7 +83,7 @@ _BROAD: Final = ("Exception", "BaseException", "RuntimeError")
 
 
 def always_leaves(block: Block) -> bool:
-    """Does a handler pass the exception on, or end the process?"""
+    """Whether a handler passes the exception on, or ends the process."""
     match block[-1] if block else None:
         case Exit(kind="raise"):
             return True

@@ -27,15 +27,15 @@ from ..calls.catalog_calls import iterated
 from ..calls.dispatch import apply
 from ..calls.meshes import part_of
 from ..domain import symbol as symbols
+from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.symbol import (
     both,
-    conditional,
     make,
     operation,
     subscript,
 )
-from ..domain.value import NONE, UNKNOWN, Value, each, flow
+from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard, Repeat
 from .attributes import attribute_of
 from .binding import bind, environment
@@ -90,10 +90,14 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                     value = evaluate(frame, part)
                 # `default if given is None else given` is never None.
                 asked = isinstance(test, Compare) and test.right == Constant(None) and test.left == part
-                values.append(value.but(optional=False, absent=frozenset()) if asked and value.optional else value)
+                values.append(
+                    value.referring(optional=False).varying(absent=frozenset())
+                    if asked and value.reference.optional
+                    else value
+                )
                 arms.append(tuple(arm.items))
             choose(frame, guard, arms[0], arms[1], positive=guard.positive)
-            fresh = conditional(guard_value.symbol, values[0].symbol, values[1].symbol)
+            fresh = make("conditional", (), (guard_value.symbol, values[0].symbol, values[1].symbol))
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
         case Subscript(value=container, index=index):
             return _subscript(frame, container, index)
@@ -103,7 +107,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             frame.variables[name] = evaluate(frame, inner)
             return frame.variables[name]
         case Lambda(params=params, body=body):
-            return Value(frame.fresh("lambda", frame.statement), runs=_later(frame, params, body))
+            return Value(frame.fresh("lambda", frame.statement)).referring(runs=_later(frame, params, body))
         case Declared(value=inner, annotation=annotation, span=span):
             return declared(frame, evaluate(frame, inner), annotation, span)
         case Compound(parts=parts):
@@ -121,7 +125,7 @@ def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     """Evaluate a condition; the guard is what branches on it carry. Its symbol may be negated: see `choose`."""
     value = evaluate(frame, test)
-    if value.uneven and not value.varies:
+    if value.extent.uneven and not value.uniformity.varies:
         value = truth(value, negate=False)
     return value, guard_of(frame, value, span)
 
@@ -131,15 +135,15 @@ def _logical(frame: Frame, expr: Logical) -> Value:
     first = evaluate(frame, expr.values[0])
     values = [first]
     if len(expr.values) > 1:
-        asked = first if first.one is not None else truth(first, negate=False)
+        asked = first if first.uniformity.one is not None else truth(first, negate=False)
         symbol, positive = asked.symbol.positive, not asked.symbol.is_negation
         where = expr.spans[0] if expr.spans else frame.statement
         guard = Guard(
             symbol,
-            asked.varies,
-            asked.causes,
-            asked.depends,
-            asked.one,
+            asked.uniformity.varies,
+            asked.uniformity.causes,
+            asked.uniformity.depends,
+            asked.uniformity.one,
             frame.path,
             where,
             frame.statement,
@@ -151,37 +155,37 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         choose(frame, guard, tuple(items), (), positive=positive == (expr.op == "and"))
     value = flow(both(expr.op, [part.symbol for part in values]), values)
     value = perhaps(expr.op, values, value)
-    if expr.op == "or" and values[-1].meaning:
-        value = value.but(meaning=values[-1].meaning, type=values[-1].type)
+    if expr.op == "or" and values[-1].reference.meaning:
+        value = value.referring(meaning=values[-1].reference.meaning, kind=values[-1].reference.kind)
     return value
 
 
 def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     base, key = evaluate(frame, container), evaluate(frame, index)
-    if base.target is not None and base.target.name in frame.context.catalog.readers:
+    if base.reference.target is not None and base.reference.target.name in frame.context.catalog.readers:
         return environment(frame, key, subscript(base.symbol, key.symbol), frame.function.span)
     found = flow(subscript(base.symbol, key.symbol), (base, key))
-    if any(cause.kind == "received" for cause in key.origins) and _is_difference(key):
-        frame.note("index", frame.statement, key.origins, index)
-    if base.meaning == "mesh":
-        return found.but(meaning="mesh", type=base.type, dims=part_of(key))
-    if base.item is not None:
+    if any(cause.kind == "received" for cause in key.origin.origins) and _is_difference(key):
+        frame.note("index", frame.statement, key.origin.origins, index)
+    if base.reference.meaning == "mesh":
+        return found.referring(meaning="mesh", kind=base.reference.kind, dims=part_of(key))
+    if base.reference.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
-        found = found.but(item=base.item) if whole else each(base, found.symbol)
-    if key.uneven:
-        return found.but(uneven=key.uneven)
+        found = found.referring(item=base.reference.item) if whole else each(base, found.symbol)
+    if key.extent.uneven:
+        return found.sized(uneven=key.extent.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
-    if is_mask and not base.shared:
+    if is_mask and not base.origin.shared:
         # How many elements a mask selects is a matter of this rank's data.
-        return found.but(uneven=(frame.cause("data", frame.statement),))
+        return found.sized(uneven=(frame.cause("data", frame.statement),))
     position = key.constant
-    if isinstance(position, int) and -len(base.parts) <= position < len(base.parts):
-        return base.parts[position]
+    if isinstance(position, int) and -len(base.reference.parts) <= position < len(base.reference.parts):
+        return base.reference.parts[position]
     return found
 
 
 def _is_difference(value: Value) -> bool:
-    """Is it one thing less another, and nothing computed from that?"""
+    """Whether it is one thing less another, and nothing computed from that."""
     symbol = value.written
     return symbol.kind == "compound" and symbol.head == ("Sub",)
 
@@ -214,19 +218,21 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     body = (*tested, *body)
     frame.extend(arm.items)
     # As many as there are elsewhere, whatever is made of each.
-    is_even = not any(value.varies or value.uneven for value in (*sources, *tests))
+    is_even = not any(value.uniformity.varies or value.extent.uneven for value in (*sources, *tests))
     symbol = make("comprehension", (is_even,), (element.symbol, *(source.symbol for source in sources)))
     if body:
         frame.emit(Repeat(symbol, body))
     found = flow(symbol, (*sources, *tests, element))
-    uneven = next((value.uneven for value in sources if value.uneven), ())
+    uneven = next((value.extent.uneven for value in sources if value.extent.uneven), ())
     if not uneven:
-        uneven = next((value.causes for value in tests if value.varies), ())
-    unordered = next((value.unordered for value in sources if value.unordered), None)
-    size_of = sources[0].size_of if len(sources) == 1 and not tests else None
-    item, sharded = (element if element.instance is not None else None), element.sharded
+        uneven = next((value.uniformity.causes for value in tests if value.uniformity.varies), ())
+    unordered = next((value.extent.unordered for value in sources if value.extent.unordered), None)
+    size_of = sources[0].extent.size_of if len(sources) == 1 and not tests else None
+    item, sharded = (element if element.reference.instance is not None else None), element.origin.sharded
     if isinstance(expr.element, Compound) and expr.element.kind == "item":
         # `{key: value for ...}`
-        value = element.parts[-1]
-        item, sharded = (value if value.instance is not None else None), value.sharded
-    return found.but(uneven=uneven, unordered=unordered, size_of=size_of, item=item, sharded=sharded)
+        value = element.reference.parts[-1]
+        item, sharded = (value if value.reference.instance is not None else None), value.origin.sharded
+    return (
+        found.sized(uneven=uneven, unordered=unordered, size_of=size_of).referring(item=item).sourced(sharded=sharded)
+    )

@@ -1,4 +1,4 @@
-"""Is what is called `group` a process group? The name is believed where nothing else says what the value is.
+"""Whether what is called `group` is a process group. The name is believed where nothing else says what the value is.
 
 What says otherwise: an annotation, a default, how the function uses it (an optimizer's `group["lr"]`, `group.items()`,
 `for rank in group`, `match.group(1)`), and what the functions of its file pass for it (an entry of `param_groups`).
@@ -52,7 +52,7 @@ _AROUND: Final = frozenset({"Optional", "Union", "Annotated", "ClassVar", "Final
 
 
 def is_otherwise(frame: Frame, path: str, annotation: Expr | None = None, default: Expr | None = None) -> bool:
-    """Does something say that what is written `path` in this function is no process group, whatever its name?"""
+    """Whether something says that what is written `path` in this function is no process group, whatever its name."""
     if annotation is not None and is_other_type(frame, annotation):
         return True
     if default is not None and not _may_be_group(default):
@@ -78,7 +78,7 @@ def _may_be_group(default: Expr) -> bool:
 
 
 def is_other_type(frame: Frame, annotation: Expr) -> bool:
-    """Is it the type of something that is surely no process group? None beside it says nothing."""
+    """Whether it is the type of something that is surely no process group. None beside it says nothing."""
     parts = [part for part in _alternatives(annotation) if part != Constant(None)]
     return bool(parts) and all(_is_other(frame, part) for part in parts)
 
@@ -208,7 +208,7 @@ def _given(program: Program, catalog: Catalog, function: Function, call: Call) -
 
 
 def _is_other_attribute(frame: Frame, name: str) -> bool:
-    """Does the class say so of an attribute, in the annotation of a field or in one of its methods?"""
+    """Whether the class says so of an attribute, in the annotation of a field or in one of its methods."""
     owner = frame.function.owner
     for function in frame.context.program.functions(frame.path).values():
         if function.qualname == f"{owner}.<class>":
@@ -225,7 +225,7 @@ def _is_other_attribute(frame: Frame, name: str) -> bool:
 
 
 def _is_passed_otherwise(frame: Frame, name: str) -> bool:
-    """Do the calls in this file pass something else for this parameter: a text, a number, an entry of a table?"""
+    """Whether the calls in this file pass something else for this parameter: a text, a number, an entry of a table."""
     function = frame.function
     names = [parameter.name for parameter in function.params if parameter.kind == "positional"]
     if name not in [parameter.name for parameter in function.params]:
@@ -242,12 +242,12 @@ def _is_passed_otherwise(frame: Frame, name: str) -> bool:
 
 
 def _is_entry(frame: Frame, caller: Function, given: Expr) -> bool:
-    """Is it an entry of a list of tables: `optimizer.param_groups[0]`, or what a loop over them binds?"""
+    """Whether it is an entry of a list of tables: `optimizer.param_groups[0]`, or what a loop over them binds."""
     tables = frame.context.catalog.tables
     if isinstance(given, Subscript):
         return _is_table(given.value, tables)
     return isinstance(given, Name) and any(
-        given in (target, *getattr(target, "parts", ())) and _is_table(iterable, tables)
+        (given == target or given in getattr(target, "parts", ())) and _is_table(iterable, tables)
         for target, iterable in _loops(caller.body)
     )
 
@@ -289,7 +289,7 @@ def named_calls(program: Program, path: str) -> dict[str, list[tuple[Function, C
 
 
 def is_other_variable(frame: Frame, target: Target) -> bool:
-    """Does the file of a global variable use, or set, it as no process group can be?"""
+    """Whether the file of a global variable uses, or sets, it as no process group can be."""
     for function in frame.context.program.functions(target.path).values():
         if target.name in {parameter.name for parameter in function.params}:
             continue

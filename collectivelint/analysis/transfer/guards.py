@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..domain import symbol as symbols
+from ..domain.flowing import flow
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, compare
-from ..domain.value import NONE, UNKNOWN, Value, flow
+from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
     symbol, positive = value.symbol.positive, not value.symbol.is_negation
     return Guard(
         symbol=symbol,
-        varies=value.varies,
-        causes=value.causes,
-        depends=value.depends,
-        one=value.one if positive or value.one is None else not value.one,
+        varies=value.uniformity.varies,
+        causes=value.uniformity.causes,
+        depends=value.uniformity.depends,
+        one=value.uniformity.one if positive or value.uniformity.one is None else not value.uniformity.one,
         path=frame.path,
         span=span,
         statement=frame.statement,
         positive=positive,
-        maybe=value.maybe,
+        maybe=value.uniformity.maybe,
         chosen=_chosen(symbol, value),
     )
 
@@ -44,9 +45,9 @@ def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bo
 
 def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
     """The parameter that alone decides the condition, and the value for which it holds."""
-    if len(value.depends) != 1:
+    if len(value.uniformity.depends) != 1:
         return None
-    (name,) = value.depends
+    (name,) = value.uniformity.depends
     if symbol.parameter == name:
         return (name, UNKNOWN)
     if symbol is compare("is", symbols.parameter(name), NONE.symbol):
@@ -56,21 +57,25 @@ def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
 
 def truth(value: Value, *, negate: bool) -> Value:
     """`bool(value)` or its opposite, in canonical symbol."""
-    symbol, one = value.symbol, value.one
-    if value.uneven and not value.varies:
+    symbol, one = value.symbol, value.uniformity.one
+    if value.extent.uneven and not value.uniformity.varies:
         # A container is true unless it is empty.
-        value = value.but(varies=frozenset({WORLD}), causes=value.uneven)
-    if value.varies and value.one is None and value.type == "rank":
+        value = value.varying(varies=frozenset({WORLD}), causes=value.extent.uneven)
+    if value.uniformity.varies and value.uniformity.one is None and value.reference.kind == "rank":
         # A rank is true unless it is 0.
         symbol, one = compare("==", symbol, symbols.constant(0)).negate(), False
     if negate:
         symbol = symbol.negate()
         one = None if one is None else not one
-    return flow(symbol, (value,)).but(one=one, constant=UNKNOWN)
+    return flow(symbol, (value,)).but(constant=UNKNOWN).varying(one=one)
 
 
 def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
     """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
-    if op == "or" and value.varies and any(not part.varies and launched(part.symbol) is None for part in parts):
-        return value.but(maybe=True)
+    if (
+        op == "or"
+        and value.uniformity.varies
+        and any(not part.uniformity.varies and launched(part.symbol) is None for part in parts)
+    ):
+        return value.varying(maybe=True)
     return value

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..calls.catalog_calls import iterated
+from ..domain.flowing import each
 from ..domain.symbol import WORLD, make
-from ..domain.value import Value, each
+from ..domain.value import Value
 from ..effects import Guard, Item, Repeat
 from .binding import bind
 from .conditions import joined
@@ -42,9 +43,9 @@ _MOST_TURNS: Final = 2
 
 
 def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Does a variable enter the next turn of a loop varying as it did not enter this one?"""
+    """Whether a variable enters the next iteration of a loop varying as it did not enter this one."""
     return any(
-        (value.varies and not known.varies) or (value.uneven and not known.uneven)
+        (value.uniformity.varies and not known.uniformity.varies) or (value.extent.uneven and not known.extent.uneven)
         for name, value in after.items()
         if (known := before.get(name)) is not None and known is not value
     )
@@ -65,13 +66,13 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
         value = evaluate(frame, statement.iterable)
         iterated(frame, statement.iterable, value, statement.span)
         symbol = make("loop", ("for",), (value.symbol,))
-        unordered = value.unordered
+        unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
         bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
-            with Under(frame, trips, value.but(varies=trips.varies, causes=trips.causes)):
+            with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):
                 run(frame, statement.body)
         else:
             run(frame, statement.body)
@@ -82,8 +83,10 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
 
 def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
     """The number of turns as a condition, where it differs between ranks."""
-    if not value.uneven:
+    if not value.extent.uneven:
         return None
-    axes = value.varies or frozenset({WORLD})
-    counted = Value(make("turns", (), (value.symbol,)), axes, value.uneven, depends=value.depends)
+    axes = value.uniformity.varies or frozenset({WORLD})
+    counted = Value(make("turns", (), (value.symbol,))).varying(
+        varies=axes, causes=value.extent.uneven, depends=value.uniformity.depends
+    )
     return guard_of(frame, counted, statement.head)

@@ -28,14 +28,14 @@ def managed(frame: Frame, statement: With, run: Run) -> None:
         entered = _half(frame, manager, ("__enter__", "__aenter__"), statement.span)
         if target is not None:
             # A manager nearly always hands out itself.
-            bind(frame, target, entered if entered is not None and entered.instance is not None else manager)
+            bind(frame, target, entered if entered is not None and entered.reference.instance is not None else manager)
     with frame.collecting() as items:
         run(frame, statement.body)
         if not (items and isinstance(items[-1], (Event, Leave))):
             _leave_temporary(frame, statement, managers)
         for manager in reversed(managers):
-            if manager.manager:
-                items[:] = around(manager.manager, tuple(items))  # type: ignore[arg-type]  # a term
+            if manager.reference.manager:
+                items[:] = around(manager.reference.manager, tuple(items))  # type: ignore[arg-type]  # a term
             elif not (items and isinstance(items[-1], Leave)):
                 _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
     frame.extend(items)
@@ -44,19 +44,19 @@ def managed(frame: Frame, statement: With, run: Run) -> None:
 def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
     """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
     for manager, (expr, _) in zip(managers, statement.items, strict=True):
-        causes = tuple(cause for cause in manager.causes if cause.kind == "rank")
-        if manager.type in frame.context.catalog.temporary and causes and not frame.alone_here:
+        causes = tuple(cause for cause in manager.uniformity.causes if cause.kind == "rank")
+        if manager.reference.kind in frame.context.catalog.temporary and causes and not frame.alone_here:
             frame.statement = statement.span
             frame.note("temporary", head(statement.span, "with"), causes, expr)
 
 
 def _half(frame: Frame, manager: Value, names: tuple[str, ...], span: Span) -> Value | None:
     """Enter or leave a context manager of the program; None for any other."""
-    if manager.instance is None:
+    if manager.reference.instance is None:
         return None
     for name in names:
-        targets = frame.context.program.methods(manager.instance, name)
+        targets = frame.context.program.methods(manager.reference.instance, name)
         if targets:
-            callee = Value(attribute(manager.symbol, name), target=targets[0], receiver=manager)
+            callee = Value(attribute(manager.symbol, name)).referring(target=targets[0], receiver=manager)
             return invoke(frame, targets, callee, Call(Name(name), (), (), False, head(span, "with")), [], {})
     return None

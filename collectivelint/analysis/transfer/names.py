@@ -32,9 +32,9 @@ def look_up(frame: Frame, name: str) -> Value:
     if target is not None:
         return refer(frame, target)
     if name in _BUILTINS:
-        return Value(symbols.name(name), target=Target("external", "", f"builtins.{name}"))
+        return Value(symbols.name(name)).referring(target=Target("external", "", f"builtins.{name}"))
     known_type = frame.context.catalog.convention(name, "object")
-    return Value(global_name(frame.path, name), type=known_type.type if known_type is not None else None)
+    return Value(global_name(frame.path, name)).referring(kind=known_type.type if known_type is not None else None)
 
 
 def refer(frame: Frame, target: Target) -> Value:
@@ -42,13 +42,15 @@ def refer(frame: Frame, target: Target) -> Value:
     symbol = global_name(target.path, target.name) if target.path else symbols.name(target.name)
     annotation = frame.context.annotation(target)
     if annotation is not None and annotation.kind == "axis" and target.kind != "function":
-        return Value(symbols.name(annotation.axis) if annotation.axis else symbol, target=target, meaning="group")
+        return Value(symbols.name(annotation.axis) if annotation.axis else symbol).referring(
+            target=target, meaning="group"
+        )
     if target.kind == "variable":
         module = Target("function", target.path, "<module>")
         named = frame.context.catalog.convention(target.name.lstrip("_").lower(), "group")
         if named is not None and is_other_variable(frame, target):
             named = None
-        placeholder = Value(symbol, meaning="group" if named else None)
+        placeholder = Value(symbol).referring(meaning="group" if named else None)
         if target.name in frame.context.program.indexes[target.path].rebound:
             return placeholder
         inside = frame.function.qualname == "<module>" and target.path == frame.path
@@ -57,5 +59,5 @@ def refer(frame: Frame, target: Target) -> Value:
         # `GROUP = None` at the top of a module is a place for something that another module puts there.
         return placeholder if found is None or found.constant is None else found
     if target.name in frame.context.catalog.world:
-        return Value(WORLD, target=target, meaning="group")
-    return Value(symbol, target=target)
+        return Value(WORLD).referring(target=target, meaning="group")
+    return Value(symbol).referring(target=target)

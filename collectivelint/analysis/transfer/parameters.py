@@ -1,4 +1,4 @@
-"""What a signature says: of a parameter before anybody calls, and of the result."""
+"""What a signature says: of a parameter before any call is seen, and of the result."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value:
-    """What is known of a parameter before anybody calls: its class, its annotation, its name."""
+    """What is known of a parameter before any call is seen: its class, its annotation, its name."""
     symbol = symbols.parameter(parameter.name)
-    plain_value = Value(symbol, depends=frozenset({parameter.name}))
+    plain_value = Value(symbol).varying(depends=frozenset({parameter.name}))
     function = frame.function
     if first and function.owner is not None:
         owner = Target("class", function.path, function.owner)
         if any(plain(decorator) == "classmethod" for decorator in function.decorators):
-            return Value(symbols.global_name(function.path, function.owner), target=owner)
-        return plain_value.but(depends=frozenset(), instance=owner)
+            return Value(symbols.global_name(function.path, function.owner)).referring(target=owner)
+        return plain_value.varying(depends=frozenset()).referring(instance=owner)
     if parameter.annotation is not None:
         annotated = annotated_target(frame, parameter.annotation)
         if annotated is not None and annotated.kind == "class":
-            return plain_value.but(instance=annotated)
+            return plain_value.referring(instance=annotated)
         known = frame.context.catalog.class_of(annotated.name) if annotated is not None else None
         if known is not None:
-            return plain_value.but(type=known, meaning=frame.context.catalog.classes.get(known))
+            return plain_value.referring(kind=known, meaning=frame.context.catalog.classes.get(known))
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)
@@ -41,19 +41,22 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
         if named and is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
             continue
         if convention is not None and meaning == "object":
-            return plain_value.but(type=convention.type)
+            return plain_value.referring(kind=convention.type)
         if convention is not None:
             value = conventional(frame, meaning, convention.axis, symbol, Name(parameter.name))
-            return value.but(depends=plain_value.depends)
+            return value.varying(depends=plain_value.uniformity.depends)
     return plain_value
 
 
 def declared_result(frame: Frame, value: Value | None) -> Value | None:
     """The result of a function, of the class that its signature says where nothing else tells."""
     annotation = frame.function.returns
-    if annotation is None or (value is not None and (value.instance or value.type or value.meaning or value.target)):
+    if annotation is None or (
+        value is not None
+        and (value.reference.instance or value.reference.kind or value.reference.meaning or value.reference.target)
+    ):
         return value
     declared = annotated_target(frame, annotation)
     if declared is None or declared.kind != "class":
         return value
-    return (value or Value(frame.fresh("result", frame.function.span))).but(instance=declared)
+    return value or Value(frame.fresh("result", frame.function.span)).referring(instance=declared)

@@ -32,7 +32,8 @@ from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, global_name
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Guard, Leave, Term, events, matters
-from ..summary.model import FunctionFacts, Invariant
+from ..summary.facts import FunctionFacts
+from ..summary.model import Invariant
 from .annotated import annotated_target
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
     """Interpret a function once; everything the rules and its callers need to know of it."""
     facts = FunctionFacts(function)
-    frame = Frame(context, function, facts, {}, closure, function.span, imports=dict(function.imports))
+    frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
     _block(frame, function.body)
@@ -97,7 +98,9 @@ def _block(frame: Frame, block: Block) -> None:
                     with frame.collecting():
                         evaluate(frame, message)
                 checked = evaluate(frame, test)
-                origins = checked.origins or next((part.origins for part in checked.parts if part.origins), ())
+                origins = checked.origin.origins or next(
+                    (part.origin.origins for part in checked.reference.parts if part.origin.origins), ()
+                )
                 if origins and not _narrows(test):
                     frame.facts.invariants.append(Invariant(frame.function, span, origins))
             case Define(name=name, qualname=qualname):
@@ -113,11 +116,11 @@ def _block(frame: Frame, block: Block) -> None:
                     # names of a class are not seen by its methods, but those of the function around the class are.
                     in_class = frame.function.qualname.endswith("<class>")
                     frame.facts.closures[qualname] = frame.closure if in_class else frame.variables
-                frame.variables[name] = Value(global_name(frame.path, qualname), target=target_)
+                frame.variables[name] = Value(global_name(frame.path, qualname)).referring(target=target_)
 
 
 def _narrows(test: Expr) -> bool:
-    """Does an assert only tell a type checker, or a reader, what kind of thing a value is?"""
+    """Whether an assert only states, for a type checker or a reader, what kind of thing a value is."""
     match test:
         case Logical(values=values):
             return all(_narrows(value) for value in values)
@@ -135,25 +138,32 @@ def _narrows(test: Expr) -> bool:
 
 def _assign(frame: Frame, statement: Assign) -> None:
     value = evaluate(frame, statement.value)
-    if statement.annotation is not None and value.meaning == "group" and value.type is None:
+    if statement.annotation is not None and value.reference.meaning == "group" and value.reference.kind is None:
         # Only its name has said that it is one.
-        value = value.but(meaning=None) if is_other_type(frame, statement.annotation) else value
-    if statement.annotation is not None and value.instance is None and value.meaning is None:
+        value = value.referring(meaning=None) if is_other_type(frame, statement.annotation) else value
+    if statement.annotation is not None and value.reference.instance is None and value.reference.meaning is None:
         annotated = annotated_target(frame, statement.annotation)
         if annotated is not None and annotated.kind == "class":
-            value = value.but(instance=annotated)
+            value = value.referring(instance=annotated)
     for target in statement.targets:
         if not isinstance(target, (Name, Attribute)):
             evaluate(frame, target)
-        if value.constant is UNKNOWN and value.target is None and isinstance(target, Name) and not _stable(value):
+        if (
+            value.constant is UNKNOWN
+            and value.reference.target is None
+            and isinstance(target, Name)
+            and not _stable(value)
+        ):
             bind(frame, target, value.but(symbol=frame.fresh(target.id, statement.span), was=value.symbol))
         else:
             bind(frame, target, value)
 
 
 def _stable(value: Value) -> bool:
-    """Does the symbol still mean the same value later on? Ranks, parameters and groups do; other texts may not."""
-    return bool(value.varies or value.meaning or value.instance or value.depends)
+    """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
+    return bool(
+        value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
+    )
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -176,13 +186,13 @@ def _exit(frame: Frame, statement: Exit) -> None:
 
 def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:
     """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
-    if one.type == "rank" or other.type == "rank":
-        rank, rest = (one, other) if one.type == "rank" else (other, one)
+    if one.reference.kind == "rank" or other.reference.kind == "rank":
+        rank, rest = (one, other) if one.reference.kind == "rank" else (other, one)
         if rest.constant is not UNKNOWN:
             return rank
-    if one.one is not None and other.constant is not UNKNOWN:
+    if one.uniformity.one is not None and other.constant is not UNKNOWN:
         return one
-    if other.one is not None and one.constant is not UNKNOWN:
+    if other.uniformity.one is not None and one.constant is not UNKNOWN:
         return other
     return join(one, other, fresh, guard, where)
 
@@ -234,11 +244,11 @@ def _fall_through(frame: Frame, statement: Branch, guard: Guard) -> None:
     if not isinstance(statement.test, Logical) or statement.test.op != "and" or not guard.varies:
         return
     parts = [_quietly(frame, value) for value in statement.test.values]
-    ranks = [any(cause.kind == "rank" for cause in part.causes) for part in parts]
+    ranks = [any(cause.kind == "rank" for cause in part.uniformity.causes) for part in parts]
     last: Block = statement.orelse
     chained = False
     while len(last) == 1 and isinstance(last[0], Branch):
-        if any(cause.kind == "rank" for cause in _quietly(frame, last[0].test).causes):
+        if any(cause.kind == "rank" for cause in _quietly(frame, last[0].test).uniformity.causes):
             return
         last, chained = last[0].orelse, True
     raises = last[-1] if last else None

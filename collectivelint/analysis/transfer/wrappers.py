@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...ir.names import plain
@@ -47,7 +46,7 @@ def decorated(frame: Frame, term: Term) -> Term:
 
 
 def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
-    target = value.target
+    target = value.reference.target
     if target is None:
         return term
     if target.kind == "external":
@@ -58,17 +57,17 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
             return (Choice(guard_of(frame, condition, frame.function.span), term, ()),)
         return term
     facts = frame.context.facts(target) if target.kind == "function" else None
-    if facts is None or facts.returns is None or facts.returns.target is None or not facts.function.params:
+    if facts is None or facts.returns is None or facts.returns.reference.target is None or not facts.function.params:
         return term
-    wrapper = frame.context.facts(facts.returns.target)
+    wrapper = frame.context.facts(facts.returns.reference.target)
     parameter = facts.function.params[0].name
     if wrapper is None or not _calls(wrapper.term, parameter):
         return term
     own = frame.function
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
-    passed = Value(symbols.name("decorated"), runs=term)
+    passed = Value(symbols.name("decorated")).referring(runs=term)
     head = wrapper.function.span
-    run = Inlining(site, {parameter: passed}, None, lambda value: value.runs, head)  # type: ignore[arg-type,return-value]
+    run = Inlining(site, {parameter: passed}, None, lambda value: value.reference.runs, head)  # type: ignore[arg-type,return-value]
     return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 
@@ -80,7 +79,7 @@ def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
 
     def judged(item: Item) -> Term:
         if isinstance(item, Choice) and id(item) not in wrapped:
-            return (Choice(replace(item.guard, own=bool(item.guard.varies)), item.then, item.orelse),)
+            return (Choice(item.guard.judged_here(bool(item.guard.varies)), item.then, item.orelse),)
         return (item,)
 
     return map_term(term, judged, is_own)

@@ -1,4 +1,4 @@
-"""CK302: is a consolidated file what the shards make when they are put together?
+"""CK302: a consolidated file has to be what the shards make when they are put together.
 
 What people find when they look is always one of a few things: one rank's part under the name of the whole, one part twice, or the
 parts in the wrong order. Each is told by name.
@@ -79,7 +79,7 @@ def _names(shards: Side, whole: Checkpoint, pairs: list[tuple[str, str]]) -> Ite
 
 
 def _is_tied(name: str, there: set[str], shards: Side) -> bool:
-    """Does another name have the same values? A file of safetensors keeps one of them."""
+    """Whether another name has the same values. A file of safetensors keeps one of them."""
     mine = crcs(name, shards)
     shape = shards.checkpoint.tensors[name].shape
     return bool(mine) and any(

@@ -18,12 +18,12 @@ ENDS: Final = 4096
 
 
 def is_large(values: Values) -> bool:
-    """Is there something between its ends? Of smaller ones nobody wonders whether they are constant."""
+    """Whether there is something between its ends. Of smaller ones nobody wonders whether they are constant."""
     return values.storage.length > ENDS
 
 
 def is_constant(values: Values, files: Files) -> bool:
-    """Is one number all there is, or one row? Beginning and end are looked at, the CRC-32 says whether the rest is the same."""
+    """Whether one number is all there is, or one row. Beginning and end are looked at, the CRC-32 says whether the rest is the same."""
     size = width(values.dtype) or 1
     row = math.prod(values.sizes[1:]) * size
     try:
@@ -36,7 +36,7 @@ def is_constant(values: Values, files: Files) -> bool:
 
 
 def _repeats(values: Values, size: int, files: Files) -> bool:
-    """Are the values the same `size` bytes again and again?"""
+    """Whether the values are the same `size` bytes again and again."""
     piece = values.storage
     if piece.length < 2 * size:
         return piece.length <= size

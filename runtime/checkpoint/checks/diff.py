@@ -171,13 +171,13 @@ def _inside(box: tuple[Sizes, Sizes], chunk: Chunk) -> Sizes:
 def _same_numbers(
     mine: Values, here: Sizes, theirs: Values, there: Sizes, sizes: Sizes, first: Side, second: Side
 ) -> bool:
-    """Are the numbers the same after conversion to the narrower dtype of the two?"""
+    """Whether the numbers are the same after conversion to the narrower dtype of the two."""
     pairs = _side_by_side(mine, here, theirs, there, sizes, first, second)
     return all(_equal(a.to(b.dtype), b) or _equal(b.to(a.dtype), a) for a, b in pairs)
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Are the numbers the same? What is no number on both sides is."""
+    """Whether the numbers are the same. What is no number on both sides is."""
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 

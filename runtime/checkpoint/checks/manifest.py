@@ -73,7 +73,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def check(side: Side, file: Path) -> list[Problem]:
-    """Does the checkpoint hold what the manifest says was written?"""
+    """Whether the checkpoint holds what the manifest says was written."""
     try:
         return list(_check(side, read(file)))
     except CheckpointError as error:

@@ -62,7 +62,7 @@ def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], known: 
 
 
 def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
-    """Is it the shape of one rank's part: smaller in one dimension, by a whole factor that ranks may have?"""
+    """Whether it is the shape of one rank's part: smaller in one dimension, by a whole factor that ranks may have."""
     if len(state) != len(parameter):
         return False
     apart = [(n, m) for n, m in zip(state, parameter, strict=True) if n != m]

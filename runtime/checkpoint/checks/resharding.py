@@ -81,7 +81,7 @@ def _per_rank(tensor: Tensor, along: int, side: Side, *, named: bool) -> PerRank
 
 
 def _is_own(data: Any, chunk: Chunk) -> bool:
-    """Do all values lie in the chunk's own range, and are they not just a few small numbers?"""
+    """Whether all values lie in the chunk's own range, and are not just a few small numbers."""
     begin, end = chunk.offsets[0], chunk.offsets[0] + chunk.sizes[0]
     return len(data) > 1 and begin <= min(data) and max(data) < end and min(data) != max(data)
 

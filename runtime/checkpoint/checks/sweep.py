@@ -108,7 +108,7 @@ def _some(what: str, indices: Iterable[int], tensor: Tensor) -> str:
 
 
 class _Finite:
-    """Are there NaN or Inf among floating-point values? Needs numpy; where that is missing, nobody looks."""
+    """Whether there are NaN or Inf among floating-point values. Needs numpy; where that is missing, nobody looks."""
 
     def __init__(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""CK201: do the chunks of a tensor tile it? No hole, no overlap, nothing outside; found by sweeping, not by comparing pairs."""
+"""CK201: the chunks of a tensor have to tile it. No hole, no overlap, nothing outside; found by sweeping, not by comparing pairs."""
 
 from __future__ import annotations
 

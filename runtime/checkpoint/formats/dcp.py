@@ -27,7 +27,7 @@ _VERSIONS: Final = frozenset({None, "", "1.0.0"})
 
 
 def is_one(folder: Path) -> bool:
-    """Is that such a directory, or what is left of one?"""
+    """Whether that is such a directory, or what is left of one."""
     return any(NAME in name or SHARD.fullmatch(name) or _OF_RANK.fullmatch(name) for name in _names(folder))
 
 
@@ -169,7 +169,7 @@ def _is_size(value: object) -> TypeGuard[int]:
 
 
 def _is_inside(path: str) -> bool:
-    """Is that a file below the folder it is relative to?"""
+    """Whether that is a file below the folder it is relative to."""
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0]
 

@@ -22,7 +22,7 @@ _DEEPEST: Final = 32
 
 
 def is_one(file: Path) -> bool:
-    """Does the file begin as the archives of torch.save do?"""
+    """Whether the file begins as the archives of torch.save do."""
     try:
         if not file.is_file():
             return False

@@ -87,7 +87,7 @@ def _refuse(where: str, reason: str) -> NoReturn:
 
 
 class Memory:
-    """Is the memory that a pickle takes limited? That is for the whole process, and so not for one that does other work."""
+    """Whether the memory that a pickle takes is limited. That is for the whole process, and so not for one that does other work."""
 
     is_limited = False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import stat
@@ -19,7 +21,6 @@ from ...traces.folders import join_run
 from .dcp_exchange import Known, Running
 
 if TYPE_CHECKING:
-    import inspect
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -59,7 +60,39 @@ class Context:
             self._warned = True
             say(f"collectivelint: a checkpoint could not be audited: {type(error).__name__}: {error}\n")
 
-    def begun(
+    def audited(
+        self,
+        original: Callable[..., Any],
+        storage: str,
+        planner: Callable[[], Any],
+        finished: Callable[[Running, Any], None],
+        failed: Callable[[Running], None] | None = None,
+    ) -> Callable[..., Any]:
+        """A function of DCP that saves or loads, with `finished(running, result)` or `failed(running)` called at its end.
+
+        `storage` is its parameter with what writes or reads; `planner` makes one for a call without.
+        """
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            running, args, kwargs = self._begun(signature, args, kwargs, storage, planner)
+            token = self.current.set(running)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException:
+                if running is not None and failed is not None:
+                    self.guarded(functools.partial(failed, running))
+                raise
+            finally:
+                self.current.reset(token)
+            if running is not None:
+                self.guarded(functools.partial(finished, running, result))
+            return result
+
+        return call
+
+    def _begun(
         self, signature: inspect.Signature, args: Any, kwargs: Any, storage: str, planner: Callable[[], Any]
     ) -> tuple[Running | None, Any, Any]:
         """What a save or load works with, and its arguments with a planner among them; None if they are not understood."""

@@ -43,7 +43,7 @@ class Known:
     parts: frozenset[tuple[int, ...]]
 
     def is_part(self, shape: tuple[int, ...]) -> bool:
-        """Is a tensor of this shape one rank's part?"""
+        """Whether a tensor of this shape is one rank's part."""
         return shape in self.parts and shape != self.shape
 
 

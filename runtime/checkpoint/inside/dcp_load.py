@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -26,28 +25,12 @@ class LoadHooks:
 
     def hook(self, loader: Any) -> None:
         """Exchange the function that every form of loading ends in; only if that was asked for, since it reads all values again."""
-        original = loader._load_state_dict
-        signature = inspect.signature(original)
-        current = self._context.current
+        loader._load_state_dict = self._context.audited(
+            loader._load_state_dict, "storage_reader", loader.DefaultLoadPlanner, self._loaded
+        )
+        loader._DistWrapper = talking(loader._DistWrapper, self._context.current)
 
-        def _load_state_dict(*args: Any, **kwargs: Any) -> Any:
-            running, args, kwargs = self._context.begun(
-                signature, args, kwargs, "storage_reader", loader.DefaultLoadPlanner
-            )
-            token = current.set(running)
-            try:
-                result = original(*args, **kwargs)
-            finally:
-                current.reset(token)
-            if running is not None:
-                found = running
-                self._context.guarded(lambda: self._loaded(found))
-            return result
-
-        loader._load_state_dict = _load_state_dict
-        loader._DistWrapper = talking(loader._DistWrapper, current)
-
-    def _loaded(self, running: Running) -> None:
+    def _loaded(self, running: Running, _: Any) -> None:
         """Each chunk that was read whole into one place, against the checksum it was written with."""
         from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 

@@ -8,7 +8,6 @@ audited ignores them.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import time
 from contextvars import copy_context
@@ -42,30 +41,9 @@ class SaveHooks:
 
     def hook(self, saver: Any) -> None:
         """Exchange the function that every form of saving ends in, and what it talks to the other ranks with."""
-        original = saver._save_state_dict
-        signature = inspect.signature(original)
-        current = self._context.current
-
-        def _save_state_dict(*args: Any, **kwargs: Any) -> Any:
-            running, args, kwargs = self._context.begun(
-                signature, args, kwargs, "storage_writer", saver.DefaultSavePlanner
-            )
-            token = current.set(running)
-            try:
-                metadata = original(*args, **kwargs)
-            except BaseException:
-                if running is not None and running.save is not None:
-                    failed = running
-                    self._context.guarded(lambda: self._failed(failed))
-                raise
-            finally:
-                current.reset(token)
-            if running is not None and running.save is not None:
-                found = running
-                self._context.guarded(lambda: self._finished(found, metadata))
-            return metadata
-
-        saver._save_state_dict = _save_state_dict
+        saver._save_state_dict = self._context.audited(
+            saver._save_state_dict, "storage_writer", saver.DefaultSavePlanner, self._finished, self._failed
+        )
         saver._DistWrapper = talking(saver._DistWrapper, self._context.current, self._plan, self._written)
         for name in ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncCheckpointExecutor"):
             if hasattr(saver, name):
@@ -221,9 +199,10 @@ class SaveHooks:
                     running.written[key_of(result.index)] = crcs
 
     def _finished(self, running: Running, metadata: Any) -> None:
-        """The coordinator, after the metadata are there: the manifest, and a word in the trace."""
+        """The coordinator, after the metadata are there: the manifest, and a record beside the trace."""
         save, folder = running.save, running.path
-        assert save is not None
+        if save is None:
+            return
         for (name, offset), (stored, actual) in running.written.items():
             if stored != actual:
                 text = f"`{name}` at {list(offset or ())} was written with the CRC-32 {stored:08x} and reads back with {actual:08x}"
@@ -236,8 +215,8 @@ class SaveHooks:
 
     def _failed(self, running: Running) -> None:
         """A save that raised: when it ran, since it may have failed because another rank wrote the same folder."""
-        assert running.save is not None
-        self._context.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
+        if running.save is not None:
+            self._context.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
 
     def _manifest(self, running: Running, metadata: Any) -> dict[str, Any]:
         import torch

@@ -62,7 +62,7 @@ class Loss:
 
     @property
     def is_serious(self) -> bool:
-        """Is it a weight? The state of a generator, a meter, or the statistics of a normalisation are each rank's own, rightly."""
+        """Whether it is a weight. The state of a generator, a meter, or the statistics of a normalisation are each rank's own, rightly."""
         first = self.variants[0][1]
         if first.kind == "object" or not first.sizes or self.key[0].endswith(_STATISTICS):
             return False
@@ -86,7 +86,7 @@ class Save:
 
     @property
     def is_wrong(self) -> bool:
-        """Does it lose weights, or has it written something else than it should?"""
+        """Whether it loses weights, or has written something else than it should."""
         return bool(self.errors) or any(loss.is_serious for loss in self.losses)
 
 

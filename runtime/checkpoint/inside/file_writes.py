@@ -105,13 +105,13 @@ class FileHooks:
         }
 
     def _is_known_part(self, name: str, tensor: Any) -> bool:
-        """Has a distributed checkpoint of this job had it in parts, of which this is one?"""
+        """Whether a distributed checkpoint of this job had it in parts, of which this is one."""
         known = self._context.known.get(_end(name, self._context.known))
         return known is not None and known.is_part(tuple(tensor.shape))
 
 
 def _is_of_rank(path: str, rank: int) -> bool:
-    """Does the path say that it is this rank's, as `rank_3/model.pt` does? Whether others have one shows at the end."""
+    """Whether the path says that it is this rank's, as `rank_3/model.pt` does. Whether others have one shows at the end."""
     numbers = _NUMBER.findall("/".join(Path(path).parts[-2:]))
     return str(rank) in numbers
 
@@ -125,7 +125,7 @@ def _end(name: str, known: Mapping[str, object]) -> str:
 
 
 def _is_part(tensor: Any) -> bool:
-    """Does it say itself that other ranks have the rest?"""
+    """Whether it says itself that other ranks have the rest."""
     mesh, placements = getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None)
     if mesh is None or placements is None:
         return False

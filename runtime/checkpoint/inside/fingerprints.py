@@ -37,7 +37,7 @@ def _crc_or_none(tensor: Any) -> int | None:
 
 
 def _may_repeat(value: Any, world_size: int) -> bool:
-    """May another rank hold the same part? Not if the placements shard it over all ranks of the save."""
+    """Whether another rank may hold the same part. Not if the placements shard it over all ranks of the save."""
     mesh, placements = getattr(value, "device_mesh", None), getattr(value, "placements", None)
     if mesh is None or placements is None:
         return True

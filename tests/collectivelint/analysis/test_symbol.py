@@ -33,9 +33,9 @@ from collectivelint.analysis.domain.symbol import (
     constant,
     make,
     name,
-    operation,
     parameter,
     place,
+    rank_in,
 )
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def test_implication_and_negation_turn_around(one: Symbol, other: Symbol) -> Non
     assert implies(one, other) == implies(other.negate(), one.negate())
 
 
-_RANK: Final = operation("get_rank", (name("world"),))
+_RANK: Final = rank_in(name("world"))
 _MODE: Final = parameter("mode")
 _RED, _BLUE = (make("global", ("m.py", f"Color.{text}")) for text in ("RED", "BLUE"))
 _NONE: Final = constant(None)
@@ -340,7 +340,7 @@ def test_a_path_condition_is_sound(facts: list[tuple[Symbol, bool]], asked: Symb
 
 
 def test_launched_is_recognised_with_any_number_of_operands() -> None:
-    available, ready = operation("is_available"), operation("is_initialized")
+    available, ready = (make("launched", (text,)) for text in ("is_available", "is_initialized"))
     assert launched(both("and", (available, ready, LAUNCHED))) is True
     assert launched(both("or", (available.negate(), ready.negate(), LAUNCHED.negate()))) is False
     assert launched(both("and", (available, ready, parameter("x")))) is None

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectivelint.analysis import effects
+from collectivelint.analysis.checks.alignment import merged, plain, raises, same, tokens
 from collectivelint.analysis.domain.inlining import Inlining, inline
 from collectivelint.analysis.domain.normalise import MOST_ITEMS, continued, summarise, tidy
 from collectivelint.analysis.domain.symbol import Symbol, compare, constant, name, parameter
@@ -35,13 +35,24 @@ from collectivelint.analysis.effects import (
     size,
     walk,
 )
+from collectivelint.analysis.positions import following, within
+from collectivelint.analysis.positions import terms as inner_terms
 from collectivelint.ir.nodes import Span
+from collectivelint.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+RecordT = TypeVar("RecordT", bound=Record)
 SPAN = Span(1, 0, 1, 5)
 SITE = CallSite("a.py", "f", SPAN, SPAN, "g")
+
+
+def changed(record: RecordT, number: int, field: object) -> RecordT:
+    """A copy with another field in this place."""
+    fields = list(record._fields())
+    fields[number] = field
+    return type(record)(*fields)
 
 
 def event(op: str, group: str | Symbol = "world", line: int = 1) -> Event:
@@ -139,7 +150,7 @@ def test_map_with_identity_gives_the_same_items(term: Term) -> None:
 @given(terms())
 def test_map_composes(term: Term) -> None:
     def renamed(item: Item) -> Term:
-        return (replace(item, op=f"{item.op}_x"),) if isinstance(item, Event) else (item,)
+        return (changed(item, 0, f"{item.op}_x"),) if isinstance(item, Event) else (item,)
 
     def doubled(item: Item) -> Term:
         return (item, item) if isinstance(item, Event) else (item,)
@@ -156,6 +167,52 @@ def test_nothing_inside_is_seen_where_it_is_not_entered(term: Term) -> None:
     assert [item for item in recursive_walk(term) if id(item) in outside and id(item) not in inside] == [
         item for item in loops_closed if id(item) not in inside
     ]
+
+
+def recursive_following(term: Term, span: Span) -> list[Event]:
+    for index, item in enumerate(term):
+        inner = parts(item)
+        if isinstance(item, Event) and item.span == span:
+            return list(events(term[index + 1 :]))
+        if any(event.span == span for part in inner for event in events(part)):
+            return [*(event for part in inner for event in recursive_following(part, span)), *events(term[index + 1 :])]
+    return []
+
+
+@given(terms(), st.integers(1, 9))
+def test_what_follows_a_call_is_after_it_on_its_way(term: Term, line: int) -> None:
+    span = Span(line, 0, line, 5)
+    assert list(map(id, following(term, span))) == list(map(id, recursive_following(term, span)))
+
+
+@given(terms())
+def test_each_item_has_the_arms_it_stands_in_around_it(term: Term) -> None:
+    outside: tuple[tuple[Item, int], ...] = ()
+    found = list(within(term, outside, lambda item, number, around: (*around, (item, number))))
+    assert [id(item) for item, _ in found] == [id(item) for item in walk(term)]
+    for item, around in found:
+        current = term
+        for owner, number in around:
+            assert any(owner is other for other in current)
+            current = parts(owner)[number]
+        assert any(item is other for other in current)
+    assert sum(map(len, inner_terms(term))) == size(term)
+
+
+@given(terms(), terms())
+def test_terms_are_the_same_where_their_tokens_are(one: Term, two: Term) -> None:
+    assert same(one, two) == (tokens(one, plain) == tokens(two, plain))
+    copied = map_term(one, lambda item: (changed(item, 0, item._fields()[0]) if item._fields() else type(item)(),))
+    assert same(one, copied)
+
+
+def test_chains_deeper_than_the_stack_are_compared() -> None:
+    length = 3 * sys.getrecursionlimit()
+    assert same(chain_of(length), chain_of(length))
+    assert not same(chain_of(length), chain_of(length - 1))
+    assert not raises(chain_of(length))
+    assert raises(map_term(chain_of(length), lambda item: (Leave("raise"),) if isinstance(item, Event) else (item,)))
+    assert merged(deep := chain_of(length), set())[0] is deep[0]
 
 
 @given(terms())
@@ -185,12 +242,12 @@ def test_inline_commutes_with_renaming(term: Term, renaming: Mapping[str, Symbol
     def renamed(item: Item) -> Term:
         match item:
             case Event():
-                return (replace(item, group=item.group.substitute(names)),)
+                return (changed(item, 1, item.group.substitute(names)),)
             case Choice(guard=old):
                 depends = frozenset(fresh[text] for text in old.depends)
-                return (replace(item, guard=replace(old, symbol=old.symbol.substitute(names), depends=depends)),)
+                return (changed(item, 0, changed(changed(old, 0, old.symbol.substitute(names)), 3, depends)),)
             case Repeat():
-                return (replace(item, symbol=item.symbol.substitute(names)),)
+                return (changed(item, 0, item.symbol.substitute(names)),)
             case _:
                 return (item,)
 

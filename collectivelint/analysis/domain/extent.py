@@ -1,0 +1,82 @@
+"""How long a value is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...record import Record
+from .causes import Cause, Length, merged
+from .records import KEEP, Keep
+
+if TYPE_CHECKING:
+    from .symbol import Symbol
+
+
+class Extent(Record):
+    """The length of a container, or the size that a number is."""
+
+    __slots__ = ("length", "size_of", "uneven", "unordered")
+
+    def __init__(
+        self,
+        uneven: tuple[Cause, ...] = (),
+        unordered: Cause | None = None,
+        size_of: Symbol | None = None,
+        length: Length | None = None,
+    ):
+        """Nothing is known of what is left out."""
+        #: Why its length differs between ranks; empty: it does not, or nothing is known.
+        self.uneven: Final = uneven
+        #: Where the set was made over which it iterates.
+        self.unordered: Final = unordered
+        #: The group whose size is its length, or the number that it is.
+        self.size_of: Final = size_of
+        #: Where its length comes from.
+        self.length: Final = length
+
+    def but(
+        self,
+        uneven: tuple[Cause, ...] | Keep = KEEP,
+        unordered: Cause | Keep | None = KEEP,
+        size_of: Symbol | Keep | None = KEEP,
+        length: Length | Keep | None = KEEP,
+    ) -> Extent:
+        """A copy with other values for these fields."""
+        return Extent(
+            self.uneven if isinstance(uneven, Keep) else uneven,
+            self.unordered if isinstance(unordered, Keep) else unordered,
+            self.size_of if isinstance(size_of, Keep) else size_of,
+            self.length if isinstance(length, Keep) else length,
+        )
+
+    def join(self, other: Extent, *, by_role: bool = False) -> Extent:
+        """Of a value that is one or the other: what both say. `by_role`: which one it is depends on the rank.
+
+        Commutative and idempotent but for the order of the causes and the place that is shown of a length.
+        """
+        if self is other or self == other:
+            return self
+        return Extent(
+            merged(self.uneven, other.uneven),
+            self.unordered and other.unordered,
+            self.size_of if self.size_of is other.size_of else None,
+            longer(self.length, other.length, by_role),
+        )
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.uneven, self.unordered, self.size_of, self.length)
+
+
+#: Of a value whose length nothing is known of.
+UNMEASURED: Final = Extent()
+
+
+def longer(one: Length | None, other: Length | None, by_role: bool) -> Length | None:
+    """The length after a branch: on some ranks that of what they have, on others that of a buffer for it."""
+    if one is None or other is None:
+        known = one or other
+        return known if known is not None and known.kind == "grown" and not by_role else None
+    if one.kind == other.kind:
+        return one
+    grown = one if one.kind == "grown" else other
+    return Length("mixed", grown.cause) if by_role else None

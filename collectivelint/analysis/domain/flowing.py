@@ -1,0 +1,62 @@
+"""What a value computed from others takes over from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .causes import merged
+from .origin import MADE_HERE, Origin
+from .uniformity import UNIFORM, carried
+from .value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .causes import Cause, Sharded
+    from .symbol import Symbol
+
+
+def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
+    """A new value computed from `values`: it varies as they do (if `ranks`), and comes from where they come from."""
+    known = [value for value in values if value.uniformity is not UNIFORM or value.origin is not MADE_HERE]
+    if not known:
+        return Value(symbol)
+    uniformity = carried([value.uniformity for value in known]) if ranks else UNIFORM
+    origins: tuple[Cause, ...] = ()
+    sharded: Sharded | None = None
+    ranked = False
+    for value in known:
+        origin = value.origin
+        origins = merged(origins, origin.origins)
+        sharded = sharded or origin.sharded
+        ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
+    if not origins and sharded is None and not ranked:
+        return Value(symbol, uniformity)
+    return Value(symbol, uniformity, origin=Origin(origins, sharded=sharded, ranked=ranked))
+
+
+def of_shape(value: Value) -> Value:
+    """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
+    origins = value.origin.origins
+    if not any(cause.kind == "received" for cause in origins):
+        return value
+    return value.sourced(origins=tuple(cause for cause in origins if cause.kind != "received"))
+
+
+def each(value: Value, symbol: Symbol) -> Value:
+    """An element of a container, or what a loop over it binds."""
+    found = flow(symbol, (value,))
+    known = value.reference.item
+    if known is None:
+        return found
+    item = known.reference
+    return found.referring(instance=item.instance, parts=item.parts, item=item.item)
+
+
+def holding(values: Iterable[Value]) -> Value | None:
+    """What all elements of a container are, as far as they are objects of one class."""
+    every = list(values)
+    first = every[0] if every else None
+    if first is None or first.reference.instance is None:
+        return None
+    return first if all(value.reference.instance == first.reference.instance for value in every) else None

@@ -1,0 +1,68 @@
+"""Where the data of a value come from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...record import Record
+from .causes import Cause, Sharded, merged
+from .records import KEEP, Keep
+
+
+class Origin(Record):
+    """What has filled a value with data."""
+
+    __slots__ = ("origins", "ranked", "sharded", "shared")
+
+    def __init__(
+        self,
+        origins: tuple[Cause, ...] = (),
+        shared: bool = False,
+        sharded: Sharded | None = None,
+        ranked: bool = False,
+    ):
+        """Nothing is known of what is left out."""
+        #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
+        self.origins: Final = origins
+        #: Filled by a collective that leaves the same data on all ranks.
+        self.shared: Final = shared
+        #: Each rank has another part of it.
+        self.sharded: Final = sharded
+        #: A rank is written into it, which makes another text of it.
+        self.ranked: Final = ranked
+
+    def but(
+        self,
+        origins: tuple[Cause, ...] | Keep = KEEP,
+        shared: bool | Keep = KEEP,
+        sharded: Sharded | Keep | None = KEEP,
+        ranked: bool | Keep = KEEP,
+    ) -> Origin:
+        """A copy with other values for these fields."""
+        return Origin(
+            self.origins if isinstance(origins, Keep) else origins,
+            self.shared if isinstance(shared, Keep) else shared,
+            self.sharded if isinstance(sharded, Keep) else sharded,
+            self.ranked if isinstance(ranked, Keep) else ranked,
+        )
+
+    def join(self, other: Origin) -> Origin:
+        """Of a value that is one or the other: data of both, the properties that both have.
+
+        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        """
+        if self is other or self == other:
+            return self
+        return Origin(
+            merged(self.origins, other.origins),
+            self.shared and other.shared,
+            self.sharded and other.sharded,
+            self.ranked or other.ranked,
+        )
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.origins, self.shared, self.sharded, self.ranked)
+
+
+#: Of a value that was made here.
+MADE_HERE: Final = Origin()

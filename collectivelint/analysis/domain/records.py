@@ -1,0 +1,17 @@
+"""What the records of a value have in common."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class Keep:
+    """The type of KEEP."""
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return "KEEP"
+
+
+#: The default of a field in a changed copy: it stays as it is.
+KEEP: Final = Keep()

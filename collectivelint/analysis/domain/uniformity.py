@@ -1,0 +1,109 @@
+"""How a value differs between ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...record import Record
+from .causes import Cause, merged
+from .records import KEEP, Keep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .symbol import Symbol
+
+_NO_AXES: Final[frozenset[Symbol]] = frozenset()
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+class Uniformity(Record):
+    """The axes that a value varies over, and why."""
+
+    __slots__ = ("absent", "causes", "depends", "maybe", "one", "present", "varies")
+
+    def __init__(
+        self,
+        varies: frozenset[Symbol] = _NO_AXES,
+        causes: tuple[Cause, ...] = (),
+        depends: frozenset[str] = _NO_NAMES,
+        one: bool | None = None,
+        maybe: bool = False,
+        absent: frozenset[Symbol] = _NO_AXES,
+        present: Symbol | None = None,
+    ):
+        """Nothing is known of what is left out."""
+        #: The axes over which it differs between ranks; empty: uniform, or nothing is known.
+        self.varies: Final = varies
+        #: Where the difference comes from, the first ones only.
+        self.causes: Final = causes
+        #: The parameters of the function that flow into it.
+        self.depends: Final = depends
+        #: Of a condition: it holds on exactly one rank (True), or on all but one (False).
+        self.one: Final = one
+        #: It varies only under some configuration (`rank == 0 if coordinated else True`).
+        self.maybe: Final = maybe
+        #: The axes over which it is None on some ranks only.
+        self.absent: Final = absent
+        #: The condition of the ranks where it is not None.
+        self.present: Final = present
+
+    def but(
+        self,
+        varies: frozenset[Symbol] | Keep = KEEP,
+        causes: tuple[Cause, ...] | Keep = KEEP,
+        depends: frozenset[str] | Keep = KEEP,
+        one: bool | Keep | None = KEEP,
+        maybe: bool | Keep = KEEP,
+        absent: frozenset[Symbol] | Keep = KEEP,
+        present: Symbol | Keep | None = KEEP,
+    ) -> Uniformity:
+        """A copy with other values for these fields."""
+        return Uniformity(
+            self.varies if isinstance(varies, Keep) else varies,
+            self.causes if isinstance(causes, Keep) else causes,
+            self.depends if isinstance(depends, Keep) else depends,
+            self.one if isinstance(one, Keep) else one,
+            self.maybe if isinstance(maybe, Keep) else maybe,
+            self.absent if isinstance(absent, Keep) else absent,
+            self.present if isinstance(present, Keep) else present,
+        )
+
+    def join(self, other: Uniformity) -> Uniformity:
+        """Of a value that is one or the other: it varies as both do.
+
+        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept.
+        """
+        if self is other or self == other:
+            return self
+        return Uniformity(
+            self.varies | other.varies,
+            merged(self.causes, other.causes),
+            self.depends | other.depends,
+            self.one if self.one is other.one else None,
+            self.maybe or other.maybe,
+            self.absent | other.absent,
+            self.present if self.present is other.present else None,
+        )
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.varies, self.causes, self.depends, self.one, self.maybe, self.absent, self.present)
+
+
+#: Of a value that nothing is known to make different between ranks.
+UNIFORM: Final = Uniformity()
+
+
+def carried(records: Iterable[Uniformity]) -> Uniformity:
+    """Of a value computed from others: it varies as they do. What is said of a condition, or of None, stays behind."""
+    found = UNIFORM
+    for record in records:
+        if record is UNIFORM:
+            continue
+        found = Uniformity(
+            found.varies | record.varies if record.varies else found.varies,
+            merged(found.causes, record.causes) if record.causes else found.causes,
+            found.depends | record.depends if record.depends else found.depends,
+            maybe=found.maybe or (record.maybe and bool(record.varies)),
+        )
+    return found
