@@ -147,13 +147,11 @@ class Linter:
 
         shown_: list[Finding] = []
         lowered: list[Finding] = []
-        import time; t0=time.perf_counter()
         reach = Reach(opened.program, opened.project.catalog, self._files.content, configurations(opened.project.roots))
         for finding in findings:
             judged = reach.judged(finding)
             if judged is not None:
                 (shown_ if judged.confidence >= self._least(judged) else lowered).append(judged)
-        print("REACH", time.perf_counter()-t0, len(reach.single_process._initialising or ()), reach.single_process._is_known, len(reach.entry_points._callers._references), len(reach.entry_points._callers._files), file=sys.stderr)
         return shown_, lowered
 
     def _least(self, finding: Finding) -> Confidence:

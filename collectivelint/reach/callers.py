@@ -9,13 +9,15 @@ from .one_rank import resolve
 from .references import references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..program.resolver import Program
     from .references import Reference
 
 #: Files that may use a name; the callers of a name that more of them use are not followed.
-_MOST_FILES: Final = 600
+_MOST_FILES: Final = 30
+#: As many of those that one program reaches.
+_MOST_INSIDE: Final = 100
 #: Methods that run where an object is made.
 _CONSTRUCTORS: Final = frozenset({"__init__", "__new__", "__post_init__"})
 
@@ -26,7 +28,6 @@ class Callers:
     def __init__(self, program: Program, text: Callable[[str], bytes]) -> None:
         """`text` gives the content of a file."""
         self._program, self._text = program, text
-        self._texts: dict[str, bytes] = {}
         self._files: dict[str, list[str]] = {}
         self._references: dict[str, Mapping[str, list[Reference]]] = {}
         self._known: dict[Target, list[Reference] | None] = {}
@@ -34,37 +35,47 @@ class Callers:
     def files(self, name: str) -> list[str]:
         """The files that have a name in their text."""
         if name not in self._files:
-            if not self._texts:
-                self._texts = {path: self._text(path) for path in self._program.indexes}
             wanted = name.encode()
-            self._files[name] = [path for path, text in self._texts.items() if wanted in text]
+            self._files[name] = [path for path in self._program.indexes if wanted in self._text(path)]
         return self._files[name]
 
     def named(self, path: str, name: str) -> Sequence[Reference]:
         """The references of one file that have a name in them."""
+        return self.within(path).get(name, ())
+
+    def within(self, path: str) -> Mapping[str, list[Reference]]:
+        """All references of one file, by each part of their names."""
         if path not in self._references:
             is_readable = self._program.indexes[path].problem is None
             self._references[path] = references(self._program.functions(path)) if is_readable else {}
-        return self._references[path].get(name, ())
+        return self._references[path]
 
-    def everywhere(self, name: str, *, beside: str = "") -> list[Reference] | None:
-        """The references of all files that have a name in them; None where there are too many files to read.
+    def everywhere(
+        self, name: str, *, beside: str = "", inside: frozenset[str] | None = None
+    ) -> list[Reference] | None:
+        """The references that have a name in them; None where there are too many files to read.
 
-        Only files that have `beside` in their text as well are read, if it is given.
+        `inside`: those of some files only; `beside`: of files that have this in their text as well.
         """
         files = self.files(name)
+        if inside is not None:
+            files = [path for path in files if path in inside]
         if beside:
             others = set(self.files(beside))
             files = [path for path in files if path in others]
-        return [use for path in files for use in self.named(path, name)] if len(files) <= _MOST_FILES else None
+        if len(files) > (_MOST_FILES if inside is None else _MOST_INSIDE):
+            return None
+        return [use for path in files for use in self.named(path, name)]
 
-    def of(self, target: Target) -> list[Reference] | None:
+    def of(self, target: Target, *, inside: frozenset[str] | None = None) -> list[Reference] | None:
         """The references to a function; None where they cannot be told."""
+        if inside is not None:
+            return self._of(target, inside)
         if target not in self._known:
-            self._known[target] = self._of(target)
+            self._known[target] = self._of(target, None)
         return self._known[target]
 
-    def _of(self, target: Target) -> list[Reference] | None:
+    def _of(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
         path = target.path
         function = self._program.functions(path).get(target.name)
         # `f#2`: a definition that another one of the same name replaces.
@@ -73,29 +84,29 @@ class Callers:
             return None
         scope = target.name.rpartition(".<locals>.")[0]
         if function.owner is not None:
-            return self._of_method(Target("class", path, function.owner), name)
+            return self._of_method(Target("class", path, function.owner), name, inside)
         if scope:
             return [use for use in self.named(path, name) if use.name == name and _is_inside(use, scope)]
-        found = self.everywhere(name)
+        found = self.everywhere(name, inside=inside)
         if found is None:
             return None
         return [use for use in found if use.last == name and resolve(self._program, use.function, use.name) == target]
 
-    def _of_method(self, owner: Target, name: str) -> list[Reference] | None:
+    def _of_method(self, owner: Target, name: str, inside: frozenset[str] | None) -> list[Reference] | None:
         if name in _CONSTRUCTORS:
-            return self.made(owner)
+            return self.made(owner, inside=inside)
         if name.startswith("__"):
             # The language calls it.
             return None
-        some = self.everywhere(name)
+        some = self.everywhere(name, inside=inside)
         return None if some is None else [use for use in some if self._may_mean(use, name, owner)]
 
-    def made(self, owner: Target) -> list[Reference] | None:
+    def made(self, owner: Target, *, inside: frozenset[str] | None = None) -> list[Reference] | None:
         """The references to a class and those below it; None where they cannot be told."""
         found: list[Reference] = []
         for class_ in (owner, *self._program.subclasses(owner)):
             own = class_.name.rpartition(".")[2]
-            some = self.everywhere(own)
+            some = self.everywhere(own, inside=inside)
             if some is None:
                 return None
             found += [use for use in some if self._means_class(use, own, class_)]
@@ -124,9 +135,3 @@ class Callers:
 
 def _is_inside(use: Reference, scope: str) -> bool:
     return use.function.qualname == scope or use.function.qualname.startswith(f"{scope}.<locals>.")
-
-
-def targets_of(uses: Sequence[Reference]) -> Iterator[Target]:
-    """The functions that have these references."""
-    for use in uses:
-        yield Target("function", use.function.path, use.function.qualname)

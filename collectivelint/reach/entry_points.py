@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..program.resolver import Program
     from .callers import Callers
+    from .import_reach import ImportReach
     from .references import Reference
 
 #: Functions on the ways from a function to the programs that run it.
@@ -28,7 +29,7 @@ SET_UP: Final = frozenset({"setUp", "setUpClass", "setup_method", "setup_class",
 class Programs:
     """The entry points from which a function is reached: the bodies of scripts, and functions.
 
-    `others`: programs that are not in the tree may run it too.
+    `others`: programs that are not in the tree may run it too; then not all of those that are have been looked for.
     """
 
     entries: frozenset[Target]
@@ -38,9 +39,12 @@ class Programs:
 class EntryPoints:
     """Which programs run a function, by following its references to where programs begin."""
 
-    def __init__(self, program: Program, callers: Callers, scripts: frozenset[Target] = frozenset()) -> None:
+    def __init__(
+        self, program: Program, callers: Callers, imports: ImportReach, scripts: frozenset[Target] = frozenset()
+    ) -> None:
         """`scripts` are the functions that the project installs as commands."""
         self._program, self._callers, self._scripts = program, callers, scripts
+        self.imports = imports
         self._known: dict[Target, Programs] = {}
 
     def programs_of(self, target: Target) -> Programs:
@@ -51,7 +55,6 @@ class EntryPoints:
 
     def _find(self, target: Target) -> Programs:
         entries: set[Target] = set()
-        others = False
         seen = {target}
         pending = [target]
         while pending:
@@ -66,14 +69,16 @@ class EntryPoints:
             if current.name == "<module>":
                 # Code that runs where the file is imported belongs to the programs that import it.
                 if self._is_imported(current.path):
-                    others = True
-                else:
-                    entries.add(current)
+                    return Programs(frozenset(entries), others=True)
+                entries.add(current)
                 continue
             uses = self._callers.of(current)
-            if not uses:
-                others = True
+            if not uses and is_test(Path(current.path)):
+                # What only developers call, by hand.
+                entries.add(current)
                 continue
+            if not uses:
+                return Programs(frozenset(entries), others=True)
             for use in uses:
                 caller = Target("function", use.function.path, use.function.qualname)
                 if caller.name == "<module>" and is_under_main(use):
@@ -82,7 +87,7 @@ class EntryPoints:
                     seen.add(caller)
                     pending.append(caller)
         if not all(is_test(Path(entry.path)) for entry in entries) or is_test(Path(target.path)):
-            return Programs(frozenset(entries), others)
+            return Programs(frozenset(entries), others=False)
         # What only tests call is there for programs that are not.
         return Programs(frozenset(entries), others=True)
 
@@ -93,14 +98,7 @@ class EntryPoints:
     def _is_imported(self, path: str) -> bool:
         """Whether some file of the tree imports one."""
         stem = Path(path).stem if Path(path).name != "__init__.py" else Path(path).parent.name
-        return any(
-            self._program.absolute(other, name).path == path
-            for other in self._callers.files(stem)
-            if other != path
-            for names in self._program.indexes[other].imports.values()
-            for name in names
-            if stem in name
-        )
+        return any(path in self.imports.direct(other) for other in self._callers.files(stem) if other != path)
 
 
 def is_test_function(target: Target) -> bool:

@@ -114,8 +114,10 @@ class OneRank:
                     return False
                 inner = self._program.functions(target.path).get(target.name)
                 returned = list(_returned(inner.body)) if inner is not None else []
-                return inner is not None and bool(returned) and all(
-                    self._is_launch(inner, value, holds, steps - 1) for value in returned
+                return (
+                    inner is not None
+                    and bool(returned)
+                    and all(self._is_launch(inner, value, holds, steps - 1) for value in returned)
                 )
             case _:
                 return False

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from ..ir.nodes import Constant, expressions
 from ..program.target import Target
+from ..source.discover import is_test
 from .entry_points import SET_UP, is_test_function
 from .one_rank import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ..catalog.model import Catalog
     from ..program.resolver import Program
@@ -20,9 +21,18 @@ if TYPE_CHECKING:
     from .references import Reference
 
 #: Functions that may reach one that makes a group; with more of them nothing is known.
-_MOST: Final = 1_500
+_MOST: Final = 500
 #: What runs several processes, or programs that do, under the names of libraries that the catalogue does not describe.
-_SPAWNERS: Final = ("MultiProcessTestCase", "MultiThreadedTestCase", "DTensorTestBase", "DistributedTestBase", "FSDPTest")
+_SPAWNERS: Final = (
+    "MultiProcessTestCase",
+    "MultiThreadedTestCase",
+    "DTensorTestBase",
+    "DistributedTestBase",
+    "FSDPTest",
+)
+
+#: What only works in a process group.
+_GROUPED: Final = ("collective", "point_to_point", "group_constructor", "group_accessor", "rank_source")
 
 
 class SingleProcess:
@@ -31,10 +41,12 @@ class SingleProcess:
     def __init__(self, program: Program, catalog: Catalog, callers: Callers, entries: EntryPoints) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._catalog, self._callers, self._entries = program, catalog, callers, entries
-        self._initialising: frozenset[Target] | None = None
-        self._is_known = True
+        self._imports = entries.imports
         self._programs: dict[Target, bool] = {}
         self._functions: dict[Target, bool] = {}
+        self._distributed: dict[str, frozenset[str]] = {}
+        self._grouped = {api.op for api in catalog.of(*_GROUPED)}
+        self._environment = {*catalog.environment, *catalog.sizes}
 
     def runs(self, target: Target) -> bool:
         """Whether only programs of one process run a function, and all of them are in the tree."""
@@ -52,15 +64,22 @@ class SingleProcess:
         return self._programs[entry]
 
     def _is_single(self, entry: Target) -> bool:
-        initialising = self._reaching()
-        if not self._is_known:
+        if self._imports.is_dynamic(entry.path):
             return False
-        functions = self._program.functions(entry.path)
-        around = self._around(entry) if is_test_function(entry) else list(functions)
-        return not any(
-            Target("function", entry.path, name) in initialising or self._is_distributed(entry.path, name)
-            for name in around
-        )
+        is_function = is_test_function(entry)
+        around = self._around(entry) if is_function else list(self._program.functions(entry.path))
+        if any(self._is_distributed(entry.path, name) for name in around):
+            return False
+        conftests = set(self._conftests(entry.path)) if is_test(Path(entry.path)) else set()
+        own = {Target("function", entry.path, name) for name in around}
+        files = self._imports.files(entry.path).union(*map(self._imports.files, conftests))
+        return not self._is_initialising(own, files, conftests)
+
+    def _conftests(self, path: str) -> Iterator[str]:
+        for folder in PurePath(path).parents:
+            conftest = str(folder / "conftest.py")
+            if conftest in self._program.indexes:
+                yield conftest
 
     def _around(self, test: Target) -> list[str]:
         """A test, what it defines, and what its class or its file has run before it."""
@@ -77,57 +96,61 @@ class SingleProcess:
     def _is_distributed(self, path: str, name: str) -> bool:
         """Whether a function itself uses a process group, or reads a launcher's environment."""
         function = self._program.functions(path)[name]
-        words = {expr.value for expr in expressions(function.body) if isinstance(expr, Constant)}
-        if not words.isdisjoint({*self._catalog.environment, *self._catalog.sizes}):
-            return True
         owner = function.owner
         if owner is not None:
             bases = self._program.outside(Target("class", path, owner))
             if any("distributed" in base or base.rpartition(".")[2] in _SPAWNERS for base in bases):
                 return True
-        return any(self._needs_group(use) for use in self._of(path, name))
+        if name in self._distributed_in(path):
+            return True
+        words = self._environment
+        return any(isinstance(expr, Constant) and expr.value in words for expr in expressions(function.body))
 
-    def _of(self, path: str, name: str) -> Iterator[Reference]:
-        from .references import references
-
-        functions = self._program.functions(path)
-        seen: set[int] = set()
-        for uses in references({name: functions[name]}).values():
-            for use in uses:
-                if id(use) not in seen:
-                    seen.add(id(use))
-                    yield use
+    def _distributed_in(self, path: str) -> frozenset[str]:
+        """The functions of a file that use something which only works in a process group."""
+        if path not in self._distributed:
+            found = set()
+            uses = self._callers.within(path)
+            for name in uses.keys() & self._grouped:
+                found |= {use.function.qualname for use in uses[name] if use.last == name and self._needs_group(use)}
+            self._distributed[path] = frozenset(found)
+        return self._distributed[path]
 
     def _needs_group(self, use: Reference) -> bool:
-        """Whether a reference is to something that only works in a process group."""
         target = resolve(self._program, use.function, use.name)
         api = self._catalog.apis.get(target.name) if target is not None and target.kind == "external" else None
-        return api is not None and api.category in (
-            "collective",
-            "point_to_point",
-            "group_constructor",
-            "group_accessor",
-            "rank_source",
-        )
+        return api is not None and api.category in _GROUPED
 
     # ----------------------------------------------------------------------------------------------- initialisers
 
-    def _reaching(self) -> frozenset[Target]:
-        """The functions that may make a process group, themselves or in what they call."""
-        if self._initialising is None:
-            self._initialising = frozenset(self._close(self._seeds()))
-        return self._initialising
+    def _is_initialising(self, own: set[Target], files: frozenset[str], conftests: set[str]) -> bool:
+        """Whether one of some functions may reach what makes a process group, by way of these files."""
+        pending = self._seeds(files)
+        if pending is None:
+            return True
+        found: set[Target] = set()
+        while pending:
+            current = pending.pop()
+            if current in found:
+                continue
+            if current in own or current.path in conftests:
+                return True
+            found.add(current)
+            above = self._above(current, files) if len(found) < _MOST else None
+            if above is None:
+                return True
+            pending += above
+        return False
 
-    def _seeds(self) -> set[Target]:
+    def _seeds(self, files: frozenset[str]) -> list[Target] | None:
         found: set[Target] = set()
         for starter in sorted(self._catalog.starters):
             library, own = starter.partition(".")[0], starter.rpartition(".")[2]
-            uses = self._callers.everywhere(own, beside=library)
+            uses = self._callers.everywhere(own, beside=library, inside=files)
             if uses is None:
-                self._is_known = False
-                return found
+                return None
             found |= {_function_of(use) for use in uses if self._is_of(use, own, library)}
-        return found
+        return sorted(found, key=lambda target: (target.path, target.name))
 
     def _is_of(self, use: Reference, own: str, library: str) -> bool:
         """Whether a reference is to something of this name in a library, as far as can be told."""
@@ -138,47 +161,24 @@ class SingleProcess:
             return "." in name or own.islower()
         return target.kind == "external" and target.name.partition(".")[0] == library
 
-    def _close(self, seeds: set[Target]) -> set[Target]:
-        found: set[Target] = set()
-        pending = sorted(seeds, key=lambda target: (target.path, target.name))
-        while pending:
-            current = pending.pop()
-            if current in found:
-                continue
-            found.add(current)
-            if len(found) > _MOST:
-                self._is_known = False
-                return found
-            pending += self._above(current)
-        return found
-
-    def _above(self, target: Target) -> Sequence[Target]:
+    def _above(self, target: Target, files: frozenset[str]) -> list[Target] | None:
+        """The functions of these files that may run a function; None where they cannot be told."""
         if target.name.endswith("<class>"):
             return [Target("function", target.path, "<module>")]
         function = self._program.functions(target.path).get(target.name)
         if function is None or target.name == "<module>":
-            return ()
-        if PurePath(target.path).name == "conftest.py" or _is_fixture(function):
-            # pytest runs it before the tests of its folder.
-            folder = str(PurePath(target.path).parent)
-            return [
-                Target("function", path, name)
-                for path in self._program.indexes
-                if path.startswith(folder) and Path(path).name.startswith("test")
-                for name in self._program.functions(path)
-            ]
-        uses = self._callers.of(target)
-        found = [_function_of(use) for use in uses or ()]
+            return []
+        uses = self._callers.of(target, inside=files)
+        if uses is None and function.owner is not None:
+            # The language calls it where there is an object.
+            uses = self._callers.made(Target("class", target.path, function.owner), inside=files)
+        if uses is None:
+            return None
+        found = [_function_of(use) for use in uses]
         scope = target.name.rpartition(".<locals>.")[0]
         if scope:
             # What is defined in a function is run by it, or returned from it.
             found.append(Target("function", target.path, scope))
-        if function.owner is not None and (uses is None or function.qualname.endswith(".<class>")):
-            # The language calls it where there is an object.
-            uses = self._callers.made(Target("class", target.path, function.owner))
-            found += [_function_of(use) for use in uses or ()]
-        if uses is None:
-            self._is_known = False
         return found
 
 

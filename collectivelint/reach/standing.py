@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,8 @@ from ..findings.confidence import Confidence
 from ..program.target import Target
 from ..source.discover import is_test
 from .callers import Callers
-from .entry_points import EntryPoints, console_scripts
+from .entry_points import EntryPoints, console_scripts, is_test_function
+from .import_reach import ImportReach
 from .one_rank import OneRank
 from .single_process import SingleProcess
 from .single_rank import SingleRank
@@ -35,11 +37,14 @@ class Reach:
         self, program: Program, catalog: Catalog, text: Callable[[str], bytes], configurations: Iterable[str] = ()
     ) -> None:
         """`text` gives the content of a file; `configurations` are the texts that name the commands of the project."""
-        callers = Callers(program, text)
+        read = cache(text)
+        callers = Callers(program, read)
         self._program = program
-        self.entry_points = EntryPoints(program, callers, console_scripts(program, configurations))
+        self.entry_points = EntryPoints(
+            program, callers, ImportReach(program, read), console_scripts(program, configurations)
+        )
         self.single_process = SingleProcess(program, catalog, callers, self.entry_points)
-        self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process.runs)
+        self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
 
     def judged(self, finding: Finding) -> Finding | None:
         """A finding as sure as what runs it allows, or None where it cannot be."""
@@ -50,6 +55,7 @@ class Reach:
             return None
         if self.single_process.runs(target):
             entries = self.entry_points.programs_of(target).entries
+            is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
             is_own = is_test(Path(finding.path)) or any(entry.path == finding.path for entry in entries)
-            return None if is_own else replace(finding, confidence=min(finding.confidence, Confidence.LOW))
+            return None if is_own and is_known else replace(finding, confidence=min(finding.confidence, Confidence.LOW))
         return finding
