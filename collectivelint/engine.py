@@ -17,7 +17,7 @@ from .incremental.plan import CacheView, Shard
 from .incremental.schedule import Schedule
 from .program.index import Indexes
 from .program.loader import Loader
-from .program.project import configured, open_project
+from .program.project import configurations, configured, open_project
 from .program.resolver import Program
 from .settings.selection import least_confidence
 from .source.discover import discover, forget
@@ -124,6 +124,8 @@ class Linter:
             findings += self._rules.check(Analysis(program, project.catalog, ()), project.unreadable).findings
         missed = len(analysed) - len(shard.looked)
         shown_, hidden = apart(findings, self._least)
+        shown_, lowered = self._reached(shown_, opened)
+        hidden = sorted([*hidden, *lowered], key=lambda finding: finding.order) if lowered else hidden
         return Result(
             shown_,
             hidden,
@@ -136,6 +138,21 @@ class Linter:
             unsettled=len(shard.unsettled),
             has_groups=not hidden or view.has_groups(program),
         )
+
+    def _reached(self, findings: list[Finding], opened: _Opened) -> tuple[list[Finding], list[Finding]]:
+        """Those of the findings that hold in some program that runs them, and those that are not sure enough any more."""
+        if not findings:
+            return [], []
+        from .reach.standing import Reach
+
+        shown_: list[Finding] = []
+        lowered: list[Finding] = []
+        reach = Reach(opened.program, opened.project.catalog, self._files.content, configurations(opened.project.roots))
+        for finding in findings:
+            judged = reach.judged(finding)
+            if judged is not None:
+                (shown_ if judged.confidence >= self._least(judged) else lowered).append(judged)
+        return shown_, lowered
 
     def _least(self, finding: Finding) -> Confidence:
         """The confidence that a finding needs to be shown."""

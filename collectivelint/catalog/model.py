@@ -183,6 +183,8 @@ class Catalog:
     tables: frozenset[str]
     #: Environment variables that hold the number of ranks.
     sizes: frozenset[str]
+    #: Functions and classes that make the processes of a job one, or are only used where they are.
+    starters: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

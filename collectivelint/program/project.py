@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..catalog.reader import load
+from ..reading import read_text
 from ..settings.model import SettingsError
 from ..source.discover import discover, project_roots
 from ..source.paths import shown
@@ -66,4 +67,16 @@ def configured(files: Iterable[str], resolver: Resolver) -> dict[str, Annotation
     found: dict[str, Annotation] = {}
     for folder in dict.fromkeys(os.path.dirname(path) for path in files):
         found |= resolver.settings_in(folder).catalog
+    return found
+
+
+def configurations(roots: Iterable[Path]) -> list[str]:
+    """The texts of the files that name the commands of projects."""
+    found = []
+    for root in roots:
+        for name in ("pyproject.toml", "setup.cfg", "setup.py"):
+            try:
+                found.append(read_text(root / name, errors="replace"))
+            except OSError:
+                continue
     return found

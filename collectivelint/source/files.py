@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..reading import read_bytes
 from .decode import read
 from .excerpt import excerpt
 from .text import UnreadableError
@@ -34,6 +35,15 @@ class SourceFiles:
     def loaded(self, path: str) -> Source | None:
         """The text of a file that has been read; None for another one."""
         return self._sources.get(path)
+
+    def content(self, path: str) -> bytes:
+        """The content of a file as it lies on the disk, or as it overrides that; empty for one that cannot be read."""
+        if path in self.overridden:
+            return self.overridden[path]
+        try:
+            return read_bytes(path)
+        except OSError:
+            return b""
 
     def line(self, path: str, number: int) -> str:
         """Text of one line of a file; empty where the file cannot be read."""

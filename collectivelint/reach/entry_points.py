@@ -1,0 +1,129 @@
+"""The programs of a tree: scripts, console scripts and tests, and which of them run a function."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..ir.nodes import Compare, Name
+from ..program.target import Target
+from ..source.discover import is_test
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..program.resolver import Program
+    from .callers import Callers
+    from .import_reach import ImportReach
+    from .references import Reference
+
+#: Functions on the ways from a function to the programs that run it.
+_MOST: Final = 300
+#: Methods of test classes that run before each test, or around all of them.
+SET_UP: Final = frozenset({"setUp", "setUpClass", "setup_method", "setup_class", "asyncSetUp", "setup"})
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The entry points from which a function is reached: the bodies of scripts, and functions.
+
+    `others`: programs that are not in the tree may run it too; then not all of those that are have been looked for.
+    """
+
+    entries: frozenset[Target]
+    others: bool
+
+
+class EntryPoints:
+    """Which programs run a function, by following its references to where programs begin."""
+
+    def __init__(
+        self, program: Program, callers: Callers, imports: ImportReach, scripts: frozenset[Target] = frozenset()
+    ) -> None:
+        """`scripts` are the functions that the project installs as commands."""
+        self._program, self._callers, self._scripts = program, callers, scripts
+        self.imports = imports
+        self._known: dict[Target, Programs] = {}
+
+    def programs_of(self, target: Target) -> Programs:
+        """The programs that run a function."""
+        if target not in self._known:
+            self._known[target] = self._find(target)
+        return self._known[target]
+
+    def _find(self, target: Target) -> Programs:
+        entries: set[Target] = set()
+        seen = {target}
+        pending = [target]
+        while pending:
+            current = pending.pop()
+            if len(seen) > _MOST:
+                return Programs(frozenset(entries), others=True)
+            if self._begins(current):
+                entries.add(current)
+                continue
+            if current.name.endswith("<class>"):
+                current = Target("function", current.path, "<module>")
+            if current.name == "<module>":
+                # Code that runs where the file is imported belongs to the programs that import it.
+                if self._is_imported(current.path):
+                    return Programs(frozenset(entries), others=True)
+                entries.add(current)
+                continue
+            uses = self._callers.of(current)
+            if not uses and is_test(Path(current.path)):
+                # What only developers call, by hand.
+                entries.add(current)
+                continue
+            if not uses:
+                return Programs(frozenset(entries), others=True)
+            for use in uses:
+                caller = Target("function", use.function.path, use.function.qualname)
+                if caller.name == "<module>" and is_under_main(use):
+                    entries.add(caller)
+                elif caller not in seen:
+                    seen.add(caller)
+                    pending.append(caller)
+        if not all(is_test(Path(entry.path)) for entry in entries) or is_test(Path(target.path)):
+            return Programs(frozenset(entries), others=False)
+        # What only tests call is there for programs that are not.
+        return Programs(frozenset(entries), others=True)
+
+    def _begins(self, target: Target) -> bool:
+        """Whether a function is where a program begins: a command, or a test."""
+        return target in self._scripts or is_test_function(target)
+
+    def _is_imported(self, path: str) -> bool:
+        """Whether some file of the tree imports one."""
+        stem = Path(path).stem if Path(path).name != "__init__.py" else Path(path).parent.name
+        return any(path in self.imports.direct(other) for other in self._callers.files(stem) if other != path)
+
+
+def is_test_function(target: Target) -> bool:
+    """Whether pytest or unittest runs a function, as a test or around tests."""
+    last = target.name.rpartition(".")[2]
+    return (last.startswith("test") or last in SET_UP) and "<locals>" not in target.name and is_test(Path(target.path))
+
+
+def is_under_main(use: Reference) -> bool:
+    """Whether a reference stands under `if __name__ == "__main__"`."""
+    return any(
+        positive and isinstance(test, Compare) and Name("__name__") in (test.left, test.right)
+        for test, positive in use.conditions
+    )
+
+
+_ENTRY: Final = re.compile(r"^\s*[\"']?[\w.-]+[\"']?\s*=\s*[\"']?([\w.]+):([\w.]+)", re.MULTILINE)
+
+
+def console_scripts(program: Program, texts: Iterable[str]) -> frozenset[Target]:
+    """The functions that configuration files of projects (pyproject.toml, setup.cfg, setup.py) name as commands."""
+    found = set()
+    for text in texts:
+        for module, name in _ENTRY.findall(text):
+            target = program.absolute("", f"{module}.{name}")
+            if target.kind == "function":
+                found.add(target)
+    return frozenset(found)

@@ -1,0 +1,86 @@
+"""Functions that one rank runs: all their references are conditions of one rank, or arguments of what calls them on one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..program.target import Target
+from .entry_points import is_under_main
+
+if TYPE_CHECKING:
+    from ..program.resolver import Program
+    from .callers import Callers
+    from .one_rank import OneRank
+    from .references import Reference
+    from .single_process import SingleProcess
+
+#: Functions that the question may lead back to.
+_MOST: Final = 60
+
+
+class SingleRank:
+    """Answers for each function, and keeps what it has found out."""
+
+    def __init__(self, program: Program, callers: Callers, conditions: OneRank, processes: SingleProcess) -> None:
+        """What programs of one process run, one rank runs."""
+        self._program, self._callers, self._conditions = program, callers, conditions
+        self._processes = processes
+        self._known: dict[Target, bool] = {}
+
+    def runs(self, target: Target) -> bool:
+        """Whether one rank alone runs a function, in all programs that are known."""
+        if target not in self._known:
+            self._settle(target)
+        return self._known[target]
+
+    def _settle(self, target: Target) -> None:
+        """Assume it of all functions that the answer rests on, and give up those that some other function refutes."""
+        #: Function -> the references from it that answers rest on, with the functions they are to.
+        resting: dict[Target, list[tuple[Reference, Target]]] = {target: []}
+        refuted: list[Target] = []
+        pending = [target]
+        while pending:
+            current = pending.pop()
+            if current in self._known:
+                refuted += [] if self._known[current] else [current]
+                continue
+            needed = self._needed(current) if len(resting) < _MOST else None
+            if needed is None:
+                refuted.append(current)
+                continue
+            for use in needed:
+                caller = Target("function", use.function.path, use.function.qualname)
+                if caller not in resting:
+                    resting[caller] = []
+                    pending.append(caller)
+                resting[caller].append((use, current))
+        false: set[Target] = set()
+        while refuted:
+            current = refuted.pop()
+            if current not in false:
+                false.add(current)
+                refuted += [other for use, other in resting[current] if not self._is_single_process(use, current)]
+        self._known |= {current: current not in false for current in resting}
+
+    def _is_single_process(self, use: Reference, caller: Target) -> bool:
+        """Whether only programs of one process run the place of a reference."""
+        return self._processes.is_program(caller) if is_under_main(use) else self._processes.runs(caller)
+
+    def _needed(self, target: Target) -> list[Reference] | None:
+        """The references whose functions have to run on one rank for this one to; None where it does not anyway."""
+        function = self._program.functions(target.path).get(target.name)
+        if function is None or target.name == "<module>" or target.name.endswith("<class>"):
+            return None
+        if self._conditions.decorates(function):
+            return []
+        uses = self._callers.of(target)
+        if not uses:
+            return None
+        needed = [use for use in uses if not self._is_on_one(use)]
+        return [use for use in needed if use.function is not function]
+
+    def _is_on_one(self, use: Reference) -> bool:
+        """Whether one rank alone gets to a reference, or calls what is passed."""
+        if self._conditions.any_selects(use.function, use.conditions):
+            return True
+        return use.passed is not None and not use.is_called and self._conditions.takes(use.function, use.passed)

@@ -1,0 +1,61 @@
+"""What is left of findings once it is known which programs run the functions they are in, and on how many ranks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..findings.confidence import Confidence
+from ..program.target import Target
+from ..source.discover import is_test
+from .callers import Callers
+from .entry_points import EntryPoints, console_scripts, is_test_function
+from .import_reach import ImportReach
+from .one_rank import OneRank
+from .single_process import SingleProcess
+from .single_rank import SingleRank
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..catalog.model import Catalog
+    from ..finding import Finding
+    from ..program.resolver import Program
+
+#: What a rule says about ranks that differ, by the first characters of its code: without another rank nothing differs.
+_DIVERGENCE: Final = ("CL2", "CL403", "CL404")
+#: Rules about what happens between ranks at all.
+_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL4")
+
+
+class Reach:
+    """Which functions one rank runs, and which only programs of one process do."""
+
+    def __init__(
+        self, program: Program, catalog: Catalog, text: Callable[[str], bytes], configurations: Iterable[str] = ()
+    ) -> None:
+        """`text` gives the content of a file; `configurations` are the texts that name the commands of the project."""
+        read = cache(text)
+        callers = Callers(program, read)
+        self._program = program
+        self.entry_points = EntryPoints(
+            program, callers, ImportReach(program, read), console_scripts(program, configurations)
+        )
+        self.single_process = SingleProcess(program, catalog, callers, self.entry_points)
+        self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
+
+    def judged(self, finding: Finding) -> Finding | None:
+        """A finding as sure as what runs it allows, or None where it cannot be."""
+        if not finding.code.startswith(_BETWEEN_RANKS) or self._program.indexes[finding.path].problem is not None:
+            return finding
+        target = Target("function", finding.path, finding.function or "<module>")
+        if finding.code.startswith(_DIVERGENCE) and self.single_rank.runs(target):
+            return None
+        if self.single_process.runs(target):
+            entries = self.entry_points.programs_of(target).entries
+            is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
+            is_own = is_test(Path(finding.path)) or any(entry.path == finding.path for entry in entries)
+            return None if is_own and is_known else replace(finding, confidence=min(finding.confidence, Confidence.LOW))
+        return finding
