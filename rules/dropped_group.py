@@ -115,7 +115,7 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
     by_name = {item.name: item for item in helper.callee.params}
     if len(helper.groups) != 1 or parameter in helper.given or by_name[parameter].default != Constant(None):
         return None
-    if helper.callee.span == facts.function.span:
+    if helper.callee.path == facts.function.path and helper.callee.span == facts.function.span:
         return None
     used = {_text(call.group_expr) for call in facts.calls if call.group_expr is not None}
     for other in facts.helpers:

@@ -138,7 +138,7 @@ class Analysis:
     def digest(self, kind: str, path: str, name: str, digests: Digests) -> str:
         """The digest of a fact of a function or a class; empty if there is no such function."""
         if kind == "class":
-            return digests.of_data(self._whole.class_facts(Target("class", path, name)))
+            return digests.of_data(self._whole.class_facts(Target("class", path, name)), path)
         facts = self.facts(Target("function", path, name))
         return digests.of(facts) if facts is not None else ""
 

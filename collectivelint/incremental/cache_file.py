@@ -32,11 +32,11 @@ _LONGEST_S: Final = 10.0
 _STEPS: Final = 20_000
 #: "clnt": with our schema, or without it when a later version has another one.
 _APPLICATION: Final = 0x636C6E74
-_VERSION: Final = 2
+_VERSION: Final = 3
 _PROGRAMS: Final = "CREATE TABLE programs (key TEXT PRIMARY KEY, generation INTEGER, used REAL)"
 _FILES: Final = """CREATE TABLE files (
     key TEXT, path TEXT, mtime INTEGER, size INTEGER, digest TEXT,
-    findings TEXT, looked TEXT, made TEXT, contents TEXT, shape TEXT, reads TEXT,
+    findings TEXT, looked TEXT, made TEXT, contents TEXT, shape TEXT, reads TEXT, asked TEXT,
     PRIMARY KEY (key, path)
 ) WITHOUT ROWID"""
 _SCHEMA: Final = {
@@ -44,8 +44,11 @@ _SCHEMA: Final = {
     ("index", "sqlite_autoindex_programs_1", "programs", None),
     ("table", "files", "files", _FILES),
 }
-#: The schema of version 1, which caches had before there were numbers.
-_FIRST: Final = {(*row[:3], row[3] and row[3].replace(" reads TEXT,", "")) for row in _SCHEMA}
+#: The schemas of versions 1 and 2, which caches had before there were numbers.
+_EARLIER: Final = tuple(
+    {(*row[:3], row[3] and row[3].replace(more, "")) for row in _SCHEMA}
+    for more in (" reads TEXT, asked TEXT,", " asked TEXT,")
+)
 _TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Made by collectivelint; see https://bford.info/cachedir/\n"
 )
@@ -162,7 +165,7 @@ def _checked(database: sqlite3.Connection, file: Path) -> sqlite3.Connection:
     if len(rows) == len(_SCHEMA) and set(rows) == _SCHEMA and (application, version) in _KNOWN:
         return database
     database.close()
-    if application == _APPLICATION or set(rows) == _FIRST:
+    if application == _APPLICATION or set(rows) in _EARLIER:
         raise sqlite3.DatabaseError("a cache of another version")
     raise _foreign(file, "has other tables")
 

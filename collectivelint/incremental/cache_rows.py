@@ -11,9 +11,10 @@ from ..analysis.summary.making import Members
 from ..finding import Applicability, Edit, Finding, Fix, Location, Severity, Step
 from ..findings.confidence import Confidence
 from ..program.index import ClassIndex, FileIndex, class_table
+from ..program.line_table import LineTable
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
 
 #: What reading a text that is not ours may raise.
 WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -21,6 +22,8 @@ WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, Rec
 Shape: TypeAlias = list[list[str]]
 #: By file: the functions and classes of it whose facts were read, as "function f" and "class C", with the digests of those.
 Reads: TypeAlias = dict[str, dict[str, str]]
+#: By file: the names of it that were asked for, found or not.
+Asked: TypeAlias = dict[str, set[str]]
 _CODE: Final = re.compile(r"[A-Za-z][\w-]{0,39}", re.ASCII)
 #: Lines, columns and offsets that an editor can still count.
 _LARGEST: Final = 2**31
@@ -33,7 +36,7 @@ class Row:
 
     `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files whose index, functions or circles
     its findings rest on, as `Program.bits` numbers them; `made` is where it makes groups; `reads` are the facts of other
-    files that they rest on, with their digests.
+    files that they rest on, with their digests. `asked` are the names of other files that its own names led to.
     """
 
     stamp: tuple[int, int, str]
@@ -42,13 +45,15 @@ class Row:
     made: list[list[Any]] = field(default_factory=list)
     index: FileIndex | None = None
     reads: Reads = field(default_factory=dict)
+    asked: Asked = field(default_factory=dict)
 
     def columns(self) -> tuple[str | None, ...]:
-        """The texts of the row: findings, looked, made, contents, shape, reads."""
-        findings = None if self.findings is None else json.dumps([asdict(finding) for finding in self.findings])
+        """The texts of the row: findings, looked, made, contents, shape, reads, asked."""
+        findings = None if self.findings is None else findings_text(self.findings)
+        asked = asked_text(self.asked)
         index = self.index
         if index is None or index.problem is not None:
-            return (findings, _text(f"{self.looked:x}"), _text(self.made), None, None, _text(self.reads))
+            return (findings, _text(f"{self.looked:x}"), _text(self.made), None, None, _text(self.reads), asked)
         contents = {
             "imports": dict(index.imports),
             "functions": sorted(index.functions),
@@ -57,9 +62,27 @@ class Row:
             "variables": sorted(index.variables),
             "rebound": sorted(index.rebound),
             "annotated": index.annotated,
+            "lines": [index.lines.starts, index.lines.names, [*index.lines.others.items()]],
         }
-        texts = (_text(f"{self.looked:x}"), _text(self.made), _text(contents), _text(shape(index)), _text(self.reads))
+        texts = (
+            _text(f"{self.looked:x}"),
+            _text(self.made),
+            _text(contents),
+            _text(shape(index)),
+            _text(self.reads),
+            asked,
+        )
         return (findings, *texts)
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """The text of findings."""
+    return json.dumps([asdict(finding) for finding in findings])
+
+
+def asked_text(asked: Asked) -> str | None:
+    """The text of the names that were asked for."""
+    return _text({path: sorted(names) for path, names in asked.items()})
 
 
 def _text(value: object) -> str | None:
@@ -113,6 +136,11 @@ def reads_of(data: Any) -> Reads:
     }
 
 
+def asked_of(data: Any) -> Asked:
+    """The names of other files that were asked for."""
+    return {path: set(_names(names)) for path, names in _is(data, dict).items()}
+
+
 def index_of(path: str, data: Any) -> FileIndex:
     """The index of a file."""
     classes = [
@@ -128,7 +156,15 @@ def index_of(path: str, data: Any) -> FileIndex:
         variables=frozenset(_names(data["variables"])),
         rebound=frozenset(_names(data["rebound"])),
         annotated=_is(data["annotated"], bool),
+        lines=_lines(*data["lines"]),
     )
+
+
+def _lines(starts: Any, names: Any, others: Any) -> LineTable:
+    lines, numbers = ([*map(_number, _is(some, list))] for some in (starts, names))
+    if len(lines) != len(numbers):
+        raise ValueError
+    return LineTable(lines, numbers, {_number(name): _number(label) for name, label in _is(others, list)})
 
 
 def findings_of(path: str, data: Any, program: Container[str]) -> list[Finding]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..reading import read_bytes
 from ..registry import discover as discover_rules
 from ..registry import origin as rule_origin
 from ..source.discover import roots_of
+from .moved_lines import after_moves
 from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
 
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
     from ..analysis.summary.making import Making
     from ..finding import Finding
     from ..program.index import FileIndex, Indexes
+    from ..program.line_table import LineTable
     from ..program.project import Project
     from ..program.resolver import Program
     from ..settings import Resolver
-    from .store import Reads
+    from .store import Asked, Reads
 
 
 @dataclass(slots=True)
 class Shard:
     """What analysing some files gave: findings, internal errors, and by file what its findings rest on.
 
-    `digests` are those of the facts that other files have read before. `unsettled` are the facts of recursions whose
+    `digests` are those of the facts that other files have read before, `asked` the names that each file has asked others
+    for. `unsettled` are the facts of recursions whose
     iteration was given up.
     """
 
@@ -38,6 +41,7 @@ class Shard:
     looked: dict[str, int] = field(default_factory=dict)
     reads: dict[str, Reads] = field(default_factory=dict)
     digests: Reads = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
     unsettled: frozenset[tuple[str, ...]] = frozenset()
 
     def add(self, other: Shard) -> None:
@@ -47,8 +51,18 @@ class Shard:
         self.looked |= other.looked
         self.reads |= other.reads
         self.digests |= other.digests
+        self.asked = united(self.asked, other.asked)
         # Two processes may have interpreted the same function.
         self.unsettled |= other.unsettled
+
+
+def united(one: Mapping[str, Asked], other: Mapping[str, Asked]) -> dict[str, Asked]:
+    """The names that files have asked others for, of both."""
+    found = dict(one)
+    for asking, files in other.items():
+        known = found.get(asking, {})
+        found[asking] = known | {path: known.get(path, set()) | names for path, names in files.items()}
+    return found
 
 
 class CacheView:
@@ -80,6 +94,12 @@ class CacheView:
         self._found: dict[str, list[Finding]] = {}
         self._again: set[str] = set(project.files)
         self._spread: Spread | None = None
+        #: Of the files that have changed since the last run: where statements were, and where they are.
+        self._moves: dict[str, tuple[LineTable, LineTable]] = {}
+        #: Changed files that make groups elsewhere now.
+        self._remade: set[str] = set()
+        #: Files whose findings in the cache lead to other lines now.
+        self._led: set[str] = set()
         self._made: dict[str, list[Making]] | None = None
         self._constructors: tuple[bytes, ...] | None = None
         if folder is not None:
@@ -126,13 +146,45 @@ class CacheView:
             }
         self._again = asked - known.keys()
         if self._changed:
-            indexed = {path for path in self._changed if self._store.index(path) != indexes[path]}
+            renamed = self._renamed(self._store, indexes)
+            unknown = self._again | self._follow_moves(known)
             # What the rules of others read is not known.
             beyond = any(map(rule_origin, discover_rules()))
             self._spread = Spread(program, self._store.looked(), self._store.reads(), asked, beyond=beyond)
-            self._again = self._spread.begin(self._changed, indexed, self._again)
+            self._again = self._spread.begin(self._changed, renamed, unknown, self._store.asked() if renamed else {})
         self._found = {path: some for path, some in known.items() if path not in self._again}
         return [path for path in self._asked if path not in self._found]
+
+    def _renamed(self, store: Cache, indexes: Indexes) -> dict[str, frozenset[str] | None]:
+        """By changed file: the names that mean something else in it now; None: any may. Notes where its lines are now."""
+        found: dict[str, frozenset[str] | None] = {}
+        for path in self._changed:
+            before, now = store.index(path), indexes[path]
+            if before is None:
+                found[path] = None
+                continue
+            lines = now.lines.following(before.lines)
+            if lines != before.lines or path in self._remade:
+                self._moves[path] = before.lines, lines
+            if before != now:
+                found[path] = now.changed_names(before)
+        return found
+
+    def _follow_moves(self, known: dict[str, list[Finding]]) -> set[str]:
+        """Lead findings of the cache to where lines are now; the files of those that cannot be."""
+        lost: set[str] = set()
+        for path in known.keys() - self._changed:
+            now = after_moves(known[path], self._moves)
+            if now is None:
+                lost.add(path)
+            elif now != known[path]:
+                known[path] = now
+                self._led.add(path)
+        return lost
+
+    def lines(self, path: str, indexes: Mapping[str, FileIndex]) -> LineTable:
+        """The statements of a file: digests of facts count lines from where these begin."""
+        return self._moves[path][1] if path in self._moves else indexes[path].lines
 
     @property
     def is_kept(self) -> bool:
@@ -164,7 +216,12 @@ class CacheView:
             return True
         self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
         before = _summary(self._made)
-        self._made |= {path: self._made_by(program, path) for path in self._changed}
+        for path in self._changed:
+            made = self._made_by(program, path)
+            if made != self._made.get(path, []):
+                # Messages say where the first one is: such a message is made again.
+                self._remade.add(path)
+            self._made[path] = made
         return _summary(self._made) != before
 
     def making(self, program: Program) -> list[Making]:
@@ -213,6 +270,8 @@ class CacheView:
         # What depends on a change and was not asked about is not known any more.
         paths = self._every if self.full_run else {*self._again, *stale}
         rows: dict[str, Row] = {}
+        before = {} if self.full_run else self._store.asked()
+        names = united(before, shard.asked)
         for path in paths:
             made = self._made.get(path, ()) if self._made is not None else ()
             rows[path] = Row(
@@ -220,10 +279,16 @@ class CacheView:
                 findings=self._found.get(path),
                 looked=shard.looked.get(path, 0),
                 made=[[item.op, *item.span.numbers, item.lists, item.members] for item in made],
-                index=indexes[path],
+                index=replace(indexes[path], lines=self.lines(path, indexes)),
                 reads=shard.reads.get(path, {}),
+                asked=names.get(path, {}),
             )
-        self._store.save(rows, only=self.full_run)
+        self._store.save(
+            rows,
+            only=self.full_run,
+            findings={path: self._found[path] for path in self._led - rows.keys()},
+            asked={path: some for path, some in names.items() if path not in rows and some != before.get(path)},
+        )
 
     def findings(self) -> list[Finding]:
         """The findings of this run, and those of the cache that are still true."""

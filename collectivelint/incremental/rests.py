@@ -20,7 +20,8 @@ def note_rests(shard: Shard, analysis: Analysis, view: CacheView, text: Callable
     """
     from ..analysis.summary.digest import Digests
 
-    digests, cut = Digests(text), frozenset(view.asked)
+    digests = Digests(text, lambda path: view.lines(path, analysis.program.indexes))
+    cut = frozenset(view.asked)
     known: dict[tuple[str, ...], str] = {}
 
     def digest(kind: str, path: str, name: str) -> str:
@@ -28,6 +29,7 @@ def note_rests(shard: Shard, analysis: Analysis, view: CacheView, text: Callable
             known[kind, path, name] = analysis.digest(kind, path, name, digests)
         return known[kind, path, name]
 
+    shard.asked = analysis.program.asked()
     for path in analysis.paths:
         shard.looked[path], read = analysis.rests_on(path, cut)
         found: defaultdict[str, dict[str, str]] = defaultdict(dict)

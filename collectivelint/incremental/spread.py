@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..program.resolver import Program
-    from .store import Reads
+    from .store import Asked, Reads
 
 
 class Spread:
@@ -42,16 +42,30 @@ class Spread:
             for path, names in files.items():
                 self._readers[path][reader] = names
 
-    def begin(self, changed: set[str], indexed: set[str], unknown: set[str]) -> set[str]:
+    def begin(
+        self,
+        changed: set[str],
+        renamed: Mapping[str, frozenset[str] | None],
+        unknown: set[str],
+        asked: Mapping[str, Asked],
+    ) -> set[str]:
         """The files that are stale because of their text, or what they have seen of others' besides facts.
 
-        `indexed` are those of the changed files in which other names are defined or imported now, `unknown` the files of
-        which nothing is known.
+        `renamed` are those of the changed files in which names mean something else now, with these, or None if any may.
+        `unknown` are files whose findings are not known. `asked` are by file the names that it has asked others for.
         """
         program = self._program
         bits = sum(program.body(path) | program.circle(path) for path in changed)
-        bits |= sum(program.bits[path] for path in indexed)
-        return self._added(changed | unknown | {path for path, looked in self._looked.items() if looked & bits})
+        found = {path for path, looked in self._looked.items() if looked & bits}
+        for path, names in renamed.items():
+            bit = program.bits[path]
+            readers = {reader: looked for reader, looked in self._looked.items() if looked & bit}
+            if names is not None:
+                # Names that no file has asked for are of no consequence, found or not.
+                asking = sum(program.bits[file] for file, of in asked.items() if not names.isdisjoint(of.get(path, ())))
+                readers = {reader: looked for reader, looked in readers.items() if looked & asking}
+            found |= readers.keys()
+        return self._added(changed | unknown | found)
 
     def watched(self, path: str) -> set[str]:
         """The facts of a file that others have read."""

@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..plugins import fingerprint
@@ -24,11 +25,15 @@ from . import cache_file
 from .cache_file import ForeignError
 from .cache_rows import (
     WRONG,
+    Asked,
     Reads,
     Row,
     Shape,
+    asked_of,
+    asked_text,
     bases_in,
     findings_of,
+    findings_text,
     index_of,
     places_of,
     reads_of,
@@ -38,14 +43,14 @@ from .cache_rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..finding import Finding
     from ..program.index import FileIndex
     from ..settings.model import Settings
 
-__all__ = ["FOLDER", "Cache", "Reads", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
+__all__ = ["FOLDER", "Asked", "Cache", "Reads", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
 
 FOLDER: Final = ".collectivelint_cache"
 #: Programs and settings that are kept beside this one.
@@ -100,6 +105,10 @@ class Cache:
     def reads(self) -> dict[str, Reads]:
         """By path: the facts of other files that its findings rest on."""
         return self._texts("reads", lambda _, data: reads_of(data))
+
+    def asked(self) -> dict[str, Asked]:
+        """By path: the names of other files that its own led to."""
+        return self._texts("asked", lambda _, data: asked_of(data))
 
     def made(self) -> dict[str, list[list[Any]]]:
         """By path: where groups are made."""
@@ -157,13 +166,27 @@ class Cache:
 
     # ------------------------------------------------------------------------------------------------------ writing
 
-    def save(self, rows: Mapping[str, Row], *, only: bool) -> None:
-        """Keep rows; with `only` nothing else is kept. A folder that cannot be written is no reason to complain."""
+    def save(
+        self,
+        rows: Mapping[str, Row],
+        *,
+        only: bool,
+        findings: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
+        asked: Mapping[str, Asked] = MappingProxyType({}),
+    ) -> None:
+        """Keep rows; with `only` nothing else is kept. A folder that cannot be written is no reason to complain.
+
+        `findings` and `asked` are new ones of other rows.
+        """
         self.close()
         if self.foreign:
             return
         try:
-            cache_file.change(self._folder, lambda database: self._write(database, rows, only=only))
+            texts: list[tuple[str, str, str | None]] = [
+                ("findings", path, findings_text(some)) for path, some in findings.items()
+            ]
+            texts += [("asked", path, asked_text(some)) for path, some in asked.items()]
+            cache_file.change(self._folder, lambda database: self._write(database, rows, texts, only=only))
         except ForeignError as error:
             self.foreign = str(error)
         except sqlite3.DatabaseError:
@@ -171,7 +194,14 @@ class Cache:
         except (OSError, UnicodeEncodeError):
             return  # not ours to write; or a file name that is no text, which the database cannot hold
 
-    def _write(self, database: sqlite3.Connection, rows: Mapping[str, Row], *, only: bool) -> bool:
+    def _write(
+        self,
+        database: sqlite3.Connection,
+        rows: Mapping[str, Row],
+        texts: Iterable[tuple[str, str, str | None]],
+        *,
+        only: bool,
+    ) -> bool:
         key = self._key
         stored = database.execute("SELECT generation FROM programs WHERE key = ?", (key,)).fetchone()
         if not only and (stored is None or stored[0] != self._generation):
@@ -180,9 +210,11 @@ class Cache:
         if only:
             database.execute("DELETE FROM files WHERE key = ?", (key,))
         database.executemany(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(key, path, *row.stamp, *row.columns()) for path, row in rows.items()],
         )
+        for column, path, text in texts:
+            database.execute(f"UPDATE files SET {column} = ? WHERE key = ? AND path = ?", (text, key, path))
         # Not the next number: another run may be at it too, and the last one to finish replaces the file.
         generation = int.from_bytes(os.urandom(7), "big") + 1
         database.execute("INSERT OR REPLACE INTO programs VALUES (?, ?, ?)", (key, generation, time.time()))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from .imports import bindings, statements
+from .line_table import LineTable, line_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..source.text import UnreadableError
+
+
+_NO_LINES: Final = LineTable((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class FileIndex:
     """What other files can find in this one.
 
     `rebound` names the variables that some function declares `global`: their first value means little. `annotated`: its
-    comments may tell the analysis something.
+    comments may tell the analysis something. `lines` is no part of what other files can find.
     """
 
     path: str
@@ -42,12 +46,30 @@ class FileIndex:
     rebound: frozenset[str]
     problem: UnreadableError | None = None
     annotated: bool = False
+    lines: LineTable = field(default=_NO_LINES, compare=False)
 
     @classmethod
     def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
         """The index of a file that could not be parsed: it has nothing in it."""
         nothing: frozenset[str] = frozenset()
         return cls(path, {}, nothing, {}, {}, nothing, nothing, problem)
+
+    def changed_names(self, before: FileIndex) -> frozenset[str] | None:
+        """The names (of `a.b` the first part) that mean something else than in an earlier version; None: any may."""
+        if self.annotated != before.annotated or self.imports.get("*") != before.imports.get("*"):
+            return None
+        found: set[str] = set()
+        for now, then in ((self.functions, before.functions), (self.variables, before.variables)):
+            found |= now ^ then
+        found |= self.rebound ^ before.rebound
+        tables: list[tuple[Mapping[str, object], Mapping[str, object]]] = [
+            (self.imports, before.imports),
+            (self.aliases, before.aliases),
+            (self.classes, before.classes),
+        ]
+        for table, other in tables:
+            found |= {name for name in table.keys() | other.keys() if table.get(name) != other.get(name)}
+        return frozenset(name.partition(".")[0] for name in found)
 
 
 class Indexes(Mapping[str, FileIndex]):
@@ -121,6 +143,7 @@ def index_module(tree: ast.Module, path: str, *, annotated: bool = False) -> Fil
         variables=frozenset(variables),
         rebound=frozenset(_rebound(tree.body)),
         annotated=annotated,
+        lines=line_table(tree),
     )
 
 

@@ -29,6 +29,7 @@ class Resolution(Generic[_Answer]):
         self._behind: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self._outermost = 0
         self._steps = 0
+        self._asked: dict[str, dict[str, set[str]]] = {}
 
     def known(self, file: str, name: str) -> _Answer | None:
         """The answer that was found on the way, or is assumed for a name whose resolution has begun."""
@@ -37,6 +38,19 @@ class Resolution(Generic[_Answer]):
             return None
         self._outermost = min(self._outermost, found[1])
         return found[0]
+
+    def ask(self, file: str, name: str) -> None:
+        """Note that another file is asked what its `name` is, by the file with the name that is being resolved."""
+        asking = self._active[-1][0] if self._active else file
+        self._asked.setdefault(asking, {}).setdefault(file, set()).add(name)
+
+    def taken(self) -> dict[str, dict[str, set[str]]]:
+        """By file: the names that it has asked of others, by file; those of which it is not known stand with the file asked.
+
+        Each is given once.
+        """
+        asked, self._asked = self._asked, {}
+        return asked
 
     def is_endless(self, file: str, name: str) -> bool:
         """Whether resolving the name needs the same name with more behind it, or more steps than any real program.

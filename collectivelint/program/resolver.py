@@ -112,6 +112,10 @@ class Program:
 
     # ----------------------------------------------------------------------------------------------------- names
 
+    def asked(self) -> dict[str, dict[str, set[str]]]:
+        """By file: the names it has asked of others, by file, since this was called last."""
+        return self._resolution.taken()
+
     def resolve(self, path: str, name: str) -> Target | None:
         """The meaning of dotted `name` at the top level of file `path`; None for an unknown variable."""
         known = self._resolved.get((path, name)) or self._resolution.known(path, name)
@@ -158,8 +162,10 @@ class Program:
                 found_outside = Target("external", "", f"{star.name}.{name}")
                 if star.name in self._known_modules:
                     return found_outside
-            elif star.path != path and (found_inside := self.resolve(star.path, name)):
-                return found_inside
+            elif star.path != path:
+                self._resolution.ask(star.path, head)
+                if found_inside := self.resolve(star.path, name):
+                    return found_inside
         return None
 
     def _is_known(self, name: str) -> bool:
@@ -201,6 +207,7 @@ class Program:
     def _member(self, path: str, rest: list[str]) -> Target | None:
         if not rest:
             return Target("module", path, "")
+        self._resolution.ask(path, rest[0])
         return self.resolve(path, ".".join(rest)) or self._submodule(path, rest)
 
     def _submodule(self, path: str, rest: list[str]) -> Target | None:

@@ -247,7 +247,7 @@ def test_a_table_that_is_far_too_large(project: Project, monkeypatch: pytest.Mon
     first = _lint()
     with closing(sqlite3.connect(_FILE)) as database:
         database.execute(
-            f"{_ENDLESS} INSERT INTO files SELECT f.key, 'p' || i, 1, 1, 'd', '[]', null, null, null, null, null "
+            f"{_ENDLESS} INSERT INTO files SELECT f.key, 'p' || i, 1, 1, 'd', '[]', null, null, null, null, null, null "
             "FROM files f, (SELECT i FROM n LIMIT 2000)"
         )
         database.commit()

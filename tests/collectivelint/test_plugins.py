@@ -65,6 +65,41 @@ def test_the_cache_knows_which_rules_there_are(project: Project) -> None:
     assert _run(project, "a.py").returncode == 0
 
 
+_READING = '''"""Reports how many statements the functions have that are passed a group, and where they stand."""
+from collectivelint.rule import Report, Rule
+RULE = Rule("XY102", "statements", "statements of a function that is called")
+def check(findings):
+    for facts in findings.analysis.functions:
+        for helper in facts.helpers:
+            callee = helper.callee
+            yield Report.at(helper, message=f"{len(callee.body)} at {callee.span.line}", severity="error")
+'''
+
+
+def test_what_rules_of_others_read_of_a_file_is_read_again_when_it_changes(project: Project) -> None:
+    """They may read what has no digest: here the number of statements, which is no part of a summary."""
+    comm = "import torch.distributed as dist\n\n\ndef sync(group):\n    dist.barrier(group=group)\n"
+    files = {
+        "comm.py": comm,
+        "middle.py": "from comm import sync\n\n\ndef finish(group):\n    sync(group)\n",
+        "main.py": "from middle import finish\n\n\ndef main(group):\n    finish(group)\n",
+        "apart.py": "def f(x):\n    return x\n",
+    }
+    options = ("--isolated", "--verbose", ".")
+    for rule, read in (("", 1), (_READING, 3)):
+        if rule:
+            _install(project, rule)
+        project.write(files)
+        _run(project, *options)
+        for text in (comm + "    print(group)\n", "# a comment\n" + comm, comm + "# a comment\n"):
+            project.write({"comm.py": text})
+            found = _run(project, *options)
+            assert found.stdout == _run(project, *options, "--no-cache").stdout
+            assert f", {read} analysed anew" in found.stderr
+            if rule:
+                assert f"{1 + text.count('print')} at {4 + text.startswith('#')}" in found.stdout
+
+
 def test_a_rule_is_selected_and_silenced_like_ours(project: Project) -> None:
     _install(project, _RULE.replace("XY101", "X7"))
     project.write({"a.py": _CODE, "b.py": _CODE.replace("\n    dist", "\n    x = 1  # noqa: X7\n    dist")})

@@ -39,14 +39,24 @@ def _lint(*paths: str, cached: bool = True) -> Result:
     return result
 
 
+def _apart(text: str) -> str:
+    """The file with a comment and a function between its imports and the rest."""
+    return text.replace("\n\n\ndef sync", "\n\n\n# a comment\ndef before(x):\n    return x\n\n\ndef sync")
+
+
 CHANGES: Final = {
     "a comment at the end": (lambda text: text + "\n# a comment\n", 1),
-    "a new function": (lambda text: text + "\n\ndef other(x):\n    return x\n", 3),
+    "a new function": (lambda text: text + "\n\ndef other(x):\n    return x\n", 1),
+    "a new function that runs a collective": (lambda text: text + "\n\ndef other():\n    dist.barrier()\n", 1),
+    "a new function above": (_apart, 1),
     "a statement without effect": (lambda text: text + "    print(group)\n", 1),
     "another condition": (lambda text: text.replace("if group:", "if other:"), 4),
-    "a line above": (lambda text: "\n" + text, 4),
+    "a line above": (lambda text: "\n" + text, 1),
+    "a comment above": (lambda text: "# a comment\n\n" + text, 1),
+    "a comment in the function": (lambda text: text.replace("    if group:", "    # a comment\n    if group:"), 4),
     "another collective": (lambda text: text.replace("dist.barrier(", "dist.broadcast(group, 0, "), 4),
     "a comment in a condition": (lambda text: text.replace("if group:", "if (group):"), 4),
+    "another name": (lambda text: text.replace("def sync", "def synchronise"), 4),
 }
 
 
@@ -73,18 +83,85 @@ def test_a_change_is_followed_through_files_that_were_never_asked_about(project:
     assert _lint() == _lint(cached=False)
 
 
+def test_findings_lead_to_lines_that_have_moved(project: Project) -> None:
+    project.write(FILES)
+    (before,) = _lint().findings
+    project.write({"comm.py": "# a comment\n" + _apart(FILES["comm.py"])})
+    (now,) = _lint().findings
+    assert now.trail != before.trail
+    expected = [step.line + 6 * (step.path == "comm.py") for step in before.trail]
+    assert [step.line for step in now.trail] == expected
+    assert _lint() == _lint(cached=False)
+
+
+def test_a_name_that_was_missing_appears(project: Project) -> None:
+    text = FILES["comm.py"].replace("def sync", "def other")
+    more = "from comm import sync\n\n\ndef f(group):\n    sync(group)\n"
+    project.write(
+        FILES | {"comm.py": text, "star.py": "from comm import *\n", "reader.py": more.replace("comm", "star")}
+    )
+    assert _lint().findings == []
+    project.write({"comm.py": text + FILES["comm.py"].removeprefix(HEAD)})
+    found = _lint()
+    assert [finding.code for finding in found.findings] == ["CL201"]
+    # comm, middle, other, main, and reader, which has asked through star.
+    assert found.analysed == 5
+    project.write({"comm.py": text})
+    assert _lint().findings == []
+
+
+def test_a_message_that_names_a_line_is_made_again(project: Project) -> None:
+    groups = f"{HEAD}\n\ndef make():\n    return dist.new_group([0, 1])\n"
+    alone = f"{HEAD}\n\ndef f(x):\n    dist.all_reduce(x)\n"
+    project.write({"groups.py": groups, "alone.py": alone, "apart.py": FILES["apart.py"]})
+    assert [finding.path for finding in _lint().findings if "groups.py:5" in finding.message] == ["alone.py"]
+    for text in (f"\n{groups}", groups.replace("    return", "    # a comment\n    return")):
+        project.write({"groups.py": text})
+        found = _lint()
+        assert found == _lint(cached=False)
+        assert found.analysed == 2
+        assert any("groups.py:6" in finding.message for finding in found.findings)
+    project.write({"groups.py": text + "# a comment\n"})
+    assert (_lint(), _lint().analysed) == (_lint(cached=False), 0)
+
+
+def test_functions_that_change_places(project: Project) -> None:
+    one, other = (f"def {name}(group):\n    dist.barrier(group=group)\n\n\n" for name in ("f", "g"))
+    main = f"{HEAD}from comm import f, g\n\n\ndef main(group):\n    if dist.get_rank() == 0:\n        f(group)\n        g(group)\n"
+    project.write({"comm.py": f"{HEAD}\n\n{one}{other}", "main.py": main})
+    _lint()
+    project.write({"comm.py": f"{HEAD}\n\n{other}{one}"})
+    found = _lint()
+    assert found == _lint(cached=False)
+    assert found.analysed == 2
+    project.write({"comm.py": f"{HEAD}\n\n# a comment\n{other}{one}"})
+    found = _lint()
+    assert found == _lint(cached=False)
+    assert found.analysed == 1
+
+
 def _edited(random_: random.Random, text: str, fresh: str) -> str:
-    """The file with a comment, a moved line, or a function or method as it stands in another file of this kind."""
-    choice = random_.randrange(4)
-    if choice == 0:
-        return text + "\n# a comment\n"
-    if choice == 1:
-        return "# a comment\n" + text
+    """The file with a comment, or a function or class that is new, gone, elsewhere, renamed, or as in another such file."""
     parts, others = (re.split(r"(?m)^(?=def |class )", some) for some in (text, fresh))
-    at = random_.randrange(1, len(parts))
-    name = parts[at].partition("(")[0].partition(":")[0]
-    same = next((other for other in others if other.partition("(")[0].partition(":")[0] == name), parts[at])
-    return "".join((*parts[:at], same, *parts[at + 1 :]))
+    names = [part.partition("(")[0].partition(":")[0] for part in parts]
+    at = random_.randrange(1, len(parts)) if len(parts) > 1 else 0
+    edit = random_.choice(["comment", "comment", "new", "removed", "moved", "renamed", "changed", "changed", "back"])
+    if edit == "comment":
+        parts.insert(random_.choice([0, at, len(parts)]), random_.choice(["# a comment\n", "\n\n"]))
+    elif edit == "new":
+        parts.insert(at or 1, f"def new{random_.randrange(9)}(x):\n    dist.barrier()\n    return x\n\n")
+    elif edit == "back":
+        missing = [other for other in others[1:] if other.partition("(")[0].partition(":")[0] not in names]
+        parts += missing[:1]
+    elif at and edit == "removed":
+        del parts[at]
+    elif at and edit == "moved":
+        parts.insert(random_.randrange(1, len(parts)), parts.pop(at))
+    elif at and edit == "renamed":
+        parts[at] = re.sub(r"\A(def|class) (\w+)", r"\1 \2x", parts[at])
+    elif at:
+        parts[at] = next((other for other in others if other.startswith(names[at])), parts[at])
+    return "".join(parts)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -70,7 +70,7 @@ def invoke(
             frame.fails(facts.fallible, own=False)
         if term and len(targets) > 1:
             method = target.name.rpartition(".")[2]
-            symbol = make("override", (number, method, frame.path, expr.span.line, expr.span.column))
+            symbol = make("override", (number, method, *frame.position(expr.span)))
             guard = Guard(
                 symbol,
                 frozenset(),

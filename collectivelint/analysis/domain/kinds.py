@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 #: "parameter" (name), "foreign" (a parameter of another function), "constant" (value), "name" (dotted name of something
-#: outside, or a text), "global" (path, name), "place" (what, path, line, column: equal only to itself), "attribute" (name; owner),
+#: outside, or a text), "global" (path, name), "place" (what, position: equal only to itself), "attribute" (name; owner),
 #: "subscript" (owner, index), "call" (callee, arguments), "operation" (name of a catalogue's function, names of its arguments;
 #: arguments), "compound" (kind; parts), "comprehension" (is it as long as its sources?; element, sources), "conditional" (test,
 #: then, else), "compare" (operator; left, right), "and", "or" (operands), "not" (operand), "loop" ("for" or "while"; what
-#: decides its turns), "turns" (what is iterated), "caught" (number, path, line, column), "override" (number, name, path, line,
-#: column), "rank" (this rank's number in a group; group), "world_size" (function, names of its arguments; arguments), "launched"
-#: (function that says whether the job is distributed, unless the number of ranks does), "member" (a rank of a group), "mesh" (that of a tensor or a model), "opaque"
-#: (digest; what stands for its parameters).
+#: decides its turns), "turns" (what is iterated), "caught" (number, position), "override" (number, name, position),
+#: "rank" (this rank's number in a group; group), "world_size" (function, names of its arguments; arguments), "launched"
+#: (function that says whether the job is distributed, unless the number of ranks does), "member" (a rank of a group),
+#: "mesh" (that of a tensor or a model), "opaque" (digest; what stands for its parameters). A position is `Frame.position`.
 Kind: TypeAlias = Literal[
     "parameter",
     "foreign",

@@ -31,7 +31,7 @@ def _text(symbol: Symbol, room: int) -> str:
         case "global":
             return f"{head[0]}:{head[1]}"
         case "place" | "caught" | "override":
-            return f"{head[0]}@{head[-3]}:{head[-2]}:{head[-1]}"
+            return f"{head[0]}@{head[-4]}:{head[-3]}:{head[-2]}:{head[-1]}"
         case "attribute":
             return f"{parts[0]}.{head[0]}"
         case "subscript":

@@ -266,9 +266,9 @@ def both(operator: Literal["and", "or"], operands: Iterable[Symbol]) -> Symbol:
     return flat[0] if len(flat) == 1 else make(operator, (), tuple(flat))
 
 
-def place(what: str, path: str, line: int, column: int) -> Symbol:
-    """A value that nothing is known about, by where it comes from."""
-    return make("place", (what, path, line, column))
+def place(what: str, path: str, function: str, line: int, column: int) -> Symbol:
+    """A value that nothing is known about, by where it comes from; `line` counts from where the function begins."""
+    return make("place", (what, path, function, line, column))
 
 
 WORLD: Final = name("world")

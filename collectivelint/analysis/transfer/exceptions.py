@@ -42,7 +42,7 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
         prefix: Term = body[: failing[0]] if failing is not None else ()
         if names[number] == "local":
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
-        value = Value(make("caught", (number, frame.path, statement.span.line, statement.span.column)))
+        value = Value(make("caught", (number, *frame.position(statement.span))))
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value

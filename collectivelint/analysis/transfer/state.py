@@ -171,7 +171,19 @@ class Frame:
 
     def fresh(self, what: str, span: Span) -> Symbol:
         """The symbol of a value nothing is known about: equal only to itself."""
-        return place(what, self.path, span.line, span.column)
+        return place(what, *self.position(span))
+
+    def position(self, span: Span) -> tuple[str, str, int, int]:
+        """Where a span of this function begins: file, function, line from where that begins, column.
+
+        Lines of the file would make other symbols of all that stands below a line that is added.
+        """
+        function = self.function
+        line = span.line - function.span.line
+        if function.qualname == "<module>" and function.body:
+            # It begins on line 1, its statements below comments.
+            line = max(span.line - function.body[0].span.line, -1)
+        return function.path, function.qualname, line, span.column
 
 
 #: What interprets the statements of a block.

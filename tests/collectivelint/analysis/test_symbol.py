@@ -201,7 +201,7 @@ from collectivelint.analysis.domain.symbol import *
 deep = parameter("x")
 for index in range(200):
     deep = compound("Add", (deep, attribute(parameter("config"), f"a{index}")))
-for symbol in (deep, compare("==", parameter("b"), parameter("a")), place("x", "m.py", 1, 2), constant(1.5)):
+for symbol in (deep, compare("==", parameter("b"), parameter("a")), place("x", "m.py", "f", 1, 2), constant(1.5)):
     print(symbol.digest.hex(), symbol)
 """
 
@@ -317,7 +317,7 @@ def test_what_follows(one: Symbol, other: Symbol) -> None:
         (compare("is", _MODE, _NONE).negate(), _MODE),
         (_MODE, compare("==", _MODE, constant(1))),
         (both("or", (parameter("a"), _MODE)), _MODE),
-        (place("x", "m.py", 1, 0), place("x", "m.py", 2, 0)),
+        (place("x", "m.py", "f", 1, 0), place("x", "m.py", "f", 2, 0)),
     ],
 )
 def test_what_does_not_follow(one: Symbol, other: Symbol) -> None:
