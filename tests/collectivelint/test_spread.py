@@ -112,7 +112,7 @@ def test_a_name_that_was_missing_appears(project: Project) -> None:
 
 def test_a_message_that_names_a_line_is_made_again(project: Project) -> None:
     groups = f"{HEAD}\n\ndef make():\n    return dist.new_group([0, 1])\n"
-    alone = f"{HEAD}\n\ndef f(x):\n    dist.all_reduce(x)\n"
+    alone = f"{HEAD}\nfrom groups import make\n\ndef f(x):\n    make()\n    dist.all_reduce(x)\n"
     project.write({"groups.py": groups, "alone.py": alone, "apart.py": FILES["apart.py"]})
     assert [finding.path for finding in _lint().findings if "groups.py:5" in finding.message] == ["alone.py"]
     for text in (f"\n{groups}", groups.replace("    return", "    # a comment\n    return")):
