@@ -223,6 +223,11 @@ class Function(Record):
         self.span: Final = span
         self.annotation: Final = annotation
 
+    @property
+    def first_line(self) -> int:
+        """The line from which places in it are counted; a module begins on line 1, its statements below comments."""
+        return self.body[0].span.line if self.qualname == "<module>" and self.body else self.span.line
+
     def _fields(self) -> tuple[object, ...]:
         return (
             self.path,

@@ -16,7 +16,7 @@ from .file_races import names_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ...ir.nodes import Block, Expr, Span, Statement
+    from ...ir.nodes import Block, Expr, Function, Span, Statement
     from ..domain.symbol import Symbol
     from ..effects import Guard
     from ..summary.facts import FunctionFacts
@@ -214,19 +214,19 @@ def _is_polled(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> bool:
     return any(
         (_holds(loop.body, site) or (loop.target is None and loop.span.contains(site)))
         and any(loop.span.contains(place) for place in places)
-        and not _made_in(path, facts.function.path, loop.span)
+        and not _made_in(path, facts.function, loop.span)
         and (guard is None or _feeds(loop, site, guard))
         for loop in loops
         for site, path in sites
     )
 
 
-def _made_in(path: Symbol, file: str, span: Span) -> bool:
+def _made_in(path: Symbol, function: Function, span: Span) -> bool:
     """Whether a path is made of something that every turn of a loop has another of."""
-    return any(
-        inner.kind == "place" and inner.head[1] == file and span.line <= int(str(inner.head[2])) <= span.end_line
-        for inner in path.walk()
-    )
+    here = (function.path, function.qualname)
+    lines = range(span.line - function.first_line, span.end_line - function.first_line + 1)
+    places = [inner.head for inner in path.walk() if inner.kind == "place"]
+    return any(head[1:3] == here and head[3] in lines for head in places)
 
 
 def _feeds(loop: Loop, site: Span, guard: Guard) -> bool:

@@ -179,11 +179,7 @@ class Frame:
         Lines of the file would make other symbols of all that stands below a line that is added.
         """
         function = self.function
-        line = span.line - function.span.line
-        if function.qualname == "<module>" and function.body:
-            # It begins on line 1, its statements below comments.
-            line = max(span.line - function.body[0].span.line, -1)
-        return function.path, function.qualname, line, span.column
+        return function.path, function.qualname, max(span.line - function.first_line, -1), span.column
 
 
 #: What interprets the statements of a block.
