@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import IOBase
 from typing import TYPE_CHECKING, Final
 
 from ..program.target import Target
@@ -20,6 +21,8 @@ _MOST_FILES: Final = 30
 _MOST_INSIDE: Final = 100
 #: Methods that run where an object is made.
 _CONSTRUCTORS: Final = frozenset({"__init__", "__new__", "__post_init__"})
+#: Methods that objects of the language have.
+_COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple, IOBase) for name in dir(kind))
 
 
 class Callers:
@@ -111,6 +114,28 @@ class Callers:
                 return None
             found += [use for use in some if self._means_class(use, own, class_)]
         return found
+
+    def is_definite(self, use: Reference, target: Target) -> bool:
+        """Whether a reference that may be to a function is known to be: that of a method is often told by its name only."""
+        function = self._program.functions(target.path).get(target.name)
+        name = target.name.rpartition(".")[2]
+        if function is None or function.owner is None or name in _CONSTRUCTORS or name not in use.name.split("."):
+            return True
+        head, _, rest = use.name.partition(".")
+        if (head in ("self", "cls") and rest == name) or (head and resolve(self._program, use.function, use.name)):
+            return True
+        return not use.name.startswith(".") and name not in _COMMON and self._is_unique(name)
+
+    def _is_unique(self, name: str) -> bool:
+        """Whether one class alone has a method of this name."""
+        own = f".{name}"
+        defining = [
+            function
+            for path in self.files(name)
+            for function in self._program.indexes[path].functions
+            if function.endswith(own)
+        ]
+        return len(defining) == 1
 
     def _means_class(self, use: Reference, name: str, class_: Target) -> bool:
         """Whether a reference is to a class, or to something in it."""

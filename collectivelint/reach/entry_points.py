@@ -73,6 +73,7 @@ class EntryPoints:
                 entries.add(current)
                 continue
             uses = self._callers.of(current)
+            uses = uses if uses and any(self._callers.is_definite(use, current) for use in uses) else None
             if not uses and is_test(Path(current.path)):
                 # What only developers call, by hand.
                 entries.add(current)

@@ -144,7 +144,8 @@ class SingleProcess:
 
     def _seeds(self, files: frozenset[str]) -> list[Target] | None:
         found: set[Target] = set()
-        for starter in sorted(self._catalog.starters):
+        makers = {api.name for api in self._catalog.of("group_constructor")}
+        for starter in sorted(self._catalog.starters | makers):
             library, own = starter.partition(".")[0], starter.rpartition(".")[2]
             uses = self._callers.everywhere(own, beside=library, inside=files)
             if uses is None:

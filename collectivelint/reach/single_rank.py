@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..program.target import Target
+from ..source.discover import is_test
 from .entry_points import is_under_main
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ class SingleRank:
         self._program, self._callers, self._conditions = program, callers, conditions
         self._processes = processes
         self._known: dict[Target, bool] = {}
+
+    def decorates(self, target: Target) -> bool:
+        """Whether a decorator runs a function on one rank."""
+        function = self._program.functions(target.path).get(target.name)
+        return function is not None and self._conditions.decorates(function)
 
     def runs(self, target: Target) -> bool:
         """Whether one rank alone runs a function, in all programs that are known."""
@@ -73,11 +80,17 @@ class SingleRank:
             return None
         if self._conditions.decorates(function):
             return []
-        uses = self._callers.of(target)
-        if not uses:
+        uses = self._callers.of(target) or ()
+        # What only tests call is there for programs that are not in the tree.
+        is_trial = is_test(Path(target.path))
+        if not any((is_trial or not is_test(Path(use.function.path))) and self._is_call(use, target) for use in uses):
             return None
         needed = [use for use in uses if not self._is_on_one(use)]
         return [use for use in needed if use.function is not function]
+
+    def _is_call(self, use: Reference, target: Target) -> bool:
+        """Whether a reference is known to be to a function, from elsewhere."""
+        return use.function.qualname != target.name and self._callers.is_definite(use, target)
 
     def _is_on_one(self, use: Reference) -> bool:
         """Whether one rank alone gets to a reference, or calls what is passed."""

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from ..finding import Finding
     from ..program.resolver import Program
 
-#: What a rule says about ranks that differ, by the first characters of its code: without another rank nothing differs.
-_DIVERGENCE: Final = ("CL2", "CL403", "CL404")
+#: Rules about what differs between ranks that all get there, by their codes: where one rank does, nothing differs.
+_LOCAL: Final = ("CL202", "CL203", "CL204", "CL205", "CL206", "CL208", "CL209", "CL210", "CL403", "CL404")
+#: Those of them that may also be about a condition on ranks.
+_OWN: Final = ("CL202", "CL208", "CL210")
 #: Rules about what happens between ranks at all.
 _BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL4")
 
@@ -51,8 +53,9 @@ class Reach:
         if not finding.code.startswith(_BETWEEN_RANKS) or self._program.indexes[finding.path].problem is not None:
             return finding
         target = Target("function", finding.path, finding.function or "<module>")
-        if finding.code.startswith(_DIVERGENCE) and self.single_rank.runs(target):
-            return None
+        if finding.code in _LOCAL and self.single_rank.runs(target):
+            # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.
+            return finding if finding.code in _OWN and self.single_rank.decorates(target) else None
         if self.single_process.runs(target):
             entries = self.entry_points.programs_of(target).entries
             is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
