@@ -32,7 +32,8 @@ class Event:
 
     `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
     call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
-    says of an implicit one what it does that every rank has to take part in.
+    says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
+    loops that its arguments come from.
     """
 
     op: str
@@ -46,6 +47,7 @@ class Event:
     chain: tuple[CallSite, ...] = ()
     why: str = ""
     operation: Operation | None = None
+    data: frozenset[str] = frozenset()
 
     @property
     def place(self) -> tuple[Span, Span]:
@@ -98,8 +100,8 @@ class Choice:
 class Repeat:
     """A loop; loops over equal `symbol` make equally many turns.
 
-    `trips` says what the number of turns depends on where that differs between ranks. `unordered`: the set whose order
-    it follows; `over` names the parameter that it runs over.
+    `trips` says what the number of turns depends on where that differs between ranks. Of one whose collectives depend on the
+    element at hand, `unordered` is the set whose order it follows, and `over` names the parameter that it runs over.
     """
 
     symbol: Symbol

@@ -7,11 +7,13 @@ from typing import Final
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 class Origin:
     """What has filled a value with data."""
 
-    __slots__ = ("origins", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
 
     def __init__(
         self,
@@ -19,6 +21,7 @@ class Origin:
         shared: bool = False,
         sharded: Sharded | None = None,
         ranked: bool = False,
+        elements: frozenset[str] = _NONE,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -29,6 +32,8 @@ class Origin:
         self.sharded: Final = sharded
         #: A rank is written into it, which makes another text of it.
         self.ranked: Final = ranked
+        #: The loops over a container in no fixed order whose element has gone into it, by their place.
+        self.elements: Final = elements
 
     def but(
         self,
@@ -36,6 +41,7 @@ class Origin:
         shared: bool | Keep = KEEP,
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
+        elements: frozenset[str] | Keep = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -43,6 +49,7 @@ class Origin:
             self.shared if isinstance(shared, Keep) else shared,
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
+            self.elements if isinstance(elements, Keep) else elements,
         )
 
     def join(self, other: Origin) -> Origin:
@@ -57,6 +64,7 @@ class Origin:
             self.shared and other.shared,
             self.sharded and other.sharded,
             self.ranked or other.ranked,
+            self.elements | other.elements,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -67,11 +75,12 @@ class Origin:
             and self.shared == other.shared
             and self.sharded == other.sharded
             and self.ranked == other.ranked
+            and self.elements == other.elements
         )
 
     def __hash__(self) -> int:
         """Of fields that are equal in equal records."""
-        return hash((self.origins, self.shared, self.sharded, self.ranked))
+        return hash((self.origins, self.shared, self.sharded, self.ranked, self.elements))
 
 
 #: Of a value that was made here.

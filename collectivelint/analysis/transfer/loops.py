@@ -8,7 +8,7 @@ from ..calls.catalog_calls import iterated
 from ..domain.flowing import each
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
-from ..effects import Guard, Item, Repeat
+from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
 from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Loop
+    from ..effects import Term
     from .state import Frame, Run
 
 
@@ -54,6 +55,7 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
 def _turn(frame: Frame, statement: Loop, run: Run) -> None:
     """Interpret a loop once; its `Repeat` becomes the frame's term."""
     over = unordered = None
+    mark = f"{frame.path}:{statement.span.line}:{statement.span.column}"
     head: tuple[Item, ...] = ()
     if statement.target is None:
         # The condition is computed once more than the body runs; its collectives belong to every turn.
@@ -69,7 +71,10 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
         unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
-        bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
+        element = each(value, frame.fresh("each", statement.span))
+        if unordered is not None or over is not None:
+            element = _marked(element, mark)
+        bind(frame, statement.target, element)
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):
@@ -77,8 +82,39 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
         else:
             run(frame, statement.body)
     body = (*head, *items)
-    if body:
-        frame.emit(Repeat(symbol, body, trips, unordered, over))
+    if not body:
+        return
+    if (unordered is not None or over is not None) and not _is_ordered(body, mark):
+        unordered = over = None
+    frame.emit(Repeat(symbol, body, trips, unordered, over))
+
+
+def _marked(value: Value, mark: str) -> Value:
+    """The element of a loop, and each part of it, by which what is made of it is known."""
+    parts = tuple([_marked(part, mark) for part in value.reference.parts])
+    found = value.sourced(elements=value.origin.elements | {mark})
+    return found.referring(parts=parts) if parts else found
+
+
+def _is_ordered(body: Term, mark: str) -> bool:
+    """Whether the order of its turns matters: what is communicated, or which collectives run, depends on the element at hand."""
+    kinds: set[object] = set()
+    decided = False
+    for item in walk(body):
+        match item:
+            case Event():
+                if mark in item.data:
+                    return True
+                kinds.add(item.token)
+            case Choice():
+                if mark in item.guard.depends:
+                    if any(inner.kind != "continue" for inner in walk((item,)) if isinstance(inner, Leave)):
+                        return True
+                    decided = True
+            case Repeat() | Deferred():
+                # How often these run what, in a turn, may be a matter of the element.
+                decided = True
+    return decided and len(kinds) > 1
 
 
 def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
