@@ -28,7 +28,9 @@ if os.environ.get("COLLECTIVELINT_COMPILE") == "1":
         paths = [f"{name.replace('.', '/')}.py" for name in names]
         # One library for all, `collectivelint__mypyc` beside the package: calls between its modules are direct. Inside the
         # package the modules would have a wrong `__file__`.
-        modules = mypycify([*OPTIONS, *paths], opt_level="2", debug_level="0", group_name="collectivelint")
+        modules = mypycify(
+            [*OPTIONS, *paths], opt_level="2", debug_level="0", group_name="collectivelint", multi_file=True
+        )
     setup(ext_modules=modules, setup_requires=REQUIRED)
 else:
     setup()

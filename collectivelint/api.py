@@ -43,16 +43,9 @@ if TYPE_CHECKING:
     from .analysis.effects import Choice, Event, Guard, Repeat, Term, events
     from .analysis.positions import following, terms
     from .analysis.program import Analysis
-    from .analysis.summary.model import (
-        ApiCall,
-        FileUse,
-        FunctionFacts,
-        GroupInReach,
-        HelperCall,
-        Invariant,
-        Note,
-        misplaced,
-    )
+    from .analysis.summary.facts import FunctionFacts
+    from .analysis.summary.file_use import FileUse
+    from .analysis.summary.model import ApiCall, GroupInReach, HelperCall, Invariant, Note, misplaced
     from .catalog.model import Api, Catalog
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity

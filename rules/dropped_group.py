@@ -49,7 +49,6 @@ that belongs to the call's data is asked of that group as well; where it cannot 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
@@ -127,7 +126,7 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
     if len(reach) != 1 or not _alike(parameter, reach[0].text):
         return None
     if "mesh" in parameter and reach[0].owner:
-        return replace(reach[0], text=reach[0].owner, certain=True)
+        return reach[0].as_mesh()
     return reach[0]
 
 

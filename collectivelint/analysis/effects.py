@@ -1,148 +1,55 @@
-"""What a function does to the groups: ordered terms of collectives, branches, loops and exits."""
+"""The algebra of effect terms: taken apart and put together again by walks, folds and maps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from operator import is_
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from .guard import Guard
+from .terms import (
+    CallSite,
+    Choice,
+    Deferred,
+    Event,
+    Fails,
+    Item,
+    Leave,
+    Repeat,
+    Term,
+    Yielded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ..catalog.operations import Operation
-    from ..ir.nodes import Span
-    from .domain.causes import Cause
-    from .domain.symbol import Symbol
 
-
-@dataclass(frozen=True, slots=True)
-class CallSite:
-    """A call on the way to a collective: `function` of file `path` calls `callee` here."""
-
-    path: str
-    function: str
-    span: Span
-    statement: Span
-    callee: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One collective. `chain` are the calls that lead to it from the function whose term it stands in.
-
-    `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
-    call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
-    says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
-    loops that its arguments come from.
-    """
-
-    op: str
-    group: Symbol
-    partial: bool
-    path: str
-    function: str
-    span: Span
-    statement: Span
-    kind: Literal["collective", "implicit", "create", "init"] = "collective"
-    chain: tuple[CallSite, ...] = ()
-    why: str = ""
-    operation: Operation | None = None
-    data: frozenset[str] = frozenset()
-
-    @property
-    def place(self) -> tuple[Span, Span]:
-        """Span and statement of what the function whose term this is does itself: the first call, or the collective."""
-        return (self.chain[0].span, self.chain[0].statement) if self.chain else (self.span, self.statement)
-
-    @property
-    def token(self) -> tuple[str, Symbol, str]:
-        """What has to be equal for two ranks to meet in a collective; frameworks have calls of one name."""
-        return (self.op, self.group, self.why)
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """One condition. `symbol` identifies it; `own` says that it has to be judged in the function whose term this is.
-
-    `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the symbol does; otherwise it is its negation.
-    `subject`: what `match` compares with the pattern at `span`.
-
-    `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true). `ways`: it
-    picks one of that many overrides of a method.
-    """
-
-    symbol: Symbol
-    varies: frozenset[Symbol]
-    causes: tuple[Cause, ...]
-    depends: frozenset[str]
-    one: bool | None
-    path: str
-    span: Span
-    statement: Span
-    positive: bool = True
-    own: bool = True
-    maybe: bool = False
-    chosen: tuple[str, object] | None = None
-    ways: int = 2
-    subject: Span | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """`then` where the guard holds, `orelse` where it does not."""
-
-    guard: Guard
-    then: Term
-    orelse: Term
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A loop; loops over equal `symbol` make equally many turns.
-
-    `trips` says what the number of turns depends on where that differs between ranks. Of one whose collectives depend on the
-    element at hand, `unordered` is the set whose order it follows, and `over` names the parameter that it runs over.
-    """
-
-    symbol: Symbol
-    body: Term
-    trips: Guard | None = None
-    unordered: Cause | None = None
-    over: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """The function (return, raise) or the turn of a loop (break, continue) ends here.
-
-    `refused`: it returns because what it was asked for cannot be done.
-    """
-
-    kind: Literal["return", "raise", "break", "continue"]
-    refused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fails:
-    """Here something may fail on one rank alone; only terms inside `try` have these."""
-
-    cause: Cause
-
-
-@dataclass(frozen=True, slots=True)
-class Yielded:
-    """The `yield` of a context manager: the body of the `with` runs here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """A call of what was passed for a parameter."""
-
-    parameter: str
-
-
-Item: TypeAlias = Event | Choice | Repeat | Leave | Fails | Yielded | Deferred
-Term: TypeAlias = tuple[Item, ...]
+__all__ = [
+    "CallSite",
+    "Choice",
+    "Deferred",
+    "Event",
+    "Fails",
+    "Guard",
+    "Item",
+    "Leave",
+    "Repeat",
+    "Term",
+    "Yielded",
+    "decided_by",
+    "deferred",
+    "events",
+    "exits",
+    "fold",
+    "guards",
+    "is_choice",
+    "map_term",
+    "matters",
+    "parts",
+    "repeats",
+    "size",
+    "walk",
+    "with_parts",
+]
 
 _Result = TypeVar("_Result")
 
@@ -162,7 +69,7 @@ def with_parts(item: Item, inner: Sequence[Term]) -> Item:
         return item
     if isinstance(item, Choice):
         return Choice(item.guard, *inner)
-    return replace(item, body=inner[0]) if isinstance(item, Repeat) else item
+    return item.with_body(inner[0]) if isinstance(item, Repeat) else item
 
 
 def walk(term: Term, into: Callable[[Item], bool] | None = None) -> Iterator[Item]:

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from .domain.value import Value
     from .effects import Event, Guard, Repeat, Term
     from .summary.digest import Digests
+    from .summary.facts import FunctionFacts
     from .summary.fixpoint import Key
     from .summary.making import Making
-    from .summary.model import ApiCall, FunctionFacts, Invariant, Note, NoteKind
+    from .summary.model import ApiCall, Invariant, Note, NoteKind
 
 
 def _interpreted(context: Interprocedural, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:

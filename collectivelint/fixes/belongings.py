@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ..analysis.effects import CallSite
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..finding import Edit
     from ..ir.nodes import Span
     from ..source.text import Source

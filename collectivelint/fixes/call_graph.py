@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..analysis.effects import CallSite
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..ir.nodes import Expr, Function, Span
 
 #: Decorators that call what they are put on with the arguments that they get.

@@ -18,7 +18,7 @@ from .world import prefixes
 if TYPE_CHECKING:
     from ..analysis.checks.divergence import Divergence
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..rule import FixContext
 
 _BROADCAST: Final = "broadcast_object_list"

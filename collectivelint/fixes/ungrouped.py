@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import ApiCall, FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
+    from ..analysis.summary.model import ApiCall
     from ..ir.nodes import Span
 
 #: A function of the program: file, qualified name.

@@ -1,50 +1,20 @@
 """The expressions of the event tree.
 
-They are immutable, and equal where what they are made from is. The classes are written out: a dataclass with a field of type
-`object` cannot be imported once it is compiled, and its constructor takes twice as long.
+They are immutable, and equal where what they are made from is.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..record import Record
+
 if TYPE_CHECKING:
     from ..source.annotations import Annotation
     from .span import Span
 
 
-class Node:
-    """Expressions and statements alike: compared, hashed, pickled and shown by what they are made from."""
-
-    __slots__ = ()
-
-    def _fields(self) -> tuple[object, ...]:
-        """The arguments of the constructor."""
-        raise NotImplementedError
-
-    def _compared(self) -> tuple[object, ...]:
-        """Those that equality depends on."""
-        return self._fields()
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if not isinstance(other, Node):
-            return NotImplemented
-        return type(self) is type(other) and self._compared() == other._compared()
-
-    def __hash__(self) -> int:
-        return hash(self._compared())
-
-    def __reduce__(self) -> tuple[type[Node], tuple[object, ...]]:
-        """Through the constructor: compiled, there is no state that `pickle` can read."""
-        return type(self), self._fields()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._fields()))})"
-
-
-class Name(Node):
+class Name(Record):
     """A variable."""
 
     __slots__ = ("id",)
@@ -56,7 +26,7 @@ class Name(Node):
         return (self.id,)
 
 
-class Attribute(Node):
+class Attribute(Record):
     """`value.name`."""
 
     __slots__ = ("name", "value")
@@ -69,7 +39,7 @@ class Attribute(Node):
         return (self.value, self.name)
 
 
-class Constant(Node):
+class Constant(Record):
     """A number, a string, None, True or False."""
 
     __slots__ = ("value",)
@@ -81,7 +51,7 @@ class Constant(Node):
         return (self.value,)
 
 
-class Call(Node):
+class Call(Record):
     """A call, with `*args` and `**kwargs` marked by `spread`."""
 
     __slots__ = ("args", "function", "keywords", "span", "spread")
@@ -99,7 +69,7 @@ class Call(Node):
         return (self.function, self.args, self.keywords, self.spread, self.span)
 
 
-class Logical(Node):
+class Logical(Record):
     """`and` / `or`: the later values are evaluated only where the earlier ones let them.
 
     `spans` are those of the values, as they are written; `negated`: the values are the opposites of what is written there.
@@ -122,7 +92,7 @@ class Logical(Node):
         return (self.op, self.values)
 
 
-class Not(Node):
+class Not(Record):
     """`not value`."""
 
     __slots__ = ("value",)
@@ -134,7 +104,7 @@ class Not(Node):
         return (self.value,)
 
 
-class Compare(Node):
+class Compare(Record):
     """`left op right` with one operator; longer chains become `and`."""
 
     __slots__ = ("left", "op", "right")
@@ -148,7 +118,7 @@ class Compare(Node):
         return (self.left, self.op, self.right)
 
 
-class Conditional(Node):
+class Conditional(Record):
     """`then if test else orelse`. `test_span` is the condition alone."""
 
     __slots__ = ("orelse", "span", "test", "test_span", "then")
@@ -164,7 +134,7 @@ class Conditional(Node):
         return (self.test, self.then, self.orelse, self.span, self.test_span)
 
 
-class Subscript(Node):
+class Subscript(Record):
     """`value[index]`."""
 
     __slots__ = ("index", "value")
@@ -177,7 +147,7 @@ class Subscript(Node):
         return (self.value, self.index)
 
 
-class Compound(Node):
+class Compound(Record):
     """Anything else that is computed from parts: arithmetic, displays, f-strings. `kind` tells them apart."""
 
     __slots__ = ("kind", "parts")
@@ -190,7 +160,7 @@ class Compound(Node):
         return (self.kind, self.parts)
 
 
-class Declared(Node):
+class Declared(Record):
     """A value with an annotation in a comment beside it."""
 
     __slots__ = ("annotation", "span", "value")
@@ -204,7 +174,7 @@ class Declared(Node):
         return (self.value, self.annotation, self.span)
 
 
-class Comprehension(Node):
+class Comprehension(Record):
     """A comprehension: loops over `iterables` binding `targets`, filters, then `element`.
 
     `filter_spans` are those of the filters.
@@ -232,7 +202,7 @@ class Comprehension(Node):
         return (self.targets, self.iterables, self.filters, self.element, self.span, self.filter_spans)
 
 
-class Bind(Node):
+class Bind(Record):
     """`name := value`."""
 
     __slots__ = ("name", "value")
@@ -245,7 +215,7 @@ class Bind(Node):
         return (self.name, self.value)
 
 
-class Lambda(Node):
+class Lambda(Record):
     """`lambda`: its body runs when it is called, not here."""
 
     __slots__ = ("body", "params")

@@ -20,7 +20,6 @@ from .expressions import (
     Lambda,
     Logical,
     Name,
-    Node,
     Not,
     Subscript,
 )
@@ -65,7 +64,6 @@ __all__ = [
     "Logical",
     "Loop",
     "Name",
-    "Node",
     "Not",
     "Parameter",
     "Span",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .expressions import Node
+from ..record import Record
 
 if TYPE_CHECKING:
     from ..source.annotations import Annotation
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .span import Span
 
 
-class Evaluate(Node):
+class Evaluate(Record):
     """An expression evaluated for its effect."""
 
     __slots__ = ("span", "value")
@@ -25,7 +25,7 @@ class Evaluate(Node):
         return (self.value, self.span)
 
 
-class Assign(Node):
+class Assign(Record):
     """`targets = value`; an augmented assignment has its old value inside `value`."""
 
     __slots__ = ("annotation", "span", "targets", "value")
@@ -40,7 +40,7 @@ class Assign(Node):
         return (self.targets, self.value, self.span, self.annotation)
 
 
-class Branch(Node):
+class Branch(Record):
     """`if test: then else: orelse`. `test_span` is the condition alone.
 
     For a `case` that is its pattern, and `subject` what `match` compares with it.
@@ -62,7 +62,7 @@ class Branch(Node):
         return (self.test, self.then, self.orelse, self.span, self.test_span, self.subject)
 
 
-class Loop(Node):
+class Loop(Record):
     """`for target in iterable` or, with target None, `while iterable`. `head` is the span of `iterable`."""
 
     __slots__ = ("body", "head", "iterable", "orelse", "span", "target")
@@ -79,7 +79,7 @@ class Loop(Node):
         return (self.target, self.iterable, self.body, self.orelse, self.span, self.head)
 
 
-class Try(Node):
+class Try(Record):
     """`try`; each handler is (its type or None, the bound name or None, its body)."""
 
     __slots__ = ("body", "final", "handlers", "orelse", "span")
@@ -102,7 +102,7 @@ class Try(Node):
         return (self.body, self.handlers, self.orelse, self.final, self.span)
 
 
-class With(Node):
+class With(Record):
     """`with`: each item is (context expression, target or None)."""
 
     __slots__ = ("body", "items", "span")
@@ -116,7 +116,7 @@ class With(Node):
         return (self.items, self.body, self.span)
 
 
-class Exit(Node):
+class Exit(Record):
     """`return`, `raise`, `break` or `continue`."""
 
     __slots__ = ("kind", "span", "value")
@@ -130,7 +130,7 @@ class Exit(Node):
         return (self.kind, self.value, self.span)
 
 
-class Assert(Node):
+class Assert(Record):
     """`assert test, message`."""
 
     __slots__ = ("message", "span", "test")
@@ -144,7 +144,7 @@ class Assert(Node):
         return (self.test, self.message, self.span)
 
 
-class Define(Node):
+class Define(Record):
     """A nested `def` or `class` becomes known under `name`."""
 
     __slots__ = ("name", "qualname", "span")
@@ -162,7 +162,7 @@ Statement: TypeAlias = Evaluate | Assign | Branch | Loop | Try | With | Exit | A
 Block: TypeAlias = tuple[Statement, ...]
 
 
-class Parameter(Node):
+class Parameter(Record):
     """A parameter; `kind` is "positional", "keyword", "args" or "kwargs"."""
 
     __slots__ = ("annotation", "default", "kind", "name")
@@ -183,7 +183,7 @@ class Parameter(Node):
         return (self.name, self.kind, self.default, self.annotation)
 
 
-class Function(Node):
+class Function(Record):
     """One function, lowered. The body of a module is the function `<module>`."""
 
     __slots__ = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..analysis.domain.symbol import Symbol
     from ..analysis.effects import Guard, Item, Term
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..ir.nodes import Span
 
 _STEP: Final = "  "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..analysis.effects import Guard, Item, Term
     from ..analysis.program import Analysis
-    from ..analysis.summary.model import FunctionFacts
+    from ..analysis.summary.facts import FunctionFacts
     from ..ir.nodes import Span
 
 #: Conditions around a collective, outer ones first, each with whether it holds there.

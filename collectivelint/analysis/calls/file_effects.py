@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...ir.nodes import Attribute, Call
-from ..summary.model import FileUse
+from ..summary.file_use import FileUse
 from ..summary.observed import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..domain.value import Value
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...program.target import Target
     from ..domain.symbol import Symbol
     from ..effects import Term
-    from ..summary.model import FunctionFacts
+    from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
@@ -96,14 +95,18 @@ def _leaves(term: Term) -> frozenset[str]:
     return frozenset((here & {"break"}) | (anywhere & {"return"}))
 
 
-@dataclass(slots=True)
 class _Difference:
     """What is left over when two terms have been laid side by side."""
 
-    mine: list[Event] = field(default_factory=list)
-    theirs: Counter[Hashable] = field(default_factory=Counter)
-    #: Collectives of loops that the other side leaves early.
-    skipped: list[Event] = field(default_factory=list)
+    __slots__ = ("mine", "skipped", "theirs")
+
+    def __init__(
+        self,
+    ) -> None:
+        self.mine: list[Event] = []
+        self.theirs: Counter[Hashable] = Counter()
+        #: Collectives of loops that the other side leaves early.
+        self.skipped: list[Event] = []
 
 
 def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..effects import Choice, decided_by, exits, walk
@@ -18,14 +17,7 @@ def deciding(term: Term, guard: Guard, event: Event) -> Guard:
     found = _around(term, guard.symbol, event) or _exit_before(term, guard.symbol, event)
     if found is None:
         return guard
-    return replace(
-        guard,
-        path=found.path,
-        span=found.span,
-        statement=found.statement,
-        positive=found.positive,
-        subject=found.subject,
-    )
+    return guard.written_at(found.path, found.span, found.statement, found.positive, found.subject)
 
 
 def _around(term: Term, symbol: Symbol, event: Event) -> Guard | None:

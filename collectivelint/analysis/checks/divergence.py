@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...record import Record
 from ..domain.path_condition import ANYWHERE, PathCondition
 from ..domain.symbol import WORLD, Symbol
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
@@ -26,20 +26,27 @@ if TYPE_CHECKING:
 Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(Record):
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
     """
 
-    guard: Guard
-    event: Event
-    where: Where
-    holds: bool
-    more: int = 0
-    other: Event | None = None
+    __slots__ = ("event", "guard", "holds", "more", "other", "where")
+
+    def __init__(
+        self, guard: Guard, event: Event, where: Where, holds: bool, more: int = 0, other: Event | None = None
+    ) -> None:
+        self.guard: Final = guard
+        self.event: Final = event
+        self.where: Final = where
+        self.holds: Final = holds
+        self.more: Final = more
+        self.other: Final = other
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.guard, self.event, self.where, self.holds, self.more, self.other)
 
     @property
     def root(self) -> str:
@@ -140,7 +147,8 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
                 yield Divergence(deciding(restricted.alone, guard, event), event, shown, holds, count[span] - 1)
     if not found:
         for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
-            yield replace(disorder, guard=deciding(restricted.alone, guard, disorder.event))
+            decides = deciding(restricted.alone, guard, disorder.event)
+            yield Divergence(decides, disorder.event, disorder.where, disorder.holds, disorder.more, disorder.other)
 
 
 def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:

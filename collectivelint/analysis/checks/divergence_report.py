@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collectivelint.analysis.checks.divergence import Divergence
     from collectivelint.analysis.domain.causes import Cause
     from collectivelint.analysis.effects import Event
-    from collectivelint.analysis.summary.model import ApiCall, FunctionFacts
+    from collectivelint.analysis.summary.facts import FunctionFacts
+    from collectivelint.analysis.summary.model import ApiCall
     from collectivelint.finding import Fix, Severity
     from collectivelint.ir.nodes import Span
     from collectivelint.rule import Findings, FixBuilder, FixContext

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from ..effects import Event
     from ..program import Analysis
+    from ..summary.facts import FunctionFacts
     from ..summary.making import Making
-    from ..summary.model import FunctionFacts
 
 
 def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionFacts, Event, Making]]:

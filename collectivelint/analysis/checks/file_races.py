@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
+from ...record import Record
 from ..effects import events
 
 if TYPE_CHECKING:
@@ -14,19 +14,25 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Expr, Function, Span
     from ..domain.symbol import Symbol
     from ..domain.value import Value
-    from ..summary.model import FileUse, FunctionFacts
+    from ..summary.facts import FunctionFacts
+    from ..summary.file_use import FileUse
 
 
-@dataclass(frozen=True, slots=True)
-class Race:
+class Race(Record):
     """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
 
     "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
     """
 
-    kind: Literal["raises", "twice"]
-    look: FileUse
-    use: FileUse
+    __slots__ = ("kind", "look", "use")
+
+    def __init__(self, kind: Literal["raises", "twice"], look: FileUse, use: FileUse) -> None:
+        self.kind: Final = kind
+        self.look: Final = look
+        self.use: Final = use
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.look, self.use)
 
 
 def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Block, Call, Span
     from ...program.resolver import Program
-    from ..summary.model import ApiCall, FunctionFacts
+    from ..summary.facts import FunctionFacts
+    from ..summary.model import ApiCall
 
 _BUILTINS: Final = frozenset(dir(builtins))
 #: What comes from elsewhere may be the project's own, installed; these are not.

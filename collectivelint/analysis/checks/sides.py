@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
 from ..effects import Choice, Event, Leave, Repeat, decided_by, map_term, parts, size
 from .alignment import raises
@@ -16,18 +16,25 @@ if TYPE_CHECKING:
     from ..effects import Item, Term
 
 
-@dataclass(frozen=True, slots=True)
-class Restricted:
+class Restricted(Record):
     """What a function does to one group: its term with nothing else in it, and where the conditions stand in that.
 
     `above`: id of an item -> the choices and loops that have it as an item; `judged`: symbol -> the choices and loops that the
     condition decides.
     """
 
-    alone: Term
-    whole: Term
-    above: Mapping[int, list[Item]]
-    judged: Mapping[Symbol, list[Item]]
+    __slots__ = ("above", "alone", "judged", "whole")
+
+    def __init__(
+        self, alone: Term, whole: Term, above: Mapping[int, list[Item]], judged: Mapping[Symbol, list[Item]]
+    ) -> None:
+        self.alone: Final = alone
+        self.whole: Final = whole
+        self.above: Final = above
+        self.judged: Final = judged
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.alone, self.whole, self.above, self.judged)
 
     @classmethod
     def to(cls, term: Term, group: Symbol) -> Restricted:

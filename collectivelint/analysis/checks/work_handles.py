@@ -6,10 +6,10 @@ is somebody else's to wait for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ...ir.nodes import Assign, Attribute, Call, Define, Evaluate, Lambda, Loop, Name, blocks, children, parts
+from ...record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,23 +23,33 @@ if TYPE_CHECKING:
 Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
 
 
-@dataclass(frozen=True, slots=True)
-class Unwaited:
+class Unwaited(Record):
     """A call whose handle is never waited for; `wait` is where only the last one is waited for."""
 
-    call: ApiCall
-    fate: Fate
-    wait: Span | None = None
+    __slots__ = ("call", "fate", "wait")
+
+    def __init__(self, call: ApiCall, fate: Fate, wait: Span | None = None) -> None:
+        self.call: Final = call
+        self.fate: Final = fate
+        self.wait: Final = wait
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.call, self.fate, self.wait)
 
 
-@dataclass(frozen=True, slots=True)
-class Early:
+class Early(Record):
     """A statement that touches `buffer`, which `call` is still working on; `wait` comes after it."""
 
-    call: ApiCall
-    buffer: str
-    use: Span
-    wait: Span
+    __slots__ = ("buffer", "call", "use", "wait")
+
+    def __init__(self, call: ApiCall, buffer: str, use: Span, wait: Span) -> None:
+        self.call: Final = call
+        self.buffer: Final = buffer
+        self.use: Final = use
+        self.wait: Final = wait
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.call, self.buffer, self.use, self.wait)
 
 
 def is_async(call: ApiCall) -> bool:

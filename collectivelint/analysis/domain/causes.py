@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ...record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,37 +48,52 @@ LOCAL: Final[Mapping[Kind, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Record):
     """Where a property of a value comes from.
 
     "rank": a rank was asked for; "branch": assigned under a condition that differs between ranks; "received": data of
     other ranks; "restored": data read from a checkpoint; the others are `LOCAL`.
     """
 
-    kind: Kind
-    path: str
-    span: Span
+    __slots__ = ("kind", "path", "span")
+
+    def __init__(self, kind: Kind, path: str, span: Span) -> None:
+        self.kind: Final = kind
+        self.path: Final = path
+        self.span: Final = span
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.path, self.span)
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
+class Length(Record):
     """Where a length, or a number, comes from.
 
     A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of a
     whole, or the "highest" of the numbers that were found.
     """
 
-    kind: Literal["grown", "made", "mixed", "share", "highest"]
-    cause: Cause
+    __slots__ = ("cause", "kind")
+
+    def __init__(self, kind: Literal["grown", "made", "mixed", "share", "highest"], cause: Cause) -> None:
+        self.kind: Final = kind
+        self.cause: Final = cause
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.cause)
 
 
-@dataclass(frozen=True, slots=True)
-class Sharded:
+class Sharded(Record):
     """Each rank has another part, under the same name: by "hand", by a "framework" that knows, or as its "own" state."""
 
-    kind: Literal["hand", "framework", "own"]
-    cause: Cause
+    __slots__ = ("cause", "kind")
+
+    def __init__(self, kind: Literal["hand", "framework", "own"], cause: Cause) -> None:
+        self.kind: Final = kind
+        self.cause: Final = cause
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.cause)
 
 
 def merged(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:

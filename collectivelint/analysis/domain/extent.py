@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from .causes import Cause, Length, merged
 from .records import KEEP, Keep
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from .symbol import Symbol
 
 
-class Extent:
+class Extent(Record):
     """The length of a container, or the size that a number is."""
 
     __slots__ = ("length", "size_of", "uneven", "unordered")
@@ -62,19 +63,8 @@ class Extent:
             longer(self.length, other.length, by_role),
         )
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return self is other or (
-            isinstance(other, Extent)
-            and self.uneven == other.uneven
-            and self.unordered == other.unordered
-            and self.size_of is other.size_of
-            and self.length == other.length
-        )
-
-    def __hash__(self) -> int:
-        """Of fields that are equal in equal records."""
-        return hash((self.uneven, self.unordered, self.size_of, self.length))
+    def _fields(self) -> tuple[object, ...]:
+        return (self.uneven, self.unordered, self.size_of, self.length)
 
 
 #: Of a value whose length nothing is known of.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
 from .value import UNKNOWN, Value
 
@@ -20,19 +20,31 @@ if TYPE_CHECKING:
 _LONGEST_CHAIN: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Inlining:
+class Inlining(Record):
     """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
 
     `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
     """
 
-    site: CallSite
-    arguments: Mapping[str, Value]
-    symbols: Mapping[str, Symbol] | None
-    run: Callable[[Value], Term]
-    callee: Span
-    _memo: dict[Symbol, Symbol] = field(default_factory=dict)
+    __slots__ = ("_memo", "arguments", "callee", "run", "site", "symbols")
+
+    def __init__(
+        self,
+        site: CallSite,
+        arguments: Mapping[str, Value],
+        symbols: Mapping[str, Symbol] | None,
+        run: Callable[[Value], Term],
+        callee: Span,
+    ) -> None:
+        self.site: Final = site
+        self.arguments: Final = arguments
+        self.symbols: Final = symbols
+        self.run: Final = run
+        self.callee: Final = callee
+        self._memo: Final[dict[Symbol, Symbol]] = {}
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.site, self.arguments, self.symbols, self.run, self.callee)
 
     def rename(self, symbol: Symbol) -> Symbol:
         """A symbol of the callee as one of the caller."""
@@ -151,7 +163,8 @@ def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...
 def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
     if guard.chosen is None:
         return None
-    name, wanted = guard.chosen
+    name: str = guard.chosen[0]
+    wanted: object = guard.chosen[1]
     argument = arguments.get(name)
     if argument is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -61,7 +60,7 @@ def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
             case Repeat(body=body):
                 body, _ = _tidied(body, known)
                 if _leaves(body) or matters(body):
-                    kept.append(replace(item, body=body))
+                    kept.append(item.with_body(body))
             case Leave():
                 kept.append(item)
                 break
@@ -136,7 +135,7 @@ def continued(term: Term, rest: Term = ()) -> Term:
             case Leave():
                 result = (item,)
             case Repeat(body=body):
-                result = (replace(item, body=continued(body)), *result)
+                result = (item.with_body(continued(body)), *result)
             case Choice(guard=guard, then=then, orelse=orelse) if exits((item,)):
                 ends = any(arm and isinstance(arm[-1], Leave) for arm in (then, orelse))
                 if not ends and size(result) > MOST_ITEMS // 4:

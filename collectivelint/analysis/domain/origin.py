@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
 
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-class Origin:
+class Origin(Record):
     """What has filled a value with data."""
 
     __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
@@ -67,20 +68,8 @@ class Origin:
             self.elements | other.elements,
         )
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return self is other or (
-            isinstance(other, Origin)
-            and self.origins == other.origins
-            and self.shared == other.shared
-            and self.sharded == other.sharded
-            and self.ranked == other.ranked
-            and self.elements == other.elements
-        )
-
-    def __hash__(self) -> int:
-        """Of fields that are equal in equal records."""
-        return hash((self.origins, self.shared, self.sharded, self.ranked, self.elements))
+    def _fields(self) -> tuple[object, ...]:
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
 
 
 #: Of a value that was made here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from .causes import Cause, merged
 from .records import KEEP, Keep
 
@@ -16,7 +17,7 @@ _NO_AXES: Final[frozenset[Symbol]] = frozenset()
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
-class Uniformity:
+class Uniformity(Record):
     """The axes that a value varies over, and why."""
 
     __slots__ = ("absent", "causes", "depends", "maybe", "one", "present", "varies")
@@ -85,22 +86,8 @@ class Uniformity:
             self.present if self.present is other.present else None,
         )
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return self is other or (
-            isinstance(other, Uniformity)
-            and self.varies == other.varies
-            and self.causes == other.causes
-            and self.depends == other.depends
-            and self.one is other.one
-            and self.maybe == other.maybe
-            and self.absent == other.absent
-            and self.present is other.present
-        )
-
-    def __hash__(self) -> int:
-        """Of fields that are equal in equal records."""
-        return hash((self.varies, self.causes, self.depends))
+    def _fields(self) -> tuple[object, ...]:
+        return (self.varies, self.causes, self.depends, self.one, self.maybe, self.absent, self.present)
 
 
 #: Of a value that nothing is known to make different between ranks.

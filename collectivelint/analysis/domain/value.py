@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...record import Record
 from .extent import UNMEASURED, Extent
 from .origin import MADE_HERE, Origin
 from .records import KEEP, Keep
@@ -30,7 +31,7 @@ class _Unknown:
 UNKNOWN: Final = _Unknown()
 
 
-class Reference:
+class Reference(Record):
     """The object behind a value, as far as the program or the catalogue says what it is."""
 
     __slots__ = (
@@ -97,24 +98,22 @@ class Reference:
         #: The names of a mesh's dimensions.
         self.dims: Final = dims
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return self is other or (
-            isinstance(other, Reference)
-            and self.target == other.target
-            and self.receiver == other.receiver
-            and self.instance == other.instance
-            and self.kind == other.kind
-            and self.meaning == other.meaning
-            and self.parts == other.parts
-            and self.item == other.item
-            and self.runs == other.runs
-            and self.manager == other.manager
-            and self.optional == other.optional
-            and self.given == other.given
-            and self.partial == other.partial
-            and self.everyone == other.everyone
-            and self.dims == other.dims
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.target,
+            self.receiver,
+            self.instance,
+            self.kind,
+            self.meaning,
+            self.parts,
+            self.item,
+            self.runs,
+            self.manager,
+            self.optional,
+            self.given,
+            self.partial,
+            self.everyone,
+            self.dims,
         )
 
     __hash__ = None  # type: ignore[assignment]  # it holds values, which have no hash
@@ -124,7 +123,7 @@ class Reference:
 UNREFERENCED: Final = Reference()
 
 
-class Value:
+class Value(Record):
     """An abstract value; never changed. Each method that changes something makes a copy.
 
     Most values say nothing in most records, and millions are made: they share the records that say nothing.
@@ -136,7 +135,6 @@ class Value:
         self,
         symbol: Symbol,
         uniformity: Uniformity = UNIFORM,
-        *,
         constant: object = UNKNOWN,
         was: Symbol | None = None,
         reference: Reference = UNREFERENCED,
@@ -252,16 +250,9 @@ class Value:
         return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements))
 
     def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
+        """Equal in every field; symbols that are equal are one object."""
         return self is other or (
-            isinstance(other, Value)
-            and self.symbol is other.symbol
-            and self.constant == other.constant
-            and self.was is other.was
-            and self.uniformity == other.uniformity
-            and self.reference == other.reference
-            and self.extent == other.extent
-            and self.origin == other.origin
+            isinstance(other, Value) and self.symbol is other.symbol and self._fields() == other._fields()
         )
 
     __hash__ = None  # type: ignore[assignment]  # its reference has none
@@ -269,6 +260,9 @@ class Value:
     def __repr__(self) -> str:
         """Its symbol, and the axes it varies over."""
         return f"Value({self.symbol!r}, varies={set(self.uniformity.varies)!r})"
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.symbol, self.uniformity, self.constant, self.was, self.reference, self.extent, self.origin)
 
     @property
     def written(self) -> Symbol:

@@ -67,8 +67,8 @@ def _bound(block: Block) -> Iterator[str]:
             case Assign(targets=targets):
                 for target in targets:
                     yield from _names(target)
-            case Loop(target=target) if target is not None:
-                yield from _names(target)
+            case Loop(target=over) if over is not None:
+                yield from _names(over)
             case With(items=items):
                 for _, bound in items:
                     if bound is not None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ...ir.nodes import Span
+from ...record import Record
 from ..domain.causes import Cause
+from ..domain.extent import Extent
+from ..domain.origin import Origin
 from ..domain.symbol import Symbol
-from ..domain.value import Value
+from ..domain.uniformity import Uniformity
+from ..domain.value import Reference
 from ..effects import CallSite, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .model import FunctionFacts
+    from .facts import FunctionFacts
 
 #: Frozen records that many facts share: encoded once.
-_SHARED = (Span, Cause, CallSite, Guard)
+_SHARED = (Span, Cause, CallSite, Guard, Uniformity, Reference, Extent, Origin)
 
 
 class Digests:
@@ -69,7 +74,7 @@ class Digests:
         if kind in _SHARED:
             known = self._known.get(id(data))
             if known is None:
-                text = self._fields(data)
+                text = self._record(data)
                 if kind is Guard:
                     text += self._text(data.path, data.span)
                 known = self._known[id(data)] = (data, text)
@@ -78,19 +83,15 @@ class Digests:
             return f"{{{','.join(sorted(map(self._encoded, data)))}}}"
         if kind is Symbol:
             return str(data.digest.hex())
-        if kind is Value:
-            return (
-                f"Value({','.join(f'{name}={self._encoded(data.__dict__[name])}' for name in sorted(data.__dict__))})"
-            )
         if isinstance(data, dict):
             items = sorted((self._encoded(name), self._encoded(value)) for name, value in data.items())
             return f"{{{','.join(f'{name}:{value}' for name, value in items)}}}"
-        if hasattr(kind, "__slots__"):
-            return self._fields(data)
+        if isinstance(data, Record) or is_dataclass(data):
+            return self._record(data)
         return repr(data)
 
-    def _fields(self, data: Any) -> str:
+    def _record(self, data: Any) -> str:
         if type(data) is Span:
             return f"Span({data.line},{data.column},{data.end_line},{data.end_column})"
-        fields = ",".join(self._encoded(getattr(data, name)) for name in type(data).__slots__)
-        return f"{type(data).__name__}({fields})"
+        given = data._fields() if isinstance(data, Record) else [getattr(data, field.name) for field in fields(data)]
+        return f"{type(data).__name__}({','.join(map(self._encoded, given))})"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
+    from .facts import FunctionFacts
     from .fixpoint import Key
-    from .model import FunctionFacts
 
     #: The transfer function of a whole function: its facts, given the variables of the function around it.
     Interpret: TypeAlias = Callable[["Interprocedural", Function, Mapping[str, Value]], FunctionFacts]

@@ -13,7 +13,7 @@ from ..domain.joining import join as join_values
 from ..domain.symbol import Symbol, attribute, make
 from ..domain.value import Value
 from ..effects import Repeat, events
-from .model import FunctionFacts
+from .facts import FunctionFacts
 from .observed import ParameterEffect, Summary
 
 if TYPE_CHECKING:

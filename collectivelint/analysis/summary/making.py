@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ...record import Record
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 Members: TypeAlias = Literal["all", "each", "some"]
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(Record):
     """A call that makes groups; `lists`: of ranks that are given to it."""
 
-    op: str
-    path: str
-    span: Span
-    lists: bool
-    members: Members
+    __slots__ = ("lists", "members", "op", "path", "span")
+
+    def __init__(self, op: str, path: str, span: Span, lists: bool, members: Members) -> None:
+        self.op: Final = op
+        self.path: Final = path
+        self.span: Final = span
+        self.lists: Final = lists
+        self.members: Final = members
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.op, self.path, self.span, self.lists, self.members)

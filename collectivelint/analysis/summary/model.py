@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..domain.causes import Cause
-from ..domain.symbol import WORLD, Symbol
-from ..domain.value import PLACES
-from ..effects import deferred, events
-from .observed import ParameterEffect, Summary
+from ...record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +12,13 @@ if TYPE_CHECKING:
     from ...catalog.model import Api
     from ...ir.nodes import Call, Expr, Function, Span
     from ...program.target import Target
+    from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
     from ..domain.value import Value
-    from ..effects import Event, Guard, Term
-    from .observed import Writing
+    from ..effects import Event, Guard
 
 
-@dataclass(frozen=True, slots=True)
-class GroupInReach:
+class GroupInReach(Record):
     """An expression that names a group where a call stands: `text` as source, and where its value comes from.
 
     `owner` is the mesh that it is a group of, `dims` the names of that mesh's dimensions, if they are known. Where not
@@ -31,22 +26,40 @@ class GroupInReach:
     `everyone`: it has all ranks.
     """
 
-    text: str
-    origin: str
-    owner: str = ""
-    dims: tuple[str, ...] | None = None
-    certain: bool = True
-    optional: bool = False
-    everyone: bool = False
+    __slots__ = ("certain", "dims", "everyone", "optional", "origin", "owner", "text")
+
+    def __init__(
+        self,
+        text: str,
+        origin: str,
+        owner: str = "",
+        dims: tuple[str, ...] | None = None,
+        certain: bool = True,
+        optional: bool = False,
+        everyone: bool = False,
+    ) -> None:
+        self.text: Final = text
+        self.origin: Final = origin
+        self.owner: Final = owner
+        self.dims: Final = dims
+        self.certain: Final = certain
+        self.optional: Final = optional
+        self.everyone: Final = everyone
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.text, self.origin, self.owner, self.dims, self.certain, self.optional, self.everyone)
 
     @property
     def is_subgroup(self) -> bool:
         """Whether ranks of the job may be missing: a mesh of one dimension has them all."""
         return not self.everyone and (self.dims is None or len(self.dims) != 1)
 
+    def as_mesh(self) -> GroupInReach:
+        """The mesh that it is a group of."""
+        return GroupInReach(self.owner, self.origin, self.owner, self.dims, True, self.optional)
 
-@dataclass(frozen=True, slots=True)
-class ApiCall:
+
+class ApiCall(Record):
     """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already.
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
@@ -54,21 +67,76 @@ class ApiCall:
     `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it.
     """
 
-    api: Api
-    call: Call
-    statement: Span
-    function: Function
-    group: Value | None
-    group_expr: Expr | None
-    in_reach: tuple[GroupInReach, ...] = ()
-    local_names: frozenset[str] = frozenset()
-    values: Mapping[str, Value] = field(default_factory=dict)
-    exprs: Mapping[str, Expr] = field(default_factory=dict)
-    guards: tuple[Guard, ...] = ()
-    turns: tuple[Symbol, ...] = ()
-    used: bool = True
-    conditional: bool = False
-    alone: bool = False
+    __slots__ = (
+        "alone",
+        "api",
+        "call",
+        "conditional",
+        "exprs",
+        "function",
+        "group",
+        "group_expr",
+        "guards",
+        "in_reach",
+        "local_names",
+        "statement",
+        "turns",
+        "used",
+        "values",
+    )
+
+    def __init__(
+        self,
+        api: Api,
+        call: Call,
+        statement: Span,
+        function: Function,
+        group: Value | None,
+        group_expr: Expr | None,
+        in_reach: tuple[GroupInReach, ...] = (),
+        local_names: frozenset[str] = frozenset(),
+        values: Mapping[str, Value] | None = None,
+        exprs: Mapping[str, Expr] | None = None,
+        guards: tuple[Guard, ...] = (),
+        turns: tuple[Symbol, ...] = (),
+        used: bool = True,
+        conditional: bool = False,
+        alone: bool = False,
+    ) -> None:
+        self.api: Final = api
+        self.call: Final = call
+        self.statement: Final = statement
+        self.function: Final = function
+        self.group: Final = group
+        self.group_expr: Final = group_expr
+        self.in_reach: Final = in_reach
+        self.local_names: Final = local_names
+        self.values: Final[Mapping[str, Value]] = {} if values is None else values
+        self.exprs: Final[Mapping[str, Expr]] = {} if exprs is None else exprs
+        self.guards: Final = guards
+        self.turns: Final = turns
+        self.used: Final = used
+        self.conditional: Final = conditional
+        self.alone: Final = alone
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.api,
+            self.call,
+            self.statement,
+            self.function,
+            self.group,
+            self.group_expr,
+            self.in_reach,
+            self.local_names,
+            self.values,
+            self.exprs,
+            self.guards,
+            self.turns,
+            self.used,
+            self.conditional,
+            self.alone,
+        )
 
     @property
     def span(self) -> Span:
@@ -81,32 +149,63 @@ class ApiCall:
         return self.api.category not in ("function", "loader")
 
 
-@dataclass(frozen=True, slots=True)
-class Invariant:
+class Invariant(Record):
     """An assert, with the reasons why its condition depends on data of other ranks or of a checkpoint."""
 
-    function: Function
-    span: Span
-    origins: tuple[Cause, ...]
+    __slots__ = ("function", "origins", "span")
+
+    def __init__(self, function: Function, span: Span, origins: tuple[Cause, ...]) -> None:
+        self.function: Final = function
+        self.span: Final = span
+        self.origins: Final = origins
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.function, self.span, self.origins)
 
 
-@dataclass(frozen=True, slots=True)
-class HelperCall:
+class HelperCall(Record):
     """A call of a function of the program that passes groups, or a root, on to collectives.
 
     `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` those of all its
     parameters that the call fills.
     """
 
-    function: Function
-    call: Call
-    statement: Span
-    callee: Function
-    groups: tuple[str, ...]
-    roots: tuple[str, ...]
-    given: Mapping[str, Value]
-    in_reach: tuple[GroupInReach, ...]
-    events: tuple[Event, ...]
+    __slots__ = ("call", "callee", "events", "function", "given", "groups", "in_reach", "roots", "statement")
+
+    def __init__(
+        self,
+        function: Function,
+        call: Call,
+        statement: Span,
+        callee: Function,
+        groups: tuple[str, ...],
+        roots: tuple[str, ...],
+        given: Mapping[str, Value],
+        in_reach: tuple[GroupInReach, ...],
+        events: tuple[Event, ...],
+    ) -> None:
+        self.function: Final = function
+        self.call: Final = call
+        self.statement: Final = statement
+        self.callee: Final = callee
+        self.groups: Final = groups
+        self.roots: Final = roots
+        self.given: Final = given
+        self.in_reach: Final = in_reach
+        self.events: Final = events
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.function,
+            self.call,
+            self.statement,
+            self.callee,
+            self.groups,
+            self.roots,
+            self.given,
+            self.in_reach,
+            self.events,
+        )
 
     @property
     def span(self) -> Span:
@@ -114,53 +213,20 @@ class HelperCall:
         return self.call.span
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Record):
     """A function of the program handed over to be called some other time: `kind` says when."""
 
-    function: Function
-    span: Span
-    statement: Span
-    kind: str
-    target: Target
+    __slots__ = ("function", "kind", "span", "statement", "target")
 
+    def __init__(self, function: Function, span: Span, statement: Span, kind: str, target: Target) -> None:
+        self.function: Final = function
+        self.span: Final = span
+        self.statement: Final = statement
+        self.kind: Final = kind
+        self.target: Final = target
 
-#: What makes a path one rank's own.
-_OWN: Final = frozenset({"rank", "random", "process", "clock"})
-
-
-@dataclass(frozen=True, slots=True)
-class FileUse:
-    """A call that does something to a path; `use` is one of those of `FileApi`.
-
-    `path` is what the path is, `expr` how it is written, `state` what is written there. `alone`: some condition on ranks
-    leads here; `few`: that, or each rank has a path of its own; `tolerant`: it is no error if the path is there; `tolerates`
-    names the parameter that makes it none.
-    """
-
-    use: str
-    api: str
-    path: Value
-    expr: Expr
-    function: Function
-    span: Span
-    statement: Span
-    alone: bool
-    tolerant: bool
-    state: Value | None = None
-    guards: tuple[Guard, ...] = ()
-    tolerates: str | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether one rank of the job, or of each node, writes one file for all."""
-        one = all(guard.varies <= {WORLD, *PLACES} for guard in self.guards if guard.varies)
-        return self.use == "write" and self.alone and not self.path.origin.ranked and one
-
-    @property
-    def few(self) -> bool:
-        """Whether not all ranks get here, or each has a path of its own."""
-        return self.alone or self.path.origin.ranked or any(cause.kind in _OWN for cause in self.path.uniformity.causes)
+    def _fields(self) -> tuple[object, ...]:
+        return (self.function, self.span, self.statement, self.kind, self.target)
 
 
 #: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.
@@ -170,119 +236,37 @@ class FileUse:
 NoteKind: TypeAlias = Literal["share", "guess", "index", "temporary", "write", "in place", "one part"]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Record):
     """Something a rule may want to know of; `causes` say where it comes from.
 
     `exprs` are the expressions it is about, `callee` the function of the program that is called. `alone`: not all ranks get
     here, because of a condition on ranks.
     """
 
-    kind: NoteKind
-    function: Function
-    span: Span
-    statement: Span
-    causes: tuple[Cause, ...] = ()
-    exprs: tuple[Expr, ...] = ()
-    callee: str = ""
-    alone: bool = False
+    __slots__ = ("alone", "callee", "causes", "exprs", "function", "kind", "span", "statement")
 
+    def __init__(
+        self,
+        kind: NoteKind,
+        function: Function,
+        span: Span,
+        statement: Span,
+        causes: tuple[Cause, ...] = (),
+        exprs: tuple[Expr, ...] = (),
+        callee: str = "",
+        alone: bool = False,
+    ) -> None:
+        self.kind: Final = kind
+        self.function: Final = function
+        self.span: Final = span
+        self.statement: Final = statement
+        self.causes: Final = causes
+        self.exprs: Final = exprs
+        self.callee: Final = callee
+        self.alone: Final = alone
 
-@dataclass(slots=True)
-class FunctionFacts:
-    """Everything known about one function after it was interpreted."""
-
-    function: Function
-    calls_at: dict[Span, ApiCall] = field(default_factory=dict)
-    invariants: list[Invariant] = field(default_factory=list)
-    term: Term = ()
-    summary: Term = ()
-    returns: Value | None = None
-    attributes: dict[str, Value] = field(default_factory=dict)
-    #: Of a module, what its global variables are; of other functions only where somebody wants an explanation.
-    variables: dict[str, Value] = field(default_factory=dict)
-    #: By function defined in it: the variables that one sees.
-    closures: dict[str, Mapping[str, Value]] = field(default_factory=dict)
-    helpers: list[HelperCall] = field(default_factory=list)
-    registrations: list[Registration] = field(default_factory=list)
-    files: list[FileUse] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    #: Its parameters that hold the same on all ranks of a group afterwards.
-    uniform: tuple[str, ...] = ()
-    #: Its parameters that one rank writes as if they were the whole model, with where.
-    whole: tuple[tuple[str, Cause], ...] = ()
-    #: What all ranks that call it write to.
-    writing: Writing | None = None
-    #: Its parameters that are the root of a collective it runs, itself or in what it calls.
-    roots: tuple[str, ...] = ()
-    #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
-    fallen: list[tuple[Guard, Span]] = field(default_factory=list)
-    #: What it returns where there are no other ranks.
-    alone: Value | None = None
-    #: The collectives of its summary.
-    events: tuple[Event, ...] = ()
-    #: What may fail in it on one rank alone, and is not caught there.
-    fallible: Cause | None = None
-    #: Set where a condition that differs between ranks decides what is returned.
-    return_guard: Value | None = None
-    #: By call of a function of the program, for those who ask: the groups in reach there, and the names that are bound.
-    reaching: dict[Span, tuple[tuple[GroupInReach, ...], frozenset[str]]] = field(default_factory=dict)
-    #: The names that are bound in it, for those who ask.
-    names: frozenset[str] = frozenset()
-    #: Attribute calls whose function could not be found, for those who ask.
-    unresolved: list[tuple[str, Span]] = field(default_factory=list)
-
-    @property
-    def calls(self) -> list[ApiCall]:
-        """Its calls of what the catalogue knows, in the order in which they were met."""
-        return list(self.calls_at.values())
-
-    @property
-    def changed(self) -> Cause | None:
-        """Where a tensor is changed that was passed in."""
-        places = (found.span for found in self.notes if found.kind == "in place" and not found.callee)
-        return next((Cause("data", self.function.path, span) for span in places), None)
-
-    @property
-    def share(self) -> Cause | None:
-        """Where a parameter of a model is made of one rank's share of a size."""
-        return next((found.causes[0] for found in self.notes if found.kind == "share"), None)
-
-    def observed(self) -> Summary:
-        """What other functions can see of it."""
-        return Summary(
-            effect=self.summary,
-            returns=self.returns,
-            attributes=self.attributes,
-            variables=self.variables if self.function.qualname == "<module>" else {},
-            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed),
-            writing=self.writing,
-            share=self.share,
-            fallible=self.fallible,
-            calls=tuple(dict.fromkeys(deferred(self.term))),
-        )
-
-    def widened(self, summary: Summary) -> FunctionFacts:
-        """The same facts of the function itself, with another summary for those who call it."""
-        return replace(
-            self,
-            summary=summary.effect,
-            events=tuple(events(summary.effect)),
-            returns=summary.returns,
-            attributes=dict(summary.attributes),
-            variables={**self.variables, **summary.variables},
-            uniform=summary.parameters.uniform,
-            roots=summary.parameters.roots,
-            whole=summary.parameters.whole,
-            writing=summary.writing,
-            fallible=summary.fallible,
-        )
-
-
-def note(facts: FunctionFacts, found: Note) -> None:
-    """Keep a note once: the body of a loop is looked at twice."""
-    if not any(other.kind == found.kind and other.span == found.span for other in facts.notes):
-        facts.notes.append(found)
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.function, self.span, self.statement, self.causes, self.exprs, self.callee, self.alone)
 
 
 def misplaced(call: ApiCall) -> str | None:

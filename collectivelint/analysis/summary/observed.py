@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from ...record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,16 +15,20 @@ if TYPE_CHECKING:
     from ..effects import Term
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(Record):
     """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of."""
 
-    cause: Cause
-    depends: frozenset[str]
+    __slots__ = ("cause", "depends")
+
+    def __init__(self, cause: Cause, depends: frozenset[str]) -> None:
+        self.cause: Final = cause
+        self.depends: Final = depends
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.cause, self.depends)
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterEffect:
+class ParameterEffect(Record):
     """What a function does to what it is passed.
 
     `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
@@ -31,14 +36,28 @@ class ParameterEffect:
     is changed that was passed in.
     """
 
-    uniform: tuple[str, ...] = ()
-    roots: tuple[str, ...] = ()
-    whole: tuple[tuple[str, Cause], ...] = ()
-    changed: Cause | None = None
+    __slots__ = ("changed", "roots", "uniform", "whole")
+
+    def __init__(
+        self,
+        uniform: tuple[str, ...] = (),
+        roots: tuple[str, ...] = (),
+        whole: tuple[tuple[str, Cause], ...] = (),
+        changed: Cause | None = None,
+    ) -> None:
+        self.uniform: Final = uniform
+        self.roots: Final = roots
+        self.whole: Final = whole
+        self.changed: Final = changed
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.uniform, self.roots, self.whole, self.changed)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+NO_EFFECT: Final = ParameterEffect()
+
+
+class Summary(Record):
     """What the functions that call a function, or use the class or the module it belongs to, can see of it.
 
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
@@ -46,24 +65,58 @@ class Summary:
     share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls.
     """
 
-    effect: Term = ()
-    returns: Value | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    variables: Mapping[str, Value] = field(default_factory=dict)
-    parameters: ParameterEffect = ParameterEffect()
-    writing: Writing | None = None
-    share: Cause | None = None
-    fallible: Cause | None = None
-    calls: tuple[str, ...] = ()
+    __slots__ = ("attributes", "calls", "effect", "fallible", "parameters", "returns", "share", "variables", "writing")
+
+    def __init__(
+        self,
+        effect: Term = (),
+        returns: Value | None = None,
+        attributes: Mapping[str, Value] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        parameters: ParameterEffect = NO_EFFECT,
+        writing: Writing | None = None,
+        share: Cause | None = None,
+        fallible: Cause | None = None,
+        calls: tuple[str, ...] = (),
+    ) -> None:
+        self.effect: Final = effect
+        self.returns: Final = returns
+        self.attributes: Final[Mapping[str, Value]] = {} if attributes is None else attributes
+        self.variables: Final[Mapping[str, Value]] = {} if variables is None else variables
+        self.parameters: Final = parameters
+        self.writing: Final = writing
+        self.share: Final = share
+        self.fallible: Final = fallible
+        self.calls: Final = calls
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.effect,
+            self.returns,
+            self.attributes,
+            self.variables,
+            self.parameters,
+            self.writing,
+            self.share,
+            self.fallible,
+            self.calls,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class ClassFacts:
+class ClassFacts(Record):
     """What the text of a class says, without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
     handlers, with where they stand.
     """
 
-    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    handlers: Mapping[str, Span] = field(default_factory=dict)
+    __slots__ = ("assigned", "handlers")
+
+    def __init__(
+        self, assigned: Mapping[str, tuple[str, ...]] | None = None, handlers: Mapping[str, Span] | None = None
+    ) -> None:
+        self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
+        self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.assigned, self.handlers)

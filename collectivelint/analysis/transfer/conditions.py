@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
+from ...record import Record
 from ..domain.flowing import flow
 from ..domain.joining import join
 from ..domain.recognise import launched
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from .state import Frame
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Record):
     """Where a condition is written: its source, what `match` compares with it, and whether the opposite is meant."""
 
-    span: Span
-    subject: Span | None = None
-    negated: bool = False
+    __slots__ = ("negated", "span", "subject")
+
+    def __init__(self, span: Span, subject: Span | None = None, negated: bool = False) -> None:
+        self.span: Final = span
+        self.subject: Final = subject
+        self.negated: Final = negated
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.span, self.subject, self.negated)
 
 
 def atoms(test: Expr) -> Expr:
@@ -109,7 +114,7 @@ def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Wr
 
 def _written(guard: Guard, written: Written) -> Guard:
     positive = guard.positive != written.negated
-    return replace(guard, span=written.span, subject=written.subject, positive=positive)
+    return guard.written_at(guard.path, written.span, guard.statement, positive, written.subject)
 
 
 def _truthful(test: Expr) -> Expr:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.names import plain
 from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ..domain.causes import Cause
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
@@ -17,7 +17,6 @@ from .guards import guard_of
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
-    from ..domain.causes import Cause
     from .state import Frame, Run
 
 
@@ -45,11 +44,11 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
             cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
         value = Value(make("caught", (number, frame.path, statement.span.line, statement.span.column)))
         if cause is not None:
-            value = value.varying(varies=frozenset({WORLD}), causes=(replace(cause, kind="exception"),))
+            value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value
         guard = guard_of(frame, value, head(statement.span, "try"))
         if cause is None:
-            guard = replace(guard, own=False)
+            guard = guard.judged_here(False)
         with Arm(frame, entering) as arm, Under(frame, guard, value):
             if name is not None:
                 frame.variables[name] = Value(frame.fresh(name, statement.span))

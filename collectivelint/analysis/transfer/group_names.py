@@ -247,7 +247,7 @@ def _is_entry(frame: Frame, caller: Function, given: Expr) -> bool:
     if isinstance(given, Subscript):
         return _is_table(given.value, tables)
     return isinstance(given, Name) and any(
-        given in (target, *getattr(target, "parts", ())) and _is_table(iterable, tables)
+        (given == target or given in getattr(target, "parts", ())) and _is_table(iterable, tables)
         for target, iterable in _loops(caller.body)
     )
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..effects import Guard, Item
-    from ..summary.model import ApiCall, FunctionFacts
+    from ..summary.facts import FunctionFacts
+    from ..summary.model import ApiCall
 
 
 class Scoped(Protocol):

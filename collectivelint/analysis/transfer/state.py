@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ..domain.causes import Cause
 from ..domain.symbol import Symbol, place
 from ..effects import Fails
-from ..summary.model import Note, note
+from ..summary.facts import note
+from ..summary.model import Note
 from .scopes import Collecting
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ...source.annotations import Annotation
     from ..domain.value import Value
     from ..effects import Guard, Item
-    from ..summary.model import FunctionFacts, NoteKind
+    from ..summary.facts import FunctionFacts
+    from ..summary.model import NoteKind
 
 
 class Context(Protocol):
@@ -62,7 +63,6 @@ class Context(Protocol):
         """The calls of anything of this name in one file, with the function that each stands in."""
 
 
-@dataclass(slots=True)
 class Frame:
     """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to.
 
@@ -75,23 +75,52 @@ class Frame:
     now, `group_destroyed` that the default group has been: there are no others any more.
     """
 
-    context: Context
-    function: Function
-    facts: FunctionFacts
-    variables: dict[str, Value]
-    closure: Mapping[str, Value]
-    statement: Span
-    out: list[Item] = field(default_factory=list)
-    imports: dict[str, str] = field(default_factory=dict)
-    guards: list[tuple[Guard, Value]] = field(default_factory=list)
-    turns: list[Symbol] = field(default_factory=list)
-    catching: int = 0
-    dropped: Expr | None = None
-    single_rank: int = 0
-    branches: int = 0
-    worlds: set[Symbol] = field(default_factory=set)
-    is_partial: bool = False
-    group_destroyed: bool = False
+    __slots__ = (
+        "branches",
+        "catching",
+        "closure",
+        "context",
+        "dropped",
+        "facts",
+        "function",
+        "group_destroyed",
+        "guards",
+        "imports",
+        "is_partial",
+        "out",
+        "single_rank",
+        "statement",
+        "turns",
+        "variables",
+        "worlds",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        function: Function,
+        facts: FunctionFacts,
+        variables: dict[str, Value],
+        closure: Mapping[str, Value],
+        statement: Span,
+    ) -> None:
+        self.context: Context = context
+        self.function: Function = function
+        self.facts: FunctionFacts = facts
+        self.variables: dict[str, Value] = variables
+        self.closure: Mapping[str, Value] = closure
+        self.statement: Span = statement
+        self.out: list[Item] = []
+        self.imports: dict[str, str] = dict(function.imports)
+        self.guards: list[tuple[Guard, Value]] = []
+        self.turns: list[Symbol] = []
+        self.catching: int = 0
+        self.dropped: Expr | None = None
+        self.single_rank: int = 0
+        self.branches: int = 0
+        self.worlds: set[Symbol] = set()
+        self.is_partial: bool = False
+        self.group_destroyed: bool = False
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""

@@ -32,7 +32,8 @@ from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, global_name
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Guard, Leave, Term, events, matters
-from ..summary.model import FunctionFacts, Invariant
+from ..summary.facts import FunctionFacts
+from ..summary.model import Invariant
 from .annotated import annotated_target
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
     """Interpret a function once; everything the rules and its callers need to know of it."""
     facts = FunctionFacts(function)
-    frame = Frame(context, function, facts, {}, closure, function.span, imports=dict(function.imports))
+    frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
     _block(frame, function.body)

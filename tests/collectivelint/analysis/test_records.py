@@ -40,8 +40,8 @@ origins = st.builds(Origin, causes, st.booleans(), shards, st.booleans())
 extents = st.builds(Extent, causes, st.none() | st.just(CAUSES[0]), some_axis)
 values = st.builds(
     lambda symbol, uniformity, extent, origin, known: Value(
-        symbol, constant=known, extent=extent, origin=origin
-    ).varying(varies=uniformity),
+        symbol, uniformity, constant=known, extent=extent, origin=origin
+    ),
     st.sampled_from([name("x"), name("y")]),
     uniformities,
     extents,
@@ -118,7 +118,7 @@ def test_both_arms_come_into_the_value_after_a_branch(one: Value, other: Value) 
 
 @given(values, values, axes.filter(bool))
 def test_a_condition_that_varies_makes_what_it_decides_vary(one: Value, other: Value, over: frozenset[Any]) -> None:
-    guard = Value(name("condition")).varying(varies=Uniformity(over, CAUSES[:1]))
+    guard = Value(name("condition"), Uniformity(over, CAUSES[:1]))
     after = join(one, other, name("after"), guard, CAUSES[1])
     alike = one == other or (one.symbol is other.symbol and one.constant is NONE.constant)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
@@ -142,7 +142,7 @@ def test_a_plain_value_shares_the_records_that_say_nothing() -> None:
 
 
 def test_a_changed_copy_leaves_the_other_records() -> None:
-    value = Value(name("x"), constant=3).varying(varies=Uniformity(frozenset(AXES[:1])))
+    value = Value(name("x"), Uniformity(frozenset(AXES[:1])), constant=3)
     changed = value.referring(kind="group").sized(size_of=AXES[0]).but(constant=4)
     assert (changed.constant, changed.reference.kind, changed.extent.size_of) == (4, "group", AXES[0])
     assert changed.uniformity is value.uniformity

@@ -1,0 +1,157 @@
+"""Facts of a function: all that is known about it after it was interpreted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..domain.causes import Cause
+from ..effects import deferred, events
+from .observed import ParameterEffect, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...ir.nodes import Function, Span
+    from ..domain.value import Value
+    from ..effects import Event, Guard, Term
+    from .file_use import FileUse
+    from .model import ApiCall, GroupInReach, HelperCall, Invariant, Note, Registration
+    from .observed import Writing
+
+
+class FunctionFacts:
+    """Everything known about one function after it was interpreted."""
+
+    __slots__ = (
+        "alone",
+        "attributes",
+        "calls_at",
+        "closures",
+        "events",
+        "fallen",
+        "fallible",
+        "files",
+        "function",
+        "helpers",
+        "invariants",
+        "names",
+        "notes",
+        "reaching",
+        "registrations",
+        "return_guard",
+        "returns",
+        "roots",
+        "summary",
+        "term",
+        "uniform",
+        "unresolved",
+        "variables",
+        "whole",
+        "writing",
+    )
+
+    def __init__(self, function: Function) -> None:
+        self.function: Function = function
+        self.calls_at: dict[Span, ApiCall] = {}
+        self.invariants: list[Invariant] = []
+        self.term: Term = ()
+        self.summary: Term = ()
+        self.returns: Value | None = None
+        self.attributes: dict[str, Value] = {}
+        #: Of a module, what its global variables are; of other functions only where somebody wants an explanation.
+        self.variables: dict[str, Value] = {}
+        #: By function defined in it: the variables that one sees.
+        self.closures: dict[str, Mapping[str, Value]] = {}
+        self.helpers: list[HelperCall] = []
+        self.registrations: list[Registration] = []
+        self.files: list[FileUse] = []
+        self.notes: list[Note] = []
+        #: Its parameters that hold the same on all ranks of a group afterwards.
+        self.uniform: tuple[str, ...] = ()
+        #: Its parameters that one rank writes as if they were the whole model, with where.
+        self.whole: tuple[tuple[str, Cause], ...] = ()
+        #: What all ranks that call it write to.
+        self.writing: Writing | None = None
+        #: Its parameters that are the root of a collective it runs, itself or in what it calls.
+        self.roots: tuple[str, ...] = ()
+        #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
+        self.fallen: list[tuple[Guard, Span]] = []
+        #: What it returns where there are no other ranks.
+        self.alone: Value | None = None
+        #: The collectives of its summary.
+        self.events: tuple[Event, ...] = ()
+        #: What may fail in it on one rank alone, and is not caught there.
+        self.fallible: Cause | None = None
+        #: Set where a condition that differs between ranks decides what is returned.
+        self.return_guard: Value | None = None
+        #: By call of a function of the program, for those who ask: the groups in reach there, and the names that are bound.
+        self.reaching: dict[Span, tuple[tuple[GroupInReach, ...], frozenset[str]]] = {}
+        #: The names that are bound in it, for those who ask.
+        self.names: frozenset[str] = frozenset()
+        #: Attribute calls whose function could not be found, for those who ask.
+        self.unresolved: list[tuple[str, Span]] = []
+
+    @property
+    def calls(self) -> list[ApiCall]:
+        """Its calls of what the catalogue knows, in the order in which they were met."""
+        return list(self.calls_at.values())
+
+    @property
+    def changed(self) -> Cause | None:
+        """Where a tensor is changed that was passed in."""
+        places = (found.span for found in self.notes if found.kind == "in place" and not found.callee)
+        return next((Cause("data", self.function.path, span) for span in places), None)
+
+    @property
+    def share(self) -> Cause | None:
+        """Where a parameter of a model is made of one rank's share of a size."""
+        return next((found.causes[0] for found in self.notes if found.kind == "share"), None)
+
+    def observed(self) -> Summary:
+        """What other functions can see of it."""
+        return Summary(
+            effect=self.summary,
+            returns=self.returns,
+            attributes=self.attributes,
+            variables=self.variables if self.function.qualname == "<module>" else {},
+            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed),
+            writing=self.writing,
+            share=self.share,
+            fallible=self.fallible,
+            calls=tuple(dict.fromkeys(deferred(self.term))),
+        )
+
+    def widened(self, summary: Summary) -> FunctionFacts:
+        """The same facts of the function itself, with another summary for those who call it."""
+        found = FunctionFacts(self.function)
+        found.calls_at = self.calls_at
+        found.invariants = self.invariants
+        found.term = self.term
+        found.summary = summary.effect
+        found.returns = summary.returns
+        found.attributes = dict(summary.attributes)
+        found.variables = {**self.variables, **summary.variables}
+        found.closures = self.closures
+        found.helpers = self.helpers
+        found.registrations = self.registrations
+        found.files = self.files
+        found.notes = self.notes
+        found.uniform = summary.parameters.uniform
+        found.whole = summary.parameters.whole
+        found.writing = summary.writing
+        found.roots = summary.parameters.roots
+        found.fallen = self.fallen
+        found.alone = self.alone
+        found.events = tuple(events(summary.effect))
+        found.fallible = summary.fallible
+        found.return_guard = self.return_guard
+        found.reaching = self.reaching
+        found.names = self.names
+        found.unresolved = self.unresolved
+        return found
+
+
+def note(facts: FunctionFacts, found: Note) -> None:
+    """Keep a note once: the body of a loop is looked at twice."""
+    if not any(other.kind == found.kind and other.span == found.span for other in facts.notes):
+        facts.notes.append(found)
