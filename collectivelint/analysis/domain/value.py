@@ -234,9 +234,10 @@ class Value(Record):
         unordered: Cause | Keep | None = KEEP,
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
+        whole: frozenset[Symbol] | Keep = KEEP,
     ) -> Value:
         """A copy of another length."""
-        return self.but(extent=self.extent.but(uneven, unordered, size_of, length))
+        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole))
 
     def sourced(
         self,

@@ -29,6 +29,7 @@ from ..calls.meshes import part_of
 from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
 from ..domain.joining import join
+from ..domain.multiples import cut, shared_evenly
 from ..domain.symbol import (
     both,
     conditional,
@@ -173,7 +174,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.referring(item=base.reference.item) if whole else each(base, found.symbol)
-    if key.extent.uneven:
+    if whole := cut(key, frame.variables):
+        return found.sized(whole=whole)
+    if key.extent.uneven and not shared_evenly(base, key, frame.variables):
         return found.sized(uneven=key.extent.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
     if is_mask and not base.origin.shared:
@@ -234,6 +237,6 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         # `{key: value for ...}`
         value = element.reference.parts[-1]
         item, sharded = (value if value.reference.instance is not None else None), value.origin.sharded
-    return (
-        found.sized(uneven=uneven, unordered=unordered, size_of=size_of).referring(item=item).sourced(sharded=sharded)
-    )
+    whole = sources[0].extent.whole if len(sources) == 1 and not tests else frozenset()
+    found = found.sized(uneven=uneven, unordered=unordered, size_of=size_of, whole=whole)
+    return found.referring(item=item).sourced(sharded=sharded)

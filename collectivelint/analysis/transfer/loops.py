@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..calls.catalog_calls import iterated
 from ..domain.flowing import each
+from ..domain.multiples import tested
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
 from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Loop
+    from ..domain.symbol import Symbol
     from ..effects import Term
     from .state import Frame, Run
 
@@ -26,17 +28,29 @@ if TYPE_CHECKING:
 def loop(frame: Frame, statement: Loop, run: Run) -> None:
     """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
     entering = dict(frame.variables)
+    counted: Symbol | None = None
     for _ in range(_MOST_TURNS):
         before = dict(frame.variables)
         with frame.collecting() as turn:
-            _turn(frame, statement, run)
+            decisive = _turn(frame, statement, run)
+        counted = counted or decisive
         carried = _carried(before, frame.variables)
         frame.variables = joined(frame, before, [(frame.variables, ()), (before, ())], None, statement.span)
         if not carried:
             break
     frame.extend(turn)
     frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
+    if statement.target is None and counted is not None:
+        _filled(frame, entering, counted)
     run(frame, statement.orelse)
+
+
+def _filled(frame: Frame, entering: Mapping[str, Value], condition: Symbol) -> None:
+    """`while len(items) % size: items.append(...)`: afterwards there are as many as that needs."""
+    for container, divisor in tested(condition):
+        for name, value in entering.items():
+            if value.symbol is container and name in frame.variables:
+                frame.variables[name] = frame.variables[name].sized(whole=frozenset({divisor}))
 
 
 #: Turns of a loop that are interpreted until what varies at its head no longer changes.
@@ -52,8 +66,8 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
     )
 
 
-def _turn(frame: Frame, statement: Loop, run: Run) -> None:
-    """Interpret a loop once; its `Repeat` becomes the frame's term."""
+def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
+    """Interpret a loop once; its `Repeat` becomes the frame's term. Its symbol is returned."""
     over = unordered = None
     mark = f"{frame.path}:{statement.span.line}:{statement.span.column}"
     head: tuple[Item, ...] = ()
@@ -83,10 +97,11 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
             run(frame, statement.body)
     body = (*head, *items)
     if not body:
-        return
+        return symbol
     if (unordered is not None or over is not None) and not _is_ordered(body, mark):
         unordered = over = None
     frame.emit(Repeat(symbol, body, trips, unordered, over))
+    return symbol
 
 
 def _marked(value: Value, mark: str) -> Value:
