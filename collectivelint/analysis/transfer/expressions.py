@@ -223,7 +223,11 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     frame.extend(arm.items)
     # As many as there are elsewhere, whatever is made of each.
     is_even = not any(value.uniformity.varies or value.extent.uneven for value in (*sources, *tests))
-    symbol = make("comprehension", (is_even,), (element.symbol, *(source.symbol for source in sources)))
+    symbol = make(
+        "comprehension",
+        (is_even, bool(tests) or len(sources) > 1),
+        (element.symbol, *(source.symbol for source in sources)),
+    )
     if body:
         frame.emit(Repeat(symbol, body))
     found = flow(symbol, (*sources, *tests, element))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..calls.catalog_calls import iterated
+from ..domain.counts import counted
 from ..domain.flowing import each
 from ..domain.multiples import tested
 from ..domain.symbol import WORLD, make
@@ -81,7 +82,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
     else:
         value = evaluate(frame, statement.iterable)
         iterated(frame, statement.iterable, value, statement.span)
-        symbol = make("loop", ("for",), (value.symbol,))
+        symbol = make("loop", ("for",), (counted(value.symbol, frame.variables),))
         unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
