@@ -44,7 +44,7 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
             is_padded = values[1].symbol.contains(call(_LEN, (values[0].symbol,)))
             length = None if is_padded else Length("grown", frame.cause("data", frame.statement))
-            return computed.sized(length=length, whole=padded(*values, frame.variables))
+            return computed.sized(length=length, whole=padded(values[0], values[1], frame.variables))
         case "augmented" | "Add" if whole := padded(values[0], values[1], frame.variables):
             return computed.sized(whole=whole)
         case "Mult" if len(values) == 2:

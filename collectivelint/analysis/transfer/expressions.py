@@ -174,8 +174,8 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.referring(item=base.reference.item) if whole else each(base, found.symbol)
-    if whole := cut(key, frame.variables):
-        return found.sized(whole=whole)
+    if multiples := cut(key, frame.variables):
+        return found.sized(whole=multiples)
     if key.extent.uneven and not shared_evenly(base, key, frame.variables):
         return found.sized(uneven=key.extent.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
