@@ -233,26 +233,24 @@ class Analysis:
                     yield facts, guard, span, ahead[0]
 
     def unordered_loops(self) -> Iterator[tuple[FunctionFacts, Repeat, Event]]:
-        """Every loop over a set that runs a collective, with the first one."""
+        """Every loop over a set whose order the collectives follow, with the first one, in the function where the two meet."""
         for facts in self.functions:
             reported: set[object] = set()
             for loop in repeats(facts.term):
                 event = next(events(loop.body), None)
                 if loop.unordered is None or event is None or event.kind == "implicit":
                     continue
-                # In the function where the set meets the loop; its callers need not hear of it again.
-                here = loop.unordered.path == facts.function.path and not event.chain
-                passed = event.chain and self._is_given(facts.function.path, event, loop)
-                if (here or passed) and event.place not in reported:
+                if event.place not in reported and not self._is_callees(facts.function.path, event, loop):
                     reported.add(event.place)
                     yield facts, loop, event
 
-    def _is_given(self, path: str, event: Event, loop: Repeat) -> bool:
-        """Whether this function passes the set to a callee that loops over it."""
-        callee = self._facts_for(path, Target("function", event.path, event.function))
-        if callee is None:
+    def _is_callees(self, path: str, event: Event, loop: Repeat) -> bool:
+        """Whether the function that is called here has the loop over this set itself."""
+        if not event.chain:
             return False
-        return not any(inner.unordered == loop.unordered for inner in repeats(callee.term))
+        below = event.chain[1] if len(event.chain) > 1 else event
+        callee = self._facts_for(path, Target("function", below.path, below.function))
+        return callee is not None and any(inner.unordered == loop.unordered for inner in repeats(callee.term))
 
     def registered(self) -> Iterator[tuple[FunctionFacts, Registration, Event]]:
         """Everything that is called some other time and reaches a collective, with the first one."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .guard import Guard
 
 
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
 class CallSite(Record):
     """A call on the way to a collective: `function` of file `path` calls `callee` here."""
 
@@ -35,10 +38,24 @@ class Event(Record):
 
     `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
     call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
-    says of an implicit one what it does that every rank has to take part in.
+    says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
+    loops that its arguments come from.
     """
 
-    __slots__ = ("chain", "function", "group", "kind", "op", "operation", "partial", "path", "span", "statement", "why")
+    __slots__ = (
+        "chain",
+        "data",
+        "function",
+        "group",
+        "kind",
+        "op",
+        "operation",
+        "partial",
+        "path",
+        "span",
+        "statement",
+        "why",
+    )
 
     def __init__(
         self,
@@ -53,6 +70,7 @@ class Event(Record):
         chain: tuple[CallSite, ...] = (),
         why: str = "",
         operation: Operation | None = None,
+        data: frozenset[str] = _NO_NAMES,
     ) -> None:
         self.op: Final = op
         self.group: Final = group
@@ -65,6 +83,7 @@ class Event(Record):
         self.chain: Final = chain
         self.why: Final = why
         self.operation: Final = operation
+        self.data: Final = data
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -79,6 +98,7 @@ class Event(Record):
             self.chain,
             self.why,
             self.operation,
+            self.data,
         )
 
     @property
@@ -109,8 +129,8 @@ class Choice(Record):
 class Repeat(Record):
     """A loop; loops over equal `symbol` make equally many turns.
 
-    `trips` says what the number of turns depends on where that differs between ranks. `unordered`: the set whose order
-    it follows; `over` names the parameter that it runs over.
+    `trips` says what the number of turns depends on where that differs between ranks. Of one whose collectives depend on the
+    element at hand, `unordered` is the set whose order it follows, and `over` names the parameter that it runs over.
     """
 
     __slots__ = ("body", "over", "symbol", "trips", "unordered")

@@ -137,10 +137,11 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
         # Only the members of the new group have to call then.
         return
     partial = group is not None and group.reference.partial
+    data = frozenset().union(*(value.flows_from for value in values.values()))
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):
         key = WORLD
-    frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation))
+    frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation, data=data))
     frame.met += kind != "init"
 
 

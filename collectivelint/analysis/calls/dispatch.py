@@ -39,6 +39,11 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
         return declared_collective(frame, expr, annotation)
     note_use(frame, expr, callee, args, keywords)
     found = _applied(frame, expr, callee, args, keywords)
+    if frame.turns:
+        elements = frozenset().union(*[value.origin.elements for value in (callee, *args, *keywords.values())])
+        if not elements <= found.origin.elements:
+            # What a call gives is made of its arguments, whatever it does with them.
+            found = found.sourced(elements=found.origin.elements | elements)
     return found if annotation is None else declared(frame, found, annotation, expr.span)
 
 

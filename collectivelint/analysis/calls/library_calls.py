@@ -9,6 +9,7 @@ from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
+from ..domain.multiples import factors, padded
 from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
@@ -72,6 +73,8 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
         found = found.sourced(sharded=None)
     if name in catalog.local_states:
         return found.sourced(sharded=Sharded("own", frame.cause("process", expr.span)))
+    if name.endswith(_SPLITS) and len(values) > 1:
+        return found.sized(whole=factors(values[1].symbol, frame.variables))
     share = share_of(values)
     if share is not None:
         if name in catalog.parameters:
@@ -84,6 +87,8 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
     return found
 
 
+#: Functions and methods that make as many parts as they are told.
+_SPLITS: Final = ("tensor_split", "array_split")
 #: Modules whose functions give back what they were given, or something made of the same parts.
 _COPYING: Final = ("builtins.", "copy.", "collections.", "torch.optim.")
 
@@ -130,11 +135,14 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
                 item=first.reference.item
             )
         case "sorted":
-            return found.sized(uneven=first.extent.uneven).referring(item=first.reference.item)
+            return found.sized(uneven=first.extent.uneven, whole=first.extent.whole).referring(
+                item=first.reference.item
+            )
         case "list" | "tuple" | "enumerate" | "zip" | "reversed":
             unordered = next((value.extent.unordered for value in values if value.extent.unordered), None)
             uneven = next((value.extent.uneven for value in values if value.extent.uneven), ())
-            found = found.sized(uneven=uneven, unordered=unordered, size_of=first.extent.size_of)
+            whole = first.extent.whole
+            found = found.sized(uneven=uneven, unordered=unordered, size_of=first.extent.size_of, whole=whole)
             if name in ("enumerate", "zip"):
                 numbered = [_NUMBER, *values[:1]] if name == "enumerate" else values
                 turn = tuple(value if value is _NUMBER else each(value, _element(value.symbol)) for value in numbered)
@@ -143,15 +151,18 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
                 )
                 return found.referring(item=Value(_element(symbol)).referring(parts=turn)) if known else found
             return found.referring(parts=first.reference.parts, item=first.reference.item)
+        case "range" if len(values) == 3 and values[2].symbol in factors(values[1].symbol, frame.variables):
+            return found
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
             bounds = [value for value in values[:2] if value.uniformity.varies]
             step = len(values) > 2 and bool(values[2].uniformity.varies)
             uneven = bounds[0].uniformity.causes if len(bounds) == 1 or (bounds and step) else ()
             # Data that decides how often a loop turns says nothing about what is made in it.
-            return found.sourced(origins=()).sized(
-                uneven=uneven, size_of=first.extent.size_of if len(values) == 1 else None
-            )
+            found = found.sourced(origins=())
+            if len(values) != 1:
+                return found.sized(uneven=uneven)
+            return found.sized(uneven, size_of=first.extent.size_of, whole=factors(first.symbol, frame.variables))
         case _:
             return found
 
@@ -204,6 +215,8 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
             bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=receiver.reference.item or item))
+    if name == "extend" and len(values) == 1 and isinstance(expr.function, Attribute):
+        bind(frame, expr.function.value, receiver.sized(whole=padded(receiver, values[0], frame.variables)))
     found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
     if name == "values":
         found = found.referring(item=receiver.reference.item)
@@ -216,6 +229,8 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     if receiver.extent.length is not None and name not in _SIZES:
         found = found.sized(length=receiver.extent.length)
     found = found.sized(uneven=kept, unordered=receiver.extent.unordered if name in _SETS else None)
+    if name in _SPLITS and values:
+        return found.sized(whole=factors(values[0].symbol, frame.variables))
     if kind == "file system":
         found = found.sized(uneven=(causes[0],))
     if name in _PARTS and receiver.reference.instance is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from difflib import SequenceMatcher
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..effects import Choice, Event, Leave, Repeat, events, fold, is_choice, parts, walk
@@ -98,13 +98,15 @@ def _leaves(term: Term) -> frozenset[str]:
 class _Difference:
     """What is left over when two terms have been laid side by side."""
 
-    __slots__ = ("mine", "skipped", "theirs")
+    __slots__ = ("mine", "others", "skipped", "theirs")
 
     def __init__(
         self,
     ) -> None:
-        self.mine: list[Event] = []
+        self.mine: list[Item] = []
         self.theirs: Counter[Hashable] = Counter()
+        #: The items that `theirs` counts the collectives of.
+        self.others: list[Item] = []
         #: Collectives of loops that the other side leaves early.
         self.skipped: list[Event] = []
 
@@ -123,13 +125,56 @@ def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
 
     difference = _Difference()
     _compare(mine, theirs, key, difference)
-    unmatched: list[Event] = []
-    for event in difference.mine:
-        if difference.theirs[plain(event)] > 0:
-            difference.theirs[plain(event)] -= 1
-        else:
-            unmatched.append(event)
-    return unmatched or difference.skipped
+    ranked = fold(tuple(difference.mine), _ranked, _in_turn)
+    beyond = {
+        id(event) for token, ranks in ranked.items() for rank in ranks[difference.theirs[token] :] for event in rank
+    }
+    # Ahead of every rank here, but only on some ways of the others: an exit that one of them takes by itself.
+    left_over, others = tuple(difference.mine), tuple(difference.others)
+    shared = {item.guard.symbol for item in walk(left_over) if isinstance(item, Choice)}
+
+    def certain(item: Item, inner: tuple[frozenset[int], ...]) -> frozenset[int]:
+        """The ids of the collectives that every rank runs which gets to an item, unless its job ends."""
+        if isinstance(item, Event):
+            return frozenset({id(item)})
+        ways = [found for part, found in zip(parts(item), inner, strict=True) if not raises(part)]
+        if isinstance(item, Choice) and item.guard.symbol in shared:
+            return frozenset().union(*ways)
+        return frozenset.intersection(*ways) if ways else frozenset()
+
+    always: frozenset[int] = fold(others, certain, _all_certain)
+    left = {id(event) for event in events(others)} - always
+    beyond |= {id(event) for event in events(left_over) if id(event) in left and places.get(id(event)) == "outside"}
+    return [event for event in events(left_over) if id(event) in beyond] or difference.skipped
+
+
+def _all_certain(results: list[frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*results)
+
+
+#: Of each kind of collective, those that are the first of it on a way through a term, the second, and so on.
+_Ranked: TypeAlias = "dict[Hashable, list[list[Event]]]"
+
+
+def _ranked(item: Item, inner: tuple[_Ranked, ...]) -> _Ranked:
+    if isinstance(item, Event):
+        return {plain(item): [[item]]}
+    found: _Ranked = {}
+    for part in inner:
+        # A rank takes one of the arms: what stands in both is one and the same to the others.
+        for token, ranks in part.items():
+            known: list[list[Event]] = found.get(token, [])
+            none: list[Event] = []
+            found[token] = [[*one, *other] for one, other in zip_longest(known, ranks, fillvalue=none)]
+    return found
+
+
+def _in_turn(results: list[_Ranked]) -> _Ranked:
+    found: _Ranked = {}
+    for part in results:
+        for token, ranks in part.items():
+            found[token] = [*found.get(token, ()), *ranks]
+    return found
 
 
 def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> None:
@@ -167,10 +212,11 @@ def _compare(mine: Term, theirs: Term, key: _Key, difference: _Difference) -> No
             if partner is not None:
                 partners.remove(partner)
             if partner is None:
-                difference.mine += events((item,))
+                difference.mine.append(item)
             else:
                 _compare_inside(item, partner, key, difference)
         difference.theirs.update(plain(event) for event in events(tuple(partners)))
+        difference.others += partners
 
 
 def _only_difference(mine: Term, theirs: Term) -> tuple[Term, Term] | None:

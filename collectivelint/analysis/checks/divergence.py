@@ -123,13 +123,13 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
             judged.setdefault(guard.symbol, guard)
     if not judged:
         return
-    groups = [Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))]
+    groups = {group: Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))}
     # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
     # on all ranks: then the condition next to the collective says most.
     ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
     for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
-        for group in groups:
-            yield from _of_group(term, guard, group, lists_of_ranks)
+        for group, restricted in groups.items():
+            yield from _of_group(term, guard, group, restricted, lists_of_ranks)
 
 
 def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvidence | None]) -> Iterable[Divergence]:
@@ -148,7 +148,9 @@ def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvi
     return chosen.values()
 
 
-def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: bool) -> Iterator[Divergence]:
+def _of_group(
+    term: Term, guard: Guard, group: Symbol, restricted: Restricted, lists_of_ranks: bool
+) -> Iterator[Divergence]:
     if guard.symbol not in restricted.judged:
         return
     sides = restricted.sides(guard.symbol)
@@ -164,7 +166,7 @@ def _of_group(term: Term, guard: Guard, restricted: Restricted, lists_of_ranks: 
         if any(event.kind == "init" for event in unmatched):
             # These ranks make a default group of their own; it has nothing to do with the others.
             continue
-        undecided = _undecided(sides[holds], guard.symbol) if unmatched else frozenset()
+        undecided = _undecided(sides[holds], guard.symbol, group) if unmatched else frozenset()
         first: dict[Span, Event] = {}
         count: Counter[Span] = Counter()
         for event in unmatched:
@@ -229,15 +231,27 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
 
 
-def _undecided(side: Term, symbol: Symbol) -> frozenset[int]:
-    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it."""
+def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
+    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it.
 
-    def inside(item: Item, number: int, known: PathCondition) -> PathCondition:
-        if isinstance(item, Choice) and not item.guard.varies:
-            return known.given(item.guard.symbol, holds=number == 0)
-        return known
+    Where there is one rank of the group alone, nothing can differ.
+    """
 
-    return frozenset(id(item) for item, known in within(side, ANYWHERE, inside) if known.outcome(symbol) is None)
+    def inside(item: Item, number: int, known: PathCondition | None) -> PathCondition | None:
+        if known is None or not isinstance(item, Choice):
+            return known
+        guard = item.guard
+        if guard.varies:
+            is_alone = guard.one is (number == 0) and (WORLD in guard.varies or group in guard.varies)
+            return None if is_alone and guard.symbol is not symbol else known
+        return known.given(guard.symbol, holds=number == 0)
+
+    anywhere: PathCondition | None = ANYWHERE
+    return frozenset(
+        id(item)
+        for item, known in within(side, anywhere, inside)
+        if known is not None and known.outcome(symbol) is None
+    )
 
 
 def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:

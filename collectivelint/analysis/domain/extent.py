@@ -11,11 +11,13 @@ from .records import KEEP, Keep
 if TYPE_CHECKING:
     from .symbol import Symbol
 
+_NONE: Final[frozenset[Symbol]] = frozenset()
+
 
 class Extent(Record):
     """The length of a container, or the size that a number is."""
 
-    __slots__ = ("length", "size_of", "uneven", "unordered")
+    __slots__ = ("length", "size_of", "uneven", "unordered", "whole")
 
     def __init__(
         self,
@@ -23,6 +25,7 @@ class Extent(Record):
         unordered: Cause | None = None,
         size_of: Symbol | None = None,
         length: Length | None = None,
+        whole: frozenset[Symbol] = _NONE,
     ):
         """Nothing is known of what is left out."""
         #: Why its length differs between ranks; empty: it does not, or nothing is known.
@@ -33,6 +36,8 @@ class Extent(Record):
         self.size_of: Final = size_of
         #: Where its length comes from.
         self.length: Final = length
+        #: What its length is a multiple of.
+        self.whole: Final = whole
 
     def but(
         self,
@@ -40,6 +45,7 @@ class Extent(Record):
         unordered: Cause | Keep | None = KEEP,
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
+        whole: frozenset[Symbol] | Keep = KEEP,
     ) -> Extent:
         """A copy with other values for these fields."""
         return Extent(
@@ -47,6 +53,7 @@ class Extent(Record):
             self.unordered if isinstance(unordered, Keep) else unordered,
             self.size_of if isinstance(size_of, Keep) else size_of,
             self.length if isinstance(length, Keep) else length,
+            self.whole if isinstance(whole, Keep) else whole,
         )
 
     def join(self, other: Extent, *, by_role: bool = False) -> Extent:
@@ -61,10 +68,11 @@ class Extent(Record):
             self.unordered and other.unordered,
             self.size_of if self.size_of is other.size_of else None,
             longer(self.length, other.length, by_role),
+            self.whole & other.whole,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.uneven, self.unordered, self.size_of, self.length)
+        return (self.uneven, self.unordered, self.size_of, self.length, self.whole)
 
 
 #: Of a value whose length nothing is known of.

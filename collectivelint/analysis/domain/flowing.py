@@ -25,14 +25,16 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     origins: tuple[Cause, ...] = ()
     sharded: Sharded | None = None
     ranked = False
+    elements: frozenset[str] = frozenset()
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
+        elements = elements | origin.elements if origin.elements else elements
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked:
+    if not origins and sharded is None and not ranked and not elements:
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, sharded=sharded, ranked=ranked))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements))
 
 
 def of_shape(value: Value) -> Value:

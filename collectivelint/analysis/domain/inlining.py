@@ -77,6 +77,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                         (call.site, *item.chain[:_LONGEST_CHAIN]),
                         item.why,
                         item.operation,
+                        _data(item.data, call.arguments),
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):
@@ -108,6 +109,11 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
     return tuple(found)
 
 
+def _data(data: frozenset[str], arguments: Mapping[str, Value]) -> frozenset[str]:
+    """What goes into a collective of the callee, in the terms of its caller."""
+    return frozenset().union(*(arguments[name].flows_from for name in data if name in arguments))
+
+
 def _inlined(guard: Guard, call: Inlining) -> Guard:
     """A callee's condition in the terms of its caller."""
     given = [call.arguments[name] for name in guard.depends if name in call.arguments]
@@ -135,7 +141,7 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         symbol,
         varies,
         causes[:3],
-        frozenset().union(*(value.uniformity.depends for value in given)),
+        frozenset().union(*(value.uniformity.depends | value.origin.elements for value in given)),
         one,
         guard.path,
         guard.span,

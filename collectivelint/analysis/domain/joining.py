@@ -133,7 +133,11 @@ def _extent(one: Value, other: Value, guard: Value | None) -> Extent:
     by_role = guard is not None and any(cause.kind == "rank" for cause in guard.uniformity.causes)
     found = one.extent.join(other.extent, by_role=by_role)
     size = _size(one, other) or _size(other, one)
-    return found if found.size_of is size else found.but(size_of=size)
+    whole = found.whole
+    if guard is not None and one.extent.whole is not other.extent.whole and not guard.uniformity.varies:
+        # `if len(x) % size: x += ...`: where it is not made longer it is long enough.
+        whole = one.extent.whole | other.extent.whole
+    return found if found.size_of is size and found.whole == whole else found.but(size_of=size, whole=whole)
 
 
 def _size(one: Value, other: Value) -> Symbol | None:

@@ -8,11 +8,13 @@ from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("origins", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
 
     def __init__(
         self,
@@ -20,6 +22,7 @@ class Origin(Record):
         shared: bool = False,
         sharded: Sharded | None = None,
         ranked: bool = False,
+        elements: frozenset[str] = _NONE,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -30,6 +33,8 @@ class Origin(Record):
         self.sharded: Final = sharded
         #: A rank is written into it, which makes another text of it.
         self.ranked: Final = ranked
+        #: The loops over a container in no fixed order whose element has gone into it, by their place.
+        self.elements: Final = elements
 
     def but(
         self,
@@ -37,6 +42,7 @@ class Origin(Record):
         shared: bool | Keep = KEEP,
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
+        elements: frozenset[str] | Keep = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -44,6 +50,7 @@ class Origin(Record):
             self.shared if isinstance(shared, Keep) else shared,
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
+            self.elements if isinstance(elements, Keep) else elements,
         )
 
     def join(self, other: Origin) -> Origin:
@@ -58,10 +65,11 @@ class Origin(Record):
             self.shared and other.shared,
             self.sharded and other.sharded,
             self.ranked or other.ranked,
+            self.elements | other.elements,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
 
 
 #: Of a value that was made here.

@@ -28,4 +28,8 @@ def is_list(symbol: Symbol | None) -> bool:
     """Whether it is a list display, or a list with an element for each one of others, without a condition."""
     if symbol is None:
         return False
-    return symbol.head in (("List",), (True,)) and symbol.kind in ("compound", "comprehension")
+    return (
+        symbol.head == ("List",)
+        if symbol.kind == "compound"
+        else symbol.kind == "comprehension" and symbol.head[0] is True
+    )

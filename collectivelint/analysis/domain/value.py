@@ -234,9 +234,10 @@ class Value(Record):
         unordered: Cause | Keep | None = KEEP,
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
+        whole: frozenset[Symbol] | Keep = KEEP,
     ) -> Value:
         """A copy of another length."""
-        return self.but(extent=self.extent.but(uneven, unordered, size_of, length))
+        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole))
 
     def sourced(
         self,
@@ -244,9 +245,10 @@ class Value(Record):
         shared: bool | Keep = KEEP,
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
+        elements: frozenset[str] | Keep = KEEP,
     ) -> Value:
         """A copy whose data come from elsewhere."""
-        return self.but(origin=self.origin.but(origins, shared, sharded, ranked))
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements))
 
     def __eq__(self, other: object) -> bool:
         """Equal in every field; symbols that are equal are one object."""
@@ -273,6 +275,11 @@ class Value(Record):
         """The parameter that it is, unchanged, and whose argument it stands for."""
         name = self.symbol.parameter
         return name if name in self.uniformity.depends else None
+
+    @property
+    def flows_from(self) -> frozenset[str]:
+        """The parameters, and the loops over containers in no fixed order, that have to do with what it is."""
+        return self.uniformity.depends | self.written.parameters | self.origin.elements
 
     @property
     def group_key(self) -> Symbol:

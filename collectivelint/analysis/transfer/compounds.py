@@ -8,6 +8,7 @@ from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
 from ..domain.flowing import flow, holding
+from ..domain.multiples import padded
 from ..domain.recognise import is_list
 from ..domain.symbol import call, compound
 from ..domain.value import Value
@@ -41,8 +42,11 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             values[0].extent.length is not None and values[0].extent.length.kind != "made"
         ):
             # `batch += [-1] * (size - len(batch))` makes it as long as everybody knows.
-            padded = values[1].symbol.contains(call(_LEN, (values[0].symbol,)))
-            return computed.sized(length=None if padded else Length("grown", frame.cause("data", frame.statement)))
+            is_padded = values[1].symbol.contains(call(_LEN, (values[0].symbol,)))
+            length = None if is_padded else Length("grown", frame.cause("data", frame.statement))
+            return computed.sized(length=length, whole=padded(values[0], values[1], frame.variables))
+        case "augmented" | "Add" if whole := padded(values[0], values[1], frame.variables):
+            return computed.sized(whole=whole)
         case "Mult" if len(values) == 2:
             # `[None] * world_size`
             size_of = next((value.extent.size_of for value in values if value.extent.size_of), None)

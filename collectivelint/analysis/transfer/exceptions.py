@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ...ir.names import plain
-from ...ir.nodes import Block, Call, Compound, Evaluate, Exit, Expr, Span, Try
+from ...ir.nodes import Attribute, Block, Call, Compound, Evaluate, Exit, Expr, Name, Span, Try, blocks
 from ..domain.causes import Cause
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
-from ..effects import Choice, Fails, Leave, Term, is_choice, map_term, size, walk
+from ..effects import Choice, Fails, Leave, Term, fold, is_choice, map_term, size, walk, with_parts
 from .conditions import joined
 from .expressions import evaluate
 from .guards import guard_of
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
+    from ..effects import Item
     from .state import Frame, Run
 
 
@@ -36,12 +37,12 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
     whole: Term = (*body, *items)
     arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
     failing = _first_failure(body)
+    before = fold(body, _before_failure, _until_failure)[0] if failing is not None else ()
     guard_value: Value | None = None
     for number, (_, name, block) in enumerate(statement.handlers):
-        cause = failing[1] if failing is not None and names[number] == "any" else None
-        prefix: Term = body[: failing[0]] if failing is not None else ()
+        cause = failing if names[number] == "any" else None
         if names[number] == "local":
-            cause, prefix = frame.cause("exception", statement.span), prefix if failing is not None else ()
+            cause = frame.cause("exception", statement.span)
         value = Value(make("caught", (number, *frame.position(statement.span))))
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
@@ -53,7 +54,9 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
             if name is not None:
                 frame.variables[name] = Value(frame.fresh(name, statement.span))
             run(frame, block)
-        handler = (*prefix, *arm.items)
+            if not (arm.items and isinstance(arm.items[-1], Leave)) and _is_final(frame, block):
+                frame.emit(Leave("raise"))
+        handler = (*before, *arm.items)
         arms.append((arm.variables, handler))
         if arm.items or cause is not None:
             whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
@@ -93,13 +96,60 @@ def always_leaves(block: Block) -> bool:
             return False
 
 
-def _first_failure(term: Term) -> tuple[int, Cause] | None:
-    """Where in a term something may fail first, and why."""
-    for index, item in enumerate(term):
-        found = next((inner.cause for inner in walk((item,)) if isinstance(inner, Fails)), None)
-        if found is not None:
-            return index, found
-    return None
+def _is_final(frame: Frame, block: Block) -> bool:
+    """Whether a handler passes the exception on, ends the process, or calls a function that always raises one."""
+    if always_leaves(block):
+        return True
+    match block[-1] if block else None:
+        case Evaluate(value=Call(function=Name() | Attribute() as function)):
+            target = evaluate(frame, function).reference.target
+            if target is None or target.kind != "function":
+                return False
+            called = frame.context.program.functions(target.path).get(target.name)
+            return called is not None and always_leaves(called.body) and not _returns(called.body)
+        case _:
+            return False
+
+
+def _returns(block: Block) -> bool:
+    """Whether a function may end before its last statement, without an exception."""
+    pending = [*block]
+    while pending:
+        statement = pending.pop()
+        if isinstance(statement, Exit) and statement.kind == "return":
+            return True
+        pending += [inner for part in blocks(statement) for inner in part]
+    return False
+
+
+def _first_failure(term: Term) -> Cause | None:
+    """Why something in a term may fail first."""
+    return next((item.cause for item in walk(term) if isinstance(item, Fails)), None)
+
+
+#: A term up to where it may fail on one rank, and whether it does.
+_Failing: TypeAlias = "tuple[Term, bool]"
+
+
+def _before_failure(item: Item, inner: tuple[_Failing, ...]) -> _Failing:
+    fails = any(failed for _, failed in inner)
+    match item:
+        case Fails():
+            return (), True
+        case Choice() if fails:
+            return (with_parts(item, [term for term, _ in inner]),), True
+        case _:
+            # In which turn of a loop it fails is not known.
+            return (() if fails else (item,)), fails
+
+
+def _until_failure(results: list[_Failing]) -> _Failing:
+    found: list[Item] = []
+    for term, fails in results:
+        found += term
+        if fails:
+            return tuple(found), True
+    return tuple(found), False
 
 
 def _without_raises(term: Term, handler: Term) -> Term:

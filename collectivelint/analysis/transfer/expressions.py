@@ -29,6 +29,7 @@ from ..calls.meshes import part_of
 from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
 from ..domain.joining import join
+from ..domain.multiples import cut, shared_evenly
 from ..domain.symbol import (
     both,
     make,
@@ -172,7 +173,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.referring(item=base.reference.item) if whole else each(base, found.symbol)
-    if key.extent.uneven:
+    if multiples := cut(key, frame.variables):
+        return found.sized(whole=multiples)
+    if key.extent.uneven and not shared_evenly(base, key, frame.variables):
         return found.sized(uneven=key.extent.uneven)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
     if is_mask and not base.origin.shared:
@@ -224,7 +227,11 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     frame.extend(arm.items)
     # As many as there are elsewhere, whatever is made of each.
     is_even = not any(value.uniformity.varies or value.extent.uneven for value in (*sources, *tests))
-    symbol = make("comprehension", (is_even,), (element.symbol, *(source.symbol for source in sources)))
+    symbol = make(
+        "comprehension",
+        (is_even, bool(tests) or len(sources) > 1),
+        (element.symbol, *(source.symbol for source in sources)),
+    )
     if body:
         frame.emit(Repeat(symbol, body))
     found = flow(symbol, (*sources, *tests, element))
@@ -238,6 +245,6 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         # `{key: value for ...}`
         value = element.reference.parts[-1]
         item, sharded = (value if value.reference.instance is not None else None), value.origin.sharded
-    return (
-        found.sized(uneven=uneven, unordered=unordered, size_of=size_of).referring(item=item).sourced(sharded=sharded)
-    )
+    whole = sources[0].extent.whole if len(sources) == 1 and not tests else frozenset()
+    found = found.sized(uneven=uneven, unordered=unordered, size_of=size_of, whole=whole)
+    return found.referring(item=item).sourced(sharded=sharded)

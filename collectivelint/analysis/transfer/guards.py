@@ -26,7 +26,7 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
         symbol=symbol,
         varies=value.uniformity.varies,
         causes=value.uniformity.causes,
-        depends=value.uniformity.depends,
+        depends=value.uniformity.depends | value.origin.elements,
         one=value.uniformity.one if positive or value.uniformity.one is None else not value.uniformity.one,
         path=frame.path,
         span=span,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..calls.catalog_calls import iterated
+from ..domain.counts import counted
 from ..domain.flowing import each
+from ..domain.multiples import tested
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
-from ..effects import Guard, Item, Repeat
+from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
 from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
@@ -19,23 +21,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Loop
+    from ..domain.symbol import Symbol
+    from ..effects import Term
     from .state import Frame, Run
 
 
 def loop(frame: Frame, statement: Loop, run: Run) -> None:
     """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
     entering = dict(frame.variables)
+    counted: Symbol | None = None
     for _ in range(_MOST_TURNS):
         before = dict(frame.variables)
         with frame.collecting() as turn:
-            _turn(frame, statement, run)
+            decisive = _turn(frame, statement, run)
+        counted = counted or decisive
         carried = _carried(before, frame.variables)
         frame.variables = joined(frame, before, [(frame.variables, ()), (before, ())], None, statement.span)
         if not carried:
             break
     frame.extend(turn)
     frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
+    if statement.target is None and counted is not None:
+        _filled(frame, entering, counted)
     run(frame, statement.orelse)
+
+
+def _filled(frame: Frame, entering: Mapping[str, Value], condition: Symbol) -> None:
+    """`while len(items) % size: items.append(...)`: afterwards there are as many as that needs."""
+    for container, divisor in tested(condition):
+        for name, value in entering.items():
+            if value.symbol is container and name in frame.variables:
+                frame.variables[name] = frame.variables[name].sized(whole=frozenset({divisor}))
 
 
 #: Turns of a loop that are interpreted until what varies at its head no longer changes.
@@ -51,9 +67,10 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
     )
 
 
-def _turn(frame: Frame, statement: Loop, run: Run) -> None:
-    """Interpret a loop once; its `Repeat` becomes the frame's term."""
+def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
+    """Interpret a loop once; its `Repeat` becomes the frame's term. Its symbol is returned."""
     over = unordered = None
+    mark = f"{frame.path}:{statement.span.line}:{statement.span.column}"
     head: tuple[Item, ...] = ()
     if statement.target is None:
         # The condition is computed once more than the body runs; its collectives belong to every turn.
@@ -65,11 +82,14 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
     else:
         value = evaluate(frame, statement.iterable)
         iterated(frame, statement.iterable, value, statement.span)
-        symbol = make("loop", ("for",), (value.symbol,))
+        symbol = make("loop", ("for",), (counted(value.symbol, frame.variables),))
         unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
-        bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
+        element = each(value, frame.fresh("each", statement.span))
+        if unordered is not None or over is not None:
+            element = _marked(element, mark)
+        bind(frame, statement.target, element)
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):
@@ -77,8 +97,40 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
         else:
             run(frame, statement.body)
     body = (*head, *items)
-    if body:
-        frame.emit(Repeat(symbol, body, trips, unordered, over))
+    if not body:
+        return symbol
+    if (unordered is not None or over is not None) and not _is_ordered(body, mark):
+        unordered = over = None
+    frame.emit(Repeat(symbol, body, trips, unordered, over))
+    return symbol
+
+
+def _marked(value: Value, mark: str) -> Value:
+    """The element of a loop, and each part of it, by which what is made of it is known."""
+    parts = tuple([_marked(part, mark) for part in value.reference.parts])
+    found = value.sourced(elements=value.origin.elements | {mark})
+    return found.referring(parts=parts) if parts else found
+
+
+def _is_ordered(body: Term, mark: str) -> bool:
+    """Whether the order of its turns matters: what is communicated, or which collectives run, depends on the element at hand."""
+    kinds: set[object] = set()
+    decided = False
+    for item in walk(body):
+        match item:
+            case Event():
+                if mark in item.data:
+                    return True
+                kinds.add(item.token)
+            case Choice():
+                if mark in item.guard.depends:
+                    if any(inner.kind != "continue" for inner in walk((item,)) if isinstance(inner, Leave)):
+                        return True
+                    decided = True
+            case Repeat() | Deferred():
+                # How often these run what, in a turn, may be a matter of the element.
+                decided = True
+    return decided and len(kinds) > 1
 
 
 def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
