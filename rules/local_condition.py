@@ -6,6 +6,11 @@ numbers, process and memory figures, queues, polls of background work, flags set
 rank's data. If such a value decides whether a collective is reached, it is reported, also through variables,
 attributes, calls and returned values. A decision that was broadcast or reduced is the same on all ranks, and silent.
 
+Where the file system alone decides, the confidence is
+- **medium** if the path is created or removed before the first collective in which all ranks meet, or if one and the same path
+  is looked for again in every turn of a loop that runs collectives;
+- **low** if no rank is seen to create or remove the path around the look-up, or all ranks meet before one does.
+
 ## Why is this bad
 The condition seems to be the same everywhere, and mostly it is. Then one node sees the file a second later, or one rank
 reaches the time limit first, and the ranks take different branches: some wait in a collective that the others never call.

@@ -28,17 +28,18 @@ def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
     for symbol in dict.fromkeys((path.symbol, path.written)):
         _keep(frame, expr, PathUse(use, symbol, frame.cause("file system", expr.span), frame.alone_here, frame.met))
+        root = _root(symbol) if use in LOOKS else None
+        if root is not None and root.kind != "constant":
+            frame.looked[symbol] = root
 
 
 def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
-    """Keep a call that nothing is known about, where it is passed a path that has been looked for, or its folder."""
-    found = frame.facts.paths
-    if not found or name in frame.context.catalog.reporting or name.startswith(_READING):
+    """Keep a call that nothing is known about, where it is passed a path that this function looks for, or its folder."""
+    if not frame.looked or name in frame.context.catalog.reporting or name.startswith(_READING):
         return
-    given = [value.symbol for value in values]
-    looked = {use.path: _root(use.path) for _, use in found.values() if use.use in LOOKS}
-    for path, root in looked.items():
-        if root.kind != "constant" and any(symbol.contains(root) for symbol in given):
+    given = {inner for value in values for inner in value.symbol.walk()}
+    for path, root in frame.looked.items():
+        if root in given:
             cause = frame.cause("file system", expr.span)
             _keep(frame, expr, PathUse("given", path, cause, frame.alone_here, frame.met))
 
@@ -57,9 +58,9 @@ _READING: Final = ("builtins.", "os.path.", "os.listdir", "glob.", "pathlib.", "
 def note_paths(
     frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], values: Mapping[str, Value]
 ) -> None:
-    """Keep what a function of the program does to paths, and the functions that it is passed and calls."""
+    """Keep what a function of the program does to paths; with a look-up before it, also what functions do that it is passed."""
     before = frame.met
-    for parameter, value in values.items():
+    for parameter, value in values.items() if frame.looked else ():
         passed = _passed(frame, value)
         if _is_unknown(value, called=parameter in deferred(callee.term)):
             note_given(frame, expr, "", (other for other in values.values() if other is not value))
