@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
+from .settled import settled
+from .symbol import attribute, parameter
 from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -41,7 +43,12 @@ class Inlining(Record):
         self.symbols: Final = symbols
         self.run: Final = run
         self.callee: Final = callee
-        self._memo: Final[dict[Symbol, Symbol]] = {}
+        #: What an object that is made in reach was given as options are constants in the methods called on it.
+        self._memo: Final[dict[Symbol, Symbol]] = {
+            attribute(parameter(name), option): chosen
+            for name, value in arguments.items()
+            for option, chosen in value.reference.options
+        }
 
     def _fields(self) -> tuple[object, ...]:
         return (self.site, self.arguments, self.symbols, self.run, self.callee)
@@ -80,7 +87,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):
-                holds = _decided(guard, call.arguments)
+                holds = _decided(guard, call)
                 if holds is not None:
                     found.extend(inline(then if holds else orelse, call, loop=loop))
                     continue
@@ -154,11 +161,18 @@ def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...
     return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
 
 
-def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
-    if guard.chosen is None:
+def _decided(guard: Guard, call: Inlining) -> bool | None:
+    """Whether the condition holds by what the call passes; None where that does not say."""
+    if not guard.symbol.parameters or call.symbols is None:
         return None
-    name: str = guard.chosen[0]
-    wanted: object = guard.chosen[1]
+    found = None if guard.chosen is None else _chosen(guard.chosen, call.arguments)
+    return settled(call.rename(guard.symbol)) if found is None else found
+
+
+def _chosen(asked: tuple[str, object], arguments: Mapping[str, Value]) -> bool | None:
+    """The outcome of a condition that one parameter decides alone."""
+    name: str = asked[0]
+    wanted: object = asked[1]
     argument = arguments.get(name)
     if argument is None:
         return None

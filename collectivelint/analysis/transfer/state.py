@@ -50,6 +50,12 @@ class Context(Protocol):
     def attributes(self, owner: Target) -> list[str]:
         """The names that a class assigns on self."""
 
+    def setters(self, owner: Target, name: str) -> tuple[str, ...]:
+        """The methods of a class, without its bases, that assign `self.name`."""
+
+    def changed_in(self, path: str) -> frozenset[str]:
+        """The attributes that functions of a file assign on other objects than their own."""
+
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""
 
