@@ -12,6 +12,7 @@ from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
 from .checks.divergence import divergences
+from .domain.sharding import without_sharded
 from .domain.show import shown
 from .domain.sweep import sweep
 from .domain.symbol import WORLD
@@ -185,8 +186,15 @@ class Analysis:
         for facts in self.functions:
             term = self._whole_term(facts)
             if term:
-                for divergence in divergences(term, lists_of_ranks=lists):
+                bare = without_sharded(term, facts.function)
+                places: set[object] = set()
+                for divergence in divergences(bare, lists_of_ranks=lists):
+                    places.add(divergence.event.place)
                     yield facts, divergence
+                if bare is not term:
+                    for divergence in divergences(term, lists_of_ranks=lists):
+                        if divergence.event.place not in places:
+                            yield facts, divergence.unless_plain()
 
     def dimension(self, call: ApiCall) -> str | None:
         """The dimension of the parallelism that the group of a call is, as far as its name or its accessor says."""

@@ -31,12 +31,20 @@ class Divergence(Record):
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead.
+    `if_sharded`: it runs only where something is sharded that nothing shows to be.
     """
 
-    __slots__ = ("event", "guard", "holds", "more", "other", "where")
+    __slots__ = ("event", "guard", "holds", "if_sharded", "more", "other", "where")
 
     def __init__(
-        self, guard: Guard, event: Event, where: Where, holds: bool, more: int = 0, other: Event | None = None
+        self,
+        guard: Guard,
+        event: Event,
+        where: Where,
+        holds: bool,
+        more: int = 0,
+        other: Event | None = None,
+        if_sharded: bool = False,
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -44,9 +52,14 @@ class Divergence(Record):
         self.holds: Final = holds
         self.more: Final = more
         self.other: Final = other
+        self.if_sharded: Final = if_sharded
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return (self.guard, self.event, self.where, self.holds, self.more, self.other, self.if_sharded)
+
+    def unless_plain(self) -> Divergence:
+        """The same, where it takes something sharded that nothing shows to be."""
+        return Divergence(self.guard, self.event, self.where, self.holds, self.more, self.other, if_sharded=True)
 
     @property
     def root(self) -> str:

@@ -9,6 +9,7 @@ from collectivelint.analysis.domain.show import shown
 from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.domain.value import PLACES
 from collectivelint.findings.conditions import in_words
+from collectivelint.findings.confidence import Confidence
 from collectivelint.rule import Place, Report
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]
     for facts, divergence in divergences_of(findings, "CL201"):
         event = divergence.event
         axes = divergence.guard.varies - {WORLD, *PLACES}
-        if not axes or event.group is not WORLD or not event.chain or event.path != facts.function.path:
+        if (
+            divergence.if_sharded
+            or not axes
+            or event.group is not WORLD
+            or not event.chain
+            or event.path != facts.function.path
+        ):
             continue
         calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
         found = calls.get((event.path, event.span))
@@ -164,4 +171,5 @@ def report_divergence(
         fix=fix,
         root=divergence.root,
         derived=divergence.derived,
+        confidence=Confidence.LOW if divergence.if_sharded else Confidence.HIGH,
     )

@@ -69,7 +69,9 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> None:
         unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
-        bind(frame, statement.target, each(value, frame.fresh("each", statement.span)))
+        element = frame.fresh("each", statement.span)
+        frame.elements[element] = value.symbol
+        bind(frame, statement.target, each(value, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):

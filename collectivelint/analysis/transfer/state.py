@@ -87,6 +87,7 @@ class Frame:
         "closure",
         "context",
         "dropped",
+        "elements",
         "facts",
         "function",
         "group_destroyed",
@@ -125,6 +126,8 @@ class Frame:
         self.single_rank: int = 0
         self.branches: int = 0
         self.worlds: set[Symbol] = set()
+        #: What a loop binds -> what it runs over.
+        self.elements: dict[Symbol, Symbol] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False
 
