@@ -14,6 +14,7 @@ from ..program.target import Target
 from .checks.delays import only_delays
 from .checks.divergence import divergences, surest
 from .checks.file_evidence import file_evidence
+from .domain.sharding import without_sharded
 from .domain.show import shown
 from .domain.sweep import sweep
 from .domain.symbol import WORLD
@@ -187,7 +188,14 @@ class Analysis:
         lists = any(made.lists for made in self.making)
         for facts in self.functions:
             term = self._whole_term(facts)
-            found = divergences(term, lists_of_ranks=lists) if term else ()
+            if not term:
+                continue
+            bare = without_sharded(term, facts.function)
+            found = list(divergences(bare, lists_of_ranks=lists))
+            if bare is not term:
+                places = {divergence.event.place for divergence in found}
+                behind = divergences(term, lists_of_ranks=lists)
+                found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
             real = (divergence for divergence in found if not only_delays(facts, divergence.guard))
             for divergence in surest(real, partial(self._file_evidence, facts)):
                 yield facts, divergence

@@ -171,6 +171,8 @@ class Catalog:
     synchronising: frozenset[str]
     #: Context managers in which collectives run together at the end.
     coalescing: frozenset[str]
+    #: Classes whose objects are sharded over the ranks.
+    sharded: frozenset[str]
     #: Attributes that are equal for objects that differ only in their number.
     kinds: frozenset[str]
     #: Parts of names of what is only there to test the program.

@@ -17,6 +17,7 @@ from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
 from .library_calls import unknown
+from .object_options import options_of
 from .program_calls import invoke
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         constructor = frame.context.program.method(target, "__init__")
         if constructor is not None:
             invoke(frame, [constructor], made.referring(receiver=made), expr, args, keywords)
+            made = made.referring(options=options_of(frame, constructor, made, expr, args, keywords))
         return made
     if target is not None and target.kind == "function":
         _inherited(frame, expr, callee, args, keywords)

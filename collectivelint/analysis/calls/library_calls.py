@@ -14,6 +14,7 @@ from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from .sharding_tests import asked_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,8 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
             frame.facts.unresolved.append(unresolved)
     if callee.reference.receiver is not None and isinstance(expr.function, Attribute):
         return _method(frame, expr, expr.function.name, symbol, callee, values)
-    found = flow(symbol, values, ranks=False)
+    asked = None if callee.reference.target is None else asked_of(frame, callee.reference.target.name, values)
+    found = flow(symbol if asked is None else asked, values, ranks=False)
     if callee.reference.target is None:
         return found if found.origin.sharded is None else found.sourced(sharded=None)
     return _external(frame, expr, callee.reference.target.name, found, values)

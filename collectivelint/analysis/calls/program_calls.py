@@ -42,7 +42,7 @@ def invoke(
         facts = frame.context.facts(target)
         if facts is None:
             continue
-        arguments = _arguments(facts.function, callee, expr, args, keywords)
+        arguments = arguments_of(facts.function, callee, expr, args, keywords)
         known = _symbols(arguments)
         if facts.attributes and facts.function.qualname.endswith(".__init__") and callee.reference.receiver is not None:
             frame.made[callee.reference.receiver.symbol] = (facts, known)
@@ -184,7 +184,7 @@ def _note_helper(
     frame.facts.helpers = [other for other in frame.facts.helpers if other.span != helper.span] + [helper]
 
 
-def _arguments(
+def arguments_of(
     function: Function, callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> dict[str, Value]:
     """Parameter name -> argument, the receiver and constant defaults included."""

@@ -37,10 +37,11 @@ class Divergence(Record):
 
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
-    the program shows about the look-ups of files that decide the condition, if nothing else does.
+    the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it runs
+    only where something is sharded that nothing shows to be.
     """
 
-    __slots__ = ("event", "files", "guard", "holds", "more", "other", "where")
+    __slots__ = ("event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Divergence(Record):
         more: int = 0,
         other: Event | None = None,
         files: FileEvidence | None = None,
+        if_sharded: bool = False,
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -59,13 +61,21 @@ class Divergence(Record):
         self.more: Final = more
         self.other: Final = other
         self.files: Final = files
+        self.if_sharded: Final = if_sharded
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.guard, self.event, self.where, self.holds, self.more, self.other, self.files)
+        same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return (*same, self.files, self.if_sharded)
 
     def shown_by(self, files: FileEvidence | None) -> Divergence:
         """The same, with what the program shows about the look-ups of files."""
-        return Divergence(self.guard, self.event, self.where, self.holds, self.more, self.other, files)
+        same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return Divergence(*same, files, self.if_sharded)
+
+    def unless_plain(self) -> Divergence:
+        """The same, where it takes something sharded that nothing shows to be."""
+        same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return Divergence(*same, self.files, if_sharded=True)
 
     @property
     def root(self) -> str:
@@ -82,6 +92,8 @@ class Divergence(Record):
     @property
     def confidence(self) -> Confidence:
         """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
+        if self.if_sharded:
+            return Confidence.LOW
         if self.files is not None:
             return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
         return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
@@ -89,7 +101,7 @@ class Divergence(Record):
     @property
     def is_practical(self) -> bool:
         """Whether ranks differ without an unusual environment."""
-        return self.files is None or self.files.is_practical
+        return not self.if_sharded and (self.files is None or self.files.is_practical)
 
     @property
     def derived(self) -> bool:

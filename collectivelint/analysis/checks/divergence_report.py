@@ -43,7 +43,13 @@ def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]
     for facts, divergence in divergences_of(findings, "CL201"):
         event = divergence.event
         axes = divergence.guard.varies - {WORLD, *PLACES}
-        if not axes or event.group is not WORLD or not event.chain or event.path != facts.function.path:
+        if (
+            divergence.if_sharded
+            or not axes
+            or event.group is not WORLD
+            or not event.chain
+            or event.path != facts.function.path
+        ):
             continue
         calls = calls or {(call.function.path, call.span): call for call in findings.analysis.calls()}
         found = calls.get((event.path, event.span))

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
+from .settled import settled
+from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown
+from .symbol import attribute, parameter
 from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ class Inlining(Record):
     `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
     """
 
-    __slots__ = ("_memo", "arguments", "callee", "run", "site", "symbols")
+    __slots__ = ("_memo", "arguments", "callee", "passes_sharded", "run", "site", "symbols")
 
     def __init__(
         self,
@@ -41,7 +44,13 @@ class Inlining(Record):
         self.symbols: Final = symbols
         self.run: Final = run
         self.callee: Final = callee
-        self._memo: Final[dict[Symbol, Symbol]] = {}
+        self.passes_sharded: Final = any(is_sharded(value) for value in arguments.values())
+        #: What an object that is made in reach was given as options are constants in the methods called on it.
+        self._memo: Final[dict[Symbol, Symbol]] = {
+            attribute(parameter(name), option): chosen
+            for name, value in arguments.items()
+            for option, chosen in value.reference.options
+        }
 
     def _fields(self) -> tuple[object, ...]:
         return (self.site, self.arguments, self.symbols, self.run, self.callee)
@@ -81,12 +90,15 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):
-                holds = _decided(guard, call.arguments)
+                holds = _decided(guard, call)
                 if holds is not None:
                     found.extend(inline(then if holds else orelse, call, loop=loop))
                     continue
                 arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
                 inner = _inlined(guard, call)
+                if call.passes_sharded and guard.own and guard.varies and asks_what_is_shown(item, call.arguments):
+                    # Only here is it known that what stands behind the test runs.
+                    inner = inner.judged_here(own=True)
                 found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
             case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
                 argument = call.arguments.get(over or "")
@@ -160,11 +172,23 @@ def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...
     return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
 
 
-def _decided(guard: Guard, arguments: Mapping[str, Value]) -> bool | None:
-    if guard.chosen is None:
+def _decided(guard: Guard, call: Inlining) -> bool | None:
+    """Whether the condition holds by what the call passes; None where that does not say."""
+    if not guard.symbol.parameters or call.symbols is None:
         return None
-    name: str = guard.chosen[0]
-    wanted: object = guard.chosen[1]
+    found = None if guard.chosen is None else _chosen(guard.chosen, call.arguments)
+    if found is not None:
+        return found
+    symbol = call.rename(guard.symbol)
+    if is_sharding_test(symbol):
+        return True if is_shown(guard.symbol, call.arguments) else None if symbol.parameters else False
+    return settled(symbol)
+
+
+def _chosen(asked: tuple[str, object], arguments: Mapping[str, Value]) -> bool | None:
+    """The outcome of a condition that one parameter decides alone."""
+    name: str = asked[0]
+    wanted: object = asked[1]
     argument = arguments.get(name)
     if argument is None:
         return None

@@ -44,6 +44,7 @@ class Reference(Record):
         "manager",
         "meaning",
         "optional",
+        "options",
         "partial",
         "parts",
         "receiver",
@@ -67,6 +68,7 @@ class Reference(Record):
         partial: bool = False,
         everyone: bool = False,
         dims: tuple[str, ...] | None = None,
+        options: tuple[tuple[str, Symbol], ...] = (),
     ):
         """Nothing is known of what is left out."""
         #: The function, class or module that it is.
@@ -97,6 +99,8 @@ class Reference(Record):
         self.everyone: Final = everyone
         #: The names of a mesh's dimensions.
         self.dims: Final = dims
+        #: The attributes of an object made here that are constants, with those.
+        self.options: Final = options
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -114,6 +118,7 @@ class Reference(Record):
             self.partial,
             self.everyone,
             self.dims,
+            self.options,
         )
 
     __hash__ = None  # type: ignore[assignment]  # it holds values, which have no hash
@@ -207,6 +212,7 @@ class Value(Record):
         partial: bool | Keep = KEEP,
         everyone: bool | Keep = KEEP,
         dims: tuple[str, ...] | Keep | None = KEEP,
+        options: tuple[tuple[str, Symbol], ...] | Keep = KEEP,
     ) -> Value:
         """A copy that refers to something else."""
         known = self.reference
@@ -225,6 +231,7 @@ class Value(Record):
             known.partial if isinstance(partial, Keep) else partial,
             known.everyone if isinstance(everyone, Keep) else everyone,
             known.dims if isinstance(dims, Keep) else dims,
+            known.options if isinstance(options, Keep) else options,
         )
         return self.but(reference=reference)
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ...ir.nodes import Assign, Attribute, Branch, Call, Loop, Name, Try, With, expressions
+from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, assignments, expressions
 from ...program.target import Target
 from ..domain.causes import Cause
 from ..domain.joining import join
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Block, Function, Span
+    from ...ir.nodes import Block, Expr, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
     from .facts import FunctionFacts
@@ -61,6 +61,7 @@ class Interprocedural:
         #: By the identity of the members, which the solver keeps.
         self._circles: dict[int, int] = {}
         self._uses: dict[tuple[str, str], frozenset[str]] = {}
+        self._changed: dict[str, frozenset[str]] = {}
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
     def facts(self, target: Target) -> FunctionFacts | None:
@@ -209,6 +210,22 @@ class Interprocedural:
         """The names that methods of a class and its bases assign on self."""
         return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
 
+    def setters(self, owner: Target, name: str) -> tuple[str, ...]:
+        """The methods of a class, without its bases, that assign `self.name`."""
+        return self._assigned_in(owner).get(name, ())
+
+    def changed_in(self, path: str) -> frozenset[str]:
+        """The attributes that functions of a file assign on other objects than their own."""
+        if path not in self._changed:
+            self._changed[path] = frozenset(
+                target.name
+                for function in self.program.functions(path).values()
+                for statement in assignments(function.body)
+                for target in statement.targets
+                if isinstance(target, Attribute) and not _is_own(target.value, function)
+            )
+        return self._changed[path]
+
     def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
         """Attribute -> the methods of this class that assign it."""
         return self.class_facts(owner).assigned
@@ -235,6 +252,10 @@ class Interprocedural:
         return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
 
 
+def _is_own(owner: Expr, function: Function) -> bool:
+    return bool(function.owner is not None and function.params and owner == Name(function.params[0].name))
+
+
 def _registered(block: Block, self_name: str) -> Iterator[str]:
     """Methods of `self` that a block makes signal handlers."""
     for expr in expressions(block):
@@ -250,9 +271,10 @@ def _assigned(block: Block, self_name: str) -> Iterator[str]:
         match statement:
             case Assign(targets=targets):
                 for target in targets:
-                    match target:
-                        case Attribute(value=Name(id=owner), name=name) if owner == self_name:
-                            yield name
+                    for single in target.parts if isinstance(target, Compound) else (target,):
+                        match single:
+                            case Attribute(value=Name(id=owner), name=name) if owner == self_name:
+                                yield name
             case Branch(then=then, orelse=orelse):
                 yield from _assigned(then, self_name)
                 yield from _assigned(orelse, self_name)

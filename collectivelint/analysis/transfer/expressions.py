@@ -26,6 +26,7 @@ from ..calls.annotations import declared
 from ..calls.catalog_calls import iterated
 from ..calls.dispatch import apply
 from ..calls.meshes import part_of
+from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
 from ..domain.joining import join
@@ -80,7 +81,11 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return truth(value, negate=True).but(constant=known)
         case Compare():
             left = evaluate(frame, expr.left)
-            return compared(expr.op, left, evaluate(frame, expr.right))
+            right = evaluate(frame, expr.right)
+            sharded = class_asked_of(frame, left, right) if expr.op in ("is", "is not", "==", "!=") else None
+            if sharded is not None:
+                return Value(sharded if expr.op in ("is", "==") else sharded.negate())
+            return compared(expr.op, left, right)
         case Logical():
             return _logical(frame, expr)
         case Conditional(test=test, then=then, orelse=orelse, span=span, test_span=test_span):

@@ -86,7 +86,9 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
         unordered = value.extent.unordered
         over = value.given_as
         trips = _trips(frame, statement, value)
-        element = each(value, frame.fresh("each", statement.span))
+        symbol_of_element = frame.fresh("each", statement.span)
+        frame.elements[symbol_of_element] = value.symbol
+        element = each(value, symbol_of_element)
         if unordered is not None or over is not None:
             element = _marked(element, mark)
         bind(frame, statement.target, element)

@@ -50,6 +50,12 @@ class Context(Protocol):
     def attributes(self, owner: Target) -> list[str]:
         """The names that a class assigns on self."""
 
+    def setters(self, owner: Target, name: str) -> tuple[str, ...]:
+        """The methods of a class, without its bases, that assign `self.name`."""
+
+    def changed_in(self, path: str) -> frozenset[str]:
+        """The attributes that functions of a file assign on other objects than their own."""
+
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""
 
@@ -85,6 +91,7 @@ class Frame:
         "conditions",
         "context",
         "dropped",
+        "elements",
         "facts",
         "function",
         "group_destroyed",
@@ -126,6 +133,8 @@ class Frame:
         self.single_rank: int = 0
         self.branches: int = 0
         self.worlds: set[Symbol] = set()
+        #: What a loop binds -> what it runs over.
+        self.elements: dict[Symbol, Symbol] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False
         self.met: int = 0

@@ -1,0 +1,63 @@
+"""Tests whether something is sharded over the ranks: what stands behind one runs only where sharded things come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..effects import Choice, guards, map_term, walk
+from .symbol import operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...ir.nodes import Function
+    from ..effects import Item, Term
+    from .symbol import Symbol
+    from .value import Value
+
+_TEST: Final = "is sharded"
+
+
+def sharding_test(subject: Symbol, *containers: Symbol) -> Symbol:
+    """The condition that something is sharded; `containers` are what it is an element of."""
+    return operation(_TEST, (subject, *containers))
+
+
+def is_sharding_test(symbol: Symbol) -> bool:
+    """Whether a condition asks for that."""
+    return symbol.kind == "operation" and symbol.head[0] == _TEST
+
+
+def is_shown(symbol: Symbol, arguments: Mapping[str, Value]) -> bool:
+    """Whether one of the arguments that the test is about is known to be sharded."""
+    return is_sharding_test(symbol) and any(
+        name in arguments and is_sharded(arguments[name]) for name in symbol.parameters
+    )
+
+
+def is_sharded(value: Value) -> bool:
+    """Whether a framework has sharded it, or what it is a part of."""
+    return value.origin.sharded is not None and value.origin.sharded.kind == "framework"
+
+
+def asks_what_is_shown(item: Choice, arguments: Mapping[str, Value]) -> bool:
+    """Whether a test in a choice is about an argument that is known to be sharded."""
+    return any(isinstance(inner, Choice) and is_shown(inner.guard.symbol, arguments) for inner in walk((item,)))
+
+
+def without_sharded(term: Term, function: Function) -> Term:
+    """The term where nothing is sharded: without what functions that are called run behind a test for it.
+
+    What a function tests itself is written for sharded things: it stays.
+    """
+    if not any(is_sharding_test(guard.symbol) for guard in guards(term)):
+        return term
+
+    def unsharded(item: Item) -> Term:
+        if isinstance(item, Choice) and is_sharding_test(item.guard.symbol):
+            span, own = item.guard.statement, function.span
+            inside = item.guard.path == function.path and own.start <= span.start and span.end <= own.end
+            return (item,) if inside else item.orelse
+        return (item,)
+
+    return map_term(term, unsharded)
