@@ -19,7 +19,10 @@ _LINE: Final = re.compile(r"\(line \d+\)")
 
 
 def after_moves(findings: Sequence[Finding], moves: Moves) -> list[Finding] | None:
-    """The findings with the lines of now; None where a line is not there any more, or stands in a text."""
+    """The findings with the lines of now; None where a line is not there any more, or stands in a text.
+
+    What one file tells of another one is found again as well: its columns and fixes are those of before.
+    """
     found: list[Finding] = []
     for finding in findings:
         now = _after_moves(finding, moves)
@@ -31,7 +34,7 @@ def after_moves(findings: Sequence[Finding], moves: Moves) -> list[Finding] | No
 
 def _after_moves(finding: Finding, moves: Moves) -> Finding | None:
     texts = list(_texts(finding))
-    if any(f"{path}:" in text for path in moves for text in texts):
+    if finding.path in moves or any(f"{path}:" in text for path in moves for text in texts):
         return None
     root = _root(finding.root, moves)
     steps = []

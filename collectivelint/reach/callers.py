@@ -49,8 +49,9 @@ class Callers:
     def within(self, path: str) -> Mapping[str, list[Reference]]:
         """All references of one file, by each part of their names."""
         if path not in self._references:
-            is_readable = self._program.indexes[path].problem is None
-            self._references[path] = references(self._program.functions(path)) if is_readable else {}
+            index = self._program.indexes[path]
+            is_readable = index.problem is None
+            self._references[path] = references(self._program.functions(path), index.imports) if is_readable else {}
         return self._references[path]
 
     def everywhere(
@@ -119,7 +120,7 @@ class Callers:
         """Whether a reference that may be to a function is known to be: that of a method is often told by its name only."""
         function = self._program.functions(target.path).get(target.name)
         name = target.name.rpartition(".")[2]
-        if function is None or function.owner is None or name in _CONSTRUCTORS or name not in use.name.split("."):
+        if function is None or function.owner is None or name in _CONSTRUCTORS or name not in use.parts:
             return True
         head, _, rest = use.name.partition(".")
         if (head in ("self", "cls") and rest == name) or (head and resolve(self._program, use.function, use.name)):
@@ -139,9 +140,7 @@ class Callers:
 
     def _means_class(self, use: Reference, name: str, class_: Target) -> bool:
         """Whether a reference is to a class, or to something in it."""
-        parts = use.name.split(".")
-        upto = ".".join(parts[: parts.index(name) + 1])
-        return resolve(self._program, use.function, upto) == class_
+        return resolve(self._program, use.function, use.upto(name)) == class_
 
     def _may_mean(self, use: Reference, name: str, owner: Target) -> bool:
         """Whether an attribute may be a method of a class: not where it is known to be something else."""

@@ -201,9 +201,16 @@ def resolve(program: Program, function: Function, name: str) -> Target | None:
         imported = dict(scope.imports).get(head)
         if imported is not None:
             return program.absolute(function.path, f"{imported}.{rest}" if rest else imported)
+        if any(parameter.name == head for parameter in scope.params):
+            return None
         outer = scope.qualname.rpartition(".<locals>.")[0]
         scope = functions.get(outer) if outer else None
-    return program.resolve(function.path, name)
+    found = program.resolve(function.path, name)
+    is_own = function.qualname != "<module>" and found is not None and found.path == function.path
+    if is_own and any(Name(head) in assign.targets for assign in assignments(function.body)):
+        # A variable of the function hides what the module calls so.
+        return None
+    return found
 
 
 def _returned(block: Block) -> Iterator[Expr]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..ir.names import plain
@@ -26,7 +27,7 @@ from ..ir.nodes import (
 from ..ir.traversal import blocks, children, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..ir.nodes import Block, Expr, Function, Statement
 
@@ -47,10 +48,14 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name as a function uses it: dotted as it is written, or with a leading dot after something else than a name."""
+    """A name as a function uses it: dotted as it is written, or with a leading dot after something else than a name.
+
+    `parts` are those of the name; the first is what an import has renamed, under the name that it has elsewhere.
+    """
 
     function: Function
     name: str
+    parts: tuple[str, ...]
     conditions: tuple[Condition, ...]
     #: The arguments it is part of, the innermost last; a function that is passed by `partial` or in a `lambda` is passed itself.
     passed: Passed | None
@@ -61,22 +66,42 @@ class Reference:
     @property
     def last(self) -> str:
         """The last part of the name."""
-        return self.name.rpartition(".")[2]
+        return self.parts[-1]
+
+    def upto(self, part: str) -> str:
+        """The name as it is written, up to one of its parts."""
+        return ".".join(self.name.split(".")[: self.parts.index(part) + 1])
 
 
-def references(functions: Mapping[str, Function]) -> Mapping[str, list[Reference]]:
-    """By each part of their names, the references of all functions of a file."""
+def references(
+    functions: Mapping[str, Function], imports: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Mapping[str, list[Reference]]:
+    """By each part of their names, the references of all functions of a file; `imports` are those of its module."""
     found: defaultdict[str, list[Reference]] = defaultdict(list)
+    bound = [(own, target) for own, targets in imports.items() for target in targets]
     for function in functions.values():
-        for reference in _of_function(function):
-            for part in dict.fromkeys(reference.name.split(".")):
+        for reference in _of_function(function, _renamed([*bound, *_imports_around(function, functions)])):
+            for part in dict.fromkeys(reference.parts):
                 if part:
                     found[part].append(reference)
     return found
 
 
-def _of_function(function: Function) -> Iterator[Reference]:
-    walker = _Walker(function)
+def _imports_around(function: Function, functions: Mapping[str, Function]) -> Iterator[tuple[str, str]]:
+    """What the import statements of a function, and of those that it is defined in, bind; the innermost last."""
+    outer = functions.get(function.qualname.rpartition(".<locals>.")[0])
+    if outer is not None:
+        yield from _imports_around(outer, functions)
+    yield from function.imports
+
+
+def _renamed(bound: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Names that imports bind to something which is called otherwise where it is defined."""
+    return {own: last for own, target in bound if (last := target.rpartition(".")[2]) not in ("", own)}
+
+
+def _of_function(function: Function, renamed: Mapping[str, str]) -> Iterator[Reference]:
+    walker = _Walker(function, renamed)
     for decorator in function.decorators:
         yield from walker.expression(decorator, (), None)
     for parameter in function.params:
@@ -88,8 +113,21 @@ def _of_function(function: Function) -> Iterator[Reference]:
 class _Walker:
     """Goes through one function with the conditions that hold."""
 
-    def __init__(self, function: Function) -> None:
-        self._function = function
+    def __init__(self, function: Function, renamed: Mapping[str, str]) -> None:
+        self._function, self._names = function, renamed
+
+    def _reference(
+        self,
+        name: str,
+        conditions: tuple[Condition, ...],
+        passed: Passed | None,
+        *,
+        is_called: bool = False,
+        is_tested: bool = False,
+    ) -> Reference:
+        head, *rest = name.split(".")
+        parts = (self._names.get(head, head), *rest)
+        return Reference(self._function, name, parts, conditions, passed, is_called, is_tested)
 
     def block(self, block: Block, conditions: tuple[Condition, ...]) -> Iterator[Reference]:
         for statement in block:
@@ -157,7 +195,7 @@ class _Walker:
 
     def _tested(self, expr: Expr, conditions: tuple[Condition, ...]) -> Iterator[Reference]:
         if isinstance(expr, Name):
-            yield Reference(self._function, expr.id, conditions, None, is_called=False, is_tested=True)
+            yield self._reference(expr.id, conditions, None, is_tested=True)
         else:
             yield from self.expression(expr, conditions, None)
 
@@ -173,7 +211,7 @@ class _Walker:
             name = f".{suffix}"
             yield from self.expression(base, conditions, None)
         if name is not None:
-            yield Reference(self._function, name, conditions, passed, is_called)
+            yield self._reference(name, conditions, passed, is_called=is_called)
 
 
 def leaves(block: Block) -> bool:

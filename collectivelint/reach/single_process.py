@@ -155,8 +155,7 @@ class SingleProcess:
 
     def _is_of(self, use: Reference, own: str, library: str) -> bool:
         """Whether a reference is to something of this name in a library, as far as can be told."""
-        parts = use.name.split(".")
-        name = ".".join(parts[: parts.index(own) + 1])
+        name = use.upto(own)
         target = resolve(self._program, use.function, name)
         if target is None:
             return "." in name or own.islower()

@@ -48,7 +48,8 @@ def _test_of(frame: Frame, subject: Symbol) -> Symbol:
     known = [subject]
     for around in known:
         # What is appended here is looked at in its turn.
-        known += [frame.elements[part] for part in around.walk() if frame.elements.get(part) not in (None, *known)]
+        bound = [frame.elements[part] for part in around.walk() if part in frame.elements]
+        known += [element for element in bound if element not in known]
     return sharding_test(*known)
 
 
