@@ -83,6 +83,9 @@ def _is_opaque(group: Value) -> bool:
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such list, and for each buffer that does not fit what its root sends."""
+    making = findings.analysis.making
+    # On another backend, or for threads of their own: where a program makes no others, none is smaller than the job.
+    only_whole = bool(making) and all(made.members == "all" for made in making)
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
@@ -105,7 +108,7 @@ def check(findings: Findings) -> Iterator[Report]:
             )
             continue
         key = WORLD if call.group is None else call.group.group_key
-        if call.group is not None and call.group.reference.everyone:
+        if call.group is not None and (only_whole or call.group.reference.everyone):
             continue
         for name in (*call.api.uniform, *call.api.receives):
             value = call.values.get(name)

@@ -300,12 +300,13 @@ class CacheView:
 
 
 def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
-    """What findings depend on without a look: where groups leave ranks out, and whether any are of listed ranks.
+    """What findings depend on without a look: where groups leave ranks out, whether any are of listed ranks, or all of all.
 
     A place that moves is read again by what reaches it.
     """
     every = [item for path in sorted(made) for item in made[path]]
-    return ([(item.path, item.op) for item in every if item.members == "some"], any(item.lists for item in every))
+    some = [(item.path, item.op) for item in every if item.members == "some"]
+    return some, any(item.lists for item in every), all(item.members == "all" for item in every)
 
 
 def _making(path: str, item: list[object]) -> Making:

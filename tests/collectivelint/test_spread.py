@@ -125,6 +125,16 @@ def test_a_message_that_names_a_line_is_made_again(project: Project) -> None:
     assert (_lint(), _lint().analysed) == (_lint(cached=False), 0)
 
 
+def test_whether_all_groups_have_all_ranks_is_asked_of_the_whole_program(project: Project) -> None:
+    lists = f"{HEAD}\n\ndef f(x, group):\n    dist.all_gather_object([None] * dist.get_world_size(), x, group=group)\n"
+    project.write({"lists.py": lists, "groups.py": f"{HEAD}\n\ndef make():\n    return dist.new_group()\n"})
+    assert _lint().findings == []
+    project.write({"groups.py": f"{HEAD}\n\ndef make(ranks):\n    return dist.new_group(ranks)\n"})
+    assert [finding.code for finding in _lint().findings] == ["CL104"]
+    project.write({"groups.py": f"{HEAD}\n\ndef make(ranks):\n    return dist.new_group()\n"})
+    assert _lint().findings == []
+
+
 def test_functions_that_change_places(project: Project) -> None:
     one, other = (f"def {name}(group):\n    dist.barrier(group=group)\n\n\n" for name in ("f", "g"))
     main = f"{HEAD}from comm import f, g\n\n\ndef main(group):\n    if dist.get_rank() == 0:\n        f(group)\n        g(group)\n"
