@@ -4,13 +4,15 @@
 Finds every call of an operation that takes a process group (barrier, all_reduce, all_to_all, send, ...) and gives none:
 the argument is left out, is `None`, or falls back to `None` on some path.
 
-- **high** confidence: a sub-group is in reach of the call. A parameter or an attribute holds one, or other collectives of
-  the function or class run on one.
+- **high** confidence: the function is made for one group. It is a parameter, or an attribute that the constructor sets
+  to a parameter; no call of the function (of the class) takes another one or that of all ranks, as many take this one as
+  none; and the call does not stand in the branch for a group that is None. Not in tests.
 - **medium**: the program that makes the call also makes a group that leaves some ranks out. Some function reaches both;
   the message names the place. What tests do is no evidence, and what examples do is none for code outside of them. Groups
   that share out all ranks are none either: a mesh, a group for each of several lists in a loop.
-- **low**: neither. Where all ranks of the job are in the default group the call is right, so these are only counted:
-  `--select CL101`, the rule by its own name, lists them.
+- **low**: neither, also where other collectives of the function or class run on a group: the program that has several
+  often means all ranks beside them. Where all ranks of the job are in the default group the call is right, so these are
+  only counted: `--select CL101`, the rule by its own name, lists them.
 
 ## Why is this bad
 Without a group the call runs on the default group, which is every rank of the job. That is right until a second kind of
@@ -67,6 +69,7 @@ the expression you give, and is taken at its word.
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
@@ -79,6 +82,8 @@ from collectivelint.api import (
     collectives_beside_subgroups,
     dotted_name,
     group_exclusions,
+    group_made_for,
+    is_test,
     is_without_group,
     misplaced,
     name_group,
@@ -99,7 +104,7 @@ def check(findings: Findings) -> Iterator[Report]:
     analysis = findings.analysis
     # CL102 says more about these.
     worse = {(call.function.path, call.span) for call, _ in group_exclusions(findings)}
-    used = _groups_used(analysis)
+    used = _calls_by_scope(analysis)
     for call in analysis.calls():
         if (
             takes_group(call)
@@ -111,24 +116,23 @@ def check(findings: Findings) -> Iterator[Report]:
     yield from _beside_subgroups(findings)
 
 
-def _missing(findings: Findings, call: ApiCall, used: Mapping[tuple[str, str], list[ApiCall]]) -> Report:
+def _missing(findings: Findings, call: ApiCall, calls: Mapping[tuple[str, str], list[ApiCall]]) -> Report:
     op = call.api.op
-    names = [item.text for item in call.in_reach if item.is_subgroup]
-    # A variable may be there for something else; where it is meant, other collectives use it.
-    is_given = any(item.is_subgroup and item.origin != "local variable" for item in call.in_reach)
-    others = [] if is_given else [other for scope in _scopes(call) for other in used.get(scope, ())]
+    in_function, in_class = (calls.get(scope, []) for scope in _scopes(call))
+    meant = group_made_for(findings.analysis.program, call, in_function, in_class)
     message = _default_group(op, waits=call.api.category == "collective")
     if call.group is not None and call.group.constant is not None:
         message = f"the group of `{op}` may be None, which is the default group of every rank in the job"
     trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
-    advice = "name the group that takes part"
-    if names:
-        advice = f"in reach: {', '.join(f'`{name}`' for name in names)}"
-    if others:
-        group = _group_text(others[0])
-        message += f", but `{others[0].api.op}` at line {others[0].span.line} runs on {group}"
-        trail.append(Place(others[0].function.path, others[0].span, "note", f"{others[0].api.op}, on {group}"))
-    is_sure = is_given or bool(others)
+    names = [item.text for item in call.in_reach if item.is_subgroup]
+    advice = f"in reach: {', '.join(f'`{name}`' for name in names)}" if names else "name the group that takes part"
+    if meant is not None:
+        owner = "function" if meant.origin == "parameter" else "object"
+        message += f", but this {owner} is given `{meant.owner or meant.text}`"
+    other = next((other for scope in (in_function, in_class) for other in scope if _has_group(other, scope)), None)
+    if other is not None:
+        trail.append(Place(call.function.path, other.span, "note", f"{other.api.op}, on {_group_text(other)}"))
+    is_sure = meant is not None and not is_test(Path(call.function.path))
     return Report.at(
         call,
         message=message,
@@ -145,13 +149,32 @@ def _default_group(op: str, *, waits: bool) -> str:
     return f"`{op}` has no `group` argument, so it {effect}"
 
 
-def _scopes(call: ApiCall) -> Iterator[tuple[str, str]]:
-    """The function around a call, and its class."""
+def _scopes(call: ApiCall) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The function around a call, and its class (without one: nothing)."""
     function = call.function
-    if function.qualname != "<module>":
-        yield function.path, function.qualname
-    if function.owner is not None:
-        yield function.path, f"class {function.owner}"
+    return (function.path, function.qualname), (function.path, f"class {function.owner or ''}")
+
+
+def _calls_by_scope(analysis: Analysis) -> dict[tuple[str, str], list[ApiCall]]:
+    """By function and by class: the calls of whatever takes a group."""
+    found: defaultdict[tuple[str, str], list[ApiCall]] = defaultdict(list)
+    for call in analysis.calls():
+        if call.api.roles.get("group", "self") != "self" and not misplaced(call):
+            in_function, in_class = _scopes(call)
+            found[in_function].append(call)
+            if call.function.owner is not None:
+                found[in_class].append(call)
+    return found
+
+
+def _has_group(call: ApiCall, scope: list[ApiCall]) -> bool:
+    """Whether a call runs on a group of some ranks that has this name in all of a scope."""
+    group = call.group
+    if not takes_group(call) or group is None or group.symbol is WORLD or is_without_group(call):
+        return False
+    is_local = dotted_name(call.group_expr) in call.local_names if call.group_expr is not None else True
+    in_one = all(other.function is call.function for other in scope)
+    return not group.reference.everyone and (in_one or not is_local)
 
 
 def _group_text(call: ApiCall) -> str:
@@ -159,22 +182,6 @@ def _group_text(call: ApiCall) -> str:
     expr = call.group_expr
     name = dotted_name(expr.function if isinstance(expr, Call) else expr) if expr is not None else None
     return f"`{name}{'(...)' if isinstance(expr, Call) else ''}`" if name else "a group"
-
-
-def _groups_used(analysis: Analysis) -> dict[tuple[str, str], list[ApiCall]]:
-    """By function and class: the collectives that run on a group of some ranks."""
-    found: defaultdict[tuple[str, str], list[ApiCall]] = defaultdict(list)
-    for call in analysis.calls():
-        group = call.group
-        if not takes_group(call) or group is None or group.constant is None or misplaced(call):
-            continue
-        if group.symbol is not WORLD and not group.reference.everyone and not is_without_group(call):
-            # A name that only this function has says nothing about other methods.
-            is_local = dotted_name(call.group_expr) in call.local_names if call.group_expr is not None else True
-            for scope in _scopes(call):
-                if not (is_local and scope[1].startswith("class ")):
-                    found[scope].append(call)
-    return found
 
 
 def _beside_subgroups(findings: Findings) -> Iterator[Report]:
