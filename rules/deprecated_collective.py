@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, call_fix
+from collectivelint.api import Place, Report, Rule, call_fix, conditions_around, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,9 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         new = call.api.renamed
         if new is None or findings.analysis.program.mentions(call.function.path, new):
+            continue
+        if "hasattr" in names_in(conditions_around(call.function, call.span)):
+            # There for a torch that has no other.
             continue
         yield Report.at(
             call,

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import GLOBAL_ROOTS, UNKNOWN, Place, Report, Rule, call_fix, misplaced
+from collectivelint.api import GLOBAL_ROOTS, Place, Report, Rule, call_fix, misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,8 @@ def check(findings: Findings) -> Iterator[Report]:
 def _both(call: ApiCall, role: str) -> bool:
     names = [call.api.roles.get(role), call.api.roles.get(f"group_{role}")]
     given = [call.values[name] for name in names if name is not None and name in call.values]
-    return len(given) == 2 and all(value.constant is UNKNOWN or value.constant is not None for value in given)
+    # None counts as not given, and a parameter that is handed on may be None.
+    return len(given) == 2 and not any(value.constant is None or value.symbol.parameter for value in given)
 
 
 def _by_name(call: ApiCall, wrong: str) -> FixBuilder:

@@ -6,7 +6,7 @@ the argument is left out, is `None`, or falls back to `None` on some path.
 
 - **high** confidence: the function is made for one group. It is a parameter, or an attribute that the constructor sets
   to a parameter; no call of the function (of the class) takes another one or that of all ranks, as many take this one as
-  none; and the call does not stand in the branch for a group that is None. Not in tests.
+  none; and the call does not stand in the branch for a group that is None.
 - **medium**: the program that makes the call also makes a group that leaves some ranks out. Some function reaches both;
   the message names the place. What tests do is no evidence, and what examples do is none for code outside of them. Groups
   that share out all ranks are none either: a mesh, a group for each of several lists in a loop.
@@ -69,7 +69,6 @@ the expression you give, and is taken at its word.
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
@@ -83,7 +82,6 @@ from collectivelint.api import (
     dotted_name,
     group_exclusions,
     group_made_for,
-    is_test,
     is_without_group,
     misplaced,
     name_group,
@@ -132,7 +130,7 @@ def _missing(findings: Findings, call: ApiCall, calls: Mapping[tuple[str, str], 
     other = next((other for scope in (in_function, in_class) for other in scope if _has_group(other, scope)), None)
     if other is not None:
         trail.append(Place(call.function.path, other.span, "note", f"{other.api.op}, on {_group_text(other)}"))
-    is_sure = meant is not None and not is_test(Path(call.function.path))
+    is_sure = meant is not None
     return Report.at(
         call,
         message=message,

@@ -75,7 +75,10 @@ RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each pair of arms, and for each loop over a set."""
+    negotiated = findings.analysis.catalog.negotiated
     for facts, divergence in divergences_of(findings, "CL206"):
+        if negotiated.intersection(event.op for event in (divergence.event, divergence.other) if event is not None):
+            continue
         other = divergence.other.op if divergence.other is not None else "another collective"
         yield report_divergence(
             facts,
@@ -87,6 +90,8 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts, loop, event in findings.analysis.unordered_loops():
         span, statement = event.place
         assert loop.unordered is not None
+        if event.op in negotiated:
+            continue
         yield Report(
             path=facts.function.path,
             span=span,

@@ -41,6 +41,9 @@ def save(state, path, group: dist.ProcessGroup):
 
 Where the job may go on without this checkpoint, count the failures, tell the other ranks, and stop after a few.
 
+## Confidence
+High for a save. Low for a restore: many programs begin anew on purpose where there is nothing to restore.
+
 ## References
 - [torch.save](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
 """
@@ -54,6 +57,7 @@ from collectivelint.api import (
     Attribute,
     Call,
     Compound,
+    Confidence,
     Constant,
     Evaluate,
     Exit,
@@ -106,6 +110,7 @@ def check(findings: Findings) -> Iterator[Report]:
                         Place(path, site.span, "note", f"the {what}"),
                     ),
                     help="let it fail, or tell the other ranks and stop after a few times",
+                    confidence=Confidence.HIGH if what == "save" else Confidence.LOW,
                 )
 
 

@@ -177,8 +177,8 @@ class Catalog:
     kinds: frozenset[str]
     #: Parts of names of what is only there to test the program.
     trial_words: frozenset[str]
-    #: Functions and methods whose arguments are sizes, indices or weights.
-    sizing: frozenset[str]
+    #: Collectives that ranks may issue in any order: what is reduced with what is told by a name.
+    negotiated: frozenset[str]
     #: Attributes of process groups.
     group_members: frozenset[str]
     #: Attributes that are lists of tables.

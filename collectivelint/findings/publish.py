@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ..finding import UNREADABLE, Finding, Location, Step
 from ..rule import FixContext
 from ..settings.selection import allowed_fix, runs_in
+from ..source.discover import is_test
+from .confidence import Confidence
 from .internal import internal_error
 
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from ..source.text import Source
     from .anchor import Anchored
     from .comments import Comments
-    from .confidence import Confidence
 
+#: Rules about what happens between ranks, by their codes.
+_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL4")
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
 
@@ -76,9 +79,15 @@ class Publisher:
             fix=_fix(rule, report, source, settings, errors),
             root=report.root,
             derived=report.derived,
-            confidence=report.confidence,
+            confidence=_confidence(rule, report),
             seen_from=report.seen_from,
         )
+
+
+def _confidence(rule: Rule, report: Report) -> Confidence:
+    """How sure a report is: a test says itself what its ranks do, starts as many as it needs, and shows it when it runs."""
+    in_test = rule.code.startswith(_BETWEEN_RANKS) and is_test(Path(report.path))
+    return min(report.confidence, Confidence.LOW) if in_test else report.confidence
 
 
 def _lines(source: Source, report: Report) -> list[int]:

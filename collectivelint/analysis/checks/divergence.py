@@ -38,10 +38,11 @@ class Divergence(Record):
     `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
     the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it runs
-    only where something is sharded that nothing shows to be.
+    only where something is sharded that nothing shows to be. `depth` counts the other conditions, open ones, that the
+    ranks which reach it have to pass.
     """
 
-    __slots__ = ("event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
+    __slots__ = ("depth", "event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Divergence(Record):
         other: Event | None = None,
         files: FileEvidence | None = None,
         if_sharded: bool = False,
+        depth: int = 0,
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -62,20 +64,21 @@ class Divergence(Record):
         self.other: Final = other
         self.files: Final = files
         self.if_sharded: Final = if_sharded
+        self.depth: Final = depth
 
     def _fields(self) -> tuple[object, ...]:
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return (*same, self.files, self.if_sharded)
+        return (*same, self.files, self.if_sharded, self.depth)
 
     def shown_by(self, files: FileEvidence | None) -> Divergence:
         """The same, with what the program shows about the look-ups of files."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return Divergence(*same, files, self.if_sharded)
+        return Divergence(*same, files, self.if_sharded, self.depth)
 
     def unless_plain(self) -> Divergence:
         """The same, where it takes something sharded that nothing shows to be."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return Divergence(*same, self.files, if_sharded=True)
+        return Divergence(*same, self.files, if_sharded=True, depth=self.depth)
 
     @property
     def root(self) -> str:
@@ -92,16 +95,18 @@ class Divergence(Record):
     @property
     def confidence(self) -> Confidence:
         """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
-        if self.if_sharded:
+        if self.if_sharded or self.guard.maybe:
             return Confidence.LOW
         if self.files is not None:
             return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
+        if self.depth > _SHOWN:
+            return Confidence.LOW
         return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
 
     @property
     def is_practical(self) -> bool:
         """Whether ranks differ without an unusual environment."""
-        return not self.if_sharded and (self.files is None or self.files.is_practical)
+        return self.confidence > Confidence.LOW
 
     @property
     def derived(self) -> bool:
@@ -114,6 +119,8 @@ class Divergence(Record):
         return frozenset(cause.kind for cause in self.guard.causes) - {"branch"}
 
 
+#: Below more open conditions than this, after the one that differs, nothing shows that a collective is reached.
+_SHOWN: Final = 2
 #: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. One of many
 #: overrides counts for more than one.
 _DEEPEST: Final = 6
@@ -200,7 +207,8 @@ def _of_group(
                 continue
             if _meets(guard, event, holds=holds, term=term, lists_of_ranks=lists_of_ranks):
                 shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
-                yield Divergence(deciding(restricted.alone, guard, event), event, shown, holds, count[span] - 1)
+                decides = deciding(restricted.alone, guard, event)
+                yield Divergence(decides, event, shown, holds, count[span] - 1, depth=depth)
     if not found:
         for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
             decides = deciding(restricted.alone, guard, disorder.event)

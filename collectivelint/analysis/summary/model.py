@@ -150,21 +150,17 @@ class ApiCall(Record):
 
 
 class Invariant(Record):
-    """An assert, with the reasons why its condition depends on data of other ranks or of a checkpoint.
+    """An assert, with the reasons why its condition depends on data of other ranks or of a checkpoint."""
 
-    `names` are the variables in its condition that hold such data.
-    """
+    __slots__ = ("function", "origins", "span")
 
-    __slots__ = ("function", "names", "origins", "span")
-
-    def __init__(self, function: Function, span: Span, origins: tuple[Cause, ...], names: frozenset[str]) -> None:
+    def __init__(self, function: Function, span: Span, origins: tuple[Cause, ...]) -> None:
         self.function: Final = function
         self.span: Final = span
         self.origins: Final = origins
-        self.names: Final = names
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.function, self.span, self.origins, self.names)
+        return (self.function, self.span, self.origins)
 
 
 class HelperCall(Record):

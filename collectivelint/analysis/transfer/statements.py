@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...ir.names import plain
 from ...ir.nodes import (
     Assert,
     Assign,
@@ -26,7 +25,6 @@ from ...ir.nodes import (
     Try,
     With,
 )
-from ...ir.traversal import walk
 from ...program.target import Target
 from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
@@ -110,11 +108,7 @@ def _statements(frame: Frame, block: Block) -> None:
                     (part.origin.origins for part in checked.reference.parts if part.origin.origins), ()
                 )
                 if origins and not _narrows(test):
-                    written = {plain(part) for part in walk(test)}
-                    held = [
-                        name for name in written if name in frame.variables and frame.variables[name].origin.origins
-                    ]
-                    frame.facts.invariants.append(Invariant(frame.function, span, origins, frozenset(held)))
+                    frame.facts.invariants.append(Invariant(frame.function, span, origins))
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:
