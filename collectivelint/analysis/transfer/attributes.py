@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Expr, Name
 from ...program.target import Target
@@ -19,6 +19,9 @@ from .names import refer
 if TYPE_CHECKING:
     from ...catalog.model import Api
     from .state import Frame
+
+#: Attributes of attributes that an object which knows ranks is reached by: `self.trainer.strategy.rank`.
+_MOST_PARTS: Final = 2
 
 
 def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -> Value:
@@ -59,6 +62,9 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
         convention = context.catalog.convention(expr.name, meaning)
         if convention is not None and base.reference.target is None:
             if meaning == "group" and path is not None and is_otherwise(frame, path):
+                continue
+            if meaning == "rank" and _depth(expr.value) > _MOST_PARTS:
+                # What lies deep in a configuration is one of its numbers: `self.cfg.model.lora.rank`.
                 continue
             if meaning == "object":
                 return Value(symbol).referring(kind=convention.type, receiver=base)
@@ -104,6 +110,11 @@ def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
         .varying(varies=frozenset({axis}), causes=(frame.cause("rank", span),))
         .referring(kind="rank", target=target, receiver=base)
     )
+
+
+def _depth(expr: Expr) -> int:
+    """The number of attributes that an expression takes one of another."""
+    return 1 + _depth(expr.value) if isinstance(expr, Attribute) else 0
 
 
 def _is_property(decorator: Expr) -> bool:
