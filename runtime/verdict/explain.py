@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .model import Divergence, Side
 
 _RULES: Final = {
-    "CL101": "missing-group explains this: the call names no group, so it waits for every rank of the job",
+    "CL101": "missing-group explains this: the call has no `group` argument, so it waits for every rank in the job",
     "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
     "CL107": "outsider-call explains this: only members may call on a group",
     "CL108": "divergent-argument explains this: the argument differs between ranks",
