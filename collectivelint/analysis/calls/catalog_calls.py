@@ -185,6 +185,7 @@ def _note(
         used=frame.dropped is not expr,
         conditional=frame.branches > 0,
         alone=frame.alone_here,
+        conditions=tuple(frame.conditions),
     )
     frame.facts.calls_at[call.span] = call
 

@@ -115,6 +115,7 @@ def _statements(frame: Frame, block: Block) -> None:
                         name for name in written if name in frame.variables and frame.variables[name].origin.origins
                     ]
                     frame.facts.invariants.append(Invariant(frame.function, span, origins, frozenset(held)))
+                frame.conditions.append(checked.symbol)
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:
