@@ -59,7 +59,7 @@ _ROW_KEYS: Final = frozenset(
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words", "sizing"),
-    *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded"),
+    *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "seeds"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

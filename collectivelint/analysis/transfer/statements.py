@@ -28,6 +28,7 @@ from ...ir.nodes import (
 )
 from ...ir.traversal import walk
 from ...program.target import Target
+from ..calls.seeds import SEED
 from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
@@ -69,6 +70,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
     facts.events = tuple(events(facts.summary))
+    facts.seed = frame.variables.get(SEED)
     if function.qualname == "<module>" or context.explaining:
         facts.variables = frame.variables
         facts.names = frozenset(name for name in frame.variables if "." not in name)
