@@ -2,7 +2,8 @@
 
 ## What it does
 `new_group`, `new_subgroups`, `split_group` and `init_device_mesh` have to be called by every rank of the job, also by those
-that will not be members, and in the same order. A call that only some ranks reach is reported.
+that will not be members, and in the same order. A call that only some ranks reach is reported, and one that ranks
+reach with different lists of ranks: `new_group([0, 1] if rank < 2 else [2, 3])`.
 `new_group(..., use_local_synchronization=True)` is called by the members alone, and is silent.
 
 ## Why is this bad
@@ -41,23 +42,98 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, what_text, why_text
+from collectivelint.api import (
+    UNKNOWN,
+    Place,
+    Report,
+    Rule,
+    condition_text,
+    divergences_of,
+    report_divergence,
+    what_text,
+    why_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from collectivelint.api import Findings, Report
+    from collectivelint.api import ApiCall, Cause, Findings, Span, Symbol, Value
 
+_ADVICE: Final = "make every group on every rank, in the same order, and keep only one's own"
 RULE: Final = Rule("CL105", "conditional-new-group", "a process group that not every rank takes part in making")
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
+    reported: set[tuple[str, Span]] = set()
     for facts, divergence in divergences_of(findings, "CL105"):
+        reported.add((facts.function.path, divergence.event.place[0]))
         yield report_divergence(
             facts,
             divergence,
             f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there"
             f" ({why_text(divergence)}); every rank of the job has to make the call, members or not",
-            "make every group on every rank, in the same order, and keep only one's own",
+            _ADVICE,
         )
+    for facts in findings.analysis.functions:
+        made = [call for call in facts.calls if (facts.function.path, call.span) not in reported and _is_of_ranks(call)]
+        for call in made:
+            cause = _rank_in(call.values["ranks"])
+            if cause is not None:
+                where = Place(cause.path, cause.span, "source", "differs between ranks")
+                yield _differing(call, "each rank passes ranks of its own", where)
+        for call, other in _in_turn(made):
+            where = Place(other.function.path, other.span, "note", "the other ranks make this one")
+            yield _differing(call, "other ranks make a group of other ranks here", where)
+
+
+def _differing(call: ApiCall, what: str, where: Place) -> Report:
+    return Report.at(
+        call,
+        message=f"`{call.api.op}` makes another group on some ranks than on others: {what}; every rank of the job has to"
+        " make every group",
+        severity="error",
+        trail=(where, Place(call.function.path, call.span, "collective", call.api.op)),
+        help=_ADVICE,
+    )
+
+
+def _is_of_ranks(call: ApiCall) -> bool:
+    """Whether a call makes a group of ranks that are listed, together with ranks that are not."""
+    local = call.values.get("use_local_synchronization")
+    ranks = call.values.get("ranks")
+    # A group of one rank alone has no one to find.
+    return (
+        call.api.category == "group_constructor"
+        and ranks is not None
+        and ranks.constant is UNKNOWN
+        and len(ranks.reference.parts) != 1
+        and (local is None or local.constant is False)
+    )
+
+
+def _rank_in(ranks: Value) -> Cause | None:
+    """Where the rank comes from that a list of ranks is made of."""
+    found = ranks.uniformity
+    if not found.varies or found.maybe or found.absent:
+        return None
+    return next((cause for cause in found.causes if cause.kind == "rank"), None)
+
+
+def _in_turn(calls: Sequence[ApiCall]) -> Iterator[tuple[ApiCall, ApiCall]]:
+    """The first calls on the two sides of a condition on ranks that do not make the same groups in the same order."""
+    sides: dict[Symbol, list[ApiCall]] = {}
+    for call in calls:
+        if call.guards and call.conditions and any(cause.kind == "rank" for cause in call.guards[-1].causes):
+            sides.setdefault(call.conditions[-1], []).append(call)
+    for condition, made in sides.items():
+        if condition.is_negation:
+            pairs = zip(made, sides.get(condition.negate(), ()), strict=False)
+            for call, other in pairs:
+                if call.values["ranks"].written is not other.values["ranks"].written:
+                    yield max(call, other, key=_place), min(call, other, key=_place)
+                    break
+
+
+def _place(call: ApiCall) -> Span:
+    return call.span

@@ -2,7 +2,8 @@
 
 ## What it does
 Finds a group made from a written list of ranks that leaves out a lower one (`new_group([1, 2])`), and a collective on it
-under no condition that would keep the other ranks away.
+under no condition that could keep the other ranks away: one around it, an exit before it or an `assert`, unless it speaks
+of the communicated data alone.
 
 ## Why is this bad
 A rank outside the group gets `GroupMember.NON_GROUP_MEMBER`: its call warns and returns at once, with its tensors as
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     import libcst as cst
 
-    from collectivelint.api import Anchored, ApiCall, Findings, FixBuilder
+    from collectivelint.api import Anchored, ApiCall, Findings, FixBuilder, Symbol
 
 
 RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")
@@ -55,7 +56,7 @@ RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for call in findings.analysis.calls():
-        if call.api.category != "collective" or call.group is None or call.guards:
+        if call.api.category != "collective" or call.group is None or call.guards or call.alone:
             continue
         ranks = [part.constant for part in call.group.reference.parts]
         numbers = [rank for rank in ranks if isinstance(rank, int)]
@@ -63,6 +64,8 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         if set(numbers) == set(range(len(numbers))):
             # Perhaps these are all the ranks there are.
+            continue
+        if not all(_is_about_data(call, condition) for condition in call.conditions):
             continue
         yield Report.at(
             call,
@@ -72,6 +75,14 @@ def check(findings: Findings) -> Iterator[Report]:
             help="put it under a condition that only the members of the group meet",
             fix=_guarded(call, sorted(numbers)),
         )
+
+
+def _is_about_data(call: ApiCall, condition: Symbol) -> bool:
+    """Whether a condition asks about what is communicated, or whether there are other ranks: not which rank this is."""
+    if condition.positive.kind == "launched":
+        return True
+    given = [value.symbol.parameters for name, value in call.values.items() if name != call.api.roles.get("group")]
+    return bool(condition.parameters) and condition.parameters <= frozenset().union(*given) and not condition.has_place
 
 
 def _guarded(call: ApiCall, ranks: list[int]) -> FixBuilder | None:

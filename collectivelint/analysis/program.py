@@ -14,6 +14,7 @@ from ..program.target import Target
 from .checks.delays import only_delays
 from .checks.divergence import divergences, surest
 from .checks.file_evidence import file_evidence
+from .checks.seeded import seeded_before
 from .domain.sharding import without_sharded
 from .domain.show import shown
 from .domain.sweep import sweep
@@ -196,7 +197,12 @@ class Analysis:
                 places = {divergence.event.place for divergence in found}
                 behind = divergences(term, lists_of_ranks=lists)
                 found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
-            real = (divergence for divergence in found if not only_delays(facts, divergence.guard))
+            real = (
+                divergence
+                for divergence in found
+                if not only_delays(facts, divergence.guard)
+                and not seeded_before(facts, divergence.guard, self._callers)
+            )
             for divergence in surest(real, partial(self._file_evidence, facts)):
                 yield facts, divergence
 

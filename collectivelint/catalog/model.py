@@ -157,6 +157,8 @@ class Catalog:
     parameters: frozenset[str]
     #: Calls that return state which each rank has of its own.
     local_states: frozenset[str]
+    #: Calls that seed the random numbers of Python with their first argument.
+    seeds: frozenset[str]
     #: Calls that report something and do nothing else.
     reporting: frozenset[str]
     #: Context managers that remove a folder at their end.

@@ -27,7 +27,7 @@ class Modules:
     def find(self, name: str, importer: str) -> str | None:
         """The file that `name` means; of several the one that shares most folders with `importer`."""
         files = self._importable().get(name)
-        return min(files, key=lambda file: (-_shared(file, importer), len(file))) if files else None
+        return min(files, key=lambda file: (-_shared(file, importer), len(file), file)) if files else None
 
     def has(self, parts: list[str]) -> bool:
         """Whether the program is the framework itself. What the catalogue does not know of it can be followed."""

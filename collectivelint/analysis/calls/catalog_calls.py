@@ -16,6 +16,7 @@ from ..summary.model import ApiCall, Registration
 from ..transfer.binding import axis_of, bind, guarding
 from .groups_in_reach import in_reach
 from .meshes import dims_of
+from .seeds import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,6 +186,7 @@ def _note(
         used=frame.dropped is not expr,
         conditional=frame.branches > 0,
         alone=frame.alone_here,
+        conditions=tuple(frame.conditions),
     )
     frame.facts.calls_at[call.span] = call
 
@@ -221,6 +223,8 @@ def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str
             if api.kind == "own":
                 # Another text on each rank, which is true on all of them.
                 return Value(frame.fresh(api.op, expr.span)).sourced(ranked=True)
+            if api.cause == "random" and (number := drawn(frame, api.name, expr.span)) is not None:
+                return number
             cause = frame.cause(api.cause or "process", expr.span)
             steady = cause.kind in ("file system", "process")
             fresh = symbol if steady else frame.fresh(api.op, expr.span)

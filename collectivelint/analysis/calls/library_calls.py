@@ -14,6 +14,7 @@ from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from .seeds import seed
 from .sharding_tests import asked_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
     if found.origin.sharded is not None and not name.startswith(_COPYING):
         # It may well gather the parts.
         found = found.sourced(sharded=None)
+    if name in catalog.seeds:
+        seed(frame, values, expr.span)
+        return found
     if name in catalog.local_states:
         return found.sourced(sharded=Sharded("own", frame.cause("process", expr.span)))
     if name.endswith(_SPLITS) and len(values) > 1:

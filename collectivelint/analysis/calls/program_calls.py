@@ -18,6 +18,7 @@ from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
 from .path_uses import note_paths
+from .seeds import seed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,6 +87,8 @@ def invoke(
             frame.emit(Choice(guard, term, ()))
         else:
             frame.extend(term)
+        if facts.seed is not None:
+            seed(frame, (_returned(facts.function, facts.seed, arguments, known),), expr.span)
         if facts.returns is not None:
             results.append(_returned(facts.function, facts.returns, arguments, known))
     symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])

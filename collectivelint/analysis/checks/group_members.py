@@ -14,6 +14,7 @@ from ...ir.nodes import (
     Constant,
     Loop,
     Name,
+    Subscript,
     assignments,
     blocks,
     expressions,
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 
 #: Functions that give back the ranks that they are given.
 _SAME: Final = frozenset({"list", "tuple", "sorted", "set"})
-#: Words in names of the ranks of a whole job, or of their number.
-_WHOLE: Final = ("world", "all_ranks")
+#: Names of the ranks of a whole job, or of their number; `tp_world_size` is another one.
+_WHOLE: Final = frozenset(
+    (
+        *("world", "world_size", "worldsize", "world_ranks", "all_ranks", "global_world", "global_world_size"),
+        *("distributed_world_size", "total_world_size"),
+    )
+)
+#: Words for one of the groups of a job: `tp_group.world_size`.
+_OF_ONE: Final = frozenset(
+    ("tp", "dp", "pp", "cp", "ep", "mp", "sp", "group", "mesh", "pipeline", "expert", "sequence")
+)
 #: Assignments in a row that are followed.
 _MOST_STEPS: Final = 4
 
@@ -115,13 +125,20 @@ def _assigned(name: str, function: Function) -> list[Expr]:
 def _is_whole(expr: Expr, function: Function, steps: int) -> bool:
     """Whether an expression is the number of all ranks, or their list, by its name or by what it was assigned."""
     match expr:
+        case Call(function=Name(id="int"), args=(inner,)):
+            return _is_whole(inner, function, steps)
+        case Subscript(value=Attribute(name="environ"), index=Constant(value=key)):
+            return key == "WORLD_SIZE"
+        case Call(function=Attribute(name=("get" | "getenv")), args=(Constant(value=str(key)), *_)):
+            return key == "WORLD_SIZE"
         case Call(function=callee, args=(), keywords=()):
-            name = plain(callee)
+            name = plain(callee) or ""
         case Name() | Attribute():
-            name = plain(expr)
+            name = plain(expr) or ""
         case _:
             return False
-    if any(word in (name or "").lower() for word in _WHOLE):
+    owner, _, last = name.lower().rpartition(".")
+    if last.strip("_").removeprefix("get_") in _WHOLE and _OF_ONE.isdisjoint(owner.replace(".", "_").split("_")):
         return True
     return (
         isinstance(expr, Name)

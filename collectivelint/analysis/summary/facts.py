@@ -42,6 +42,7 @@ class FunctionFacts:
         "return_guard",
         "returns",
         "roots",
+        "seed",
         "summary",
         "term",
         "uniform",
@@ -81,6 +82,8 @@ class FunctionFacts:
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.
         self.alone: Value | None = None
+        #: What it seeds random numbers with.
+        self.seed: Value | None = None
         #: The collectives of its summary.
         self.events: tuple[Event, ...] = ()
         #: What may fail in it on one rank alone, and is not caught there.
@@ -123,6 +126,7 @@ class FunctionFacts:
             fallible=self.fallible,
             calls=tuple(dict.fromkeys(deferred(self.term))),
             paths=first_uses(self.paths),
+            seed=self.seed,
         )
 
     def widened(self, summary: Summary) -> FunctionFacts:
@@ -149,6 +153,7 @@ class FunctionFacts:
         found.alone = self.alone
         found.events = tuple(events(summary.effect))
         found.fallible = summary.fallible
+        found.seed = summary.seed
         found.return_guard = self.return_guard
         found.reaching = self.reaching
         found.names = self.names

@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, assignments, expressions
+from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, expressions
 from ...program.target import Target
 from ..domain.causes import Cause
 from ..domain.joining import join
@@ -14,6 +14,7 @@ from ..domain.symbol import WORLD, attribute, parameter
 from ..domain.value import UNKNOWN, Value
 from ..transfer.binding import SELF
 from ..transfer.group_names import named_calls, other_uses
+from .attribute_writes import changed_by
 from .closures import Closure, bound_around, enclosing
 from .fixpoint import Postponed, Solver
 from .lattice import Facts
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Block, Expr, Function, Span
+    from ...ir.nodes import Block, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
     from .facts import FunctionFacts
@@ -215,15 +216,10 @@ class Interprocedural:
         return self._assigned_in(owner).get(name, ())
 
     def changed_in(self, path: str) -> frozenset[str]:
-        """The attributes that functions of a file assign on other objects than their own."""
+        """What functions of a file set on other objects than their own: see `changed_by`."""
+        functions = self.program.functions(path)
         if path not in self._changed:
-            self._changed[path] = frozenset(
-                target.name
-                for function in self.program.functions(path).values()
-                for statement in assignments(function.body)
-                for target in statement.targets
-                if isinstance(target, Attribute) and not _is_own(target.value, function)
-            )
+            self._changed[path] = changed_by(functions.values())
         return self._changed[path]
 
     def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
@@ -250,10 +246,6 @@ class Interprocedural:
                     if handler is not None:
                         handlers[handler.qualname] = handler.span
         return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
-
-
-def _is_own(owner: Expr, function: Function) -> bool:
-    return bool(function.owner is not None and function.params and owner == Name(function.params[0].name))
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:

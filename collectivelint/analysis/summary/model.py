@@ -64,7 +64,8 @@ class ApiCall(Record):
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
     differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is, and
-    `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it.
+    `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it. `conditions` are those
+    that are true where it stands, also where an `assert` or an exit before it says so.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class ApiCall(Record):
         "api",
         "call",
         "conditional",
+        "conditions",
         "exprs",
         "function",
         "group",
@@ -102,6 +104,7 @@ class ApiCall(Record):
         used: bool = True,
         conditional: bool = False,
         alone: bool = False,
+        conditions: tuple[Symbol, ...] = (),
     ) -> None:
         self.api: Final = api
         self.call: Final = call
@@ -118,6 +121,7 @@ class ApiCall(Record):
         self.used: Final = used
         self.conditional: Final = conditional
         self.alone: Final = alone
+        self.conditions: Final = conditions
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -136,6 +140,7 @@ class ApiCall(Record):
             self.used,
             self.conditional,
             self.alone,
+            self.conditions,
         )
 
     @property

@@ -112,7 +112,7 @@ class Summary(Record):
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
     `writing`: the path that all ranks that call it write to. `share`: where a parameter of a model is made of one rank's
     share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls. `paths`:
-    what it does to paths, in order.
+    what it does to paths, in order. `seed`: what it seeds random numbers with.
     """
 
     __slots__ = (
@@ -123,6 +123,7 @@ class Summary(Record):
         "parameters",
         "paths",
         "returns",
+        "seed",
         "share",
         "variables",
         "writing",
@@ -140,6 +141,7 @@ class Summary(Record):
         fallible: Cause | None = None,
         calls: tuple[str, ...] = (),
         paths: tuple[PathUse, ...] = (),
+        seed: Value | None = None,
     ) -> None:
         self.effect: Final = effect
         self.returns: Final = returns
@@ -151,6 +153,7 @@ class Summary(Record):
         self.fallible: Final = fallible
         self.calls: Final = calls
         self.paths: Final = paths
+        self.seed: Final = seed
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -164,6 +167,7 @@ class Summary(Record):
             self.fallible,
             self.calls,
             self.paths,
+            self.seed,
         )
 
 

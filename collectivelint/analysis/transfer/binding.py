@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Compound, Expr, Name
+from ...ir.nodes import Attribute, Call, Compound, Constant, Expr, Name, Subscript
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
 from ..domain.joining import join
@@ -70,7 +70,7 @@ def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
 
 
 def bind(frame: Frame, target: Expr, value: Value) -> None:
-    """Assign to a target: a variable, an attribute, or each part of a tuple."""
+    """Assign to a target: a variable, an attribute, each part of a tuple, or the elements of a variable one by one."""
     match target:
         case Name(id=name):
             frame.variables[name] = value
@@ -96,6 +96,12 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                 if element is None:
                     element = flow(subscript(value.symbol, constant(position)), (value,))
                 bind(frame, part, element)
+        case Subscript(value=Name(id=name), index=index) if not isinstance(index, Constant):
+            known = frame.variables.get(name)
+            if known is not None and known.origin.sharded is not None and value.origin.sharded is None:
+                # `state[key] = state[key].full_tensor()`: gathered in place. What it is now is another value.
+                gathered = frame.fresh(name, frame.statement)
+                frame.variables[name] = known.but(symbol=gathered, was=None).sourced(sharded=None)
         case _:
             pass
 

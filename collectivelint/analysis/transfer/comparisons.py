@@ -23,8 +23,8 @@ _MIRRORED: Final = {
 _NEXT: Final = {"<=": "<", ">": ">="}
 #: For ranks, which are integers, these are opposites too.
 _OPPOSITE_OF_INTEGERS: Final = {">=": "<", ">": "<="}
-#: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else.
-_MEMBERSHIP: Final = {(">=", 0), ("!=", -1), ("==", -1)}
+#: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else. True asks for a member.
+_MEMBERSHIP: Final = {(">=", 0): True, ("<", 0): False, ("!=", -1): True, ("==", -1): False}
 
 
 def _number(value: int) -> Value:
@@ -51,8 +51,8 @@ def compared(op: str, left: Value, right: Value) -> Value:
         ranks = {part.constant for part in right.reference.parts} - {-1}
         if ranks <= {0}:
             op, right = ("==" if op == "in" else "!="), _number(0 if ranks else -1)
-    if ranked and (op, right.constant) in _MEMBERSHIP:
-        inside = (op, right.constant) != ("==", -1)
+    inside = _MEMBERSHIP.get((op, right.constant)) if ranked and isinstance(right.constant, int) else None
+    if inside is not None:
         if left.uniformity.varies <= {WORLD, *PLACES}:
             # No rank of the default group is -1: the job is distributed or it is not.
             return Value(LAUNCHED if inside else LAUNCHED.negate())

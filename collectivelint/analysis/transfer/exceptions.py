@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Block, Call, Compound, Evaluate, Exit, Expr, Name, Span, Try, blocks
+from ...ir.nodes import (
+    Attribute,
+    Block,
+    Call,
+    Compare,
+    Compound,
+    Constant,
+    Evaluate,
+    Exit,
+    Expr,
+    Name,
+    Span,
+    Try,
+    blocks,
+    expressions,
+)
 from ..domain.causes import Cause
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
@@ -21,10 +36,10 @@ if TYPE_CHECKING:
     from .state import Frame, Run
 
 
-def attempt(frame: Frame, statement: Try, run: Run) -> None:
-    """`try`: a handler takes over where the body fails, which one rank may do alone."""
+def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
+    """`try`: a handler takes over where the body fails, which one rank may do alone. It begins with `word`."""
     entering = dict(frame.variables)
-    names = [_failures(frame, kind) for kind, _, _ in statement.handlers]
+    names = [_failures(frame, kind, block) for kind, _, block in statement.handlers]
     swallows = any(
         name != "ours" and not always_leaves(block)
         for name, (_, _, block) in zip(names, statement.handlers, strict=True)
@@ -47,7 +62,7 @@ def attempt(frame: Frame, statement: Try, run: Run) -> None:
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value
-        guard = guard_of(frame, value, head(statement.span, "try"))
+        guard = guard_of(frame, value, head(statement.span, word))
         if cause is None:
             guard = guard.judged_here(False)
         with Arm(frame, entering) as arm, Under(frame, guard, value):
@@ -70,8 +85,10 @@ def head(span: Span, word: str) -> Span:
     return Span(span.line, span.column, span.line, span.column + len(word))
 
 
-def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"]:
+def _failures(frame: Frame, kind: Expr | None, block: Block) -> Literal["local", "any", "ours"]:
     """What a handler catches: failures of one rank's surroundings, anything, or errors that all ranks share."""
+    if any(_names_failure(expr) for expr in expressions(block)):
+        return "local"
     if kind is None:
         return "any"
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
@@ -82,6 +99,16 @@ def _failures(frame: Frame, kind: Expr | None) -> Literal["local", "any", "ours"
     return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
 
 
+def _names_failure(expr: Expr) -> bool:
+    """`"out of memory" in str(error)`: what the handler is there for has no exception of its own."""
+    match expr:
+        case Compare(op=("in" | "not in"), left=Constant(value=str(text))):
+            return _OUT_OF_MEMORY in text.lower()
+        case _:
+            return False
+
+
+_OUT_OF_MEMORY: Final = "out of memory"
 _BROAD: Final = ("Exception", "BaseException", "RuntimeError")
 
 

@@ -8,19 +8,26 @@ if TYPE_CHECKING:
     from .state import Frame, Run
 
 
-from ...ir.nodes import Call, Name, Span, With
+from ...ir.nodes import Call, Compound, Name, Span, Try, With
 from ..calls.program_calls import invoke
 from ..domain.symbol import attribute
 from ..domain.value import Value
 from ..effects import Event, Leave
 from .binding import bind
-from .exceptions import head
+from .exceptions import attempt, head
 from .expressions import evaluate
 from .wrappers import around
 
 
 def managed(frame: Frame, statement: With, run: Run) -> None:
     """`with`: what entering and leaving run, around the body."""
+    first = statement.items[0][0]
+    if isinstance(first, Call) and _suppresses(frame, first):
+        later = statement.items[1:]
+        body = (With(later, statement.body, statement.span),) if later else statement.body
+        handler = (Compound("Tuple", first.args), None, ())
+        attempt(frame, Try(body, (handler,), (), (), statement.span), run, "with")
+        return
     managers: list[Value] = []
     for expr, target in statement.items:
         manager = evaluate(frame, expr)
@@ -39,6 +46,12 @@ def managed(frame: Frame, statement: With, run: Run) -> None:
             elif not (items and isinstance(items[-1], Leave)):
                 _half(frame, manager, ("__exit__", "__aexit__"), statement.span)
     frame.extend(items)
+
+
+def _suppresses(frame: Frame, expr: Call) -> bool:
+    """`contextlib.suppress(...)`: a `try` whose handler does nothing."""
+    target = evaluate(frame, expr.function).reference.target
+    return target is not None and target.name == "contextlib.suppress"
 
 
 def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:

@@ -54,7 +54,7 @@ class Context(Protocol):
         """The methods of a class, without its bases, that assign `self.name`."""
 
     def changed_in(self, path: str) -> frozenset[str]:
-        """The attributes that functions of a file assign on other objects than their own."""
+        """What functions of a file set on other objects than their own: see `changed_by`."""
 
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""

@@ -26,6 +26,7 @@ from ...ir.nodes import (
     With,
 )
 from ...program.target import Target
+from ..calls.seeds import SEED
 from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
@@ -67,6 +68,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
     facts.events = tuple(events(facts.summary))
+    facts.seed = frame.variables.get(SEED)
     if function.qualname == "<module>" or context.explaining:
         facts.variables = frame.variables
         facts.names = frozenset(name for name in frame.variables if "." not in name)
@@ -108,7 +110,16 @@ def _statements(frame: Frame, block: Block) -> None:
                     (part.origin.origins for part in checked.reference.parts if part.origin.origins), ()
                 )
                 if origins and not _narrows(test):
+<<<<<<< HEAD
                     frame.facts.invariants.append(Invariant(frame.function, span, origins))
+=======
+                    written = {plain(part) for part in walk(test)}
+                    held = [
+                        name for name in written if name in frame.variables and frame.variables[name].origin.origins
+                    ]
+                    frame.facts.invariants.append(Invariant(frame.function, span, origins, frozenset(held)))
+                frame.conditions.append(checked.symbol)
+>>>>>>> alarms
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:

@@ -1,0 +1,55 @@
+"""Seeds of random numbers: those that follow are the same on all ranks where the seed is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...ir.names import plain
+from ...ir.nodes import Branch, Call, Constant, Evaluate
+from ..domain.flowing import flow
+from ..domain.symbol import WORLD
+from ..domain.value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...ir.nodes import Block, Span
+    from ..transfer.state import Frame
+
+#: The variable, which no program can name, that has the seed: branches and loops join it as any other.
+SEED: Final = "<random.seed>"
+#: The module whose generator a seed is of.
+_MODULE: Final = "random."
+
+
+def seed(frame: Frame, values: Sequence[Value], span: Span) -> None:
+    """Random numbers are seeded with the first of these values; without one, each rank has another seed."""
+    given = values[0] if values and values[0].constant is not None else None
+    if given is None:
+        cause = frame.cause("random", span)
+        given = Value(frame.fresh("seed", span)).varying(varies=frozenset({WORLD}), causes=(cause,))
+    around = [value for _, value in frame.guards]
+    frame.variables[SEED] = flow(frame.fresh("seed", span), (given, *around))
+
+
+def drawn(frame: Frame, name: str, span: Span) -> Value | None:
+    """A random number that is the same on all ranks, or on those that share what the seed is made of; else None."""
+    if not name.startswith(_MODULE):
+        return None
+    known = frame.variables.get(SEED) or frame.closure.get(SEED)
+    if known is not None:
+        return None if known.uniformity.varies else flow(frame.fresh(name, span), (known,))
+    module = frame.context.program.functions(frame.path).get("<module>")
+    return Value(frame.fresh(name, span)) if module is not None and _seeds(module.body) else None
+
+
+def _seeds(block: Block) -> bool:
+    """Whether the statements of a module, also those it only runs as a script, seed random numbers with a constant."""
+    for statement in block:
+        match statement:
+            case Evaluate(value=Call(function=function, args=(Constant(value=value), *_))):
+                if value is not None and plain(function) == f"{_MODULE}seed":
+                    return True
+            case Branch(then=then) if _seeds(then):
+                return True
+    return False
