@@ -10,7 +10,7 @@ from ..domain import symbol as symbols
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import factors, padded
-from ..domain.recognise import is_list
+from ..domain.recognise import is_list, is_path
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
@@ -200,7 +200,8 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     assert callee.reference.receiver is not None
     receiver = callee.reference.receiver
     varies, causes = callee.uniformity.varies, callee.uniformity.causes
-    kind = frame.context.catalog.methods.get(name)
+    methods = frame.context.catalog.methods
+    kind = methods.get(name) or (methods.get(f"{receiver.reference.kind}.{name}") if is_path(receiver) else None)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
     if name in frame.context.catalog.metadata:
