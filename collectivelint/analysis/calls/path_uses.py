@@ -52,7 +52,23 @@ def _root(path: Symbol) -> Symbol:
 
 
 #: What computes with a path, or reads the file that is there.
-_READING: Final = ("builtins.", "os.path.", "os.listdir", "glob.", "pathlib.", "logging.", "json.load", "pickle.load")
+_READING: Final = (
+    "builtins.",
+    "os.path.",
+    "os.listdir",
+    "glob.",
+    "pathlib.",
+    "logging.",
+    "json.load",
+    "pickle.load",
+    "yaml.",
+    "torch.load",
+    "torch.jit.load",
+    "numpy.load",
+    "pandas.read_",
+    "safetensors.safe_open",
+    "safetensors.torch.load_file",
+)
 
 
 def note_paths(
