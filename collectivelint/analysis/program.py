@@ -202,8 +202,7 @@ class Analysis:
 
     def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
         """What the program shows about the look-ups of files that decide a divergence."""
-        at = divergence.event.place[0]
-        return file_evidence(facts, divergence.guard, at, partial(self._callers, facts))
+        return file_evidence(facts, divergence.guard, divergence.event, partial(self._callers, facts))
 
     def _callers(self, facts: FunctionFacts) -> Iterator[FunctionFacts]:
         """The other functions of its file that call a function."""

@@ -14,6 +14,7 @@ from ..domain.recognise import is_list, is_path
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from .meetings import meet
 from .sharding_tests import asked_of
 
 if TYPE_CHECKING:
@@ -204,6 +205,10 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     kind = methods.get(name) or (methods.get(f"{receiver.reference.kind}.{name}") if is_path(receiver) else None)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name == "wait":
+        for group in frame.awaited:
+            meet(frame, group)
+        frame.awaited.clear()
     if name in frame.context.catalog.metadata:
         callee = of_shape(callee)
     if name in _SIZES:

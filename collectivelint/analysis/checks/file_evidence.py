@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Branch, Call, Exit, Logical, Loop, Not, assignments, blocks, expressions
 from ...record import Record
+from ..calls.options import literals
 from ..calls.path_uses import LOOKS
 from ..domain.causes import Cause
 from ..domain.paths import changes, parts
-from ..domain.symbol import attribute, parameter
-from ..effects import events
+from ..domain.symbol import WORLD, attribute, parameter
+from ..effects import Choice, Event, events
+from ..positions import within
 from .file_races import names_in
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Block, Expr, Function, Span, Statement
     from ..domain.symbol import Symbol
-    from ..effects import Guard
+    from ..effects import Guard, Item
     from ..summary.facts import FunctionFacts
     from ..summary.observed import PathUse
 
@@ -53,19 +55,20 @@ _REMOVING: Final = frozenset({"remove", "move"})
 
 
 def file_evidence(
-    facts: FunctionFacts, guard: Guard, at: Span, callers: Callable[[], Iterable[FunctionFacts]]
+    facts: FunctionFacts, guard: Guard, event: Event, callers: Callable[[], Iterable[FunctionFacts]]
 ) -> FileEvidence | None:
     """What the program shows about look-ups that decide a condition; None where something else decides it as well.
 
-    `at` is the call or collective that the condition decides about; `callers` gives the functions of the same file that call this one.
+    `event` is the collective that the condition decides about; `callers` gives the functions of the same file that call this one.
     """
     causes = [cause for cause in guard.causes if cause.kind == "file system"]
     if not causes or any(cause.kind not in ("file system", "branch") for cause in guard.causes):
         return None
     known = _attributes(facts)
+    at = event.place[0]
     looks = [(site, use) for site, use in facts.paths.values() if use.use in LOOKS and use.cause in causes]
     for site, look in looks:
-        race = _race(facts, guard, site, look, known)
+        race = _race(facts, guard, site, look, known, event)
         if race is not None:
             return race
         if _is_needed(facts, guard, site, look, at):
@@ -89,16 +92,19 @@ def _attributes(facts: FunctionFacts) -> dict[Symbol, Symbol]:
 
 
 def _race(
-    facts: FunctionFacts, guard: Guard, site: Span, look: PathUse, known: Mapping[Symbol, Symbol]
+    facts: FunctionFacts, guard: Guard, site: Span, look: PathUse, known: Mapping[Symbol, Symbol], event: Event
 ) -> FileEvidence | None:
     """The first call that changes what is looked for while another rank may not have looked yet."""
     looked = parts(look.path, known)
+    around = _around(facts, event)
     seen = False
     for where, use in facts.paths.values():
         if use is look:
             seen = True
             continue
-        if use.met != look.met or not (_CREATING | _REMOVING) & {use.use} or (not seen and not use.alone):
+        if not (_CREATING | _REMOVING) & {use.use} or (not seen and not use.alone):
+            continue
+        if _have_met(facts, look, use, event.group, around):
             continue
         if not changes(use.use, parts(use.path, known), looked):
             continue
@@ -109,6 +115,30 @@ def _race(
             reason = f"it is {verb} here before all ranks have met: a rank that looks later finds something else"
             return FileEvidence("race", look.cause, use.cause, reason)
     return None
+
+
+def _around(facts: FunctionFacts, event: Event) -> frozenset[Symbol]:
+    """The conditions that a collective stands under."""
+
+    def inside(item: Item, number: int, known: frozenset[Symbol]) -> frozenset[Symbol]:
+        if not isinstance(item, Choice):
+            return known
+        symbol = item.guard.symbol if number == 0 else item.guard.symbol.negate()
+        return known | {*literals(symbol)}
+
+    nothing: frozenset[Symbol] = frozenset()
+    found = within(facts.term, nothing, inside)
+    return next((known for item, known in found if isinstance(item, Event) and item.place == event.place), nothing)
+
+
+def _have_met(facts: FunctionFacts, look: PathUse, use: PathUse, group: Symbol, around: frozenset[Symbol]) -> bool:
+    """Whether all ranks of a group meet between two uses of paths, under no conditions but those `around`, or of the two."""
+    start, end = sorted((look.met, use.met))
+    holds = around.union(look.when, use.when)
+    return any(
+        (meeting.group in (group, WORLD) or meeting.group.kind == "mesh") and holds.issuperset(meeting.when)
+        for meeting in facts.meetings[start:end]
+    )
 
 
 def _is_needed(facts: FunctionFacts, guard: Guard, look: Span, use: PathUse, at: Span) -> bool:

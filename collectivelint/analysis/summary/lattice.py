@@ -89,6 +89,7 @@ def join(one: Summary, other: Summary, fresh: Symbol) -> Summary:
         fallible=one.fallible or other.fallible,
         calls=_united(one.calls, other.calls),
         paths=_joined_paths(one.paths, other.paths),
+        meetings=one.meetings or other.meetings,
     )
 
 

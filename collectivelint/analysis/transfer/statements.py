@@ -28,6 +28,7 @@ from ...ir.nodes import (
 )
 from ...ir.traversal import walk
 from ...program.target import Target
+from ..calls.meetings import meet_in_both
 from ..domain.joining import join
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
@@ -223,9 +224,11 @@ def _branch(frame: Frame, statement: Branch) -> None:
     launch = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
-    met_before, met = frame.met, [frame.met]
+    met: list[int] = []
+    leaving = False
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.group_destroyed, frame.met = destroyed_before, met_before
+        frame.group_destroyed = destroyed_before
+        met.append(len(frame.facts.meetings))
         distributed = None if launch is None else launch is holds
         with (
             Arm(frame, before) as arm,
@@ -239,9 +242,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
         destroyed[holds] = frame.group_destroyed
-        if not arm.items or not isinstance(arm.items[-1], Leave):
-            met.append(frame.met)
-    frame.met = max(met)
+        leaving |= bool(arm.items) and isinstance(arm.items[-1], Leave)
+    if not leaving:
+        meet_in_both(frame, *met)
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
