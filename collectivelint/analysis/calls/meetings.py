@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..domain.symbol import WORLD
 from ..summary.observed import Meeting
 from .options import literals, truth_of
 
@@ -106,3 +107,8 @@ def _names(symbol: Symbol) -> Iterator[str]:
         yield str(symbol.head[0]).lower()
     elif symbol.kind in ("parameter", "attribute", "global", "name"):
         yield str(symbol.head[-1]).lower()
+
+
+def is_for(met: Symbol, group: Symbol) -> bool:
+    """Whether all ranks of `group` meet where those of another one do."""
+    return met in (group, WORLD) or met.kind == "mesh"

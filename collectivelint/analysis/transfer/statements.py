@@ -225,7 +225,6 @@ def _branch(frame: Frame, statement: Branch) -> None:
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
     met: list[int] = []
-    leaving = False
     for holds, body in ((True, statement.then), (False, statement.orelse)):
         frame.group_destroyed = destroyed_before
         met.append(len(frame.facts.meetings))
@@ -242,12 +241,11 @@ def _branch(frame: Frame, statement: Branch) -> None:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
         destroyed[holds] = frame.group_destroyed
-        leaving |= bool(arm.items) and isinstance(arm.items[-1], Leave)
-    if not leaving:
-        meet_in_both(frame, *met)
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
+    if not any(leaves):
+        meet_in_both(frame, *met)
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
