@@ -196,9 +196,16 @@ class Analysis:
                 places = {divergence.event.place for divergence in found}
                 behind = divergences(term, lists_of_ranks=lists)
                 found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
-            real = (divergence for divergence in found if not only_delays(facts, divergence.guard))
+            setters = partial(self._setters, facts.function)
+            real = (divergence for divergence in found if not only_delays(facts, divergence.guard, setters))
             for divergence in surest(real, partial(self._file_evidence, facts)):
                 yield facts, divergence
+
+    def _setters(self, function: Function, name: str) -> tuple[str, ...]:
+        """The methods of a function's class, without its bases, that assign an attribute."""
+        return (
+            () if function.owner is None else self._whole.setters(Target("class", function.path, function.owner), name)
+        )
 
     def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
         """What the program shows about the look-ups of files that decide a divergence."""

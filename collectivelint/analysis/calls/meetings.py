@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: A function keeps so many at most.
 _MOST: Final = 200
 _WHOLE: Final = slice(None)
+#: Kinds of symbols that are different groups if they are different.
+_TOLD_APART: Final = frozenset({"name", "parameter", "place", "global"})
 
 
 def meet(frame: Frame, group: Symbol) -> None:
@@ -111,4 +113,7 @@ def _names(symbol: Symbol) -> Iterator[str]:
 
 def is_for(met: Symbol, group: Symbol) -> bool:
     """Whether all ranks of `group` meet where those of another one do."""
-    return met in (group, WORLD) or met.kind == "mesh"
+    if met in (group, WORLD):
+        return True
+    # Attributes of objects, and the groups of frameworks, may be one group under several names.
+    return not {met.kind, group.kind} <= _TOLD_APART
