@@ -48,7 +48,7 @@ def meet_in_call(
     for meeting in callee.meetings[part]:
         given = values.get(meeting.group.parameter or "")
         group = given.group_key if given is not None else meeting.group.substitute(arguments)
-        when = [condition.substitute(arguments) for condition in meeting.when]
+        when = [condition.substitute(arguments) for condition in meeting.when if _is_flag(condition)]
         if not any(truth_of(condition) is False for condition in when):
             _add(frame, Meeting(group, doubts((*frame.conditions, *when))), once=not callee.paths)
         counts.append(len(frame.facts.meetings))
@@ -72,6 +72,11 @@ def doubts(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
 
 def _is_doubtful(condition: Symbol) -> bool:
     return truth_of(condition) is not True and all(part.kind in _PLAIN and not _says(part) for part in condition.walk())
+
+
+def _is_flag(condition: Symbol) -> bool:
+    """Whether a condition asks for parameters alone. What objects further down remember is their own affair."""
+    return all(part.kind in ("parameter", "constant", "compare", "not") for part in condition.walk())
 
 
 #: What a flag or a count is written with.
