@@ -197,19 +197,25 @@ class Analysis:
                 places = {divergence.event.place for divergence in found}
                 behind = divergences(term, lists_of_ranks=lists)
                 found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
+            setters = partial(self._setters, facts.function)
             real = (
                 divergence
                 for divergence in found
-                if not only_delays(facts, divergence.guard)
+                if not only_delays(facts, divergence.guard, setters)
                 and not seeded_before(facts, divergence.guard, self._callers)
             )
             for divergence in surest(real, partial(self._file_evidence, facts)):
                 yield facts, divergence
 
+    def _setters(self, function: Function, name: str) -> tuple[str, ...]:
+        """The methods of a function's class, without its bases, that assign an attribute."""
+        return (
+            () if function.owner is None else self._whole.setters(Target("class", function.path, function.owner), name)
+        )
+
     def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
         """What the program shows about the look-ups of files that decide a divergence."""
-        at = divergence.event.place[0]
-        return file_evidence(facts, divergence.guard, at, partial(self._callers, facts))
+        return file_evidence(facts, divergence.guard, divergence.event, partial(self._callers, facts))
 
     def _callers(self, facts: FunctionFacts) -> Iterator[FunctionFacts]:
         """The other functions of its file that call a function."""

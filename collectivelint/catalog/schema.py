@@ -58,13 +58,8 @@ _ROW_KEYS: Final = frozenset(
 #: Tables that are plain lists of names.
 LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
-<<<<<<< HEAD
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
-    *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated"),
-=======
-    *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words", "sizing"),
-    *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "seeds"),
->>>>>>> alarms
+    *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

@@ -9,6 +9,7 @@ from ..domain.symbol import WORLD
 from ..domain.value import Value
 from ..effects import Event
 from ..transfer.binding import axis_of, guarding
+from .meetings import meet
 
 if TYPE_CHECKING:
     from ...ir.nodes import Call, Span
@@ -40,4 +41,5 @@ def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Val
     name = (plain(expr.function) or "the call").rpartition(".")[2]
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     frame.emit(Event(name, axis_of(annotation.axis), False, *where))
+    meet(frame, axis_of(annotation.axis))
     return Value(frame.fresh(name, expr.span)).sourced(origins=(frame.cause("received", expr.span),))

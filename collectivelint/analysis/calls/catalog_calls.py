@@ -15,6 +15,7 @@ from ..effects import Event
 from ..summary.model import ApiCall, Registration
 from ..transfer.binding import axis_of, bind, guarding
 from .groups_in_reach import in_reach
+from .meetings import meet
 from .meshes import dims_of
 from .seeds import drawn
 
@@ -143,7 +144,13 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind in ("create", "init"):
         key = WORLD
     frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation, data=data))
-    frame.met += kind != "init"
+    if kind == "init":
+        return
+    waits = values.get("async_op")
+    if waits is None or waits.constant is False:
+        meet(frame, key)
+    else:
+        frame.awaited.append(key)
 
 
 def _note(

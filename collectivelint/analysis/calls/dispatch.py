@@ -10,6 +10,7 @@ from ...program.target import Target
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
 from ..domain.inlining import Inlining, inline
+from ..domain.recognise import is_path
 from ..domain.value import Value
 from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding
@@ -87,6 +88,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.reference.receiver is not None:
+        if _may_fail(frame, callee.reference.receiver, expr.function.name) and not tolerates(keywords):
+            frame.fails(frame.cause("exception", expr.span))
         # Methods of names that only one kind of object has.
         api = frame.context.catalog.apis.get(f"methods.{expr.function.name}")
         if api is not None:
@@ -117,6 +120,11 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
     if callee.given_as is not None:
         frame.emit(Deferred(callee.given_as))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _may_fail(frame: Frame, receiver: Value, name: str) -> bool:
+    """Whether a method of a path depends on this rank's disk."""
+    return is_path(receiver) and f"{receiver.reference.kind}.{name}" in frame.context.catalog.fallible
 
 
 def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> None:

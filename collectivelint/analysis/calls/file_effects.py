@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...ir.nodes import Attribute, Call
+from ..domain.recognise import is_path
 from ..summary.file_use import FileUse
 from ..summary.observed import Writing
 from .options import asked_of, resolved, truth_of
@@ -34,6 +35,8 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         return
     api = frame.context.catalog.file_uses.get(name)
     if api is None:
+        if owner is not None and is_path(owner[0]):
+            name = f"pathlib.{name}"
         note_given(frame, expr, name, [*args, *keywords.values()])
         return
     use = api.use
@@ -129,5 +132,5 @@ def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:
-    """`makedirs(exist_ok=True)` by all ranks: what is there already is no error."""
-    return "exist_ok" in keywords and keywords["exist_ok"].constant is True
+    """`makedirs(exist_ok=True)` by all ranks: what is there already, or is gone already, is no error."""
+    return any(name in keywords and keywords[name].constant is True for name in ("exist_ok", "missing_ok"))

@@ -10,10 +10,11 @@ from ..domain import symbol as symbols
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import factors, padded
-from ..domain.recognise import is_list
+from ..domain.recognise import is_list, is_path
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from .meetings import meet
 from .seeds import seed
 from .sharding_tests import asked_of
 
@@ -204,9 +205,14 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     assert callee.reference.receiver is not None
     receiver = callee.reference.receiver
     varies, causes = callee.uniformity.varies, callee.uniformity.causes
-    kind = frame.context.catalog.methods.get(name)
+    methods = frame.context.catalog.methods
+    kind = methods.get(name) or (methods.get(f"{receiver.reference.kind}.{name}") if is_path(receiver) else None)
     if kind is not None:
         varies, causes = varies | {WORLD}, (frame.cause(kind, expr.span), *causes)[:3]
+    if name == "wait":
+        for group in frame.awaited:
+            meet(frame, group)
+        frame.awaited.clear()
     if name in frame.context.catalog.metadata:
         callee = of_shape(callee)
     if name in _SIZES:

@@ -18,20 +18,18 @@ _MOST: Final = 6
 
 def asked_of(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
     """The conditions that speak of parameters, and of nothing that only the function knows."""
-    found = (
-        part for condition in conditions for part in _literals(condition) if part.parameters and not part.has_place
-    )
+    found = (part for condition in conditions for part in literals(condition) if part.parameters and not part.has_place)
     return tuple(dict.fromkeys(found))[:_MOST]
 
 
-def _literals(condition: Symbol) -> Iterator[Symbol]:
+def literals(condition: Symbol) -> Iterator[Symbol]:
     """What has to be true, one by one: `not (a or b)` says `not a` and `not b`."""
     if condition.kind == "and":
         for part in condition.args:
-            yield from _literals(part)
+            yield from literals(part)
     elif condition.kind == "not" and condition.args[0].kind == "or":
         for part in condition.args[0].args:
-            yield from _literals(part.negate())
+            yield from literals(part.negate())
     else:
         yield condition
 

@@ -8,9 +8,10 @@ from ..domain.paths import parts
 from ..domain.value import UNKNOWN
 from ..effects import Deferred, Event, deferred, walk
 from ..summary.observed import PathUse, first_uses
+from .meetings import doubts, meet_in_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ...ir.nodes import Call
     from ..domain.symbol import Symbol
@@ -27,7 +28,7 @@ _MOST: Final = 60
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
     for symbol in dict.fromkeys((path.symbol, path.written)):
-        _keep(frame, expr, PathUse(use, symbol, frame.cause("file system", expr.span), frame.alone_here, frame.met))
+        _keep(frame, expr, use, symbol)
         root = _root(symbol) if use in LOOKS else None
         if root is not None and root.kind != "constant":
             frame.looked[symbol] = root
@@ -40,8 +41,7 @@ def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> 
     given = {inner for value in values for inner in value.symbol.walk()}
     for path, root in frame.looked.items():
         if root in given:
-            cause = frame.cause("file system", expr.span)
-            _keep(frame, expr, PathUse("given", path, cause, frame.alone_here, frame.met))
+            _keep(frame, expr, "given", path)
 
 
 def _root(path: Symbol) -> Symbol:
@@ -52,24 +52,42 @@ def _root(path: Symbol) -> Symbol:
 
 
 #: What computes with a path, or reads the file that is there.
-_READING: Final = ("builtins.", "os.path.", "os.listdir", "glob.", "pathlib.", "logging.", "json.load", "pickle.load")
+_READING: Final = (
+    "builtins.",
+    "os.path.",
+    "os.listdir",
+    "glob.",
+    "pathlib.",
+    "logging.",
+    "json.load",
+    "pickle.load",
+    "yaml.",
+    "torch.load",
+    "torch.jit.load",
+    "numpy.load",
+    "pandas.read_",
+    "safetensors.safe_open",
+    "safetensors.torch.load_file",
+)
 
 
 def note_paths(
     frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], values: Mapping[str, Value]
 ) -> None:
     """Keep what a function of the program does to paths; with a look-up before it, also what functions do that it is passed."""
-    before = frame.met
+    counts = [len(frame.facts.meetings)]
     for parameter, value in values.items() if frame.looked else ():
         passed = _passed(frame, value)
         if _is_unknown(value, called=parameter in deferred(callee.term)):
             note_given(frame, expr, "", (other for other in values.values() if other is not value))
         if passed is not None and passed.paths:
             known = _arguments(value, values, passed)
-            _inherit(frame, expr, passed, known, before + _met_before(callee, parameter))
+            before = slice(len(counts) - 1, max(len(counts) - 1, _met_before(callee, parameter)))
+            counts += meet_in_call(frame, callee, arguments, values, before)[1:]
+            _inherit(frame, expr, passed, known, meet_in_call(frame, passed, known, {}))
+    counts += meet_in_call(frame, callee, arguments, values, slice(len(counts) - 1, None))[1:]
     if callee.paths:
-        _inherit(frame, expr, callee, arguments, before)
-    frame.met = before + len(callee.events)
+        _inherit(frame, expr, callee, arguments, counts)
 
 
 def _is_unknown(value: Value, *, called: bool) -> bool:
@@ -126,14 +144,25 @@ def _met_before(callee: FunctionFacts, parameter: str) -> int:
     return 0
 
 
-def _inherit(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], before: int) -> None:
+def _inherit(
+    frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], counts: Sequence[int]
+) -> None:
+    """Keep the callee's uses of paths; `counts`: how many meetings there are here for each number of its own."""
     memo: dict[Symbol, Symbol] = {}
     for use in first_uses(callee.paths):
         path = use.path.substitute(arguments, memo)
-        _keep(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, before + use.met))
+        when = doubts((*frame.conditions, *(condition.substitute(arguments, memo) for condition in use.when)))
+        met = counts[min(use.met, len(counts) - 1)]
+        _add(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, met, when))
 
 
-def _keep(frame: Frame, expr: Call, use: PathUse) -> None:
+def _keep(frame: Frame, expr: Call, use: str, path: Symbol) -> None:
+    frame.last_use = len(frame.facts.meetings)
+    cause = frame.cause("file system", expr.span)
+    _add(frame, expr, PathUse(use, path, cause, frame.alone_here, frame.last_use, doubts(frame.conditions)))
+
+
+def _add(frame: Frame, expr: Call, use: PathUse) -> None:
     """Once: the body of a loop is looked at twice."""
     if len(frame.facts.paths) < _MOST:
         frame.facts.paths.setdefault(use.key, (expr.span, use))

@@ -21,7 +21,10 @@ def raises(term: Term) -> bool:
     """Whether every way through the term ends with an exception, or with a refusal."""
     pending = [term]
     while pending:
-        match pending.pop()[-1:]:
+        current = pending.pop()
+        if any(_may_leave(item) for item in current[:-1]):
+            return False
+        match current[-1:]:
             case (Leave(kind="raise") | Leave(refused=True),):
                 continue
             case (Choice() as choice,):
@@ -29,6 +32,17 @@ def raises(term: Term) -> bool:
             case _:
                 return False
     return True
+
+
+def _may_leave(item: Item) -> bool:
+    """Whether some way through an item ends what is around it without an exception."""
+    if not isinstance(item, (Choice, Repeat)):
+        return False
+    ends = ("return",) if isinstance(item, Repeat) else ("return", "break", "continue")
+    inside = is_choice if isinstance(item, Choice) else None
+    if any(isinstance(inner, Leave) and inner.kind in ends and not inner.refused for inner in walk((item,), inside)):
+        return True
+    return isinstance(item, Choice) and any(_may_leave(inner) for inner in walk((item,)) if isinstance(inner, Repeat))
 
 
 _Key: TypeAlias = "Callable[[Item], Hashable]"

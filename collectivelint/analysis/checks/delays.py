@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...ir.nodes import Assign, Call, Exit, Loop, Name, blocks, walk
+from ...ir.names import plain
+from ...ir.nodes import Assign, Attribute, Call, Exit, Loop, Name, blocks, parts, walk
 from ..effects import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ...ir.nodes import Block, Span, Statement
+    from ...ir.nodes import Block, Function, Span, Statement
     from ..effects import Guard
     from ..summary.facts import FunctionFacts
 
 
-def only_delays(facts: FunctionFacts, guard: Guard) -> bool:
+def only_delays(facts: FunctionFacts, guard: Guard, setters: Callable[[str], Iterable[str]]) -> bool:
     """Whether a condition on a clock decides when each turn's collective is made, and not whether it is.
 
-    So it is in a `while` loop that is left, and whose condition changes, only where the one collective is made as well.
+    So it is in a `while` loop that is left, or whose condition changes, where a collective is made, and nowhere else.
+    `setters` gives the methods of the function's class that assign an attribute.
     """
     if any(cause.kind not in ("clock", "branch") for cause in guard.causes):
         return False
@@ -30,21 +32,49 @@ def only_delays(facts: FunctionFacts, guard: Guard) -> bool:
     if len({event.token for event in inside}) != 1 or any(_is_direct(statement, places) for statement in loop.body):
         return False
     asked = list(walk(loop.iterable))
-    names = {part.id for part in asked if isinstance(part, Name)}
+    names = {name for part in asked if isinstance(part, (Name, Attribute)) and (name := plain(part)) is not None}
+    owners = _changed_by_methods(facts.function, names, setters)
+    inner = list(_statements(loop.body, ()))
     ends = [
         around
-        for around, statement in _statements(loop.body, ())
-        if _leaves(statement) or (isinstance(statement, Assign) and not names.isdisjoint(_targets(statement)))
+        for around, statement in inner
+        if _leaves(statement) or not names.isdisjoint(_targets(statement)) or _calls_method(statement, owners)
     ]
-    known = bool(ends) and not any(isinstance(part, Call) for part in asked)
-    return known and all(any(_has(block, places) for block in around[1:]) for around in ends)
+    if not ends or any(isinstance(part, Call) for part in asked):
+        return False
+    homes = {id(block) for around, _ in inner for block in around[1:] if _has(block, places)}
+    ending = {id(block) for around in ends for block in around}
+    return homes <= ending and all(any(id(block) in homes for block in around[1:]) for around in ends)
+
+
+def _changed_by_methods(function: Function, names: set[str], setters: Callable[[str], Iterable[str]]) -> set[str]:
+    """The objects in `names` that their methods may change: an attribute of this one only if another method assigns it."""
+    own = function.params[0].name if function.owner is not None and function.params else None
+    found: set[str] = set()
+    for name in names:
+        head, _, rest = name.partition(".")
+        others = [setter for setter in setters(rest.partition(".")[0]) if setter != function.qualname] if rest else []
+        if head != own or any(not setter.endswith(".__init__") for setter in others):
+            found.add(head)
+    return found
+
+
+def _calls_method(statement: Statement, owners: set[str]) -> bool:
+    """Whether a statement itself, and no block in it, calls a method of one of these objects."""
+    functions = [call.function for part in parts(statement) for call in walk(part) if isinstance(call, Call)]
+    return any(
+        isinstance(function, Attribute) and (plain(function) or "").partition(".")[0] in owners
+        for function in functions
+    )
 
 
 def _innermost(block: Block, span: Span) -> Loop | None:
-    """The innermost `while` loop around a place, if no `for` loop is between."""
+    """The innermost `while` loop around a place, or whose condition is there, if no `for` loop is between."""
     found: Loop | None = None
     for _, statement in _statements(block, ()):
-        if isinstance(statement, Loop) and any(inner.span.contains(span) for inner in statement.body):
+        if isinstance(statement, Loop) and any(
+            part.contains(span) for part in (statement.head, *[inner.span for inner in statement.body])
+        ):
             found = statement
     return found if found is not None and found.target is None else None
 
@@ -62,8 +92,18 @@ def _leaves(statement: Statement) -> bool:
     return isinstance(statement, Exit) and statement.kind in ("break", "return")
 
 
-def _targets(statement: Assign) -> set[str]:
-    return {part.id for target in statement.targets for part in walk(target) if isinstance(part, Name)}
+def _targets(statement: Statement) -> set[str]:
+    """What a statement assigns, as it is written."""
+    if not isinstance(statement, Assign):
+        return set()
+    found: set[str] = set()
+    for target in statement.targets:
+        name = plain(target)
+        if name is not None:
+            found.add(name)
+        else:
+            found |= {part.id for part in walk(target) if isinstance(part, Name)}
+    return found
 
 
 def _has(block: Block, places: Sequence[Span]) -> bool:

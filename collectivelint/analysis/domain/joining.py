@@ -54,7 +54,7 @@ def _same_symbol(one: Value, other: Value) -> Value:
             optional=one.reference.optional or other.reference.optional,
             item=one.reference.item or other.reference.item,
         )
-        .sized(uneven=one.extent.uneven or other.extent.uneven)
+        .sized(uneven=one.extent.uneven or other.extent.uneven, whole=one.extent.whole & other.extent.whole)
         .sourced(sharded=one.origin.sharded or other.origin.sharded)
     )
 

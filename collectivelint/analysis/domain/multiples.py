@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .remainders import completed, is_len, known_multiples, written
 from .symbol import Symbol, call, name
 
 if TYPE_CHECKING:
@@ -15,31 +16,45 @@ _LEN: Final = name("len")
 _NONE: Final[frozenset[Symbol]] = frozenset()
 #: Factors of factors of factors ... that are looked for.
 _DEEPEST: Final = 4
+#: Expressions in each other that are looked into for what is added to a container.
+_MOST_ADDED: Final = 60
 
 
 def factors(symbol: Symbol, variables: Mapping[str, Value], depth: int = _DEEPEST) -> frozenset[Symbol]:
     """What an integer is a multiple of by the way it is computed: `ceil(n / size) * size`, `n // size * size`, `n + -n % size`."""
-    written = _written(symbol, variables)
-    if written.kind != "compound" or len(written.args) != 2 or depth == 0:
-        return _NONE
-    left, right = written.args
-    if written.head == ("Mult",):
+    known = known_multiples(symbol, variables)
+    whole = written(symbol, variables)
+    if whole.kind != "compound" or len(whole.args) != 2 or depth == 0:
+        return known
+    left, right = whole.args
+    if whole.head == ("Mult",):
         if _is_fraction(left, variables) or _is_fraction(right, variables):
-            return _NONE
-        return frozenset({left, right}) | factors(left, variables, depth - 1) | factors(right, variables, depth - 1)
-    if written.head not in (("Add",), ("Sub",)):
-        return _NONE
+            return known
+        below = factors(left, variables, depth - 1) | factors(right, variables, depth - 1)
+        return known | {left, right} | below
+    if whole.head not in (("Add",), ("Sub",)):
+        return known
     common = factors(left, variables, depth - 1) & factors(right, variables, depth - 1)
-    return common | _remainders(right, left, variables)
+    return known | common | completed(right, left, variables, 1 if whole.head == ("Sub",) else -1)
 
 
 def padded(container: Value, added: Value, variables: Mapping[str, Value]) -> frozenset[Symbol]:
     """What the length of a container is a multiple of when as much has been `added` as it was short of: `total - len(x)`."""
     length = call(_LEN, (container.symbol,))
-    found = _remainders(added.symbol, length, variables)
-    for inner in _walk(added.written, variables):
-        if inner.kind == "compound" and inner.head == ("Sub",) and inner.args[1] is length:
-            found |= factors(inner.args[0], variables)
+    found: frozenset[Symbol] = _NONE
+    pending, seen = [added.symbol, added.written], set[Symbol]()
+    while pending and len(seen) < _MOST_ADDED:
+        symbol = written(pending.pop(), variables)
+        if symbol in seen:
+            continue
+        seen.add(symbol)
+        if symbol.kind == "compound" and symbol.head[0] in ("Add", "Sub", "Mod", "USub"):
+            found |= completed(symbol, length, variables, -1)
+            if symbol.head == ("Sub",) and written(symbol.args[1], variables) is length:
+                found |= factors(symbol.args[0], variables)
+            if symbol.head != ("Add",):
+                continue
+        pending += symbol.args
     return found
 
 
@@ -48,53 +63,75 @@ def shared_evenly(container: Value, share: Value, variables: Mapping[str, Value]
     if len(share.symbol.args) != 3:
         return False
     _, end, step = share.symbol.args
-    return step in container.extent.whole or step in factors(end, variables)
+    whole = container.extent.whole | factors(end, variables)
+    return step in whole or written(step, variables) in whole
 
 
-def cut(share: Value, variables: Mapping[str, Value]) -> frozenset[Symbol]:
+def cut(container: Value, share: Value, variables: Mapping[str, Value]) -> frozenset[Symbol]:
     """What the length of `items[:count]` is a multiple of."""
     bounds = share.symbol.args
     is_start = bool(bounds) and bounds[0].kind == "constant" and bounds[0].head[1] in (None, 0)
-    return factors(bounds[1], variables) if is_start and len(bounds) > 1 else _NONE
+    if not is_start or len(bounds) < 2:
+        return _NONE
+    end = written(bounds[1], variables)
+    if end.kind == "compound" and end.head == ("USub",):
+        # So many fewer than there are.
+        return completed(end.args[0], call(_LEN, (container.symbol,)), variables, 1)
+    return factors(bounds[1], variables)
 
 
-def tested(condition: Symbol) -> Iterator[tuple[Symbol, Symbol]]:
-    """Each container whose length is divided in a condition, with the divisor: `len(items) % size`."""
-    for inner in condition.walk():
-        if inner.kind == "compound" and inner.head == ("Mod",):
-            length, divisor = inner.args
-            if length.kind == "call" and length.args[0] is _LEN and len(length.args) == 2:
-                yield length.args[1], divisor
+def divided(condition: Symbol, variables: Mapping[str, Value]) -> Iterator[tuple[Symbol, Symbol]]:
+    """What is a multiple of which divisor where a condition holds: a number, or a container by its length.
+
+    `len(items) % size == 0`, or that it is not true that `len(items) % size`.
+    """
+    pending = [condition]
+    while pending:
+        asked = pending.pop()
+        opposite = asked.args[0] if asked.kind == "not" else None
+        if asked.kind == "and":
+            pending += asked.args
+        elif opposite is not None and opposite.kind == "or":
+            pending += [part.negate() for part in opposite.args]
+        else:
+            remainder = _is_nothing(asked, opposite, variables)
+            if remainder is not None:
+                number, divisor = remainder.args
+                yield number, divisor
+                length = written(number, variables)
+                if is_len(length):
+                    yield length.args[1], divisor
 
 
-def _remainders(symbol: Symbol, number: Symbol, variables: Mapping[str, Value]) -> frozenset[Symbol]:
-    """The divisors of which the remainder of `number` is in an expression."""
-    return frozenset(
-        inner.args[1]
-        for inner in _walk(symbol, variables)
-        if inner.kind == "compound" and inner.head == ("Mod",) and any(part is number for part in inner.args[0].walk())
-    )
+def settle(variables: dict[str, Value], condition: Symbol) -> None:
+    """Note of the variables what they are multiples of where a condition holds."""
+    for symbol, divisor in divided(condition, variables):
+        both = {divisor, written(divisor, variables)}
+        for variable, value in variables.items():
+            if value.symbol is symbol and not both <= value.extent.whole:
+                variables[variable] = value.sized(whole=value.extent.whole | both)
+
+
+def _is_nothing(asked: Symbol, opposite: Symbol | None, variables: Mapping[str, Value]) -> Symbol | None:
+    """The remainder that a condition says is zero."""
+    if asked.kind == "compare" and asked.head[0] == "==":
+        left, right = asked.args
+    elif opposite is not None and opposite.kind == "compare" and opposite.head[0] == ">":
+        left, right = opposite.args
+    elif opposite is not None and opposite.kind != "compare":
+        return _as_remainder(opposite, variables)
+    else:
+        return None
+    return _as_remainder(left, variables) if right.kind == "constant" and right.head == ("int", 0) else None
+
+
+def _as_remainder(symbol: Symbol, variables: Mapping[str, Value]) -> Symbol | None:
+    found = written(symbol, variables)
+    return found if found.kind == "compound" and found.head == ("Mod",) else None
 
 
 def _is_fraction(symbol: Symbol, variables: Mapping[str, Value]) -> bool:
-    written = _written(symbol, variables)
-    if written.kind == "constant":
-        return written.head[0] == "float"
-    return written.kind == "compound" and written.head == ("Div",)
-
-
-def _walk(symbol: Symbol, variables: Mapping[str, Value]) -> Iterator[Symbol]:
-    """What is in an expression, and in those that its variables were assigned from."""
-    for inner in _written(symbol, variables).walk():
-        written = _written(inner, variables)
-        if written is inner:
-            yield inner
-        else:
-            yield from written.walk()
-
-
-def _written(symbol: Symbol, variables: Mapping[str, Value]) -> Symbol:
-    """The expression that a variable was assigned from; of any other symbol itself."""
-    if symbol.kind != "place":
-        return symbol
-    return next((value.written for value in variables.values() if value.symbol is symbol), symbol)
+    found = written(symbol, variables)
+    if found.kind == "constant":
+        return found.head[0] == "float"
+    return found.kind == "compound" and found.head == ("Div",)

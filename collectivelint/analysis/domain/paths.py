@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .symbol import constant
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +60,9 @@ def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> b
     """Whether a call that does `use` to one path may change what a look-up of the other finds."""
     if not path or not looked:
         return False
+    path, looked = _names(path), _names(looked)
+    if _text(path) is not None and _text(path) == _text(looked):
+        return True
     if path[0].kind == "constant" and path[0] is not looked[0]:
         # `"--model_prefix=" + prefix`: a command line, with the path somewhere in it.
         return str(path[0].head[-1]).startswith("-") and looked[0].kind != "constant" and looked[0] in path
@@ -71,6 +76,23 @@ def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> b
         return True
     # A folder that is made has nothing in it yet.
     return len(path) >= len(looked) or use not in ("make", "link")
+
+
+def _names(path: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
+    """The root, and what is below it without separators: `d + "/a.pt"` and `join(d, "a.pt")` are one path."""
+    found = [path[0]]
+    for part in path[1:]:
+        if part.kind == "constant" and part.head[0] == "str":
+            found += [constant(name) for name in str(part.head[1]).split("/") if name not in ("", ".")]
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _text(path: tuple[Symbol, ...]) -> str | None:
+    """A path that is written out."""
+    is_known = all(part.kind == "constant" for part in path)
+    return "/".join(str(part.head[-1]) for part in path) if is_known else None
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .symbol import Symbol
+    from .value import Value
 
 
 def launched(symbol: Symbol) -> bool | None:
@@ -33,3 +34,9 @@ def is_list(symbol: Symbol | None) -> bool:
         if symbol.kind == "compound"
         else symbol.kind == "comprehension" and symbol.head[0] is True
     )
+
+
+def is_path(value: Value) -> bool:
+    """Whether it is known to be an object of pathlib."""
+    kind = value.reference.kind
+    return kind is not None and kind.startswith("pathlib.")

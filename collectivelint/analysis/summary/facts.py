@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
     from .model import ApiCall, GroupInReach, HelperCall, Invariant, Note, Registration
-    from .observed import PathUses, Writing
+    from .observed import Meeting, PathUses, Writing
 
 
 class FunctionFacts:
@@ -34,6 +34,7 @@ class FunctionFacts:
         "function",
         "helpers",
         "invariants",
+        "meetings",
         "names",
         "notes",
         "paths",
@@ -69,6 +70,8 @@ class FunctionFacts:
         self.files: list[FileUse] = []
         #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
         self.paths: PathUses = {}
+        #: Where its ranks meet, itself and in what it calls, in order.
+        self.meetings: list[Meeting] = []
         self.notes: list[Note] = []
         #: Its parameters that hold the same on all ranks of a group afterwards.
         self.uniform: tuple[str, ...] = ()
@@ -127,6 +130,7 @@ class FunctionFacts:
             calls=tuple(dict.fromkeys(deferred(self.term))),
             paths=first_uses(self.paths),
             seed=self.seed,
+            meetings=tuple(self.meetings),
         )
 
     def widened(self, summary: Summary) -> FunctionFacts:
@@ -144,6 +148,7 @@ class FunctionFacts:
         found.registrations = self.registrations
         found.files = self.files
         found.paths = widened_uses(self.paths, summary.paths)
+        found.meetings = list(summary.meetings)
         found.notes = self.notes
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole

@@ -90,6 +90,7 @@ def join(one: Summary, other: Summary, fresh: Symbol) -> Summary:
         calls=_united(one.calls, other.calls),
         paths=_joined_paths(one.paths, other.paths),
         seed=_joined(one.seed, other.seed, fresh),
+        meetings=one.meetings or other.meetings,
     )
 
 

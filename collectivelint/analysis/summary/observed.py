@@ -33,24 +33,40 @@ class Writing(Record):
         return (self.cause, self.depends, self.when)
 
 
+class Meeting(Record):
+    """A synchronous collective on `group`, which is reached where the conditions `when` hold."""
+
+    __slots__ = ("group", "when")
+
+    def __init__(self, group: Symbol, when: tuple[Symbol, ...]) -> None:
+        self.group: Final = group
+        self.when: Final = when
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.group, self.when)
+
+
 class PathUse(Record):
     """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
 
     `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
-    counts the collectives that come before it in the function.
+    counts the meetings of the function that come before it, `when` are the conditions that hold there.
     """
 
-    __slots__ = ("alone", "cause", "met", "path", "use")
+    __slots__ = ("alone", "cause", "met", "path", "use", "when")
 
-    def __init__(self, use: str, path: Symbol, cause: Cause, alone: bool, met: int) -> None:
+    def __init__(
+        self, use: str, path: Symbol, cause: Cause, alone: bool, met: int, when: tuple[Symbol, ...] = ()
+    ) -> None:
         self.use: Final = use
         self.path: Final = path
         self.cause: Final = cause
         self.alone: Final = alone
         self.met: Final = met
+        self.when: Final = when
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.use, self.path, self.cause, self.alone, self.met)
+        return (self.use, self.path, self.cause, self.alone, self.met, self.when)
 
     @property
     def key(self) -> tuple[Cause, str, Symbol]:
@@ -112,7 +128,7 @@ class Summary(Record):
     `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
     `writing`: the path that all ranks that call it write to. `share`: where a parameter of a model is made of one rank's
     share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls. `paths`:
-    what it does to paths, in order. `seed`: what it seeds random numbers with.
+    what it does to paths, in order, and `meetings` where its ranks meet. `seed`: what it seeds random numbers with.
     """
 
     __slots__ = (
@@ -120,6 +136,7 @@ class Summary(Record):
         "calls",
         "effect",
         "fallible",
+        "meetings",
         "parameters",
         "paths",
         "returns",
@@ -142,6 +159,7 @@ class Summary(Record):
         calls: tuple[str, ...] = (),
         paths: tuple[PathUse, ...] = (),
         seed: Value | None = None,
+        meetings: tuple[Meeting, ...] = (),
     ) -> None:
         self.effect: Final = effect
         self.returns: Final = returns
@@ -154,6 +172,7 @@ class Summary(Record):
         self.calls: Final = calls
         self.paths: Final = paths
         self.seed: Final = seed
+        self.meetings: Final = meetings
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -168,6 +187,7 @@ class Summary(Record):
             self.calls,
             self.paths,
             self.seed,
+            self.meetings,
         )
 
 

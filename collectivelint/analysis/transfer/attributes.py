@@ -10,6 +10,7 @@ from ..calls.dispatch import SUPER
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
 from ..domain.flowing import flow, of_shape
+from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
 from .binding import GUARD, SELF, conventional, guarding
@@ -56,7 +57,9 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
         inherited = next((kind for name in library if (kind := context.catalog.class_of(name)) is not None), None)
         if inherited is not None and f"{inherited}.{expr.name}" in context.catalog.apis:
             return _of_type(frame, expr, base.referring(kind=inherited), symbol)
-    if base.reference.kind is not None and base.reference.kind not in ("rank", GUARD, SUPER):
+    kind = base.reference.kind
+    # What a path has is what the catalogue says of methods of anything.
+    if kind is not None and kind not in ("rank", GUARD, SUPER) and not is_path(base):
         return _of_type(frame, expr, base, symbol)
     for meaning in ("rank", "group", "guard", "object"):
         convention = context.catalog.convention(expr.name, meaning)

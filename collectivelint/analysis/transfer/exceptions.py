@@ -15,6 +15,7 @@ from ...ir.nodes import (
     Evaluate,
     Exit,
     Expr,
+    Loop,
     Name,
     Span,
     Try,
@@ -41,7 +42,7 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
     entering = dict(frame.variables)
     names = [_failures(frame, kind, block) for kind, _, block in statement.handlers]
     swallows = any(
-        name != "ours" and not always_leaves(block)
+        name != "ours" and not (always_leaves(block) and not _returns(block))
         for name, (_, _, block) in zip(names, statement.handlers, strict=True)
     )
     with frame.collecting() as items, Catching(frame, swallows=swallows):
@@ -139,13 +140,14 @@ def _is_final(frame: Frame, block: Block) -> bool:
 
 
 def _returns(block: Block) -> bool:
-    """Whether a function may end before its last statement, without an exception."""
-    pending = [*block]
+    """Whether a function or a turn of the loop around may end before the last statement, without an exception."""
+    pending = [(statement, False) for statement in block]
     while pending:
-        statement = pending.pop()
-        if isinstance(statement, Exit) and statement.kind == "return":
+        statement, in_loop = pending.pop()
+        if isinstance(statement, Exit) and (statement.kind == "return" or (statement.kind != "raise" and not in_loop)):
             return True
-        pending += [inner for part in blocks(statement) for inner in part]
+        inner = in_loop or isinstance(statement, Loop)
+        pending += [(one, inner) for part in blocks(statement) for one in part]
     return False
 
 

@@ -178,7 +178,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.item is not None:
         whole = isinstance(index, Compound) and index.kind == "Slice"
         found = found.referring(item=base.reference.item) if whole else each(base, found.symbol)
-    if multiples := cut(key, frame.variables):
+    if multiples := cut(base, key, frame.variables):
         return found.sized(whole=multiples)
     if key.extent.uneven and not shared_evenly(base, key, frame.variables):
         return found.sized(uneven=key.extent.uneven)

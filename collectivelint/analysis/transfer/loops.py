@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...ir.nodes import Call, Compare, Exit, Loop, Name, blocks
 from ..calls.catalog_calls import iterated
 from ..domain.counts import counted
 from ..domain.flowing import each
-from ..domain.multiples import tested
+from ..domain.multiples import divided
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
 from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
@@ -15,12 +16,12 @@ from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
 from .guards import guard_of
-from .scopes import Turn, Under
+from .scopes import Discarding, Turn, Under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...ir.nodes import Loop
+    from ...ir.nodes import Block, Expr
     from ..domain.symbol import Symbol
     from ..effects import Term
     from .state import Frame, Run
@@ -41,17 +42,46 @@ def loop(frame: Frame, statement: Loop, run: Run) -> None:
             break
     frame.extend(turn)
     frame.variables = joined(frame, entering, [(frame.variables, ()), (entering, ())], None, statement.span)
-    if statement.target is None and counted is not None:
-        _filled(frame, entering, counted)
+    if statement.target is None and counted is not None and not _breaks(statement.body):
+        _filled(frame, entering, counted.negate())
+        _levelled(frame, statement.iterable)
     run(frame, statement.orelse)
 
 
 def _filled(frame: Frame, entering: Mapping[str, Value], condition: Symbol) -> None:
     """`while len(items) % size: items.append(...)`: afterwards there are as many as that needs."""
-    for container, divisor in tested(condition):
+    for container, divisor in divided(condition, entering):
         for name, value in entering.items():
             if value.symbol is container and name in frame.variables:
                 frame.variables[name] = frame.variables[name].sized(whole=frozenset({divisor}))
+
+
+def _levelled(frame: Frame, condition: Expr) -> None:
+    """`while len(items) < max(sizes): items.append(...)`: afterwards ranks have equally many."""
+    match condition:
+        case Compare(left=Call(function=Name(id="len"), args=(Name(id=name),)), op="<", right=bound):
+            pass
+        case Compare(left=bound, op=">", right=Call(function=Name(id="len"), args=(Name(id=name),))):
+            pass
+        case _:
+            return
+    with Discarding(frame):
+        value = evaluate(frame, bound)
+    known = frame.variables.get(name)
+    if known is not None and known.extent.uneven and not value.uniformity.varies:
+        frame.variables[name] = known.sized(uneven=())
+
+
+def _breaks(block: Block) -> bool:
+    """Whether a loop may be left before its condition says so."""
+    pending = [*block]
+    while pending:
+        statement = pending.pop()
+        if isinstance(statement, Exit) and statement.kind == "break":
+            return True
+        if not isinstance(statement, Loop):
+            pending += [inner for part in blocks(statement) for inner in part]
+    return False
 
 
 #: Turns of a loop that are interpreted until what varies at its head no longer changes.
@@ -67,15 +97,16 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
     )
 
 
-def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
-    """Interpret a loop once; its `Repeat` becomes the frame's term. Its symbol is returned."""
-    over = unordered = None
+def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
+    """Interpret a loop once; its `Repeat` becomes the frame's term. The condition of a `while` loop is returned."""
+    over = unordered = asked = None
     mark = f"{frame.path}:{statement.span.line}:{statement.span.column}"
     head: tuple[Item, ...] = ()
     if statement.target is None:
         # The condition is computed once more than the body runs; its collectives belong to every turn.
         with frame.collecting() as items:
             value, guard = condition(frame, statement.iterable, statement.head)
+        asked = value.symbol
         head = tuple(items)
         symbol = make("loop", ("while",), (guard.symbol,))
         trips = guard if guard.varies or guard.depends else None
@@ -100,11 +131,11 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol:
             run(frame, statement.body)
     body = (*head, *items)
     if not body:
-        return symbol
+        return asked
     if (unordered is not None or over is not None) and not _is_ordered(body, mark):
         unordered = over = None
     frame.emit(Repeat(symbol, body, trips, unordered, over))
-    return symbol
+    return asked
 
 
 def _marked(value: Value, mark: str) -> Value:

@@ -79,12 +79,14 @@ class Frame:
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
     now, `group_destroyed` that the default group has been: there are no others any more.
-    `met` counts the collectives on the way here, `looked` has the paths that it looks for, with the folders they lie in;
+    `last_use` counts the meetings before the last use of a path, `awaited` has the groups of collectives that are under way,
+    `looked` has the paths that it looks for, with the folders they lie in;
     `conditions` are the conditions that are true here; `made` has the constructor of each object that is made here, with
     what stands for its parameters.
     """
 
     __slots__ = (
+        "awaited",
         "branches",
         "catching",
         "closure",
@@ -98,9 +100,9 @@ class Frame:
         "guards",
         "imports",
         "is_partial",
+        "last_use",
         "looked",
         "made",
-        "met",
         "out",
         "single_rank",
         "statement",
@@ -137,7 +139,8 @@ class Frame:
         self.elements: dict[Symbol, Symbol] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False
-        self.met: int = 0
+        self.last_use: int = 0
+        self.awaited: list[Symbol] = []
         self.looked: dict[Symbol, Symbol] = {}
         self.conditions: list[Symbol] = []
         self.made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = {}

@@ -21,21 +21,22 @@ from ...ir.nodes import (
     Logical,
     Loop,
     Name,
-    Not,
     Try,
     With,
 )
 from ...program.target import Target
+from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
 from ..domain.joining import join
+from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, global_name
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Guard, Leave, Term, events, matters
 from ..summary.facts import FunctionFacts
-from ..summary.model import Invariant
 from .annotated import annotated_target
+from .asserts import asserted
 from .binding import bind
 from .conditions import Written, atoms, decide, joined
 from .exceptions import always_leaves, attempt
@@ -101,25 +102,8 @@ def _statements(frame: Frame, block: Block) -> None:
             case Exit():
                 _exit(frame, statement)
                 return
-            case Assert(test=test, message=message, span=span):
-                if message is not None:
-                    with frame.collecting():
-                        evaluate(frame, message)
-                checked = evaluate(frame, test)
-                origins = checked.origin.origins or next(
-                    (part.origin.origins for part in checked.reference.parts if part.origin.origins), ()
-                )
-                if origins and not _narrows(test):
-<<<<<<< HEAD
-                    frame.facts.invariants.append(Invariant(frame.function, span, origins))
-=======
-                    written = {plain(part) for part in walk(test)}
-                    held = [
-                        name for name in written if name in frame.variables and frame.variables[name].origin.origins
-                    ]
-                    frame.facts.invariants.append(Invariant(frame.function, span, origins, frozenset(held)))
-                frame.conditions.append(checked.symbol)
->>>>>>> alarms
+            case Assert():
+                asserted(frame, statement)
             case Define(name=name, qualname=qualname):
                 known = frame.context.program.functions(frame.path)
                 if qualname in known:
@@ -134,28 +118,6 @@ def _statements(frame: Frame, block: Block) -> None:
                     in_class = frame.function.qualname.endswith("<class>")
                     frame.facts.closures[qualname] = frame.closure if in_class else frame.variables
                 frame.variables[name] = Value(global_name(frame.path, qualname)).referring(target=target_)
-
-
-def _narrows(test: Expr) -> bool:
-    """Whether an assert only states, for a type checker or a reader, what kind of thing a value is."""
-    match test:
-        case Logical(values=values):
-            return all(_narrows(value) for value in values)
-        case Not(value=value):
-            return _narrows(value)
-        case Compare(op="is" | "is not"):
-            return True
-        case Compare(op="in" | "not in", left=Constant()):
-            # Which keys there are is a matter of the format; a look-up that follows raises by itself.
-            return True
-        case Compare(left=Call(function=Name(id="type"))):
-            return True
-        case Call(function=Name(id="isinstance" | "hasattr" | "callable" | "issubclass")):
-            return True
-        case Name() | Attribute():
-            return True
-        case _:
-            return False
 
 
 def _assign(frame: Frame, statement: Assign) -> None:
@@ -228,9 +190,10 @@ def _branch(frame: Frame, statement: Branch) -> None:
     launch = launched(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
-    met_before, met = frame.met, [frame.met]
+    met: list[int] = []
     for holds, body in ((True, statement.then), (False, statement.orelse)):
-        frame.group_destroyed, frame.met = destroyed_before, met_before
+        frame.group_destroyed = destroyed_before
+        met.append(len(frame.facts.meetings))
         distributed = None if launch is None else launch is holds
         with (
             Arm(frame, before) as arm,
@@ -238,18 +201,18 @@ def _branch(frame: Frame, statement: Branch) -> None:
             Under(frame, guard, decided.value),
         ):
             frame.conditions.append(decided.value.symbol if holds else decided.value.symbol.negate())
+            settle(frame.variables, frame.conditions[-1])
             _block(frame, body)
             frame.conditions.pop()
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:
             arm.items[-1] = Leave("return", refused=True)
         arms.append((arm.variables, tuple(arm.items)))
         destroyed[holds] = frame.group_destroyed
-        if not arm.items or not isinstance(arm.items[-1], Leave):
-            met.append(frame.met)
-    frame.met = max(met)
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
+    if not any(leaves):
+        meet_in_both(frame, *met)
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)

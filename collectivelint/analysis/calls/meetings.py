@@ -1,0 +1,124 @@
+"""Where the ranks of a group meet on the way through a function: its synchronous collectives, in order with its uses of paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..domain.symbol import WORLD
+from ..summary.observed import Meeting
+from .options import literals, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ..domain.symbol import Symbol
+    from ..domain.value import Value
+    from ..summary.facts import FunctionFacts
+    from ..transfer.state import Frame
+
+#: A function keeps so many at most.
+_MOST: Final = 200
+_WHOLE: Final = slice(None)
+#: Kinds of symbols that are different groups if they are different.
+_TOLD_APART: Final = frozenset({"name", "parameter", "place", "global"})
+
+
+def meet(frame: Frame, group: Symbol) -> None:
+    """All ranks of a group that get here wait for each other."""
+    _add(frame, Meeting(group, doubts(frame.conditions)))
+
+
+def meet_in_both(frame: Frame, start: int, middle: int) -> None:
+    """What stands in both arms of a condition is met whatever holds; the arms' meetings begin at `start` and at `middle`."""
+    then, orelse = frame.facts.meetings[start:middle], frame.facts.meetings[middle:]
+    for group in {meeting.group: None for meeting in then}:
+        if any(other.group is group for other in orelse):
+            meet(frame, group)
+
+
+def meet_in_call(
+    frame: Frame,
+    callee: FunctionFacts,
+    arguments: Mapping[str, Symbol],
+    values: Mapping[str, Value],
+    part: slice = _WHOLE,
+) -> list[int]:
+    """Meet where the callee does, in `part` of it. How many meetings there are here after none of those, one, two ..."""
+    counts = [len(frame.facts.meetings)]
+    for meeting in callee.meetings[part]:
+        given = values.get(meeting.group.parameter or "")
+        group = given.group_key if given is not None else meeting.group.substitute(arguments)
+        when = [condition.substitute(arguments) for condition in meeting.when if _is_flag(condition)]
+        if not any(truth_of(condition) is False for condition in when):
+            _add(frame, Meeting(group, doubts((*frame.conditions, *when))), once=not callee.paths)
+        counts.append(len(frame.facts.meetings))
+    return counts
+
+
+def _add(frame: Frame, meeting: Meeting, *, once: bool = True) -> None:
+    """Add a meeting; `once`: not if it is known since the last use of a path."""
+    meetings = frame.facts.meetings
+    if len(meetings) < _MOST and not (once and meeting in meetings[frame.last_use :]):
+        meetings.append(meeting)
+    if not once:
+        frame.last_use = len(meetings)
+
+
+def doubts(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    """The conditions that a program may well not fulfil where it runs on several ranks: flags and counts, by their names."""
+    found = (part for condition in conditions for part in literals(condition) if _is_doubtful(part))
+    return tuple(dict.fromkeys(found))
+
+
+def _is_doubtful(condition: Symbol) -> bool:
+    return truth_of(condition) is not True and all(part.kind in _PLAIN and not _says(part) for part in condition.walk())
+
+
+def _is_flag(condition: Symbol) -> bool:
+    """Whether a condition asks for parameters alone. What objects further down remember is their own affair."""
+    return all(part.kind in ("parameter", "constant", "compare", "not") for part in condition.walk())
+
+
+#: What a flag or a count is written with.
+_PLAIN: Final = frozenset(
+    {"parameter", "attribute", "place", "global", "name", "constant", "compare", "not", "compound"}
+)
+#: Words that ask whether there are several ranks, or whether these wait for each other.
+_WORDS: Final = (
+    "dist",
+    "ddp",
+    "fsdp",
+    "rank",
+    "world",
+    "multi",
+    "parallel",
+    "gpu",
+    "cuda",
+    "device",
+    "proc",
+    "mpi",
+    "group",
+    "sync",
+    "wait",
+    "barrier",
+    "block",
+)
+
+
+def _says(symbol: Symbol) -> bool:
+    return any(word in text for text in _names(symbol) for word in _WORDS)
+
+
+def _names(symbol: Symbol) -> Iterator[str]:
+    if symbol.kind == "place":
+        yield str(symbol.head[0]).lower()
+    elif symbol.kind in ("parameter", "attribute", "global", "name"):
+        yield str(symbol.head[-1]).lower()
+
+
+def is_for(met: Symbol, group: Symbol) -> bool:
+    """Whether all ranks of `group` meet where those of another one do."""
+    if met in (group, WORLD):
+        return True
+    # Attributes of objects, and the groups of frameworks, may be one group under several names.
+    return not {met.kind, group.kind} <= _TOLD_APART
