@@ -5,7 +5,9 @@ from __future__ import annotations
 from io import IOBase
 from typing import TYPE_CHECKING, Final
 
+from ..ir.names import plain
 from ..program.target import Target
+from .libraries import is_harmless
 from .names import resolve
 from .references import references
 
@@ -68,7 +70,7 @@ class Callers:
         return found
 
     def of(self, target: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
-        """The references to a function; None where they cannot be told."""
+        """The references to a function (from some files); None where something else may call it."""
         if inside is not None:
             return self._of(target, inside)
         if target not in self._known:
@@ -76,6 +78,16 @@ class Callers:
         return self._known[target]
 
     def _of(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
+        found = self._found(target, inside)
+        return None if found is None or any(map(self._is_given_away, found)) else found
+
+    def _is_given_away(self, use: Reference) -> bool:
+        """Whether a function is passed to a library that may run it elsewhere, or at another time."""
+        name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
+        target = resolve(self._program, use.function, name) if name is not None else None
+        return target is not None and target.kind == "external" and not is_harmless(target.name)
+
+    def _found(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
         path = target.path
         function = self._program.functions(path).get(target.name)
         # `f#2`: a definition that another one of the same name replaces.

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..ir.names import plain
 from ..ir.nodes import Compare, Name
 from ..program.target import Target
 from ..source.discover import is_test
-from .libraries import is_harmless
-from .names import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,8 +78,6 @@ class EntryPoints:
             uses = self._callers.of(current)
             if is_script and uses is not None and not uses:
                 continue
-            if uses is not None and any(map(self._is_given_away, uses)):
-                return Programs(frozenset(entries), others=True)
             uses = uses if uses and any(self._callers.is_definite(use, current) for use in uses) else None
             if not uses and is_test(Path(current.path)):
                 # What only developers call, by hand.
@@ -101,12 +96,6 @@ class EntryPoints:
             return Programs(frozenset(entries), others=False)
         # What only tests call is there for programs that are not.
         return Programs(frozenset(entries), others=True)
-
-    def _is_given_away(self, use: Reference) -> bool:
-        """Whether a function is passed to a library that may run it in programs of its own."""
-        name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
-        target = resolve(self._program, use.function, name) if name is not None else None
-        return target is not None and target.kind == "external" and not is_harmless(target.name)
 
     def _is_imported(self, path: str) -> bool:
         """Whether some file of the tree imports one."""

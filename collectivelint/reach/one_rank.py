@@ -163,13 +163,13 @@ class OneRank:
 
     def _use(self, use: Reference) -> bool | None:
         """Whether a use of a parameter calls it on one rank only; None where it is not called at all."""
+        if "." in use.name and not use.is_called:
+            # `function.__name__`
+            return None
         if use.passed is not None and not use.is_called:
             if (plain(use.passed.call.function) or "").rpartition(".")[2] in NO_CALL:
                 return None
             return self.any_selects(use.function, use.conditions) or self.takes(use.function, use.passed)
-        if "." in use.name and not use.is_called:
-            # `function.__name__`
-            return None
         if not use.is_called:
             # One that is kept is called at places that are not known.
             return None if use.is_tested else False

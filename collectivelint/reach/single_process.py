@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +81,8 @@ class SingleProcess:
         around = self._around(entry) if is_function else [Target("function", entry.path, name) for name in functions]
         if around is None or any(map(self._is_distributed, around)):
             return False
+        if not is_function and self._is_run_by_others(entry.path):
+            return False
         conftests = set(self._conftests(entry.path)) if is_test(Path(entry.path)) else set()
         files = self._imports.files(entry.path).union(*map(self._imports.files, conftests))
         if any(self._program.indexes[path].problem is not None for path in files):
@@ -87,6 +90,15 @@ class SingleProcess:
         if any(map(self._libraries.may_start, sorted(files))):
             return False
         return not self._is_initialising(set(around), entry, files, conftests)
+
+    def _is_run_by_others(self, path: str) -> bool:
+        """Whether some file runs scripts in its own process, where there may be a group."""
+        texts = self._callers.texts
+        running = {*texts.files("runpy"), *(set(texts.files("exec")) & set(texts.files("open")))} - {path}
+        own = re.compile(
+            rb"[\"'/]%b[\"']|\brun_module\(|\brun_path\((?![\"'])" % re.escape(PurePath(path).name.encode())
+        )
+        return any(own.search(texts.text(other)) for other in running)
 
     def _conftests(self, path: str) -> Iterator[str]:
         for folder in PurePath(path).parents:
