@@ -19,10 +19,12 @@ from .program.index import Indexes
 from .program.loader import Loader
 from .program.project import configurations, configured, open_project
 from .program.resolver import Program
+from .reading import NOTEBOOK
 from .settings.selection import least_confidence
 from .source.discover import discover, forget
 from .source.files import SourceFiles
 from .source.paths import shown
+from .source.text import UnreadableError
 
 # Not imported here but where they are needed: the analysis and the lowering. Where nothing has changed since the last run
 # they are not, and importing them takes as long as everything else.
@@ -147,12 +149,21 @@ class Linter:
 
         shown_: list[Finding] = []
         lowered: list[Finding] = []
-        reach = Reach(opened.program, opened.project.catalog, self._files.content, configurations(opened.project.roots))
+        reach = Reach(opened.program, opened.project.catalog, self._searched, configurations(opened.project.roots))
         for finding in findings:
             judged = reach.judged(finding)
             if judged is not None:
                 (shown_ if judged.confidence >= self._least(judged) else lowered).append(judged)
         return shown_, lowered
+
+    def _searched(self, path: str) -> bytes:
+        """The content of a file as words are looked up in it: of a notebook the code of its cells."""
+        if not path.endswith(NOTEBOOK):
+            return self._files.content(path)
+        try:
+            return self._files.source(path).text.encode(errors="replace")
+        except UnreadableError:
+            return self._files.content(path)
 
     def _least(self, finding: Finding) -> Confidence:
         """The confidence that a finding needs to be shown."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from io import IOBase
 from typing import TYPE_CHECKING, Final
 
+from ..ir.names import plain
 from ..program.target import Target
-from .one_rank import resolve
+from .libraries import is_harmless
+from .names import resolve
 from .references import references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ..program.resolver import Program
+    from .openness import Openness
     from .references import Reference
+    from .texts import Texts
 
 #: Files that may use a name; the callers of a name that more of them use are not followed.
 _MOST_FILES: Final = 30
@@ -28,19 +32,11 @@ _COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple,
 class Callers:
     """Finds references, and keeps those of each file that was read."""
 
-    def __init__(self, program: Program, text: Callable[[str], bytes]) -> None:
-        """`text` gives the content of a file."""
-        self._program, self._text = program, text
-        self._files: dict[str, list[str]] = {}
+    def __init__(self, program: Program, texts: Texts, openness: Openness) -> None:
+        """Nothing is read before it is asked for."""
+        self._program, self.texts, self._openness = program, texts, openness
         self._references: dict[str, Mapping[str, list[Reference]]] = {}
         self._known: dict[Target, list[Reference] | None] = {}
-
-    def files(self, name: str) -> list[str]:
-        """The files that have a name in their text."""
-        if name not in self._files:
-            wanted = name.encode()
-            self._files[name] = [path for path in self._program.indexes if wanted in self._text(path)]
-        return self._files[name]
 
     def named(self, path: str, name: str) -> Sequence[Reference]:
         """The references of one file that have a name in them."""
@@ -54,25 +50,27 @@ class Callers:
             self._references[path] = references(self._program.functions(path), index.imports) if is_readable else {}
         return self._references[path]
 
-    def everywhere(
-        self, name: str, *, beside: str = "", inside: frozenset[str] | None = None
-    ) -> list[Reference] | None:
-        """The references that have a name in them; None where there are too many files to read.
-
-        `inside`: those of some files only; `beside`: of files that have this in their text as well.
-        """
-        files = self.files(name)
+    def everywhere(self, name: str, inside: frozenset[str] | None = None) -> list[Reference] | None:
+        """The references (of some files) with a name in them; None where there are too many files to read."""
+        files = self.texts.files(name)
         if inside is not None:
             files = [path for path in files if path in inside]
-        if beside:
-            others = set(self.files(beside))
-            files = [path for path in files if path in others]
         if len(files) > (_MOST_FILES if inside is None else _MOST_INSIDE):
             return None
         return [use for path in files for use in self.named(path, name)]
 
-    def of(self, target: Target, *, inside: frozenset[str] | None = None) -> list[Reference] | None:
-        """The references to a function; None where they cannot be told."""
+    def _under(self, names: Iterable[str], inside: frozenset[str] | None) -> list[tuple[str, Reference]] | None:
+        """The references that have one of some names in them, each with the name; None where there are too many files."""
+        found: list[tuple[str, Reference]] = []
+        for name in sorted(names):
+            some = self.everywhere(name, inside)
+            if some is None:
+                return None
+            found += [(name, use) for use in some]
+        return found
+
+    def of(self, target: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
+        """The references to a function (from some files); None where something else may call it."""
         if inside is not None:
             return self._of(target, inside)
         if target not in self._known:
@@ -80,6 +78,16 @@ class Callers:
         return self._known[target]
 
     def _of(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
+        found = self._found(target, inside)
+        return None if found is None or any(map(self._is_given_away, found)) else found
+
+    def _is_given_away(self, use: Reference) -> bool:
+        """Whether a function is passed to a library that may run it elsewhere, or at another time."""
+        name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
+        target = resolve(self._program, use.function, name) if name is not None else None
+        return target is not None and target.kind == "external" and not is_harmless(target.name)
+
+    def _found(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
         path = target.path
         function = self._program.functions(path).get(target.name)
         # `f#2`: a definition that another one of the same name replaces.
@@ -87,33 +95,33 @@ class Callers:
         if function is None:
             return None
         scope = target.name.rpartition(".<locals>.")[0]
+        if function.owner is not None and name.startswith("__"):
+            # The language calls it: a constructor where the class is, the others where objects are.
+            return self.made(Target("class", path, function.owner), inside) if name in _CONSTRUCTORS else None
+        if self._openness.is_open(function, name, inside):
+            return None
         if function.owner is not None:
-            return self._of_method(Target("class", path, function.owner), name, inside)
+            some = self.everywhere(name, inside)
+            owner = Target("class", path, function.owner)
+            return None if some is None else [use for use in some if self._may_mean(use, name, owner)]
         if scope:
             return [use for use in self.named(path, name) if use.name == name and _is_inside(use, scope)]
-        found = self.everywhere(name, inside=inside)
+        found = self._under(self.texts.names(name), inside)
         if found is None:
             return None
-        return [use for use in found if use.last == name and resolve(self._program, use.function, use.name) == target]
+        return [
+            use for own, use in found if use.last == own and resolve(self._program, use.function, use.name) == target
+        ]
 
-    def _of_method(self, owner: Target, name: str, inside: frozenset[str] | None) -> list[Reference] | None:
-        if name in _CONSTRUCTORS:
-            return self.made(owner, inside=inside)
-        if name.startswith("__"):
-            # The language calls it.
-            return None
-        some = self.everywhere(name, inside=inside)
-        return None if some is None else [use for use in some if self._may_mean(use, name, owner)]
-
-    def made(self, owner: Target, *, inside: frozenset[str] | None = None) -> list[Reference] | None:
-        """The references to a class and those below it; None where they cannot be told."""
+    def made(self, owner: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
+        """The references to a class and those below it (in some files); None where they cannot be told."""
         found: list[Reference] = []
         for class_ in (owner, *self._program.subclasses(owner)):
             own = class_.name.rpartition(".")[2]
-            some = self.everywhere(own, inside=inside)
-            if some is None:
+            some = self._under(self.texts.names(own), inside)
+            if some is None or self._openness.is_registered(class_, own, inside):
                 return None
-            found += [use for use in some if self._means_class(use, own, class_)]
+            found += [use for name, use in some if self._means_class(use, name, class_)]
         return found
 
     def is_definite(self, use: Reference, target: Target) -> bool:
@@ -132,7 +140,7 @@ class Callers:
         own = f".{name}"
         defining = [
             function
-            for path in self.files(name)
+            for path in self.texts.files(name)
             for function in self._program.indexes[path].functions
             if function.endswith(own)
         ]
@@ -143,18 +151,30 @@ class Callers:
         return resolve(self._program, use.function, use.upto(name)) == class_
 
     def _may_mean(self, use: Reference, name: str, owner: Target) -> bool:
-        """Whether an attribute may be a method of a class: not where it is known to be something else."""
-        if use.last != name or "." not in use.name:
+        """Whether a reference may be to a method of a class: not where it is known to be something else."""
+        if use.last != name:
             return False
+        if "." not in use.name:
+            # In the body of the class: `step = sync`, `property(sync)`.
+            return use.function.qualname == f"{owner.name}.<class>" and use.function.path == owner.path
         head, _, rest = use.name.partition(".")
         if head in ("self", "cls") and rest == name and use.function.owner is not None:
             own = Target("class", use.function.path, use.function.owner)
             family = {own, *self._program.bases(own), *self._program.subclasses(own)}
             return owner in family
         target = resolve(self._program, use.function, use.name) if head else None
+        if target is not None and target.kind == "external":
+            return self._is_of_ours(use)
         if target is None or target.kind != "function":
             return target is None or target.kind == "variable"
         return target.name.rpartition(".")[2] == name and "." in target.name
+
+    def _is_of_ours(self, use: Reference) -> bool:
+        """Whether a name begins with something of the program: `env.setup`, where `env` is a variable of another file."""
+        parts = use.name.split(".")
+        heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
+        found = (resolve(self._program, use.function, head) for head in heads)
+        return any(target is not None and target.kind in ("variable", "class", "function") for target in found)
 
 
 def _is_inside(use: Reference, scope: str) -> bool:

@@ -61,9 +61,12 @@ class EntryPoints:
             current = pending.pop()
             if len(seen) > _MOST:
                 return Programs(frozenset(entries), others=True)
-            if self._begins(current):
+            if is_test_function(current):
                 entries.add(current)
                 continue
+            is_script = current in self._scripts
+            if is_script:
+                entries.add(current)
             if current.name.endswith("<class>"):
                 current = Target("function", current.path, "<module>")
             if current.name == "<module>":
@@ -73,6 +76,8 @@ class EntryPoints:
                 entries.add(current)
                 continue
             uses = self._callers.of(current)
+            if is_script and uses is not None and not uses:
+                continue
             uses = uses if uses and any(self._callers.is_definite(use, current) for use in uses) else None
             if not uses and is_test(Path(current.path)):
                 # What only developers call, by hand.
@@ -92,14 +97,10 @@ class EntryPoints:
         # What only tests call is there for programs that are not.
         return Programs(frozenset(entries), others=True)
 
-    def _begins(self, target: Target) -> bool:
-        """Whether a function is where a program begins: a command, or a test."""
-        return target in self._scripts or is_test_function(target)
-
     def _is_imported(self, path: str) -> bool:
         """Whether some file of the tree imports one."""
         stem = Path(path).stem if Path(path).name != "__init__.py" else Path(path).parent.name
-        return any(path in self.imports.direct(other) for other in self._callers.files(stem) if other != path)
+        return any(path in self.imports.direct(other) for other in self._callers.texts.files(stem) if other != path)
 
 
 def is_test_function(target: Target) -> bool:
@@ -111,8 +112,9 @@ def is_test_function(target: Target) -> bool:
 def is_under_main(use: Reference) -> bool:
     """Whether a reference stands under `if __name__ == "__main__"`."""
     return any(
-        positive and isinstance(test, Compare) and Name("__name__") in (test.left, test.right)
+        isinstance(test, Compare) and Name("__name__") in (test.left, test.right) and positive == (test.op == "==")
         for test, positive in use.conditions
+        if not isinstance(test, Compare) or test.op in ("==", "!=")
     )
 
 

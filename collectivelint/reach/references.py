@@ -165,7 +165,9 @@ class _Walker:
                 is_partial = (plain(function) or "").rpartition(".")[2] in _PARTIAL
                 for position, arg in enumerate(args):
                     hand_on = is_partial and position == 0
-                    yield from self.expression(arg, conditions, passed if hand_on else Passed(expr, position))
+                    # Behind `*args` no position is known.
+                    slot = "*" if expr.spread else position
+                    yield from self.expression(arg, conditions, passed if hand_on else Passed(expr, slot))
                 for word, value in keywords:
                     yield from self.expression(value, conditions, Passed(expr, word))
             case Lambda(body=Call(function=Name() | Attribute() as function) as body):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from ..ir.nodes import Constant, expressions
+from ..ir.names import plain
+from ..ir.nodes import Call, Constant, expressions
 from ..program.target import Target
 from ..source.discover import is_test
-from .entry_points import SET_UP, is_test_function
-from .one_rank import resolve
+from .entry_points import SET_UP, is_test_function, is_under_main
+from .libraries import is_starting_name
+from .names import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..catalog.model import Catalog
+    from ..ir.nodes import Expr, Function
     from ..program.resolver import Program
     from .callers import Callers
     from .entry_points import EntryPoints
+    from .libraries import Libraries
     from .references import Reference
 
 #: Functions that may reach one that makes a group; with more of them nothing is known.
@@ -30,6 +35,10 @@ _SPAWNERS: Final = (
     "DistributedTestBase",
     "FSDPTest",
 )
+#: What runs code that no import statement and no reference names.
+_DYNAMIC: Final = ("exec", "import_module", "__import__", "run_path", "run_module", "instantiate")
+#: Bases of tests that start no processes.
+_PLAIN_TESTS: Final = frozenset({"object", "ABC", "TestCase", "IsolatedAsyncioTestCase"})
 
 #: What only works in a process group.
 _GROUPED: Final = ("collective", "point_to_point", "group_constructor", "group_accessor", "rank_source")
@@ -38,9 +47,12 @@ _GROUPED: Final = ("collective", "point_to_point", "group_constructor", "group_a
 class SingleProcess:
     """Which programs have one process."""
 
-    def __init__(self, program: Program, catalog: Catalog, callers: Callers, entries: EntryPoints) -> None:
+    def __init__(
+        self, program: Program, catalog: Catalog, callers: Callers, entries: EntryPoints, libraries: Libraries
+    ) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._catalog, self._callers, self._entries = program, catalog, callers, entries
+        self._libraries = libraries
         self._imports = entries.imports
         self._programs: dict[Target, bool] = {}
         self._functions: dict[Target, bool] = {}
@@ -64,16 +76,29 @@ class SingleProcess:
         return self._programs[entry]
 
     def _is_single(self, entry: Target) -> bool:
-        if self._imports.is_dynamic(entry.path):
-            return False
+        functions = self._program.functions(entry.path)
         is_function = is_test_function(entry)
-        around = self._around(entry) if is_function else list(self._program.functions(entry.path))
-        if any(self._is_distributed(entry.path, name) for name in around):
+        around = self._around(entry) if is_function else [Target("function", entry.path, name) for name in functions]
+        if around is None or any(map(self._is_distributed, around)):
+            return False
+        if not is_function and self._is_run_by_others(entry.path):
             return False
         conftests = set(self._conftests(entry.path)) if is_test(Path(entry.path)) else set()
-        own = {Target("function", entry.path, name) for name in around}
         files = self._imports.files(entry.path).union(*map(self._imports.files, conftests))
-        return not self._is_initialising(own, files, conftests)
+        if any(self._program.indexes[path].problem is not None for path in files):
+            return False
+        if any(map(self._libraries.may_start, sorted(files))):
+            return False
+        return not self._is_initialising(set(around), entry, files, conftests)
+
+    def _is_run_by_others(self, path: str) -> bool:
+        """Whether some file runs scripts in its own process, where there may be a group."""
+        texts = self._callers.texts
+        running = {*texts.files("runpy"), *(set(texts.files("exec")) & set(texts.files("open")))} - {path}
+        own = re.compile(
+            rb"[\"'/]%b[\"']|\brun_module\(|\brun_path\((?![\"'])" % re.escape(PurePath(path).name.encode())
+        )
+        return any(own.search(texts.text(other)) for other in running)
 
     def _conftests(self, path: str) -> Iterator[str]:
         for folder in PurePath(path).parents:
@@ -81,30 +106,63 @@ class SingleProcess:
             if conftest in self._program.indexes:
                 yield conftest
 
-    def _around(self, test: Target) -> list[str]:
-        """A test, what it defines, and what its class or its file has run before it."""
+    def _around(self, test: Target) -> list[Target] | None:
+        """A test, what it defines, and what its file or its class and the bases of that have run before it.
+
+        None for a test of a class with a base outside of the program that may start processes.
+        """
         functions = self._program.functions(test.path)
-        owner = test.name.rpartition(".")[0]
-        found = [name for name in functions if name == test.name or name.startswith(f"{test.name}.<locals>")]
+        found = [test]
         for name, function in functions.items():
-            scope, _, last = name.rpartition(".")
-            is_around = last in SET_UP and scope in (owner, "")
-            if is_around or (function.decorators and _is_fixture(function)) or last in ("setup_module", "<class>"):
-                found.append(name)
+            is_own = name.startswith(f"{test.name}.<locals>")
+            is_around = "." not in name and (name in SET_UP or name == "setup_module")
+            if is_own or is_around or _is_fixture(function) or name.endswith("<class>"):
+                found.append(Target("function", test.path, name))
+        owner = functions[test.name].owner if test.name in functions else None
+        if owner is None:
+            return found
+        for class_ in self._program.bases(Target("class", test.path, owner)):
+            index = self._program.indexes[class_.path].classes[class_.name]
+            for base in index.bases:
+                target = self._program.resolve(class_.path, base)
+                is_inside = target is not None and target.kind == "class"
+                if not is_inside and base.rpartition(".")[2] not in _PLAIN_TESTS:
+                    return None
+            # Whatever a base of tests defines besides tests it may run around them.
+            found += [
+                Target("function", class_.path, f"{class_.name}.{method}")
+                for method in index.methods
+                if method in SET_UP or (class_.name != owner and not method.startswith("test"))
+            ]
         return found
 
-    def _is_distributed(self, path: str, name: str) -> bool:
+    def _is_distributed(self, target: Target) -> bool:
         """Whether a function itself uses a process group, or reads a launcher's environment."""
-        function = self._program.functions(path)[name]
-        owner = function.owner
-        if owner is not None:
-            bases = self._program.outside(Target("class", path, owner))
+        path, name = target.path, target.name
+        function = self._program.functions(path).get(name)
+        if function is None:
+            return True
+        if function.owner is not None:
+            bases = self._program.outside(Target("class", path, function.owner))
             if any("distributed" in base or base.rpartition(".")[2] in _SPAWNERS for base in bases):
                 return True
+        if any(self._is_starting(function, decorator) for decorator in function.decorators):
+            return True
         if name in self._distributed_in(path):
             return True
         words = self._environment
         return any(isinstance(expr, Constant) and expr.value in words for expr in expressions(function.body))
+
+    def _is_starting(self, function: Function, decorator: Expr) -> bool:
+        """Whether a decorator of a library starts ranks: `with_comms`, `pytest.mark.world_size(2)`."""
+        name = plain(decorator.function if isinstance(decorator, Call) else decorator)
+        target = resolve(self._program, function, name) if name is not None else None
+        if name is None or (target is not None and target.kind != "external"):
+            return False
+        full = target.name if target is not None else name
+        return is_starting_name(full) or any(
+            word in full for word in ("world_size", "with_comms", "gpu", "torch.testing")
+        )
 
     def _distributed_in(self, path: str) -> frozenset[str]:
         """The functions of a file that use something which only works in a process group."""
@@ -123,9 +181,9 @@ class SingleProcess:
 
     # ----------------------------------------------------------------------------------------------- initialisers
 
-    def _is_initialising(self, own: set[Target], files: frozenset[str], conftests: set[str]) -> bool:
+    def _is_initialising(self, own: set[Target], entry: Target, files: frozenset[str], conftests: set[str]) -> bool:
         """Whether one of some functions may reach what makes a process group, by way of these files."""
-        pending = self._seeds(files)
+        pending = self._seeds(files, entry)
         if pending is None:
             return True
         found: set[Target] = set()
@@ -136,45 +194,69 @@ class SingleProcess:
             if current in own or current.path in conftests:
                 return True
             found.add(current)
-            above = self._above(current, files) if len(found) < _MOST else None
+            above = self._above(current, entry, files) if len(found) < _MOST else None
             if above is None:
                 return True
             pending += above
         return False
 
-    def _seeds(self, files: frozenset[str]) -> list[Target] | None:
+    def _seeds(self, files: frozenset[str], entry: Target) -> list[Target] | None:
+        """The functions of some files that make a process group, or run code that is not known; None for too many."""
+        texts = self._callers.texts
         found: set[Target] = set()
         makers = {api.name for api in self._catalog.of("group_constructor")}
         for starter in sorted(self._catalog.starters | makers):
             library, own = starter.partition(".")[0], starter.rpartition(".")[2]
-            uses = self._callers.everywhere(own, beside=library, inside=files)
+            beside = files.intersection(texts.files(library))
+            if not beside:
+                continue
+            for name in sorted(texts.names(own)):
+                # A name that says little is one of the library only in files that speak of it.
+                uses = self._callers.everywhere(name, beside if own.islower() and "_" not in own else files)
+                if uses is None:
+                    return None
+                found |= {
+                    _function_of(use)
+                    for use in uses
+                    if self._is_of(use, name, library, is_own=name == own)
+                    and not _is_type_test(use)
+                    and not _is_elsewhere(use, entry)
+                }
+        for name in _DYNAMIC:
+            uses = self._callers.everywhere(name, files)
             if uses is None:
                 return None
-            found |= {_function_of(use) for use in uses if self._is_of(use, own, library)}
+            found |= {
+                _function_of(use)
+                for use in uses
+                if use.is_called and not _names_module(use.function, name) and not _is_elsewhere(use, entry)
+            }
         return sorted(found, key=lambda target: (target.path, target.name))
 
-    def _is_of(self, use: Reference, own: str, library: str) -> bool:
-        """Whether a reference is to something of this name in a library, as far as can be told."""
+    def _is_of(self, use: Reference, own: str, library: str, *, is_own: bool) -> bool:
+        """Whether a reference is to something of this name in a library, as far as can be told.
+
+        `is_own`: it is the name that the library gives it; one that an import gives it has to be known as such.
+        """
         name = use.upto(own)
         target = resolve(self._program, use.function, name)
         if target is None:
-            return "." in name or own.islower()
+            return is_own and ("." in name or own.islower())
         return target.kind == "external" and target.name.partition(".")[0] == library
 
-    def _above(self, target: Target, files: frozenset[str]) -> list[Target] | None:
+    def _above(self, target: Target, entry: Target, files: frozenset[str]) -> list[Target] | None:
         """The functions of these files that may run a function; None where they cannot be told."""
-        if target.name.endswith("<class>"):
-            return [Target("function", target.path, "<module>")]
         function = self._program.functions(target.path).get(target.name)
-        if function is None or target.name == "<module>":
-            return []
-        uses = self._callers.of(target, inside=files)
-        if uses is None and function.owner is not None:
+        if function is None or target.name == "<module>" or target.name.endswith("<class>"):
+            # It runs where its file is imported, and all of these files are.
+            return None
+        uses = self._callers.of(target, files)
+        if uses is None and function.owner is not None and target.name.rpartition(".")[2].startswith("__"):
             # The language calls it where there is an object.
-            uses = self._callers.made(Target("class", target.path, function.owner), inside=files)
+            uses = self._callers.made(Target("class", target.path, function.owner), files)
         if uses is None:
             return None
-        found = [_function_of(use) for use in uses]
+        found = [_function_of(use) for use in uses if not _is_elsewhere(use, entry)]
         scope = target.name.rpartition(".<locals>.")[0]
         if scope:
             # What is defined in a function is run by it, or returned from it.
@@ -186,11 +268,32 @@ def _function_of(use: Reference) -> Target:
     return Target("function", use.function.path, use.function.qualname)
 
 
-def _is_fixture(function: object) -> bool:
-    from ..ir.names import plain
-    from ..ir.nodes import Call
+def _is_elsewhere(use: Reference, entry: Target) -> bool:
+    """Whether only another program than that of an entry point runs a reference."""
+    return use.function.path != entry.path and use.function.qualname == "<module>" and is_under_main(use)
 
-    decorators = getattr(function, "decorators", ())
-    return any(
-        (plain(item.function if isinstance(item, Call) else item) or "").endswith("fixture") for item in decorators
+
+def _is_type_test(use: Reference) -> bool:
+    """Whether something is only named for its type."""
+    name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
+    return name in ("isinstance", "issubclass", "cast")
+
+
+def _names_module(function: Function, name: str) -> bool:
+    """Whether all calls of an importing function in a function say which module they load: those are followed."""
+    calls = [
+        expr
+        for expr in expressions(function.body)
+        if isinstance(expr, Call) and (plain(expr.function) or "").rpartition(".")[2] == name
+    ]
+    return (
+        name in ("import_module", "__import__")
+        and bool(calls)
+        and all(call.args and isinstance(call.args[0], Constant) for call in calls)
     )
+
+
+def _is_fixture(function: Function) -> bool:
+    """Whether pytest runs a function for the tests that ask for it."""
+    names = (plain(item.function if isinstance(item, Call) else item) or "" for item in function.decorators)
+    return any(name.endswith("fixture") for name in names)

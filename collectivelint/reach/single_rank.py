@@ -80,7 +80,9 @@ class SingleRank:
             return None
         if self._conditions.decorates(function):
             return []
-        uses = self._callers.of(target) or ()
+        uses = self._callers.of(target)
+        if uses is None:
+            return None
         # What only tests call is there for programs that are not in the tree.
         is_trial = is_test(Path(target.path))
         if not any((is_trial or not is_test(Path(use.function.path))) and self._is_call(use, target) for use in uses):

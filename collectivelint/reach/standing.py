@@ -13,9 +13,12 @@ from ..source.discover import is_test
 from .callers import Callers
 from .entry_points import EntryPoints, console_scripts, is_test_function
 from .import_reach import ImportReach
+from .libraries import Libraries
 from .one_rank import OneRank
+from .openness import Openness
 from .single_process import SingleProcess
 from .single_rank import SingleRank
+from .texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,11 +28,12 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
 
 #: Rules about what differs between ranks that all get there, by their codes: where one rank does, nothing differs.
-_LOCAL: Final = ("CL202", "CL203", "CL204", "CL205", "CL206", "CL208", "CL209", "CL210", "CL403", "CL404")
+_LOCAL: Final = ("CL202", "CL203", "CL204", "CL205", "CL206", "CL208", "CL403", "CL404")
 #: Those of them that may also be about a condition on ranks.
-_OWN: Final = ("CL202", "CL208", "CL210")
-#: Rules about what happens between ranks at all.
-_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL4")
+_OWN: Final = ("CL202", "CL208")
+#: Rules about what happens between ranks. The other rules of checkpoints are as true of a program of one process: a
+#: script that converts a checkpoint is where the number of its parts is guessed, and what it has read is trusted.
+_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL401", "CL402", "CL403", "CL404")
 
 
 class Reach:
@@ -39,13 +43,14 @@ class Reach:
         self, program: Program, catalog: Catalog, text: Callable[[str], bytes], configurations: Iterable[str] = ()
     ) -> None:
         """`text` gives the content of a file; `configurations` are the texts that name the commands of the project."""
-        read = cache(text)
-        callers = Callers(program, read)
+        texts = Texts(program.indexes, cache(text))
+        callers = Callers(program, texts, Openness(program, catalog, texts))
+        libraries = Libraries(program, catalog, texts)
         self._program = program
         self.entry_points = EntryPoints(
-            program, callers, ImportReach(program, read), console_scripts(program, configurations)
+            program, callers, ImportReach(program, texts), console_scripts(program, configurations)
         )
-        self.single_process = SingleProcess(program, catalog, callers, self.entry_points)
+        self.single_process = SingleProcess(program, catalog, callers, self.entry_points, libraries)
         self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
 
     def judged(self, finding: Finding) -> Finding | None:

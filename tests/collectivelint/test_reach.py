@@ -1,0 +1,93 @@
+"""What runs a function, where files that are no Python modules say so; the rest are the cases of `programs*.md`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from collectivelint.findings.confidence import Confidence
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+_LIBRARY: Final = """import random
+
+import torch.distributed as dist
+
+
+def sync(x):
+    if random.random() < 0.5:
+        dist.barrier()
+"""
+_ALONE: Final = 'from lib import sync\n\nif __name__ == "__main__":\n    sync("x")\n'
+_TRAIN: Final = """import torch.distributed as dist
+
+{imported}
+
+if __name__ == "__main__":
+    dist.init_process_group("nccl")
+    {call}
+"""
+_FOUND: Final = [("lib.py", 8, "CL203")]
+
+
+def _found(project: Project, files: dict[str, str]) -> list[tuple[str, int, str]]:
+    project.write(files)
+    found = project.found(select=["CL203"], min_confidence=Confidence.HIGH)
+    return [finding for finding in found if finding[2] == "CL203"]
+
+
+def test_a_command_that_a_program_of_many_ranks_calls_as_well(project: Project) -> None:
+    command = "from lib import sync\n\n\ndef main():\n    sync('x')\n"
+    files = {
+        "lib.py": _LIBRARY,
+        "tool.py": command,
+        "pyproject.toml": '[project]\nname = "x"\n[project.scripts]\ntool = "tool:main"\n',
+    }
+    assert _found(project, files) == []
+    train = _TRAIN.format(imported="from tool import main", call="main()")
+    assert _found(project, {**files, "train.py": train}) == _FOUND
+
+
+@pytest.mark.parametrize("name", ["sync", "other"])
+def test_a_file_that_cannot_be_parsed_may_call_what_it_names(project: Project, name: str) -> None:
+    files = {"lib.py": _LIBRARY, "main.py": _ALONE, "train.py": f"from lib import {name}\n\n{name}((\n"}
+    assert _found(project, files) == (_FOUND if name == "sync" else [])
+
+
+@pytest.mark.parametrize("call", ['dist.init_process_group("gloo")', "print(dist)"])
+def test_the_imports_of_a_notebook_are_followed(project: Project, call: str) -> None:
+    code = [
+        "import torch.distributed as dist; from start import start\n",
+        "from lib import sync\n",
+        "start()\nsync('x')",
+    ]
+    cells = [{"cell_type": "code", "metadata": {}, "source": text, "outputs": []} for text in code]
+    notebook = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    start = f"import torch.distributed as dist\n\n\ndef start():\n    {call}\n"
+    files = {"lib.py": _LIBRARY, "start.py": start, "main.ipynb": json.dumps(notebook)}
+    assert _found(project, files) == (_FOUND if "init" in call else [])
+
+
+def test_rules_about_what_a_process_does_alone_hold_in_programs_of_one(project: Project) -> None:
+    project.write(
+        {
+            "convert.py": """import os
+
+
+def saved_world_size(folder):
+    ranks = set()
+    for name in os.listdir(folder):
+        if name.startswith("rank_"):
+            ranks.add(int(name[len("rank_") :]))
+    return max(ranks) + 1
+
+
+if __name__ == "__main__":
+    print(saved_world_size("checkpoint"))
+"""
+        }
+    )
+    assert project.found(select=["CL405"]) == [("convert.py", 9, "CL405")]
