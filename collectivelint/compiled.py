@@ -57,6 +57,7 @@ MODULES: Final = (
     "collectivelint.analysis.domain.remainders",
     "collectivelint.analysis.domain.settled",
     "collectivelint.analysis.domain.sharding",
+    "collectivelint.analysis.domain.shares",
     "collectivelint.analysis.domain.sweep",
     "collectivelint.analysis.domain.symbol",
     "collectivelint.analysis.domain.uniformity",

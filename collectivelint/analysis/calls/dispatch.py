@@ -22,6 +22,9 @@ from .object_options import options_of
 from .program_calls import invoke
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..domain.causes import Cause
     from ..transfer.state import Frame
 
 #: The type of what `super()` gives: its methods are those of the base, not overrides.
@@ -84,7 +87,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
                 # Paths made of the same parts are the same path.
                 same = symbols.call(callee.symbol, [value.symbol for value in args])
                 return flow(same, args, ranks=False).referring(kind=made_of)
-            return Value(frame.fresh(target.name, expr.span)).referring(kind=made_of).sourced(ranked=own)
+            made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of).sourced(ranked=own)
+            return made.sized(uneven=_shared(target.name, [*args, *keywords.values()]))
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.reference.receiver is not None:
@@ -120,6 +124,12 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
     if callee.given_as is not None:
         frame.emit(Deferred(callee.given_as))
     return unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _shared(name: str, args: Sequence[Value]) -> tuple[Cause, ...]:
+    """Why a loader has more batches on some ranks: it was given a share of the items that is larger there."""
+    uneven = args[0].extent.uneven if args and name.endswith(".DataLoader") else ()
+    return uneven if any(cause.kind == "rank" for cause in uneven) else ()
 
 
 def _may_fail(frame: Frame, receiver: Value, name: str) -> bool:

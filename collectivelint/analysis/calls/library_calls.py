@@ -9,7 +9,7 @@ from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
-from ..domain.multiples import factors, padded
+from ..domain.multiples import bounded, factors, fills_up, padded
 from ..domain.recognise import is_list, is_path
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
@@ -223,12 +223,17 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
         # Filled on some ranks only.
         _, guard = frame.guards[-1]
-        if isinstance(expr.function.value, Name) and receiver.symbol.root is None:
+        short = bounded(frame.conditions[-1], frame.variables) if frame.conditions else None
+        if short is not None and short[0] is receiver.symbol and short[1]:
+            # Where it was too short: afterwards it is as long as elsewhere.
+            bind(frame, expr.function.value, receiver.sized(uneven=()))
+        elif isinstance(expr.function.value, Name) and receiver.symbol.root is None:
             bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=receiver.reference.item or item))
     if name == "extend" and len(values) == 1 and isinstance(expr.function, Attribute):
-        bind(frame, expr.function.value, receiver.sized(whole=padded(receiver, values[0], frame.variables)))
+        receiver = receiver.sized(whole=padded(receiver, values[0], frame.variables))
+        bind(frame, expr.function.value, receiver.sized(uneven=()) if fills_up(receiver, values[0]) else receiver)
     found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
     if name == "values":
         found = found.referring(item=receiver.reference.item)

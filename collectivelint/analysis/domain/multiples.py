@@ -42,7 +42,8 @@ def padded(container: Value, added: Value, variables: Mapping[str, Value]) -> fr
     """What the length of a container is a multiple of when as much has been `added` as it was short of: `total - len(x)`."""
     length = call(_LEN, (container.symbol,))
     found: frozenset[Symbol] = _NONE
-    pending, seen = [added.symbol, added.written], set[Symbol]()
+    pending = [added.symbol, added.written]
+    seen: set[Symbol] = set()
     while pending and len(seen) < _MOST_ADDED:
         symbol = written(pending.pop(), variables)
         if symbol in seen:
@@ -56,6 +57,13 @@ def padded(container: Value, added: Value, variables: Mapping[str, Value]) -> fr
                 continue
         pending += symbol.args
     return found
+
+
+def fills_up(container: Value, added: Value) -> bool:
+    """Whether as much is added as a container is short of something."""
+    length = call(_LEN, (container.symbol,))
+    inner = (*added.symbol.walk(), *added.written.walk())
+    return any(part.kind == "compound" and part.head == ("Sub",) and part.args[1] is length for part in inner)
 
 
 def shared_evenly(container: Value, share: Value, variables: Mapping[str, Value]) -> bool:
@@ -103,8 +111,31 @@ def divided(condition: Symbol, variables: Mapping[str, Value]) -> Iterator[tuple
                     yield length.args[1], divisor
 
 
+def bounded(condition: Symbol, variables: Mapping[str, Value]) -> tuple[Symbol, bool] | None:
+    """The container that a condition says is shorter than a number that ranks share (True), or is not (False)."""
+    asked = condition.positive
+    if asked.kind != "compare" or asked.head[0] not in ("<", ">", "=="):
+        return None
+    length, bound = asked.args
+    if asked.head[0] == ">":
+        length, bound = bound, length
+    if not is_len(length):
+        return None
+    parts = {*bound.walk()}
+    if any(part.kind == "rank" or part is length for part in parts):
+        return None
+    if any(value.symbol in parts and value.uniformity.varies for value in variables.values()):
+        return None
+    return length.args[1], condition.is_negation == (asked.head[0] == "==")
+
+
 def settle(variables: dict[str, Value], condition: Symbol) -> None:
-    """Note of the variables what they are multiples of where a condition holds."""
+    """Note of the variables what they are multiples of where a condition holds, and which are long enough."""
+    found = bounded(condition, variables)
+    if found is not None and not found[1]:
+        for variable, value in variables.items():
+            if value.symbol is found[0] and value.extent.uneven:
+                variables[variable] = value.sized(uneven=())
     for symbol, divisor in divided(condition, variables):
         both = {divisor, written(divisor, variables)}
         for variable, value in variables.items():

@@ -31,6 +31,7 @@ from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.multiples import cut, shared_evenly
+from ..domain.shares import is_uneven_share
 from ..domain.symbol import (
     both,
     make,
@@ -182,6 +183,8 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
         return found.sized(whole=multiples)
     if key.extent.uneven and not shared_evenly(base, key, frame.variables):
         return found.sized(uneven=key.extent.uneven)
+    if is_uneven_share(base, key, frame.variables):
+        return found.sized(uneven=key.uniformity.causes)
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
     if is_mask and not base.origin.shared:
         # How many elements a mask selects is a matter of this rank's data.
