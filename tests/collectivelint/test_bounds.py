@@ -132,3 +132,24 @@ def test_wide_functions_take_no_more_than_the_square_of_their_width(
         totals.append(counted.total())
     assert totals[2] < 4.5 * totals[1] < 4.5 * 4.5 * totals[0]
     assert totals[2] < 10 * 100 * 100
+
+
+def test_a_condition_of_very_many_operands_is_taken_as_a_whole(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_compiled():
+        pytest.skip("machine code calls its functions without looking them up")
+    counted: Counter[str] = Counter()
+    original = alignment._compare
+
+    def compare(*args: object) -> object:
+        counted["compare"] += 1
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(alignment, "_compare", compare)
+    condition = " or ".join(f"(r == {i} and x == {i})" for i in range(300))
+    project.write(
+        f"{DIST}\n\ndef f(x, g: dist.ProcessGroup):\n    r = dist.get_rank(g)\n    if {condition}:\n        dist.barrier(g)\n"
+    )
+    assert project.found(select=["CL201"]) == [("main.py", 7, "CL201")]
+    assert counted.total() < 1_000

@@ -111,3 +111,12 @@ def test_a_long_way_round_is_no_circle(project: Project) -> None:
     program = Linter(Resolver({}, isolated=True)).analysis([Path()]).program
     assert program.resolve("a.py", "first") == Target("function", "b.py", "fourth")
     assert program.resolve("pkg/__init__.py", "dist") == Target("function", "pkg/dist.py", "dist")
+
+
+def test_which_files_are_asked_for_says_nothing_about_what_a_name_means(project: Project) -> None:
+    """Two modules of one name are equally near."""
+    files = {f"{folder}/{name}.py": "def sync(): ...\n" for folder in "xy" for name in ("other", "util")}
+    project.write({**files, "z/main.py": "from util import sync\n"})
+    for asked in (["x/other.py", "z/main.py"], ["y/other.py", "z/main.py"], ["y/util.py", "z/main.py"], ["z/main.py"]):
+        program = Linter(Resolver({}, isolated=True)).analysis([Path(path) for path in asked]).program
+        assert program.resolve("z/main.py", "sync") == Target("function", "x/util.py", "sync"), asked

@@ -50,6 +50,8 @@ def atoms(test: Expr) -> Expr:
 
 #: Taking a condition apart repeats one of the arms for each operand; with a longer one it is taken as a whole.
 _MOST_REPEATED: Final = 40
+#: So is a condition of more operands: each of them is compared with what all others lead to.
+_MOST_OPERANDS: Final = 40
 
 
 class Decision:
@@ -70,7 +72,7 @@ class Decision:
 def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
     """Evaluate the condition of a branch, atom by atom."""
     match test:
-        case Logical(op=op, values=values, spans=spans, negated=negated):
+        case Logical(op=op, values=values, spans=spans, negated=negated) if _operands(test) <= _MOST_OPERANDS:
             first = decide(frame, atoms(values[0]), statement)
             remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
             operand = _operand(statement, spans, negated=negated)
@@ -101,6 +103,17 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
                 return (Choice(shown, then, orelse) if positive else Choice(shown, orelse, then),)
 
             return Decision(value, leaf)
+
+
+def _operands(test: Expr) -> int:
+    """How many conditions are joined in one."""
+    match test:
+        case Logical(values=values):
+            return sum([_operands(value) for value in values])
+        case Not(value=value):
+            return _operands(value)
+        case _:
+            return 1
 
 
 def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Written:
