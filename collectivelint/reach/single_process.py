@@ -210,9 +210,12 @@ class SingleProcess:
             beside = files.intersection(texts.files(library))
             if not beside:
                 continue
+            is_telling = "_" in own or not own.islower()
+            if is_telling and texts.is_quoted(own, beside):
+                return None
             for name in sorted(texts.names(own)):
                 # A name that says little is one of the library only in files that speak of it.
-                uses = self._callers.everywhere(name, beside if own.islower() and "_" not in own else files)
+                uses = self._callers.everywhere(name, files if is_telling else beside)
                 if uses is None:
                     return None
                 found |= {
@@ -253,7 +256,10 @@ class SingleProcess:
         uses = self._callers.of(target, files)
         if uses is None and function.owner is not None and target.name.rpartition(".")[2].startswith("__"):
             # The language calls it where there is an object.
-            uses = self._callers.made(Target("class", target.path, function.owner), files)
+            class_ = Target("class", target.path, function.owner)
+            if self._callers.openness.is_made_by_language(class_, target.name.rpartition(".")[2]):
+                return None
+            uses = self._callers.made(class_, files)
         if uses is None:
             return None
         found = [_function_of(use) for use in uses if not _is_elsewhere(use, entry)]
