@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
+from ..ir.nodes import Constant
 from ..program.target import Target
 from .libraries import is_harmless
 from .names import resolve
@@ -16,6 +17,7 @@ from .references import references
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ..ir.nodes import Call
     from ..program.resolver import Program
     from .openness import Openness
     from .references import Reference
@@ -155,8 +157,7 @@ class Callers:
                 return None
             if use.last == name:
                 is_kept = True
-                call = plain(use.passed.call.function) if use.passed is not None else None
-                if (call or "").rpartition(".")[2] in _LISTING:
+                if use.passed is not None and _lists(use.passed.call):
                     return None
         return is_kept
 
@@ -224,6 +225,12 @@ class Callers:
         heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
         found = (resolve(self._program, use.function, head) for head in heads)
         return any(target is not None and target.kind in ("variable", "class", "function") for target in found)
+
+
+def _lists(call: Call) -> bool:
+    """Whether a call gives all that a module has, or something of it whose name is not written there."""
+    name = (plain(call.function) or "").rpartition(".")[2]
+    return name in _LISTING or (name == "getattr" and not all(isinstance(arg, Constant) for arg in call.args[1:2]))
 
 
 def _is_inside(use: Reference, scope: str) -> bool:
