@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from io import IOBase
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
+from ..ir.nodes import Constant
 from ..program.target import Target
 from .libraries import is_harmless
 from .names import resolve
@@ -14,6 +17,7 @@ from .references import references
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ..ir.nodes import Call
     from ..program.resolver import Program
     from .openness import Openness
     from .references import Reference
@@ -25,6 +29,10 @@ _MOST_FILES: Final = 30
 _MOST_INSIDE: Final = 100
 #: Methods that run where an object is made.
 _CONSTRUCTORS: Final = frozenset({"__init__", "__new__", "__post_init__"})
+#: Calls that give all that a module has.
+_LISTING: Final = frozenset({"vars", "dir", "getmembers"})
+#: A definition that another one of the same name replaces, or stands beside in another branch.
+_REPLACED: Final = re.compile(r"#\d+")
 #: Methods that objects of the language have.
 _COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple, IOBase) for name in dir(kind))
 
@@ -34,7 +42,7 @@ class Callers:
 
     def __init__(self, program: Program, texts: Texts, openness: Openness) -> None:
         """Nothing is read before it is asked for."""
-        self._program, self.texts, self._openness = program, texts, openness
+        self._program, self.texts, self.openness = program, texts, openness
         self._references: dict[str, Mapping[str, list[Reference]]] = {}
         self._known: dict[Target, list[Reference] | None] = {}
 
@@ -97,21 +105,61 @@ class Callers:
         scope = target.name.rpartition(".<locals>.")[0]
         if function.owner is not None and name.startswith("__"):
             # The language calls it: a constructor where the class is, the others where objects are.
-            return self.made(Target("class", path, function.owner), inside) if name in _CONSTRUCTORS else None
-        if self._openness.is_open(function, name, inside):
+            owner = Target("class", path, function.owner)
+            if name not in _CONSTRUCTORS or self.openness.is_made_by_language(owner, name):
+                return None
+            return self.made(owner, inside)
+        if self.openness.is_open(function, name, inside):
             return None
         if function.owner is not None:
             some = self.everywhere(name, inside)
-            owner = Target("class", path, function.owner)
-            return None if some is None else [use for use in some if self._may_mean(use, name, owner)]
+            class_ = Target("class", path, function.owner)
+            return None if some is None else [use for use in some if self._may_mean(use, name, class_)]
         if scope:
             return [use for use in self.named(path, name) if use.name == name and _is_inside(use, scope)]
         found = self._under(self.texts.names(name), inside)
-        if found is None:
+        kept = self._kept(path, inside)
+        if found is None or kept is None:
             return None
+        plain_target = Target("function", path, _REPLACED.sub("", target.name))
         return [
-            use for own, use in found if use.last == own and resolve(self._program, use.function, use.name) == target
+            use
+            for own, use in found
+            if use.last == own
+            and (
+                resolve(self._program, use.function, use.name) == plain_target
+                or (
+                    own == name and self._is_unknown(use) and (kept or use.function.path in self.texts.files("modules"))
+                )
+            )
         ]
+
+    def _is_unknown(self, use: Reference) -> bool:
+        """Whether a name is an attribute of an object that may be a module."""
+        if "." not in use.name:
+            return False
+        head = use.name.partition(".")[0]
+        return not head or resolve(self._program, use.function, use.name) is None
+
+    def _kept(self, path: str, inside: frozenset[str] | None) -> bool | None:
+        """Whether a module itself is an argument or kept in a variable; None where all that is in it may be used then."""
+        own = PurePath(path)
+        stem = own.parent.name if own.name == "__init__.py" else own.stem
+        uses = self._under(self.texts.names(stem), inside)
+        if uses is None:
+            return True
+        module = Target("module", path, "")
+        is_kept = False
+        for name, use in uses:
+            if name not in use.parts or resolve(self._program, use.function, use.upto(name)) != module:
+                continue
+            if use.last == "__dict__":
+                return None
+            if use.last == name:
+                is_kept = True
+                if use.passed is not None and _lists(use.passed.call):
+                    return None
+        return is_kept
 
     def made(self, owner: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
         """The references to a class and those below it (in some files); None where they cannot be told."""
@@ -119,7 +167,7 @@ class Callers:
         for class_ in (owner, *self._program.subclasses(owner)):
             own = class_.name.rpartition(".")[2]
             some = self._under(self.texts.names(own), inside)
-            if some is None or self._openness.is_registered(class_, own, inside):
+            if some is None or self.openness.is_registered(class_, own, inside):
                 return None
             found += [use for name, use in some if self._means_class(use, name, class_)]
         return found
@@ -128,6 +176,8 @@ class Callers:
         """Whether a reference that may be to a function is known to be: that of a method is often told by its name only."""
         function = self._program.functions(target.path).get(target.name)
         name = target.name.rpartition(".")[2]
+        if function is not None and function.owner is None and self._is_unknown(use):
+            return False
         if function is None or function.owner is None or name in _CONSTRUCTORS or name not in use.parts:
             return True
         head, _, rest = use.name.partition(".")
@@ -175,6 +225,12 @@ class Callers:
         heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
         found = (resolve(self._program, use.function, head) for head in heads)
         return any(target is not None and target.kind in ("variable", "class", "function") for target in found)
+
+
+def _lists(call: Call) -> bool:
+    """Whether a call gives all that a module has, or something of it whose name is not written there."""
+    name = (plain(call.function) or "").rpartition(".")[2]
+    return name in _LISTING or (name == "getattr" and not all(isinstance(arg, Constant) for arg in call.args[1:2]))
 
 
 def _is_inside(use: Reference, scope: str) -> bool:

@@ -54,7 +54,9 @@ class OneRank:
                     return any(self.selects(function, value, positive, steps) for value in values)
                 # Without several ranks everything is run by the only one.
                 judged = [value for value in values if not self._is_launch(function, value, not positive, steps)]
-                return bool(judged) and all(self.selects(function, value, positive, steps) for value in judged)
+                # `rank == 0 or rank == 1` holds on two.
+                one = judged[:1]
+                return bool(one) and judged == one * len(judged) and self.selects(function, one[0], positive, steps)
             case Compare(left=left, op="==" | "!=" | "is" as op, right=Constant(value=int())):
                 return (op != "!=") == positive and self._ranks.is_rank(function, left)
             case Call() | Name() | Attribute():

@@ -146,6 +146,8 @@ class Openness:
             return True
         if self._program.method(class_, "__init_subclass__") is not None:
             return True
+        if len(self._program.bases(class_)) > 1 and self._texts.files("__subclasses__"):
+            return True
         above = re.search(rb"([^\n]*)\n[ \t]*class[ \t]+%b\b" % name.encode(), self._texts.text(class_.path))
         line = above[1].strip() if above is not None else b""
         decorator = re.match(rb"@(?:\w+\.)*(\w+)", line)
@@ -154,12 +156,19 @@ class Openness:
             return line == b")"
         return decorator[1].decode() not in _PLAIN_CLASS_DECORATORS
 
+    def is_made_by_language(self, class_: Target, method: str) -> bool:
+        """Whether a special method runs where a class is defined, not where objects are."""
+        if method in ("__init_subclass__", "__set_name__", "__prepare__"):
+            return True
+        found = (self._program.class_index(above) for above in self._program.bases(class_))
+        return any(index is not None and not {"type", "ABCMeta", "EnumMeta"}.isdisjoint(index.bases) for index in found)
+
     def is_hidden(self, name: str, inside: frozenset[str] | None) -> bool:
         """Whether a name may be used where no reference shows it: in a string, or in a file that cannot be read."""
         files = [path for path in self._texts.files(name) if inside is None or path in inside]
         if any(self._program.indexes[path].problem is not None for path in files):
             return True
-        return self._texts.is_quoted(name, inside)
+        return self._texts.is_quoted(name, inside) or self._texts.decorates_class(name, inside)
 
     # ------------------------------------------------------------------------------------------------- decorators
 

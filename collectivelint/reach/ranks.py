@@ -107,6 +107,9 @@ class Ranks:
         functions = self._program.functions(function.path)
         while scope is not None:
             values = assigned(scope, variable)
+            if scope.qualname == "<module>" and variable.id in self._program.indexes[function.path].rebound:
+                # `global rank`: any function of the file may set it.
+                values += [value for inner in functions.values() for value in assigned(inner, variable)]
             if values:
                 return self._all_ranks(scope, values, steps)
             if any(parameter.name == variable.id for parameter in scope.params):

@@ -80,7 +80,8 @@ def references(
     found: defaultdict[str, list[Reference]] = defaultdict(list)
     bound = [(own, target) for own, targets in imports.items() for target in targets]
     for function in functions.values():
-        for reference in _of_function(function, _renamed([*bound, *_imports_around(function, functions)])):
+        renamed = _renamed([*bound, *_imports_around(function, functions)])
+        for reference in _of_function(function, _scope(function, functions), renamed):
             for part in dict.fromkeys(reference.parts):
                 if part:
                     found[part].append(reference)
@@ -100,13 +101,21 @@ def _renamed(bound: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {own: last for own, target in bound if (last := target.rpartition(".")[2]) not in ("", own)}
 
 
-def _of_function(function: Function, renamed: Mapping[str, str]) -> Iterator[Reference]:
-    walker = _Walker(function, renamed)
+def _scope(function: Function, functions: Mapping[str, Function]) -> Function:
+    """What a function is defined in: its decorators and the defaults of its parameters are evaluated there."""
+    outer, nested, _ = function.qualname.rpartition(".<locals>.")
+    scope = outer if nested else f"{function.owner}.<class>" if function.owner is not None else "<module>"
+    return functions.get(scope, function)
+
+
+def _of_function(function: Function, around: Function, renamed: Mapping[str, str]) -> Iterator[Reference]:
+    walker = _Walker(around, renamed)
     for decorator in function.decorators:
         yield from walker.expression(decorator, (), None)
     for parameter in function.params:
         if parameter.default is not None:
             yield from walker.expression(parameter.default, (), None)
+    walker = _Walker(function, renamed)
     yield from walker.block(function.body, ())
 
 

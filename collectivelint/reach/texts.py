@@ -103,6 +103,13 @@ class Texts:
             if inside is None or path in inside
         )
 
+    def decorates_class(self, name: str, inside: frozenset[str] | None = None) -> bool:
+        """Whether something of this name is a decorator of a class in the program (in some files)."""
+        pattern = re.compile(
+            rb"@(?:\w+\.)*%b\b(?:\([^)]*\))?[^\n]*\n(?:[ \t]*@[^\n]*\n)*[ \t]*class\b" % re.escape(name.encode())
+        )
+        return any(pattern.search(self._text(path)) for path in self.files(name) if inside is None or path in inside)
+
 
 @cache
 def _word(word: str) -> re.Pattern[bytes]:
