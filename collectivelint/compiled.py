@@ -65,7 +65,6 @@ MODULES: Final = (
     "collectivelint.analysis.effects",
     "collectivelint.analysis.guard",
     "collectivelint.analysis.positions",
-    "collectivelint.analysis.summary.attribute_writes",
     "collectivelint.analysis.summary.closures",
     "collectivelint.analysis.summary.digest",
     "collectivelint.analysis.summary.facts",
