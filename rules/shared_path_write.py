@@ -4,7 +4,8 @@
 Looks at functions that are about several ranks. Reported are
 - a call that writes a checkpoint, made on all ranks in one place and on one rank in another place of the same function;
 - links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
-  for ranks or runs collectives itself.
+  for ranks or runs collectives itself;
+- a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function.
 Temporary folders, test code and paths that a caller may have put its rank into are left alone.
 
 ## Why is this bad
@@ -53,12 +54,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, hinted, is_plain, is_test
+from collectivelint.api import Branch, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Findings, FunctionFacts, Note
+    from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Span, Statement
 
 
 RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
@@ -85,6 +86,19 @@ def check(findings: Findings) -> Iterator[Report]:
                 ),
                 help="let one rank write, and the others wait for it",
             )
+        for use, guarded_use in _saved_again(facts):
+            if hinted(facts.function, use.span, hints):
+                continue
+            yield Report.at(
+                use,
+                message=f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere",
+                severity="error",
+                trail=(
+                    Place(path, guarded_use.span, "note", "one rank writes it here"),
+                    Place(path, use.span, "note", "all ranks write it here"),
+                ),
+                help="let one rank write, and the others wait for it",
+            )
         for use in facts.files:
             all_ranks = use.use in ("link", "move", "remove") and not use.few and not use.tolerant
             known = is_plain(use.path) and not use.path.uniformity.depends
@@ -105,6 +119,31 @@ def _write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
         guarded = next((other for other in writes if other.alone and other.callee == note.callee), None)
         if not note.alone and guarded is not None:
             yield note, guarded
+
+
+def _saved_again(facts: FunctionFacts) -> Iterator[tuple[FileUse, FileUse]]:
+    """Writes of state by all ranks, each with a write of one rank alone to the same path, which every rank passes by."""
+    saves = [use for use in facts.files if use.use == "write" and use.state is not None]
+    for use in saves:
+        for other in saves:
+            same = other.path.symbol is use.path.symbol and other.api == use.api
+            if same and other.alone and not use.few and _passed_by(facts.function.body, other.span, use.span):
+                yield use, other
+                break
+
+
+def _passed_by(block: Block, inner: Span, outer: Span) -> bool:
+    """Whether what stands at `inner`, under a condition, lies beside `outer` in one block, with no exit around it."""
+    for statement in block:
+        if any(_passed_by(part, inner, outer) for part in blocks(statement)):
+            return True
+    found = next((statement for statement in block if statement.span.contains(inner)), None)
+    beside = any(statement.span.contains(outer) and not list(blocks(statement)) for statement in block)
+    return isinstance(found, Branch) and beside and not _leaves(found)
+
+
+def _leaves(statement: Statement) -> bool:
+    return isinstance(statement, Exit) or any(_leaves(inner) for block in blocks(statement) for inner in block)
 
 
 def _has_others(facts: FunctionFacts) -> bool:
