@@ -76,9 +76,11 @@ class EntryPoints:
                 entries.add(current)
                 continue
             uses = self._callers.of(current)
-            if is_script and uses is not None and not uses:
+            if uses is None:
+                return Programs(frozenset(entries), others=True)
+            if is_script and not uses:
                 continue
-            uses = uses if uses and any(self._callers.is_definite(use, current) for use in uses) else None
+            uses = uses if any(self._callers.is_definite(use, current) for use in uses) else []
             if not uses and is_test(Path(current.path)):
                 # What only developers call, by hand.
                 entries.add(current)
