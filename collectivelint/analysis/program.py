@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
-from .checks.delays import only_delays
-from .checks.divergence import divergences, surest
-from .checks.file_evidence import file_evidence
-from .checks.seeded import seeded_before
-from .domain.sharding import without_sharded
 from .domain.show import shown
 from .domain.sweep import sweep
 from .domain.symbol import WORLD
 from .effects import events, repeats
+from .judgement import diverging
 from .summary.interprocedural import COMPARED, Interprocedural
 from .summary.model import Registration
 from .transfer.statements import interpret
@@ -32,9 +28,8 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from ..source.annotations import Annotation
     from .checks.divergence import Divergence
-    from .checks.file_evidence import FileEvidence
     from .domain.value import Value
-    from .effects import Event, Guard, Repeat, Term
+    from .effects import Event, Guard, Repeat
     from .summary.digest import Digests
     from .summary.facts import FunctionFacts
     from .summary.fixpoint import Key
@@ -183,47 +178,11 @@ class Analysis:
 
     @cached_property
     def _divergences(self) -> list[tuple[FunctionFacts, Divergence]]:
-        return list(self._diverging())
+        return list(diverging(self))
 
-    def _diverging(self) -> Iterator[tuple[FunctionFacts, Divergence]]:
-        lists = any(made.lists for made in self.making)
-        for facts in self.functions:
-            term = self._whole_term(facts)
-            if not term:
-                continue
-            bare = without_sharded(term, facts.function)
-            found = list(divergences(bare, lists_of_ranks=lists))
-            if bare is not term:
-                places = {divergence.event.place for divergence in found}
-                behind = divergences(term, lists_of_ranks=lists)
-                found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
-            setters = partial(self._setters, facts.function)
-            real = (
-                divergence
-                for divergence in found
-                if not only_delays(facts, divergence.guard, setters)
-                and not seeded_before(facts, divergence.guard, self._callers)
-            )
-            for divergence in surest(real, partial(self._file_evidence, facts)):
-                yield facts, divergence
-
-    def _setters(self, function: Function, name: str) -> tuple[str, ...]:
-        """The methods of a function's class, without its bases, that assign an attribute."""
-        return (
-            () if function.owner is None else self._whole.setters(Target("class", function.path, function.owner), name)
-        )
-
-    def _file_evidence(self, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
-        """What the program shows about the look-ups of files that decide a divergence."""
-        return file_evidence(facts, divergence.guard, divergence.event, partial(self._callers, facts))
-
-    def _callers(self, facts: FunctionFacts) -> Iterator[FunctionFacts]:
-        """The other functions of its file that call a function."""
-        path, name = facts.function.path, facts.function.qualname.rpartition(".")[2]
-        for caller in dict.fromkeys(caller.qualname for caller, _ in self.calls_in(path, name)):
-            found = self.facts(Target("function", path, caller))
-            if found is not None and found is not facts:
-                yield found
+    def setters(self, owner: Target, name: str) -> tuple[str, ...]:
+        """The methods of a class, without its bases, that assign an attribute."""
+        return self._whole.setters(owner, name)
 
     def dimension(self, call: ApiCall) -> str | None:
         """The dimension of the parallelism that the group of a call is, as far as its name or its accessor says."""
@@ -306,13 +265,3 @@ class Analysis:
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
         """The calls of anything of this name in one file."""
         return self._whole.calls_in(path, name)
-
-    def _whole_term(self, facts: FunctionFacts) -> Term:
-        """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
-        name, _, method = facts.function.qualname.rpartition(".")
-        if method in ("__exit__", "__aexit__"):
-            return ()
-        if method not in ("__enter__", "__aenter__"):
-            return facts.term
-        other = self.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
-        return (*facts.term, *other.term) if other is not None else facts.term

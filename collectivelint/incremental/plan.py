@@ -9,6 +9,7 @@ from ..reading import read_bytes
 from ..registry import discover as discover_rules
 from ..registry import origin as rule_origin
 from ..source.discover import roots_of
+from .makings import making_of, summary_of
 from .moved_lines import after_moves
 from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
@@ -214,21 +215,23 @@ class CacheView:
         """Whether something changed that files depend on without having read it: classes, or whether groups are made."""
         if any(shape(indexes[path]) != store.shape(path) for path in self._changed):
             return True
-        self._made = {path: [_making(path, item) for item in some] for path, some in store.made().items()}
-        before = _summary(self._made)
+        self._made = {path: [making_of(path, item) for item in some] for path, some in store.made().items()}
+        before = summary_of(self._made)
         for path in self._changed:
             made = self._made_by(program, path)
             if made != self._made.get(path, []):
                 # Messages say where the first one is: such a message is made again.
                 self._remade.add(path)
             self._made[path] = made
-        return _summary(self._made) != before
+        return summary_of(self._made) != before
 
     def making(self, program: Program) -> list[Making]:
         """Where the program makes sub-groups."""
         if self._made is None:
             if self._store is not None and not self.full_run:
-                self._made = {path: [_making(path, item) for item in some] for path, some in self._store.made().items()}
+                self._made = {
+                    path: [making_of(path, item) for item in some] for path, some in self._store.made().items()
+                }
             else:
                 self._made = self.made_in(program, self._every)
         return [item for path in self._every for item in self._made.get(path, ())]
@@ -297,21 +300,3 @@ class CacheView:
         others = (path for path in self._found if path not in asked)
         found = (finding for path in (*asked, *others) for finding in self._found.get(path, ()))
         return [finding for finding in found if finding.path in asked]
-
-
-def _summary(made: dict[str, list[Making]]) -> tuple[object, ...]:
-    """What findings depend on without a look: where groups leave ranks out, whether any are of listed ranks, or all of all.
-
-    A place that moves is read again by what reaches it.
-    """
-    every = [item for path in sorted(made) for item in made[path]]
-    some = [(item.path, item.op) for item in every if item.members == "some"]
-    return some, any(item.lists for item in every), all(item.members == "all" for item in every)
-
-
-def _making(path: str, item: list[object]) -> Making:
-    from ..analysis.summary.making import Making
-    from ..ir.nodes import Span
-
-    op, *span, lists, members = item
-    return Making(op, path, Span(*span), lists, members)  # type: ignore[arg-type]  # checked as they were read

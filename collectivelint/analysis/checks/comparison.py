@@ -1,0 +1,207 @@
+"""Comparing what ranks do on the two sides of a condition that differs between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ..domain.path_condition import ANYWHERE, PathCondition
+from ..domain.symbol import WORLD, Symbol
+from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
+from ..positions import within
+from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
+from .deciding import deciding
+from .divergence import Divergence
+from .sides import Restricted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from collectivelint.ir.nodes import Span
+
+    from ..effects import Item, Term
+    from .divergence import Where
+    from .file_evidence import FileEvidence
+
+#: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. One of many
+#: overrides counts for more than one.
+_DEEPEST: Final = 6
+
+#: "outside" all arms of the condition, in one of this function's own ("arm", "loop", and "deep" if there is yet another
+#: condition to pass), or in one of a function it calls, which has been judged there ("foreign").
+_Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
+
+
+def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """All divergences in a function's term; of those at one call or collective the one that says most comes first.
+
+    `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
+    one that the ranks outside the branch do not belong to.
+    """
+    judged: dict[Symbol, Guard] = {}
+    for guard in guards(term):
+        if guard.own and guard.varies:
+            judged.setdefault(guard.symbol, guard)
+    if not judged:
+        return
+    groups = {group: Restricted.to(term, group) for group in dict.fromkeys(event.group for event in events(term))}
+    # A rank decides for sure, and the first one that does is what to repair. What else differs may happen to be the same
+    # on all ranks: then the condition next to the collective says most.
+    ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
+    for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
+        for group, restricted in groups.items():
+            yield from _of_group(term, guard, group, restricted, lists_of_ranks)
+
+
+def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvidence | None]) -> Iterable[Divergence]:
+    """One divergence for each call or collective: the first one that needs no unusual environment, else the first.
+
+    `evidence` gives what the program shows about the look-ups of files that decide one.
+    """
+    chosen: dict[Span, Divergence] = {}
+    for divergence in found:
+        place, _ = divergence.event.place
+        known = chosen.get(place)
+        if known is None or not known.is_practical:
+            judged = divergence.shown_by(evidence(divergence))
+            if known is None or judged.is_practical:
+                chosen[place] = judged
+    return chosen.values()
+
+
+def _of_group(
+    term: Term, guard: Guard, group: Symbol, restricted: Restricted, lists_of_ranks: bool
+) -> Iterator[Divergence]:
+    if guard.symbol not in restricted.judged:
+        return
+    sides = restricted.sides(guard.symbol)
+    if any(raises(side) for side in sides.values()):
+        # An uncaught exception ends the job on every rank: the launcher stops the others.
+        return
+    if same(sides[True], sides[False]):
+        return
+    places, depths = _places(restricted.alone, guard.symbol)
+    found = False
+    for holds in (True, False):
+        unmatched = missing(sides[holds], sides[not holds], places)
+        if any(event.kind == "init" for event in unmatched):
+            # These ranks make a default group of their own; it has nothing to do with the others.
+            continue
+        undecided = _undecided(sides[holds], guard.symbol, group) if unmatched else frozenset()
+        first: dict[Span, Event] = {}
+        count: Counter[Span] = Counter()
+        for event in unmatched:
+            if id(event) not in undecided:
+                # All ranks that get there are on this side.
+                continue
+            span, _ = event.place
+            first.setdefault(span, event)
+            count[span] += 1
+        for span, event in first.items():
+            found = True
+            where = places.get(id(event), "outside")
+            if where == "foreign" or (where == "deep" and guard.maybe):
+                # Two conditions of the configuration may well exclude each other.
+                continue
+            depth = depths.get(id(event), 0)
+            if depth > (0 if event.kind == "create" else _DEEPEST):
+                # The same, the more conditions there are; and a group is mostly made once, where it is first needed.
+                continue
+            if _meets(guard, event, holds=holds, term=term, lists_of_ranks=lists_of_ranks):
+                shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
+                decides = deciding(restricted.alone, guard, event)
+                yield Divergence(decides, event, shown, holds, count[span] - 1, depth=depth)
+    if not found:
+        for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
+            decides = deciding(restricted.alone, guard, disorder.event)
+            yield Divergence(decides, disorder.event, disorder.where, disorder.holds, disorder.more, disorder.other)
+
+
+def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
+    """The same collectives on both sides, one after the other, but not in the same order."""
+    mine, theirs = [without_leaves(merged(side, set())) for side in (one, two)]
+    one_by_one, others = tokens(mine, plain), tokens(theirs, plain)
+    if len(one_by_one) != len(mine) or Counter(one_by_one) != Counter(others):
+        return
+    for index, left in enumerate(mine):
+        if one_by_one[index] != others[index]:
+            event, other = next(events((left,)), None), next(events((theirs[index],)), None)
+            if event is not None and other is not None and event.token != other.token:
+                meets = _meets(guard, event, holds=True, term=None, lists_of_ranks=lists_of_ranks)
+                if meets:
+                    yield Divergence(guard, event, "order", True, other=other)
+            return
+
+
+def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_of_ranks: bool) -> bool:
+    """Whether ranks of one and the same group stand on both sides of the condition.
+
+    `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
+    """
+    if event.group is WORLD or event.group in guard.varies:
+        return True
+    if WORLD not in guard.varies:
+        return False
+    if not any(cause.kind in ("rank", "branch") for cause in guard.causes):
+        # Clocks and disks know nothing of groups: any two ranks may differ.
+        return True
+    # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
+    # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
+    alone = guard.one is holds
+    if not alone or event.partial or (lists_of_ranks and event.kind != "implicit"):
+        return False
+    return term is not None and not _roles(term, guard.symbol, holds=not holds)
+
+
+def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
+    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it.
+
+    Where there is one rank of the group alone, nothing can differ.
+    """
+
+    def inside(item: Item, number: int, known: PathCondition | None) -> PathCondition | None:
+        if known is None or not isinstance(item, Choice):
+            return known
+        guard = item.guard
+        if guard.varies:
+            is_alone = guard.one is (number == 0) and (WORLD in guard.varies or group in guard.varies)
+            return None if is_alone and guard.symbol is not symbol else known
+        return known.given(guard.symbol, holds=number == 0)
+
+    anywhere: PathCondition | None = ANYWHERE
+    return frozenset(
+        id(item)
+        for item, known in within(side, anywhere, inside)
+        if known is not None and known.outcome(symbol) is None
+    )
+
+
+def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
+    """Where each collective stands with regard to the condition, and below how many others, by its id."""
+
+    def inside(item: Item, _: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
+        where, depth = context
+        guard = decided_by(item)
+        if guard is not None and guard.symbol is symbol:
+            return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
+        if isinstance(item, Choice):
+            return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length()
+        return context
+
+    places: dict[int, _Place] = {}
+    depths: dict[int, int] = {}
+    outside: tuple[_Place, int] = ("outside", 0)
+    for item, (where, depth) in within(term, outside, inside):
+        # `if a or b:` has its body twice.
+        if isinstance(item, Event) and places.get(id(item), "outside") == "outside":
+            places[id(item)], depths[id(item)] = where, depth
+    return places, depths
+
+
+def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:
+    """Whether the ranks on this side have collectives in their arm, on whatever group."""
+    return any(
+        any(True for _ in events(item.then if holds else item.orelse))
+        for item in walk(term)
+        if isinstance(item, Choice) and item.guard.symbol is symbol
+    )

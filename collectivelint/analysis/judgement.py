@@ -1,0 +1,97 @@
+"""From the facts of functions to what diverges in them: found in their terms, less what the program shows to be harmless."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from ..program.target import Target
+from .checks.comparison import divergences, surest
+from .checks.delays import only_delays
+from .checks.file_evidence import file_evidence
+from .checks.seeded import seeded_before
+from .domain.sharding import without_sharded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..ir.nodes import Call, Function
+    from .checks.divergence import Divergence
+    from .checks.file_evidence import FileEvidence
+    from .effects import Term
+    from .summary.facts import FunctionFacts
+    from .summary.making import Making
+
+
+class Known(Protocol):
+    """What is known of a program."""
+
+    @property
+    def functions(self) -> list[FunctionFacts]:
+        """The facts of the functions to judge."""
+
+    @property
+    def making(self) -> Sequence[Making]:
+        """Where the whole program makes sub-groups."""
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function."""
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+
+    def setters(self, owner: Target, name: str) -> tuple[str, ...]:
+        """The methods of a class, without its bases, that assign an attribute."""
+
+
+def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
+    """The divergences of each function, the surest one of each place."""
+    lists = any(made.lists for made in known.making)
+    for facts in known.functions:
+        term = _whole_term(known, facts)
+        if not term:
+            continue
+        bare = without_sharded(term, facts.function)
+        found = list(divergences(bare, lists_of_ranks=lists))
+        if bare is not term:
+            places = {divergence.event.place for divergence in found}
+            behind = divergences(term, lists_of_ranks=lists)
+            found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
+        setters = partial(_setters, known, facts.function)
+        callers = partial(_callers, known)
+        real = (
+            divergence
+            for divergence in found
+            if not only_delays(facts, divergence.guard, setters) and not seeded_before(facts, divergence.guard, callers)
+        )
+        for divergence in surest(real, partial(_file_evidence, known, facts)):
+            yield facts, divergence
+
+
+def _setters(known: Known, function: Function, name: str) -> tuple[str, ...]:
+    return () if function.owner is None else known.setters(Target("class", function.path, function.owner), name)
+
+
+def _file_evidence(known: Known, facts: FunctionFacts, divergence: Divergence) -> FileEvidence | None:
+    """What the program shows about the look-ups of files that decide a divergence."""
+    return file_evidence(facts, divergence.guard, divergence.event, partial(_callers, known, facts))
+
+
+def _callers(known: Known, facts: FunctionFacts) -> Iterator[FunctionFacts]:
+    """The other functions of its file that call a function."""
+    path, name = facts.function.path, facts.function.qualname.rpartition(".")[2]
+    for caller in dict.fromkeys(caller.qualname for caller, _ in known.calls_in(path, name)):
+        found = known.facts(Target("function", path, caller))
+        if found is not None and found is not facts:
+            yield found
+
+
+def _whole_term(known: Known, facts: FunctionFacts) -> Term:
+    """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
+    name, _, method = facts.function.qualname.rpartition(".")
+    if method in ("__exit__", "__aexit__"):
+        return ()
+    if method not in ("__enter__", "__aenter__"):
+        return facts.term
+    other = known.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
+    return (*facts.term, *other.term) if other is not None else facts.term
