@@ -13,8 +13,9 @@ from .findings.result import Result
 from .findings.run_rules import RuleRunner
 from .incremental.analyser import Analyser
 from .incremental.collector import paused
-from .incremental.plan import CacheView, Shard
+from .incremental.plan import CacheView
 from .incremental.schedule import Schedule
+from .incremental.shard import Shard
 from .program.index import Indexes
 from .program.loader import Loader
 from .program.project import configurations, configured, open_project

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..program.project import configured
-from .plan import Shard
 from .rests import note_rests
+from .shard import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..reading import read_bytes
@@ -11,6 +11,7 @@ from ..registry import origin as rule_origin
 from ..source.discover import roots_of
 from .makings import making_of, summary_of
 from .moved_lines import after_moves
+from .shard import united
 from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
 
@@ -25,45 +26,7 @@ if TYPE_CHECKING:
     from ..program.project import Project
     from ..program.resolver import Program
     from ..settings import Resolver
-    from .store import Asked, Reads
-
-
-@dataclass(slots=True)
-class Shard:
-    """What analysing some files gave: findings, internal errors, and by file what its findings rest on.
-
-    `digests` are those of the facts that other files have read before, `asked` the names that each file has asked others
-    for. `unsettled` are the facts of recursions whose
-    iteration was given up.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    looked: dict[str, int] = field(default_factory=dict)
-    reads: dict[str, Reads] = field(default_factory=dict)
-    digests: Reads = field(default_factory=dict)
-    asked: dict[str, Asked] = field(default_factory=dict)
-    unsettled: frozenset[tuple[str, ...]] = frozenset()
-
-    def add(self, other: Shard) -> None:
-        """Take over what another shard found."""
-        self.findings += other.findings
-        self.errors += [error for error in other.errors if error not in self.errors]
-        self.looked |= other.looked
-        self.reads |= other.reads
-        self.digests |= other.digests
-        self.asked = united(self.asked, other.asked)
-        # Two processes may have interpreted the same function.
-        self.unsettled |= other.unsettled
-
-
-def united(one: Mapping[str, Asked], other: Mapping[str, Asked]) -> dict[str, Asked]:
-    """The names that files have asked others for, of both."""
-    found = dict(one)
-    for asking, files in other.items():
-        known = found.get(asking, {})
-        found[asking] = known | {path: known.get(path, set()) | names for path, names in files.items()}
-    return found
+    from .shard import Shard
 
 
 class CacheView:

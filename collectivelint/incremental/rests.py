@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from ..analysis.program import Analysis
     from ..ir.nodes import Span
-    from .plan import CacheView, Shard
+    from .plan import CacheView
+    from .shard import Shard
 
 
 def note_rests(shard: Shard, analysis: Analysis, view: CacheView, text: Callable[[str, Span], str]) -> None:

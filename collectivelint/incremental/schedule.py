@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from .plan import Shard
 from .pool import Crew, WorkerError, split, usable
+from .shard import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
