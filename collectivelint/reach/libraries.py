@@ -138,7 +138,7 @@ class Libraries:
             return False
         if top in _LAUNCHED or top in _REMOTE:
             return True
-        pattern = re.compile(rb"(?<![\w.])%b((?:\.\w+)*)\s*\(" % re.escape(item.name.encode()))
+        pattern = re.compile(rb"(?<![\w.])%b((?:\.\w+)*)\s*\(" % re.escape(item.name.encode(errors="surrogateescape")))
         prefix = target.name if item.name != item.target else item.name
         return any(
             _STARTING.search(f"{prefix}{rest.decode()}") for rest in set(pattern.findall(self._texts.text(path)))

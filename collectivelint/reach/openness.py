@@ -148,7 +148,9 @@ class Openness:
             return True
         if len(self._program.bases(class_)) > 1 and self._texts.files("__subclasses__"):
             return True
-        above = re.search(rb"([^\n]*)\n[ \t]*class[ \t]+%b\b" % name.encode(), self._texts.text(class_.path))
+        above = re.search(
+            rb"([^\n]*)\n[ \t]*class[ \t]+%b\b" % name.encode(errors="surrogateescape"), self._texts.text(class_.path)
+        )
         line = above[1].strip() if above is not None else b""
         decorator = re.match(rb"@(?:\w+\.)*(\w+)", line)
         if decorator is None:

@@ -94,7 +94,8 @@ class SingleProcess:
         texts = self._callers.texts
         running = {*texts.files("runpy"), *(set(texts.files("exec")) & set(texts.files("open")))} - {path}
         own = re.compile(
-            rb"[\"'/]%b[\"']|\brun_module\(|\brun_path\((?![\"'])" % re.escape(PurePath(path).name.encode())
+            rb"[\"'/]%b[\"']|\brun_module\(|\brun_path\((?![\"'])"
+            % re.escape(PurePath(path).name.encode(errors="surrogateescape"))
         )
         return any(own.search(texts.text(other)) for other in running)
 

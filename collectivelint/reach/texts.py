@@ -54,7 +54,7 @@ class Texts:
     def files(self, word: str) -> list[str]:
         """The files that have a word in their text."""
         if word not in self._files:
-            wanted = word.encode()
+            wanted = word.encode(errors="surrogateescape")
             pattern = _word(word)
             self._files[word] = [
                 path for path in self._paths if wanted in (text := self._text(path)) and pattern.search(text)
@@ -96,7 +96,7 @@ class Texts:
 
     def is_quoted(self, name: str, inside: frozenset[str] | None = None) -> bool:
         """Whether a string of the program (of some files) is a name, or a dotted path that ends with it."""
-        pattern = re.compile(rb"[\"'](?:[\w./]*[.:/])?%b[\"']" % re.escape(name.encode()))
+        pattern = re.compile(rb"[\"'](?:[\w./]*[.:/])?%b[\"']" % re.escape(name.encode(errors="surrogateescape")))
         return any(
             pattern.search(text := self._text(path)) and pattern.search(_ALL.sub(b"", text))
             for path in self.files(name)
@@ -106,14 +106,15 @@ class Texts:
     def decorates_class(self, name: str, inside: frozenset[str] | None = None) -> bool:
         """Whether something of this name is a decorator of a class in the program (in some files)."""
         pattern = re.compile(
-            rb"@(?:\w+\.)*%b\b(?:\([^)]*\))?[^\n]*\n(?:[ \t]*@[^\n]*\n)*[ \t]*class\b" % re.escape(name.encode())
+            rb"@(?:\w+\.)*%b\b(?:\([^)]*\))?[^\n]*\n(?:[ \t]*@[^\n]*\n)*[ \t]*class\b"
+            % re.escape(name.encode(errors="surrogateescape"))
         )
         return any(pattern.search(self._text(path)) for path in self.files(name) if inside is None or path in inside)
 
 
 @cache
 def _word(word: str) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<!\w)%b(?!\w)" % re.escape(word.encode()))
+    return re.compile(rb"(?<!\w)%b(?!\w)" % re.escape(word.encode(errors="surrogateescape")))
 
 
 def _imported(text: bytes) -> Iterator[Imported]:
