@@ -19,6 +19,7 @@ def summary_of(made: dict[str, list[Making]]) -> tuple[object, ...]:
 
 
 def making_of(path: str, item: list[object]) -> Making:
+    """One of a file's calls that make groups, from the row of the cache."""
     from ..analysis.summary.making import Making
     from ..ir.nodes import Span
 
