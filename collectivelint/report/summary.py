@@ -28,13 +28,13 @@ def unshown(result: Result) -> Iterator[str]:
         degrees = " or ".join(degree.word for degree in sorted(set(left), reverse=True))
         are, them = ("are", "them") if len(left) != 1 else ("is", "it")
         yield (
-            f"{len(left)} finding{'s' * (len(left) != 1)} of {degrees} confidence {are} not shown: "
+            f"{len(left)} possible finding{'s' * (len(left) != 1)} of {degrees} confidence {are} not shown: "
             f"--min-confidence {min(left).word} lists {them}"
         )
     count = len(result.hidden) - len(left)
     if count:
         name, them = ("name", "them") if count != 1 else ("names", "it")
-        where = "no sub-group is in reach" if result.has_groups else "this program makes no sub-groups"
+        where = "nothing shows that one is meant" if result.has_groups else "this program makes no sub-groups"
         yield (
             f"{count} collective{'s' * (count != 1)} {name} no group; {where}: --select {MISSING_GROUP} lists {them}, "
             "--fix --explicit-world names the default group"
