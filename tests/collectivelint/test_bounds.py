@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collectivelint.analysis import effects
-from collectivelint.analysis.checks import alignment, divergence, sides
+from collectivelint.analysis.checks import alignment, comparison, sides
 from collectivelint.compiled import is_compiled
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_wide_functions_take_no_more_than_the_square_of_their_width(
         monkeypatch.setattr(module, name, count)
 
     counting(effects, "with_parts")
-    for module, name in ((alignment, "_compare"), (alignment, "same"), (sides, "_side"), (divergence, "_places")):
+    for module, name in ((alignment, "_compare"), (alignment, "same"), (sides, "_side"), (comparison, "_places")):
         counting(module, name)
     totals = []
     for n in (25, 50, 100):

@@ -139,7 +139,9 @@ def test_a_vaguer_selection_does_not(project: Project, select: str) -> None:
 def test_how_many_of_which_confidence(project: Project) -> None:
     project.write({"a.py": _MEDIUM, "b.py": _HIGH})
     ran = _check(project, "--min-confidence", "high", ".")
-    assert ran.out.splitlines()[-1] == ("1 possible finding of medium confidence is not shown: --min-confidence medium lists it")
+    assert ran.out.splitlines()[-1] == (
+        "1 possible finding of medium confidence is not shown: --min-confidence medium lists it"
+    )
     assert _check(project, ".").out.splitlines()[-1] == "Found 2 findings in 2 files."
     some = [_finding(Confidence.LOW), _finding(Confidence.LOW), _finding(Confidence.MEDIUM)]
     text = render("text", Document(Result(hidden=some, files=1), _Texts()))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from collectivelint.engine import Linter
+from collectivelint.findings.confidence import Confidence
 from collectivelint.fixes.apply import fixed, select
 from collectivelint.registry import discover
 from collectivelint.selectors import matches
@@ -49,9 +50,10 @@ def _comparable(text: str) -> str:
     return ast.dump(ast.parse(text))
 
 
-def _selection(module: RuleModule) -> dict[str, list[str]]:
-    """The default rules, and the module's own."""
-    return {} if module.RULE.default else {"extend_select": [module.RULE.code]}
+def _selection(module: RuleModule) -> dict[str, Any]:
+    """The default rules, and the module's own; at the confidence that users see, unless its page says that it has less."""
+    low = {"min_confidence": "low"} if _sections(module).get("Confidence", "").strip().startswith("Low") else {}
+    return low if module.RULE.default else {**low, "extend_select": [module.RULE.code]}
 
 
 @pytest.mark.parametrize("module", _MODULES)
@@ -80,7 +82,9 @@ def test_fixed_example_is_use_instead(module: RuleModule, project: Project) -> N
     if not module.RULE.fix:
         pytest.skip(f"{module.RULE.code} has no fix")
     project.write(_code(module, "Example"))
-    linter = Linter(Resolver({"unsafe_fixes": True, "select": (module.RULE.code,)}, isolated=True))
+    linter = Linter(
+        Resolver({"unsafe_fixes": True, "select": (module.RULE.code,), "min_confidence": Confidence.LOW}, isolated=True)
+    )
     chosen = select(linter.run([Path("main.py")]).findings, unsafe=True)
     text = fixed(linter.source("main.py"), [edit for finding in chosen if finding.fix for edit in finding.fix.edits])
     assert _comparable(text) == _comparable(_code(module, "Use instead"))

@@ -31,7 +31,8 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         name, owner = f"methods.{expr.function.name}", (callee.reference.receiver, expr.function.value)
     else:
         if callee.reference.target is None:
-            note_given(frame, expr, "", [*args, *keywords.values()])
+            name = f"methods.{expr.function.name}" if isinstance(expr.function, Attribute) else ""
+            note_given(frame, expr, name, [*args, *keywords.values()])
         return
     api = frame.context.catalog.file_uses.get(name)
     if api is None:

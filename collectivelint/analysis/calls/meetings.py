@@ -56,12 +56,17 @@ def meet_in_call(
 
 
 def _add(frame: Frame, meeting: Meeting, *, once: bool = True) -> None:
-    """Add a meeting; `once`: not if it is known since the last use of a path."""
+    """Add a meeting; `once`: not if one that takes no more is known since the last use of a path."""
     meetings = frame.facts.meetings
-    if len(meetings) < _MOST and not (once and meeting in meetings[frame.last_use :]):
+    if len(meetings) < _MOST and not (once and any(_covers(known, meeting) for known in meetings[frame.last_use :])):
         meetings.append(meeting)
     if not once:
         frame.last_use = len(meetings)
+
+
+def _covers(known: Meeting, other: Meeting) -> bool:
+    """Whether the ranks of one meeting have met wherever those of another one do."""
+    return known.group is other.group and all(condition in other.when for condition in known.when)
 
 
 def doubts(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:

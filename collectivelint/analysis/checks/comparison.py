@@ -6,12 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.path_condition import ANYWHERE, PathCondition
-from ..domain.symbol import WORLD, Symbol
+from ..domain.symbol import WORLD, Symbol, constant
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
 from ..positions import within
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
 from .deciding import deciding
-from .divergence import Divergence
+from .divergence import SHOWN, Divergence
 from .sides import Restricted
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .divergence import Where
     from .file_evidence import FileEvidence
 
+_NONE: Final = constant(None)
 #: A collective below more undecided conditions than this, after the one that differs, is as good as unreachable. One of many
 #: overrides counts for more than one.
 _DEEPEST: Final = 6
@@ -179,13 +180,14 @@ def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
 def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
     """Where each collective stands with regard to the condition, and below how many others, by its id."""
 
-    def inside(item: Item, _: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
+    def inside(item: Item, number: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
         where, depth = context
         guard = decided_by(item)
         if guard is not None and guard.symbol is symbol:
             return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
         if isinstance(item, Choice):
-            return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length()
+            open_ = SHOWN + 1 if _is_for_none(item.guard.symbol, holds=number == 0) else 1
+            return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length() * open_
         return context
 
     places: dict[int, _Place] = {}
@@ -196,6 +198,14 @@ def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, in
         if isinstance(item, Event) and places.get(id(item), "outside") == "outside":
             places[id(item)], depths[id(item)] = where, depth
     return places, depths
+
+
+def _is_for_none(symbol: Symbol, *, holds: bool) -> bool:
+    """Whether an arm is for an attribute that is None, which the program passes on none the less."""
+    if symbol.is_negation:
+        return _is_for_none(symbol.negate(), holds=not holds)
+    asks = symbol.kind == "compare" and symbol.head[0] == "is" and symbol.args[1] is _NONE
+    return holds and asks and symbol.args[0].kind == "attribute"
 
 
 def _roles(term: Term, symbol: Symbol, *, holds: bool) -> bool:

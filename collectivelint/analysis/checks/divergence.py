@@ -87,7 +87,10 @@ class Divergence(Record):
             return Confidence.LOW
         if self.files is not None:
             return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
-        if self.depth > _SHOWN:
+        if self.depth > SHOWN:
+            return Confidence.LOW
+        if self.derived and any(cause.kind == "rank" and cause.path != self.guard.path for cause in self.guard.causes):
+            # What objects of another file remember of a rank; others of their class may not.
             return Confidence.LOW
         return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
 
@@ -108,4 +111,4 @@ class Divergence(Record):
 
 
 #: Below more open conditions than this, after the one that differs, nothing shows that a collective is reached.
-_SHOWN: Final = 2
+SHOWN: Final = 2

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 #: Functions and methods whose result is the same path, or one below it; a class makes one of its arguments.
 _JOINS: Final = frozenset({"join", "Path", "PosixPath", "PurePath", "joinpath", "with_name", "str", "fspath", "format"})
 _SAME: Final = frozenset(
-    {"normpath", "abspath", "realpath", "expanduser", "expandvars", "absolute", "resolve", "as_posix", "dirname"}
+    {"normpath", "abspath", "realpath", "expanduser", "expandvars", "absolute", "resolve", "as_posix"}
 )
+#: The folder that a path lies in, as a part behind it.
+_PARENT: Final = constant("..")
 _WILD: Final = frozenset("*?[")
 _JOINED: Final = frozenset({"Div", "Add", "Mod", "JoinedStr", "FormattedValue"})
 
@@ -45,10 +47,12 @@ def _put_together(symbol: Symbol) -> tuple[Symbol, ...] | None:
         case "compound" if symbol.head[0] in _JOINED and symbol.args:
             return symbol.args
         case "attribute" if symbol.head[0] == "parent":
-            return symbol.args[:1]
+            return (symbol.args[0], _PARENT)
         case "call" if symbol.args:
             callee, args = symbol.args[0], symbol.args[1:]
             name = str(callee.head[-1]).rpartition(".")[2]
+            if name == "dirname" and args:
+                return (args[0], _PARENT)
             if callee.kind == "attribute" and name in _JOINS | _SAME:
                 return (callee.args[0], *args) if name in _JOINS else callee.args[:1]
             if callee.kind in ("name", "global") and args and name in _JOINS | _SAME:
@@ -73,7 +77,11 @@ def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> b
             return False
         if one.kind == other.kind == "constant":
             return _overlap(str(one.head[-1]), str(other.head[-1]))
-        return True
+        return _PARENT not in (one, other)
+    below, above = path[len(looked) :], looked[len(path) :]
+    if _PARENT in below[:1] or _PARENT in above[:1]:
+        # The folder around it, and what else lies there: what is done to it concerns the path only where it goes.
+        return below == (_PARENT,) and use == "remove"
     # A folder that is made has nothing in it yet.
     return len(path) >= len(looked) or use not in ("make", "link")
 
