@@ -85,9 +85,14 @@ class Publisher:
 
 
 def _confidence(rule: Rule, report: Report) -> Confidence:
-    """How sure a report is: a test says itself what its ranks do, starts as many as it needs, and shows it when it runs."""
+    """How sure a report is.
+
+    A test says itself what its ranks do, starts as many as it needs, and shows it when it runs; a notebook has one process.
+    """
     in_test = rule.code.startswith(_BETWEEN_RANKS) and is_test(Path(report.path))
-    return min(report.confidence, Confidence.LOW) if in_test else report.confidence
+    # Groups are named as well as elsewhere.
+    in_notebook = rule.code.startswith(_BETWEEN_RANKS[1:]) and report.path.endswith(".ipynb")
+    return min(report.confidence, Confidence.LOW) if in_test or in_notebook else report.confidence
 
 
 def _lines(source: Source, report: Report) -> list[int]:

@@ -31,6 +31,12 @@ def _number(value: int) -> Value:
     return Value(symbols.constant(value), constant=value)
 
 
+def _of_own_rank(value: Value) -> bool:
+    """Whether it differs between ranks by their numbers alone, and is none of them."""
+    causes = value.uniformity.causes
+    return bool(causes) and value.reference.kind != "rank" and all(cause.kind == "rank" for cause in causes)
+
+
 def compared(op: str, left: Value, right: Value) -> Value:
     """The value of a comparison of two values."""
     if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in _MIRRORED:
@@ -71,6 +77,9 @@ def compared(op: str, left: Value, right: Value) -> Value:
         # Whether a table has an entry says little about who asks; which ranks a list holds is what a rank asks.
         parts = (right,)
     value = flow(symbol.negate() if negated else symbol, parts)
+    if not ranked and _of_own_rank(left) and _of_own_rank(right):
+        # What a rank keeps of itself, with what it keeps now: as a rule they are equal, on every rank.
+        value = value.varying(maybe=True)
     if right.constant is None or (op == "is" and right.constant is not UNKNOWN):
         # Whether something was given at all is a matter of configuration, even where the thing itself varies.
         value = value.varying(
