@@ -40,7 +40,7 @@ _TERMS: Final = st.recursive(
 _VALUES: Final = st.builds(
     lambda symbol, varies, causes, given: Value(symbol).varying(varies=varies, causes=tuple(causes), depends=given),
     st.sampled_from(
-        [parameter("x"), parameter("y"), place("x", "a.py", 0, 1, 1), operation("get_rank", (name("world"),))]
+        [parameter("x"), parameter("y"), place("x", "a.py", "f", 1, 1), operation("get_rank", (name("world"),))]
     ),
     st.sampled_from([frozenset(), frozenset({name("world")}), frozenset({name("tp"), name("world")})]),
     st.lists(_CAUSES, max_size=2, unique=True),

@@ -51,10 +51,9 @@ values = st.builds(
 RECORDS = st.sampled_from([uniformities, origins, extents])
 
 
-def unordered(record: Any) -> dict[str, object]:
+def unordered(record: Any) -> list[object]:
     """The fields of a record, causes without their order."""
-    fields = {field: getattr(record, field) for field in type(record).__slots__}
-    return {field: frozenset(value) if isinstance(value, tuple) else value for field, value in fields.items()}
+    return [frozenset(value) if isinstance(value, tuple) else value for value in record._fields()]
 
 
 @given(RECORDS.flatmap(lambda kind: st.tuples(kind, kind, kind)))
@@ -118,7 +117,7 @@ def test_both_arms_come_into_the_value_after_a_branch(one: Value, other: Value) 
 
 @given(values, values, axes.filter(bool))
 def test_a_condition_that_varies_makes_what_it_decides_vary(one: Value, other: Value, over: frozenset[Any]) -> None:
-    guard = Value(name("condition"), Uniformity(over, CAUSES[:1]))
+    guard = Value(name("condition"), Uniformity(over, tuple(CAUSES[:1])))
     after = join(one, other, name("after"), guard, CAUSES[1])
     alike = one == other or (one.symbol is other.symbol and one.constant is NONE.constant)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
