@@ -68,6 +68,9 @@ _READING: Final = (
     "pandas.read_",
     "safetensors.safe_open",
     "safetensors.torch.load_file",
+    # Into a cache of its own, by the name of a model.
+    "huggingface_hub.",
+    "transformers.",
 )
 
 

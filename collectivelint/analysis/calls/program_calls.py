@@ -249,6 +249,14 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         .sized(
             uneven=value.extent.uneven or next((item.extent.uneven for item in given if item.extent.uneven), ()),
             unordered=value.extent.unordered,
-            size_of=value.extent.size_of,
+            size_of=_group_passed(value.extent.size_of, arguments, known),
         )
     )
+
+
+def _group_passed(group: Symbol | None, arguments: Mapping[str, Value], known: Mapping[str, Symbol]) -> Symbol | None:
+    """The group of a callee as its caller knows it; None that is passed for it is the default group."""
+    if group is None:
+        return None
+    argument = arguments.get(group.parameter or "")
+    return argument.group_key if argument is not None else group.substitute(known)

@@ -75,10 +75,19 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
     if settled and found.varies and not implicit:
         found = found.but(maybe=True)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
-    if guard is not None and implicit and where is not None and not sized:
+    alike = where is not None and all(_is_received_behind(value, where) for value in (one, other))
+    if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
         found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
     return found
+
+
+def _is_received_behind(value: Value, where: Cause) -> bool:
+    """Whether an arm has got a value from the other ranks, or sent it to them, and all of them have it now."""
+    return not value.uniformity.varies and any(
+        cause.kind == "received" and cause.path == where.path and cause.span.line > where.span.line
+        for cause in value.origin.origins
+    )
 
 
 def _absence(one: Value, other: Value, guard: Value | None) -> tuple[frozenset[Symbol], Symbol | None]:

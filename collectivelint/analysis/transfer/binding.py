@@ -58,7 +58,9 @@ def axis_of(named: str | None) -> Symbol:
 
 
 def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
-    """The value of an environment variable: a rank where the catalogue says so."""
+    """The value of an environment variable: a rank, or the number of all ranks, where the catalogue says so."""
+    if key.constant in frame.context.catalog.sizes:
+        return Value(operation("world_size", (WORLD,))).sized(size_of=WORLD)
     axis = frame.context.catalog.environment.get(key.constant) if isinstance(key.constant, str) else None
     if axis is None:
         return Value(symbol)

@@ -79,6 +79,10 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Not(value=inner):
             value = evaluate(frame, inner)
             known = UNKNOWN if value.constant is UNKNOWN else not value.constant
+            target = value.reference.target
+            if isinstance(inner, Name) and target is not None and target.kind in ("function", "class"):
+                # `not evaluate`, with the function of that name instead of a flag.
+                return Value(symbols.constant(False), constant=False)
             return truth(value, negate=True).but(constant=known)
         case Compare():
             left = evaluate(frame, expr.left)
@@ -86,6 +90,11 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             sharded = class_asked_of(frame, left, right) if expr.op in ("is", "is not", "==", "!=") else None
             if sharded is not None:
                 return Value(sharded if expr.op in ("is", "==") else sharded.negate())
+            if right.constant == 1 and left.extent.size_of is None and not left.uniformity.varies:
+                name = (plain(expr.left) or "").rpartition(".")[2]
+                if frame.context.catalog.convention(name, "size") is not None:
+                    # `world_size > 1`, wherever it comes from.
+                    left = left.sized(size_of=symbols.WORLD)
             return compared(expr.op, left, right)
         case Logical():
             return _logical(frame, expr)
