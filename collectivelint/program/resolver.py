@@ -8,9 +8,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from .dependencies import Separately
-from .index import by_base, class_table
+from .index import class_table
 from .modules import Modules
 from .resolution import Resolution
+from .subclasses import Subclasses
 from .target import Target
 
 if TYPE_CHECKING:
@@ -50,16 +51,14 @@ class Program:
         #: A power of two for each file. Sets of files are kept for every function: as numbers they are small and fast.
         self.bits: Mapping[str, int] = {path: 1 << number for number, path in enumerate(sorted(indexes))}
         self._modules = Modules(indexes)
-        self._classes = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
+        every = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
+        self._subclasses = Subclasses(every, self.resolve)
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
         #: With what had to be looked at to say so.
         self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
         self._resolution: Resolution[tuple[Target, int]] = Resolution()
-        self._below: dict[Target, list[Target]] = {}
         self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
-        #: Name of a class -> (file, class, base as written) of those that may have it for a base.
-        self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
     def body(self, path: str) -> int:
         """The bit that says that the functions of a file have been looked at."""
@@ -294,22 +293,4 @@ class Program:
 
     def subclasses(self, target: Target) -> list[Target]:
         """All classes of the program below this one."""
-        if target not in self._below:
-            # A dict keeps the order in which they are met.
-            found: dict[Target, None] = {}
-            pending = [target]
-            while pending:
-                for child in self._children(pending.pop()):
-                    if child not in found and child != target:
-                        found[child] = None
-                        pending.append(child)
-            self._below[target] = list(found)
-        return self._below[target]
-
-    def _children(self, target: Target) -> Iterator[Target]:
-        """The classes that name this one as a base; only those whose base has its name are looked at."""
-        if self._by_base is None:
-            self._by_base = by_base(self._classes())
-        for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):
-            if self.resolve(path, base) == target:
-                yield Target("class", path, qualname)
+        return self._subclasses.of(target)

@@ -1,0 +1,48 @@
+"""The classes of a program below others, by the names that they give their bases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .index import by_base
+from .target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+class Subclasses:
+    """Looks for them when they are first asked for, and keeps them."""
+
+    def __init__(
+        self,
+        classes: Callable[[], Mapping[str, Sequence[tuple[str, str, str]]]],
+        resolve: Callable[[str, str], Target | None],
+    ) -> None:
+        """`classes` gives `class_table` of every file, `resolve` what a name means in a file."""
+        self._classes, self._resolve = classes, resolve
+        self._below: dict[Target, list[Target]] = {}
+        #: Name of a class -> (file, class, base as written) of those that may have it for a base.
+        self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
+
+    def of(self, target: Target) -> list[Target]:
+        """All classes below this one."""
+        if target not in self._below:
+            # A dict keeps the order in which they are met.
+            found: dict[Target, None] = {}
+            pending = [target]
+            while pending:
+                for child in self._children(pending.pop()):
+                    if child not in found and child != target:
+                        found[child] = None
+                        pending.append(child)
+            self._below[target] = list(found)
+        return self._below[target]
+
+    def _children(self, target: Target) -> Iterator[Target]:
+        """The classes that name this one as a base; only those whose base has its name are looked at."""
+        if self._by_base is None:
+            self._by_base = by_base(self._classes())
+        for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):
+            if self._resolve(path, base) == target:
+                yield Target("class", path, qualname)
