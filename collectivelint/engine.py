@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,9 @@ from .program.index import Indexes
 from .program.loader import Loader
 from .program.project import configurations, configured, open_project
 from .program.resolver import Program
+from .reach.answers import Answers, digest
+from .reach.judging import answered, judged
+from .reach.texts import without_comments
 from .reading import NOTEBOOK
 from .settings.selection import least_confidence
 from .source.discover import discover, forget
@@ -119,7 +123,7 @@ class Linter:
             stale = view.following(shard)
         if analysed:
             self._analysis = analyser.analysis
-            view.save(shard, analysed, indexes)
+            view.take(shard, analysed)
         findings = view.findings()
         if project.unreadable:
             from .analysis.program import Analysis
@@ -127,8 +131,12 @@ class Linter:
             findings += self._rules.check(Analysis(program, project.catalog, ()), project.unreadable).findings
         missed = len(analysed) - len(shard.looked)
         shown_, hidden = apart(findings, self._least)
-        shown_, lowered = self._reached(shown_, opened)
+        answers = self._answered(shown_, opened)
+        sure = judged(shown_, answers)
+        shown_ = [finding for finding in sure if finding.confidence >= self._least(finding)]
+        lowered = [finding for finding in sure if finding.confidence < self._least(finding)]
         hidden = sorted([*hidden, *lowered], key=lambda finding: finding.order) if lowered else hidden
+        view.save(shard, analysed, indexes, answers)
         return Result(
             shown_,
             hidden,
@@ -142,20 +150,14 @@ class Linter:
             has_groups=not hidden or view.has_groups(program),
         )
 
-    def _reached(self, findings: list[Finding], opened: _Opened) -> tuple[list[Finding], list[Finding]]:
-        """Those of the findings that hold in some program that runs them, and those that are not sure enough any more."""
+    def _answered(self, findings: list[Finding], opened: _Opened) -> Answers:
+        """What becomes of findings by what runs their functions."""
         if not findings:
-            return [], []
-        from .reach.standing import Reach
-
-        shown_: list[Finding] = []
-        lowered: list[Finding] = []
-        reach = Reach(opened.program, opened.project.catalog, self._searched, configurations(opened.project.roots))
-        for finding in findings:
-            judged = reach.judged(finding)
-            if judged is not None:
-                (shown_ if judged.confidence >= self._least(judged) else lowered).append(judged)
-        return shown_, lowered
+            return Answers()
+        texts = configurations(opened.project.roots)
+        code = cache(lambda path: without_comments(self._searched(path)))
+        known = opened.view.answers(code, digest("\0".join(texts).encode(errors="surrogateescape")))
+        return answered(findings, known, opened.program, opened.project.catalog, code, texts)
 
     def _searched(self, path: str) -> bytes:
         """The content of a file as words are looked up in it: of a notebook the code of its cells."""

@@ -32,8 +32,8 @@ _LONGEST_S: Final = 10.0
 _STEPS: Final = 20_000
 #: "clnt": with our schema, or without it when a later version has another one.
 _APPLICATION: Final = 0x636C6E74
-_VERSION: Final = 3
-_PROGRAMS: Final = "CREATE TABLE programs (key TEXT PRIMARY KEY, generation INTEGER, used REAL)"
+_VERSION: Final = 4
+_PROGRAMS: Final = "CREATE TABLE programs (key TEXT PRIMARY KEY, generation INTEGER, used REAL, answers TEXT)"
 _FILES: Final = """CREATE TABLE files (
     key TEXT, path TEXT, mtime INTEGER, size INTEGER, digest TEXT,
     findings TEXT, looked TEXT, made TEXT, contents TEXT, shape TEXT, reads TEXT, asked TEXT,
@@ -46,7 +46,7 @@ _SCHEMA: Final = {
 }
 #: The schemas of versions 1 and 2, which caches had before there were numbers.
 _EARLIER: Final = tuple(
-    {(*row[:3], row[3] and row[3].replace(more, "")) for row in _SCHEMA}
+    {(*row[:3], row[3] and row[3].replace(more, "").replace(", answers TEXT", "")) for row in _SCHEMA}
     for more in (" reads TEXT, asked TEXT,", " asked TEXT,")
 )
 _TAG: Final = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_args
 
 from ..analysis.summary.making import Members
@@ -12,6 +12,7 @@ from ..finding import Applicability, Edit, Finding, Fix, Location, Severity, Ste
 from ..findings.confidence import Confidence
 from ..program.index import ClassIndex, FileIndex, class_table
 from ..program.line_table import LineTable
+from ..reach.answers import Answers, Question, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -85,6 +86,12 @@ def asked_text(asked: Asked) -> str | None:
     return _text({path: sorted(names) for path, names in asked.items()})
 
 
+def answers_text(answers: Answers) -> str:
+    """The text of answers about functions."""
+    verdicts = [[*astuple(question), verdict.value] for question, verdict in answers.verdicts.items()]
+    return json.dumps([verdicts, dict(answers.files), sorted(answers.words), answers.commands])
+
+
 def _text(value: object) -> str | None:
     return json.dumps(value, separators=(",", ":")) if value else None
 
@@ -139,6 +146,17 @@ def reads_of(data: Any) -> Reads:
 def asked_of(data: Any) -> Asked:
     """The names of other files that were asked for."""
     return {path: set(_names(names)) for path, names in _is(data, dict).items()}
+
+
+def answers_of(data: Any) -> Answers:
+    """Answers about functions."""
+    verdicts, files, words, commands = _is(data, list)
+    return Answers(
+        {Question(path, function, code): Verdict(verdict) for path, function, code, verdict in map(_names, verdicts)},
+        {path: _is(digest, str) for path, digest in _is(files, dict).items()},
+        frozenset(_names(words)),
+        _is(commands, str),
+    )
 
 
 def index_of(path: str, data: Any) -> FileIndex:

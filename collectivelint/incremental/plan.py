@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..reach.answers import Answers
 from ..reading import read_bytes
 from ..registry import discover as discover_rules
 from ..registry import origin as rule_origin
@@ -16,7 +17,7 @@ from .spread import Spread
 from .store import Cache, Row, bases_in, key, shape, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..analysis.summary.making import Making
@@ -225,13 +226,21 @@ class CacheView:
         """Take over where groups are made, as worker processes have found it."""
         self._made = {path: places for some in made for path, places in some.items()}
 
-    def save(self, shard: Shard, stale: Sequence[str], indexes: Indexes) -> None:
-        """Take over the findings of the stale files, and write them to the cache unless there was an internal error."""
+    def take(self, shard: Shard, stale: Sequence[str]) -> None:
+        """Take over the findings of the stale files."""
         found: dict[str, list[Finding]] = {path: [] for path in stale}
         for finding in shard.findings:
             found.setdefault(finding.seen_from or finding.path, []).append(finding)
         self._found |= found
-        if self._store is None or shard.errors:
+
+    def answers(self, code: Callable[[str], bytes], commands: str) -> Answers:
+        """What an earlier run has found out about functions, as far as it is still true; `code` gives that of a file."""
+        known = None if self._store is None or self.full_run else self._store.answers()
+        return known if known is not None and known.hold(self._changed, code, commands) else Answers(commands=commands)
+
+    def save(self, shard: Shard, stale: Sequence[str], indexes: Indexes, answers: Answers) -> None:
+        """Write what was found about the stale files, and answers, to the cache unless there was an internal error."""
+        if self._store is None or shard.errors or not (stale or answers != self._store.answers()):
             return
         # What depends on a change and was not asked about is not known any more.
         paths = self._every if self.full_run else {*self._again, *stale}
@@ -251,6 +260,7 @@ class CacheView:
             )
         self._store.save(
             rows,
+            answers,
             only=self.full_run,
             findings={path: self._found[path] for path in self._led - rows.keys()},
             asked={path: some for path, some in names.items() if path not in rows and some != before.get(path)},

@@ -29,6 +29,8 @@ from .cache_rows import (
     Reads,
     Row,
     Shape,
+    answers_of,
+    answers_text,
     asked_of,
     asked_text,
     bases_in,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
     from ..program.index import FileIndex
+    from ..reach.answers import Answers
     from ..settings.model import Settings
 
 __all__ = ["FOLDER", "Asked", "Cache", "Reads", "Row", "Shape", "bases_in", "key", "shape", "stamp"]
@@ -132,6 +135,13 @@ class Cache:
                 return index_of(path, json.loads(text))
         return None
 
+    def answers(self) -> Answers | None:
+        """What is known about the functions that findings are in."""
+        for (text,) in self._ask("SELECT answers FROM programs WHERE key = ? AND answers IS NOT NULL"):
+            with suppress(*WRONG):
+                return answers_of(json.loads(text))
+        return None
+
     def _texts(self, column: str, read: Callable[[str, Any], _T]) -> dict[str, _T]:
         found: dict[str, _T] = {}
         for path, text in self._ask(f"SELECT path, {column} FROM files WHERE key = ? AND {column} IS NOT NULL"):
@@ -169,12 +179,13 @@ class Cache:
     def save(
         self,
         rows: Mapping[str, Row],
+        answers: Answers | None = None,
         *,
         only: bool,
         findings: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
         asked: Mapping[str, Asked] = MappingProxyType({}),
     ) -> None:
-        """Keep rows; with `only` nothing else is kept. A folder that cannot be written is no reason to complain.
+        """Keep rows and answers; with `only` no other rows. A folder that cannot be written is no reason to complain.
 
         `findings` and `asked` are new ones of other rows.
         """
@@ -186,7 +197,8 @@ class Cache:
                 ("findings", path, findings_text(some)) for path, some in findings.items()
             ]
             texts += [("asked", path, asked_text(some)) for path, some in asked.items()]
-            cache_file.change(self._folder, lambda database: self._write(database, rows, texts, only=only))
+            known = None if answers is None else answers_text(answers)
+            cache_file.change(self._folder, lambda database: self._write(database, rows, texts, known, only=only))
         except ForeignError as error:
             self.foreign = str(error)
         except sqlite3.DatabaseError:
@@ -199,6 +211,7 @@ class Cache:
         database: sqlite3.Connection,
         rows: Mapping[str, Row],
         texts: Iterable[tuple[str, str, str | None]],
+        answers: str | None,
         *,
         only: bool,
     ) -> bool:
@@ -217,7 +230,7 @@ class Cache:
             database.execute(f"UPDATE files SET {column} = ? WHERE key = ? AND path = ?", (text, key, path))
         # Not the next number: another run may be at it too, and the last one to finish replaces the file.
         generation = int.from_bytes(os.urandom(7), "big") + 1
-        database.execute("INSERT OR REPLACE INTO programs VALUES (?, ?, ?)", (key, generation, time.time()))
+        database.execute("INSERT OR REPLACE INTO programs VALUES (?, ?, ?, ?)", (key, generation, time.time(), answers))
         known = database.execute("SELECT key FROM programs ORDER BY used DESC").fetchall()
         for (old,) in known[_MOST_KEYS:]:
             database.execute("DELETE FROM files WHERE key = ?", (old,))

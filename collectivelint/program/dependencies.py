@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Reader(Protocol):
@@ -40,3 +43,10 @@ class Separately:
     def looked(self) -> int:
         """The files that have been read inside so far."""
         return self._reader.looked if self._is_open else self._looked
+
+
+def files_of(looked: int, bits: Mapping[str, int]) -> list[str]:
+    """The files that something has been looked at in, by the bits of `Program.looked`."""
+    size = len(bits)
+    every = looked | looked >> size | looked >> 2 * size
+    return [path for path, bit in bits.items() if every & bit]

@@ -52,7 +52,7 @@ class Program:
         self.bits: Mapping[str, int] = {path: 1 << number for number, path in enumerate(sorted(indexes))}
         self._modules = Modules(indexes)
         every = classes or (lambda: {path: class_table(index) for path, index in indexes.items()})
-        self._subclasses = Subclasses(every, self.resolve)
+        self._subclasses = Subclasses(every, self.resolve, self)
         self._lower = lower
         self._lowered: dict[str, Mapping[str, Function]] = {}
         #: With what had to be looked at to say so.

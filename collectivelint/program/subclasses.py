@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .dependencies import Separately
 from .index import by_base
 from .target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from .dependencies import Reader
 
 
 class Subclasses:
@@ -18,26 +21,35 @@ class Subclasses:
         self,
         classes: Callable[[], Mapping[str, Sequence[tuple[str, str, str]]]],
         resolve: Callable[[str, str], Target | None],
+        reader: Reader,
     ) -> None:
-        """`classes` gives `class_table` of every file, `resolve` what a name means in a file."""
-        self._classes, self._resolve = classes, resolve
-        self._below: dict[Target, list[Target]] = {}
+        """`classes` gives `class_table` of every file, `resolve` what a name means in a file, as `reader` looks it up."""
+        self._classes, self._resolve, self._reader = classes, resolve, reader
+        #: With the files that had to be looked at to say so.
+        self._below: dict[Target, tuple[list[Target], int]] = {}
         #: Name of a class -> (file, class, base as written) of those that may have it for a base.
         self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
     def of(self, target: Target) -> list[Target]:
         """All classes below this one."""
-        if target not in self._below:
-            # A dict keeps the order in which they are met.
-            found: dict[Target, None] = {}
-            pending = [target]
-            while pending:
-                for child in self._children(pending.pop()):
-                    if child not in found and child != target:
-                        found[child] = None
-                        pending.append(child)
-            self._below[target] = list(found)
-        return self._below[target]
+        known = self._below.get(target)
+        if known is None:
+            with Separately(self._reader) as read:
+                found = self._find(target)
+            known = self._below[target] = (found, read.looked)
+        self._reader.looked |= known[1]
+        return known[0]
+
+    def _find(self, target: Target) -> list[Target]:
+        # A dict keeps the order in which they are met.
+        found: dict[Target, None] = {}
+        pending = [target]
+        while pending:
+            for child in self._children(pending.pop()):
+                if child not in found and child != target:
+                    found[child] = None
+                    pending.append(child)
+        return list(found)
 
     def _children(self, target: Target) -> Iterator[Target]:
         """The classes that name this one as a base; only those whose base has its name are looked at."""

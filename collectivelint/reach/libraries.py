@@ -141,7 +141,7 @@ class Libraries:
         pattern = re.compile(rb"(?<![\w.])%b((?:\.\w+)*)\s*\(" % re.escape(item.name.encode(errors="surrogateescape")))
         prefix = target.name if item.name != item.target else item.name
         return any(
-            _STARTING.search(f"{prefix}{rest.decode()}") for rest in set(pattern.findall(self._texts.text(path)))
+            _STARTING.search(f"{prefix}{rest.decode()}") for rest in set(pattern.findall(self._texts.code(path)))
         )
 
 

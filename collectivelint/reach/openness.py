@@ -149,7 +149,7 @@ class Openness:
         if len(self._program.bases(class_)) > 1 and self._texts.files("__subclasses__"):
             return True
         above = re.search(
-            rb"([^\n]*)\n[ \t]*class[ \t]+%b\b" % name.encode(errors="surrogateescape"), self._texts.text(class_.path)
+            rb"([^\n]*)\n[ \t]*class[ \t]+%b\b" % name.encode(errors="surrogateescape"), self._texts.code(class_.path)
         )
         line = above[1].strip() if above is not None else b""
         decorator = re.match(rb"@(?:\w+\.)*(\w+)", line)

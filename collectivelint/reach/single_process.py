@@ -97,7 +97,7 @@ class SingleProcess:
             rb"[\"'/]%b[\"']|\brun_module\(|\brun_path\((?![\"'])"
             % re.escape(PurePath(path).name.encode(errors="surrogateescape"))
         )
-        return any(own.search(texts.text(other)) for other in running)
+        return any(own.search(texts.code(other)) for other in running)
 
     def _conftests(self, path: str) -> Iterator[str]:
         for folder in PurePath(path).parents:

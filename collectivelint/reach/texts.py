@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,6 +23,11 @@ _CONTINUED: Final = re.compile(rb"\\\r?\n")
 _LOADED: Final = re.compile(rb"\b(?:import_module|__import__|importorskip)\(\s*[\"']([\w.]+)[\"']")
 _PLUGINS: Final = re.compile(rb"\bpytest_plugins\b[^=\n]*\+?=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)")
 _QUOTED: Final = re.compile(rb"[\"']([\w.]+)[\"']")
+#: What stands before a name in a string that is a path to it, and how long it may be.
+_OPENED: Final = re.compile(rb"[\"'](?:[\w./]*[.:/])?\Z")
+_LONGEST_PATH: Final = 300
+#: What words are made of.
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 #: Names that a module gives away are not looked up by their text.
 _ALL: Final = re.compile(rb"__all__[^=\n(]*(?:=|\.extend|\.append)[^\[(\"']*(?:\[[^\]]*\]|\([^)]*\)|[^\n]*)")
 
@@ -37,34 +41,45 @@ class Imported:
 
 
 class Texts:
-    """Searches the texts of the files, each once for a word."""
+    """Searches the code of the files, each once for a word."""
 
-    def __init__(self, paths: Iterable[str], text: Callable[[str], bytes]) -> None:
-        """`text` gives the content of a file, of a notebook its code."""
-        self._paths, self._text = paths, text
+    def __init__(self, paths: Iterable[str], code: Callable[[str], bytes]) -> None:
+        """`code` gives the text of a file without its comments, of a notebook that of its cells."""
+        self._paths, self._code = paths, code
         self._files: dict[str, list[str]] = {}
         self._imports: dict[str, tuple[Imported, ...]] = {}
         self._renamed: dict[str, frozenset[str]] = {}
-        self._all_renamed: dict[str, set[str]] | None = None
+        #: The files whose code answers rest on, beside those that have one of the words.
+        self._read: set[str] = set()
 
-    def text(self, path: str) -> bytes:
-        """The content of a file."""
-        return self._text(path)
+    def code(self, path: str) -> bytes:
+        """The code of a file."""
+        self._read.add(path)
+        return self._code(path)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words that were looked for."""
+        return frozenset(self._files)
+
+    @property
+    def read(self) -> set[str]:
+        """The files whose code answers rest on. All others have none of the words."""
+        return self._read.union(*self._files.values())
 
     def files(self, word: str) -> list[str]:
-        """The files that have a word in their text."""
+        """The files that have a word in their code."""
         if word not in self._files:
             wanted = word.encode(errors="surrogateescape")
-            pattern = _word(word)
             self._files[word] = [
-                path for path in self._paths if wanted in (text := self._text(path)) and pattern.search(text)
+                path for path in self._paths if wanted in (code := self._code(path)) and has_word(code, wanted)
             ]
         return self._files[word]
 
     def imports(self, path: str) -> tuple[Imported, ...]:
         """What the statements of a file import, wherever they stand in it."""
         if path not in self._imports:
-            self._imports[path] = tuple(dict.fromkeys(_imported(self._text(path))))
+            self._imports[path] = tuple(dict.fromkeys(_imported(self.code(path))))
         return self._imports[path]
 
     def names(self, name: str) -> frozenset[str]:
@@ -73,32 +88,28 @@ class Texts:
             found = {name}
             pending = [name]
             while pending:
-                current = pending.pop()
-                for own in self._renames().get(current, ()):
-                    if own not in found:
-                        found.add(own)
-                        pending.append(own)
+                renamed = self._renames(pending.pop()) - found
+                found |= renamed
+                pending += sorted(renamed)
             self._renamed[name] = frozenset(found)
         return self._renamed[name]
 
-    def _renames(self) -> dict[str, set[str]]:
-        """Name -> what `import ... as` calls it."""
-        if self._all_renamed is None:
-            self._all_renamed = {}
-            for path in self._paths:
-                if b" as " not in self._text(path):
-                    continue
-                for item in self.imports(path):
-                    last = item.target.rpartition(".")[2]
-                    if last and item.name not in ("", last) and "." not in item.name:
-                        self._all_renamed.setdefault(last, set()).add(item.name)
-        return self._all_renamed
+    def _renames(self, name: str) -> set[str]:
+        """What `import ... as` calls something of a name."""
+        pattern = re.compile(rb"%b\s+as\s" % re.escape(name.encode(errors="surrogateescape")))
+        return {
+            item.name
+            for path in self.files(name)
+            if pattern.search(self._code(path))
+            for item in self.imports(path)
+            if item.target.rpartition(".")[2] == name and item.name and "." not in item.name
+        }
 
     def is_quoted(self, name: str, inside: frozenset[str] | None = None) -> bool:
         """Whether a string of the program (of some files) is a name, or a dotted path that ends with it."""
-        pattern = re.compile(rb"[\"'](?:[\w./]*[.:/])?%b[\"']" % re.escape(name.encode(errors="surrogateescape")))
+        wanted = name.encode(errors="surrogateescape")
         return any(
-            pattern.search(text := self._text(path)) and pattern.search(_ALL.sub(b"", text))
+            _is_quoted(code := self._code(path), wanted) and _is_quoted(_ALL.sub(b"", code), wanted)
             for path in self.files(name)
             if inside is None or path in inside
         )
@@ -109,12 +120,44 @@ class Texts:
             rb"@(?:\w+\.)*%b\b(?:\([^)]*\))?[^\n]*\n(?:[ \t]*@[^\n]*\n)*[ \t]*class\b"
             % re.escape(name.encode(errors="surrogateescape"))
         )
-        return any(pattern.search(self._text(path)) for path in self.files(name) if inside is None or path in inside)
+        return any(pattern.search(self._code(path)) for path in self.files(name) if inside is None or path in inside)
 
 
-@cache
-def _word(word: str) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<!\w)%b(?!\w)" % re.escape(word.encode(errors="surrogateescape")))
+def without_comments(text: bytes) -> bytes:
+    """The lines of a text that have code in them, without what is surely a comment.
+
+    What follows `#` on a line with quotes may be part of a string: it stays.
+    """
+    kept = []
+    for line in text.split(b"\n"):
+        code = line
+        if b"#" in line and (line.lstrip()[:1] == b"#" or not (b'"' in line or b"'" in line)):
+            code = line.partition(b"#")[0]
+        code = code.rstrip()
+        if code:
+            kept.append(code)
+    return b"\n".join(kept)
+
+
+def has_word(text: bytes, word: bytes) -> bool:
+    """Whether a word stands in a text, and not as a part of a longer one."""
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not (at and text[at - 1] in _LETTERS) and not (end < len(text) and text[end] in _LETTERS):
+            return True
+        at = text.find(word, at + 1)
+    return False
+
+
+def _is_quoted(text: bytes, name: bytes) -> bool:
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if text[end : end + 1] in (b'"', b"'") and _OPENED.search(text, max(0, at - _LONGEST_PATH), at):
+            return True
+        at = text.find(name, at + 1)
+    return False
 
 
 def _imported(text: bytes) -> Iterator[Imported]:

@@ -126,12 +126,13 @@ def test_a_damaged_cache_is_as_good_as_none(project: Project, damage: bytes) -> 
 
 
 @pytest.mark.parametrize("text", ["", "[", "[1]", '[{"code": 1}]', '{"a": 1}', "null", "[" * 100_000])
-@pytest.mark.parametrize("column", ["findings", "looked", "made", "contents", "shape", "reads", "asked"])
+@pytest.mark.parametrize("column", ["findings", "looked", "made", "contents", "shape", "reads", "asked", "answers"])
 def test_rows_of_somebody_else(project: Project, column: str, text: str) -> None:
     project.write({"comm.py": _SYNC, "middle.py": _MIDDLE, "main.py": _MAIN})
     first = _lint()
     with sqlite3.connect(Path(FOLDER) / "cache.sqlite") as database:
-        database.execute(f"UPDATE files SET {column} = ?", (text,))
+        table = "programs" if column == "answers" else "files"
+        database.execute(f"UPDATE {table} SET {column} = ?", (text,))
     database.close()
     Path("comm.py").write_text(_SYNC + "\n")
     found = _lint()
