@@ -54,7 +54,6 @@ AssertionError on purpose would notice.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
@@ -86,7 +85,7 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such assert."""
     distributed = findings.analysis.distributed()
     for invariant in findings.analysis.invariants():
-        if is_test(Path(invariant.function.path)):
+        if is_test(invariant.function.path):
             # Run without -O, and asserts are its purpose.
             continue
         if _is_trial(invariant, findings.analysis.catalog.trial_words):

@@ -37,7 +37,6 @@ def save(state, folder, group: dist.ProcessGroup):
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import WORLD, Attribute, Place, Report, Rule, call_fix, expressions, following, is_test
@@ -74,7 +73,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     help="leave it out; DTensor parameters tell the checkpoint which part each rank has",
                     fix=_without(call, call.api.ignored),
                 )
-            elif _overwrites(facts, call) and not is_test(Path(call.function.path)):
+            elif _overwrites(facts, call) and not is_test(call.function.path):
                 yield Report.at(
                     call,
                     message=f"all ranks reach `{call.api.op}` with `no_dist`, and write over each other's checkpoint",

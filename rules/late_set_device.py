@@ -43,7 +43,6 @@ Under torchrun neither has to be given: `init_process_group` reads both from the
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import PLACES, Constant, Place, Report, Rule, events, expressions, is_test
@@ -72,7 +71,7 @@ def _is_one_node(call: ApiCall) -> bool:
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
-        if is_test(Path(facts.function.path)):
+        if is_test(facts.function.path):
             # They run on one node.
             continue
         for call in facts.calls:

@@ -51,7 +51,6 @@ class Trainer:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import Branch, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
@@ -70,7 +69,7 @@ def check(findings: Findings) -> Iterator[Report]:
     hints = findings.analysis.catalog.hints
     for facts in findings.analysis.functions:
         path = facts.function.path
-        if is_test(Path(path)):
+        if is_test(path):
             continue
         for note, guarded in _write_pairs(facts):
             if hinted(facts.function, note.span, hints):

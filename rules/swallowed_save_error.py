@@ -50,7 +50,6 @@ High for a save. Low for a restore: many programs begin anew on purpose where th
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
@@ -88,7 +87,7 @@ def check(findings: Findings) -> Iterator[Report]:
     reporting = findings.analysis.catalog.reporting
     for facts in findings.analysis.functions:
         path = facts.function.path
-        if is_test(Path(path)) or (path not in distributed and not any(use.alone for use in facts.files)):
+        if is_test(path) or (path not in distributed and not any(use.alone for use in facts.files)):
             continue
         sites = list(_sites(facts))
         for attempt in _attempts(facts.function.body) if sites else ():

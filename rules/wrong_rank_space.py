@@ -44,7 +44,6 @@ Unsafe: another rank becomes the root, the one that has this number inside the g
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectivelint.api import (
@@ -81,9 +80,7 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         for role in GLOBAL_ROOTS:
             wrong = _wrong(call, role)
-            if wrong is None or (
-                wrong.fixed and (is_test(Path(call.function.path)) or _prepares_on_a_rank(findings, call))
-            ):
+            if wrong is None or (wrong.fixed and (is_test(call.function.path) or _prepares_on_a_rank(findings, call))):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
             yield Report.at(

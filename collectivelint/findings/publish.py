@@ -89,7 +89,7 @@ def _confidence(rule: Rule, report: Report) -> Confidence:
 
     A test says itself what its ranks do, starts as many as it needs, and shows it when it runs; a notebook has one process.
     """
-    in_test = rule.code.startswith(_BETWEEN_RANKS) and is_test(Path(report.path))
+    in_test = rule.code.startswith(_BETWEEN_RANKS) and is_test(report.path)
     # Groups are named as well as elsewhere.
     in_notebook = rule.code.startswith(_BETWEEN_RANKS[1:]) and report.path.endswith(".ipynb")
     return min(report.confidence, Confidence.LOW) if in_test or in_notebook else report.confidence

@@ -115,8 +115,11 @@ def dotted(node: ast.expr) -> str | None:
     return ".".join([node.id, *reversed(names)])
 
 
-def index_module(tree: ast.Module, path: str, *, annotated: bool = False) -> FileIndex:
-    """Index the top level of a module and its classes; what functions do inside is left to the lowering."""
+def index_module(tree: ast.Module, path: str, *, annotated: bool = False, rebinds: bool = True) -> FileIndex:
+    """Index the top level of a module and its classes; what functions do inside is left to the lowering.
+
+    `rebinds`: there may be a `global` statement in it, by its text.
+    """
     functions: set[str] = set()
     classes: dict[str, ClassIndex] = {}
     aliases: dict[str, str] = {}
@@ -141,7 +144,7 @@ def index_module(tree: ast.Module, path: str, *, annotated: bool = False) -> Fil
         classes=classes,
         aliases=aliases,
         variables=frozenset(variables),
-        rebound=frozenset(_rebound(tree.body)),
+        rebound=frozenset(_rebound(tree.body) if rebinds else ()),
         annotated=annotated,
         lines=line_table(tree),
     )

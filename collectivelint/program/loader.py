@@ -33,7 +33,8 @@ class Loader:
             self._lowered[path] = self._functions(tree, path)
         except UnreadableError as error:
             return FileIndex.unreadable(path, error)
-        return index_module(tree, path, annotated=bool(annotated_lines(source)))
+        rebinds = "global" in source.text
+        return index_module(tree, path, annotated=bool(annotated_lines(source)), rebinds=rebinds)
 
     def lower(self, path: str) -> Mapping[str, Function]:
         """The functions of a file by qualified name; raise UnreadableError."""

@@ -81,7 +81,7 @@ class EntryPoints:
             if is_script and not uses:
                 continue
             uses = uses if any(self._callers.is_definite(use, current) for use in uses) else []
-            if not uses and is_test(Path(current.path)):
+            if not uses and is_test(current.path):
                 # What only developers call, by hand.
                 entries.add(current)
                 continue
@@ -94,7 +94,7 @@ class EntryPoints:
                 elif caller not in seen:
                     seen.add(caller)
                     pending.append(caller)
-        if not all(is_test(Path(entry.path)) for entry in entries) or is_test(Path(target.path)):
+        if not all(is_test(entry.path) for entry in entries) or is_test(target.path):
             return Programs(frozenset(entries), others=False)
         # What only tests call is there for programs that are not.
         return Programs(frozenset(entries), others=True)
@@ -108,7 +108,7 @@ class EntryPoints:
 def is_test_function(target: Target) -> bool:
     """Whether pytest or unittest runs a function, as a test or around tests."""
     last = target.name.rpartition(".")[2]
-    return (last.startswith("test") or last in SET_UP) and "<locals>" not in target.name and is_test(Path(target.path))
+    return (last.startswith("test") or last in SET_UP) and "<locals>" not in target.name and is_test(target.path)
 
 
 def is_under_main(use: Reference) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
@@ -81,7 +81,7 @@ class SingleProcess:
             return False
         if not is_function and self._is_run_by_others(entry.path):
             return False
-        conftests = set(self._conftests(entry.path)) if is_test(Path(entry.path)) else set()
+        conftests = set(self._conftests(entry.path)) if is_test(entry.path) else set()
         files = self._imports.files(entry.path).union(*map(self._imports.files, conftests))
         if any(self._program.indexes[path].problem is not None for path in files):
             return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..program.target import Target
@@ -84,8 +83,8 @@ class SingleRank:
         if uses is None:
             return None
         # What only tests call is there for programs that are not in the tree.
-        is_trial = is_test(Path(target.path))
-        if not any((is_trial or not is_test(Path(use.function.path))) and self._is_call(use, target) for use in uses):
+        is_trial = is_test(target.path)
+        if not any((is_trial or not is_test(use.function.path)) and self._is_call(use, target) for use in uses):
             return None
         needed = [use for use in uses if not self._is_on_one(use)]
         return [use for use in needed if use.function is not function]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..program.dependencies import Separately, files_of
@@ -71,7 +70,7 @@ class Reach:
         if self.single_process.runs(target):
             entries = self.entry_points.programs_of(target).entries
             is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
-            is_own = is_test(Path(path)) or any(entry.path == path for entry in entries)
+            is_own = is_test(path) or any(entry.path == path for entry in entries)
             return Verdict.DROPPED if is_own and is_known else Verdict.LOWERED
         return Verdict.KEPT
 

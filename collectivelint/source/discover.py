@@ -103,16 +103,16 @@ def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
-def is_test(path: Path) -> bool:
+def is_test(path: str | Path) -> bool:
     """Whether it is a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
-    *folders, name = _inside(path, os.getcwd())
+    *folders, name = _inside(str(path), os.getcwd())
     stem = name.partition(".")[0]
     return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
 
 
-def is_example(path: Path) -> bool:
+def is_example(path: str | Path) -> bool:
     """Whether a file lies in a folder of examples. Remembered until `forget`."""
-    return not {"example", "examples"}.isdisjoint(_inside(path, os.getcwd())[:-1])
+    return not {"example", "examples"}.isdisjoint(_inside(str(path), os.getcwd())[:-1])
 
 
 def forget() -> None:
@@ -121,9 +121,10 @@ def forget() -> None:
 
 
 @cache
-def _inside(path: Path, _: str) -> tuple[str, ...]:
+def _inside(name: str, _: str) -> tuple[str, ...]:
     """The parts of a path from the root of its project on, as seen from the current folder."""
-    # Where the project lies does not matter, only where the file lies in it.
+    # Where the project lies does not matter, only where the file lies in it. Paths are slow to make and to hash.
+    path = Path(name)
     root = project_root(path)
     absolute = path.absolute()
     return (absolute.relative_to(root) if root is not None and root in absolute.parents else path).parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...source.discover import is_example, is_test
@@ -28,7 +27,7 @@ def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionF
     if not leaving:
         return
     for facts in analysis.functions:
-        path = Path(facts.function.path)
+        path = facts.function.path
         if is_test(path):
             continue
         found = list(events(facts.term))
@@ -37,5 +36,5 @@ def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionF
             continue
         for event in found:
             is_whole = event.kind == "collective" and event.group is WORLD
-            if is_whole and (is_example(Path(event.path)) or not is_example(path)):
+            if is_whole and (is_example(event.path) or not is_example(path)):
                 yield facts, event, made
