@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.path_condition import ANYWHERE, PathCondition
@@ -84,10 +85,8 @@ def _of_group(
     places, depths = _places(restricted.alone, guard.symbol)
     found = False
     for holds in (True, False):
-        unmatched = missing(sides[holds], sides[not holds], places)
-        if any(event.kind == "init" for event in unmatched):
-            # These ranks make a default group of their own; it has nothing to do with the others.
-            continue
+        # From there on these ranks have a default group of their own, which has nothing to do with the others.
+        unmatched = [*takewhile(lambda event: event.kind != "init", missing(sides[holds], sides[not holds], places))]
         undecided = _undecided(sides[holds], guard.symbol, group) if unmatched else frozenset()
         first: dict[Span, Event] = {}
         count: Counter[Span] = Counter()

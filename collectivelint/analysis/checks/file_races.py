@@ -49,9 +49,13 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             continue
         if any(_hinted(branch.test, hints) for branch in around):
             continue
+        listed = set(_listed(facts, asked.test))
         for use in facts.files:
             between = any(look.span.line <= line <= use.span.line for line in lines)
             if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
+                continue
+            if use.use == "make" and use.path.symbol in listed:
+                # A folder that has just been made has nothing in it.
                 continue
             kind = _kind(asked, use)
             # All look and one writes: there are others, whatever else the function does.
@@ -69,6 +73,15 @@ def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
     if inside and absent and use.use in ("make", "link") and not use.few and not use.tolerant:
         return "twice"
     return None
+
+
+def _listed(facts: FunctionFacts, test: Expr) -> Iterator[Symbol]:
+    """The folders that have something in them where a condition holds, since it lists them."""
+    values = test.values if isinstance(test, Logical) and test.op == "and" else (test,)
+    calls = [
+        part.span for value in values if not isinstance(value, Not) for part in walk(value) if isinstance(part, Call)
+    ]
+    yield from (use.path for _, use in facts.paths.values() if use.use == "list" and use.cause.span in calls)
 
 
 def _branches(block: Block) -> Iterator[Branch]:

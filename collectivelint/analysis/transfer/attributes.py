@@ -62,7 +62,9 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     if kind is not None and kind not in ("rank", GUARD, SUPER) and not is_path(base):
         return _of_type(frame, expr, base, symbol)
     for meaning in ("rank", "group", "guard", "object"):
-        convention = context.catalog.convention(expr.name, meaning)
+        # What a class keeps to itself has the same name: `_rank` behind the property `rank`.
+        name = expr.name.lstrip("_") if meaning == "rank" else expr.name
+        convention = context.catalog.convention(name, meaning)
         if convention is not None and base.reference.target is None:
             if meaning == "group" and path is not None and is_otherwise(frame, path):
                 continue
