@@ -49,7 +49,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             continue
         if any(_hinted(branch.test, hints) for branch in around):
             continue
-        listed = set(_listed(facts, asked.test))
+        listed = _listed(facts, asked.test)
         for use in facts.files:
             between = any(look.span.line <= line <= use.span.line for line in lines)
             if use.use in ("look", "move", "remove") or use.span < look.span or between or not _same(facts, look, use):
@@ -75,13 +75,14 @@ def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
     return None
 
 
-def _listed(facts: FunctionFacts, test: Expr) -> Iterator[Symbol]:
+def _listed(facts: FunctionFacts, test: Expr) -> set[Symbol]:
     """The folders that have something in them where a condition holds, since it lists them."""
     values = test.values if isinstance(test, Logical) and test.op == "and" else (test,)
-    calls = [
-        part.span for value in values if not isinstance(value, Not) for part in walk(value) if isinstance(part, Call)
-    ]
-    yield from (use.path for _, use in facts.paths.values() if use.use == "list" and use.cause.span in calls)
+    asked: set[Span] = set()
+    for value in values:
+        if not isinstance(value, Not):
+            asked.update([part.span for part in walk(value) if isinstance(part, Call)])
+    return {use.path for _, use in facts.paths.values() if use.use == "list" and use.cause.span in asked}
 
 
 def _branches(block: Block) -> Iterator[Branch]:
