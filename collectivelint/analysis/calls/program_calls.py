@@ -53,7 +53,7 @@ def invoke(
             return _passed(frame, value, site)
 
         effect = () if frame.group_destroyed else _effect(frame, target, facts)
-        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span))
+        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span, frame.elements))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)

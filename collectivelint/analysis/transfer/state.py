@@ -135,7 +135,7 @@ class Frame:
         self.single_rank: int = 0
         self.branches: int = 0
         self.worlds: set[Symbol] = set()
-        #: What a loop binds -> what it runs over.
+        #: What a loop binds -> what it runs over; a variable -> what it was assigned.
         self.elements: dict[Symbol, Symbol] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False

@@ -138,7 +138,9 @@ def _assign(frame: Frame, statement: Assign) -> None:
             and isinstance(target, Name)
             and not _stable(value)
         ):
-            bind(frame, target, value.but(symbol=frame.fresh(target.id, statement.span), was=value.symbol))
+            variable = frame.fresh(target.id, statement.span)
+            frame.elements[variable] = value.symbol
+            bind(frame, target, value.but(symbol=variable, was=value.symbol))
         else:
             bind(frame, target, value)
 
