@@ -9,6 +9,9 @@ Each rank runs such code at a moment of its own: when its signal arrives, when i
 scheduled. The collective then falls between different collectives of the main program on each rank, or it is issued by
 one rank only. At exit the other ranks may already be gone.
 
+A thread that every rank starts, and that the function which starts it joins before it runs a collective of its own, is
+reported with low confidence: nothing else runs in between unless another thread does.
+
 ## Example
 ```python
 import signal
@@ -56,7 +59,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, group_text
+from collectivelint.api import Confidence, Place, Report, Rule, group_text, runs_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +83,7 @@ def check(findings: Findings) -> Iterator[Report]:
             message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a moment of"
             " its own",
             severity="warning" if "thread" in registration.kind else "error",
+            confidence=Confidence.LOW if runs_alone(facts, registration) else Confidence.HIGH,
             trail=(*trail, Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")),
             help="set a flag there, share it in the main program, and run the collective where all ranks do",
         )

@@ -8,7 +8,8 @@ is
 - `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
   without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks.
 
-A check, or a path, that is one rank's own is left alone.
+A check, or a path, that is one rank's own is left alone, and so is a path that the function has made before: on all ranks,
+or on one of them before a collective of all. Where all callers in the same file have made it, the confidence is low.
 
 ## Why is this bad
 The ranks do not run in step. One has made the path when another looks: that one raises, alone, and the others wait for it
@@ -52,14 +53,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, call_fix, events, races
+from collectivelint.api import Confidence, Place, Report, Rule, Target, call_fix, events, made_by_callers, races
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import libcst as cst
 
-    from collectivelint.api import Findings, FixBuilder, Race
+    from collectivelint.api import Findings, FixBuilder, FunctionFacts, Race
 
 
 RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")
@@ -103,8 +104,19 @@ def check(findings: Findings) -> Iterator[Report]:
                 ),
                 help="put a barrier between them, or let one rank look and share what it found;"
                 " `exist_ok=True` if that is enough",
+                confidence=_confidence(findings, facts, race),
                 fix=_tolerating(race) if race.kind == "twice" and race.use.use == "make" else None,
             )
+
+
+def _confidence(findings: Findings, facts: FunctionFacts, race: Race) -> Confidence:
+    """Low where the callers in the same file have made the path: those of other files may not have."""
+    analysis, function = findings.analysis, facts.function
+    called = analysis.calls_in(function.path, function.qualname.rpartition(".")[2])
+    names = dict.fromkeys(caller.qualname for caller, _ in called)
+    callers = [analysis.facts(Target("function", function.path, name)) for name in names]
+    known = [caller for caller in callers if caller is not None and caller is not facts]
+    return Confidence.LOW if made_by_callers(race, known, analysis.catalog.hints) else Confidence.HIGH
 
 
 def _tolerating(race: Race) -> FixBuilder | None:

@@ -9,6 +9,7 @@ from ..program.target import Target
 from .checks.comparison import divergences, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
+from .checks.memoised import conditions_of, keeps, made_before
 from .checks.seeded import seeded_before
 from .domain.sharding import without_sharded
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..ir.nodes import Call, Function
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
-    from .effects import Term
+    from .effects import Event, Term
     from .summary.facts import FunctionFacts
     from .summary.making import Making
 
@@ -36,6 +37,9 @@ class Known(Protocol):
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function."""
+
+    def facts_for(self, path: str, target: Target) -> FunctionFacts | None:
+        """The facts of a function that an answer about another file rests on."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
         """The calls of anything of this name in one file."""
@@ -62,10 +66,22 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
         real = (
             divergence
             for divergence in found
-            if not only_delays(facts, divergence.guard, setters) and not seeded_before(facts, divergence.guard, callers)
+            if not only_delays(facts, divergence.guard, setters)
+            and not seeded_before(facts, divergence.guard, callers)
+            and not _is_made_before(known, facts, term, divergence.event)
         )
         for divergence in surest(real, partial(_file_evidence, known, facts)):
             yield facts, divergence
+
+
+def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:
+    """Whether an event makes a group that all ranks have made by then."""
+    if event.kind != "create" or not event.chain:
+        return False
+    maker = known.facts_for(facts.function.path, Target("function", event.path, event.function))
+    if maker is None or not keeps(maker.function, event):
+        return False
+    return made_before(term, event, maker.function, event.place[0], conditions_of(term, event))
 
 
 def _setters(known: Known, function: Function, name: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
+from .checks.memoised import keeps, made_before
 from .domain.show import shown
 from .domain.sweep import sweep
 from .domain.symbol import WORLD
@@ -228,7 +229,7 @@ class Analysis:
         if not event.chain:
             return False
         below = event.chain[1] if len(event.chain) > 1 else event
-        callee = self._facts_for(path, Target("function", below.path, below.function))
+        callee = self.facts_for(path, Target("function", below.path, below.function))
         return callee is not None and any(inner.unordered == loop.unordered for inner in repeats(callee.term))
 
     def registered(self) -> Iterator[tuple[FunctionFacts, Registration, Event]]:
@@ -241,19 +242,29 @@ class Analysis:
                     own = Target("function", function.path, function.qualname)
                     yield facts, Registration(function, span, statement, "a finaliser", own), event
             for registration in facts.registrations:
-                target = self._facts_for(function.path, registration.target)
+                target = self.facts_for(function.path, registration.target)
                 reached = [event for event in target.events if event.kind != "init"] if target is not None else []
                 if "thread" in registration.kind:
                     # A thread with a group of its own is how collectives run in the background.
                     reached = [event for event in reached if event.group == WORLD]
+                    reached = [event for event in reached if not self._is_made_before(facts, event, registration.span)]
                 for event in reached[:1]:
                     yield facts, registration, event
+
+    def _is_made_before(self, facts: FunctionFacts, event: Event, place: Span) -> bool:
+        """Whether an event makes a group that all ranks have when they get to a place of a function."""
+        if event.kind != "create":
+            return False
+        maker = self.facts_for(facts.function.path, Target("function", event.path, event.function))
+        if maker is None or not keeps(maker.function, event):
+            return False
+        return made_before(facts.term, event, maker.function, place)
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function; None if it cannot be found."""
         return self._whole.facts(target)
 
-    def _facts_for(self, path: str, target: Target) -> FunctionFacts | None:
+    def facts_for(self, path: str, target: Target) -> FunctionFacts | None:
         """The facts of a function that an answer about another file rests on."""
         self._read[path].add(("function", target.path, target.name))
         return self.facts(target)

@@ -160,17 +160,21 @@ class Repeat(Record):
 class Leave(Record):
     """The function (return, raise) or the turn of a loop (break, continue) ends here.
 
-    `refused`: it returns because what it was asked for cannot be done.
+    `refused`: it returns because what it was asked for cannot be done. `again`: a handler returns what the function gives
+    when it is called again.
     """
 
-    __slots__ = ("kind", "refused")
+    __slots__ = ("again", "kind", "refused")
 
-    def __init__(self, kind: Literal["return", "raise", "break", "continue"], refused: bool = False) -> None:
+    def __init__(
+        self, kind: Literal["return", "raise", "break", "continue"], refused: bool = False, again: bool = False
+    ) -> None:
         self.kind: Final = kind
         self.refused: Final = refused
+        self.again: Final = again
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.kind, self.refused)
+        return (self.kind, self.refused, self.again)
 
 
 class Fails(Record):

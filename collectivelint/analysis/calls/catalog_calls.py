@@ -201,7 +201,9 @@ def _note(
 def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -> None:
     callback = values.get(api.callback or "")
     if callback is not None and callback.reference.target is not None and callback.reference.target.kind == "function":
-        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", callback.reference.target)
+        some_ranks = frame.is_partial or bool(frame.guards)
+        target = callback.reference.target
+        found = Registration(frame.function, expr.span, frame.statement, api.kind or "", target, some_ranks)
         if found not in frame.facts.registrations:
             frame.facts.registrations.append(found)
 

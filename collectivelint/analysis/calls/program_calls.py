@@ -13,7 +13,7 @@ from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
-from ..transfer.binding import bind
+from ..transfer.binding import bind, gathered
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
@@ -53,12 +53,13 @@ def invoke(
             return _passed(frame, value, site)
 
         effect = () if frame.group_destroyed else _effect(frame, target, facts)
-        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span))
+        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span, frame.elements))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
         note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
+        _gather(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):
@@ -119,6 +120,15 @@ def _share(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[st
                 bind(frame, arg, shared)
                 if value is not None and (given_as := value.symbol.parameter) is not None:
                     frame.facts.uniform = (*frame.facts.uniform, given_as)
+
+
+def _gather(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """After the call, the arguments whose elements the callee has gathered are no longer sharded."""
+    given = [arg for arg in (*expr.args, *(word for _, word in expr.keywords)) if isinstance(arg, Name)]
+    for value in [arguments[name] for name in facts.gathered if name in arguments]:
+        for arg in given:
+            if evaluate_name(frame, arg) is value:
+                gathered(frame, arg.id, is_from_all=True)
 
 
 def evaluate_name(frame: Frame, expr: Expr) -> Value | None:

@@ -32,7 +32,7 @@ def asked_of(frame: Frame, function: str, values: Sequence[Value]) -> Symbol | N
         asked = function == "builtins.hasattr" and any(
             f"{known}.{wanted}" in frame.context.catalog.apis for known in frame.context.catalog.sharded
         )
-    return _test_of(frame, values[0].symbol) if asked else None
+    return sharding_test((values[0].symbol,), frame.elements) if asked else None
 
 
 def class_asked_of(frame: Frame, kind: Value, known: Value) -> Symbol | None:
@@ -40,17 +40,7 @@ def class_asked_of(frame: Frame, kind: Value, known: Value) -> Symbol | None:
     if kind.symbol.kind != "call" or kind.symbol.args[:1] != (_TYPE,) or len(kind.symbol.args) != 2:
         return None
     asked = _is_sharded_class(frame, known) and not is_sharded(kind)
-    return _test_of(frame, kind.symbol.args[1]) if asked else None
-
-
-def _test_of(frame: Frame, subject: Symbol) -> Symbol:
-    """The test of a value; what loops run over is named beside what they bind."""
-    known = [subject]
-    for around in known:
-        # What is appended here is looked at in its turn.
-        bound = [frame.elements[part] for part in around.walk() if part in frame.elements]
-        known += [element for element in bound if element not in known]
-    return sharding_test(*known)
+    return sharding_test((kind.symbol.args[1],), frame.elements) if asked else None
 
 
 def _is_sharded_class(frame: Frame, known: Value) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from ...record import Record
 from ..effects import events
+from .made_paths import made_before
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -61,8 +63,16 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             # All look and one writes: there are others, whatever else the function does.
             known = several or (kind == "raises" and (use.use == "make" or use.alone))
             if kind is not None and known:
-                yield Race(kind, look, use)
+                if kind == "raises" or not made_before(facts, look, partial(_is_harmless, hints=hints)):
+                    yield Race(kind, look, use)
                 break
+
+
+def made_by_callers(race: Race, callers: Iterable[FunctionFacts], hints: Collection[str]) -> bool:
+    """Whether each of the known callers of a function, one at least, has made the path before the function looks for it."""
+    harmless = partial(_is_harmless, hints=hints)
+    found = [made_before(caller, race.look, harmless) for caller in callers]
+    return race.kind == "twice" and bool(found) and all(found)
 
 
 def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
@@ -102,6 +112,11 @@ def _is_absence(test: Expr) -> bool:
     """Whether it is a check that the path is not there, whatever else is asked."""
     values = test.values if isinstance(test, Logical) else (test,)
     return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
+
+
+def _is_harmless(test: Expr, hints: Collection[str]) -> bool:
+    """Whether a condition asks for ranks, or whether something is not there yet."""
+    return _is_absence(test) or _hinted(test, hints)
 
 
 def _asks(call: Call) -> bool:

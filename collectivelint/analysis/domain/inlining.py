@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
 from .settled import settled
-from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown
+from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown, sharding_test
 from .symbol import attribute, parameter
 from .value import UNKNOWN, Value
 
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
 #: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.
 _LONGEST_CHAIN: Final = 24
+_NO_LOOPS: Final[Mapping[Symbol, Symbol]] = MappingProxyType({})
 
 
 class Inlining(Record):
     """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
 
     `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
+    `elements` are what the caller's loops run over, by what they bind.
     """
 
-    __slots__ = ("_memo", "arguments", "callee", "passes_sharded", "run", "site", "symbols")
+    __slots__ = ("_memo", "arguments", "callee", "elements", "passes_sharded", "run", "site", "symbols")
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class Inlining(Record):
         symbols: Mapping[str, Symbol] | None,
         run: Callable[[Value], Term],
         callee: Span,
+        elements: Mapping[Symbol, Symbol] = _NO_LOOPS,
     ) -> None:
         self.site: Final = site
         self.arguments: Final = arguments
         self.symbols: Final = symbols
         self.run: Final = run
         self.callee: Final = callee
+        self.elements: Final = elements
         self.passes_sharded: Final = any(is_sharded(value) for value in arguments.values())
         #: What an object that is made in reach was given as options are constants in the methods called on it.
         self._memo: Final[dict[Symbol, Symbol]] = {
@@ -53,11 +58,17 @@ class Inlining(Record):
         }
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.site, self.arguments, self.symbols, self.run, self.callee)
+        return (self.site, self.arguments, self.symbols, self.run, self.callee, self.elements)
 
     def rename(self, symbol: Symbol) -> Symbol:
         """A symbol of the callee as one of the caller."""
-        return symbol if self.symbols is None else symbol.substitute(self.symbols, self._memo)
+        if self.symbols is None:
+            return symbol
+        found = symbol.substitute(self.symbols, self._memo)
+        if found is not symbol and self.elements and is_sharding_test(found):
+            # What the callee was given is an element of what a loop here runs over: that is asked about as well.
+            return sharding_test(found.args, self.elements)
+        return found
 
 
 def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:

@@ -8,7 +8,7 @@ from ..effects import Choice, guards, map_term, walk
 from .symbol import operation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ...ir.nodes import Function
     from ..effects import Item, Term
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 _TEST: Final = "is sharded"
 
 
-def sharding_test(subject: Symbol, *containers: Symbol) -> Symbol:
-    """The condition that something is sharded; `containers` are what it is an element of."""
-    return operation(_TEST, (subject, *containers))
+def sharding_test(subjects: Sequence[Symbol], elements: Mapping[Symbol, Symbol]) -> Symbol:
+    """The condition that something is sharded; beside what a loop binds stands what it runs over, by `elements`."""
+    known = [*subjects]
+    for around in known:
+        # What is appended here is looked at in its turn.
+        bound = [elements[part] for part in around.walk() if part in elements]
+        known += [container for container in bound if container not in known]
+    return operation(_TEST, known)
 
 
 def is_sharding_test(symbol: Symbol) -> bool:

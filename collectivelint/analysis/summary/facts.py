@@ -32,6 +32,7 @@ class FunctionFacts:
         "fallible",
         "files",
         "function",
+        "gathered",
         "helpers",
         "invariants",
         "meetings",
@@ -75,6 +76,8 @@ class FunctionFacts:
         self.notes: list[Note] = []
         #: Its parameters that hold the same on all ranks of a group afterwards.
         self.uniform: tuple[str, ...] = ()
+        #: Its parameters whose elements it replaces by what it has gathered from all ranks.
+        self.gathered: tuple[str, ...] = ()
         #: Its parameters that one rank writes as if they were the whole model, with where.
         self.whole: tuple[tuple[str, Cause], ...] = ()
         #: What all ranks that call it write to.
@@ -123,7 +126,7 @@ class FunctionFacts:
             returns=self.returns,
             attributes=self.attributes,
             variables=self.variables if self.function.qualname == "<module>" else {},
-            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed),
+            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed, self.gathered),
             writing=self.writing,
             share=self.share,
             fallible=self.fallible,
@@ -152,6 +155,7 @@ class FunctionFacts:
         found.notes = self.notes
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole
+        found.gathered = summary.parameters.gathered
         found.writing = summary.writing
         found.roots = summary.parameters.roots
         found.fallen = self.fallen

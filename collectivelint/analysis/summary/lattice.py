@@ -119,6 +119,7 @@ def _joined_parameters(one: ParameterEffect, other: ParameterEffect) -> Paramete
         roots=_united(one.roots, other.roots),
         whole=_united(one.whole, other.whole),
         changed=one.changed or other.changed,
+        gathered=_united(one.gathered, other.gathered),
     )
 
 

@@ -219,19 +219,25 @@ class HelperCall(Record):
 
 
 class Registration(Record):
-    """A function of the program handed over to be called some other time: `kind` says when."""
+    """A function of the program handed over to be called some other time: `kind` says when.
 
-    __slots__ = ("function", "kind", "span", "statement", "target")
+    `some_ranks`: a condition that differs between ranks leads there.
+    """
 
-    def __init__(self, function: Function, span: Span, statement: Span, kind: str, target: Target) -> None:
+    __slots__ = ("function", "kind", "some_ranks", "span", "statement", "target")
+
+    def __init__(
+        self, function: Function, span: Span, statement: Span, kind: str, target: Target, some_ranks: bool = False
+    ) -> None:
         self.function: Final = function
         self.span: Final = span
         self.statement: Final = statement
         self.kind: Final = kind
         self.target: Final = target
+        self.some_ranks: Final = some_ranks
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.function, self.span, self.statement, self.kind, self.target)
+        return (self.function, self.span, self.statement, self.kind, self.target, self.some_ranks)
 
 
 #: "share": a parameter of a model is made, of one rank's share of a size. "guess": one more than the highest number found.

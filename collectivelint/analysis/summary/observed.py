@@ -97,11 +97,11 @@ class ParameterEffect(Record):
     """What a function does to what it is passed.
 
     `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
-    collective; `whole` those that one rank writes as if they were the whole model, with where. `changed`: where a tensor
-    is changed that was passed in.
+    collective; `whole` those that one rank writes as if they were the whole model, with where; `gathered` those whose
+    elements it replaces by what it has gathered from all ranks. `changed`: where a tensor is changed that was passed in.
     """
 
-    __slots__ = ("changed", "roots", "uniform", "whole")
+    __slots__ = ("changed", "gathered", "roots", "uniform", "whole")
 
     def __init__(
         self,
@@ -109,14 +109,16 @@ class ParameterEffect(Record):
         roots: tuple[str, ...] = (),
         whole: tuple[tuple[str, Cause], ...] = (),
         changed: Cause | None = None,
+        gathered: tuple[str, ...] = (),
     ) -> None:
         self.uniform: Final = uniform
         self.roots: Final = roots
         self.whole: Final = whole
         self.changed: Final = changed
+        self.gathered: Final = gathered
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.uniform, self.roots, self.whole, self.changed)
+        return (self.uniform, self.roots, self.whole, self.changed, self.gathered)
 
 
 NO_EFFECT: Final = ParameterEffect()

@@ -9,6 +9,7 @@ from ...ir.nodes import Attribute, Call, Compound, Constant, Expr, Name, Subscri
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
 from ..domain.joining import join
+from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, rank_in, subscript
 from ..domain.value import Value
 
@@ -99,13 +100,32 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                     element = flow(subscript(value.symbol, constant(position)), (value,))
                 bind(frame, part, element)
         case Subscript(value=Name(id=name), index=index) if not isinstance(index, Constant):
-            known = frame.variables.get(name)
-            if known is not None and known.origin.sharded is not None and value.origin.sharded is None:
-                # `state[key] = state[key].full_tensor()`: gathered in place. What it is now is another value.
-                gathered = frame.fresh(name, frame.statement)
-                frame.variables[name] = known.but(symbol=gathered, was=None).sourced(sharded=None)
+            if value.origin.sharded is None:
+                gathered(frame, name, is_from_all=any(cause.kind == "received" for cause in value.origin.origins))
         case _:
             pass
+
+
+def gathered(frame: Frame, name: str, *, is_from_all: bool) -> None:
+    """The elements of a variable are replaced: `state[key] = state[key].full_tensor()`. What it is now is another value.
+
+    `is_from_all`: they are known to have been gathered from all ranks.
+    """
+    known = frame.variables.get(name)
+    if known is None:
+        return
+    if known.origin.sharded is not None:
+        frame.variables[name] = known.but(symbol=frame.fresh(name, frame.statement), was=None).sourced(sharded=None)
+    elif is_from_all and known.given_as == name and name not in frame.facts.gathered and _is_always(frame):
+        frame.facts.gathered = (*frame.facts.gathered, name)
+
+
+def _is_always(frame: Frame) -> bool:
+    """Whether no condition leads here but on the launch, and on what the loops around it bind."""
+    return all(
+        launched(condition) or any(part.kind == "place" and part.head[0] == "each" for part in condition.walk())
+        for condition in frame.conditions
+    )
 
 
 def _self_name(frame: Frame) -> str | None:

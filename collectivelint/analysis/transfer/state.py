@@ -79,8 +79,8 @@ class Frame:
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
     now, `group_destroyed` that the default group has been: there are no others any more.
-    `last_use` counts the meetings before the last use of a path, `awaited` has the groups of collectives that are under way,
-    `looked` has the paths that it looks for, with the folders they lie in;
+    `retries` counts the handlers that call the function again, `last_use` the meetings before the last use of a path;
+    `awaited` has the groups of collectives that are under way, `looked` has the paths that it looks for, with the folders they lie in;
     `conditions` are the conditions that are true here; `made` has the constructor of each object that is made here, with
     what stands for its parameters.
     """
@@ -104,6 +104,7 @@ class Frame:
         "looked",
         "made",
         "out",
+        "retries",
         "single_rank",
         "statement",
         "turns",
@@ -135,11 +136,12 @@ class Frame:
         self.single_rank: int = 0
         self.branches: int = 0
         self.worlds: set[Symbol] = set()
-        #: What a loop binds -> what it runs over.
+        #: What a loop binds -> what it runs over; a variable -> what it was assigned.
         self.elements: dict[Symbol, Symbol] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False
         self.last_use: int = 0
+        self.retries: int = 0
         self.awaited: list[Symbol] = []
         self.looked: dict[Symbol, Symbol] = {}
         self.conditions: list[Symbol] = []

@@ -46,6 +46,7 @@ from .guards import guard_of
 from .loops import loop
 from .managers import managed
 from .parameters import declared_result, parameter_value
+from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
 from .state import Context, Frame
 from .wrappers import decorated
@@ -65,6 +66,8 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     _block(frame, function.body)
     facts.returns = declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, tuple(frame.out))
+    if frame.retries:
+        term = settled_retries(term)
     if matters(term):
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
@@ -138,7 +141,9 @@ def _assign(frame: Frame, statement: Assign) -> None:
             and isinstance(target, Name)
             and not _stable(value)
         ):
-            bind(frame, target, value.but(symbol=frame.fresh(target.id, statement.span), was=value.symbol))
+            variable = frame.fresh(target.id, statement.span)
+            frame.elements[variable] = value.symbol
+            bind(frame, target, value.but(symbol=variable, was=value.symbol))
         else:
             bind(frame, target, value)
 
@@ -151,7 +156,11 @@ def _stable(value: Value) -> bool:
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
-    value = evaluate(frame, statement.value) if statement.value is not None else NONE
+    again = is_retry(frame, statement)
+    with frame.collecting() as items:
+        value = evaluate(frame, statement.value) if statement.value is not None else NONE
+    if not again:
+        frame.extend(items)
     if statement.kind == "return":
         facts = frame.facts
         if frame.guards:
@@ -165,7 +174,8 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = _either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind))
+    frame.emit(Leave(statement.kind, again=again))
+    frame.retries += again
 
 
 def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:

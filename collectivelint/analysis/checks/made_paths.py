@@ -1,0 +1,79 @@
+"""Paths that are there before they are looked for: each rank has made them, or one has before a collective of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...ir.nodes import Branch, Logical, Loop, blocks
+from ..calls.path_uses import LOOKS
+from ..domain.symbol import WORLD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...ir.nodes import Block, Expr, Span
+    from ..summary.facts import FunctionFacts
+    from ..summary.file_use import FileUse
+    from ..summary.observed import PathUse
+
+
+def made_before(facts: FunctionFacts, look: FileUse, is_harmless: Callable[[Expr], bool]) -> bool:
+    """Whether a function has made a path wherever it, or a function that it calls, looks for it.
+
+    `is_harmless` says of a condition that it asks for ranks, or whether the path is not there: all ranks find the path
+    after the call below it.
+    """
+    uses = list(facts.paths.values())
+    # The path is kept under the name of the variable that holds it, and under what that was assigned.
+    return any(
+        asked.use in LOOKS
+        and (asked.cause.path, asked.cause.span) == (look.function.path, look.span)
+        and any(
+            _makes(facts, use, asked, uses[index:number])
+            and (use.cause.path, use.cause.span) == (facts.function.path, made)
+            and _is_passed(facts.function.body, made, site, is_harmless)
+            for index, (made, use) in enumerate(uses[:number])
+        )
+        for number, (site, asked) in enumerate(uses)
+    )
+
+
+def _makes(facts: FunctionFacts, use: PathUse, asked: PathUse, between: list[tuple[Span, PathUse]]) -> bool:
+    """Whether every rank that comes from a call which makes the path finds it."""
+    if use.use != "make" or use.path is not asked.path:
+        return False
+    if any(other.use in ("remove", "move") and other.path is asked.path for _, other in between):
+        return False
+    meetings = facts.meetings[use.met : asked.met]
+    return not use.alone or any(met.group is WORLD and set(met.when) <= set(asked.when) for met in meetings)
+
+
+def _is_passed(block: Block, made: Span, site: Span, is_harmless: Callable[[Expr], bool]) -> bool:
+    """Whether the ranks that get to a site have passed a call before it, but for harmless conditions."""
+    for statement in _around(block, made):
+        if statement.span.contains(site) and (not isinstance(statement, Branch) or _same_arm(statement, made, site)):
+            continue
+        if isinstance(statement, Loop):
+            return False
+        if statement.test_span.contains(made):
+            continue
+        test = statement.test
+        operands = test.values if isinstance(test, Logical) and test.op == "and" else (test,)
+        if not any(part.span.contains(made) for part in statement.then) or not all(map(is_harmless, operands)):
+            return False
+    return True
+
+
+def _same_arm(branch: Branch, one: Span, other: Span) -> bool:
+    arms = [branch.then, branch.orelse]
+    return any(all(any(part.span.contains(span) for part in arm) for span in (one, other)) for arm in arms)
+
+
+def _around(block: Block, span: Span) -> Iterator[Branch | Loop]:
+    """The conditions and the loops around a place."""
+    for statement in block:
+        if statement.span.contains(span):
+            if isinstance(statement, (Branch, Loop)):
+                yield statement
+            for inner in blocks(statement):
+                yield from _around(inner, span)

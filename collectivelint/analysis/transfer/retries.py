@@ -1,0 +1,48 @@
+"""Handlers that call their own function once more: the collectives they seem to skip run in that call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...ir.nodes import Attribute, Call, Exit, Name
+from ...program.target import Target
+from ..effects import Leave, events, map_term, parts
+from .expressions import evaluate
+
+if TYPE_CHECKING:
+    from ..effects import Item, Term
+    from .state import Frame
+
+
+def is_retry(frame: Frame, statement: Exit) -> bool:
+    """Whether a handler returns what its function gives when it is called again."""
+    match statement:
+        case Exit(kind="return", value=Call(function=Name() | Attribute() as function)):
+            if not any(guard.symbol.kind == "caught" for guard, _ in frame.guards):
+                return False
+            own = Target("function", frame.path, frame.function.qualname)
+            return evaluate(frame, function).reference.target == own
+        case _:
+            return False
+
+
+def settled_retries(term: Term) -> Term:
+    """The term of a function where a retry ends like an error that is passed on: the call it makes is judged by itself.
+
+    One before which collectives have run for sure remains a return: the call repeats those, and the other ranks do not.
+    """
+    repeating: set[int] = set()
+    pending = [(term, False)]
+    while pending:
+        current, has_run = pending.pop()
+        for item in current:
+            if isinstance(item, Leave) and has_run:
+                repeating.add(id(item))
+            inner = parts(item)
+            pending += [(part, has_run) for part in inner]
+            has_run = has_run or (not inner and next(events((item,)), None) is not None)
+
+    def settled(item: Item) -> Term:
+        return (Leave("raise"),) if isinstance(item, Leave) and item.again and id(item) not in repeating else (item,)
+
+    return map_term(term, settled)
