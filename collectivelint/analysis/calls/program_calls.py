@@ -233,6 +233,9 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         return argument if value.origin.sharded is None else argument.sourced(sharded=value.origin.sharded)
     given = [arguments[name] for name in value.uniformity.depends if name in arguments]
     flowed = flow(value.symbol.substitute(known), (value.varying(depends=frozenset()), *given))
+    where = value.uniformity.equal_where
+    if where is not None and not any(item.uniformity.varies for item in given):
+        flowed = flowed.varying(equal_where=where.substitute(known))
     return (
         flowed.but(constant=value.constant)
         .varying(one=value.uniformity.one, absent=value.uniformity.absent)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .causes import Cause, merged
+from .implication import implies
 from .symbol import Symbol, constant, subscript
 from .value import UNKNOWN, Reference, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .extent import Extent
     from .origin import Origin
     from .uniformity import Uniformity
@@ -76,10 +79,21 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
         found = found.but(maybe=True)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
     alike = where is not None and all(_is_received_behind(value, where) for value in (one, other))
+    if guard is not None and not implicit and bool(one.uniformity.varies) is not bool(other.uniformity.varies):
+        found = found.but(equal_where=guard.symbol if other.uniformity.varies else guard.symbol.negate())
     if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
         found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
     return found
+
+
+def equal(variables: Mapping[str, Value], condition: Symbol) -> list[tuple[str, Value]]:
+    """The variables that vary, but are equal on all ranks where a condition holds, with their values there."""
+    return [
+        (name, value.varying(varies=frozenset(), causes=(), equal_where=None))
+        for name, value in variables.items()
+        if value.uniformity.equal_where is not None and implies(condition, value.uniformity.equal_where)
+    ]
 
 
 def _is_received_behind(value: Value, where: Cause) -> bool:
