@@ -68,6 +68,8 @@ class Api:
     wraps: Mapping[str, str] = field(default_factory=dict)
     #: The parameter with the rank that the result is another number of.
     translates: str | None = None
+    #: What programs use in which the call is a collective, names of its package and `option=true`; empty: it always is.
+    only_with: tuple[str, ...] = ()
 
     @property
     def op(self) -> str:
@@ -159,6 +161,8 @@ class Catalog:
     local_states: frozenset[str]
     #: Calls that seed the random numbers of Python with their first argument.
     seeds: frozenset[str]
+    #: Calls with which a program silences warnings, by their `message`.
+    silencing: frozenset[str]
     #: Calls that report something and do nothing else.
     reporting: frozenset[str]
     #: Context managers that remove a folder at their end.

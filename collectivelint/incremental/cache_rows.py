@@ -198,6 +198,7 @@ def _finding(path: str, data: Any, program: Container[str]) -> Finding:
         derived=_is(data["derived"], bool),
         confidence=Confidence(_is(data["confidence"], int)),
         seen_from=seen_from,
+        api=_is(data["api"], str),
     )
 
 

@@ -19,6 +19,7 @@ from .openness import Openness
 from .single_process import SingleProcess
 from .single_rank import SingleRank
 from .texts import Texts
+from .uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,12 +53,18 @@ class Reach:
         )
         self.single_process = SingleProcess(program, catalog, callers, self.entry_points, libraries)
         self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
+        self._uses = Uses(program, catalog, texts, self.entry_points)
 
     def judged(self, finding: Finding) -> Finding | None:
         """A finding as sure as what runs it allows, or None where it cannot be."""
-        if not finding.code.startswith(_BETWEEN_RANKS) or self._program.indexes[finding.path].problem is not None:
+        if (
+            not (finding.api or finding.code.startswith(_BETWEEN_RANKS))
+            or self._program.indexes[finding.path].problem is not None
+        ):
             return finding
         target = Target("function", finding.path, finding.function or "<module>")
+        if finding.api and self._uses.leave_open(target, finding.api):
+            finding = replace(finding, confidence=min(finding.confidence, Confidence.LOW))
         if finding.code in _LOCAL and self.single_rank.runs(target):
             # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.
             return finding if finding.code in _OWN and self.single_rank.decorates(target) else None

@@ -149,7 +149,8 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
             return ()
         where = (site.path, site.function, site.span, site.statement)
         kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
-        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation),)
+        only = api.name if api.only_with else ""
+        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation, api=only),)
     facts = frame.context.facts(target)
     if facts is None:
         return ()
