@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .alternatives import either
 from .causes import Cause, merged
 from .implication import implies
 from .symbol import Symbol, constant, subscript
@@ -55,7 +56,7 @@ def _same_symbol(one: Value, other: Value) -> Value:
         one.varying(absent=mine.absent | its.absent, present=present)
         .referring(
             optional=one.reference.optional or other.reference.optional,
-            item=one.reference.item or other.reference.item,
+            item=either(one.reference.item, other.reference.item),
         )
         .sized(uneven=one.extent.uneven or other.extent.uneven, whole=one.extent.whole & other.extent.whole)
         .sourced(sharded=one.origin.sharded or other.origin.sharded)
@@ -134,7 +135,7 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
         )
     optional = nothing or mine.optional or its.optional
     everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
-    item = mine.item or its.item
+    item = either(mine.item, its.item)
     if not _is_same_kind(one, other):
         return Reference(parts=parts, optional=optional, everyone=everyone, item=item)
     known = its if one.constant is None else mine
