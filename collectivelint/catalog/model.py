@@ -68,8 +68,9 @@ class Api:
     wraps: Mapping[str, str] = field(default_factory=dict)
     #: The parameter with the rank that the result is another number of.
     translates: str | None = None
-    #: What programs use in which the call is a collective, names of its package and `option=true`; empty: it always is.
-    only_with: tuple[str, ...] = ()
+    #: The ways in which a program makes a collective of the call, each as the signs of it: names of its package,
+    #: `option=true` in a call and `key:value` in a configuration. Empty: it always is one.
+    only_with: tuple[tuple[str, ...], ...] = ()
 
     @property
     def op(self) -> str:

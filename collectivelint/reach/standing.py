@@ -63,7 +63,7 @@ class Reach:
         ):
             return finding
         target = Target("function", finding.path, finding.function or "<module>")
-        if finding.api and self._uses.leave_open(target, finding.api):
+        if finding.api and self._uses.leave_open(target, finding):
             finding = replace(finding, confidence=min(finding.confidence, Confidence.LOW))
         if finding.code in _LOCAL and self.single_rank.runs(target):
             # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.

@@ -6,22 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
-from ..ir.nodes import Attribute, Call, Constant, Name, expressions
+from ..ir.nodes import Attribute, Branch, Call, Constant, Name, expressions, walk
+from ..ir.traversal import blocks
 from ..source.discover import is_test
+from .configured import Configured
 from .names import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..catalog.model import Catalog
-    from ..ir.nodes import Expr, Function
+    from ..finding import Finding
+    from ..ir.nodes import Block, Expr, Function
     from ..program.resolver import Program
     from ..program.target import Target
     from .entry_points import EntryPoints
     from .texts import Texts
 
-#: How an option is written in the catalogue that has to be on.
+#: How an option that has to be on, and an entry of a configuration, are written in the catalogue.
 _ON: Final = "=true"
+_ENTRY: Final = ":"
 
 
 class Uses:
@@ -30,45 +34,54 @@ class Uses:
     def __init__(self, program: Program, catalog: Catalog, texts: Texts, entry_points: EntryPoints) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._catalog, self._texts, self._entry_points = program, catalog, texts, entry_points
+        self._configured = Configured(program.indexes)
         self._known: dict[tuple[str, str, str], bool] = {}
 
-    def leave_open(self, function: Target, name: str) -> bool:
-        """Whether a finding about a call in a function is in doubt: its API, by its name in the catalogue, says when.
+    def leave_open(self, function: Target, finding: Finding) -> bool:
+        """Whether a finding in a function is in doubt, which the API that it is about says.
 
-        It is a collective only with what no program that runs the function uses, or its old name warns and the program
+        It is a collective only in ways that no program which runs the function goes, or its old name warns and the program
         silences that warning.
         """
-        api = self._catalog.apis.get(name)
+        api = self._catalog.apis.get(finding.api)
         if api is None:
             return False
+        package = finding.api.partition(".")[0]
         if api.only_with:
-            package = name.partition(".")[0]
-            return not any(self._is_used(function, package, wanted) for wanted in api.only_with)
+            ways = [way for way in api.only_with if not self._asks(function, finding, package, way)]
+            return not any(self._is_used(function, package, sign) for way in ways for sign in way)
         return api.renamed is not None and self._is_silenced(function, api.op)
 
-    def _is_used(self, function: Target, package: str, wanted: str) -> bool:
-        """Whether something of a package, or an option of any call, is used near a function."""
-        option, is_option, _ = wanted.partition(_ON)
-        word = wanted.rpartition(".")[2] if not is_option else option
-        for path in self._near(function, word):
-            key = (path, package, wanted)
+    def _asks(self, function: Target, finding: Finding, package: str, way: Sequence[str]) -> bool:
+        """Whether the condition of a finding asks for one way to make a collective of a call: it is right there."""
+        lines = {step.line for step in finding.trail if step.kind == "condition" and step.path == function.path}
+        user = self._program.functions(function.path).get(function.name)
+        if user is None:
+            return False
+        tests = (branch.test for branch in _branches(user.body) if not lines.isdisjoint(_lines(branch)))
+        return any(self._names(user, part, package, sign) for test in tests for part in walk(test) for sign in way)
+
+    def _is_used(self, function: Target, package: str, sign: str) -> bool:
+        """Whether a sign is found near a function: a name of a package, an option of any call, an entry of a configuration."""
+        if _ENTRY in sign:
+            return self._configured.has(function.path, *sign.split(_ENTRY))
+        option = sign.removesuffix(_ON)
+        for path in self._near(function, option.rpartition(".")[2]):
+            key = (path, package, sign)
             if key not in self._known:
                 self._known[key] = any(
-                    _switches(expr, option) if is_option else self._names(user, expr, package, wanted)
+                    _switches(expr, option) if option != sign else self._names(user, expr, package, sign)
                     for user, expr in self._expressions(path)
                 )
             if self._known[key]:
                 return True
         return False
 
-    def _names(self, function: Function, expr: Expr, package: str, wanted: str) -> bool:
-        if not isinstance(expr, (Name, Attribute)):
-            return False
-        name = plain(expr) or ""
-        if name.rpartition(".")[2] != wanted.rpartition(".")[2] and "." in wanted:
-            return False
-        target = resolve(self._program, function, name) if name else None
-        return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{wanted}")
+    def _names(self, function: Function, expr: Expr, package: str, sign: str) -> bool:
+        """Whether an expression is a name of a package."""
+        name = plain(expr) if isinstance(expr, (Name, Attribute)) else None
+        target = resolve(self._program, function, name) if name is not None else None
+        return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{sign}")
 
     def _is_silenced(self, function: Target, name: str) -> bool:
         """Whether the program ignores warnings whose message has a name in it."""
@@ -99,6 +112,18 @@ class Uses:
             reached = path in imports.files(function.path) or function.path in imports.files(path)
             if reached or any(path in imports.files(entry) for entry in entries):
                 yield path
+
+
+def _branches(block: Block) -> Iterator[Branch]:
+    for statement in block:
+        if isinstance(statement, Branch):
+            yield statement
+        for inner in blocks(statement):
+            yield from _branches(inner)
+
+
+def _lines(branch: Branch) -> range:
+    return range(branch.test_span.line, branch.test_span.end_line + 1)
 
 
 def _switches(expr: Expr, option: str) -> bool:
