@@ -65,7 +65,8 @@ class Finding:
 
     `root` is what findings of one cause share, where only the nearest is worth showing; `derived` ones are further away.
     `seen_from` is the file whose analysis makes a finding surer that the analysis of its own file reports as well: it
-    takes the place of that one, and is nothing without it.
+    takes the place of that one, and is nothing without it. `api` is the call that it is about, by its name in the catalogue,
+    where it depends on other parts of the program how sure the finding is.
     """
 
     code: str
@@ -83,6 +84,7 @@ class Finding:
     derived: bool = False
     confidence: Confidence = Confidence.HIGH
     seen_from: str = ""
+    api: str = ""
 
     @property
     def order(self) -> tuple[str, Location, str]:

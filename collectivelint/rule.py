@@ -53,6 +53,7 @@ class Report:
     derived: bool = False
     confidence: Confidence = Confidence.HIGH
     seen_from: str = ""
+    api: str = ""
 
     @classmethod
     def at(
@@ -65,11 +66,12 @@ class Report:
         help: str = "",  # noqa: A002  # the name it has in a finding
         fix: FixBuilder | None = None,
         confidence: Confidence = Confidence.HIGH,
+        api: str = "",
     ) -> Report:
         """A report about a call, or something else that the analysis recorded with its place."""
         function = site.function
         place = (function.path, site.span, site.statement, function.qualname)
-        return cls(*place, message, severity, trail, help, fix, confidence=confidence)
+        return cls(*place, message, severity, trail, help, fix, confidence=confidence, api=api)
 
 
 class Site(Protocol):

@@ -5,6 +5,9 @@ Knows calls that do not look like collectives but are: gathering a sharded state
 with DCP, FSDP, DeepSpeed, Accelerate or Lightning, consolidating a sharded optimizer. One that is reached under a
 condition that differs between ranks is reported, with the reason why every rank has to make the call.
 
+Some are collectives with sharded models only (`Accelerator.save_state`). Confidence is low where nothing in the program
+that makes the call shards one, or asks whether its model is sharded.
+
 ## Why is this bad
 "Only rank 0 saves" is right for a file and wrong for these calls: rank 0 enters a gather and waits for the shards of ranks
 that went around it.

@@ -39,10 +39,11 @@ class Event(Record):
     `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
     call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
     says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
-    loops that its arguments come from.
+    loops that its arguments come from. `api` is its name in the catalogue where it is a collective in some programs only.
     """
 
     __slots__ = (
+        "api",
         "chain",
         "data",
         "function",
@@ -71,6 +72,7 @@ class Event(Record):
         why: str = "",
         operation: Operation | None = None,
         data: frozenset[str] = _NO_NAMES,
+        api: str = "",
     ) -> None:
         self.op: Final = op
         self.group: Final = group
@@ -84,6 +86,7 @@ class Event(Record):
         self.why: Final = why
         self.operation: Final = operation
         self.data: Final = data
+        self.api: Final = api
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -99,6 +102,7 @@ class Event(Record):
             self.why,
             self.operation,
             self.data,
+            self.api,
         )
 
     @property

@@ -68,6 +68,9 @@ class Api:
     wraps: Mapping[str, str] = field(default_factory=dict)
     #: The parameter with the rank that the result is another number of.
     translates: str | None = None
+    #: The ways in which a program makes a collective of the call, each as the signs of it: names of its package,
+    #: `option=true` in a call and `key:value` in a configuration. Empty: it always is one.
+    only_with: tuple[tuple[str, ...], ...] = ()
 
     @property
     def op(self) -> str:
@@ -159,6 +162,8 @@ class Catalog:
     local_states: frozenset[str]
     #: Calls that seed the random numbers of Python with their first argument.
     seeds: frozenset[str]
+    #: Calls with which a program silences warnings, by their `message`.
+    silencing: frozenset[str]
     #: Calls that report something and do nothing else.
     reporting: frozenset[str]
     #: Context managers that remove a folder at their end.

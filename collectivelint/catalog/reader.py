@@ -59,6 +59,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         ignored=row.get("ignored"),
         wraps=row.get("wraps", {}),
         translates=row.get("translates"),
+        only_with=tuple(tuple(way.split("|")) for way in row.get("only_with", "").split()),
     )
 
 

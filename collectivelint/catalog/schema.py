@@ -51,7 +51,7 @@ _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
-        *("wraps", "translates"),
+        *("wraps", "translates", "only_with"),
         *ROLES,
     }
 )
@@ -60,6 +60,7 @@ LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
+    "silencing",
 )
 _SECTION_KEYS: Final = frozenset(
     {

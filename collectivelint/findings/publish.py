@@ -81,6 +81,7 @@ class Publisher:
             derived=report.derived,
             confidence=_confidence(rule, report),
             seen_from=report.seen_from,
+            api=report.api,
         )
 
 

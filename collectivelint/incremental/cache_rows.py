@@ -152,11 +152,16 @@ def answers_of(data: Any) -> Answers:
     """Answers about functions."""
     verdicts, files, words, commands = _is(data, list)
     return Answers(
-        {Question(path, function, code): Verdict(verdict) for path, function, code, verdict in map(_names, verdicts)},
+        {_question(*asked): Verdict(verdict) for *asked, verdict in verdicts},
         {path: _is(digest, str) for path, digest in _is(files, dict).items()},
         frozenset(_names(words)),
         _is(commands, str),
     )
+
+
+def _question(path: Any, function: Any, code: Any, api: Any, lines: Any, files: Any) -> Question:
+    names = _names([path, function, code, api])
+    return Question(*names, tuple(map(_number, lines)), tuple(_names(files)))
 
 
 def index_of(path: str, data: Any) -> FileIndex:
@@ -216,6 +221,7 @@ def _finding(path: str, data: Any, program: Container[str]) -> Finding:
         derived=_is(data["derived"], bool),
         confidence=Confidence(_is(data["confidence"], int)),
         seen_from=seen_from,
+        api=_is(data["api"], str),
     )
 
 

@@ -240,7 +240,8 @@ class CacheView:
 
     def save(self, shard: Shard, stale: Sequence[str], indexes: Indexes, answers: Answers) -> None:
         """Write what was found about the stale files, and answers, to the cache unless there was an internal error."""
-        if self._store is None or shard.errors or not (stale or answers != self._store.answers()):
+        lasting = answers.lasting
+        if self._store is None or shard.errors or not (stale or lasting != self._store.answers()):
             return
         # What depends on a change and was not asked about is not known any more.
         paths = self._every if self.full_run else {*self._again, *stale}
@@ -260,7 +261,7 @@ class CacheView:
             )
         self._store.save(
             rows,
-            answers,
+            lasting,
             only=self.full_run,
             findings={path: self._found[path] for path in self._led - rows.keys()},
             asked={path: some for path, some in names.items() if path not in rows and some != before.get(path)},

@@ -27,16 +27,26 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A function, and the code of a rule that has found something in it."""
+    """What a finding says that depends on what runs its function.
+
+    `code` is that of its rule, `api` as in `Finding`, then with the `lines` of its conditions; `files` are the others that
+    its calls lead through.
+    """
 
     path: str
     function: str
     code: str
+    api: str = ""
+    lines: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
 
     @classmethod
     def about(cls, finding: Finding) -> Question:
-        """The question that a finding asks: whether such a thing can be in its function."""
-        return cls(finding.path, finding.function, finding.code)
+        """The question whether such a thing can be in the function of a finding."""
+        steps = [step for step in finding.trail if step.path == finding.path] if finding.api else []
+        lines = [step.line for step in steps if step.kind == "condition"]
+        led = {step.path for step in finding.trail if step.kind in ("call", "collective")} - {finding.path}
+        return cls(finding.path, finding.function, finding.code, finding.api, tuple(lines), tuple(sorted(led)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +54,22 @@ class Answers:
     """Verdicts, and what they rest on.
 
     `files`: the digests of the code of some files. `words`: no other file of the program has one of them in its code.
-    `commands`: a digest of what names the commands of the project.
+    `commands`: a digest of what names the commands of the project. `fleeting`: questions whose verdicts are not to be kept.
     """
 
     verdicts: Mapping[Question, Verdict] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     commands: str = ""
+    fleeting: frozenset[Question] = frozenset()
+
+    @property
+    def lasting(self) -> Answers:
+        """Those that may be kept."""
+        if not self.fleeting:
+            return self
+        kept = {question: verdict for question, verdict in self.verdicts.items() if question not in self.fleeting}
+        return Answers(kept, self.files, self.words, self.commands)
 
     def hold(self, changed: Iterable[str], code: Callable[[str], bytes], commands: str) -> bool:
         """Whether they are still true after some files have changed; `code` gives what is in those now."""

@@ -39,7 +39,7 @@ def answered(
     reach = Reach(program, catalog, code, configurations)
     verdicts |= {question: reach.verdict(question) for question in new}
     files, words = reach.rests()
-    return replace(known, verdicts=verdicts, files={**known.files, **files}, words=known.words | words)
+    return Answers(verdicts, {**known.files, **files}, known.words | words, known.commands, reach.fleeting)
 
 
 def judged(findings: Iterable[Finding], answers: Answers) -> list[Finding]:

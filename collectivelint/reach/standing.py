@@ -9,6 +9,7 @@ from ..program.target import Target
 from ..source.discover import is_test
 from .answers import Verdict, digest
 from .callers import Callers
+from .configured import Configured
 from .entry_points import EntryPoints, console_scripts, is_test_function
 from .import_reach import ImportReach
 from .libraries import Libraries
@@ -17,6 +18,7 @@ from .openness import Openness
 from .single_process import SingleProcess
 from .single_rank import SingleRank
 from .texts import Texts
+from .uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,28 +53,53 @@ class Reach:
         )
         self.single_process = SingleProcess(program, catalog, callers, self.entry_points, libraries)
         self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
+        self._configured = Configured(program.indexes)
+        self._uses = Uses(program, catalog, self._texts, self.entry_points, self._configured)
+        self._fleeting: set[Question] = set()
 
     def verdict(self, question: Question) -> Verdict:
         """What becomes of a finding, by what runs its function."""
+        self._configured.was_asked = False
         with Separately(self._program) as read:
             found = self._verdict(question)
         self._looked |= read.looked
+        if self._configured.was_asked:
+            self._fleeting.add(question)
         return found
 
     def _verdict(self, question: Question) -> Verdict:
         path, code = question.path, question.code
-        if not code.startswith(_BETWEEN_RANKS) or self._program.indexes[path].problem is not None:
+        is_between = code.startswith(_BETWEEN_RANKS)
+        if not (question.api or is_between) or self._program.indexes[path].problem is not None:
             return Verdict.KEPT
         target = Target("function", path, question.function or "<module>")
+        kept = Verdict.LOWERED if question.api and self._uses.leave_open(target, question) else Verdict.KEPT
+        if not is_between:
+            return kept
+        if self._is_beyond(target, question):
+            kept = Verdict.LOWERED
         if code in _LOCAL and self.single_rank.runs(target):
             # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.
-            return Verdict.KEPT if code in _OWN and self.single_rank.decorates(target) else Verdict.DROPPED
+            return kept if code in _OWN and self.single_rank.decorates(target) else Verdict.DROPPED
         if self.single_process.runs(target):
             entries = self.entry_points.programs_of(target).entries
             is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
             is_own = is_test(path) or any(entry.path == path for entry in entries)
             return Verdict.DROPPED if is_own and is_known else Verdict.LOWERED
-        return Verdict.KEPT
+        return kept
+
+    def _is_beyond(self, target: Target, question: Question) -> bool:
+        """Whether no program that runs a function has the files in which the calls of a finding end, as far as is known."""
+        programs = self.entry_points.programs_of(target) if question.files else None
+        if programs is None or programs.others or not programs.entries:
+            return False
+        reached = [self.entry_points.imports.files(entry.path) for entry in programs.entries]
+        return not any(files.issuperset(question.files) for files in reached)
+
+    @property
+    def fleeting(self) -> frozenset[Question]:
+        """The questions whose verdicts rest on files beside the program, too: they may be others in the next run."""
+        return frozenset(self._fleeting)
 
     def rests(self) -> tuple[dict[str, str], frozenset[str]]:
         """What the verdicts given so far rest on: the digests of some files, and the words that no other file has."""

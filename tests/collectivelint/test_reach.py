@@ -91,3 +91,31 @@ if __name__ == "__main__":
         }
     )
     assert project.found(select=["CL405"]) == [("convert.py", 9, "CL405")]
+
+
+_SAVE: Final = """from accelerate import Accelerator
+
+
+def save(path):
+    accelerator = Accelerator()
+    if accelerator.is_main_process:
+        accelerator.save_state(path)
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_sure"),
+    [
+        ("configs/fsdp.yaml", "compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n", True),
+        ("train/accelerate.yml", 'distributed_type: "DEEPSPEED"  # stage 3\n', True),
+        ("configs/ddp.yaml", "distributed_type: MULTI_GPU\n", False),
+        ("configs/far/below/fsdp.yaml", "distributed_type: FSDP\n", False),
+        ("configs/fsdp.yaml", "# distributed_type: FSDP\n", False),
+    ],
+)
+def test_a_configuration_around_the_program_says_that_its_model_is_sharded(
+    project: Project, file: str, text: str, *, is_sure: bool
+) -> None:
+    project.write({"train/run.py": _SAVE, "main.py": "from train.run import save\n\nsave('x')\n", file: text})
+    found = project.found(select=["CL208"], min_confidence=Confidence.HIGH)
+    assert found == ([("train/run.py", 7, "CL208")] if is_sure else [])

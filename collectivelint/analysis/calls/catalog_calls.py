@@ -143,7 +143,10 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):
         key = WORLD
-    frame.emit(Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation, data=data))
+    name = api.name if api.only_with else ""
+    frame.emit(
+        Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation, data=data, api=name)
+    )
     if kind == "init":
         return
     waits = values.get("async_op")

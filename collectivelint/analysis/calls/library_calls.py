@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ..domain import symbol as symbols
+from ..domain.alternatives import ANYTHING, appended, either
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import bounded, factors, fills_up, padded
@@ -230,10 +231,15 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
         elif isinstance(expr.function.value, Name) and receiver.symbol.root is None:
             bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
-        bind(frame, expr.function.value, receiver.referring(item=receiver.reference.item or item))
+        bind(frame, expr.function.value, receiver.referring(item=either(receiver.reference.item, item)))
     if name == "extend" and len(values) == 1 and isinstance(expr.function, Attribute):
         receiver = receiver.sized(whole=padded(receiver, values[0], frame.variables))
         bind(frame, expr.function.value, receiver.sized(uneven=()) if fills_up(receiver, values[0]) else receiver)
+    if name in _ADDING | {"insert"} and is_list(receiver.written) and isinstance(expr.function, Attribute):
+        variable = plain(expr.function.value) or ""
+        element = values[0] if name == "append" and len(values) == 1 else ANYTHING
+        if variable in frame.variables:
+            frame.variables[variable] = appended(frame.variables[variable], element)
     found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
     if name == "values":
         found = found.referring(item=receiver.reference.item)

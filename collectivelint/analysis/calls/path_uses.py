@@ -36,7 +36,9 @@ def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
 
 def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
     """Keep a call that nothing is known about, where it is passed a path that this function looks for, or its folder."""
-    if not frame.looked or name in frame.context.catalog.reporting or name.startswith(_READING):
+    # The loggers of other libraries are called as any other.
+    names = (name, f"methods.{name.rpartition('.')[2]}")
+    if not frame.looked or name.startswith(_READING) or not frame.context.catalog.reporting.isdisjoint(names):
         return
     given = {inner for value in values for inner in value.symbol.walk()}
     for path, root in frame.looked.items():

@@ -159,7 +159,8 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
             return ()
         where = (site.path, site.function, site.span, site.statement)
         kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
-        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation),)
+        only = api.name if api.only_with else ""
+        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation, api=only),)
     facts = frame.context.facts(target)
     if facts is None:
         return ()
@@ -243,6 +244,9 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         return argument if value.origin.sharded is None else argument.sourced(sharded=value.origin.sharded)
     given = [arguments[name] for name in value.uniformity.depends if name in arguments]
     flowed = flow(value.symbol.substitute(known), (value.varying(depends=frozenset()), *given))
+    where = value.uniformity.equal_where
+    if where is not None and not any(item.uniformity.varies for item in given):
+        flowed = flowed.varying(equal_where=where.substitute(known))
     return (
         flowed.but(constant=value.constant)
         .varying(one=value.uniformity.one, absent=value.uniformity.absent)

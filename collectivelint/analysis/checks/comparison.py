@@ -95,7 +95,9 @@ def _of_group(
                 # All ranks that get there are on this side.
                 continue
             span, _ = event.place
-            first.setdefault(span, event)
+            if span not in first or (first[span].api and not event.api):
+                # What is a collective in any program says more.
+                first[span] = event
             count[span] += 1
         for span, event in first.items():
             found = True

@@ -175,4 +175,5 @@ def report_divergence(
         root=divergence.root,
         derived=divergence.derived,
         confidence=divergence.confidence,
+        api=divergence.event.api,
     )

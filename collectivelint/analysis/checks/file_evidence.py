@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from ...ir.nodes import Call, Exit, Logical, Not, expressions
+from ...ir.nodes import Call, Exit, Logical, Not, blocks, expressions
 from ...record import Record
 from ..calls.meetings import is_for
 from ..calls.options import literals
@@ -17,7 +17,7 @@ from ..positions import within
 from .file_polling import branches, holds, is_open, polling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ...ir.nodes import Block, Expr, Span
     from ..domain.symbol import Symbol
@@ -114,6 +114,8 @@ def _race(
             continue
         if not changes(use.use, parts(use.path, known), looked):
             continue
+        if use.use in _CREATING and _stays_missing(facts, guard, look, where):
+            continue
         present = _present(facts.function.body, guard, site, where) if seen else None
         creates = use.use in _CREATING and present is not True and (use.use != "given" or present is False)
         if creates or (use.use in _REMOVING and present is not False):
@@ -121,6 +123,58 @@ def _race(
             reason = f"it is {verb} here before all ranks have met: a rank that looks later finds something else"
             return FileEvidence("race", look.cause, use.cause, reason)
     return None
+
+
+def _stays_missing(facts: FunctionFacts, guard: Guard, look: PathUse, where: Span) -> bool:
+    """Whether the file that the condition asks for is missing where something else is created in the folder that was listed.
+
+    `latest = max(folder.iterdir())`, `if (latest / "state.pt").exists(): return`, and then a new folder without that file:
+    a rank that comes upon it finds no more in it than the one that has made it found before.
+    """
+    body = facts.function.body
+    asked = [
+        (site, use)
+        for site, use in facts.paths.values()
+        if use.use in LOOKS and use is not look and (guard.span.contains(site) or _has_to_be_there(body, guard, site))
+    ]
+    return bool(asked) and all(
+        not _may_create(facts, parts(use.path, {})[-1]) and _present(body, guard, site, where) is False
+        for site, use in asked
+    )
+
+
+def _has_to_be_there(block: Block, guard: Guard, site: Span) -> bool:
+    """Whether those for which a condition holds leave only where a look-up in its arm finds something."""
+    for outer in branches(block):
+        if not outer.test_span.contains(guard.span):
+            continue
+        exits = [statement.span for statement in _exits((*outer.then, *outer.orelse))]
+        inner = [
+            branch.then
+            for branch in branches((*outer.then, *outer.orelse))
+            if branch.test_span.contains(site) and _says(branch.test, site)
+        ]
+        return bool(exits) and all(any(holds(then, span) for then in inner) for span in exits)
+    return False
+
+
+def _exits(block: Block) -> Iterator[Exit]:
+    for statement in block:
+        if isinstance(statement, Exit):
+            yield statement
+        for inner in blocks(statement):
+            yield from _exits(inner)
+
+
+def _may_create(facts: FunctionFacts, name: Symbol) -> bool:
+    """Whether a function may create something of this name, in whichever folder."""
+    created: dict[Span, list[Symbol]] = {}
+    for where, use in facts.paths.values():
+        if use.use in _CREATING and use.use != "given":
+            created.setdefault(where, []).append(parts(use.path, {})[-1])
+    # Of a path that stands in a variable, one of its symbols says what it was put together from.
+    written = [[last for last in lasts if last.kind == "constant"] for lasts in created.values()]
+    return name.kind != "constant" or any(name in lasts or not lasts for lasts in written)
 
 
 def _around(facts: FunctionFacts, event: Event) -> frozenset[Symbol]:

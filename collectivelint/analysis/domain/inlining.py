@@ -98,6 +98,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                         item.why,
                         item.operation,
                         _data(item.data, call.arguments),
+                        item.api,
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):

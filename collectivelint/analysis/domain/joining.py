@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .alternatives import either
 from .causes import Cause, merged
+from .implication import implies
 from .symbol import Symbol, constant, subscript
 from .value import UNKNOWN, Reference, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .extent import Extent
     from .origin import Origin
     from .uniformity import Uniformity
@@ -52,7 +56,7 @@ def _same_symbol(one: Value, other: Value) -> Value:
         one.varying(absent=mine.absent | its.absent, present=present)
         .referring(
             optional=one.reference.optional or other.reference.optional,
-            item=one.reference.item or other.reference.item,
+            item=either(one.reference.item, other.reference.item),
         )
         .sized(uneven=one.extent.uneven or other.extent.uneven, whole=one.extent.whole & other.extent.whole)
         .sourced(sharded=one.origin.sharded or other.origin.sharded)
@@ -76,10 +80,21 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
         found = found.but(maybe=True)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
     alike = where is not None and all(_is_received_behind(value, where) for value in (one, other))
+    if guard is not None and not implicit and bool(one.uniformity.varies) is not bool(other.uniformity.varies):
+        found = found.but(equal_where=guard.symbol if other.uniformity.varies else guard.symbol.negate())
     if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
         found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
     return found
+
+
+def equal(variables: Mapping[str, Value], condition: Symbol) -> list[tuple[str, Value]]:
+    """The variables that vary, but are equal on all ranks where a condition holds, with their values there."""
+    return [
+        (name, value.varying(varies=frozenset(), causes=(), equal_where=None))
+        for name, value in variables.items()
+        if value.uniformity.equal_where is not None and implies(condition, value.uniformity.equal_where)
+    ]
 
 
 def _is_received_behind(value: Value, where: Cause) -> bool:
@@ -120,7 +135,7 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
         )
     optional = nothing or mine.optional or its.optional
     everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
-    item = mine.item or its.item
+    item = either(mine.item, its.item)
     if not _is_same_kind(one, other):
         return Reference(parts=parts, optional=optional, everyone=everyone, item=item)
     known = its if one.constant is None else mine

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 #: decides its turns), "turns" (what is iterated), "caught" (number, position), "override" (number, name, position),
 #: "rank" (this rank's number in a group; group), "world_size" (function, names of its arguments; arguments), "launched"
 #: (function that says whether the job is distributed, unless the number of ranks does), "member" (a rank of a group),
-#: "mesh" (that of a tensor or a model), "opaque" (digest; what stands for its parameters). A position is `Frame.position`.
+#: "mesh" (that of a tensor or a model), "turn" (position; the constants that a loop runs over), "opaque" (digest; what stands for its parameters). A position is `Frame.position`.
 Kind: TypeAlias = Literal[
     "parameter",
     "foreign",
@@ -40,5 +40,6 @@ Kind: TypeAlias = Literal[
     "launched",
     "member",
     "mesh",
+    "turn",
     "opaque",
 ]

@@ -61,6 +61,8 @@ def _text(symbol: Symbol, room: int) -> str:
             return f"{head[0]}()" if head else kind
         case "loop" | "turns" | "member" if parts:
             return f"{head[0] if head else kind} {parts[0]}"
+        case "turn":
+            return f"one of {', '.join(parts)}"
         case "mesh":
             return f"the mesh of {parts[0]}"
         case _:

@@ -57,7 +57,7 @@ class Symbol:
             if arg.parameters is not parameters and arg.parameters:
                 parameters = parameters | arg.parameters
         # A negation is as deep as what it negates: it never becomes opaque by itself, and can always be taken back.
-        self.parameters, self.depth, self.has_place = parameters, depth + (kind != "not"), has_place
+        self.parameters, self.depth, self.has_place = parameters, depth + (kind != "not"), has_place or kind == "turn"
         self.root = args[0].root if kind in _LED else None
 
     def __reduce__(self) -> tuple[object, ...]:

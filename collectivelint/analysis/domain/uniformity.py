@@ -20,7 +20,7 @@ _NO_NAMES: Final[frozenset[str]] = frozenset()
 class Uniformity(Record):
     """The axes that a value varies over, and why."""
 
-    __slots__ = ("absent", "causes", "depends", "maybe", "one", "present", "varies")
+    __slots__ = ("absent", "causes", "depends", "equal_where", "maybe", "one", "present", "varies")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Uniformity(Record):
         maybe: bool = False,
         absent: frozenset[Symbol] = _NO_AXES,
         present: Symbol | None = None,
+        equal_where: Symbol | None = None,
     ):
         """Nothing is known of what is left out."""
         #: The axes over which it differs between ranks; empty: uniform, or nothing is known.
@@ -47,6 +48,8 @@ class Uniformity(Record):
         self.absent: Final = absent
         #: The condition of the ranks where it is not None.
         self.present: Final = present
+        #: The condition under which it is equal on all ranks, although it varies otherwise.
+        self.equal_where: Final = equal_where
 
     def but(
         self,
@@ -57,6 +60,7 @@ class Uniformity(Record):
         maybe: bool | Keep = KEEP,
         absent: frozenset[Symbol] | Keep = KEEP,
         present: Symbol | Keep | None = KEEP,
+        equal_where: Symbol | Keep | None = KEEP,
     ) -> Uniformity:
         """A copy with other values for these fields."""
         return Uniformity(
@@ -67,6 +71,7 @@ class Uniformity(Record):
             self.maybe if isinstance(maybe, Keep) else maybe,
             self.absent if isinstance(absent, Keep) else absent,
             self.present if isinstance(present, Keep) else present,
+            self.equal_where if isinstance(equal_where, Keep) else equal_where,
         )
 
     def join(self, other: Uniformity) -> Uniformity:
@@ -84,10 +89,20 @@ class Uniformity(Record):
             self.maybe or other.maybe,
             self.absent | other.absent,
             self.present if self.present is other.present else None,
+            self.equal_where if self.equal_where is other.equal_where else None,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.varies, self.causes, self.depends, self.one, self.maybe, self.absent, self.present)
+        return (
+            self.varies,
+            self.causes,
+            self.depends,
+            self.one,
+            self.maybe,
+            self.absent,
+            self.present,
+            self.equal_where,
+        )
 
 
 #: Of a value that nothing is known to make different between ranks.

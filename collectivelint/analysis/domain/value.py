@@ -192,9 +192,11 @@ class Value(Record):
         maybe: bool | Keep = KEEP,
         absent: frozenset[Symbol] | Keep = KEEP,
         present: Symbol | Keep | None = KEEP,
+        equal_where: Symbol | Keep | None = KEEP,
     ) -> Value:
         """A copy that differs between ranks in another way."""
-        return self.but(uniformity=self.uniformity.but(varies, causes, depends, one, maybe, absent, present))
+        uniformity = self.uniformity.but(varies, causes, depends, one, maybe, absent, present, equal_where)
+        return self.but(uniformity=uniformity)
 
     def referring(
         self,

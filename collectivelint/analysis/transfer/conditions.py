@@ -14,6 +14,7 @@ from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
 from .expressions import condition
 from .guards import guard_of, perhaps
+from .scopes import Assuming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,8 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             first = decide(frame, atoms(values[0]), statement)
             remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
             operand = _operand(statement, spans, negated=negated)
-            with frame.collecting() as items:
+            reached = first.value.symbol if op == "and" else first.value.symbol.negate()
+            with frame.collecting() as items, Assuming(frame, reached):
                 rest = decide(frame, atoms(remaining), statement)
             inner = (*items, *rest.effects)
             parts = (first.value, rest.value)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .state import Frame
 
 _ZERO: Final = symbols.constant(0)
+_EQUALITIES: Final = frozenset({"==", "!=", "is", "is not"})
 
 
 def evaluate(frame: Frame, expr: Expr) -> Value:
@@ -79,14 +80,17 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
         case Not(value=inner):
             value = evaluate(frame, inner)
             known = UNKNOWN if value.constant is UNKNOWN else not value.constant
-            target = value.reference.target
-            if isinstance(inner, Name) and target is not None and target.kind in ("function", "class"):
+            if _is_function(inner, value):
                 # `not evaluate`, with the function of that name instead of a flag.
                 return Value(symbols.constant(False), constant=False)
             return truth(value, negate=True).but(constant=known)
         case Compare():
             left = evaluate(frame, expr.left)
             right = evaluate(frame, expr.right)
+            if right.constant is not UNKNOWN and expr.op in _EQUALITIES and _is_function(expr.left, left):
+                # `evaluate == "train"`, where `evaluate` is a function.
+                differs = expr.op in ("!=", "is not")
+                return Value(symbols.constant(differs), constant=differs)
             sharded = class_asked_of(frame, left, right) if expr.op in ("is", "is not", "==", "!=") else None
             if sharded is not None:
                 return Value(sharded if expr.op in ("is", "==") else sharded.negate())
@@ -128,6 +132,12 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             return declared(frame, evaluate(frame, inner), annotation, span)
         case Compound(parts=parts):
             return computed_from(frame, expr, [evaluate(frame, part) for part in parts])
+
+
+def _is_function(expr: Expr, value: Value) -> bool:
+    """Whether a name is that of a function or a class of the program: no flag, and equal to no literal."""
+    target = value.reference.target
+    return isinstance(expr, Name) and target is not None and target.kind in ("function", "class")
 
 
 def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:

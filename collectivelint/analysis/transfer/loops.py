@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Call, Compare, Exit, Loop, Name, blocks
 from ..calls.catalog_calls import iterated
+from ..domain.alternatives import bound, element_of
 from ..domain.counts import counted
 from ..domain.flowing import each
 from ..domain.multiples import divided
@@ -120,6 +121,10 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
         symbol_of_element = frame.fresh("each", statement.span)
         frame.elements[symbol_of_element] = value.symbol
         element = each(value, symbol_of_element)
+        known = element_of(value)
+        if known is not None:
+            element = bound(element, known, frame.position(statement.span))
+            frame.elements[element.symbol] = value.symbol
         if unordered is not None or over is not None:
             element = _marked(element, mark)
         bind(frame, statement.target, element)

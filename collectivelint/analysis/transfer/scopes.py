@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ..domain.joining import equal
+
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
@@ -80,6 +82,31 @@ class Arm:
         frame = self._frame
         self.variables = frame.variables
         frame.variables, frame.out = self._after, self._outer
+
+
+class Assuming:
+    """What is evaluated inside is evaluated where a condition holds: some variables are equal on all ranks there."""
+
+    __slots__ = ("_condition", "_frame", "_narrowed")
+
+    def __init__(self, frame: Scoped, condition: Symbol) -> None:
+        """Nothing changes for variables that the condition says nothing of."""
+        self._frame = frame
+        self._condition = condition
+
+    def __enter__(self) -> None:
+        """Narrow the variables that the condition speaks of."""
+        variables = self._frame.variables
+        self._narrowed = {name: (variables[name], value) for name, value in equal(variables, self._condition)}
+        for name, (_, value) in self._narrowed.items():
+            variables[name] = value
+
+    def __exit__(self, *_: object) -> None:
+        """Give back what has not been assigned meanwhile."""
+        variables = self._frame.variables
+        for name, (before, value) in self._narrowed.items():
+            if variables.get(name) is value:
+                variables[name] = before
 
 
 class Discarding:

@@ -27,7 +27,7 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
-from ..domain.joining import join
+from ..domain.joining import equal, join
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
@@ -212,6 +212,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
         ):
             frame.conditions.append(decided.value.symbol if holds else decided.value.symbol.negate())
             settle(frame.variables, frame.conditions[-1])
+            frame.variables.update(equal(frame.variables, frame.conditions[-1]))
             _block(frame, body)
             frame.conditions.pop()
         if _refuses(body) and {cause.kind for cause in guard.causes} == {"file system"}:

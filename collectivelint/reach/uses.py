@@ -1,0 +1,141 @@
+"""What the programs that run a function use, where that decides how sure a finding about a call of the catalogue is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..ir.names import plain
+from ..ir.nodes import Attribute, Branch, Call, Constant, Name, expressions, walk
+from ..ir.traversal import blocks
+from ..source.discover import is_test
+from .names import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..catalog.model import Catalog
+    from ..ir.nodes import Block, Expr, Function
+    from ..program.resolver import Program
+    from ..program.target import Target
+    from .answers import Question
+    from .configured import Configured
+    from .entry_points import EntryPoints
+    from .texts import Texts
+
+#: How an option that has to be on, and an entry of a configuration, are written in the catalogue.
+_ON: Final = "=true"
+_ENTRY: Final = ":"
+
+
+class Uses:
+    """Looks for names and options in the files of the programs that run a function."""
+
+    def __init__(
+        self, program: Program, catalog: Catalog, texts: Texts, entry_points: EntryPoints, configured: Configured
+    ) -> None:
+        """Nothing is read before it is asked for."""
+        self._program, self._catalog, self._texts, self._entry_points = program, catalog, texts, entry_points
+        self._configured = configured
+        self._known: dict[tuple[str, str, str], bool] = {}
+
+    def leave_open(self, function: Target, question: Question) -> bool:
+        """Whether a finding in a function is in doubt, which the API that it is about says.
+
+        It is a collective only in ways that no program which runs the function goes, or its old name warns and the program
+        silences that warning.
+        """
+        api = self._catalog.apis.get(question.api)
+        if api is None:
+            return False
+        package = question.api.partition(".")[0]
+        if api.only_with:
+            ways = [way for way in api.only_with if not self._asks(function, question, package, way)]
+            return not any(self._is_used(function, package, sign) for way in ways for sign in way)
+        return api.renamed is not None and self._is_silenced(function, api.op)
+
+    def _asks(self, function: Target, question: Question, package: str, way: Sequence[str]) -> bool:
+        """Whether the condition of a finding asks for one way to make a collective of a call: it is right there."""
+        user = self._program.functions(function.path).get(function.name)
+        if user is None:
+            return False
+        tests = (
+            branch.test for branch in _branches(user.body) if any(line in _lines(branch) for line in question.lines)
+        )
+        return any(self._names(user, part, package, sign) for test in tests for part in walk(test) for sign in way)
+
+    def _is_used(self, function: Target, package: str, sign: str) -> bool:
+        """Whether a sign is found near a function: a name of a package, an option of any call, an entry of a configuration."""
+        if _ENTRY in sign:
+            return self._configured.has(function.path, *sign.split(_ENTRY))
+        option = sign.removesuffix(_ON)
+        for path in self._near(function, option.rpartition(".")[2]):
+            key = (path, package, sign)
+            if key not in self._known:
+                self._known[key] = any(
+                    _switches(expr, option) if option != sign else self._names(user, expr, package, sign)
+                    for user, expr in self._expressions(path)
+                )
+            if self._known[key]:
+                return True
+        return False
+
+    def _names(self, function: Function, expr: Expr, package: str, sign: str) -> bool:
+        """Whether an expression is a name of a package."""
+        name = plain(expr) if isinstance(expr, (Name, Attribute)) else None
+        target = resolve(self._program, function, name) if name is not None else None
+        return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{sign}")
+
+    def _is_silenced(self, function: Target, name: str) -> bool:
+        """Whether the program ignores warnings whose message has a name in it."""
+        for silencing in self._catalog.silencing:
+            for path in self._near(function, silencing.rpartition(".")[2]):
+                for user, expr in self._expressions(path):
+                    if isinstance(expr, Call) and _ignores(expr, name):
+                        target = resolve(self._program, user, plain(expr.function) or "")
+                        if target is not None and target.name == silencing:
+                            return True
+        return False
+
+    def _expressions(self, path: str) -> Iterator[tuple[Function, Expr]]:
+        for function in self._program.functions(path).values():
+            for expr in expressions(function.body):
+                yield function, expr
+
+    def _near(self, function: Target, word: str) -> Iterator[str]:
+        """The files with a word in them that a program which runs a function reaches.
+
+        What tests use says nothing of other programs.
+        """
+        imports = self._entry_points.imports
+        entries = {entry.path for entry in self._entry_points.programs_of(function).entries}
+        for path in self._texts.files(word):
+            if is_test(Path(path)) and not is_test(Path(function.path)):
+                continue
+            reached = path in imports.files(function.path) or function.path in imports.files(path)
+            if reached or any(path in imports.files(entry) for entry in entries):
+                yield path
+
+
+def _branches(block: Block) -> Iterator[Branch]:
+    for statement in block:
+        if isinstance(statement, Branch):
+            yield statement
+        for inner in blocks(statement):
+            yield from _branches(inner)
+
+
+def _lines(branch: Branch) -> range:
+    return range(branch.test_span.line, branch.test_span.end_line + 1)
+
+
+def _switches(expr: Expr, option: str) -> bool:
+    """Whether a call switches an option on."""
+    return isinstance(expr, Call) and (option, Constant(True)) in expr.keywords
+
+
+def _ignores(call: Call, name: str) -> bool:
+    """Whether a call says that warnings are ignored whose message has a name in it."""
+    arguments = [*call.args, *(value for _, value in call.keywords)]
+    texts = [argument.value for argument in arguments if isinstance(argument, Constant)]
+    return "ignore" in texts and any(isinstance(text, str) and name in text for text in texts)
