@@ -189,6 +189,28 @@ class Catalog:
     sizes: frozenset[str]
     #: Functions and classes that make the processes of a job one, or are only used where they are.
     starters: frozenset[str]
+    #: Packages that start no ranks, and call what they are given in the program that gives it, besides the standard library.
+    in_process: frozenset[str]
+    #: Packages whose functions run on several ranks under a launcher of their own, or run elsewhere.
+    launchers: frozenset[str]
+    #: Functions that do not call what they are given, by their last names.
+    not_calling: frozenset[str]
+    #: Decorators after which a function is called by its own name only, by their last names.
+    plain_decorators: frozenset[str]
+    #: Decorators that make no objects of the class below them, by their last names.
+    plain_class_decorators: frozenset[str]
+    #: Classes that call no method of a class below them but those of the language, by their last names.
+    plain_bases: frozenset[str]
+    #: Methods that `torch.nn.Module` calls itself.
+    module_methods: frozenset[str]
+    #: Classes of tests whose methods run on several ranks, by their last names.
+    distributed_tests: frozenset[str]
+    #: Classes of tests that start no processes, by their last names.
+    plain_tests: frozenset[str]
+    #: Parts of names of decorators that run a test on several ranks.
+    rank_marks: frozenset[str]
+    #: Names that parameters and attributes with the rank in the default group have.
+    rank_names: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

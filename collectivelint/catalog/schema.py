@@ -60,6 +60,8 @@ LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
+    *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
+    *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

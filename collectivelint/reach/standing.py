@@ -43,8 +43,8 @@ class Reach:
     ) -> None:
         """`code` gives the code of a file; `configurations` are the texts that name the commands of the project."""
         self._texts = Texts(program.indexes, code)
-        callers = Callers(program, self._texts, Openness(program, catalog, self._texts))
         libraries = Libraries(program, catalog, self._texts)
+        callers = Callers(program, self._texts, Openness(program, catalog, self._texts), libraries)
         self._program, self._code = program, code
         self._looked = 0
         self.entry_points = EntryPoints(
