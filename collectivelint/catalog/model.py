@@ -211,6 +211,14 @@ class Catalog:
     rank_marks: frozenset[str]
     #: Names that parameters and attributes with the rank in the default group have.
     rank_names: frozenset[str]
+    #: Names of the ranks of a whole job, as a list or by their number.
+    world_names: frozenset[str]
+    #: Words for one of the groups of a job: `tp_group.world_size` is the size of that group.
+    group_words: frozenset[str]
+    #: Parts of names of flags and counts that ask whether there are several ranks, or whether these wait for each other.
+    several_words: frozenset[str]
+    #: Beginnings of the names of functions that compute with a path, or read the file that is there.
+    path_readers: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -219,6 +227,14 @@ class Catalog:
         """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+
+    def is_reading(self, name: str) -> bool:
+        """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""
+        return name.startswith(self._reading)
+
+    @cached_property
+    def _reading(self) -> tuple[str, ...]:
+        return tuple(self.path_readers)
 
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that `name` is, or whose family it belongs to."""
