@@ -62,7 +62,12 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, FixBuilder, Race
 
 
-RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")
+RULE: Final = Rule(
+    "CL404",
+    "missing-barrier",
+    "a path that one rank makes while another still looks for it",
+    holds="where ranks differ",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -62,7 +62,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Span, Statement
 
 
-RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
+RULE: Final = Rule(
+    "CL403", "shared-path-write", "a path that every rank writes, links or removes", holds="where ranks differ"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:
