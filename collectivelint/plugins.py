@@ -9,7 +9,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +82,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 def _wrong(module: Any, owners: Mapping[str, str]) -> str:
     """Why a module cannot be used as a rule; "" where it can."""
-    from .rule_id import Rule
+    from .rule_id import Holds, Rule
 
     rule = getattr(module, "RULE", None)
     if not isinstance(rule, Rule):
@@ -95,6 +95,9 @@ def _wrong(module: Any, owners: Mapping[str, str]) -> str:
     kinds = {"summary": str, "default": bool, "last": bool}
     if not all(isinstance(getattr(rule, key), kind) for key, kind in kinds.items()):
         return f"in the RULE of {rule.code}, `summary` has to be a string, `default` and `last` True or False"
+    if rule.holds not in get_args(Holds):
+        there = ", ".join(map(repr, get_args(Holds)))
+        return f"in the RULE of {rule.code}, `holds` is {rule.holds!r}; there are {there}"
     if not callable(getattr(module, "check", None)):
         return f"{rule.code} has no function `check(findings)`"
     for what, name in (("code", rule.code), ("name", rule.name)):

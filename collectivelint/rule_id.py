@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+#: What the findings of a rule are true of.
+Holds: TypeAlias = Literal[
+    # The code as it is written, whatever runs it.
+    "anywhere",
+    # Programs, those of one process too. A test or a notebook shows it when it runs.
+    "in programs",
+    # Programs of several ranks, which name their groups; so do notebooks, which have one process until they start others.
+    "of groups",
+    # Programs of several ranks, by what happens between these.
+    "between ranks",
+    # Places that several ranks get to, by what differs between them: where one rank alone gets, nothing does.
+    "where ranks differ",
+    # The same, but what differs may be a condition on ranks: a decorator that lets one rank in may be what is reported.
+    "where ranks part",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +35,5 @@ class Rule:
     fix: Literal["", "safe", "unsafe", "safe, unsafe"] = ""
     #: Whether it runs after all other rules.
     last: bool = False
+    #: What its findings are true of: elsewhere they are less sure, or not reported.
+    holds: Holds = "anywhere"

@@ -75,7 +75,13 @@ if TYPE_CHECKING:
     from collectivelint.api import Anchored, Findings, Invariant
 
 
-RULE: Final = Rule("CL406", "assert-invariant", "an `assert` guards data of other ranks or of a checkpoint", fix="safe")
+RULE: Final = Rule(
+    "CL406",
+    "assert-invariant",
+    "an `assert` guards data of other ranks or of a checkpoint",
+    fix="safe",
+    holds="in programs",
+)
 
 _WORD: Final = re.compile(r"[a-z]+")
 _ORIGINS: Final = {"received": "data received from other ranks", "restored": "data read from a checkpoint"}

@@ -67,7 +67,10 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings
 
 RULE: Final = Rule(
-    "CL207", "async-context", "a collective reached from a signal handler, exit handler, finaliser or thread"
+    "CL207",
+    "async-context",
+    "a collective reached from a signal handler, exit handler, finaliser or thread",
+    holds="between ranks",
 )
 
 

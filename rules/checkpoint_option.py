@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Event, Findings, FixBuilder, FunctionFacts, Operation
 
 
-RULE: Final = Rule("CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for")
+RULE: Final = Rule(
+    "CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for", holds="in programs"
+)
 
 #: Operations that the thread of an asynchronous save gets in the way of: it exchanges plans as Python objects.
 _CONFLICTS: Final[frozenset[Operation]] = frozenset(

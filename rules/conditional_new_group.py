@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Cause, Findings, Span, Symbol, Value
 
 _ADVICE: Final = "make every group on every rank, in the same order, and keep only one's own"
-RULE: Final = Rule("CL105", "conditional-new-group", "a process group that not every rank takes part in making")
+RULE: Final = Rule(
+    "CL105", "conditional-new-group", "a process group that not every rank takes part in making", holds="of groups"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

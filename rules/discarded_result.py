@@ -47,7 +47,12 @@ if TYPE_CHECKING:
     from collectivelint.api import Anchored, ApiCall, Expr, Findings, FixBuilder
 
 
-RULE: Final = Rule("CL110", "discarded-result", "a collective whose result is written into a tensor that nobody keeps")
+RULE: Final = Rule(
+    "CL110",
+    "discarded-result",
+    "a collective whose result is written into a tensor that nobody keeps",
+    holds="of groups",
+)
 
 #: Arithmetic makes a new tensor.
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})

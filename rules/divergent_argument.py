@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank")
+RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank", holds="of groups")
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -69,7 +69,12 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL202", "divergent-exit", "ranks leave on a condition of their own while a collective lies ahead")
+RULE: Final = Rule(
+    "CL202",
+    "divergent-exit",
+    "ranks leave on a condition of their own while a collective lies ahead",
+    holds="where ranks part",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

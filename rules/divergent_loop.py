@@ -48,7 +48,12 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings, Report
 
-RULE: Final = Rule("CL205", "divergent-loop", "a collective in a loop whose number of turns differs between ranks")
+RULE: Final = Rule(
+    "CL205",
+    "divergent-loop",
+    "a collective in a loop whose number of turns differs between ranks",
+    holds="where ranks differ",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

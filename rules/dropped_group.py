@@ -69,7 +69,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Expr, Findings, FunctionFacts, GroupInReach, HelperCall
 
 
-RULE: Final = Rule("CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe")
+RULE: Final = Rule(
+    "CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe", holds="of groups"
+)
 
 #: Names of parameters that take any group.
 _GENERAL: Final = frozenset({"group", "process_group", "pg", "mesh", "device_mesh"})

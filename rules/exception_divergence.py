@@ -64,7 +64,10 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, Report
 
 RULE: Final = Rule(
-    "CL204", "exception-divergence", "a collective that a rank skips or runs alone because of a caught exception"
+    "CL204",
+    "exception-divergence",
+    "a collective that a rank skips or runs alone because of a caught exception",
+    holds="where ranks differ",
 )
 
 

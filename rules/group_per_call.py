@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL106", "group-per-call", "a process group that is made again and again", default=False)
+RULE: Final = Rule(
+    "CL106", "group-per-call", "a process group that is made again and again", default=False, holds="of groups"
+)
 
 #: Methods that run in every step.
 _PER_STEP: Final = ("forward", "__call__", "step", "training_step", "backward")

@@ -54,7 +54,10 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, Report
 
 RULE: Final = Rule(
-    "CL208", "implicit-collective", "a framework call that is a collective inside, which only some ranks reach"
+    "CL208",
+    "implicit-collective",
+    "a framework call that is a collective inside, which only some ranks reach",
+    holds="where ranks part",
 )
 
 

@@ -57,7 +57,12 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings, Report
 
-RULE: Final = Rule("CL203", "local-condition", "a collective under a condition that each rank decides for itself")
+RULE: Final = Rule(
+    "CL203",
+    "local-condition",
+    "a collective under a condition that each rank decides for itself",
+    holds="where ranks differ",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Findings, FixBuilder
 
 
-RULE: Final = Rule("CL109", "misplaced-argument", "a group where another argument is expected", fix="safe")
+RULE: Final = Rule(
+    "CL109", "misplaced-argument", "a group where another argument is expected", fix="safe", holds="of groups"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -63,7 +63,12 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, FixBuilder, FunctionFacts, Race
 
 
-RULE: Final = Rule("CL404", "missing-barrier", "a path that one rank makes while another still looks for it")
+RULE: Final = Rule(
+    "CL404",
+    "missing-barrier",
+    "a path that one rank makes while another still looks for it",
+    holds="where ranks differ",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

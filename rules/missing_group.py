@@ -94,7 +94,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Analysis, ApiCall, Findings
 
 
-RULE: Final = Rule("CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe")
+RULE: Final = Rule(
+    "CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe", holds="of groups"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

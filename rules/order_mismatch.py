@@ -70,7 +70,13 @@ if TYPE_CHECKING:
     from collectivelint.api import Anchored, Block, Event, Expr, Findings, FixBuilder, FunctionFacts, Span
 
 
-RULE: Final = Rule("CL206", "order-mismatch", "collectives that ranks may issue in different order", fix="unsafe")
+RULE: Final = Rule(
+    "CL206",
+    "order-mismatch",
+    "collectives that ranks may issue in different order",
+    fix="unsafe",
+    holds="where ranks differ",
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Anchored, ApiCall, Findings, FixBuilder, Symbol
 
 
-RULE: Final = Rule("CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well")
+RULE: Final = Rule(
+    "CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well", holds="of groups"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -52,7 +52,13 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Findings, Operation
 
 
-RULE: Final = Rule("CL303", "p2p-deadlock", "sends and receives in which neighbours wait for each other", default=False)
+RULE: Final = Rule(
+    "CL303",
+    "p2p-deadlock",
+    "sends and receives in which neighbours wait for each other",
+    default=False,
+    holds="between ranks",
+)
 
 _SENDS: Final[frozenset[Operation]] = frozenset({"send", "send_object"})
 _BLOCKING: Final[frozenset[Operation]] = frozenset({"send", "send_object", "recv", "recv_object"})

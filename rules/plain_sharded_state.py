@@ -67,7 +67,12 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL402", "plain-sharded-state", "a distributed checkpoint that takes parts of a model for replicas")
+RULE: Final = Rule(
+    "CL402",
+    "plain-sharded-state",
+    "a distributed checkpoint that takes parts of a model for replicas",
+    holds="between ranks",
+)
 
 _TEXTS: Final = {
     "hand": (

@@ -62,7 +62,11 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL201", "rank-conditional", "a collective that a rank condition keeps some ranks from", fix="unsafe"
+    "CL201",
+    "rank-conditional",
+    "a collective that a rank condition keeps some ranks from",
+    fix="unsafe",
+    holds="between ranks",
 )
 
 

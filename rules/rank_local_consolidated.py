@@ -68,7 +68,10 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings
 
 RULE: Final = Rule(
-    "CL401", "rank-local-consolidated", "one rank's part of a sharded model written as if it were all of it"
+    "CL401",
+    "rank-local-consolidated",
+    "one rank's part of a sharded model written as if it were all of it",
+    holds="between ranks",
 )
 
 _ADVICE: Final = (

@@ -70,7 +70,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Anchored, Expr, Findings, FixBuilder, Note
 
 
-RULE: Final = Rule("CL405", "shard-count-guess", "a world size guessed from the highest shard number")
+RULE: Final = Rule(
+    "CL405", "shard-count-guess", "a world size guessed from the highest shard number", holds="in programs"
+)
 
 _WORD: Final = re.compile(r"[a-z]+")
 _COUNTS: Final = (Name("len"), Name("set"), Name("sorted"))

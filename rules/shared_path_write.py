@@ -56,12 +56,14 @@ from typing import TYPE_CHECKING, Final
 from collectivelint.api import Branch, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Span, Statement
+    from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Site, Span, Statement
 
 
-RULE: Final = Rule("CL403", "shared-path-write", "a path that every rank writes, links or removes")
+RULE: Final = Rule(
+    "CL403", "shared-path-write", "a path that every rank writes, links or removes", holds="where ranks differ"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -72,43 +74,39 @@ def check(findings: Findings) -> Iterator[Report]:
         if is_test(path):
             continue
         for note, guarded in _write_pairs(facts):
-            if hinted(facts.function, note.span, hints):
-                continue
-            yield Report.at(
-                note,
-                message=f"every rank calls `{note.callee}` here, which writes to one path; elsewhere one rank alone does",
-                severity="error",
-                trail=(
-                    Place(path, guarded.span, "note", "one rank calls it here"),
-                    *(Place(cause.path, cause.span, "note", "it writes here") for cause in note.causes),
-                    Place(path, note.span, "call", "all ranks call it here"),
-                ),
-                help="let one rank write, and the others wait for it",
+            fault = f"every rank calls `{note.callee}` here, which writes to one path; elsewhere one rank alone does"
+            trail = (
+                Place(path, guarded.span, "note", "one rank calls it here"),
+                *(Place(cause.path, cause.span, "note", "it writes here") for cause in note.causes),
+                Place(path, note.span, "call", "all ranks call it here"),
             )
+            yield from _reported(note, hints, fault, trail)
         for use, guarded_use in _saved_again(facts):
-            if hinted(facts.function, use.span, hints):
-                continue
-            yield Report.at(
-                use,
-                message=f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere",
-                severity="error",
-                trail=(
-                    Place(path, guarded_use.span, "note", "one rank writes it here"),
-                    Place(path, use.span, "note", "all ranks write it here"),
-                ),
-                help="let one rank write, and the others wait for it",
+            fault = f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere"
+            trail = (
+                Place(path, guarded_use.span, "note", "one rank writes it here"),
+                Place(path, use.span, "note", "all ranks write it here"),
             )
+            yield from _reported(use, hints, fault, trail)
         for use in facts.files:
             all_ranks = use.use in ("link", "move", "remove") and not use.few and not use.tolerant
             known = is_plain(use.path) and not use.path.uniformity.depends
-            if all_ranks and known and _has_others(facts) and not hinted(facts.function, use.span, hints):
-                yield Report.at(
-                    use,
-                    message=f"every rank gets to `{use.api}`, with one and the same path",
-                    severity="error",
-                    trail=(Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),),
-                    help="let one rank do it, and the others wait for it",
-                )
+            if all_ranks and known and _has_others(facts):
+                fault = f"every rank gets to `{use.api}`, with one and the same path"
+                trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
+                yield from _reported(use, hints, fault, trail, help="let one rank do it, and the others wait for it")
+
+
+def _reported(
+    site: Site,
+    hints: Collection[str],
+    fault: str,
+    trail: tuple[Place, ...],
+    help: str = "let one rank write, and the others wait for it",  # noqa: A002  # as in a report
+) -> Iterator[Report]:
+    """The report about a place that every rank gets to, unless a condition around it is named after one rank."""
+    if not hinted(site.function, site.span, hints):
+        yield Report.at(site, message=fault, severity="error", trail=trail, help=help)
 
 
 def _write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:

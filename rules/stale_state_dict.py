@@ -48,7 +48,11 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL409", "stale-state-dict", "a state dict used after its tensors have been changed in place", default=False
+    "CL409",
+    "stale-state-dict",
+    "a state dict used after its tensors have been changed in place",
+    default=False,
+    holds="in programs",
 )
 
 

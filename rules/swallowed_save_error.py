@@ -76,7 +76,9 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Block, Expr, FileUse, Findings, FunctionFacts, Span, Statement
 
 
-RULE: Final = Rule("CL408", "swallowed-save-error", "a failed save or restore of a checkpoint that is only logged")
+RULE: Final = Rule(
+    "CL408", "swallowed-save-error", "a failed save or restore of a checkpoint that is only logged", holds="in programs"
+)
 
 _BROAD: Final = frozenset({"Exception", "BaseException", "OSError", "IOError", "RuntimeError"})
 

@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from collectivelint.api import Fate, Findings
 
 
-RULE: Final = Rule("CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe")
+RULE: Final = Rule(
+    "CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe", holds="between ranks"
+)
 
 _TEXTS: Final[dict[Fate, str]] = {
     "dropped": "the work handle of `{op}` is dropped, so nobody waits for it",

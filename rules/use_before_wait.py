@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL302", "use-before-wait", "a buffer used while an asynchronous collective works on it")
+RULE: Final = Rule(
+    "CL302", "use-before-wait", "a buffer used while an asynchronous collective works on it", holds="between ranks"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -66,7 +66,11 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL104", "wrong-group-size", "results sized for another group, or another sender, than there is", fix="unsafe"
+    "CL104",
+    "wrong-group-size",
+    "results sized for another group, or another sender, than there is",
+    fix="unsafe",
+    holds="of groups",
 )
 
 

@@ -68,7 +68,11 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL103", "wrong-rank-space", "a root inside the group where a rank of the whole job is expected", fix="unsafe"
+    "CL103",
+    "wrong-rank-space",
+    "a root inside the group where a rank of the whole job is expected",
+    fix="unsafe",
+    holds="of groups",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..record import Record
+from .domain.records import KEEP, Keep
 
 if TYPE_CHECKING:
     from ..ir.nodes import Span
@@ -13,14 +14,7 @@ if TYPE_CHECKING:
 
 
 class Guard(Record):
-    """One condition. `symbol` identifies it; `own` says that it has to be judged in the function whose term this is.
-
-    `maybe`: it varies only under some configurations. `positive`: the condition as it is written at `span` holds where the symbol does; otherwise it is its negation.
-    `subject`: what `match` compares with the pattern at `span`.
-
-    `chosen`: the parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true). `ways`: it
-    picks one of that many overrides of a method.
-    """
+    """One condition of a function's term."""
 
     __slots__ = (
         "causes",
@@ -56,19 +50,31 @@ class Guard(Record):
         ways: int = 2,
         subject: Span | None = None,
     ) -> None:
+        #: What identifies it.
         self.symbol: Final = symbol
+        #: The axes over which it differs between ranks.
         self.varies: Final = varies
+        #: Where the difference comes from, the first ones only.
         self.causes: Final = causes
+        #: The parameters of the function that flow into it.
         self.depends: Final = depends
+        #: It holds on exactly one rank (True), or on all but one (False).
         self.one: Final = one
         self.path: Final = path
         self.span: Final = span
+        #: The statement that it is part of.
         self.statement: Final = statement
+        #: The condition as it is written at `span` holds where the symbol does; otherwise it is its negation.
         self.positive: Final = positive
+        #: It has to be judged in the function whose term this is.
         self.own: Final = own
+        #: It varies only under some configurations.
         self.maybe: Final = maybe
+        #: The parameter that decides it alone, and the constant for which it holds (UNKNOWN: if it is true).
         self.chosen: Final = chosen
+        #: It picks one of that many overrides of a method.
         self.ways: Final = ways
+        #: What `match` compares with the pattern at `span`.
         self.subject: Final = subject
 
     def _fields(self) -> tuple[object, ...]:
@@ -89,40 +95,29 @@ class Guard(Record):
             self.subject,
         )
 
-    def written_at(self, path: str, span: Span, statement: Span, positive: bool, subject: Span | None) -> Guard:
-        """The same condition as it is written somewhere else."""
+    def but(
+        self,
+        path: str | Keep = KEEP,
+        span: Span | Keep = KEEP,
+        statement: Span | Keep = KEEP,
+        positive: bool | Keep = KEEP,
+        own: bool | Keep = KEEP,
+        subject: Span | Keep | None = KEEP,
+    ) -> Guard:
+        """The same condition, written somewhere else or judged in another function."""
         return Guard(
             self.symbol,
             self.varies,
             self.causes,
             self.depends,
             self.one,
-            path,
-            span,
-            statement,
-            positive,
-            self.own,
+            self.path if isinstance(path, Keep) else path,
+            self.span if isinstance(span, Keep) else span,
+            self.statement if isinstance(statement, Keep) else statement,
+            self.positive if isinstance(positive, Keep) else positive,
+            self.own if isinstance(own, Keep) else own,
             self.maybe,
             self.chosen,
             self.ways,
-            subject,
-        )
-
-    def judged_here(self, own: bool) -> Guard:
-        """The same condition, with whether it has to be judged in the function whose term this is."""
-        return Guard(
-            self.symbol,
-            self.varies,
-            self.causes,
-            self.depends,
-            self.one,
-            self.path,
-            self.span,
-            self.statement,
-            self.positive,
-            own,
-            self.maybe,
-            self.chosen,
-            self.ways,
-            self.subject,
+            self.subject if isinstance(subject, Keep) else subject,
         )

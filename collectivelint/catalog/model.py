@@ -194,6 +194,36 @@ class Catalog:
     sizes: frozenset[str]
     #: Functions and classes that make the processes of a job one, or are only used where they are.
     starters: frozenset[str]
+    #: Packages that start no ranks, and call what they are given in the program that gives it, besides the standard library.
+    in_process: frozenset[str]
+    #: Packages whose functions run on several ranks under a launcher of their own, or run elsewhere.
+    launchers: frozenset[str]
+    #: Functions that do not call what they are given, by their last names.
+    not_calling: frozenset[str]
+    #: Decorators after which a function is called by its own name only, by their last names.
+    plain_decorators: frozenset[str]
+    #: Decorators that make no objects of the class below them, by their last names.
+    plain_class_decorators: frozenset[str]
+    #: Classes that call no method of a class below them but those of the language, by their last names.
+    plain_bases: frozenset[str]
+    #: Methods that `torch.nn.Module` calls itself.
+    module_methods: frozenset[str]
+    #: Classes of tests whose methods run on several ranks, by their last names.
+    distributed_tests: frozenset[str]
+    #: Classes of tests that start no processes, by their last names.
+    plain_tests: frozenset[str]
+    #: Parts of names of decorators that run a test on several ranks.
+    rank_marks: frozenset[str]
+    #: Names that parameters and attributes with the rank in the default group have.
+    rank_names: frozenset[str]
+    #: Names of the ranks of a whole job, as a list or by their number.
+    world_names: frozenset[str]
+    #: Words for one of the groups of a job: `tp_group.world_size` is the size of that group.
+    group_words: frozenset[str]
+    #: Parts of names of flags and counts that ask whether there are several ranks, or whether these wait for each other.
+    several_words: frozenset[str]
+    #: Beginnings of the names of functions that compute with a path, or read the file that is there.
+    path_readers: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -202,6 +232,14 @@ class Catalog:
         """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+
+    def is_reading(self, name: str) -> bool:
+        """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""
+        return name.startswith(self._reading)
+
+    @cached_property
+    def _reading(self) -> tuple[str, ...]:
+        return tuple(self.path_readers)
 
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that `name` is, or whose family it belongs to."""

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .anchor import Anchored
     from .comments import Comments
 
-#: Rules about what happens between ranks, by their codes.
-_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL4")
+#: Rules whose findings a notebook, which has one process, has as well as any other program.
+_IN_NOTEBOOKS: Final = ("anywhere", "of groups")
 #: Statements with a body: a comment on their last line belongs to what stands there.
 _COMPOUND: Final = re.compile(r"(async|class|def|elif|for|if|match|try|while|with)\b")
 
@@ -90,9 +90,8 @@ def _confidence(rule: Rule, report: Report) -> Confidence:
 
     A test says itself what its ranks do, starts as many as it needs, and shows it when it runs; a notebook has one process.
     """
-    in_test = rule.code.startswith(_BETWEEN_RANKS) and is_test(report.path)
-    # Groups are named as well as elsewhere.
-    in_notebook = rule.code.startswith(_BETWEEN_RANKS[1:]) and report.path.endswith(".ipynb")
+    in_test = rule.holds != "anywhere" and is_test(report.path)
+    in_notebook = rule.holds not in _IN_NOTEBOOKS and report.path.endswith(".ipynb")
     return min(report.confidence, Confidence.LOW) if in_test or in_notebook else report.confidence
 
 

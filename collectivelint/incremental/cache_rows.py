@@ -160,8 +160,10 @@ def answers_of(data: Any) -> Answers:
 
 
 def _question(path: Any, function: Any, code: Any, api: Any, lines: Any, files: Any) -> Question:
-    names = _names([path, function, code, api])
-    return Question(*names, tuple(map(_number, lines)), tuple(_names(files)))
+    numbers = tuple(map(_number, _is(lines, list)))
+    return Question(
+        _is(path, str), _is(function, str), _is(code, str), _is(api, str), numbers, tuple(_names(_is(files, list)))
+    )
 
 
 def index_of(path: str, data: Any) -> FileIndex:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from ..ir.names import plain
 from ..ir.nodes import Constant
 from ..program.target import Target
-from .libraries import is_harmless
 from .names import resolve
 from .references import references
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..ir.nodes import Call
     from ..program.resolver import Program
+    from .libraries import Libraries
     from .openness import Openness
     from .references import Reference
     from .texts import Texts
@@ -40,9 +40,9 @@ _COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple,
 class Callers:
     """Finds references, and keeps those of each file that was read."""
 
-    def __init__(self, program: Program, texts: Texts, openness: Openness) -> None:
+    def __init__(self, program: Program, texts: Texts, openness: Openness, libraries: Libraries) -> None:
         """Nothing is read before it is asked for."""
-        self._program, self.texts, self.openness = program, texts, openness
+        self._program, self.texts, self.openness, self._libraries = program, texts, openness, libraries
         self._references: dict[str, Mapping[str, list[Reference]]] = {}
         self._known: dict[Target, list[Reference] | None] = {}
 
@@ -93,7 +93,7 @@ class Callers:
         """Whether a function is passed to a library that may run it elsewhere, or at another time."""
         name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
         target = resolve(self._program, use.function, name) if name is not None else None
-        return target is not None and target.kind == "external" and not is_harmless(target.name)
+        return target is not None and target.kind == "external" and not self._libraries.is_in_process(target.name)
 
     def _found(self, target: Target, inside: frozenset[str] | None) -> list[Reference] | None:
         path = target.path

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..findings.confidence import Confidence
+from ..registry import rules
 from .answers import Answers, Question, Verdict
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def answered(
     # Not at the top: where all is known, what looks for it need not be there.
     from .standing import Reach
 
-    reach = Reach(program, catalog, code, configurations)
+    holds = {rule.code: rule.holds for rule in rules()}
+    reach = Reach(program, catalog, holds, code, configurations)
     verdicts |= {question: reach.verdict(question) for question in new}
     files, words = reach.rests()
     return Answers(verdicts, {**known.files, **files}, known.words | words, known.commands, reach.fleeting)

@@ -11,101 +11,12 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from .texts import Imported, Texts
 
-#: Packages that start no ranks, and call what they are given in the program that gives it.
-_HARMLESS: Final = sys.stdlib_module_names | frozenset(
-    [
-        "PIL",
-        "absl",
-        "albumentations",
-        "attr",
-        "attrs",
-        "cv2",
-        "click",
-        "datasets",
-        "einops",
-        "fire",
-        "h5py",
-        "huggingface_hub",
-        "hydra",
-        "hyperpyyaml",
-        "hypothesis",
-        "jsonargparse",
-        "jiwer",
-        "joblib",
-        "kornia",
-        "librosa",
-        "loguru",
-        "matplotlib",
-        "mock",
-        "networkx",
-        "nltk",
-        "numba",
-        "numpy",
-        "omegaconf",
-        "onnx",
-        "onnxruntime",
-        "orjson",
-        "packaging",
-        "pandas",
-        "parameterized",
-        "pathos",
-        "peft",
-        "pkg_resources",
-        "plotly",
-        "psutil",
-        "pyarrow",
-        "pydantic",
-        "pytest",
-        "regex",
-        "requests",
-        "rich",
-        "ruamel",
-        "safetensors",
-        "scipy",
-        "seaborn",
-        "sentencepiece",
-        "setuptools",
-        "simplejson",
-        "six",
-        "skimage",
-        "sklearn",
-        "soundfile",
-        "sympy",
-        "tabulate",
-        "tensorboard",
-        "tensorboardX",
-        "termcolor",
-        "tiktoken",
-        "timm",
-        "tokenizers",
-        "tomli",
-        "torchaudio",
-        "torchinfo",
-        "torchvision",
-        "tqdm",
-        "typer",
-        "typing_extensions",
-        "ujson",
-        "wandb",
-        "yaml",
-        "yacs",
-    ]
-)
-#: Those whose functions run on several ranks without a call that makes a process group, under a launcher of their own.
-_LAUNCHED: Final = frozenset({"bagua", "byteps", "horovod", "jax", "mpi4py", "torch_xla"})
-#: Those that run functions elsewhere.
-_REMOTE: Final = frozenset({"dask", "modal", "pyspark", "ray", "submitit", "torchx"})
-#: Parts of dotted names of what starts ranks.
+#: Parts of dotted names of what starts ranks. No list of the catalogue, where a name is a name: `dist` is meant as a word of its
+#: own, `distributions` are of random numbers, and the names of classes are meant as they are written.
 _STARTING: Final = re.compile(
     r"(?i:launch|distribut(?!ions?\b)|(?:\b|_)dist(?:\b|_)|spawn|parallel|init_from_env|initiali[sz]e|ddp|fsdp|nccl"
     r"|elastic|cluster|process_group|deepspeed)|Trainer|Fabric|Strategy|Engine"
 )
-
-
-def is_harmless(name: str) -> bool:
-    """Whether something of a library, by its dotted name, runs in the program that uses it, and starts no ranks."""
-    top, _, rest = name.partition(".")
-    return top in _HARMLESS or (top == "torch" and not rest.startswith("distributed"))
 
 
 class Libraries:
@@ -114,8 +25,15 @@ class Libraries:
     def __init__(self, program: Program, catalog: Catalog, texts: Texts) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._texts = program, texts
-        self._starters = catalog.starters
+        #: Packages that start no ranks, and call what they are given in the program that gives it.
+        self._in_process = catalog.in_process | sys.stdlib_module_names
+        self._launchers = catalog.launchers
         self._starting: dict[str, bool] = {}
+
+    def is_in_process(self, name: str) -> bool:
+        """Whether something of a library, by its dotted name, runs in the program that uses it, and starts no ranks."""
+        top, _, rest = name.partition(".")
+        return top in self._in_process or (top == "torch" and not rest.startswith("distributed"))
 
     def may_start(self, path: str) -> bool:
         """Whether a file uses something of a library that may start ranks, or works only where there are several.
@@ -134,9 +52,9 @@ class Libraries:
         if target.kind != "external":
             return False
         top = target.name.partition(".")[0]
-        if top == "torch" or top in _HARMLESS or not item.name:
+        if top == "torch" or top in self._in_process or not item.name:
             return False
-        if top in _LAUNCHED or top in _REMOTE:
+        if top in self._launchers:
             return True
         pattern = re.compile(rb"(?<![\w.])%b((?:\.\w+)*)\s*\(" % re.escape(item.name.encode(errors="surrogateescape")))
         prefix = target.name if item.name != item.target else item.name

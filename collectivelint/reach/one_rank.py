@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..ir.names import plain
 from ..ir.nodes import Attribute, Call, Compare, Constant, Declared, Logical, Name, Not
 from .names import assigned, resolve
-from .openness import NO_CALL, returned
+from .openness import returned
 from .ranks import Ranks
 from .references import references
 
@@ -169,7 +169,7 @@ class OneRank:
             # `function.__name__`
             return None
         if use.passed is not None and not use.is_called:
-            if (plain(use.passed.call.function) or "").rpartition(".")[2] in NO_CALL:
+            if (plain(use.passed.call.function) or "").rpartition(".")[2] in self._catalog.not_calling:
                 return None
             return self.any_selects(use.function, use.conditions) or self.takes(use.function, use.passed)
         if not use.is_called:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..ir.names import plain
 from ..ir.nodes import Call, Exit, Name
@@ -20,105 +20,6 @@ if TYPE_CHECKING:
     from ..ir.nodes import Block, Expr, Function
     from ..program.resolver import Program
     from .texts import Texts
-
-#: Calls that copy what a function is called, and do not call it.
-NO_CALL: Final = frozenset({"wraps", "update_wrapper", "callable", "isinstance", "signature", "iscoroutinefunction"})
-#: Decorators of libraries after which a function is called by its own name only.
-_PLAIN_DECORATORS: Final = frozenset(
-    [
-        "abstractmethod",
-        "asynccontextmanager",
-        "beartype",
-        "cache",
-        "cached_property",
-        "classmethod",
-        "compile",
-        "contextmanager",
-        "deprecated",
-        "disable",
-        "enable_grad",
-        "final",
-        "ignore",
-        "inference_mode",
-        "jaxtyped",
-        "lru_cache",
-        "no_grad",
-        "override",
-        "overload",
-        "property",
-        "record",
-        "script",
-        "set_grad_enabled",
-        "setter",
-        "singledispatch",
-        "staticmethod",
-        "typechecked",
-        "unused",
-        "wraps",
-        "parametrize",
-        "patch",
-        "skip",
-        "skipIf",
-        "skipif",
-        "skipUnless",
-        "usefixtures",
-    ]
-)
-_PLAIN_CLASS_DECORATORS: Final = frozenset({"dataclass", "define", "final", "frozen", "total_ordering", "unique"})
-#: Bases of libraries that call no method of a class below them, but those of the language.
-_PLAIN_BASES: Final = frozenset(
-    [
-        "ABC",
-        "ABCMeta",
-        "BaseModel",
-        "Dataset",
-        "Enum",
-        "Flag",
-        "Generic",
-        "IntEnum",
-        "IntFlag",
-        "IterableDataset",
-        "Mapping",
-        "MutableMapping",
-        "NamedTuple",
-        "Protocol",
-        "Sampler",
-        "Sequence",
-        "StrEnum",
-        "TypedDict",
-        "object",
-    ]
-)
-#: Methods that `torch.nn.Module` calls itself.
-_OF_MODULES: Final = frozenset(
-    [
-        "forward",
-        "train",
-        "eval",
-        "state_dict",
-        "load_state_dict",
-        "extra_repr",
-        "get_extra_state",
-        "set_extra_state",
-        "parameters",
-        "named_parameters",
-        "buffers",
-        "named_buffers",
-        "children",
-        "modules",
-        "named_modules",
-        "named_children",
-        "register_parameter",
-        "apply",
-        "to",
-        "cuda",
-        "cpu",
-        "half",
-        "float",
-        "requires_grad_",
-        "zero_grad",
-    ]
-)
 
 
 class Openness:
@@ -156,7 +57,7 @@ class Openness:
         if decorator is None:
             # The end of a decorator over several lines.
             return line == b")"
-        return decorator[1].decode() not in _PLAIN_CLASS_DECORATORS
+        return decorator[1].decode() not in self._catalog.plain_class_decorators
 
     def is_made_by_language(self, class_: Target, method: str) -> bool:
         """Whether a special method runs where a class is defined, not where objects are."""
@@ -183,7 +84,7 @@ class Openness:
         if target is None or target.kind == "external":
             api = self._catalog.apis.get(target.name) if target is not None else None
             is_one = api is not None and api.category in ("decorator", "guard")
-            return is_one or name.rpartition(".")[2] in _PLAIN_DECORATORS
+            return is_one or name.rpartition(".")[2] in self._catalog.plain_decorators
         inner = self._program.functions(target.path).get(target.name) if target.kind == "function" else None
         if inner is None:
             return False
@@ -213,7 +114,7 @@ class Openness:
             if use.function is not decorator or use.is_tested or use.name.startswith(f"{first}.__"):
                 continue
             call = plain(use.passed.call.function) if use.passed is not None else None
-            if (call or "").rpartition(".")[2] not in NO_CALL:
+            if (call or "").rpartition(".")[2] not in self._catalog.not_calling:
                 kept += 1
         # Each of those that remain has to be `return function`.
         return kept <= sum(value == Name(first) for value in returned(decorator.body))
@@ -237,10 +138,10 @@ class Openness:
         if target is None and isinstance(found := getattr(builtins, base, None), type):
             return name in dir(found)
         if last == "Module":
-            return name in _OF_MODULES or name.startswith("_")
+            return name in self._catalog.module_methods or name.startswith("_")
         if last.endswith("TestCase"):
             return name.startswith(("test", "setUp", "tearDown", "asyncSetUp", "_"))
-        return last not in _PLAIN_BASES
+        return last not in self._catalog.plain_bases
 
 
 def returned(block: Block) -> Iterator[Expr]:

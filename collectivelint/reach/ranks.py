@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..ir.nodes import Expr, Function
     from ..program.resolver import Program
 
-#: Names that parameters and attributes with the rank have.
-_RANK_NAMES: Final = frozenset({"rank", "global_rank", "world_rank"})
 #: Functions that an expression is followed through.
 _MOST_STEPS: Final = 6
 #: What makes a number of text.
@@ -113,7 +111,7 @@ class Ranks:
             if values:
                 return self._all_ranks(scope, values, steps)
             if any(parameter.name == variable.id for parameter in scope.params):
-                return variable.id in _RANK_NAMES or self._is_convention(variable.id)
+                return self._is_named(variable.id, variable.id)
             outer = scope.qualname.rpartition(".<locals>.")[0]
             scope = functions.get(outer or "<module>") if scope.qualname != "<module>" else None
         target = resolve(self._program, function, variable.id)
@@ -129,8 +127,11 @@ class Ranks:
             api = self._catalog.apis.get(target.name)
             if api is not None:
                 return api.category == "rank_source" and api.axis == "world"
-        return expr.name.lstrip("_") in _RANK_NAMES or self._is_convention(expr.name)
+        return self._is_named(expr.name, expr.name.lstrip("_"))
 
-    def _is_convention(self, name: str) -> bool:
+    def _is_named(self, name: str, public: str) -> bool:
+        """Whether projects call the rank so; `public`: the name without the underscores of an attribute."""
+        if public in self._catalog.rank_names:
+            return True
         convention = self._catalog.convention(name, "rank")
         return convention is not None and convention.axis == "world"

@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from .libraries import Libraries
     from .references import Reference
 
-#: What runs several processes, or programs that do, under the names of libraries that the catalogue does not describe.
-_SPAWNERS: Final = (
-    "MultiProcessTestCase",
-    "MultiThreadedTestCase",
-    "DTensorTestBase",
-    "DistributedTestBase",
-    "FSDPTest",
-)
-#: Bases of tests that start no processes.
-_PLAIN_TESTS: Final = frozenset({"object", "ABC", "TestCase", "IsolatedAsyncioTestCase"})
-
 #: What only works in a process group.
 _GROUPED: Final = ("collective", "point_to_point", "group_constructor", "group_accessor", "rank_source")
 
@@ -125,7 +114,7 @@ class SingleProcess:
             for base in index.bases:
                 target = self._program.resolve(class_.path, base)
                 is_inside = target is not None and target.kind == "class"
-                if not is_inside and base.rpartition(".")[2] not in _PLAIN_TESTS:
+                if not is_inside and base.rpartition(".")[2] not in self._catalog.plain_tests:
                     return None
             # Whatever a base of tests defines besides tests it may run around them.
             found += [
@@ -143,7 +132,9 @@ class SingleProcess:
             return True
         if function.owner is not None:
             bases = self._program.outside(Target("class", path, function.owner))
-            if any("distributed" in base or base.rpartition(".")[2] in _SPAWNERS for base in bases):
+            if any(
+                "distributed" in base or base.rpartition(".")[2] in self._catalog.distributed_tests for base in bases
+            ):
                 return True
         if any(self._is_starting(function, decorator) for decorator in function.decorators):
             return True
@@ -159,9 +150,7 @@ class SingleProcess:
         if name is None or (target is not None and target.kind != "external"):
             return False
         full = target.name if target is not None else name
-        return is_starting_name(full) or any(
-            word in full for word in ("world_size", "with_comms", "gpu", "torch.testing")
-        )
+        return is_starting_name(full) or any(word in full for word in self._catalog.rank_marks)
 
     def _distributed_in(self, path: str) -> frozenset[str]:
         """The functions of a file that use something which only works in a process group."""

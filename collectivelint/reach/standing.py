@@ -21,32 +21,39 @@ from .texts import Texts
 from .uses import Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ..catalog.model import Catalog
     from ..program.resolver import Program
+    from ..rule_id import Holds
     from .answers import Question
 
-#: Rules about what differs between ranks that all get there, by their codes: where one rank does, nothing differs.
-_LOCAL: Final = ("CL202", "CL203", "CL204", "CL205", "CL206", "CL208", "CL403", "CL404")
-#: Those of them that may also be about a condition on ranks.
-_OWN: Final = ("CL202", "CL208")
-#: Rules about what happens between ranks. The other rules of checkpoints are as true of a program of one process: a
+#: Rules whose findings are true only of programs of several ranks. The other ones are as true of a program of one process: a
 #: script that converts a checkpoint is where the number of its parts is guessed, and what it has read is trusted.
-_BETWEEN_RANKS: Final = ("CL1", "CL2", "CL3", "CL401", "CL402", "CL403", "CL404")
+_BETWEEN_RANKS: Final = ("of groups", "between ranks", "where ranks differ", "where ranks part")
+#: Those of them about what differs between ranks that all get there: where one rank does, nothing differs.
+_LOCAL: Final = ("where ranks differ", "where ranks part")
 
 
 class Reach:
     """Which functions one rank runs, and which only programs of one process do."""
 
     def __init__(
-        self, program: Program, catalog: Catalog, code: Callable[[str], bytes], configurations: Iterable[str] = ()
+        self,
+        program: Program,
+        catalog: Catalog,
+        holds: Mapping[str, Holds],
+        code: Callable[[str], bytes],
+        configurations: Iterable[str] = (),
     ) -> None:
-        """`code` gives the code of a file; `configurations` are the texts that name the commands of the project."""
+        """`holds`: what the findings of each rule are true of, by its code.
+
+        `code` gives the code of a file; `configurations` are the texts that name the commands of the project.
+        """
         self._texts = Texts(program.indexes, code)
-        callers = Callers(program, self._texts, Openness(program, catalog, self._texts))
         libraries = Libraries(program, catalog, self._texts)
-        self._program, self._code = program, code
+        callers = Callers(program, self._texts, Openness(program, catalog, self._texts), libraries)
+        self._program, self._holds, self._code = program, holds, code
         self._looked = 0
         self.entry_points = EntryPoints(
             program, callers, ImportReach(program, self._texts), console_scripts(program, configurations)
@@ -68,8 +75,8 @@ class Reach:
         return found
 
     def _verdict(self, question: Question) -> Verdict:
-        path, code = question.path, question.code
-        is_between = code.startswith(_BETWEEN_RANKS)
+        path, holds = question.path, self._holds.get(question.code, "anywhere")
+        is_between = holds in _BETWEEN_RANKS
         if not (question.api or is_between) or self._program.indexes[path].problem is not None:
             return Verdict.KEPT
         target = Target("function", path, question.function or "<module>")
@@ -78,9 +85,10 @@ class Reach:
             return kept
         if self._is_beyond(target, question):
             kept = Verdict.LOWERED
-        if code in _LOCAL and self.single_rank.runs(target):
+        if holds in _LOCAL and self.single_rank.runs(target):
             # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.
-            return kept if code in _OWN and self.single_rank.decorates(target) else Verdict.DROPPED
+            is_own = holds == "where ranks part" and self.single_rank.decorates(target)
+            return kept if is_own else Verdict.DROPPED
         if self.single_process.runs(target):
             entries = self.entry_points.programs_of(target).entries
             is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)

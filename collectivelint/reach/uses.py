@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
@@ -110,7 +109,7 @@ class Uses:
         imports = self._entry_points.imports
         entries = {entry.path for entry in self._entry_points.programs_of(function).entries}
         for path in self._texts.files(word):
-            if is_test(Path(path)) and not is_test(Path(function.path)):
+            if is_test(path) and not is_test(function.path):
                 continue
             reached = path in imports.files(function.path) or function.path in imports.files(path)
             if reached or any(path in imports.files(entry) for entry in entries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,27 @@ def test_the_cache_knows_which_rules_there_are(project: Project) -> None:
     assert _run(project, "a.py").stdout.startswith("a.py:5:5: XY101 [no-barrier] a wall\n")
     (project.root / "site/xy_rules-1.0.dist-info/entry_points.txt").unlink()
     assert _run(project, "a.py").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("holds", "low"),
+    [
+        ("", []),
+        ("in programs", ["test_a.py", "b.ipynb"]),
+        ("of groups", ["test_a.py", "main.py"]),
+        ("between ranks", ["test_a.py", "b.ipynb", "main.py"]),
+    ],
+)
+def test_where_the_findings_of_a_rule_are_true(project: Project, holds: str, low: list[str]) -> None:
+    _install(project, _RULE.replace('"a barrier")', f'"a barrier", holds="{holds}")', 1) if holds else _RULE)
+    cell = {"cell_type": "code", "metadata": {}, "source": _CODE, "outputs": []}
+    notebook = {"cells": [cell], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    project.write({"b.ipynb": json.dumps(notebook), "test_a.py": _CODE, "lib.py": _CODE})
+    project.write({"main.py": "from lib import f\n\nif __name__ == '__main__':\n    f(None)\n"})
+    found = _run(project, "--select", "XY101", ".").stdout.splitlines()
+    reported = {line.partition(":")[0]: "(low confidence)" in line for line in found if " XY101 " in line}
+    # What `main.py` runs stands in `lib.py`.
+    assert reported == {"b.ipynb": "b.ipynb" in low, "test_a.py": "test_a.py" in low, "lib.py": "main.py" in low}
 
 
 _READING = '''"""Reports how many statements the functions have that are passed a group, and where they stand."""
@@ -127,6 +149,10 @@ def test_a_rule_is_selected_and_silenced_like_ours(project: Project) -> None:
         (_RULE.replace('"XY101"', "101"), "its code 101 has to be capital letters and a number"),
         (_RULE.replace('"no-barrier"', '"No barrier"'), "the name 'No barrier' of XY101 has to be words"),
         (_RULE.replace('"a barrier")', "None)"), "`summary` has to be a string"),
+        (
+            _RULE.replace('barrier")', 'barrier", holds="ranks")', 1),
+            "`holds` is 'ranks'; there are 'anywhere', 'in programs'",
+        ),
         (_RULE.replace("XY101", "CL201"), "its code CL201 is taken by a rule of collectivelint"),
         (_RULE.replace("no-barrier", "missing-group"), "its name missing-group is taken by a rule of collectivelint"),
     ],

@@ -33,9 +33,10 @@ if __name__ == "__main__":
 _FOUND: Final = [("lib.py", 8, "CL203")]
 
 
-def _found(project: Project, files: dict[str, str]) -> list[tuple[str, int, str]]:
+def _found(project: Project, files: dict[str, str], *, listed: str = "") -> list[tuple[str, int, str]]:
     project.write(files)
-    found = project.found(select=["CL203"], min_confidence=Confidence.HIGH)
+    catalog = (("company.toml", f'[[section]]\nmodule = "company"\nsource = "company"\n{listed}\n'),)
+    found = project.found(select=["CL203"], min_confidence=Confidence.HIGH, catalog_files=catalog)
     return [finding for finding in found if finding[2] == "CL203"]
 
 
@@ -69,6 +70,39 @@ def test_the_imports_of_a_notebook_are_followed(project: Project, call: str) -> 
     start = f"import torch.distributed as dist\n\n\ndef start():\n    {call}\n"
     files = {"lib.py": _LIBRARY, "start.py": start, "main.ipynb": json.dumps(notebook)}
     assert _found(project, files) == (_FOUND if "init" in call else [])
+
+
+@pytest.mark.parametrize(
+    ("call", "listed", "found"),
+    [
+        ("company.run()", "", []),
+        ("company.run()", 'launchers = ["company"]', _FOUND),
+        ("company.launch()", "", _FOUND),
+        ("company.launch()", 'in_process = ["company"]', []),
+    ],
+)
+def test_a_catalogue_file_says_which_libraries_start_ranks(
+    project: Project, call: str, listed: str, found: list[tuple[str, int, str]]
+) -> None:
+    files = {
+        "lib.py": _LIBRARY,
+        "main.py": f"import company\n\n{_ALONE}    {call}\n",
+    }
+    assert _found(project, files, listed=listed) == found
+
+
+@pytest.mark.parametrize(("listed", "found"), [("", _FOUND), ('plain_decorators = ["timed"]', [])])
+def test_a_catalogue_file_says_which_decorators_are_plain(
+    project: Project, listed: str, found: list[tuple[str, int, str]]
+) -> None:
+    files = {
+        "lib.py": _LIBRARY.replace("def sync", "@timed\ndef sync").replace(
+            "import random\n", "import random\nfrom x import timed\n"
+        ),
+        "main.py": _ALONE,
+    }
+    found = [(path, line + 2, code) for path, line, code in found]
+    assert _found(project, files, listed=listed) == found
 
 
 def test_rules_about_what_a_process_does_alone_hold_in_programs_of_one(project: Project) -> None:
@@ -119,3 +153,45 @@ def test_a_configuration_around_the_program_says_that_its_model_is_sharded(
     project.write({"train/run.py": _SAVE, "main.py": "from train.run import save\n\nsave('x')\n", file: text})
     found = project.found(select=["CL208"], min_confidence=Confidence.HIGH)
     assert found == ([("train/run.py", 7, "CL208")] if is_sure else [])
+
+
+_RETRIEVER: Final = """class Retriever:
+    def __init__(self):
+        self.start()
+
+    def start(self):
+        print("ready")
+"""
+_TOGETHER: Final = """import torch.distributed as dist
+from retriever import Retriever
+
+
+class Together(Retriever):
+    def start(self):
+        dist.barrier()
+"""
+_EVALUATE: Final = """import os
+import torch
+{imported}from retriever import Retriever
+
+
+def main(path):
+    torch.distributed.init_process_group()
+    if os.path.exists(path):
+        return
+    with open(path, "w") as file:
+        Retriever()
+        file.write("x")
+
+
+if __name__ == "__main__":
+    main("a")
+"""
+
+
+@pytest.mark.parametrize("imported", ["", "import together\n"])
+def test_a_program_without_the_file_of_an_override_does_not_run_it(project: Project, imported: str) -> None:
+    evaluate = _EVALUATE.format(imported=imported)
+    project.write({"retriever.py": _RETRIEVER, "together.py": _TOGETHER, "evaluate.py": evaluate})
+    found = project.found(select=["CL202"], min_confidence=Confidence.MEDIUM)
+    assert [code for _, _, code in found] == ["CL202"] * bool(imported)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from collectivelint.catalog.reader import load, parse
-from collectivelint.catalog.schema import CATEGORIES, ROLES, CatalogError
+from collectivelint.catalog.schema import CATEGORIES, LISTS, ROLES, CatalogError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -203,6 +204,23 @@ def test_wrong_types_and_near_misses(text: str, words: list[str]) -> None:
     with pytest.raises(CatalogError) as caught:
         parse([("x.toml", text)])
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_the_guide_names_lists_that_there_are() -> None:
+    guide = (Path(__file__).parents[2] / "docs/teach.md").read_text()
+    table = guide.partition("| list |")[2].partition("\n\n")[0]
+    named = [
+        name
+        for line in table.splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")
+    ]
+    assert len(named) > 10
+    assert set(named) <= set(LISTS)
+
+
+def test_each_list_is_used() -> None:
+    catalog = load()
+    assert [name for name in LISTS if not getattr(catalog, name)] == []
 
 
 def test_rows_of_group_ops_are_its_methods(torch: ModuleType) -> None:

@@ -9,7 +9,7 @@ from ..summary.observed import Meeting
 from .options import literals, truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from ..domain.symbol import Symbol
     from ..domain.value import Value
@@ -25,7 +25,7 @@ _TOLD_APART: Final = frozenset({"name", "parameter", "place", "global"})
 
 def meet(frame: Frame, group: Symbol) -> None:
     """All ranks of a group that get here wait for each other."""
-    _add(frame, Meeting(group, doubts(frame.conditions)))
+    _add(frame, Meeting(group, doubts(frame, frame.conditions)))
 
 
 def meet_in_both(frame: Frame, start: int, middle: int) -> None:
@@ -50,7 +50,7 @@ def meet_in_call(
         group = given.group_key if given is not None else meeting.group.substitute(arguments)
         when = [condition.substitute(arguments) for condition in meeting.when if _is_flag(condition)]
         if not any(truth_of(condition) is False for condition in when):
-            _add(frame, Meeting(group, doubts((*frame.conditions, *when))), once=not callee.paths)
+            _add(frame, Meeting(group, doubts(frame, (*frame.conditions, *when))), once=not callee.paths)
         counts.append(len(frame.facts.meetings))
     return counts
 
@@ -69,14 +69,18 @@ def _covers(known: Meeting, other: Meeting) -> bool:
     return known.group is other.group and all(condition in other.when for condition in known.when)
 
 
-def doubts(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
+def doubts(frame: Frame, conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
     """The conditions that a program may well not fulfil where it runs on several ranks: flags and counts, by their names."""
-    found = (part for condition in conditions for part in literals(condition) if _is_doubtful(part))
+    words = frame.context.catalog.several_words
+    found = (part for condition in conditions for part in literals(condition) if _is_doubtful(part, words))
     return tuple(dict.fromkeys(found))
 
 
-def _is_doubtful(condition: Symbol) -> bool:
-    return truth_of(condition) is not True and all(part.kind in _PLAIN and not _says(part) for part in condition.walk())
+def _is_doubtful(condition: Symbol, words: Collection[str]) -> bool:
+    """Whether a condition is a flag or a count that has none of the words for several ranks in its names."""
+    return truth_of(condition) is not True and all(
+        part.kind in _PLAIN and not _says(part, words) for part in condition.walk()
+    )
 
 
 def _is_flag(condition: Symbol) -> bool:
@@ -88,30 +92,10 @@ def _is_flag(condition: Symbol) -> bool:
 _PLAIN: Final = frozenset(
     {"parameter", "attribute", "place", "global", "name", "constant", "compare", "not", "compound"}
 )
-#: Words that ask whether there are several ranks, or whether these wait for each other.
-_WORDS: Final = (
-    "dist",
-    "ddp",
-    "fsdp",
-    "rank",
-    "world",
-    "multi",
-    "parallel",
-    "gpu",
-    "cuda",
-    "device",
-    "proc",
-    "mpi",
-    "group",
-    "sync",
-    "wait",
-    "barrier",
-    "block",
-)
 
 
-def _says(symbol: Symbol) -> bool:
-    return any(word in text for text in _names(symbol) for word in _WORDS)
+def _says(symbol: Symbol, words: Collection[str]) -> bool:
+    return any(word in text for text in _names(symbol) for word in words)
 
 
 def _names(symbol: Symbol) -> Iterator[str]:

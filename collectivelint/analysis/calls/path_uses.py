@@ -36,9 +36,10 @@ def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
 
 def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
     """Keep a call that nothing is known about, where it is passed a path that this function looks for, or its folder."""
+    catalog = frame.context.catalog
     # The loggers of other libraries are called as any other.
     names = (name, f"methods.{name.rpartition('.')[2]}")
-    if not frame.looked or name.startswith(_READING) or not frame.context.catalog.reporting.isdisjoint(names):
+    if not frame.looked or catalog.is_reading(name) or not catalog.reporting.isdisjoint(names):
         return
     given = {inner for value in values for inner in value.symbol.walk()}
     for path, root in frame.looked.items():
@@ -51,29 +52,6 @@ def _root(path: Symbol) -> Symbol:
     found = parts(path, {})
     beside = path.kind == "compound" and path.head[0] == "Add" and len(found) > 1 and found[1].kind == "constant"
     return path if beside and not str(found[1].head[1]).startswith("/") else found[0]
-
-
-#: What computes with a path, or reads the file that is there.
-_READING: Final = (
-    "builtins.",
-    "os.path.",
-    "os.listdir",
-    "glob.",
-    "pathlib.",
-    "logging.",
-    "json.load",
-    "pickle.load",
-    "yaml.",
-    "torch.load",
-    "torch.jit.load",
-    "numpy.load",
-    "pandas.read_",
-    "safetensors.safe_open",
-    "safetensors.torch.load_file",
-    # Into a cache of its own, by the name of a model.
-    "huggingface_hub.",
-    "transformers.",
-)
 
 
 def note_paths(
@@ -156,7 +134,7 @@ def _inherit(
     memo: dict[Symbol, Symbol] = {}
     for use in first_uses(callee.paths):
         path = use.path.substitute(arguments, memo)
-        when = doubts((*frame.conditions, *(condition.substitute(arguments, memo) for condition in use.when)))
+        when = doubts(frame, (*frame.conditions, *(condition.substitute(arguments, memo) for condition in use.when)))
         met = counts[min(use.met, len(counts) - 1)]
         _add(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, met, when))
 
@@ -164,7 +142,7 @@ def _inherit(
 def _keep(frame: Frame, expr: Call, use: str, path: Symbol) -> None:
     frame.last_use = len(frame.facts.meetings)
     cause = frame.cause("file system", expr.span)
-    _add(frame, expr, PathUse(use, path, cause, frame.alone_here, frame.last_use, doubts(frame.conditions)))
+    _add(frame, expr, PathUse(use, path, cause, frame.alone_here, frame.last_use, doubts(frame, frame.conditions)))
 
 
 def _add(frame: Frame, expr: Call, use: PathUse) -> None:

@@ -11,15 +11,13 @@ from ..domain.symbol import WORLD
 from ..domain.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ...ir.nodes import Block, Span
     from ..transfer.state import Frame
 
 #: The variable, which no program can name, that has the seed: branches and loops join it as any other.
 SEED: Final = "<random.seed>"
-#: The module whose generator a seed is of.
-_MODULE: Final = "random."
 
 
 def seed(frame: Frame, values: Sequence[Value], span: Span) -> None:
@@ -34,22 +32,24 @@ def seed(frame: Frame, values: Sequence[Value], span: Span) -> None:
 
 def drawn(frame: Frame, name: str, span: Span) -> Value | None:
     """A random number that is the same on all ranks, or on those that share what the seed is made of; else None."""
-    if not name.startswith(_MODULE):
+    # Of all that seeds the numbers of Python, the function that stands beside the one that draws them.
+    own = {made for made in frame.context.catalog.seeds if made.rpartition(".")[0] == name.rpartition(".")[0]}
+    if not own:
         return None
     known = frame.variables.get(SEED) or frame.closure.get(SEED)
     if known is not None:
         return None if known.uniformity.varies else flow(frame.fresh(name, span), (known,))
     module = frame.context.program.functions(frame.path).get("<module>")
-    return Value(frame.fresh(name, span)) if module is not None and _seeds(module.body) else None
+    return Value(frame.fresh(name, span)) if module is not None and _seeds(module.body, own) else None
 
 
-def _seeds(block: Block) -> bool:
+def _seeds(block: Block, seeds: Collection[str]) -> bool:
     """Whether the statements of a module, also those it only runs as a script, seed random numbers with a constant."""
     for statement in block:
         match statement:
             case Evaluate(value=Call(function=function, args=(Constant(value=value), *_))):
-                if value is not None and plain(function) == f"{_MODULE}seed":
+                if value is not None and plain(function) in seeds:
                     return True
-            case Branch(then=then) if _seeds(then):
+            case Branch(then=then) if _seeds(then, seeds):
                 return True
     return False

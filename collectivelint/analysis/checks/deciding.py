@@ -17,7 +17,7 @@ def deciding(term: Term, guard: Guard, event: Event) -> Guard:
     found = _around(term, guard.symbol, event) or _exit_before(term, guard.symbol, event)
     if found is None:
         return guard
-    return guard.written_at(found.path, found.span, found.statement, found.positive, found.subject)
+    return guard.but(found.path, found.span, found.statement, found.positive, subject=found.subject)
 
 
 def _around(term: Term, symbol: Symbol, event: Event) -> Guard | None:

@@ -23,28 +23,17 @@ from ...ir.nodes import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ...catalog.model import Api
+    from ...catalog.model import Api, Catalog
     from ...ir.nodes import Block, Expr, Function, Span
     from ..summary.making import Members
 
 #: Functions that give back the ranks that they are given.
 _SAME: Final = frozenset({"list", "tuple", "sorted", "set"})
-#: Names of the ranks of a whole job, or of their number; `tp_world_size` is another one.
-_WHOLE: Final = frozenset(
-    (
-        *("world", "world_size", "worldsize", "world_ranks", "all_ranks", "global_world", "global_world_size"),
-        *("distributed_world_size", "total_world_size"),
-    )
-)
-#: Words for one of the groups of a job: `tp_group.world_size`.
-_OF_ONE: Final = frozenset(
-    ("tp", "dp", "pp", "cp", "ep", "mp", "sp", "group", "mesh", "pipeline", "expert", "sequence")
-)
 #: Assignments in a row that are followed.
 _MOST_STEPS: Final = 4
 
 
-def members_of(api: Api, call: Call, function: Function, *, once: bool) -> Members:
+def members_of(api: Api, call: Call, function: Function, catalog: Catalog, *, once: bool) -> Members:
     """The ranks in the groups that a call of a constructor makes; `once`: it stands in no loop."""
     words = dict(call.keywords)
     if api.params[:1] != ("ranks",):
@@ -53,7 +42,7 @@ def members_of(api: Api, call: Call, function: Function, *, once: bool) -> Membe
     if ranks is None:
         # What `*args` holds is not written.
         return "each" if call.spread else "all"
-    members = _members(ranks, function, _MOST_STEPS)
+    members = _members(ranks, function, catalog, _MOST_STEPS)
     local = words.get("use_local_synchronization", Constant(False))
     # A loop goes over all groups of a kind; with local synchronisation each rank makes its own.
     return members if members == "all" or (once and local == Constant(False)) else "each"
@@ -87,24 +76,24 @@ def _has_one_dimension(api: Api, call: Call) -> bool:
     return sum(part != Constant(1) for part in given.parts) <= 1
 
 
-def _members(ranks: Expr, function: Function, steps: int) -> Members:
+def _members(ranks: Expr, function: Function, catalog: Catalog, steps: int) -> Members:
     match ranks:
         case Constant(value=None):
             return "all"
         case Call(function=Name(id=name), args=(inner, *_)) if name in _SAME:
-            return _members(inner, function, steps)
+            return _members(inner, function, catalog, steps)
         case Call(function=Name(id="range"), args=args):
             last = args[-1] if len(args) == 1 or (args[:1] == (Constant(0),) and len(args) == 2) else None
-            return "all" if last is not None and _is_whole(last, function, steps) else _chosen(args, function)
+            return "all" if last is not None and _is_whole(last, function, catalog, steps) else _chosen(args, function)
         case Comprehension(targets=(target,), iterables=(iterable,), filters=(), element=element) if target == element:
-            return _members(iterable, function, steps)
+            return _members(iterable, function, catalog, steps)
         case Conditional(then=then, orelse=orelse):
-            return _least(_members(then, function, steps), _members(orelse, function, steps))
+            return _least(_members(then, function, catalog, steps), _members(orelse, function, catalog, steps))
         case Name(id=name) if steps and (values := _assigned(name, function)):
-            found = [_members(value, function, steps - 1) for value in values]
+            found = [_members(value, function, catalog, steps - 1) for value in values]
             return found[0] if len(set(found)) == 1 else "each"
         case _:
-            return "all" if _is_whole(ranks, function, 0) else _chosen((ranks,), function)
+            return "all" if _is_whole(ranks, function, catalog, 0) else _chosen((ranks,), function)
 
 
 def _least(one: Members, other: Members) -> Members:
@@ -122,11 +111,11 @@ def _assigned(name: str, function: Function) -> list[Expr]:
     return [found.value for found in assignments(function.body) if found.targets == (Name(name),)]
 
 
-def _is_whole(expr: Expr, function: Function, steps: int) -> bool:
+def _is_whole(expr: Expr, function: Function, catalog: Catalog, steps: int) -> bool:
     """Whether an expression is the number of all ranks, or their list, by its name or by what it was assigned."""
     match expr:
         case Call(function=Name(id="int"), args=(inner,)):
-            return _is_whole(inner, function, steps)
+            return _is_whole(inner, function, catalog, steps)
         case Subscript(value=Attribute(name="environ"), index=Constant(value=key)):
             return key == "WORLD_SIZE"
         case Call(function=Attribute(name=("get" | "getenv")), args=(Constant(value=str(key)), *_)):
@@ -138,10 +127,11 @@ def _is_whole(expr: Expr, function: Function, steps: int) -> bool:
         case _:
             return False
     owner, _, last = name.lower().rpartition(".")
-    if last.strip("_").removeprefix("get_") in _WHOLE and _OF_ONE.isdisjoint(owner.replace(".", "_").split("_")):
+    is_whole = last.strip("_").removeprefix("get_") in catalog.world_names
+    if is_whole and catalog.group_words.isdisjoint(owner.replace(".", "_").split("_")):
         return True
     return (
         isinstance(expr, Name)
         and steps > 0
-        and any(_is_whole(value, function, steps - 1) for value in _assigned(expr.id, function))
+        and any(_is_whole(value, function, catalog, steps - 1) for value in _assigned(expr.id, function))
     )

@@ -33,7 +33,7 @@ def made_in(program: Program, catalog: Catalog, path: str) -> list[Making]:
             once = not any(span.contains(expr.span) for span in repeated)
             words = {word for word, _ in expr.keywords}
             lists = api.params[:1] == ("ranks",) and (bool(expr.args) or "ranks" in words)
-            found.append(Making(api.op, path, expr.span, lists, members_of(api, expr, function, once=once)))
+            found.append(Making(api.op, path, expr.span, lists, members_of(api, expr, function, catalog, once=once)))
     return sorted(found, key=lambda item: item.span)
 
 

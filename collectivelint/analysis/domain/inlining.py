@@ -110,7 +110,7 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                 inner = _inlined(guard, call)
                 if call.passes_sharded and guard.own and guard.varies and asks_what_is_shown(item, call.arguments):
                     # Only here is it known that what stands behind the test runs.
-                    inner = inner.judged_here(own=True)
+                    inner = inner.but(own=True)
                 found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
             case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
                 argument = call.arguments.get(over or "")

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from .symbol import Symbol
 
-#: Functions and methods whose result is the same path, or one below it; a class makes one of its arguments.
+#: Functions and methods whose result is the same path, or one below it; a class makes one of its arguments. They are Python's, and
+#: symbols are taken apart with no catalogue at hand: by the last names that they have for a function and a method alike.
 _JOINS: Final = frozenset({"join", "Path", "PosixPath", "PurePath", "joinpath", "with_name", "str", "fspath", "format"})
 _SAME: Final = frozenset(
     {"normpath", "abspath", "realpath", "expanduser", "expandvars", "absolute", "resolve", "as_posix"}

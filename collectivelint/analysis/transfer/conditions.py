@@ -129,7 +129,7 @@ def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Wr
 
 def _written(guard: Guard, written: Written) -> Guard:
     positive = guard.positive != written.negated
-    return guard.written_at(guard.path, written.span, guard.statement, positive, written.subject)
+    return guard.but(span=written.span, positive=positive, subject=written.subject)
 
 
 def _truthful(test: Expr) -> Expr:

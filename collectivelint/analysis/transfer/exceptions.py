@@ -65,7 +65,7 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
             guard_value = value
         guard = guard_of(frame, value, head(statement.span, word))
         if cause is None:
-            guard = guard.judged_here(False)
+            guard = guard.but(own=False)
         with Arm(frame, entering) as arm, Under(frame, guard, value):
             if name is not None:
                 frame.variables[name] = Value(frame.fresh(name, statement.span))

@@ -79,7 +79,7 @@ def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
 
     def judged(item: Item) -> Term:
         if isinstance(item, Choice) and id(item) not in wrapped:
-            return (Choice(item.guard.judged_here(bool(item.guard.varies)), item.then, item.orelse),)
+            return (Choice(item.guard.but(own=bool(item.guard.varies)), item.then, item.orelse),)
         return (item,)
 
     return map_term(term, judged, is_own)
