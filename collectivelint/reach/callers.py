@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..ir.nodes import Call
     from ..program.resolver import Program
+    from .import_reach import ImportReach
     from .libraries import Libraries
     from .openness import Openness
     from .references import Reference
@@ -40,9 +41,12 @@ _COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple,
 class Callers:
     """Finds references, and keeps those of each file that was read."""
 
-    def __init__(self, program: Program, texts: Texts, openness: Openness, libraries: Libraries) -> None:
+    def __init__(
+        self, program: Program, texts: Texts, openness: Openness, libraries: Libraries, imports: ImportReach
+    ) -> None:
         """Nothing is read before it is asked for."""
         self._program, self.texts, self.openness, self._libraries = program, texts, openness, libraries
+        self._imports = imports
         self._references: dict[str, Mapping[str, list[Reference]]] = {}
         self._known: dict[Target, list[Reference] | None] = {}
 
@@ -109,6 +113,13 @@ class Callers:
             if name not in _CONSTRUCTORS or self.openness.is_made_by_language(owner, name):
                 return None
             return self.made(owner, inside)
+        plain_target = Target("function", path, _REPLACED.sub("", target.name))
+        is_plain = function.owner is None and not scope
+        if is_plain and not self._is_known_elsewhere(path):
+            if self.openness.is_decorated(function) or self.openness.is_hidden(name, frozenset({path})):
+                return None
+            uses = [use for use in self.named(path, name) if use.name == name]
+            return [use for use in uses if resolve(self._program, use.function, name) == plain_target]
         if self.openness.is_open(function, name, inside):
             return None
         if function.owner is not None:
@@ -121,7 +132,6 @@ class Callers:
         kept = self._kept(path, inside)
         if found is None or kept is None:
             return None
-        plain_target = Target("function", path, _REPLACED.sub("", target.name))
         return [
             use
             for own, use in found
@@ -133,6 +143,12 @@ class Callers:
                 )
             )
         ]
+
+    def _is_known_elsewhere(self, path: str) -> bool:
+        """Whether another file may have got a module: only for a script that none imports, or names, there is none."""
+        if b"__main__" not in self.texts.code(path) or self._imports.is_imported(path):
+            return True
+        return self.texts.is_module_quoted(PurePath(path).stem)
 
     def _is_unknown(self, use: Reference) -> bool:
         """Whether a name is an attribute of an object that may be a module."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..ir.nodes import Compare, Name
@@ -71,7 +70,7 @@ class EntryPoints:
                 current = Target("function", current.path, "<module>")
             if current.name == "<module>":
                 # Code that runs where the file is imported belongs to the programs that import it.
-                if self._is_imported(current.path):
+                if self.imports.is_imported(current.path):
                     return Programs(frozenset(entries), others=True)
                 entries.add(current)
                 continue
@@ -98,11 +97,6 @@ class EntryPoints:
             return Programs(frozenset(entries), others=False)
         # What only tests call is there for programs that are not.
         return Programs(frozenset(entries), others=True)
-
-    def _is_imported(self, path: str) -> bool:
-        """Whether some file of the tree imports one."""
-        stem = Path(path).stem if Path(path).name != "__init__.py" else Path(path).parent.name
-        return any(path in self.imports.direct(other) for other in self._callers.texts.files(stem) if other != path)
 
 
 def is_test_function(target: Target) -> bool:

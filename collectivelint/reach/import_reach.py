@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class ImportReach:
                     found |= {target, *self._packages(target)}
             self._direct[path] = frozenset(found)
         return self._direct[path]
+
+    def is_imported(self, path: str) -> bool:
+        """Whether some other file of the program imports one."""
+        own = PurePath(path)
+        stem = own.parent.name if own.name == "__init__.py" else own.stem
+        return any(path in self.direct(other) for other in self._texts.files(stem) if other != path)
 
     def _packages(self, path: str) -> Iterator[str]:
         folder = os.path.dirname(path)

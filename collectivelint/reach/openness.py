@@ -31,7 +31,7 @@ class Openness:
 
     def is_open(self, function: Function, name: str, inside: frozenset[str] | None) -> bool:
         """Whether more than the references to a function (in some files) may call it."""
-        if not all(self._is_plain(function, decorator) for decorator in function.decorators):
+        if self.is_decorated(function):
             return True
         if "<locals>" in function.qualname:
             # What a function defines is not there for others by its name.
@@ -40,6 +40,10 @@ class Openness:
             owner = Target("class", function.path, function.owner)
             return self.is_hidden(name, inside) or self._is_called_outside(owner, name)
         return any(self.is_hidden(own, inside) for own in self._texts.names(name))
+
+    def is_decorated(self, function: Function) -> bool:
+        """Whether a decorator may call a function, or hand it on, by another name than its own."""
+        return not all(self._is_plain(function, decorator) for decorator in function.decorators)
 
     def is_registered(self, class_: Target, name: str, inside: frozenset[str] | None) -> bool:
         """Whether more than the references to a class (in some files) may make objects of it."""

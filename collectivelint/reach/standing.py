@@ -52,12 +52,11 @@ class Reach:
         """
         self._texts = Texts(program.indexes, code)
         libraries = Libraries(program, catalog, self._texts)
-        callers = Callers(program, self._texts, Openness(program, catalog, self._texts), libraries)
+        imports = ImportReach(program, self._texts)
+        callers = Callers(program, self._texts, Openness(program, catalog, self._texts), libraries, imports)
         self._program, self._holds, self._code = program, holds, code
         self._looked = 0
-        self.entry_points = EntryPoints(
-            program, callers, ImportReach(program, self._texts), console_scripts(program, configurations)
-        )
+        self.entry_points = EntryPoints(program, callers, imports, console_scripts(program, configurations))
         self.single_process = SingleProcess(program, catalog, callers, self.entry_points, libraries)
         self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
         self._configured = Configured(program.indexes)

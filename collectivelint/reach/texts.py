@@ -114,6 +114,12 @@ class Texts:
             if inside is None or path in inside
         )
 
+    def is_module_quoted(self, name: str) -> bool:
+        """Whether a string of the program is a dotted path with a module in it; the name of its file is none."""
+        wanted = name.encode(errors="surrogateescape")
+        pattern = re.compile(rb"[\"'](?:[\w./]*[.:/])?%b(?!\.py[\"'])[.:\"']" % re.escape(wanted))
+        return any(pattern.search(self._code(path)) for path in self.files(name))
+
     def decorates_class(self, name: str, inside: frozenset[str] | None = None) -> bool:
         """Whether something of this name is a decorator of a class in the program (in some files)."""
         pattern = re.compile(

@@ -195,3 +195,13 @@ def test_a_program_without_the_file_of_an_override_does_not_run_it(project: Proj
     project.write({"retriever.py": _RETRIEVER, "together.py": _TOGETHER, "evaluate.py": evaluate})
     found = project.found(select=["CL202"], min_confidence=Confidence.MEDIUM)
     assert [code for _, _, code in found] == ["CL202"] * bool(imported)
+
+
+@pytest.mark.parametrize("other", ["import evaluate\n\nevaluate.main('b')\n", "run('evaluate')\n", "evaluation = 1\n"])
+def test_functions_of_a_file_that_no_other_imports_are_called_in_it_alone(project: Project, other: str) -> None:
+    # A name like `main` stands in strings and in many files.
+    many = {f"tool{number}.py": f"def main(): ...\n\n\nmain()\nprint('main{number}', 'main')\n" for number in range(40)}
+    files = {"retriever.py": _RETRIEVER, "together.py": _TOGETHER, "evaluate.py": _EVALUATE.format(imported="")}
+    project.write({**many, **files, "other.py": other})
+    found = project.found(select=["CL202"], min_confidence=Confidence.MEDIUM)
+    assert [code for _, _, code in found] == ["CL202"] * ("evaluate" in other.split("ion")[0])

@@ -75,7 +75,7 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
     absent, present = _absence(one, other, guard)
     found = one.uniformity.join(other.uniformity).but(absent=absent, present=present)
     implicit = guard is not None and bool(guard.uniformity.varies)
-    settled = any(value.constant not in (UNKNOWN, None) for value in (one, other))
+    settled = any(value.constant not in (UNKNOWN, None) or _is_agreed(value) for value in (one, other))
     if settled and found.varies and not implicit:
         found = found.but(maybe=True)
     sized = one.extent.size_of is not None or other.extent.size_of is not None
@@ -95,6 +95,12 @@ def equal(variables: Mapping[str, Value], condition: Symbol) -> list[tuple[str, 
         for name, value in variables.items()
         if value.uniformity.equal_where is not None and implies(condition, value.uniformity.equal_where)
     ]
+
+
+def _is_agreed(value: Value) -> bool:
+    """Whether it is kept in an object, and all ranks have the same since they have got it from one another."""
+    is_kept = value.symbol.kind == "attribute" and not value.uniformity.varies
+    return is_kept and any(cause.kind == "received" for cause in value.origin.origins)
 
 
 def _is_received_behind(value: Value, where: Cause) -> bool:
