@@ -94,6 +94,15 @@ class Opened:
                 return None
         return found
 
+    def read_as(self, other: Opened) -> None:
+        """Take over the indexes of files that are the same in another program."""
+        stamps = other.view.stamps
+        for path, stamp in self.view.stamps.items():
+            known = other.indexes.made(path) if stamp[2] and path in stamps and stamps[path][2] == stamp[2] else None
+            if known is not None and known.problem is None:
+                self.indexes.preload([known])
+                self._indexed.add(path)
+
     def renamed(self, changed: Mapping[str, FileIndex]) -> list[str]:
         """Those of the changed files in which others find something else now."""
         return [path for path, index in changed.items() if not _is_like(self.indexes[path], index)]
@@ -156,6 +165,8 @@ class Held:
             self._programs.remove(known)
             known.follow(fresh, changed, renamed)
             return known
+        for known in self._programs[:1]:
+            fresh.read_as(known)
         if len(self._programs) >= _MOST_HELD:
             del self._programs[_MOST_HELD - 1 :]
             collect()
