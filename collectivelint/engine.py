@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,13 +13,12 @@ from .findings.result import Result
 from .findings.run_rules import RuleRunner
 from .incremental.analyser import Analyser
 from .incremental.collector import paused
+from .incremental.opened import Opened
 from .incremental.plan import CacheView
 from .incremental.schedule import Schedule
 from .incremental.shard import Shard
-from .program.index import Indexes
 from .program.loader import Loader
 from .program.project import configurations, configured, open_project
-from .program.resolver import Program
 from .reach.answers import Answers, digest
 from .reach.judging import answered, judged
 from .reach.texts import without_comments
@@ -41,9 +39,9 @@ if TYPE_CHECKING:
     from .finding import Finding
     from .findings.confidence import Confidence
     from .fixes.chains import Plan
+    from .incremental.opened import Held
     from .incremental.schedule import Progress
     from .ir.nodes import Span
-    from .program.project import Project
     from .report.analysis import Explained
     from .settings import Resolver
     from .source.text import Source
@@ -58,16 +56,6 @@ def _ignore_progress(done: int, total: int) -> None:
     """The progress of a run that shows none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A program whose files are known, and read when they are needed."""
-
-    project: Project
-    view: CacheView
-    indexes: Indexes
-    program: Program
-
-
 class Linter:
     """One run over a set of files."""
 
@@ -80,39 +68,44 @@ class Linter:
         jobs: int = 1,
         progress: Progress = _ignore_progress,
         fixing: bool = False,
+        held: Held | None = None,
     ) -> None:
         """`resolver` finds the settings of each file; `texts` override the content of files, as unsaved buffers do.
 
         Without `cache_folder` nothing is kept between runs. `fixing`: fixes are going to be written, and none of the cache
-        is used.
+        is used. `held` are the programs of earlier runs over the same project in this process.
         """
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs, self._progress, self._fixing = jobs, progress, fixing
+        self._held = held
         self._files = SourceFiles(texts)
         self._loader = Loader(self._files)
         self._comments = Comments(self._files)
         publisher = Publisher(resolver, self._files, self._comments)
         self._rules = RuleRunner(resolver, self._files, self._comments, publisher)
-        #: The facts of functions that the last run has interpreted in this process.
-        self._analysis: Analysis | None = None
+        #: The program of the last run, if its facts are known or held.
+        self._opened: Opened | None = None
+        self._view: CacheView | None = None
 
     # ------------------------------------------------------------------------------------------------------- linting
 
     def run(self, paths: Sequence[Path]) -> Result:
         """Lint files and folders."""
-        with paused():
+        with paused(holds=bool(self._held)):
             return self._run(paths)
 
     def _run(self, paths: Sequence[Path]) -> Result:
-        self._analysis = None
+        self._opened = None
         forget()
         opened = self._open(paths, fixing=self._fixing)
+        if self._held is not None and opened.view.is_kept:
+            opened = self._held.take(opened)
         project, view, indexes, program = opened.project, opened.view, opened.indexes, opened.program
         stale = view.stale_files(program, indexes)
         shard = Shard()
         analysed: list[str] = []
-        analyser = Analyser(project, program, indexes, self.resolver, self._rules, view, self._files)
+        analyser = Analyser(opened, self._rules, self._files)
         while stale:
             analysed += stale
             found = Schedule(program, indexes, view, stale, self._jobs, self._progress).run(analyser.analyse)
@@ -122,7 +115,7 @@ class Linter:
                 break
             stale = view.following(shard)
         if analysed:
-            self._analysis = analyser.analysis
+            shard.asked = opened.all_asked(shard.asked)
             view.take(shard, analysed)
         findings = view.findings()
         if project.unreadable:
@@ -137,6 +130,10 @@ class Linter:
         lowered = [finding for finding in sure if finding.confidence < self._least(finding)]
         hidden = sorted([*hidden, *lowered], key=lambda finding: finding.order) if lowered else hidden
         view.save(shard, analysed, indexes, answers)
+        if opened.analysis is not None or self._held is not None:
+            self._opened, self._view = opened, view
+        if self._held is not None and view.is_kept and not shard.errors:
+            self._held.hold(opened)
         return Result(
             shown_,
             hidden,
@@ -150,7 +147,7 @@ class Linter:
             has_groups=not hidden or view.has_groups(program),
         )
 
-    def _answered(self, findings: list[Finding], opened: _Opened) -> Answers:
+    def _answered(self, findings: list[Finding], opened: Opened) -> Answers:
         """What becomes of findings by what runs their functions."""
         if not findings:
             return Answers()
@@ -172,27 +169,29 @@ class Linter:
         """The confidence that a finding needs to be shown."""
         return least_confidence(self.resolver.settings(Path(finding.path)), finding.code, finding.name)
 
-    def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> _Opened:
+    def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> Opened:
         """The program around these files; nothing of it is analysed yet."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         project = open_project(paths, self.resolver)
         # What cannot be followed now may be there in the next run, with other files behind it.
         folder = None if project.unreadable else self._cache_folder
         view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing)
-        indexes = Indexes(project.files, lambda path: view.index(path) or self._loader.index(path))
-        names = project.catalog.modules, project.catalog.names
-        program = Program(indexes, self._loader.lower, *names, lambda: view.bases(indexes))
-        return _Opened(project, view, indexes, program)
+        return Opened(project, self.resolver, view, self._loader)
 
     # ------------------------------------------------------------------------------------------------------ analysis
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a later run has taken over the program of this one, with other texts."""
+        return self._opened is not None and self._opened.view is not self._view
+
     def analysis(self, paths: Sequence[Path]) -> Analysis:
         """The analysis of these files; each function is interpreted when its facts are first asked for."""
-        if self._analysis is not None:
+        if self._opened is not None:
             # That of the last run is reused.
-            indexes = self._analysis.program.indexes
+            indexes = self._opened.indexes
             named = [path for path in map(shown, paths) if path in indexes and indexes[path].problem is None]
-            return self._analysis.about(named)
+            return self._opened.analysed().about(named)
         opened = self._open(paths)
         return self._explaining(opened, opened.project.asked)
 
@@ -211,7 +210,7 @@ class Linter:
         analysis = self._explaining(opened, opened.project.files)
         return thread_groups(analysis, opened.project, paths, self.resolver, self._files, self._comments)
 
-    def _explaining(self, opened: _Opened, paths: Sequence[str]) -> Analysis:
+    def _explaining(self, opened: Opened, paths: Sequence[str]) -> Analysis:
         """An analysis of the readable ones of these files that records what explanations and chains need."""
         from .analysis.program import Analysis
 

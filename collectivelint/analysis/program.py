@@ -22,7 +22,7 @@ from .summary.model import Registration
 from .transfer.statements import interpret
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from ..catalog.model import Catalog
     from ..ir.nodes import Function, Span
@@ -93,6 +93,17 @@ class Analysis:
             other.__dict__.pop(name, None)
         other.paths = tuple(paths)
         return other
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the configuration says something of names of the program."""
+        return self._whole.is_configured
+
+    def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
+        """Forget what rests on the functions of these files, or on the names of the `renamed` ones; and what rules have read."""
+        sweep()
+        self._whole.forget(paths, renamed)
+        self._read.clear()
 
     # ------------------------------------------------------------------------------------- what the rules ask for
 

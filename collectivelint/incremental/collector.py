@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 _MANY: Final = 500_000
 
 
+def collect() -> None:
+    """Look for circles in what a large run has left behind."""
+    if gc.get_freeze_count() > _MANY:
+        gc.unfreeze()
+        gc.collect()
+
+
 @contextmanager
-def paused() -> Iterator[None]:
-    """Do not look for circles in here; of a large run, the process may well end before anything needs their memory."""
+def paused(*, holds: bool = False) -> Iterator[None]:
+    """Do not look for circles in here; of a large run, the process may well end before anything needs their memory.
+
+    `holds`: what runs before this one have left behind is held, and likely needed again.
+    """
     if not gc.isenabled():
         yield
         return
-    if gc.get_freeze_count() > _MANY:
+    if not holds:
         # What a run before this one has left behind, in a process that goes on: a server, or one that watches.
-        gc.unfreeze()
-        gc.collect()
+        collect()
     gc.disable()
     try:
         yield

@@ -52,7 +52,9 @@ class CacheView:
         self._texts = texts
         self._catalog = project.catalog
         self._store: Cache | None = None
-        self._stamps: dict[str, tuple[int, int, str]] = {}
+        #: (mtime, size, digest) of each file, and the name of the cache's entry; empty without a cache.
+        self.stamps: dict[str, tuple[int, int, str]] = {}
+        self.key = ""
         self._changed: set[str] = set(project.files)
         #: Whether all files are analysed and nothing of the cache is used.
         self.full_run = True
@@ -72,12 +74,13 @@ class CacheView:
             # What is a test lies in the tests of its project: the roots between here and the files count too.
             below = [f"{place} {root}" for place, root in roots_of(places).items()]
             settings = [(place, resolver.settings_in(place)) for place in places]
-            self._store = Cache(folder, key([*project.places, *below], settings))
+            self.key = key([*project.places, *below], settings)
+            self._store = Cache(folder, self.key)
             before = self._store.stamps()
-            self._stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.files}
-            if before and before.keys() == self._stamps.keys():
+            self.stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.files}
+            if before and before.keys() == self.stamps.keys():
                 self.full_run = False
-                now = self._stamps.items()
+                now = self.stamps.items()
                 self._changed = {path for path, known in now if known[2] != before[path][2] or not known[2]}
 
     @property
@@ -251,7 +254,7 @@ class CacheView:
         for path in paths:
             made = self._made.get(path, ()) if self._made is not None else ()
             rows[path] = Row(
-                stamp=self._stamps[path],
+                stamp=self.stamps[path],
                 findings=self._found.get(path),
                 looked=shard.looked.get(path, 0),
                 made=[[item.op, *item.span.numbers, item.lists, item.members] for item in made],

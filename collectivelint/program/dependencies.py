@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_Key = TypeVar("_Key")
+_Answer = TypeVar("_Answer")
 
 
 class Reader(Protocol):
@@ -43,6 +46,29 @@ class Separately:
     def looked(self) -> int:
         """The files that have been read inside so far."""
         return self._reader.looked if self._is_open else self._looked
+
+
+class Memo(Generic[_Key, _Answer]):
+    """Answers that are kept, each with the files that were read to give it: who asks again rests on these as well."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Nothing is known yet."""
+        self._reader = reader
+        self._known: dict[_Key, tuple[_Answer, int]] = {}
+
+    def get(self, key: _Key, find: Callable[[], _Answer]) -> _Answer:
+        """The answer of this key."""
+        known = self._known.get(key)
+        if known is None:
+            with Separately(self._reader) as read:
+                found = find()
+            known = self._known[key] = (found, read.looked)
+        self._reader.looked |= known[1]
+        return known[0]
+
+    def forget(self, files: int) -> None:
+        """Forget the answers that rest on some files, as bits."""
+        self._known = {key: known for key, known in self._known.items() if not known[1] & files}
 
 
 def files_of(looked: int, bits: Mapping[str, int]) -> list[str]:

@@ -6,6 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from .imports import bindings, statements
@@ -99,6 +100,10 @@ class Indexes(Mapping[str, FileIndex]):
         """How many files there are."""
         return len(self._made)
 
+    def made(self, path: str) -> FileIndex | None:
+        """The index of one file if it has been asked for."""
+        return self._made[path]
+
     def preload(self, found: Iterable[FileIndex]) -> None:
         """Indexes that were made elsewhere."""
         self._made.update((index.path, index) for index in found)
@@ -185,7 +190,8 @@ def class_table(index: FileIndex) -> list[tuple[str, str, str]]:
 def by_base(tables: Mapping[str, Sequence[tuple[str, str, str]]]) -> dict[str, list[tuple[str, str, str]]]:
     """Name of a class -> (file, class, base as written) of those that may have it for a base; `tables` by file."""
     found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    for path, classes in tables.items():
-        for qualname, base, name in classes:
+    # In the order of the files on the disk, whichever of them are asked about or have changed.
+    for path in sorted(tables, key=lambda path: PurePath(path).parts):
+        for qualname, base, name in tables[path]:
             found[name].append((path, qualname, base))
     return found

@@ -7,7 +7,7 @@ import os.path
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from .dependencies import Separately
+from .dependencies import Memo, Separately
 from .index import class_table
 from .modules import Modules
 from .resolution import Resolution
@@ -15,7 +15,7 @@ from .subclasses import Subclasses
 from .target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ..ir.nodes import Function
     from .index import ClassIndex, FileIndex
@@ -58,7 +58,7 @@ class Program:
         #: With what had to be looked at to say so.
         self._resolved: dict[tuple[str, str], tuple[Target, int]] = {}
         self._resolution: Resolution[tuple[Target, int]] = Resolution()
-        self._bases: dict[Target, tuple[tuple[Target, ...], int]] = {}
+        self._bases: Memo[Target, tuple[Target, ...]] = Memo(self)
 
     def body(self, path: str) -> int:
         """The bit that says that the functions of a file have been looked at."""
@@ -84,6 +84,17 @@ class Program:
         if path not in self._lowered:
             self._lowered[path] = self._lower(path)
         return self._lowered[path]
+
+    def forget(self, paths: Iterable[str], renamed: Iterable[str]) -> None:
+        """Lower these files anew when they are asked for, and look up names that rest on the indexes of the `renamed` ones."""
+        self.looked = 0
+        for path in paths:
+            self._lowered.pop(path, None)
+        files = sum(self.bits[path] for path in renamed)
+        if files:
+            self._subclasses.below.forget(files)
+            self._bases.forget(files)
+            self._resolved = {key: known for key, known in self._resolved.items() if not known[1] & files}
 
     def is_annotated(self, path: str) -> bool:
         """Whether the file has annotations in comments. Costs nothing where it has not been read."""
@@ -244,14 +255,7 @@ class Program:
 
     def bases(self, target: Target) -> Sequence[Target]:
         """The class and its bases in the program, nearest first (depth first; close enough to the MRO)."""
-        known = self._bases.get(target)
-        if known is None:
-            with Separately(self) as read:
-                found = tuple(self._above(target))
-            known = self._bases[target] = (found, read.looked)
-        found, looked = known
-        self.looked |= looked
-        return found
+        return self._bases.get(target, lambda: tuple(self._above(target)))
 
     def _above(self, target: Target) -> Iterator[Target]:
         seen: set[Target] = set()

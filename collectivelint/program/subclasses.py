@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .dependencies import Separately
+from .dependencies import Memo
 from .index import by_base
 from .target import Target
 
@@ -24,21 +24,14 @@ class Subclasses:
         reader: Reader,
     ) -> None:
         """`classes` gives `class_table` of every file, `resolve` what a name means in a file, as `reader` looks it up."""
-        self._classes, self._resolve, self._reader = classes, resolve, reader
-        #: With the files that had to be looked at to say so.
-        self._below: dict[Target, tuple[list[Target], int]] = {}
+        self._classes, self._resolve = classes, resolve
+        self.below: Memo[Target, list[Target]] = Memo(reader)
         #: Name of a class -> (file, class, base as written) of those that may have it for a base.
         self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
     def of(self, target: Target) -> list[Target]:
         """All classes below this one."""
-        known = self._below.get(target)
-        if known is None:
-            with Separately(self._reader) as read:
-                found = self._find(target)
-            known = self._below[target] = (found, read.looked)
-        self._reader.looked |= known[1]
-        return known[0]
+        return self.below.get(target, lambda: self._find(target))
 
     def _find(self, target: Target) -> list[Target]:
         # A dict keeps the order in which they are met.

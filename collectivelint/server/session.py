@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
 from ..findings import baseline
+from ..incremental.opened import Held
 from ..incremental.store import FOLDER
 from ..settings import Resolver, SettingsError
 from ..source.decode import read
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Unsafe fixes too: the user sees one before choosing it. Files of installed packages are opened to be read.
 _OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
+#: Projects of which the programs are held in memory.
+_MOST_PROJECTS: Final = 2
+#: By root, the project that was linted last at the end.
+_HELD: dict[Path, Held] = {}
 
 
 @dataclass(slots=True)
@@ -52,7 +57,7 @@ def lint(texts: Mapping[Path, str]) -> Linted:
         projects[project_root(path) or path.parent].append(path)
     for root, paths in projects.items():
         resolver = Resolver(_OVERRIDES)
-        linter = _linter(resolver, root, texts)
+        linter = _linter(resolver, root, texts, _held(root))
         try:
             result = linter.run(paths)
         except SettingsError as error:
@@ -75,6 +80,8 @@ def describe(linted: Linted, path: Path, line: int, column: int) -> str:
     from .hover import describe
 
     linter, name = linted.linters[path], shown(path)
+    if linter.is_outdated:
+        return ""
     byte_column = len(linter.source(name).line(line)[:column].encode())
     return describe(linter.analysis([path]), name, line, byte_column, linter.text)
 
@@ -85,13 +92,21 @@ def _not_linted(path: str, error: SettingsError) -> Finding:
     return Finding(UNREADABLE, "unreadable-file", message, "error", path, Location(1, 1), Location(1, 1), "")
 
 
-def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str]) -> Linter:
+def _held(root: Path) -> Held:
+    """What is held of a project; those that were linted last are kept."""
+    held = _HELD[root] = _HELD.pop(root, Held())
+    for other in list(_HELD)[:-_MOST_PROJECTS]:
+        del _HELD[other]
+    return held
+
+
+def _linter(resolver: Resolver, root: Path, texts: Mapping[Path, str], held: Held) -> Linter:
     unsaved: dict[str, Source] = {}
     for path, text in texts.items():
         source = _source(path, text)
         if _on_disk(path) != text:
             unsaved[source.path] = source
-    return Linter(resolver, unsaved, cache_folder=root / FOLDER, fixing=True)
+    return Linter(resolver, unsaved, cache_folder=root / FOLDER, fixing=True, held=held)
 
 
 def _source(path: Path, text: str) -> Source:

@@ -33,8 +33,11 @@ class SourceFiles:
         return self._sources[path]
 
     def loaded(self, path: str) -> Source | None:
-        """The text of a file that has been read; None for another one."""
-        return self._sources.get(path)
+        """The text of a file; None for one that cannot be read."""
+        try:
+            return self.source(path)
+        except UnreadableError:
+            return None
 
     def content(self, path: str) -> bytes:
         """The content of a file as it lies on the disk, or as it overrides that; empty for one that cannot be read."""

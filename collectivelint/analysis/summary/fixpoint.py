@@ -122,6 +122,13 @@ class Solver:
         """A fact that is known; None for others."""
         return self._known.get(key)
 
+    def forget(self, keys: set[Key]) -> None:
+        """Forget facts, with all that rest on them. Nothing must be on the way."""
+        self.unsettled -= keys
+        for key in keys:
+            for table in (self.looked, self.circles, self.reads, self._known, self._number, self._lowest):
+                table.pop(key, None)
+
     def _solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
         asking = self._asking[-1] if self._asking else None
         if asking is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, expressions
+from ...program.dependencies import Memo
 from ...program.target import Target
 from ..domain.causes import Cause
 from ..domain.joining import join
@@ -15,16 +14,18 @@ from ..domain.value import UNKNOWN, Value
 from ..transfer.binding import SELF
 from ..transfer.group_names import named_calls, other_uses
 from .attribute_writes import changed_by
+from .class_text import class_text
 from .closures import Closure, bound_around, enclosing
 from .fixpoint import Postponed, Solver
+from .forgetting import resting
 from .lattice import Facts
 from .observed import ClassFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Block, Function, Span
+    from ...ir.nodes import Call, Function
     from ...program.resolver import Program
     from ...source.annotations import Annotation
     from .facts import FunctionFacts
@@ -61,9 +62,29 @@ class Interprocedural:
             self._configured[target.path, target.name] = annotation
         #: By the identity of the members, which the solver keeps.
         self._circles: dict[int, int] = {}
-        self._uses: dict[tuple[str, str], frozenset[str]] = {}
+        self._uses: Memo[tuple[str, str], frozenset[str]] = Memo(program)
         self._changed: dict[str, frozenset[str]] = {}
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
+
+    def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
+        """Forget what rests on the functions of these files, or on what other files can find in the `renamed` ones."""
+        files = 0
+        for path in paths:
+            files |= self.program.body(path)
+            self._changed.pop(path, None)
+            self._named.pop(path, None)
+        for path in renamed:
+            files |= self.program.bits[path]
+        self._uses.forget(files)
+        self._circles.clear()
+        self.failures.clear()
+        solver = self.solver
+        solver.forget(resting(solver.reads, solver.looked, solver.circles, files, paths))
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the configuration says something of names of the program."""
+        return bool(self._configured)
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function; None if it cannot be found, or while nothing is known of a recursion."""
@@ -106,12 +127,11 @@ class Interprocedural:
 
     def other_uses(self, path: str, qualname: str) -> frozenset[str]:
         """The names that a function uses as no process group can be used."""
-        if (path, qualname) not in self._uses:
-            function = self.program.functions(path).get(qualname)
-            self._uses[path, qualname] = (
-                frozenset() if function is None else other_uses(self.program, self.catalog, function)
-            )
-        return self._uses[path, qualname]
+        return self._uses.get((path, qualname), lambda: self._other_uses(path, qualname))
+
+    def _other_uses(self, path: str, qualname: str) -> frozenset[str]:
+        function = self.program.functions(path).get(qualname)
+        return frozenset() if function is None else other_uses(self.program, self.catalog, function)
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
         """The calls of anything of this name in one file."""
@@ -228,53 +248,7 @@ class Interprocedural:
 
     def class_facts(self, owner: Target) -> ClassFacts:
         """What the text of a class says of its attributes and signal handlers."""
-        found: ClassFacts | None = self.solver.solve(("class", owner.path, owner.name), lambda: self._class(owner))
+        found: ClassFacts | None = self.solver.solve(
+            ("class", owner.path, owner.name), lambda: class_text(self.program, owner)
+        )
         return found or ClassFacts()
-
-    def _class(self, owner: Target) -> ClassFacts:
-        assigned: defaultdict[str, list[str]] = defaultdict(list)
-        handlers: dict[str, Span] = {}
-        index = self.program.class_index(owner)
-        lowered = self.program.functions(owner.path)
-        for name in index.methods if index is not None else ():
-            function = lowered.get(f"{owner.name}.{name}")
-            if function is not None and function.params:
-                for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
-                    assigned[attribute].append(function.qualname)
-                for method in _registered(function.body, function.params[0].name):
-                    handler = lowered.get(f"{owner.name}.{method}")
-                    if handler is not None:
-                        handlers[handler.qualname] = handler.span
-        return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
-
-
-def _registered(block: Block, self_name: str) -> Iterator[str]:
-    """Methods of `self` that a block makes signal handlers."""
-    for expr in expressions(block):
-        match expr:
-            case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
-                if owner == self_name:
-                    yield method
-
-
-def _assigned(block: Block, self_name: str) -> Iterator[str]:
-    """Names assigned as `self.name` anywhere in a block."""
-    for statement in block:
-        match statement:
-            case Assign(targets=targets):
-                for target in targets:
-                    for single in target.parts if isinstance(target, Compound) else (target,):
-                        match single:
-                            case Attribute(value=Name(id=owner), name=name) if owner == self_name:
-                                yield name
-            case Branch(then=then, orelse=orelse):
-                yield from _assigned(then, self_name)
-                yield from _assigned(orelse, self_name)
-            case Loop(body=body, orelse=orelse):
-                yield from _assigned(body, self_name)
-                yield from _assigned(orelse, self_name)
-            case With(body=body):
-                yield from _assigned(body, self_name)
-            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
-                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
-                    yield from _assigned(part, self_name)

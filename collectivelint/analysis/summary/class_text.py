@@ -1,0 +1,66 @@
+"""What the text of a class says of its attributes and signal handlers, without interpreting it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, expressions
+from .observed import ClassFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...ir.nodes import Block, Span
+    from ...program.resolver import Program
+    from ...program.target import Target
+
+
+def class_text(program: Program, owner: Target) -> ClassFacts:
+    """The attributes that the methods of a class assign on `self`, and those methods that handle signals."""
+    assigned: defaultdict[str, list[str]] = defaultdict(list)
+    handlers: dict[str, Span] = {}
+    index = program.class_index(owner)
+    lowered = program.functions(owner.path)
+    for name in index.methods if index is not None else ():
+        function = lowered.get(f"{owner.name}.{name}")
+        if function is not None and function.params:
+            for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
+                assigned[attribute].append(function.qualname)
+            for method in _registered(function.body, function.params[0].name):
+                handler = lowered.get(f"{owner.name}.{method}")
+                if handler is not None:
+                    handlers[handler.qualname] = handler.span
+    return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
+
+
+def _registered(block: Block, self_name: str) -> Iterator[str]:
+    """Methods of `self` that a block makes signal handlers."""
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
+                if owner == self_name:
+                    yield method
+
+
+def _assigned(block: Block, self_name: str) -> Iterator[str]:
+    """Names assigned as `self.name` anywhere in a block."""
+    for statement in block:
+        match statement:
+            case Assign(targets=targets):
+                for target in targets:
+                    for single in target.parts if isinstance(target, Compound) else (target,):
+                        match single:
+                            case Attribute(value=Name(id=owner), name=name) if owner == self_name:
+                                yield name
+            case Branch(then=then, orelse=orelse):
+                yield from _assigned(then, self_name)
+                yield from _assigned(orelse, self_name)
+            case Loop(body=body, orelse=orelse):
+                yield from _assigned(body, self_name)
+                yield from _assigned(orelse, self_name)
+            case With(body=body):
+                yield from _assigned(body, self_name)
+            case Try(body=body, handlers=handlers, orelse=orelse, final=final):
+                for part in (body, *(handler for _, _, handler in handlers), orelse, final):
+                    yield from _assigned(part, self_name)

@@ -1,0 +1,178 @@
+"""Programs whose files are known; a process that lints again and again holds the last ones, with what is known of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..program.index import Indexes, class_table
+from ..program.project import configured
+from ..program.resolver import Program
+from .collector import collect
+from .shard import united
+
+# The analysis is imported where it is needed: where nothing has changed since the last run, it is not.
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..analysis.program import Analysis
+    from ..ir.nodes import Function
+    from ..program.index import FileIndex
+    from ..program.loader import Loader
+    from ..program.project import Project
+    from ..settings import Resolver
+    from .plan import CacheView
+    from .store import Asked
+
+#: Programs that are held: that of the text as it is, and that of before, to which an edit that is undone leads back.
+_MOST_HELD: Final = 2
+
+
+class Opened:
+    """A program whose files are read when they are needed."""
+
+    def __init__(self, project: Project, resolver: Resolver, view: CacheView, loader: Loader) -> None:
+        """Nothing is read yet."""
+        self.project, self.resolver, self.view, self.loader = project, resolver, view, loader
+        self.indexes = Indexes(project.files, self._index)
+        names = project.catalog.modules, project.catalog.names
+        self.program = Program(self.indexes, self._lower, *names, self._bases)
+        #: The facts of all functions that this process has interpreted.
+        self.analysis: Analysis | None = None
+        #: By file: all names that it has asked others for.
+        self.asked: dict[str, Asked] = {}
+        #: Files whose indexes are not those of the cache.
+        self._indexed: set[str] = set()
+
+    def _index(self, path: str) -> FileIndex:
+        found = self.view.index(path)
+        if found is None:
+            self._indexed.add(path)
+            found = self.loader.index(path)
+        return found
+
+    def _lower(self, path: str) -> Mapping[str, Function]:
+        return self.loader.lower(path)
+
+    def _bases(self) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+        return self.view.bases(self.indexes)
+
+    def analysed(self) -> Analysis:
+        """The analysis of the program; facts that are known are kept."""
+        from ..analysis.program import Analysis
+
+        if self.analysis is None:
+            annotations = configured(self.indexes, self.resolver)
+            self.analysis = Analysis(self.program, self.project.catalog, (), annotations)
+        return self.analysis
+
+    def all_asked(self, asked: Mapping[str, Asked]) -> dict[str, Asked]:
+        """The names that files have asked others for, with those of earlier runs."""
+        self.asked = united(self.asked, asked)
+        return self.asked
+
+    def changes(self, now: Opened) -> dict[str, FileIndex] | None:
+        """By file that has changed: its index in `now`, the program as it is of which nothing is known. None: another program.
+
+        Some names may mean something else; but as many classes are below others, and comments say something or nothing.
+        """
+        if self.view.key != now.view.key or self.project.catalog is not now.project.catalog:
+            return None
+        before = self.view.stamps
+        if before.keys() != now.view.stamps.keys():
+            return None
+        found: dict[str, FileIndex] = {}
+        for path, stamp in now.view.stamps.items():
+            if stamp[2] == before[path][2] and stamp[2]:
+                continue
+            known = self.indexes.made(path)
+            # What has not been read by its file may have been told by the cache.
+            if known is None:
+                return None
+            found[path] = now.indexes[path]
+            if class_table(found[path]) != class_table(known) or found[path].annotated != known.annotated:
+                return None
+        return found
+
+    def read_as(self, other: Opened) -> None:
+        """Take over the indexes of files that are the same in another program."""
+        stamps = other.view.stamps
+        for path, stamp in self.view.stamps.items():
+            known = other.indexes.made(path) if stamp[2] and path in stamps and stamps[path][2] == stamp[2] else None
+            if known is not None and known.problem is None:
+                self.indexes.preload([known])
+                self._indexed.add(path)
+
+    def renamed(self, changed: Mapping[str, FileIndex]) -> list[str]:
+        """Those of the changed files in which others find something else now."""
+        return [path for path, index in changed.items() if not _is_like(self.indexes[path], index)]
+
+    def is_bound(self, renamed: Sequence[str]) -> bool:
+        """Whether something depends on the names of these files, without having noted it."""
+        if self.analysis is None or not renamed:
+            return False
+        return self.analysis.is_configured
+
+    def follow(self, now: Opened, changed: Mapping[str, FileIndex], renamed: Sequence[str]) -> None:
+        """Become the program of `now`; all is forgotten that rests on what has changed."""
+        self.project, self.resolver, self.view, self.loader = now.project, now.resolver, now.view, now.loader
+        self.indexes.preload(changed.values())
+        self._indexed |= changed.keys()
+        for path in sorted(self._indexed):
+            # The cache has labels of its own for the statements of a file.
+            kept = self.view.index(path)
+            if kept is not None:
+                self._indexed.discard(path)
+                self.indexes.preload([kept])
+        self.program.forget(changed, renamed)
+        if self.analysis is not None:
+            self.analysis.forget(changed, renamed)
+
+
+def _is_like(one: FileIndex, other: FileIndex) -> bool:
+    """Whether two versions of a file show the same to other files."""
+    return one == other or (one.problem is not None and other.problem is not None)
+
+
+def _is_cheap(fresh: Opened) -> bool:
+    """Whether there is nothing to interpret: while a line is typed, the file cannot be parsed, and soon it can again."""
+    return all(fresh.indexes[path].problem is not None for path in fresh.project.asked)
+
+
+class Held:
+    """The last programs of one project, while the process lives."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._programs: list[Opened] = []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._programs)
+
+    def take(self, fresh: Opened) -> Opened:
+        """The program that `fresh` is, with what is known of it or of one like it; not held until it is given back."""
+        best: tuple[int, Opened, dict[str, FileIndex], list[str]] | None = None
+        for known in self._programs:
+            changed = known.changes(fresh)
+            if changed is None:
+                continue
+            renamed = known.renamed(changed)
+            if not known.is_bound(renamed) and (best is None or len(renamed) < best[0]):
+                best = len(renamed), known, changed, renamed
+        if best is not None and (not best[3] or not _is_cheap(fresh)):
+            _, known, changed, renamed = best
+            self._programs.remove(known)
+            known.follow(fresh, changed, renamed)
+            return known
+        for known in self._programs[:1]:
+            fresh.read_as(known)
+        if len(self._programs) >= _MOST_HELD:
+            del self._programs[_MOST_HELD - 1 :]
+            collect()
+        return fresh
+
+    def hold(self, program: Opened) -> None:
+        """Hold a program that nothing is being done with; it is the first to be taken."""
+        self._programs.insert(0, program)
+        del self._programs[_MOST_HELD:]
