@@ -49,7 +49,7 @@ from .parameters import declared_result, parameter_value
 from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
 from .state import Context, Frame
-from .wrappers import decorated
+from .wrappers import decorated, decorators, run_by_some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +63,11 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
+    around = decorators(frame)
+    frame.is_partial = run_by_some(frame, around)
     _block(frame, function.body)
     facts.returns = declared_result(frame, facts.returns or facts.alone)
-    term = decorated(frame, tuple(frame.out))
+    term = decorated(frame, around, tuple(frame.out))
     if frame.retries:
         term = settled_retries(term)
     if matters(term):
