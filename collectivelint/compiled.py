@@ -39,6 +39,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.group_sites",
     "collectivelint.analysis.checks.seeded",
     "collectivelint.analysis.checks.sides",
+    "collectivelint.analysis.checks.unwaited_harm",
     "collectivelint.analysis.checks.work_handles",
     "collectivelint.analysis.domain.causes",
     "collectivelint.analysis.domain.counts",
