@@ -38,6 +38,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.group_members",
     "collectivelint.analysis.checks.group_sites",
     "collectivelint.analysis.checks.seeded",
+    "collectivelint.analysis.checks.serving",
     "collectivelint.analysis.checks.sides",
     "collectivelint.analysis.checks.unwaited_harm",
     "collectivelint.analysis.checks.work_handles",

@@ -57,6 +57,7 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     symbol = symbols.call(callee.symbol, [value.symbol for value in values])
     if callee.reference.target is not None and callee.reference.target.name in _PURE:
         return _pure(frame, expr, callee.reference.target.name.removeprefix("builtins."), symbol, values)
+    _note_handed(frame, values)
     if frame.context.explaining and callee.reference.target is None:
         unresolved = (plain(expr.function) or "a computed function", expr.span)
         if unresolved not in frame.facts.unresolved:
@@ -68,6 +69,15 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     if callee.reference.target is None:
         return found if found.origin.sharded is None else found.sourced(sharded=None)
     return _external(frame, expr, callee.reference.target.name, found, values)
+
+
+def _note_handed(frame: Frame, values: Iterable[Value]) -> None:
+    """Keep the functions of the program that something else may call."""
+    for value in values:
+        target, runs = value.reference.target, value.reference.runs
+        found: object = runs or (target if target is not None and target.kind == "function" else None)
+        if found and found not in frame.facts.handed:
+            frame.facts.handed.append(found)  # type: ignore[arg-type]  # a term
 
 
 def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
