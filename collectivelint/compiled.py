@@ -92,6 +92,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.conditions",
     "collectivelint.analysis.transfer.exceptions",
     "collectivelint.analysis.transfer.expressions",
+    "collectivelint.analysis.transfer.fallbacks",
     "collectivelint.analysis.transfer.group_names",
     "collectivelint.analysis.transfer.guards",
     "collectivelint.analysis.transfer.loops",

@@ -41,6 +41,7 @@ from .binding import bind
 from .conditions import Written, atoms, decide, joined
 from .exceptions import always_leaves, attempt
 from .expressions import evaluate
+from .fallbacks import without_fallback
 from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
@@ -165,6 +166,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
         frame.extend(items)
     if statement.kind == "return":
         facts = frame.facts
+        value = without_fallback(frame, value)
         if frame.guards:
             facts.return_guard = frame.guards[-1][1]
         if frame.single_rank:
