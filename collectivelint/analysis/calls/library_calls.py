@@ -232,13 +232,13 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     if name in _SIZES and receiver.extent.uneven:
         varies, causes = varies | {WORLD}, (*receiver.extent.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
-        # Filled on some ranks only.
-        _, guard = frame.guards[-1]
+        # Filled on some ranks only; not so where that is a matter of the configuration, too.
+        guard = next((value for _, value in reversed(frame.guards) if not value.uniformity.maybe), None)
         short = bounded(frame.conditions[-1], frame.variables) if frame.conditions else None
         if short is not None and short[0] is receiver.symbol and short[1]:
             # Where it was too short: afterwards it is as long as elsewhere.
             bind(frame, expr.function.value, receiver.sized(uneven=()))
-        elif isinstance(expr.function.value, Name) and receiver.symbol.root is None:
+        elif guard is not None and isinstance(expr.function.value, Name) and receiver.symbol.root is None:
             bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=either(receiver.reference.item, item)))
