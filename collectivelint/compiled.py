@@ -99,6 +99,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.managers",
     "collectivelint.analysis.transfer.names",
     "collectivelint.analysis.transfer.parameters",
+    "collectivelint.analysis.transfer.results",
     "collectivelint.analysis.transfer.scopes",
     "collectivelint.analysis.transfer.state",
     "collectivelint.analysis.transfer.statements",

@@ -12,6 +12,7 @@ from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import bounded, factors, fills_up, padded
 from ..domain.recognise import is_list, is_path
+from ..domain.sharding import is_sharding_test
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
@@ -137,6 +138,8 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             return kept.referring(kind=first.reference.kind) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
             return found.sized(length=Length("highest", cause))
+        case "any" if first.symbol.kind == "comprehension" and is_sharding_test(first.symbol.args[0]):
+            return found.but(symbol=first.symbol.args[0])
         case "min" | "max":
             return found.sized(length=share_of(values))
         case "len" if first.extent.uneven:
