@@ -152,9 +152,9 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
         case "len":
             return found.sized(size_of=first.extent.size_of)
         case "set" | "frozenset":
-            return found.sized(uneven=first.extent.uneven, unordered=frame.cause("data", expr.span)).referring(
-                item=first.reference.item
-            )
+            # One element has only one order.
+            unordered = frame.cause("data", expr.span) if len(first.reference.parts) != 1 else None
+            return found.sized(uneven=first.extent.uneven, unordered=unordered).referring(item=first.reference.item)
         case "sorted":
             return found.sized(uneven=first.extent.uneven, whole=first.extent.whole).referring(
                 item=first.reference.item
