@@ -62,10 +62,18 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
             kind = _kind(asked, use)
             # All look and one writes: there are others, whatever else the function does.
             known = several or (kind == "raises" and (use.use == "make" or use.alone))
-            if kind is not None and known:
+            if kind is not None and known and not _is_in_turn(facts, look, use):
                 if kind == "raises" or not made_before(facts, look, partial(_is_harmless, hints=hints)):
                     yield Race(kind, look, use)
                 break
+
+
+def _is_in_turn(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
+    """Whether some ranks wait in a barrier before they look, and the others run it once they have made the path."""
+    barriers = [call for call in facts.calls if call.api.operation == "barrier" and call.alone and call.guards]
+    first = [call.guards[-1] for call in barriers if call.span < look.span]
+    second = [call.guards[-1] for call in barriers if use.span < call.span]
+    return any(one.symbol is not two.symbol or one.positive is not two.positive for one in first for two in second)
 
 
 def made_by_callers(race: Race, callers: Iterable[FunctionFacts], hints: Collection[str]) -> bool:
