@@ -52,10 +52,11 @@ def compared(op: str, left: Value, right: Value) -> Value:
         return Value(LAUNCHED if op in (">", "!=") else LAUNCHED.negate()).varying(depends=left.uniformity.depends)
     if ranked and right.constant == 1 and op == "<":
         op, right = "==", _number(0)
-    if ranked and op in ("in", "not in") and right.reference.parts:
+    by_rank = ranked or any(cause.kind == "rank" for cause in left.uniformity.causes)
+    if by_rank and op in ("in", "not in") and right.reference.parts:
         # In older launchers -1 stands for "not distributed": `local_rank in [-1, 0]` asks for rank 0.
         ranks = {part.constant for part in right.reference.parts} - {-1}
-        if ranks <= {0}:
+        if ranks <= {0} and (ranked or len(right.reference.parts) > 1):
             op, right = ("==" if op == "in" else "!="), _number(0 if ranks else -1)
     inside = _MEMBERSHIP.get((op, right.constant)) if ranked and isinstance(right.constant, int) else None
     if inside is not None:
