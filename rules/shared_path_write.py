@@ -6,6 +6,9 @@ Looks at functions that are about several ranks. Reported are
 - links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
   for ranks or runs collectives itself;
 - a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function.
+The confidence of the first is low where another file writes: that is mostly a cache or a download, which writes what is
+missing only (none of three such findings in real programs was a fault).
+
 Temporary folders, test code and paths that a caller may have put its rank into are left alone.
 
 ## Why is this bad
@@ -51,9 +54,10 @@ class Trainer:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Branch, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
+from collectivelint.api import Branch, Confidence, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -80,7 +84,9 @@ def check(findings: Findings) -> Iterator[Report]:
                 *(Place(cause.path, cause.span, "note", "it writes here") for cause in note.causes),
                 Place(path, note.span, "call", "all ranks call it here"),
             )
-            yield from _reported(note, hints, fault, trail)
+            is_own = all(cause.path == path for cause in note.causes)
+            for report in _reported(note, hints, fault, trail):
+                yield report if is_own else replace(report, confidence=Confidence.LOW)
         for use, guarded_use in _saved_again(facts):
             fault = f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere"
             trail = (
