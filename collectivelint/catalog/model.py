@@ -198,6 +198,8 @@ class Catalog:
     in_process: frozenset[str]
     #: Packages whose functions run on several ranks under a launcher of their own, or run elsewhere.
     launchers: frozenset[str]
+    #: Packages that run the programs which import them, in one process.
+    one_process: frozenset[str]
     #: Functions that do not call what they are given, by their last names.
     not_calling: frozenset[str]
     #: Decorators after which a function is called by its own name only, by their last names.

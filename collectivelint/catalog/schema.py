@@ -60,7 +60,7 @@ LISTS: Final = (
     *("readers", "fallible", "failures", "callers", "wrappers", "tensors", "buffers", "hints", "parameters"),
     *("local_states", "reporting", "temporary", "shard_words", "objects", "metadata", "kinds", "trial_words"),
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
-    *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
+    *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "one_process", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
     *("group_words", "path_readers", "several_words", "world_names", "silencing"),
 )

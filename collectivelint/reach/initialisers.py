@@ -8,6 +8,7 @@ from ..ir.names import plain
 from ..ir.nodes import Call, Constant, expressions
 from ..program.target import Target
 from .entry_points import is_under_main
+from .group_of_one import is_group_of_one
 from .names import resolve
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Initialisers:
                     _function_of(use)
                     for use in uses
                     if self._is_of(use, name, library, is_own=name == own)
+                    and not is_group_of_one(use.function)
                     and not _is_type_test(use)
                     and not _is_elsewhere(use, entry)
                 }

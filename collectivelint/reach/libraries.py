@@ -28,12 +28,20 @@ class Libraries:
         #: Packages that start no ranks, and call what they are given in the program that gives it.
         self._in_process = catalog.in_process | sys.stdlib_module_names
         self._launchers = catalog.launchers
+        self._in_one_process = catalog.one_process
         self._starting: dict[str, bool] = {}
 
     def is_in_process(self, name: str) -> bool:
         """Whether something of a library, by its dotted name, runs in the program that uses it, and starts no ranks."""
         top, _, rest = name.partition(".")
         return top in self._in_process or (top == "torch" and not rest.startswith("distributed"))
+
+    def run_in_one(self, path: str) -> bool:
+        """Whether a file is a program that a package runs, in one process."""
+        targets = (self._program.absolute(path, item.target) for item in self._texts.imports(path))
+        return any(
+            target.kind == "external" and target.name.partition(".")[0] in self._in_one_process for target in targets
+        )
 
     def may_start(self, path: str) -> bool:
         """Whether a file uses something of a library that may start ranks, or works only where there are several.

@@ -11,12 +11,13 @@ from ..ir.nodes import Call, Constant, expressions
 from ..program.target import Target
 from ..source.discover import is_test
 from .entry_points import SET_UP, is_test_function
+from .group_of_one import is_group_of_one
 from .initialisers import Initialisers
 from .libraries import is_starting_name
 from .names import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ..catalog.model import Catalog
     from ..ir.nodes import Expr, Function
@@ -66,7 +67,11 @@ class SingleProcess:
         functions = self._program.functions(entry.path)
         is_function = is_test_function(entry)
         around = self._around(entry) if is_function else [Target("function", entry.path, name) for name in functions]
-        if around is None or any(map(self._is_distributed, around)):
+        if around is None:
+            return False
+        if not is_function and self._libraries.run_in_one(entry.path):
+            return True
+        if not self._makes_group_of_one(around) and any(map(self._is_distributed, around)):
             return False
         if not is_function and self._is_run_by_others(entry.path):
             return False
@@ -77,6 +82,11 @@ class SingleProcess:
         if any(map(self._libraries.may_start, sorted(files))):
             return False
         return not self._initialisers.are_reached(set(around), entry, files, conftests)
+
+    def _makes_group_of_one(self, targets: Iterable[Target]) -> bool:
+        """Whether one of some functions makes a process group of one rank: what only works in a group works there."""
+        functions = (self._program.functions(target.path).get(target.name) for target in targets)
+        return any(function is not None and is_group_of_one(function) for function in functions)
 
     def _is_run_by_others(self, path: str) -> bool:
         """Whether some file runs scripts in its own process, where there may be a group."""

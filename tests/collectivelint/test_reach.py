@@ -205,3 +205,32 @@ def test_functions_of_a_file_that_no_other_imports_are_called_in_it_alone(projec
     project.write({**many, **files, "other.py": other})
     found = project.found(select=["CL202"], min_confidence=Confidence.MEDIUM)
     assert [code for _, _, code in found] == ["CL202"] * ("evaluate" in other.split("ion")[0])
+
+
+_SETTING_UP: Final = "import torch.distributed as dist\n\n\ndef set_up():\n    dist.init_process_group()\n\n\n"
+_LOADING: Final = "def load(path):\n    try:\n        open(path)\n    except OSError:\n        return\n    dist.barrier(group=dist.group.WORLD)\n\n\n"
+
+
+@pytest.mark.parametrize("package", ["streamlit", "argparse"])
+def test_a_user_interface_that_a_package_runs_has_one_process(project: Project, package: str) -> None:
+    main = f"import {package} as ui\nimport torch.distributed as dist\nfrom library import set_up\n\n\n{_LOADING}set_up()\nload(ui.text())\n"
+    project.write({"library.py": _SETTING_UP, "main.py": main})
+    found = project.found(select=["CL204"])
+    assert [code for _, _, code in found] == ["CL204"] * (package != "streamlit")
+
+
+@pytest.mark.parametrize(
+    ("set_up", "is_one"),
+    [
+        ("    dist.init_process_group('gloo', rank=0, world_size=1)\n", True),
+        ("    os.environ['WORLD_SIZE'] = '1'\n    dist.init_process_group('gloo')\n", True),
+        ("    os.environ['WORLD_SIZE'] = '2'\n    dist.init_process_group('gloo')\n", False),
+        ("    dist.init_process_group('gloo', rank=0, world_size=2)\n", False),
+        ("    dist.init_process_group('gloo')\n", False),
+    ],
+)
+def test_a_program_that_makes_a_group_of_one_rank(project: Project, set_up: str, is_one: bool) -> None:
+    head = "import os\n\nimport torch.distributed as dist\n\n\n"
+    main = f"{head}def set_up():\n{set_up}\n\n{_LOADING}if __name__ == '__main__':\n    set_up()\n    load('a')\n"
+    project.write(main)
+    assert [code for _, _, code in project.found(select=["CL204"])] == ["CL204"] * (not is_one)
