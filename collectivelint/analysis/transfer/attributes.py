@@ -61,7 +61,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     # What a path has is what the catalogue says of methods of anything.
     if kind is not None and kind not in ("rank", GUARD, SUPER) and not is_path(base):
         return _of_type(frame, expr, base, symbol)
-    for meaning in ("rank", "group", "guard", "object"):
+    for meaning in () if _says_nothing(frame, expr.name) else ("rank", "group", "guard", "object"):
         # What a class keeps to itself has the same name: `_rank` behind the property `rank`.
         name = expr.name.lstrip("_") if meaning == "rank" else expr.name
         convention = context.catalog.convention(name, meaning)
@@ -82,6 +82,12 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             varies=found.uniformity.varies | {WORLD}, causes=(*base.extent.uneven, *found.uniformity.causes)[:3]
         )
     return found.referring(receiver=base)
+
+
+def _says_nothing(frame: Frame, name: str) -> bool:
+    """Whether no convention is known to give an attribute of this name a meaning, as is so of nearly all."""
+    known = frame.context.catalog.known_names
+    return known.get(name) == [] and (name[:1] != "_" or known.get(name.lstrip("_")) == [])
 
 
 def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Value:
