@@ -11,6 +11,7 @@ from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
 from .checks.seeded import seeded_before
+from .checks.serving import is_served
 from .domain.sharding import without_sharded
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
         )
+        elsewhere = partial(known.facts_for, facts.function.path)
         for divergence in surest(real, partial(_file_evidence, known, facts)):
-            yield facts, divergence
+            yield facts, divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:

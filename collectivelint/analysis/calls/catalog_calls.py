@@ -209,6 +209,8 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
         found = Registration(frame.function, expr.span, frame.statement, api.kind or "", target, some_ranks)
         if found not in frame.facts.registrations:
             frame.facts.registrations.append(found)
+        if target not in frame.facts.handed:
+            frame.facts.handed.append(target)
 
 
 def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str, Value]) -> Value:

@@ -12,6 +12,7 @@ from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import bounded, factors, fills_up, padded
 from ..domain.recognise import is_list, is_path
+from ..domain.sharding import is_sharding_test
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
@@ -57,6 +58,7 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     symbol = symbols.call(callee.symbol, [value.symbol for value in values])
     if callee.reference.target is not None and callee.reference.target.name in _PURE:
         return _pure(frame, expr, callee.reference.target.name.removeprefix("builtins."), symbol, values)
+    _note_handed(frame, values)
     if frame.context.explaining and callee.reference.target is None:
         unresolved = (plain(expr.function) or "a computed function", expr.span)
         if unresolved not in frame.facts.unresolved:
@@ -68,6 +70,15 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     if callee.reference.target is None:
         return found if found.origin.sharded is None else found.sourced(sharded=None)
     return _external(frame, expr, callee.reference.target.name, found, values)
+
+
+def _note_handed(frame: Frame, values: Iterable[Value]) -> None:
+    """Keep the functions of the program that something else may call."""
+    for value in values:
+        target, runs = value.reference.target, value.reference.runs
+        found: object = runs or (target if target is not None and target.kind == "function" else None)
+        if found and found not in frame.facts.handed:
+            frame.facts.handed.append(found)  # type: ignore[arg-type]  # a term
 
 
 def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
@@ -127,6 +138,8 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             return kept.referring(kind=first.reference.kind) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
             return found.sized(length=Length("highest", cause))
+        case "any" if first.symbol.kind == "comprehension" and is_sharding_test(first.symbol.args[0]):
+            return found.but(symbol=first.symbol.args[0])
         case "min" | "max":
             return found.sized(length=share_of(values))
         case "len" if first.extent.uneven:
@@ -139,9 +152,9 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
         case "len":
             return found.sized(size_of=first.extent.size_of)
         case "set" | "frozenset":
-            return found.sized(uneven=first.extent.uneven, unordered=frame.cause("data", expr.span)).referring(
-                item=first.reference.item
-            )
+            # One element has only one order.
+            unordered = frame.cause("data", expr.span) if len(first.reference.parts) != 1 else None
+            return found.sized(uneven=first.extent.uneven, unordered=unordered).referring(item=first.reference.item)
         case "sorted":
             return found.sized(uneven=first.extent.uneven, whole=first.extent.whole).referring(
                 item=first.reference.item
@@ -222,13 +235,13 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
     if name in _SIZES and receiver.extent.uneven:
         varies, causes = varies | {WORLD}, (*receiver.extent.uneven, *causes)[:3]
     if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
-        # Filled on some ranks only.
-        _, guard = frame.guards[-1]
+        # Filled on some ranks only; not so where that is a matter of the configuration, too.
+        guard = next((value for _, value in reversed(frame.guards) if not value.uniformity.maybe), None)
         short = bounded(frame.conditions[-1], frame.variables) if frame.conditions else None
         if short is not None and short[0] is receiver.symbol and short[1]:
             # Where it was too short: afterwards it is as long as elsewhere.
             bind(frame, expr.function.value, receiver.sized(uneven=()))
-        elif isinstance(expr.function.value, Name) and receiver.symbol.root is None:
+        elif guard is not None and isinstance(expr.function.value, Name) and receiver.symbol.root is None:
             bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=either(receiver.reference.item, item)))

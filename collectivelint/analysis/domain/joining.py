@@ -84,7 +84,9 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
         found = found.but(equal_where=guard.symbol if other.uniformity.varies else guard.symbol.negate())
     if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
-        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
+        # Where the condition differs under some configuration only, so does what it decides.
+        maybe = found.maybe or (guard.uniformity.maybe and not found.varies)
+        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes, maybe=maybe)
     return found
 
 

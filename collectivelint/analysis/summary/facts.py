@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Function, Span
+    from ...program.target import Target
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
@@ -33,6 +34,7 @@ class FunctionFacts:
         "files",
         "function",
         "gathered",
+        "handed",
         "helpers",
         "invariants",
         "meetings",
@@ -68,6 +70,8 @@ class FunctionFacts:
         self.closures: dict[str, Mapping[str, Value]] = {}
         self.helpers: list[HelperCall] = []
         self.registrations: list[Registration] = []
+        #: The functions that it passes to something outside the program, and the terms of lambdas.
+        self.handed: list[Target | Term] = []
         self.files: list[FileUse] = []
         #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
         self.paths: PathUses = {}
@@ -149,6 +153,7 @@ class FunctionFacts:
         found.closures = self.closures
         found.helpers = self.helpers
         found.registrations = self.registrations
+        found.handed = self.handed
         found.files = self.files
         found.paths = widened_uses(self.paths, summary.paths)
         found.meetings = list(summary.meetings)
