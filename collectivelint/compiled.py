@@ -85,6 +85,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.asserts",
     "collectivelint.analysis.transfer.attributes",
     "collectivelint.analysis.transfer.binding",
+    "collectivelint.analysis.transfer.changes",
     "collectivelint.analysis.transfer.comparisons",
     "collectivelint.analysis.transfer.compounds",
     "collectivelint.analysis.transfer.conditions",

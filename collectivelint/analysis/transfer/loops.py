@@ -90,11 +90,14 @@ _MOST_TURNS: Final = 2
 
 
 def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Whether a variable enters the next iteration of a loop varying as it did not enter this one."""
+    """Whether a variable, or an attribute, enters the next iteration of a loop varying as it did not enter this one."""
     return any(
-        (value.uniformity.varies and not known.uniformity.varies) or (value.extent.uneven and not known.extent.uneven)
+        bool(value.uniformity.varies and "." in name)
+        if known is None
+        else (value.uniformity.varies and not known.uniformity.varies)
+        or (value.extent.uneven and not known.extent.uneven)
         for name, value in after.items()
-        if (known := before.get(name)) is not None and known is not value
+        if (known := before.get(name)) is not value
     )
 
 

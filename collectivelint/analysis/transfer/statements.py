@@ -80,9 +80,10 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
-    known = len(frame.conditions)
+    known, left = len(frame.conditions), len(frame.left)
     _statements(frame, block)
     del frame.conditions[known:]
+    del frame.left[left:]
 
 
 def _statements(frame: Frame, block: Block) -> None:
@@ -226,6 +227,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
         meet_in_both(frame, *met)
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
+        last = (then if leaves[0] else orelse)[-1]
+        if guard.varies and isinstance(last, Leave) and last.kind != "raise":
+            frame.left.append((guard, decided.value))
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
     frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))
