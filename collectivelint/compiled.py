@@ -96,6 +96,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.loops",
     "collectivelint.analysis.transfer.managers",
     "collectivelint.analysis.transfer.names",
+    "collectivelint.analysis.transfer.own_data",
     "collectivelint.analysis.transfer.parameters",
     "collectivelint.analysis.transfer.scopes",
     "collectivelint.analysis.transfer.state",

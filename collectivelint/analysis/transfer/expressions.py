@@ -47,6 +47,7 @@ from .comparisons import compared
 from .compounds import computed_from
 from .guards import choose, guard_of, perhaps, truth
 from .names import look_up
+from .own_data import asking
 from .scopes import Arm, Under
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 if frame.context.catalog.convention(name, "size") is not None:
                     # `world_size > 1`, wherever it comes from.
                     left = left.sized(size_of=symbols.WORLD)
-            return compared(expr.op, left, right)
+            return asking(frame, expr.op, left, right, compared(expr.op, left, right))
         case Logical():
             return _logical(frame, expr)
         case Conditional(test=test, then=then, orelse=orelse, span=span, test_span=test_span):

@@ -17,6 +17,7 @@ from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
 from .guards import guard_of
+from .own_data import batch
 from .scopes import Discarding, Turn, Under
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
             frame.elements[element.symbol] = value.symbol
         if unordered is not None or over is not None:
             element = _marked(element, mark)
-        bind(frame, statement.target, element)
+        bind(frame, statement.target, batch(frame, statement, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):

@@ -45,6 +45,7 @@ from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
 from .managers import managed
+from .own_data import given
 from .parameters import declared_result, parameter_value
 from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
@@ -62,7 +63,8 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     facts = FunctionFacts(function)
     frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
-        frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
+        value = parameter_value(frame, parameter, first=position == 0)
+        frame.variables[parameter.name] = value if position == 0 else given(frame, parameter, value)
     _block(frame, function.body)
     facts.returns = declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, tuple(frame.out))
