@@ -10,6 +10,7 @@ from .checks.comparison import divergences, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
+from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
 from .checks.serving import is_served
 from .domain.sharding import without_sharded
@@ -17,6 +18,7 @@ from .domain.sharding import without_sharded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..catalog.model import Catalog
     from ..ir.nodes import Call, Function
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 class Known(Protocol):
     """What is known of a program."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of libraries."""
 
     @property
     def functions(self) -> list[FunctionFacts]:
@@ -67,7 +73,8 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
         real = (
             divergence
             for divergence in found
-            if not only_delays(facts, divergence.guard, setters)
+            if not is_same_data(known.catalog, divergence)
+            and not only_delays(facts, divergence.guard, setters)
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
         )

@@ -224,6 +224,18 @@ class Catalog:
     several_words: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.
     path_readers: frozenset[str]
+    #: Methods that go back through a model from the loss of a batch.
+    backward: frozenset[str]
+    #: Functions that a framework calls with a rank's own data, by class and method.
+    data_parameters: frozenset[str]
+    #: Functions and methods whose result says what is in a tensor.
+    data_tests: frozenset[str]
+    #: Methods that make one number of all that is in a tensor.
+    data_numbers: frozenset[str]
+    #: Parts of names of functions whose result is the same on all ranks, as far as their names tell.
+    sharing_words: frozenset[str]
+    #: Words for groups whose ranks work on the same data.
+    replica_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

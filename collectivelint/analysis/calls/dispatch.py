@@ -14,6 +14,7 @@ from ..domain.recognise import is_path
 from ..domain.value import Value
 from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding
+from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
@@ -43,7 +44,10 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if annotation is not None and annotation.kind == "collective":
         return declared_collective(frame, expr, annotation)
     note_use(frame, expr, callee, args, keywords)
+    before = len(frame.out)
     found = _applied(frame, expr, callee, args, keywords)
+    if len(frame.out) == before:
+        found = made_of(frame, expr, found, (callee, *args, *keywords.values()))
     if frame.turns:
         elements = frozenset().union(*[value.origin.elements for value in (callee, *args, *keywords.values())])
         if not elements <= found.origin.elements:

@@ -14,6 +14,7 @@ from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
 from ..transfer.binding import bind, gathered
+from ..transfer.changes import changed_by_call
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
@@ -60,6 +61,7 @@ def invoke(
         note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
         _gather(frame, expr, facts, arguments)
+        changed_by_call(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):

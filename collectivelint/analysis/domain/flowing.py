@@ -26,20 +26,23 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sharded: Sharded | None = None
     ranked = False
     elements: frozenset[str] = frozenset()
+    own: Cause | None = None
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
+        own = own or origin.own
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked and not elements:
+    if not origins and sharded is None and not ranked and not elements and own is None:
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, own))
 
 
 def of_shape(value: Value) -> Value:
     """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
     origins = value.origin.origins
+    value = value if value.origin.own is None else value.sourced(own=None)
     if not any(cause.kind == "received" for cause in origins):
         return value
     return value.sourced(origins=tuple(cause for cause in origins if cause.kind != "received"))

@@ -14,7 +14,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "own", "ranked", "sharded", "shared")
 
     def __init__(
         self,
@@ -23,6 +23,7 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        own: Cause | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -35,6 +36,8 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: Where this rank's own data, a batch or what a model is given, have gone into it.
+        self.own: Final = own
 
     def but(
         self,
@@ -43,6 +46,7 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -51,12 +55,14 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.own if isinstance(own, Keep) else own,
         )
 
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept,
+        and of own data.
         """
         if self is other or self == other:
             return self
@@ -66,10 +72,11 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            self.own or other.own,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own)
 
 
 #: Of a value that was made here.

@@ -13,7 +13,8 @@ from ..domain.flowing import flow, of_shape
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
-from .binding import GUARD, SELF, conventional, guarding
+from .binding import GUARD, conventional, guarding
+from .changes import SELF
 from .group_names import is_otherwise
 from .names import refer
 
