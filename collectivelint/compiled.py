@@ -12,6 +12,7 @@ from typing import Final
 MODULES: Final = (
     "collectivelint.analysis.calls.annotations",
     "collectivelint.analysis.calls.catalog_calls",
+    "collectivelint.analysis.calls.catalog_results",
     "collectivelint.analysis.calls.dispatch",
     "collectivelint.analysis.calls.file_effects",
     "collectivelint.analysis.calls.groups_in_reach",
@@ -23,6 +24,7 @@ MODULES: Final = (
     "collectivelint.analysis.calls.path_uses",
     "collectivelint.analysis.calls.program_calls",
     "collectivelint.analysis.calls.sharding_tests",
+    "collectivelint.analysis.calls.wrapped_models",
     "collectivelint.analysis.checks.alignment",
     "collectivelint.analysis.checks.deciding",
     "collectivelint.analysis.checks.delays",
@@ -63,6 +65,7 @@ MODULES: Final = (
     "collectivelint.analysis.domain.symbol",
     "collectivelint.analysis.domain.uniformity",
     "collectivelint.analysis.domain.value",
+    "collectivelint.analysis.domain.wrapped",
     "collectivelint.analysis.effects",
     "collectivelint.analysis.guard",
     "collectivelint.analysis.judgement",

@@ -27,6 +27,7 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
+from ..calls.wrapped_models import modes_of
 from ..domain.joining import equal, join
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
@@ -63,6 +64,8 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
         frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
+    for decorator in function.decorators:
+        frame.modes |= modes_of(frame, decorator)
     _block(frame, function.body)
     facts.returns = declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, tuple(frame.out))
