@@ -171,19 +171,27 @@ class Leave(Record):
     """The function (return, raise) or the turn of a loop (break, continue) ends here.
 
     `refused`: it returns because what it was asked for cannot be done. `again`: a handler returns what the function gives
-    when it is called again.
+    when it is called again. `span` is that of a statement of the function whose term this is.
     """
 
-    __slots__ = ("again", "kind", "refused")
+    __slots__ = ("again", "kind", "refused", "span")
 
     def __init__(
-        self, kind: Literal["return", "raise", "break", "continue"], refused: bool = False, again: bool = False
+        self,
+        kind: Literal["return", "raise", "break", "continue"],
+        refused: bool = False,
+        again: bool = False,
+        span: Span | None = None,
     ) -> None:
         self.kind: Final = kind
         self.refused: Final = refused
         self.again: Final = again
+        self.span: Final = span
 
     def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.refused, self.again, self.span)
+
+    def _compared(self) -> tuple[object, ...]:
         return (self.kind, self.refused, self.again)
 
 

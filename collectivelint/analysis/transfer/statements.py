@@ -155,7 +155,7 @@ def _stable(value: Value) -> bool:
     """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(
         value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
-    )
+    ) or (value.symbol.kind == "launched")
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -177,7 +177,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = _either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind, again=again))
+    frame.emit(Leave(statement.kind, again=again, span=statement.span if statement.kind == "raise" else None))
     frame.retries += again
 
 
