@@ -175,7 +175,7 @@ def repeats(term: Term) -> Iterator[Repeat]:
 
 def deferred(term: Term) -> Iterator[str]:
     """The parameters that a term calls."""
-    return (item.parameter for item in walk(term) if isinstance(item, Deferred))
+    return (item.parameter for item in walk(term) if isinstance(item, Deferred) and not item.method)
 
 
 def size(term: Term) -> int:

@@ -9,6 +9,7 @@ from .causes import Cause, merged
 from .implication import implies
 from .symbol import Symbol, constant, subscript
 from .value import UNKNOWN, Reference, Value
+from .wrapped import either as surest_wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,7 @@ def _same_symbol(one: Value, other: Value) -> Value:
         .referring(
             optional=one.reference.optional or other.reference.optional,
             item=either(one.reference.item, other.reference.item),
+            wrapped=surest_wrapper(one.reference.wrapped, other.reference.wrapped),
         )
         .sized(uneven=one.extent.uneven or other.extent.uneven, whole=one.extent.whole & other.extent.whole)
         .sourced(sharded=one.origin.sharded or other.origin.sharded)
@@ -156,8 +158,9 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
     optional = nothing or mine.optional or its.optional
     everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
     item = either(mine.item, its.item)
+    wrapped = surest_wrapper(mine.wrapped, its.wrapped)
     if not _is_same_kind(one, other):
-        return Reference(parts=parts, optional=optional, everyone=everyone, item=item)
+        return Reference(parts=parts, optional=optional, everyone=everyone, item=item, wrapped=wrapped)
     known = its if one.constant is None else mine
     return Reference(
         target=known.target,
@@ -170,6 +173,7 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
         partial=known.partial,
         everyone=everyone,
         dims=known.dims if nothing or mine.dims == its.dims else None,
+        wrapped=wrapped,
     )
 
 

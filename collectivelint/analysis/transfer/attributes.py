@@ -36,6 +36,10 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             return Value(symbol)
         api = context.catalog.apis.get(target.name) if target.kind == "external" else None
         return refer(frame, target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
+    if base.reference.wrapped is not None:
+        api = context.catalog.apis.get(f"{base.reference.wrapped.kind}.{expr.name}")
+        if api is not None and api.kind == "part":
+            return Value(symbol).referring(wrapped=base.reference.wrapped)
     if base.reference.instance is not None:
         method = context.program.method(base.reference.instance, expr.name)
         if method is not None:
@@ -95,6 +99,8 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Valu
     """An attribute of an object whose class the catalogue knows."""
     target = Target("external", "", f"{base.reference.kind}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
+    if api is not None and api.kind == "part":
+        return Value(symbol).referring(kind=api.returns)
     if api is None or api.params != ("self",):
         return Value(symbol).referring(target=target, receiver=base)
     if api.kind != "property" and (

@@ -27,6 +27,7 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
+from ..calls.wrapped_models import modes_of
 from ..domain.joining import equal
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
@@ -64,6 +65,8 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     for position, parameter in enumerate(function.params):
         value = parameter_value(frame, parameter, first=position == 0)
         frame.variables[parameter.name] = value if position == 0 else given(frame, parameter, value)
+    for decorator in function.decorators:
+        frame.modes |= modes_of(frame, decorator)
     around = decorators(frame)
     frame.is_partial = run_by_some(frame, around)
     _block(frame, function.body)
@@ -156,7 +159,7 @@ def _stable(value: Value) -> bool:
     """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(
         value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
-    )
+    ) or (value.symbol.kind == "launched")
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -179,7 +182,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind, again=again))
+    frame.emit(Leave(statement.kind, again=again, span=statement.span if statement.kind == "raise" else None))
     frame.retries += again
 
 
