@@ -27,6 +27,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.deciding",
     "collectivelint.analysis.checks.delays",
     "collectivelint.analysis.checks.comparison",
+    "collectivelint.analysis.checks.crossed_groups",
     "collectivelint.analysis.checks.divergence",
     "collectivelint.analysis.checks.divergence_report",
     "collectivelint.analysis.checks.excluded_ranks",

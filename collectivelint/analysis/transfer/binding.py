@@ -11,7 +11,7 @@ from ..domain.flowing import flow
 from ..domain.joining import join
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, rank_in, subscript
-from ..domain.value import Value
+from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -74,6 +74,8 @@ def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
 
 def bind(frame: Frame, target: Expr, value: Value) -> None:
     """Assign to a target: a variable, an attribute, each part of a tuple, or the elements of a variable one by one."""
+    if value.constant is UNKNOWN and frame.alone_here and (named := _last_name(target)) is not None:
+        frame.facts.rank_bound.add(named)
     match target:
         case Name(id=name):
             frame.variables[name] = value
@@ -126,6 +128,17 @@ def _is_always(frame: Frame) -> bool:
         launched(condition) or any(part.kind == "place" and part.head[0] == "each" for part in condition.walk())
         for condition in frame.conditions
     )
+
+
+def _last_name(target: Expr) -> str | None:
+    """The name of a variable or an attribute, also of one whose element is the target."""
+    match target:
+        case Name(id=name) | Attribute(name=name):
+            return name
+        case Subscript(value=value):
+            return _last_name(value)
+        case _:
+            return None
 
 
 def _self_name(frame: Frame) -> str | None:
