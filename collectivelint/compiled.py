@@ -48,6 +48,7 @@ MODULES: Final = (
     "collectivelint.analysis.domain.implication",
     "collectivelint.analysis.domain.inlining",
     "collectivelint.analysis.domain.joining",
+    "collectivelint.analysis.domain.kept",
     "collectivelint.analysis.domain.kinds",
     "collectivelint.analysis.domain.multiples",
     "collectivelint.analysis.domain.normalise",
