@@ -185,6 +185,8 @@ class Catalog:
     objects: frozenset[str]
     #: Attributes and methods of tensors that say nothing of their elements.
     metadata: frozenset[str]
+    #: Methods of tensors that give another tensor.
+    copying: frozenset[str]
     #: Methods after which no asynchronous collective is under way any more.
     synchronising: frozenset[str]
     #: Context managers in which collectives run together at the end.

@@ -63,7 +63,7 @@ LISTS: Final = (
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
     *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
-    *("group_words", "path_readers", "several_words", "world_names", "silencing"),
+    *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

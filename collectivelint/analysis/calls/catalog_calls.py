@@ -8,6 +8,7 @@ from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.causes import Sharded
+from ..domain.recognise import may_be_one_rank
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import UNKNOWN, Value
 from ..domain.wrapped import Wrapped
@@ -143,7 +144,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind == "create" and local is not None and local.constant is not False:
         # Only the members of the new group have to call then.
         return
-    partial = group is not None and group.reference.partial
+    partial = group is not None and may_be_one_rank(group)
     data = frozenset().union(*(value.flows_from for value in values.values()))
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):

@@ -49,6 +49,8 @@ def invoke(
         known = _symbols(arguments)
         if facts.attributes and facts.function.qualname.endswith(".__init__") and callee.reference.receiver is not None:
             frame.made[callee.reference.receiver.symbol] = (facts, known)
+        if facts.attributes and frame.alone_here:
+            frame.facts.rank_bound.update(facts.attributes)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
         def run(value: Value, item: Deferred, site: CallSite = site) -> Term:

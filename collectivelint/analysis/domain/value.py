@@ -237,9 +237,10 @@ class Value(Record):
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
         whole: frozenset[Symbol] | Keep = KEEP,
+        index_of: Symbol | Keep | None = KEEP,
     ) -> Value:
         """A copy of another length."""
-        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole))
+        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole, index_of))
 
     def sourced(
         self,

@@ -42,6 +42,7 @@ class FunctionFacts:
         "names",
         "notes",
         "paths",
+        "rank_bound",
         "reaching",
         "registrations",
         "return_guard",
@@ -92,6 +93,8 @@ class FunctionFacts:
         self.writing: Writing | None = None
         #: Its parameters that are the root of a collective it runs, itself or in what it calls.
         self.roots: tuple[str, ...] = ()
+        #: The attributes, containers and variables that it binds, or puts something into, where a condition on ranks leads.
+        self.rank_bound: set[str] = set()
         #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.

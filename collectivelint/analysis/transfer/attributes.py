@@ -10,6 +10,7 @@ from ..calls.dispatch import SUPER
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
 from ..domain.flowing import flow, of_shape
+from ..domain.kept import renamed
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
@@ -55,6 +56,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             own = any(base.symbol.parameter == parameter.name for parameter in params)
             if known.symbol.root == SELF and known.symbol.parameter is None:
                 known = known if own else known.but(symbol=known.symbol.substitute({SELF: base.symbol}))
+                known = known if own else renamed(known, {SELF: base.symbol})
             elif known.constant is UNKNOWN:
                 known = known.but(symbol=known.symbol if known.uniformity.varies or known.symbol is WORLD else symbol)
             return known.varying(depends=frozenset())
