@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
     from .analysis.checks.joined_threads import runs_alone
+    from .analysis.checks.lone_raises import lone_raises
     from .analysis.checks.serving import is_request
     from .analysis.checks.unwaited_harm import is_covered
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
@@ -112,7 +113,7 @@ __all__ = [
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_made_for", "group_text",
-    "hinted", "is_async", "is_covered", "is_plain", "is_request", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
+    "hinted", "is_async", "is_covered", "is_plain", "is_request", "is_test", "is_without_group", "lone_raises", "made_by_callers", "misplaced", "name_group", "names_in",
     "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "statement_fix",
     "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
@@ -132,6 +133,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.joined_threads": "runs_alone",
     "analysis.checks.serving": "is_request",
     "analysis.checks.unwaited_harm": "is_covered",
+    "analysis.checks.lone_raises": "lone_raises",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
     "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",

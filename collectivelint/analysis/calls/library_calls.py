@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Name
+from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.alternatives import ANYTHING, appended, either
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape
 from ..domain.multiples import bounded, factors, fills_up, padded
-from ..domain.recognise import is_list, is_path
+from ..domain.recognise import ADDING, is_list, is_path
 from ..domain.sharding import is_sharding_test
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from ..transfer.changes import deciding, filled
 from .meetings import meet
 from .seeds import seed
 from .sharding_tests import asked_of
@@ -210,7 +211,6 @@ def _of_disk(value: Value) -> Cause | None:
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
 #: Methods of models that give all their parameters.
 _PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})
-_ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
 
@@ -234,21 +234,20 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
         varies, causes = frozenset(), ()
     if name in _SIZES and receiver.extent.uneven:
         varies, causes = varies | {WORLD}, (*receiver.extent.uneven, *causes)[:3]
-    if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
+    if name in ADDING and isinstance(expr.function, Attribute) and deciding(frame, certain=True) is not None:
         # Filled on some ranks only; not so where that is a matter of the configuration, too.
-        guard = next((value for _, value in reversed(frame.guards) if not value.uniformity.maybe), None)
         short = bounded(frame.conditions[-1], frame.variables) if frame.conditions else None
         if short is not None and short[0] is receiver.symbol and short[1]:
             # Where it was too short: afterwards it is as long as elsewhere.
             bind(frame, expr.function.value, receiver.sized(uneven=()))
-        elif guard is not None and isinstance(expr.function.value, Name) and receiver.symbol.root is None:
-            bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
+        else:
+            filled(frame, expr.function.value, receiver)
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=either(receiver.reference.item, item)))
     if name == "extend" and len(values) == 1 and isinstance(expr.function, Attribute):
         receiver = receiver.sized(whole=padded(receiver, values[0], frame.variables))
         bind(frame, expr.function.value, receiver.sized(uneven=()) if fills_up(receiver, values[0]) else receiver)
-    if name in _ADDING | {"insert"} and is_list(receiver.written) and isinstance(expr.function, Attribute):
+    if name in ADDING | {"insert"} and is_list(receiver.written) and isinstance(expr.function, Attribute):
         variable = plain(expr.function.value) or ""
         element = values[0] if name == "append" and len(values) == 1 else ANYTHING
         if variable in frame.variables:

@@ -17,7 +17,7 @@ Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
 #: Causes by which ranks differ only where something happens on one of them.
-_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue"})
+_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue", "own data"})
 
 
 class Divergence(Record):
@@ -89,6 +89,10 @@ class Divergence(Record):
 
     @property
     def confidence(self) -> Confidence:
+        """How sure it is that ranks differ, and that what they part at is a collective."""
+        return min(self._evidence(), self.event.confidence)
+
+    def _evidence(self) -> Confidence:
         """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
         if self.if_sharded or self.doubted or self.guard.maybe:
             return Confidence.LOW

@@ -7,6 +7,7 @@ from typing import Final
 from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
+from .wrapped import Wrapped, either
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -14,7 +15,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "own", "passed", "ranked", "sharded", "shared")
 
     def __init__(
         self,
@@ -23,6 +24,8 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        own: Cause | None = None,
+        passed: Wrapped | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -35,6 +38,10 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: Where this rank's own data, a batch or what a model is given, have gone into it.
+        self.own: Final = own
+        #: The wrapped model whose forward pass it comes out of.
+        self.passed: Final = passed
 
     def but(
         self,
@@ -43,6 +50,8 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
+        passed: Wrapped | Keep | None = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -51,12 +60,15 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.own if isinstance(own, Keep) else own,
+            self.passed if isinstance(passed, Keep) else passed,
         )
 
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept,
+        and of own data.
         """
         if self is other or self == other:
             return self
@@ -66,10 +78,12 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            self.own or other.own,
+            either(self.passed, other.passed),
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed)
 
 
 #: Of a value that was made here.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Function, Span
     from ...program.target import Target
+    from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
@@ -41,12 +42,14 @@ class FunctionFacts:
         "names",
         "notes",
         "paths",
+        "rank_bound",
         "reaching",
         "registrations",
         "return_guard",
         "returns",
         "roots",
         "seed",
+        "sets",
         "summary",
         "term",
         "uniform",
@@ -82,12 +85,16 @@ class FunctionFacts:
         self.uniform: tuple[str, ...] = ()
         #: Its parameters whose elements it replaces by what it has gathered from all ranks.
         self.gathered: tuple[str, ...] = ()
+        #: The attributes of its parameters that it sets on some ranks only: how they differ then.
+        self.sets: dict[tuple[str, str], Uniformity] = {}
         #: Its parameters that one rank writes as if they were the whole model, with where.
         self.whole: tuple[tuple[str, Cause], ...] = ()
         #: What all ranks that call it write to.
         self.writing: Writing | None = None
         #: Its parameters that are the root of a collective it runs, itself or in what it calls.
         self.roots: tuple[str, ...] = ()
+        #: The attributes, containers and variables that it binds, or puts something into, where a condition on ranks leads.
+        self.rank_bound: set[str] = set()
         #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.
@@ -130,7 +137,9 @@ class FunctionFacts:
             returns=self.returns,
             attributes=self.attributes,
             variables=self.variables if self.function.qualname == "<module>" else {},
-            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed, self.gathered),
+            parameters=ParameterEffect(
+                self.uniform, self.roots, self.whole, self.changed, self.gathered, self.own_sets
+            ),
             writing=self.writing,
             share=self.share,
             fallible=self.fallible,
@@ -139,6 +148,11 @@ class FunctionFacts:
             seed=self.seed,
             meetings=tuple(self.meetings),
         )
+
+    @property
+    def own_sets(self) -> tuple[tuple[str, str, Uniformity], ...]:
+        """The attributes of its parameters that differ once it has been called."""
+        return tuple((*names, found) for names, found in self.sets.items())
 
     def widened(self, summary: Summary) -> FunctionFacts:
         """The same facts of the function itself, with another summary for those who call it."""
@@ -161,6 +175,7 @@ class FunctionFacts:
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole
         found.gathered = summary.parameters.gathered
+        found.sets = {(owner, name): known for owner, name, known in summary.parameters.sets}
         found.writing = summary.writing
         found.roots = summary.parameters.roots
         found.fallen = self.fallen

@@ -27,6 +27,7 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
+from ..calls.wrapped_models import modes_of
 from ..domain.joining import equal
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
@@ -45,6 +46,7 @@ from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
 from .managers import managed
+from .own_data import given
 from .parameters import declared_result, parameter_value
 from .results import either, result
 from .retries import is_retry, settled_retries
@@ -61,7 +63,10 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     facts = FunctionFacts(function)
     frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
-        frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
+        value = parameter_value(frame, parameter, first=position == 0)
+        frame.variables[parameter.name] = value if position == 0 else given(frame, parameter, value)
+    for decorator in function.decorators:
+        frame.modes |= modes_of(frame, decorator)
     around = decorators(frame)
     frame.is_partial = run_by_some(frame, around)
     _block(frame, function.body)
@@ -81,9 +86,10 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
-    known = len(frame.conditions)
+    known, left = len(frame.conditions), len(frame.left)
     _statements(frame, block)
     del frame.conditions[known:]
+    del frame.left[left:]
 
 
 def _statements(frame: Frame, block: Block) -> None:
@@ -153,7 +159,7 @@ def _stable(value: Value) -> bool:
     """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(
         value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
-    )
+    ) or (value.symbol.kind == "launched")
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -176,7 +182,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind, again=again))
+    frame.emit(Leave(statement.kind, again=again, span=statement.span if statement.kind == "raise" else None))
     frame.retries += again
 
 
@@ -215,6 +221,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
         meet_in_both(frame, *met)
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
+        last = (then if leaves[0] else orelse)[-1]
+        if guard.varies and isinstance(last, Leave) and last.kind != "raise":
+            frame.left.append((guard, decided.value))
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
     frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))

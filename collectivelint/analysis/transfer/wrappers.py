@@ -109,7 +109,7 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
     passed = Value(symbols.name("decorated")).referring(runs=term)
     head = wrapper.function.span
-    run = Inlining(site, {parameter: passed}, None, lambda value: value.reference.runs, head)  # type: ignore[arg-type,return-value]
+    run = Inlining(site, {parameter: passed}, None, lambda value, _: value.reference.runs, head)  # type: ignore[arg-type,return-value]
     return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 
@@ -129,4 +129,4 @@ def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
 
 def _calls(term: Term, parameter: str) -> bool:
     """Whether a decorator's wrapper calls what it decorates."""
-    return any(isinstance(item, Deferred) and item.parameter == parameter for item in walk(term))
+    return any(isinstance(item, Deferred) and item.parameter == parameter and not item.method for item in walk(term))
