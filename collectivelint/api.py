@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .analysis.checks.excluded_ranks import collectives_beside_subgroups
     from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, made_by_callers, names_in, races
+    from .analysis.checks.file_turns import OutOfTurn, is_about_ranks, out_of_turn, statement_at
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
     from .analysis.checks.joined_threads import runs_alone
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .analysis.summary.facts import FunctionFacts
     from .analysis.summary.file_use import FileUse
     from .analysis.summary.model import ApiCall, GroupInReach, HelperCall, Invariant, Note, misplaced
+    from .analysis.summary.observed import Stamped
     from .catalog.model import Api, Catalog
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity
@@ -105,13 +107,13 @@ __all__ = [
     "Compare", "Compound", "Comprehension", "Conditional", "Confidence", "Constant", "Define", "Divergence", "Early", "Edit",
     "Evaluate", "Event", "Exit", "Expr", "Fate", "FileUse", "Findings", "Fix", "FixBuilder", "FixContext",
     "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
-    "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
-    "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
+    "Loop", "Name", "Not", "Note", "Operation", "OutOfTurn", "Place", "Program", "Race", "Repeat", "Report", "Rule",
+    "RuleModule", "Severity", "Site", "Source", "Span", "Stamped", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_made_for", "group_text",
-    "hinted", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
-    "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "statement_fix",
+    "hinted", "is_about_ranks", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
+    "out_of_turn", "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "statement_at", "statement_fix",
     "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
@@ -125,6 +127,7 @@ _HOMES: Final[Mapping[str, str]] = {
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain made_by_callers names_in races",
+    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn statement_at",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",
     "analysis.checks.joined_threads": "runs_alone",
@@ -138,6 +141,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.summary.facts": "FunctionFacts",
     "analysis.summary.file_use": "FileUse",
     "analysis.summary.model": "ApiCall GroupInReach HelperCall Invariant Note misplaced",
+    "analysis.summary.observed": "Stamped",
     "catalog.model": "Api Catalog",
     "catalog.operations": "GLOBAL_ROOTS ROOTS Operation agreed_roles",
     "finding": "Applicability Edit Fix Severity",

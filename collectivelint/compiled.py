@@ -33,6 +33,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.file_evidence",
     "collectivelint.analysis.checks.file_polling",
     "collectivelint.analysis.checks.file_races",
+    "collectivelint.analysis.checks.file_turns",
     "collectivelint.analysis.checks.group_lifetime",
     "collectivelint.analysis.checks.group_made_for",
     "collectivelint.analysis.checks.group_members",

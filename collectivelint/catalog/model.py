@@ -110,7 +110,8 @@ class Convention:
 class FileApi:
     """What a call does to a path."""
 
-    #: "look", "list", "make", "open", "fill", "write", "may write", "link", "move" or "remove".
+    #: "look", "list", "make", "open", "read", "fill", "write", "may write", "link", "move", "remove", "save" or
+    #: "checkpoint".
     use: str
     #: Position of the argument that is the path; -1: the object that it is called on.
     at: int = 0
@@ -118,6 +119,10 @@ class FileApi:
     state: int | None = None
     #: The parameter with which it is no error if the path exists.
     tolerates: str | None = None
+    #: Position of another path that is read.
+    source: int | None = None
+    #: The parameter that is the path, where ranks write or read it together.
+    keyword: str | None = None
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,10 @@ class Catalog:
     group_words: frozenset[str]
     #: Parts of names of flags and counts that ask whether there are several ranks, or whether these wait for each other.
     several_words: frozenset[str]
+    #: Parts of names of functions in which the ranks may wait for each other.
+    waiting_words: frozenset[str]
+    #: Classes whose methods a library calls on every rank.
+    every_rank: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.
     path_readers: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.

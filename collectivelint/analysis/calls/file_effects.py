@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call
 from ..domain.recognise import is_path
 from ..summary.file_use import FileUse
@@ -34,13 +35,23 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
             name = f"methods.{expr.function.name}" if isinstance(expr.function, Attribute) else ""
             note_given(frame, expr, name, [*args, *keywords.values()])
         return
-    api = frame.context.catalog.file_uses.get(name)
+    uses = frame.context.catalog.file_uses
+    api = uses.get(name)
+    if owner is not None and isinstance(expr.function, Attribute):
+        short = (plain(owner[1]) or "").rpartition(".")[2].lstrip("_")
+        kind = owner[0].reference.kind or f"named.{short}"
+        api = uses.get(f"{kind}.{expr.function.name}", api)
     if api is None:
         if owner is not None and is_path(owner[0]):
             name = f"pathlib.{name}"
         note_given(frame, expr, name, [*args, *keywords.values()])
         return
     use = api.use
+    if api.keyword is not None:
+        named = keywords.get(api.keyword) or (args[api.at] if api.at < len(args) and not expr.spread else None)
+        if named is not None:
+            note_path(frame, expr, use, named)
+        return
     given = list(zip(args, expr.args, strict=False))
     found = given[api.at] if 0 <= api.at < len(given) and not expr.spread else owner
     if use == "may write":
@@ -49,11 +60,14 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
+    if api.source is not None and api.source < len(given):
+        note_path(frame, expr, "read", given[api.source][0])
     if use == "open":
-        if opens_new([value for value, _ in given[api.at + 1 :]], keywords):
-            note_path(frame, expr, "fill", path)
+        rest = [value for value, _ in given[api.at + 1 :]]
+        if opens_new(rest, keywords) or opens_old(rest, keywords):
+            note_path(frame, expr, "fill" if opens_new(rest, keywords) else "read", path)
         return
-    if use in ("list", "fill"):
+    if use in ("list", "fill", "read"):
         note_path(frame, expr, use, path)
         return
     state = args[api.state] if api.state is not None and api.state < len(args) else None
@@ -130,6 +144,12 @@ def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
     """`open(path, "w")`: the file is there afterwards. `given` are the arguments after the path."""
     mode = keywords.get("mode") or (given[0] if given else None)
     return mode is not None and isinstance(mode.constant, str) and not {"w", "a", "x"}.isdisjoint(mode.constant)
+
+
+def opens_old(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
+    """`open(path)`, `open(path, "rb")`: the file is read."""
+    mode = keywords.get("mode") or (given[0] if given else None)
+    return mode is None or (isinstance(mode.constant, str) and {"w", "a", "x", "+"}.isdisjoint(mode.constant))
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...ir.nodes import Branch, Loop, assignments, blocks
 from ..calls.meetings import is_for
 from ..calls.path_uses import LOOKS
+from ..domain.symbol import attribute, parameter
 from ..effects import events
 from .file_races import names_in
 
@@ -99,3 +100,12 @@ def statements(block: Block) -> Iterator[Statement]:
 def holds(block: Block, site: Span) -> bool:
     """Whether a place is in a block."""
     return any(statement.span.contains(site) for statement in block)
+
+
+def attributes(facts: FunctionFacts) -> dict[Symbol, Symbol]:
+    """What the function assigns to attributes of its object."""
+    function = facts.function
+    if function.owner is None or not function.params:
+        return {}
+    own = parameter(function.params[0].name)
+    return {attribute(own, name): value.written for name, value in facts.attributes.items()}

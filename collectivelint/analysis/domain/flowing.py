@@ -26,15 +26,25 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sharded: Sharded | None = None
     ranked = False
     elements: frozenset[str] = frozenset()
+    stamps: tuple[Cause, ...] = ()
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
+        stamps = merged(stamps, origin.stamps) if ranks else stamps
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked and not elements:
+    if not origins and sharded is None and not ranked and not elements and not stamps:
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, stamps))
+
+
+def stamped(found: Value, values: Iterable[Value]) -> Value:
+    """A text that is made of `values`: with the readings of the clock that went into these."""
+    stamps = found.origin.stamps
+    for value in values:
+        stamps = merged(stamps, value.origin.stamps)
+    return found if stamps == found.origin.stamps else found.sourced(stamps=stamps)
 
 
 def of_shape(value: Value) -> Value:

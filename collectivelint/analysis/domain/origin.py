@@ -14,7 +14,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "ranked", "sharded", "shared", "stamps")
 
     def __init__(
         self,
@@ -23,6 +23,7 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        stamps: tuple[Cause, ...] = (),
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -35,6 +36,8 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: The readings of this rank's clock, or its random numbers, that have gone into it as text.
+        self.stamps: Final = stamps
 
     def but(
         self,
@@ -43,6 +46,7 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -51,12 +55,13 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.stamps if isinstance(stamps, Keep) else stamps,
         )
 
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept.
         """
         if self is other or self == other:
             return self
@@ -66,10 +71,11 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            merged(self.stamps, other.stamps),
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.stamps)
 
 
 #: Of a value that was made here.

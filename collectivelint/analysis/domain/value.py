@@ -255,9 +255,10 @@ class Value(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Value:
         """A copy whose data come from elsewhere."""
-        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements))
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, stamps))
 
     def __eq__(self, other: object) -> bool:
         """Equal in every field; symbols that are equal are one object."""

@@ -1,0 +1,206 @@
+"""Files that ranks use out of turn: one rank writes what others read, or all ranks write what all have read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.names import plain
+from ...ir.nodes import Branch, Call, Exit, Try, With, blocks, expressions, walk
+from ...record import Record
+from ..calls.options import literals
+from ..domain.paths import is_inside, is_same
+from ..effects import events
+from .file_polling import attributes, branches, holds, statements
+from .file_races import names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from ...ir.nodes import Span
+    from ..domain.symbol import Symbol
+    from ..effects import Guard
+    from ..summary.facts import FunctionFacts
+    from ..summary.observed import PathUse
+
+_CREATING: Final = frozenset({"fill", "write", "link", "move"})
+_READING: Final = frozenset({"read", "list"})
+
+
+class OutOfTurn(Record):
+    """Two uses of a path between which the ranks do not meet, each with the call of the function at hand that leads to it.
+
+    "read": one rank writes, others read; "removed": one rank removes what others may still use; "rewritten": all ranks read a
+    file and write it anew.
+    """
+
+    __slots__ = ("at", "first", "kind", "site", "then")
+
+    def __init__(
+        self, kind: Literal["read", "removed", "rewritten"], site: Span, first: PathUse, at: Span, then: PathUse
+    ) -> None:
+        self.kind: Final = kind
+        self.site: Final = site
+        self.first: Final = first
+        self.at: Final = at
+        self.then: Final = then
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.site, self.first, self.at, self.then)
+
+
+def out_of_turn(
+    facts: FunctionFacts,
+    hints: Collection[str],
+    waits: Collection[str],
+    callers: Callable[[], Iterable[FunctionFacts]] = tuple,
+) -> Iterator[OutOfTurn]:
+    """The first such pair of each use; a call with one of the words `waits` in its name may let the ranks meet.
+
+    `callers` gives the functions that call this one, as far as it is known whether these are about several ranks.
+    """
+    uses = [(site, use) for site, use in facts.paths.values() if not use.own and use.use != "given"]
+    if len(uses) < 2:
+        return
+    known = attributes(facts)
+    seen: set[object] = set()
+    for number, (site, first) in enumerate(uses):
+        for at, then in uses[number + 1 :]:
+            kind = _kind(facts, site, first, at, then)
+            if kind is None or site == at or (kind, first.cause) in seen or facts.meetings[first.met : then.met]:
+                continue
+            if not _touches(kind, first, then, known) or not _follows(facts, site, at):
+                continue
+            if _may_meet(facts, site, at, waits) or (kind == "rewritten" and _is_hinted(facts, at, hints)):
+                continue
+            if kind == "rewritten" and (then.path.has_place or not _on_all_ranks(facts, then, callers())):
+                continue
+            seen.add((kind, first.cause))
+            yield OutOfTurn(kind, site, first, at, then)
+
+
+def _kind(
+    facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse
+) -> Literal["read", "removed", "rewritten"] | None:
+    """What is wrong with two uses of one path, if nothing comes between them."""
+    if first.alone and first.use in _CREATING and then.use in _READING:
+        return "read" if _is_elsewhere(facts, site, at, then) else None
+    if not first.alone and first.use in ("read", "write") and then.alone and then.use == "remove":
+        return "removed"
+    if not first.alone and first.use == "read" and not then.alone and then.use in ("fill", "write"):
+        return "rewritten"
+    return None
+
+
+def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[FunctionFacts]) -> bool:
+    """Whether a function, or one that calls it, is about several ranks, all of which come to a use of a path."""
+    if is_about_ranks(facts):
+        return True
+    return any(
+        is_about_ranks(caller)
+        and any(use.cause == other.cause and not (other.alone or other.own) for _, other in caller.paths.values())
+        for caller in callers
+        if caller is not facts
+    )
+
+
+def is_about_ranks(facts: FunctionFacts) -> bool:
+    """Whether a function runs something that only makes sense among several ranks."""
+    return next(events(facts.term), None) is not None or any(call.is_distributed for call in facts.calls)
+
+
+def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
+    """Whether the second use has to do with what the first one is about."""
+    if kind == "read" and then.use == "list":
+        return is_inside(first.path, then.path, known)
+    if kind == "removed":
+        return is_inside(first.path, then.path, known)
+    return is_same(first.path, then.path, known)
+
+
+def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> bool:
+    """Whether ranks get to the second use that the conditions around the first one keep out."""
+    writers, readers = facts.turns.get(site), facts.turns.get(at)
+    if readers is None:
+        # All ranks read, but where a condition further down the calls says otherwise.
+        return writers != () and not then.alone
+    return bool(writers) and any(_are_others(reader, writer) for reader in readers for writer in writers or ())
+
+
+def _are_others(reader: Guard, writer: Guard) -> bool:
+    """Whether two conditions are known to hold on different ranks."""
+    if reader.symbol.negate() is writer.symbol:
+        return True
+    one, other = _asked(reader.symbol), _asked(writer.symbol)
+    return (
+        one is not None
+        and other is not None
+        and one is not other
+        and (one.kind != "constant") != (other.kind != "constant")
+    )
+
+
+def _asked(condition: Symbol) -> Symbol | None:
+    """The rank that a condition asks for: `rank == 0`, `rank == world_size - 1`."""
+    for part in (condition, *literals(condition), *condition.args):
+        if part.kind == "compare" and part.head == ("==",):
+            left, right = part.args
+            if left.kind == "rank":
+                return right
+            if left.kind == "operation" and left.head[0] == "from":
+                return left
+    return None
+
+
+def _follows(facts: FunctionFacts, site: Span, at: Span) -> bool:
+    """Whether a rank can come from one place to the other, or two ranks be at both at a time."""
+    turning = {guard.span for guard in (*facts.turns.get(site, ()), *facts.turns.get(at, ()))}
+    for statement in statements(facts.function.body):
+        if not isinstance(statement, (Branch, Try)) or not statement.span.contains(site):
+            continue
+        if isinstance(statement, Branch) and any(statement.test_span.contains(span) for span in turning):
+            continue
+        arms = list(blocks(statement))
+        here = next((arm for arm in arms if holds(arm, site)), None)
+        there = next((arm for arm in arms if holds(arm, at)), None)
+        if here is None:
+            continue
+        if there is None and here and isinstance(here[-1], Exit):
+            return False
+        if there is not None and there is not here:
+            return False
+    return True
+
+
+def _may_meet(facts: FunctionFacts, site: Span, at: Span, waits: Collection[str]) -> bool:
+    """Whether something between two places, or around one of them, may let the ranks meet, by its name."""
+    body = facts.function.body
+    around = [
+        item
+        for statement in statements(body)
+        if isinstance(statement, With) and statement.span.contains(site) != statement.span.contains(at)
+        for item, _ in statement.items
+    ]
+    if any(isinstance(call, Call) and _waits(call, waits) for item in around for call in walk(item)):
+        return True
+    return any(
+        site < call.span and call.span < at and _waits(call, waits)
+        for call in expressions(body)
+        if isinstance(call, Call)
+    )
+
+
+def _waits(call: Call, waits: Collection[str]) -> bool:
+    name = (plain(call.function) or "").rpartition(".")[2].lower()
+    return any(word in name for word in waits)
+
+
+def _is_hinted(facts: FunctionFacts, at: Span, hints: Collection[str]) -> bool:
+    """Whether a condition around a place has a word for one rank in its names."""
+    around = [branch.test for branch in branches(facts.function.body) if branch.span.contains(at)]
+    return any(hint in name.lower() for name in names_in(around) for hint in hints)
+
+
+def statement_at(facts: FunctionFacts, site: Span) -> Span:
+    """The innermost statement around a place of a function."""
+    found = [statement.span for statement in statements(facts.function.body) if statement.span.contains(site)]
+    return found[-1] if found else site
