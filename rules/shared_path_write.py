@@ -118,7 +118,7 @@ def check(findings: Findings) -> Iterator[Report]:
             known = is_plain(use.path) and (called or not use.path.uniformity.depends)
             if use.use == "save":
                 known = not any(hint in name.lower() for name in names_in((use.expr,)) for hint in (*hints, *shards))
-            if known and (called or is_about_ranks(facts)):
+            if known and (called or facts.term or is_about_ranks(facts)):
                 fault = f"every rank gets to `{use.api}`, with one and the same path"
                 trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
                 sure = Confidence.MEDIUM if called or use.use == "save" else Confidence.HIGH

@@ -229,6 +229,10 @@ class Catalog:
     several_words: frozenset[str]
     #: Parts of names of functions in which the ranks may wait for each other.
     waiting_words: frozenset[str]
+    #: Methods that load a state dict, and return the names that did not fit, by their last names.
+    lenient_loads: frozenset[str]
+    #: Classes of the options of such loads, by their last names.
+    lenient_options: frozenset[str]
     #: Classes whose methods a library calls on every rank.
     every_rank: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.

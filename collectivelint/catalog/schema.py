@@ -62,7 +62,17 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *("every_rank", "group_words", "path_readers", "several_words", "waiting_words", "world_names", "silencing"),
+    *(
+        "every_rank",
+        "lenient_loads",
+        "lenient_options",
+        "group_words",
+        "path_readers",
+        "several_words",
+        "waiting_words",
+        "world_names",
+        "silencing",
+    ),
 )
 _SECTION_KEYS: Final = frozenset(
     {

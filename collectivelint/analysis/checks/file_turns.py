@@ -16,7 +16,7 @@ from .file_races import names_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from ...ir.nodes import Span
+    from ...ir.nodes import Block, Span
     from ..domain.symbol import Symbol
     from ..effects import Guard
     from ..summary.facts import FunctionFacts
@@ -104,14 +104,16 @@ def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[Function
 
 
 def is_about_ranks(facts: FunctionFacts) -> bool:
-    """Whether a function runs something that only makes sense among several ranks."""
-    return next(events(facts.term), None) is not None or any(call.is_distributed for call in facts.calls)
+    """Whether a function itself, not only what it calls, has something that only makes sense among several ranks."""
+    direct = any(not event.chain or event.kind == "init" for event in events(facts.term))
+    return direct or any(call.is_distributed for call in facts.calls)
 
 
 def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
     """Whether the second use has to do with what the first one is about."""
     if kind == "read" and then.use == "list":
-        return is_inside(first.path, then.path, known)
+        # All ranks may look for other files in the folder; one that is told to takes the folder as it is.
+        return then.alone and is_inside(first.path, then.path, known)
     if kind == "removed":
         return is_inside(first.path, then.path, known)
     return is_same(first.path, then.path, known)
@@ -123,20 +125,29 @@ def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> 
     if readers is None:
         # All ranks read, but where a condition further down the calls says otherwise.
         return writers != () and not then.alone
-    return bool(writers) and any(_are_others(reader, writer) for reader in readers for writer in writers or ())
-
-
-def _are_others(reader: Guard, writer: Guard) -> bool:
-    """Whether two conditions are known to hold on different ranks."""
-    if reader.symbol.negate() is writer.symbol:
-        return True
-    one, other = _asked(reader.symbol), _asked(writer.symbol)
-    return (
-        one is not None
-        and other is not None
-        and one is not other
-        and (one.kind != "constant") != (other.kind != "constant")
+    return bool(writers) and any(
+        _are_others(_decided(facts, reader, at), _decided(facts, writer, site))
+        for reader in readers
+        for writer in writers or ()
     )
+
+
+def _decided(facts: FunctionFacts, guard: Guard, site: Span) -> Symbol:
+    """What holds at a place in one of the arms of a condition."""
+    for branch in branches(facts.function.body):
+        if branch.test_span.contains(guard.span) and holds(branch.orelse, site):
+            return guard.symbol.negate()
+    return guard.symbol
+
+
+def _are_others(reader: Symbol, writer: Symbol) -> bool:
+    """Whether two conditions are known to hold on different ranks."""
+    if reader.negate() is writer:
+        return True
+    one, other = _asked(reader), _asked(writer)
+    if one is None or other is None or one is other:
+        return False
+    return (one.kind != "constant") != (other.kind != "constant")
 
 
 def _asked(condition: Symbol) -> Symbol | None:
@@ -164,11 +175,16 @@ def _follows(facts: FunctionFacts, site: Span, at: Span) -> bool:
         there = next((arm for arm in arms if holds(arm, at)), None)
         if here is None:
             continue
-        if there is None and here and isinstance(here[-1], Exit):
+        if there is None and _leaves(here):
             return False
         if there is not None and there is not here:
             return False
     return True
+
+
+def _leaves(block: Block) -> bool:
+    last = block[-1] if block else None
+    return isinstance(last, Exit) or (isinstance(last, With) and _leaves(last.body))
 
 
 def _may_meet(facts: FunctionFacts, site: Span, at: Span, waits: Collection[str]) -> bool:
