@@ -39,6 +39,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.group_members",
     "collectivelint.analysis.checks.group_sites",
     "collectivelint.analysis.checks.seeded",
+    "collectivelint.analysis.checks.rotation",
     "collectivelint.analysis.checks.sides",
     "collectivelint.analysis.checks.work_handles",
     "collectivelint.analysis.domain.causes",

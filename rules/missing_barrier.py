@@ -64,6 +64,7 @@ from collectivelint.api import (
     is_test,
     made_by_callers,
     out_of_turn,
+    places_of,
     races,
     statement_at,
 )
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
 
     import libcst as cst
 
-    from collectivelint.api import Cause, Findings, FixBuilder, FunctionFacts, Race, Span
+    from collectivelint.api import Findings, FixBuilder, FunctionFacts, Race
 
 
 RULE: Final = Rule(
@@ -148,19 +149,14 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
             message=message,
             severity="error",
             trail=(
-                *_places(path, found.site, found.first.cause, "all ranks use it" if removes else "one rank writes it"),
-                *_places(path, found.at, found.then.cause, "one rank removes it" if removes else "others read it"),
+                *places_of(
+                    path, found.site, found.first.cause, "all ranks use it" if removes else "one rank writes it"
+                ),
+                *places_of(path, found.at, found.then.cause, "one rank removes it" if removes else "others read it"),
             ),
             help="put a barrier of all ranks between the two",
             confidence=Confidence.MEDIUM,
         )
-
-
-def _places(path: str, site: Span, cause: Cause, text: str) -> Iterator[Place]:
-    """The call in the function at hand, and the one further down that it leads to."""
-    if (cause.path, cause.span) != (path, site):
-        yield Place(path, site, "call", "leads there")
-    yield Place(cause.path, cause.span, "note", text)
 
 
 def _confidence(findings: Findings, facts: FunctionFacts, race: Race) -> Confidence:

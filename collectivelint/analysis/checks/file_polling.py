@@ -37,7 +37,7 @@ def polling(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> list[tup
         for site, path in sites
         if (holds(loop.body, site) or (loop.target is None and loop.span.contains(site)))
         and any(loop.span.contains(place) for place in places)
-        and not _made_in(path, facts.function, loop.span)
+        and not made_in(path, facts.function, loop.span)
         and (guard is None or _feeds(loop, site, guard))
     ]
 
@@ -54,7 +54,7 @@ def is_open(facts: FunctionFacts, loop: Loop, site: Span, created: Iterable[Span
     )
 
 
-def _made_in(path: Symbol, function: Function, span: Span) -> bool:
+def made_in(path: Symbol, function: Function, span: Span) -> bool:
     """Whether a path is made of something that every turn of a loop has another of."""
     here = (function.path, function.qualname)
     lines = range(span.line - function.first_line, span.end_line - function.first_line + 1)

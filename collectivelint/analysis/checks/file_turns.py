@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.names import plain
-from ...ir.nodes import Branch, Call, Exit, Try, With, blocks, expressions, walk
+from ...ir.nodes import Branch, Call, Exit, Loop, Try, With, blocks, expressions, walk
 from ...record import Record
+from ...rule import Place
 from ..calls.options import literals
 from ..domain.paths import is_inside, is_same
 from ..effects import events
-from .file_polling import attributes, branches, holds, statements
+from .file_polling import attributes, branches, holds, made_in, statements
 from .file_races import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from ...ir.nodes import Block, Span
+    from ..domain.causes import Cause
     from ..domain.symbol import Symbol
     from ..effects import Guard
     from ..summary.facts import FunctionFacts
@@ -72,7 +74,7 @@ def out_of_turn(
                 continue
             if _may_meet(facts, site, at, waits) or (kind == "rewritten" and _is_hinted(facts, at, hints)):
                 continue
-            if kind == "rewritten" and (then.path.has_place or not _on_all_ranks(facts, then, callers())):
+            if kind == "rewritten" and (_is_one_of_many(facts, then, at) or not _on_all_ranks(facts, then, callers())):
                 continue
             seen.add((kind, first.cause))
             yield OutOfTurn(kind, site, first, at, then)
@@ -101,6 +103,12 @@ def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[Function
         for caller in callers
         if caller is not facts
     )
+
+
+def _is_one_of_many(facts: FunctionFacts, use: PathUse, at: Span) -> bool:
+    """Whether a path is one of those that a loop runs over, which the ranks may have shared out."""
+    loops = [part for part in statements(facts.function.body) if isinstance(part, Loop) and part.span.contains(at)]
+    return any(made_in(use.path, facts.function, loop.span) for loop in loops)
 
 
 def is_about_ranks(facts: FunctionFacts) -> bool:
@@ -214,6 +222,13 @@ def _is_hinted(facts: FunctionFacts, at: Span, hints: Collection[str]) -> bool:
     """Whether a condition around a place has a word for one rank in its names."""
     around = [branch.test for branch in branches(facts.function.body) if branch.span.contains(at)]
     return any(hint in name.lower() for name in names_in(around) for hint in hints)
+
+
+def places_of(path: str, site: Span, cause: Cause, text: str) -> Iterator[Place]:
+    """The steps of a trail to a use of a path: the call in the function at hand, and the one further down that it leads to."""
+    if (cause.path, cause.span) != (path, site):
+        yield Place(path, site, "call", "leads there")
+    yield Place(cause.path, cause.span, "note", text)
 
 
 def statement_at(facts: FunctionFacts, site: Span) -> Span:
