@@ -124,8 +124,8 @@ def _is_lenient(call: Call, *, is_options: bool) -> bool:
 def _is_ignored(statement: Statement, call: Call, body: Block) -> bool:
     """Whether nothing reads what a call returns."""
     match statement:
-        case Evaluate(value=value):
-            return value == call and value.span == call.span
+        case Evaluate(value=Call(span=span)):
+            return span == call.span
         case Assign(targets=targets, value=Call(span=span)) if span == call.span:
             names = {name for target in targets for name in _names(target)}
             return bool(names) and not _are_read(names, body)
