@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     )
     from .analysis.checks.excluded_ranks import collectives_beside_subgroups
     from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, made_by_callers, names_in, races
-    from .analysis.checks.file_turns import OutOfTurn, is_about_ranks, out_of_turn, places_of, statement_at
+    from .analysis.checks.file_turns import (
+        OutOfTurn,
+        is_about_ranks,
+        out_of_turn,
+        places_of,
+        removed_on_each_node,
+        statement_at,
+    )
     from .analysis.checks.first_of_many import first_saved, replaced_by_fallback
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
@@ -115,7 +122,7 @@ __all__ = [
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions", "group_made_for", "group_text",
     "hinted", "is_about_ranks", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
-    "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "statement_at", "statement_fix",
+    "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node", "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "statement_at", "statement_fix",
     "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
@@ -129,7 +136,7 @@ _HOMES: Final[Mapping[str, str]] = {
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain made_by_callers names_in races",
-    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn places_of statement_at",
+    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn places_of removed_on_each_node statement_at",
     "analysis.checks.first_of_many": "first_saved replaced_by_fallback",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",

@@ -69,6 +69,8 @@ from collectivelint.api import (
     is_test,
     names_in,
     out_of_turn,
+    places_of,
+    removed_on_each_node,
     statement_at,
 )
 
@@ -111,6 +113,7 @@ def check(findings: Findings) -> Iterator[Report]:
             )
             yield from _reported(use, hints, fault, trail)
         yield from _rewritten(findings, facts)
+        yield from _on_each_node(facts)
         for use in facts.files:
             if use.use not in _ONCE or use.few or use.tolerant:
                 continue
@@ -146,6 +149,26 @@ def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                 help="let one rank do it, and the others wait for it",
                 confidence=Confidence.MEDIUM,
             )
+
+
+def _on_each_node(facts: FunctionFacts) -> Iterator[Report]:
+    """What a rank of each node removes from a folder of the whole job."""
+    path = facts.function.path
+    for at, removal, shared in removed_on_each_node(facts):
+        yield Report(
+            path=path,
+            span=at,
+            statement=statement_at(facts, at),
+            function=facts.function.qualname,
+            message="one rank of each node removes this, and the nodes share it: all but one find it gone",
+            severity="error",
+            trail=(
+                Place(shared.cause.path, shared.cause.span, "note", "one rank of the job does this for all"),
+                *places_of(path, at, removal.cause, "one rank of each node removes it"),
+            ),
+            help=_WAIT,
+            confidence=Confidence.MEDIUM,
+        )
 
 
 def _callers(findings: Findings, facts: FunctionFacts) -> Iterator[FunctionFacts]:

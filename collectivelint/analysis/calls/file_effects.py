@@ -165,4 +165,6 @@ def opens_old(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:
     """`makedirs(exist_ok=True)` by all ranks: what is there already, or is gone already, is no error."""
-    return any(name in keywords and keywords[name].constant is True for name in ("exist_ok", "missing_ok"))
+    return any(
+        name in keywords and keywords[name].constant is True for name in ("exist_ok", "missing_ok", "ignore_errors")
+    )

@@ -10,6 +10,8 @@ from ...record import Record
 from ...rule import Place
 from ..calls.options import literals
 from ..domain.paths import is_inside, is_same
+from ..domain.symbol import WORLD
+from ..domain.value import PLACES
 from ..effects import events
 from .file_polling import attributes, branches, holds, made_in, statements
 from .file_races import names_in
@@ -78,6 +80,31 @@ def out_of_turn(
                 continue
             seen.add((kind, first.cause))
             yield OutOfTurn(kind, site, first, at, then)
+
+
+def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, PathUse]]:
+    """What one rank of each node removes, with what one rank of the job has put there for all of them."""
+    known = attributes(facts)
+    by_job = [
+        use
+        for site, use in facts.paths.values()
+        if use.alone and use.use in _SHARED and _varies_over(facts, site, WORLD)
+    ]
+    for at, removal in facts.paths.values() if by_job else ():
+        guards = [guard for guard in facts.turns.get(at, ()) if any(cause.kind == "rank" for cause in guard.causes)]
+        if removal.use != "remove" or removal.own or not guards or not all(guard.varies <= PLACES for guard in guards):
+            continue
+        found = next((use for use in by_job if is_inside(removal.path, use.path, known)), None)
+        if found is not None:
+            yield at, removal, found
+
+
+#: What one rank does to a folder for all.
+_SHARED: Final = frozenset({"make", "fill", "write", "save"})
+
+
+def _varies_over(facts: FunctionFacts, site: Span, axis: Symbol) -> bool:
+    return any(axis in guard.varies for guard in facts.turns.get(site, ()))
 
 
 def _kind(
