@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .analysis.checks.first_of_many import first_saved, replaced_by_fallback
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
+    from .analysis.checks.host_copies import unsettled_copies
     from .analysis.checks.joined_threads import runs_alone
     from .analysis.checks.rotation import removed_too_early
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
@@ -123,7 +124,7 @@ __all__ = [
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions", "group_made_for", "group_text",
     "hinted", "is_about_ranks", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
     "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node", "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "statement_at", "statement_fix",
-    "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
+    "subject_text", "takes_group", "terms", "unsettled_copies", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
 
@@ -140,6 +141,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.first_of_many": "first_saved replaced_by_fallback",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",
+    "analysis.checks.host_copies": "unsettled_copies",
     "analysis.checks.joined_threads": "runs_alone",
     "analysis.checks.rotation": "removed_too_early",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
