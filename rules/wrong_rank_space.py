@@ -51,6 +51,7 @@ from collectivelint.api import (
     UNKNOWN,
     WORLD,
     Attribute,
+    Call,
     Compare,
     Confidence,
     Constant,

@@ -8,7 +8,7 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
-from ..domain.flowing import flow
+from ..domain.flowing import flow, stamped
 from ..domain.inlining import Inlining, inline
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD
@@ -96,7 +96,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             if target.name.startswith("pathlib."):
                 # Paths made of the same parts are the same path.
                 same = symbols.call(callee.symbol, [value.symbol for value in args])
-                return flow(same, args, ranks=False).referring(kind=made_of)
+                return stamped(flow(same, args, ranks=False), args).referring(kind=made_of)
             wrapped = wrapper(frame.context.catalog, made_of, WORLD, keywords)
             made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of, wrapped=wrapped)
             made = made.sourced(ranked=own)

@@ -9,7 +9,7 @@ from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.alternatives import ANYTHING, appended, either
 from ..domain.causes import Cause, Length, Sharded
-from ..domain.flowing import each, flow, holding, of_shape
+from ..domain.flowing import each, flow, holding, of_shape, stamped
 from ..domain.multiples import bounded, factors, fills_up, padded
 from ..domain.recognise import ADDING, is_list, is_path
 from ..domain.sharding import is_sharding_test
@@ -88,6 +88,8 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
     if found.origin.sharded is not None and not name.startswith(_COPYING):
         # It may well gather the parts.
         found = found.sourced(sharded=None)
+    if name.startswith("os.path."):
+        return stamped(found, values)
     if name in catalog.seeds:
         seed(frame, values, expr.span)
         return found
@@ -211,6 +213,10 @@ def _of_disk(value: Value) -> Cause | None:
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
 #: Methods of models that give all their parameters.
 _PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})
+#: Methods that make a text, or a path, of their arguments.
+_TEXTS: Final = frozenset(
+    {"strftime", "isoformat", "timestamp", "format", "join", "joinpath", "replace", "strip", "with_name", "with_suffix"}
+)
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
 
@@ -253,6 +259,8 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
         if variable in frame.variables:
             frame.variables[variable] = appended(frame.variables[variable], element)
     found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
+    if name in _TEXTS:
+        found = stamped(found, (callee, *values))
     if name == "values":
         found = found.referring(item=receiver.reference.item)
     elif name == "items" and receiver.reference.item is not None:

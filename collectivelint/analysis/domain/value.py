@@ -251,9 +251,10 @@ class Value(Record):
         elements: frozenset[str] | Keep = KEEP,
         own: Cause | Keep | None = KEEP,
         passed: Wrapped | Keep | None = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Value:
         """A copy whose data come from elsewhere."""
-        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, own, passed))
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, own, passed, stamps))
 
     def __eq__(self, other: object) -> bool:
         """Equal in every field; symbols that are equal are one object."""

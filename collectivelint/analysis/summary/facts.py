@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
     from .model import ApiCall, GroupInReach, HelperCall, Invariant, Note, Registration
-    from .observed import Meeting, PathUses, Writing
+    from .observed import Meeting, PathUses, Stamped, Writing
 
 
 class FunctionFacts:
@@ -50,8 +50,10 @@ class FunctionFacts:
         "roots",
         "seed",
         "sets",
+        "stamped",
         "summary",
         "term",
+        "turns",
         "uniform",
         "unresolved",
         "variables",
@@ -78,6 +80,10 @@ class FunctionFacts:
         self.files: list[FileUse] = []
         #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
         self.paths: PathUses = {}
+        #: By call that does something to a path where a condition on ranks leads: the conditions around it that differ.
+        self.turns: dict[Span, tuple[Guard, ...]] = {}
+        #: Its uses of paths that a rank has named after its own clock or random numbers, each once.
+        self.stamped: dict[Stamped, None] = {}
         #: Where its ranks meet, itself and in what it calls, in order.
         self.meetings: list[Meeting] = []
         self.notes: list[Note] = []
@@ -170,6 +176,8 @@ class FunctionFacts:
         found.handed = self.handed
         found.files = self.files
         found.paths = widened_uses(self.paths, summary.paths)
+        found.turns = self.turns
+        found.stamped = self.stamped
         found.meetings = list(summary.meetings)
         found.notes = self.notes
         found.uniform = summary.parameters.uniform
