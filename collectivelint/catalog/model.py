@@ -236,6 +236,16 @@ class Catalog:
     sharing_words: frozenset[str]
     #: Words for groups whose ranks work on the same data.
     replica_words: frozenset[str]
+    #: Methods and functions that cut a tensor into pieces of a size, by their last names.
+    data_pieces: frozenset[str]
+    #: Methods that `apply` of their class calls, with a context in front.
+    applied: frozenset[str]
+    #: Words for groups whose ranks work on different data, whatever else they have in common.
+    data_words: frozenset[str]
+    #: Words for groups whose ranks have different parts of a model.
+    stage_words: frozenset[str]
+    #: Functions and classes that give all ranks equally many batches, by their last names.
+    even_loaders: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

@@ -62,7 +62,19 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
+    *(
+        "backward",
+        "data_numbers",
+        "data_parameters",
+        "data_tests",
+        "replica_words",
+        "sharing_words",
+        "data_words",
+        "data_pieces",
+        "applied",
+        "even_loaders",
+        "stage_words",
+    ),
     *("group_words", "path_readers", "several_words", "world_names", "silencing"),
 )
 _SECTION_KEYS: Final = frozenset(

@@ -12,6 +12,7 @@ from ..domain.joining import either_state
 from ..domain.symbol import WORLD, attribute, parameter
 from ..domain.value import UNKNOWN, Value
 from ..transfer.changes import SELF
+from ..transfer.containers import recorded_names
 from ..transfer.group_names import named_calls, other_uses
 from .attribute_writes import changed_by
 from .class_text import class_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Call, Function
+    from ...ir.nodes import Call, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
     from .facts import FunctionFacts
@@ -64,6 +65,7 @@ class Interprocedural:
         self._circles: dict[int, int] = {}
         self._uses: Memo[tuple[str, str], frozenset[str]] = Memo(program)
         self._changed: dict[str, frozenset[str]] = {}
+        self._recorded: dict[str, Mapping[str, Span]] = {}
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
     def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
@@ -72,6 +74,7 @@ class Interprocedural:
         for path in paths:
             files |= self.program.body(path)
             self._changed.pop(path, None)
+            self._recorded.pop(path, None)
             self._named.pop(path, None)
         for path in renamed:
             files |= self.program.bits[path]
@@ -242,6 +245,12 @@ class Interprocedural:
         if path not in self._changed:
             self._changed[path] = changed_by(functions.values())
         return self._changed[path]
+
+    def recorded_in(self, path: str) -> Mapping[str, Span]:
+        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
+        if path not in self._recorded:
+            self._recorded[path] = recorded_names(self.program.functions(path).values())
+        return self._recorded[path]
 
     def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
         """Attribute -> the methods of this class that assign it."""

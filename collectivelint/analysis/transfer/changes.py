@@ -11,6 +11,7 @@ from ..domain.joining import join
 from ..domain.symbol import attribute, operation, parameter
 from ..domain.uniformity import Uniformity
 from ..domain.value import UNKNOWN, Value
+from .containers import comes_across
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +131,8 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
     if some is None:
         if path is not None and path in frame.variables:
             frame.variables[path] = value
+        elif path is None:
+            comes_across(frame, target.value, target.index, self_name(frame) or "")
         return
     guard, condition = some
     if path is None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Call, Compound, Loop, Name, blocks
+from ...ir.nodes import Call, Compound, Loop, Name, blocks, expressions
 from ...program.target import Target
 from ..domain.causes import merged
 from ..domain.flowing import flow
+from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, constant, subscript
 from ..domain.value import UNKNOWN, Value
 
@@ -111,6 +112,10 @@ def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> 
         )
     if name in catalog.metadata:
         return found
+    sized = len(values) > 1 and not is_list(values[1].written)
+    if name in catalog.data_pieces and own.span == frame.function.span and sized and not found.extent.uneven:
+        # As many pieces as the data of this rank need, of what a model is given.
+        found = found.sized(uneven=(frame.cause("own data", expr.span),))
     if found.reference.parts:
         return found.referring(parts=tuple([_owned(part, own) for part in found.reference.parts]))
     return _owned(found, own)
@@ -144,3 +149,33 @@ def _is_number_of(frame: Frame, value: Value) -> bool:
         part.kind == "call" and part.args[0].kind == "attribute" and part.args[0].head[0] in numbers
         for part in value.written.walk()
     )
+
+
+def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
+    """`except StopIteration`: this rank's own batches have come to an end, if `next` asks a loader for them."""
+    if not isinstance(kind, Name) or kind.id != "StopIteration":
+        return caught
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Name(id="next"), args=(iterator,)):
+                value = frame.variables.get(plain(iterator) or "")
+                if not _may_end_early(frame, value):
+                    return caught
+                causes = (
+                    (frame.cause("loader", expr.span),)
+                    if value is None or not value.extent.uneven
+                    else value.extent.uneven
+                )
+                return caught.varying(varies=frozenset({WORLD}), causes=causes)
+            case _:
+                pass
+    return caught
+
+
+def _may_end_early(frame: Frame, iterator: Value | None) -> bool:
+    """Whether nothing says that a loader has as many batches as those of the other ranks."""
+    if iterator is not None and iterator.extent.uneven:
+        return True
+    if iterator is not None and (iterator.reference.kind is not None or iterator.reference.instance is not None):
+        return False
+    return not any(frame.context.calls_in(frame.path, name) for name in frame.context.catalog.even_loaders)

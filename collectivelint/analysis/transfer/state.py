@@ -56,6 +56,9 @@ class Context(Protocol):
     def changed_in(self, path: str) -> frozenset[str]:
         """What functions of a file set on other objects than their own: see `changed_by`."""
 
+    def recorded_in(self, path: str) -> Mapping[str, Span]:
+        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
+
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""
 
