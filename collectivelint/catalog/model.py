@@ -255,6 +255,11 @@ class Catalog:
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
 
+    @cached_property
+    def data_methods(self) -> frozenset[str]:
+        """The last names of the functions that a framework calls with a rank's own data."""
+        return frozenset(name.rpartition(".")[2] for name in self.data_parameters)
+
     def is_reading(self, name: str) -> bool:
         """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""
         return name.startswith(self._reading)

@@ -235,6 +235,11 @@ class Interprocedural:
         """The names that methods of a class and its bases assign on self."""
         return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
 
+    def entries(self, owner: Target) -> frozenset[str]:
+        """The entries of attributes of `self` that methods of a class and its bases set: `state['stop']`."""
+        known = [self.class_facts(base) for base in self.program.bases(owner)]
+        return frozenset(name for facts in known for name in facts.filled if name.endswith("]"))
+
     def setters(self, owner: Target, name: str) -> tuple[str, ...]:
         """The methods of a class, without its bases, that assign `self.name`."""
         return self._assigned_in(owner).get(name, ())

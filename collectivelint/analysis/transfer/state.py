@@ -50,6 +50,9 @@ class Context(Protocol):
     def attributes(self, owner: Target) -> list[str]:
         """The names that a class assigns on self."""
 
+    def entries(self, owner: Target) -> frozenset[str]:
+        """The entries of attributes of `self` that methods of a class set: `state['stop']`."""
+
     def setters(self, owner: Target, name: str) -> tuple[str, ...]:
         """The methods of a class, without its bases, that assign `self.name`."""
 
