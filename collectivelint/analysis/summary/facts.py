@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Function, Span
+    from ...program.target import Target
     from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
     from .model import ApiCall, GroupInReach, HelperCall, Invariant, Note, Registration
-    from .observed import Meeting, PathUses, Writing
+    from .observed import Meeting, PathUses, Stamped, Writing
 
 
 class FunctionFacts:
@@ -34,12 +35,14 @@ class FunctionFacts:
         "files",
         "function",
         "gathered",
+        "handed",
         "helpers",
         "invariants",
         "meetings",
         "names",
         "notes",
         "paths",
+        "rank_bound",
         "reaching",
         "registrations",
         "return_guard",
@@ -47,8 +50,10 @@ class FunctionFacts:
         "roots",
         "seed",
         "sets",
+        "stamped",
         "summary",
         "term",
+        "turns",
         "uniform",
         "unresolved",
         "variables",
@@ -70,9 +75,15 @@ class FunctionFacts:
         self.closures: dict[str, Mapping[str, Value]] = {}
         self.helpers: list[HelperCall] = []
         self.registrations: list[Registration] = []
+        #: The functions that it passes to something outside the program, and the terms of lambdas.
+        self.handed: list[Target | Term] = []
         self.files: list[FileUse] = []
         #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
         self.paths: PathUses = {}
+        #: By call that does something to a path where a condition on ranks leads: the conditions around it that differ.
+        self.turns: dict[Span, tuple[Guard, ...]] = {}
+        #: Its uses of paths that a rank has named after its own clock or random numbers, each once.
+        self.stamped: dict[Stamped, None] = {}
         #: Where its ranks meet, itself and in what it calls, in order.
         self.meetings: list[Meeting] = []
         self.notes: list[Note] = []
@@ -88,6 +99,8 @@ class FunctionFacts:
         self.writing: Writing | None = None
         #: Its parameters that are the root of a collective it runs, itself or in what it calls.
         self.roots: tuple[str, ...] = ()
+        #: The attributes, containers and variables that it binds, or puts something into, where a condition on ranks leads.
+        self.rank_bound: set[str] = set()
         #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.
@@ -160,8 +173,11 @@ class FunctionFacts:
         found.closures = self.closures
         found.helpers = self.helpers
         found.registrations = self.registrations
+        found.handed = self.handed
         found.files = self.files
         found.paths = widened_uses(self.paths, summary.paths)
+        found.turns = self.turns
+        found.stamped = self.stamped
         found.meetings = list(summary.meetings)
         found.notes = self.notes
         found.uniform = summary.parameters.uniform

@@ -9,6 +9,7 @@ from ...program.dependencies import Memo
 from ...program.target import Target
 from ..domain.causes import Cause
 from ..domain.joining import either_state
+from ..domain.kept import kept_under
 from ..domain.symbol import WORLD, attribute, parameter
 from ..domain.value import UNKNOWN, Value
 from ..transfer.changes import SELF
@@ -182,7 +183,8 @@ class Interprocedural:
             for method in dict.fromkeys((*known.assigned.get(name, ()), *known.filled.get(name, ()))):
                 facts = self.facts(Target("function", base.path, method))
                 value = facts.attributes.get(name) if facts is not None else None
-                if value is not None:
+                if value is not None and facts is not None:
+                    value = kept_under(value, facts.attributes, SELF)
                     found = value if found is None else either_state(found, value, attribute(parameter(SELF), name))
         if found is None:
             return None

@@ -51,13 +51,21 @@ class PathUse(Record):
     """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
 
     `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
-    counts the meetings of the function that come before it, `when` are the conditions that hold there.
+    counts the meetings of the function that come before it, `when` are the conditions that hold there. `own`: each rank has
+    a path of its own there.
     """
 
-    __slots__ = ("alone", "cause", "met", "path", "use", "when")
+    __slots__ = ("alone", "cause", "met", "own", "path", "use", "when")
 
     def __init__(
-        self, use: str, path: Symbol, cause: Cause, alone: bool, met: int, when: tuple[Symbol, ...] = ()
+        self,
+        use: str,
+        path: Symbol,
+        cause: Cause,
+        alone: bool,
+        met: int,
+        when: tuple[Symbol, ...] = (),
+        own: bool = False,
     ) -> None:
         self.use: Final = use
         self.path: Final = path
@@ -65,9 +73,10 @@ class PathUse(Record):
         self.alone: Final = alone
         self.met: Final = met
         self.when: Final = when
+        self.own: Final = own
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.use, self.path, self.cause, self.alone, self.met, self.when)
+        return (self.use, self.path, self.cause, self.alone, self.met, self.when, self.own)
 
     @property
     def key(self) -> tuple[Cause, str, Symbol]:
@@ -75,17 +84,43 @@ class PathUse(Record):
         return self.cause, self.use, self.path
 
 
+class Stamped(Record):
+    """A use of a path that has the clock, or a random number, of the rank itself in its name: `cause`.
+
+    `use` is that of a `PathUse`, `span` the call of the function at hand. `alone`: a condition on ranks leads to it.
+    """
+
+    __slots__ = ("alone", "cause", "span", "use")
+
+    def __init__(self, use: str, cause: Cause, span: Span, alone: bool) -> None:
+        self.use: Final = use
+        self.cause: Final = cause
+        self.span: Final = span
+        self.alone: Final = alone
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.use, self.cause, self.span, self.alone)
+
+
 #: Uses of paths in order, by key, with the call of the function at hand that each of them is or comes from.
 PathUses: TypeAlias = "dict[tuple[Cause, str, Symbol], tuple[Span, PathUse]]"
-#: A function is known to its callers by what it does to so many paths at most.
+#: A function is known to its callers by what it does to so many paths at most, and by so many files that it reads.
 MOST_PATHS: Final = 12
+_MOST_READ: Final = 4
 
 
 def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
     """What the callers of a function see of what it does to paths."""
     if not paths:
         return ()
-    return tuple(use for _, use in paths.values() if use.use != "given")[:MOST_PATHS]
+    found: list[PathUse] = []
+    counts = {"read": _MOST_READ, "": MOST_PATHS}
+    for _, use in paths.values():
+        kind = "read" if use.use == "read" else ""
+        if use.use != "given" and counts[kind] > 0:
+            counts[kind] -= 1
+            found.append(use)
+    return tuple(found)
 
 
 def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:

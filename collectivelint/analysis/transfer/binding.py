@@ -10,7 +10,7 @@ from ..domain import symbol as symbols
 from ..domain.flowing import flow
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, compare, constant, operation, rank_in, subscript
-from ..domain.value import Value
+from ..domain.value import UNKNOWN, Value
 from .changes import self_name, set_attribute, set_entry, set_on
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def environment(frame: Frame, key: Value, symbol: Symbol, span: Span) -> Value:
 
 def bind(frame: Frame, target: Expr, value: Value) -> None:
     """Assign to a target: a variable, an attribute, each part of a tuple, or the elements of a variable one by one."""
+    if value.constant is UNKNOWN and frame.alone_here and (named := _last_name(target)) is not None:
+        frame.facts.rank_bound.add(named)
     match target:
         case Name(id=name):
             frame.variables[name] = value
@@ -116,3 +118,14 @@ def _is_always(frame: Frame) -> bool:
         launched(condition) or any(part.kind == "place" and part.head[0] == "each" for part in condition.walk())
         for condition in frame.conditions
     )
+
+
+def _last_name(target: Expr) -> str | None:
+    """The name of a variable or an attribute, also of one whose element is the target."""
+    match target:
+        case Name(id=name) | Attribute(name=name):
+            return name
+        case Subscript(value=value):
+            return _last_name(value)
+        case _:
+            return None

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 SELF: Final = "self"
 
 
-def deciding(frame: Frame) -> tuple[Guard, Value] | None:
-    """The condition on which only some ranks get here: the one around this place, or that of an exit before it."""
-    if frame.guards:
-        return frame.guards[-1]
-    return frame.left[-1] if frame.left else None
+def deciding(frame: Frame, *, certain: bool = False) -> tuple[Guard, Value] | None:
+    """The condition on which only some ranks get here: the innermost one around this place, or that of an exit before it.
+
+    `certain`: one that differs between ranks under some configurations only does not count.
+    """
+    for some in (*reversed(frame.guards), *reversed(frame.left)):
+        if not certain or not some[1].uniformity.maybe:
+            return some
+    return None
 
 
 def lasts(condition: Value) -> bool:
@@ -115,7 +119,7 @@ def _is_number(value: Value, *, lasting: bool) -> bool:
 
 def filled(frame: Frame, container: Expr, value: Value) -> None:
     """Something is added to a container, whose value is known so far: on some ranks only, it is longer there."""
-    some = deciding(frame)
+    some = deciding(frame, certain=True)
     if some is None:
         return
     guard, condition = some

@@ -209,6 +209,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.target is not None and base.reference.target.name in frame.context.catalog.readers:
         return environment(frame, key, subscript(base.symbol, key.symbol), frame.function.span)
     found = flow(subscript(base.symbol, key.symbol), (base, key))
+    if found.origin.stamps and isinstance(key.constant, str):
+        # One entry of a dictionary, which may have a time in another one.
+        found = found.sourced(stamps=())
     if any(cause.kind == "received" for cause in key.origin.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origin.origins, index)
     if base.reference.meaning == "mesh":

@@ -11,6 +11,7 @@ from ..domain.counts import counted
 from ..domain.flowing import each
 from ..domain.multiples import divided
 from ..domain.symbol import WORLD, make
+from ..domain.symbol import name as name_symbol
 from ..domain.value import Value
 from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
 from .binding import bind
@@ -86,6 +87,7 @@ def _breaks(block: Block) -> bool:
     return False
 
 
+_RANGE: Final = name_symbol("range")
 #: Turns of a loop that are interpreted until what varies at its head no longer changes.
 _MOST_TURNS: Final = 2
 
@@ -131,6 +133,8 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
             frame.elements[element.symbol] = value.symbol
         if unordered is not None or over is not None:
             element = _marked(element, mark)
+        if value.extent.size_of is not None and value.written.kind == "call" and value.written.args[0] is _RANGE:
+            element = element.sized(index_of=value.extent.size_of)
         bind(frame, statement.target, batch(frame, statement, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:

@@ -111,6 +111,7 @@ class Frame:
         "left",
         "looked",
         "made",
+        "modes",
         "out",
         "retries",
         "single_rank",
@@ -155,6 +156,8 @@ class Frame:
         self.looked: dict[Symbol, Symbol] = {}
         self.conditions: list[Symbol] = []
         self.made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = {}
+        #: Context managers around, by their names, in which some calls are no collectives.
+        self.modes: frozenset[str] = frozenset()
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""
