@@ -99,6 +99,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.comparisons",
     "collectivelint.analysis.transfer.compounds",
     "collectivelint.analysis.transfer.conditions",
+    "collectivelint.analysis.transfer.containers",
     "collectivelint.analysis.transfer.exceptions",
     "collectivelint.analysis.transfer.expressions",
     "collectivelint.analysis.transfer.fallbacks",

@@ -3,7 +3,9 @@
 ## What it does
 Finds loops whose number of turns depends on something that differs between ranks, and whose body reaches a collective:
 `while not queue.empty()`, a `while` over a clock, a `for` over files this rank sees, over every n-th item from its rank on,
-over a list that was filtered or filled by a condition of this rank.
+over a list that was filtered or filled by a condition of this rank, over the pieces that a model's input is cut into, over
+names that the layers of a pipeline stage have recorded, and loops that a rank leaves where its own loader has ended (`except
+StopIteration: break`) unless the file makes loaders of equal length, with a `DistributedSampler` for instance.
 
 ## Why is this bad
 The rank with the longest loop waits in its last turns for ranks that have long left theirs.
@@ -62,6 +64,8 @@ def check(findings: Findings) -> Iterator[Report]:
         guard = divergence.guard
         written = findings.text(guard.path, guard.span)
         head = f"the loop over `{written}`" if guard.symbol.kind == "turns" else f"`while {written}`"
+        if guard.symbol.kind == "caught":
+            head = "a loop"
         yield report_divergence(
             facts,
             divergence,

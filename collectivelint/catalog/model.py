@@ -228,6 +228,16 @@ class Catalog:
     sharing_words: frozenset[str]
     #: Words for groups whose ranks work on the same data.
     replica_words: frozenset[str]
+    #: Methods and functions that cut a tensor into pieces of a size, by their last names.
+    data_pieces: frozenset[str]
+    #: Methods that `apply` of their class calls, with a context in front.
+    applied: frozenset[str]
+    #: Words for groups whose ranks work on different data, whatever else they have in common.
+    data_words: frozenset[str]
+    #: Words for groups whose ranks have different parts of a model.
+    stage_words: frozenset[str]
+    #: Functions and classes that give all ranks equally many batches, by their last names.
+    even_loaders: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -236,6 +246,11 @@ class Catalog:
         """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+
+    @cached_property
+    def data_methods(self) -> frozenset[str]:
+        """The last names of the functions that a framework calls with a rank's own data."""
+        return frozenset(name.rpartition(".")[2] for name in self.data_parameters)
 
     @cached_property
     def wrapper_methods(self) -> frozenset[str]:

@@ -117,6 +117,9 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             invoke(frame, [constructor], made.referring(receiver=made), expr, args, keywords)
             made = made.referring(options=options_of(frame, constructor, made, expr, args, keywords))
         return made
+    if target is not None and target.kind == "function" and _is_applied(expr, target):
+        context = Value(frame.fresh("context", expr.span))
+        return invoke(frame, [target], callee, expr, [context, *args], keywords)
     if target is not None and target.kind == "function":
         _inherited(frame, expr, callee, args, keywords)
         targets = [target]
@@ -140,6 +143,12 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         model = Wrapped("", WORLD, given=callee.given_as)
         return unknown(frame, expr, callee, [*args, *keywords.values()]).sourced(passed=model)
     return unknown(frame, expr, callee, [*args, *keywords.values()])
+
+
+def _is_applied(expr: Call, target: Target) -> bool:
+    """Whether it is `Gather.apply(x)`, which runs `Gather.forward(context, x)`."""
+    named = isinstance(expr.function, Attribute) and expr.function.name == "apply"
+    return named and target.name.rpartition(".")[2] == "forward"
 
 
 def _shared(name: str, args: Sequence[Value]) -> tuple[Cause, ...]:

@@ -17,7 +17,9 @@ Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
 #: Causes by which ranks differ only where something happens on one of them.
-_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue", "own data"})
+_EVENTS: Final = frozenset(
+    {"file system", "clock", "exception", "signal", "poll", "queue", "own data", "loader", "recorded", "requests"}
+)
 
 
 class Divergence(Record):

@@ -67,7 +67,7 @@ def _rule(divergence: Divergence) -> str:
         return "CL204"
     if divergence.event.kind == "implicit":
         return "CL208"
-    if divergence.where == "loop":
+    if divergence.where == "loop" or (divergence.where == "exit" and divergence.kinds == {"loader"}):
         return "CL205"
     if divergence.where == "exit":
         return "CL202"

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 
 def is_same_data(catalog: Catalog, divergence: Divergence) -> bool:
-    """Whether only own data decide a divergence, and its group is one of ranks that share a batch, as its name says."""
-    if divergence.kinds != {"own data"} or divergence.event.group.kind == "mesh":
+    """Whether only own data decide a divergence, and its group is one of ranks that share a batch, as its name says.
+
+    What a rank records by name is a matter of the part of the model that it has: ranks of other groups have the same part.
+    """
+    kinds = divergence.kinds
+    if kinds != {"own data"} and kinds != {"recorded"}:
         return False
     words = {
         word
@@ -20,4 +24,8 @@ def is_same_data(catalog: Catalog, divergence: Divergence) -> bool:
         if isinstance(part, str)
         for word in part.lower().replace(".", "_").split("_")
     }
-    return not words.isdisjoint(catalog.replica_words) and words.isdisjoint({"data", "dp", "expert", "ep"})
+    if kinds == {"recorded"}:
+        return words.isdisjoint(catalog.stage_words)
+    if divergence.event.group.kind == "mesh" or not words.isdisjoint(catalog.data_words):
+        return False
+    return not words.isdisjoint(catalog.replica_words)

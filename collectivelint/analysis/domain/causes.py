@@ -29,6 +29,9 @@ Kind: TypeAlias = Literal[
     "signal",
     "data",
     "own data",
+    "loader",
+    "recorded",
+    "requests",
     "exception",
     "declared",
 ]
@@ -45,6 +48,9 @@ LOCAL: Final[Mapping[Kind, str]] = {
     "signal": "set by a signal handler, on the ranks that get the signal",
     "data": "the size of this rank's data",
     "own data": "what is in this rank's own data",
+    "loader": "how many batches the loader of this rank has",
+    "recorded": "the names that this rank happens to have recorded",
+    "requests": "what this rank has been granted",
     "exception": "an exception that may happen on one rank only",
     "declared": "declared to differ between ranks",
 }

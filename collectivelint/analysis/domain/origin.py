@@ -83,10 +83,15 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
-            self.own or other.own,
+            None if self._settles(other) or other._settles(self) else self.own or other.own,
             either(self.passed, other.passed),
             merged(self.stamps, other.stamps),
         )
+
+    def _settles(self, other: Origin) -> bool:
+        """Whether the ranks have shared this, where `other` is what one of them keeps if there are no others."""
+        is_received = any(cause.kind == "received" for cause in self.origins)
+        return is_received and self.own is None and other.own is not None
 
     def _fields(self) -> tuple[object, ...]:
         return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed, self.stamps)

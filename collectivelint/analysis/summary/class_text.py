@@ -43,12 +43,15 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
         if function is not None and function.params:
             for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
                 assigned[attribute].append(function.qualname)
-            for attribute in dict.fromkeys(_filled(function.body, function.params[0].name)):
+            own = function.params[0].name
+            for attribute in dict.fromkeys(_entries(function.body, own)):
                 filled[attribute].append(function.qualname)
-            for method in _registered(function.body, function.params[0].name):
-                handler = lowered.get(f"{owner.name}.{method}")
+            for kind, found in dict.fromkeys(_called(function.body, own)):
+                handler = lowered.get(f"{owner.name}.{found}") if kind == "handles" else None
                 if handler is not None:
                     handlers[handler.qualname] = handler.span
+                elif kind == "adds" and function.qualname not in filled[found]:
+                    filled[found].append(function.qualname)
     return ClassFacts(
         {attribute: tuple(methods) for attribute, methods in assigned.items()},
         handlers,
@@ -56,15 +59,8 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
     )
 
 
-def _filled(block: Block, self_name: str) -> Iterator[str]:
-    """Attributes of `self` that a block adds something to, and entries of them that it sets."""
-    for expr in expressions(block):
-        match expr:
-            case Call(function=Attribute(value=Attribute(value=Name(id=owner), name=name), name=method)):
-                if owner == self_name and method in ADDING:
-                    yield name
-            case _:
-                pass
+def _entries(block: Block, self_name: str) -> Iterator[str]:
+    """Attributes of `self` that a block makes entries of, and entries of a constant key: `state['stop']`."""
     for statement in assignments(block):
         for target in statement.targets:
             match target:
@@ -74,13 +70,18 @@ def _filled(block: Block, self_name: str) -> Iterator[str]:
                     pass
 
 
-def _registered(block: Block, self_name: str) -> Iterator[str]:
-    """Methods of `self` that a block makes signal handlers."""
+def _called(block: Block, self_name: str) -> Iterator[tuple[str, str]]:
+    """("handles", method) for a method of `self` that a block makes a signal handler, ("adds", attribute) where it adds to one."""
     for expr in expressions(block):
         match expr:
             case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
                 if owner == self_name:
-                    yield method
+                    yield "handles", method
+            case Call(function=Attribute(value=Attribute(value=Name(id=owner), name=name), name=method)):
+                if owner == self_name and method in ADDING:
+                    yield "adds", name
+            case _:
+                pass
 
 
 def _assigned(block: Block, self_name: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ..domain.kept import kept_under
 from ..domain.symbol import WORLD, attribute, parameter
 from ..domain.value import UNKNOWN, Value
 from ..transfer.changes import SELF
+from ..transfer.containers import recorded_names
 from ..transfer.group_names import named_calls, other_uses
 from .attribute_writes import changed_by
 from .class_text import class_text
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ...catalog.model import Catalog
-    from ...ir.nodes import Call, Function
+    from ...ir.nodes import Call, Function, Span
     from ...program.resolver import Program
     from ...source.annotations import Annotation
     from .facts import FunctionFacts
@@ -65,6 +66,7 @@ class Interprocedural:
         self._circles: dict[int, int] = {}
         self._uses: Memo[tuple[str, str], frozenset[str]] = Memo(program)
         self._changed: dict[str, frozenset[str]] = {}
+        self._recorded: dict[str, Mapping[str, Span]] = {}
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
     def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
@@ -73,6 +75,7 @@ class Interprocedural:
         for path in paths:
             files |= self.program.body(path)
             self._changed.pop(path, None)
+            self._recorded.pop(path, None)
             self._named.pop(path, None)
         for path in renamed:
             files |= self.program.bits[path]
@@ -234,6 +237,11 @@ class Interprocedural:
         """The names that methods of a class and its bases assign on self."""
         return list(dict.fromkeys(name for base in self.program.bases(owner) for name in self._assigned_in(base)))
 
+    def entries(self, owner: Target) -> frozenset[str]:
+        """The entries of attributes of `self` that methods of a class and its bases set: `state['stop']`."""
+        known = [self.class_facts(base) for base in self.program.bases(owner)]
+        return frozenset(name for facts in known for name in facts.filled if name.endswith("]"))
+
     def setters(self, owner: Target, name: str) -> tuple[str, ...]:
         """The methods of a class, without its bases, that assign `self.name`."""
         return self._assigned_in(owner).get(name, ())
@@ -244,6 +252,12 @@ class Interprocedural:
         if path not in self._changed:
             self._changed[path] = changed_by(functions.values())
         return self._changed[path]
+
+    def recorded_in(self, path: str) -> Mapping[str, Span]:
+        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
+        if path not in self._recorded:
+            self._recorded[path] = recorded_names(self.program.functions(path).values())
+        return self._recorded[path]
 
     def _assigned_in(self, owner: Target) -> Mapping[str, tuple[str, ...]]:
         """Attribute -> the methods of this class that assign it."""

@@ -34,7 +34,8 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     if base.reference.target is not None and base.reference.target.kind in ("module", "class", "external"):
         target = context.program.member(base.reference.target, expr.name)
         if target is None:
-            return Value(symbol)
+            applied = _applied(frame, base.reference.target, expr.name)
+            return Value(symbol) if applied is None else Value(symbol).referring(target=applied)
         api = context.catalog.apis.get(target.name) if target.kind == "external" else None
         return refer(frame, target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
     if base.reference.wrapped is not None:
@@ -89,6 +90,15 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             varies=found.uniformity.varies | {WORLD}, causes=(*base.extent.uneven, *found.uniformity.causes)[:3]
         )
     return found.referring(receiver=base)
+
+
+def _applied(frame: Frame, owner: Target, name: str) -> Target | None:
+    """The method of a class of the program that another one, of a base outside, calls with a context in front."""
+    program, methods = frame.context.program, frame.context.catalog.applied
+    if owner.kind != "class" or name != "apply":
+        return None
+    outside = {f"{base}.forward" for base in program.outside(owner)}
+    return None if outside.isdisjoint(methods) else program.method(owner, "forward")
 
 
 def _says_nothing(frame: Frame, name: str) -> bool:

@@ -11,6 +11,7 @@ from ..domain.joining import join
 from ..domain.symbol import attribute, operation, parameter
 from ..domain.uniformity import Uniformity
 from ..domain.value import UNKNOWN, Value
+from .containers import comes_across
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,12 +37,17 @@ def deciding(frame: Frame, *, certain: bool = False) -> tuple[Guard, Value] | No
     return None
 
 
+def lasts(condition: Value) -> bool:
+    """Whether ranks differ by more than what they saw of a disk, or failed in: that is mostly alike, and settled at start."""
+    return any(cause.kind not in ("file system", "exception", "branch") for cause in condition.uniformity.causes)
+
+
 def set_attribute(frame: Frame, name: str, value: Value) -> None:
     """`self.name = value`."""
     known = frame.facts.attributes.get(name)
     symbol = attribute(parameter(SELF), name)
     some = deciding(frame)
-    if some is not None and (known is not None or _is_number(value)):
+    if some is not None and (known is not None or _is_number(value, lasting=lasts(some[1]))):
         # Set on some ranks only, or differently there.
         guard, condition = some
         before = known if known is not None else Value(operation("before", (symbol,)))
@@ -65,6 +71,8 @@ def set_on(frame: Frame, owner: str, name: str) -> None:
         frame.facts.sets.pop((given, name), None)
         return
     guard, condition = some
+    if not lasts(condition):
+        return
     frame.facts.sets[given, name] = Uniformity(condition.uniformity.varies, _causes(frame, guard, condition))
 
 
@@ -99,12 +107,14 @@ def _is_shared(value: Value) -> bool:
     return not value.uniformity.varies and any(cause.kind == "received" for cause in value.origin.origins)
 
 
-def _is_number(value: Value) -> bool:
+def _is_number(value: Value, *, lasting: bool) -> bool:
     """Whether it is a constant that programs keep a state in, or counts on from one."""
     if value.constant is not UNKNOWN:
-        return isinstance(value.constant, (bool, int, float))
+        return isinstance(value.constant, bool) or (lasting and isinstance(value.constant, (int, float)))
     symbol = value.written
-    return symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
+    return (
+        lasting and symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
+    )
 
 
 def filled(frame: Frame, container: Expr, value: Value) -> None:
@@ -116,8 +126,8 @@ def filled(frame: Frame, container: Expr, value: Value) -> None:
     match container:
         case Name(id=name):
             if name in frame.variables and value.symbol.root is None:
-                frame.variables[name] = value.sized(uneven=_causes(frame, guard, condition))
-        case Attribute(value=Name(id=owner), name=name) if owner == self_name(frame):
+                frame.variables[name] = value.sized(uneven=condition.uniformity.causes)
+        case Attribute(value=Name(id=owner), name=name) if owner == self_name(frame) and lasts(condition):
             longer = value.sized(uneven=_causes(frame, guard, condition))
             frame.variables[f"{owner}.{name}"] = longer
             symbol = attribute(parameter(SELF), name)
@@ -134,8 +144,12 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
     if some is None:
         if path is not None and path in frame.variables:
             frame.variables[path] = value
+        elif path is None:
+            comes_across(frame, target.value, target.index, self_name(frame) or "")
         return
     guard, condition = some
+    if not lasts(condition):
+        return
     if path is None:
         name = plain(target.value)
         known = frame.variables.get(name or "")

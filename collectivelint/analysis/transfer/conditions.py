@@ -12,7 +12,7 @@ from ..domain.recognise import launched
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
-from .changes import missing_before
+from .changes import lasts, missing_before
 from .expressions import condition
 from .guards import guard_of, perhaps
 from .scopes import Assuming
@@ -162,7 +162,7 @@ def joined(
             one, two = result.get(name), other.get(name)
             if one is None or two is None:
                 known = one or two
-                unset = missing_before(name, frame, span) if guard is not None and guard.uniformity.varies else None
+                unset = missing_before(name, frame, span) if guard is not None and lasts(guard) else None
                 if known is not None:
                     merged[name] = (
                         known

@@ -30,6 +30,7 @@ from ..effects import Choice, Fails, Leave, Term, fold, is_choice, map_term, siz
 from .conditions import joined
 from .expressions import evaluate
 from .guards import guard_of
+from .own_data import exhausted
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
@@ -55,16 +56,18 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
     failing = _first_failure(body)
     before = fold(body, _before_failure, _until_failure)[0] if failing is not None else ()
     guard_value: Value | None = None
-    for number, (_, name, block) in enumerate(statement.handlers):
+    for number, (kind, name, block) in enumerate(statement.handlers):
         cause = failing if names[number] == "any" else None
         if names[number] == "local":
             cause = frame.cause("exception", statement.span)
         value = Value(make("caught", (number, *frame.position(statement.span))))
+        if names[number] == "ours" and kind is not None and block and isinstance(block[-1], Exit):
+            value = exhausted(frame, kind, statement.body, value)
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value
         guard = guard_of(frame, value, head(statement.span, word))
-        if cause is None:
+        if not guard.varies:
             guard = guard.but(own=False)
         with Arm(frame, entering) as arm, Under(frame, guard, value):
             if name is not None:
@@ -74,7 +77,7 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
                 frame.emit(Leave("raise"))
         handler = (*before, *arm.items)
         arms.append((arm.variables, handler))
-        if arm.items or cause is not None:
+        if arm.items or guard.varies:
             whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
     frame.extend(whole)
     frame.variables = joined(frame, after, arms, guard_value, statement.span)

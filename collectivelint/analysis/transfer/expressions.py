@@ -200,7 +200,8 @@ def entry_of(frame: Frame, expr: Subscript) -> Value | None:
     base = frame.variables.get(owner) if name else None
     if base is None or base.reference.instance is None:
         return None
-    return frame.context.attribute(base.reference.instance, name)
+    set_in = frame.context.entries(base.reference.instance)
+    return frame.context.attribute(base.reference.instance, name) if name in set_in else None
 
 
 def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...program.target import Target
 from ..domain import symbol as symbols
+from ..domain.causes import Cause
 from ..domain.symbol import WORLD, global_name
 from ..domain.value import Value
+from .containers import is_empty_table
 from .group_names import is_other_variable
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ def refer(frame: Frame, target: Target) -> Value:
         facts = None if inside else frame.context.facts(module)
         found = facts.variables.get(target.name) if facts is not None else None
         # `GROUP = None` at the top of a module is a place for something that another module puts there.
+        if found is not None and is_empty_table(found):
+            span = frame.context.recorded_in(target.path).get(target.name)
+            found = found if span is None else found.sized(uneven=(Cause("recorded", target.path, span),))
         return placeholder if found is None or found.constant is None else found
     if target.name in frame.context.catalog.world:
         return Value(WORLD).referring(target=target, meaning="group")

@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Call, Compound, Loop, Name, blocks
+from ...ir.nodes import Attribute, Call, Compound, Evaluate, Loop, Name, blocks, expressions
 from ...program.target import Target
 from ..domain.causes import merged
 from ..domain.flowing import flow
+from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, constant, subscript
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from ...ir.nodes import Block, Expr, Parameter, Span
+    from ...ir.nodes import Block, Expr, Parameter
     from ..domain.causes import Cause
     from .state import Frame
 
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
     """A parameter of a function that a framework calls with this rank's data, such as `forward`."""
     function = frame.function
-    if function.owner is None or parameter.default is not None or not frame.context.catalog.data_parameters:
+    if function.owner is None or parameter.default is not None:
         return value
     method = function.qualname.rpartition(".")[2]
-    methods = {name.rpartition(".")[2] for name in frame.context.catalog.data_parameters}
-    if method not in methods or _is_plain(parameter):
+    if method not in frame.context.catalog.data_methods or _is_plain(parameter):
         return value
     owner = Target("class", function.path, function.owner)
     outside = frame.context.program.outside(owner)
@@ -48,7 +48,7 @@ def _is_plain(parameter: Parameter) -> bool:
 
 def batch(frame: Frame, statement: Loop, element: Value) -> Value:
     """What a loop binds that trains: `for batch in loader: ... loss.backward()`."""
-    if not _trains(frame, statement):
+    if not _trains(frame, statement.body):
         return element
     cause = frame.cause("own data", statement.head)
     if not isinstance(statement.target, Compound) or not _is_call(statement.iterable, "enumerate"):
@@ -64,38 +64,26 @@ def _is_call(expr: Expr, name: str) -> bool:
     return isinstance(expr, Call) and isinstance(expr.function, Name) and expr.function.id == name
 
 
-def _trains(frame: Frame, statement: Loop) -> bool:
+def _trains(frame: Frame, block: Block) -> bool:
     """Whether the turns of a loop, and not those of one inside it, go back through a model."""
-    if not any(statement.span.contains(span) for span in _backward(frame)):
-        return False
-    inner = [loop.span for loop in _loops(statement.body)]
-    return any(
-        statement.span.contains(span) and not any(loop.contains(span) for loop in inner) for span in _backward(frame)
-    )
-
-
-def _backward(frame: Frame) -> list[Span]:
-    """Where the function at hand goes back through a model."""
-    return [
-        call.span
-        for name in frame.context.catalog.backward
-        for function, call in frame.context.calls_in(frame.path, name)
-        if function is frame.function
-    ]
-
-
-def _loops(block: Block) -> Iterator[Loop]:
     for statement in block:
-        if isinstance(statement, Loop):
-            yield statement
-        else:
-            for inner in blocks(statement):
-                yield from _loops(inner)
+        match statement:
+            case Evaluate(value=Call(function=Attribute(name=name))):
+                if name in frame.context.catalog.backward:
+                    return True
+            case Loop():
+                pass
+            case _:
+                if any(_trains(frame, inner) for inner in blocks(statement)):
+                    return True
+    return False
 
 
 def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
     """The result of a call without collectives: made of the data that it was given, or asking what is in them."""
-    own = next((value.origin.own for value in values if value.origin.own is not None), None)
+    own: Cause | None = None
+    for value in values:
+        own = own or value.origin.own
     if own is None:
         return found
     catalog = frame.context.catalog
@@ -111,6 +99,10 @@ def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> 
         )
     if name in catalog.metadata:
         return found
+    sized = len(values) > 1 and not is_list(values[1].written)
+    if name in catalog.data_pieces and own.span == frame.function.span and sized and not found.extent.uneven:
+        # As many pieces as the data of this rank need, of what a model is given.
+        found = found.sized(uneven=(frame.cause("own data", expr.span),))
     if found.reference.parts:
         return found.referring(parts=tuple([_owned(part, own) for part in found.reference.parts]))
     return _owned(found, own)
@@ -144,3 +136,33 @@ def _is_number_of(frame: Frame, value: Value) -> bool:
         part.kind == "call" and part.args[0].kind == "attribute" and part.args[0].head[0] in numbers
         for part in value.written.walk()
     )
+
+
+def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
+    """`except StopIteration`: this rank's own batches have come to an end, if `next` asks a loader for them."""
+    if not isinstance(kind, Name) or kind.id != "StopIteration":
+        return caught
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Name(id="next"), args=(iterator,)):
+                value = frame.variables.get(plain(iterator) or "")
+                if not _may_end_early(frame, value):
+                    return caught
+                causes = (
+                    (frame.cause("loader", expr.span),)
+                    if value is None or not value.extent.uneven
+                    else value.extent.uneven
+                )
+                return caught.varying(varies=frozenset({WORLD}), causes=causes)
+            case _:
+                pass
+    return caught
+
+
+def _may_end_early(frame: Frame, iterator: Value | None) -> bool:
+    """Whether nothing says that a loader has as many batches as those of the other ranks."""
+    if iterator is not None and iterator.extent.uneven:
+        return True
+    if iterator is not None and (iterator.reference.kind is not None or iterator.reference.instance is not None):
+        return False
+    return not any(frame.context.calls_in(frame.path, name) for name in frame.context.catalog.even_loaders)

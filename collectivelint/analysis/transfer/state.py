@@ -50,11 +50,17 @@ class Context(Protocol):
     def attributes(self, owner: Target) -> list[str]:
         """The names that a class assigns on self."""
 
+    def entries(self, owner: Target) -> frozenset[str]:
+        """The entries of attributes of `self` that methods of a class set: `state['stop']`."""
+
     def setters(self, owner: Target, name: str) -> tuple[str, ...]:
         """The methods of a class, without its bases, that assign `self.name`."""
 
     def changed_in(self, path: str) -> frozenset[str]:
         """What functions of a file set on other objects than their own: see `changed_by`."""
+
+    def recorded_in(self, path: str) -> Mapping[str, Span]:
+        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
 
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""

@@ -39,6 +39,7 @@ from ..summary.facts import FunctionFacts
 from .annotated import annotated_target
 from .asserts import asserted
 from .binding import bind
+from .changes import lasts
 from .conditions import Written, atoms, decide, joined
 from .exceptions import always_leaves, attempt
 from .expressions import evaluate
@@ -222,7 +223,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
         last = (then if leaves[0] else orelse)[-1]
-        if guard.varies and isinstance(last, Leave) and last.kind != "raise":
+        if guard.varies and isinstance(last, Leave) and last.kind != "raise" and lasts(decided.value):
             frame.left.append((guard, decided.value))
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
