@@ -40,6 +40,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.group_members",
     "collectivelint.analysis.checks.group_sites",
     "collectivelint.analysis.checks.lone_raises",
+    "collectivelint.analysis.checks.optional_passes",
     "collectivelint.analysis.checks.seeded",
     "collectivelint.analysis.checks.sides",
     "collectivelint.analysis.checks.work_handles",
