@@ -62,7 +62,7 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *("group_words", "path_readers", "several_words", "world_names", "silencing"),
+    *("group_words", "path_readers", "several_words", "world_names", "silencing", "maybe_none"),
 )
 _SECTION_KEYS: Final = frozenset(
     {

@@ -26,6 +26,7 @@ from ..calls.annotations import declared
 from ..calls.catalog_calls import iterated
 from ..calls.dispatch import apply
 from ..calls.meshes import part_of
+from ..calls.own_failures import note_empty, note_nothing
 from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
@@ -191,6 +192,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.target is not None and base.reference.target.name in frame.context.catalog.readers:
         return environment(frame, key, subscript(base.symbol, key.symbol), frame.function.span)
     found = flow(subscript(base.symbol, key.symbol), (base, key))
+    note_nothing(frame, base)
+    if key.constant in (0, -1) and key.constant is not False:
+        note_empty(frame, base)
     if any(cause.kind == "received" for cause in key.origin.origins) and _is_difference(key):
         frame.note("index", frame.statement, key.origin.origins, index)
     if base.reference.meaning == "mesh":
