@@ -1,8 +1,11 @@
 """Reports a collective whose result is written into a tensor that nobody keeps.
 
 ## What it does
-Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), and a list of
-results that repeats one tensor (`[torch.zeros(1)] * n`), so that each result overwrites the one before.
+Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), moved or converted
+there (`all_reduce(total.cuda())`) or made there of a number (`all_reduce(torch.tensor(total))`), and a list of results that
+repeats one tensor (`[torch.zeros(1)] * n`), so that each result overwrites the one before.
+A reduction that returns its result (`torch.distributed.nn.functional.all_reduce`) is reported where that is not used.
+A tensor of constants is left alone: a collective on one only waits. So is what only the sending rank passes.
 
 ## Why is this bad
 The reduced values are gone as soon as the call returns. Every rank goes on with its local value, which looks right in a log
@@ -37,7 +40,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Call, Compound, Place, Report, Rule, call_fix, statement_fix
+from collectivelint.api import (
+    Attribute,
+    Call,
+    Compound,
+    Constant,
+    Name,
+    Place,
+    Report,
+    Rule,
+    Subscript,
+    call_fix,
+    dotted_name,
+    statement_fix,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +71,8 @@ RULE: Final = Rule(
     holds="of groups",
 )
 
+#: Methods of a tensor that give the same data under another name.
+_SAME: Final = frozenset({"detach", "flatten", "reshape", "squeeze", "unsqueeze", "view", "requires_grad_"})
 #: Arithmetic makes a new tensor.
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})
 
@@ -63,11 +82,19 @@ def check(findings: Findings) -> Iterator[Report]:
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
+        if call.api.operation == "all_reduce" and call.api.uniform == ("return",) and not call.used and not call.alone:
+            yield Report.at(
+                call,
+                message=f"`{call.api.op}` returns its result and leaves its argument as it was, but nobody keeps what it returns",
+                severity="error",
+                trail=(Place(call.function.path, call.span, "collective", call.api.op),),
+                help="assign what it returns",
+            )
         for name in (*call.api.uniform, *call.api.receives):
             expr = call.exprs.get(name)
             if expr is None or name == "return":
                 continue
-            lost = _lost(expr)
+            lost = _lost(findings, call, expr)
             if lost is None:
                 continue
             yield Report.at(
@@ -128,9 +155,36 @@ def _is_repeated(expr: Expr) -> bool:
             return False
 
 
-def _lost(expr: Expr) -> str | None:
+def _making(findings: Findings, call: ApiCall, expr: Call) -> str | None:
+    """The call that makes a tensor of others' data; None where it may be another name for one, or is only there to be sent."""
+    catalog, name = findings.analysis.catalog, None
+    made: Expr = expr
+    while isinstance(made, Call):
+        path = dotted_name(made.function)
+        target = findings.analysis.program.resolve(call.function.path, path) if path is not None else None
+        if target is not None and target.name in catalog.tensors:
+            given = made.args[0] if made.args else None
+            return name or f"{path}()" if given is not None and not _is_constant(given) else None
+        if not isinstance(made.function, Attribute) or (target is not None and target.kind != "external"):
+            return None
+        if made.function.name in catalog.copying:
+            name = name or f".{made.function.name}()"
+        elif made.function.name not in _SAME:
+            return None
+        made = made.function.value
+    return name if isinstance(made, (Name, Attribute, Subscript)) else None
+
+
+def _is_constant(expr: Expr) -> bool:
+    """Whether it is written with constants only."""
+    return all(isinstance(part, (Constant, Compound)) for part in walk(expr))
+
+
+def _lost(findings: Findings, call: ApiCall, expr: Expr) -> str | None:
     """What a result is written into where nothing keeps it; None where something may."""
     match expr:
+        case Call() if not call.alone and (name := _making(findings, call, expr)) is not None:
+            return f"the tensor that `{name}` makes here, which nobody keeps"
         case _ if _is_repeated(expr):
             return "one tensor that the list repeats, so that each entry overwrites the others"
         case Compound(kind="Mult", parts=(Compound(kind="List"), _)):

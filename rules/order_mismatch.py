@@ -1,8 +1,9 @@
 """Reports collectives that ranks may issue in different order.
 
 ## What it does
-Finds two branches of a rank condition that run the same collectives on the same group in another order, and loops with a
-collective over a `set`: sets of strings or objects are ordered by hash, which differs between processes.
+Finds two branches of a rank condition that run the same collectives on the same group in another order, or those of two
+groups that both have ranks on either side, and loops with a collective over a `set`: sets of strings or objects are ordered
+by hash, which differs between processes.
 
 ## Why is this bad
 Ranks pair collectives by their order alone. The same operation on swapped tensors does not even hang: each rank gets the
@@ -85,12 +86,14 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts, divergence in divergences_of(findings, "CL206"):
         if negotiated.intersection(event.op for event in (divergence.event, divergence.other) if event is not None):
             continue
-        other = divergence.other.op if divergence.other is not None else "another collective"
+        other = f"`{divergence.other.op}`" if divergence.other is not None else "another collective"
+        if divergence.other is not None and divergence.other.group is not divergence.event.group:
+            other += f" on {group_text(divergence.other)}"
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)} comes first where {condition_text(findings, divergence)}, but `{other}` on the"
-            " other ranks",
+            f"{what_text(divergence)} comes first where {condition_text(findings, divergence)}, but {other} comes"
+            " first on the other ranks",
             "issue the same collectives in the same order on every rank",
         )
     for facts, loop, event in findings.analysis.unordered_loops():

@@ -48,14 +48,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectivelint.api import (
     GLOBAL_ROOTS,
+    UNKNOWN,
     WORLD,
     Attribute,
+    Call,
+    Compare,
+    Confidence,
     Constant,
+    Name,
     Place,
     Report,
     Rule,
+    Target,
+    assignments,
     call_fix,
     dotted_name,
+    expressions,
     is_test,
 )
 
@@ -64,7 +72,7 @@ if TYPE_CHECKING:
 
     import libcst as cst
 
-    from collectivelint.api import ApiCall, Findings, FixBuilder
+    from collectivelint.api import ApiCall, Findings, FixBuilder, Symbol, Value
 
 
 RULE: Final = Rule(
@@ -79,11 +87,12 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such root."""
     yield from _dropped_roots(findings)
+    yield from _passed_roots(findings)
     for call in findings.analysis.calls():
-        if call.api.category not in ("collective", "point_to_point") or not _is_part(findings, call):
+        if call.api.category not in ("collective", "point_to_point") or not _may_be_part(call.group):
             continue
         for role in GLOBAL_ROOTS:
-            wrong = _wrong(call, role)
+            wrong = _wrong(findings, call, role)
             if wrong is None or (wrong.fixed and (is_test(call.function.path) or _prepares_on_a_rank(findings, call))):
                 # A test starts as many ranks as suits it; often they are one group.
                 continue
@@ -93,8 +102,30 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
                 help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
+                confidence=wrong.confidence,
                 fix=_translated(call, role),
             )
+
+
+def _passed_roots(findings: Findings) -> Iterator[Report]:
+    """Calls of functions that hand a root on to a collective, with a rank inside the group that they hand on as well."""
+    for facts in findings.analysis.functions:
+        for helper in facts.helpers:
+            groups = [helper.given[name] for name in helper.groups if name in helper.given]
+            if len(groups) != 1 or not _may_be_part(groups[0]):
+                continue
+            for root in helper.roots:
+                value = helper.given.get(root)
+                if value is None or not _is_inside(value, groups[0].group_key):
+                    continue
+                yield Report.at(
+                    helper,
+                    message=f"`{root}` of `{helper.callee.qualname}` becomes a rank of the whole job, but this is a rank inside"
+                    " the group",
+                    severity="error",
+                    trail=(Place(helper.function.path, helper.span, "call", f"calls {helper.callee.qualname}"),),
+                    help=f"pass `{root}=dist.get_global_rank(group, n)`",
+                )
 
 
 def _prepares_on_a_rank(findings: Findings, call: ApiCall) -> bool:
@@ -131,19 +162,28 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
                 )
 
 
-def _is_part(findings: Findings, call: ApiCall) -> bool:
-    """Whether the group is known not to be all ranks: one dimension of the parallelism, or listed ranks."""
+def _may_be_part(group: Value | None) -> bool:
+    """Whether a group is given that is not known to be that of all ranks."""
+    return (
+        group is not None
+        and group.constant is not None
+        and group.symbol is not WORLD
+        and not group.reference.everyone
+        and (group.reference.meaning == "group" or group.given_as is not None)
+    )
+
+
+def _part(findings: Findings, call: ApiCall) -> Confidence | None:
+    """How sure it is that the group is not all ranks: one dimension of the parallelism, or listed ranks; None where it is not."""
     group = call.group
-    if group is None or group.constant is None or group.symbol is WORLD or group.reference.everyone:
-        return False
-    if group.reference.optional or group.reference.meaning != "group":
-        return False
-    if group.reference.given or group.given_as is not None:
-        # The caller knows which ranks it holds.
-        return False
+    if group is None or group.reference.optional or group.reference.meaning != "group":
+        return None
     if group.reference.partial:
-        return any(isinstance(part.constant, int) for part in group.reference.parts)
-    return findings.analysis.dimension(call) is not None
+        return Confidence.HIGH if any(isinstance(part.constant, int) for part in group.reference.parts) else None
+    if findings.analysis.dimension(call) is None:
+        return None
+    # What is given may have all ranks in programs without another dimension.
+    return Confidence.MEDIUM if group.reference.given or group.given_as is not None else Confidence.HIGH
 
 
 class _Wrong(NamedTuple):
@@ -151,31 +191,91 @@ class _Wrong(NamedTuple):
 
     text: str
     fixed: bool
+    confidence: Confidence = Confidence.HIGH
 
 
-def _wrong(call: ApiCall, role: str) -> _Wrong | None:
+def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
     """Why the root of this role is wrong; None where it is not."""
-    if role not in call.api.roles:
+    if role not in call.api.roles or call.api.roles.get(f"group_{role}") in call.values:
         return None
-    if call.group is not None and call.group.reference.partial:
-        members = [part.constant for part in call.group.reference.parts]
-        root = call.values.get(call.api.roles[role])
-        if (0 if root is None else root.constant) in members:
+    assert call.group is not None
+    value, key = call.values.get(call.api.roles[role]), call.group.group_key
+    part = _part(findings, call)
+    if value is not None and value.constant is UNKNOWN:
+        itself = value.reference.kind == "rank" and value.uniformity.varies == {key}
+        if (itself and (part is Confidence.HIGH or call.conditional)) or (not itself and _is_inside(value, key)):
+            return _Wrong("this is a rank inside the group", fixed=False)
+        if value.given_as is not None and _speaks_of_group(findings, call, key):
+            text = "the ranks of this object are those inside its group"
+            return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
+        if value.given_as is not None and _is_compared(findings, call, value.given_as, key):
+            return _Wrong("it is compared with this rank's number inside the group as well", fixed=False)
+        return None
+    if part is None:
+        return None
+    if call.group.reference.partial:
+        members = [item.constant for item in call.group.reference.parts]
+        if (0 if value is None else value.constant) in members:
             return None
-    other = call.api.roles.get(f"group_{role}")
-    if other in call.values:
-        return None
-    value = call.values.get(call.api.roles[role])
     if value is None:
         if call.api.category != "collective" or call.call.spread:
             return None
-        return _Wrong("it is left at its default, global rank 0, which need not be in the group", fixed=True)
+        text = "it is left at its default, global rank 0, which need not be in the group"
+        return _Wrong(text, fixed=True, confidence=part)
     if isinstance(value.constant, int) and not isinstance(value.constant, bool):
-        return _Wrong(f"{value.constant} is written here, and that rank need not be in the group", fixed=True)
-    assert call.group is not None
-    if value.reference.kind == "rank" and value.uniformity.varies == {call.group.group_key}:
-        return _Wrong("this is a rank inside the group", fixed=False)
+        text = f"{value.constant} is written here, and that rank need not be in the group"
+        return _Wrong(text, fixed=True, confidence=part)
     return None
+
+
+def _is_inside(value: Value, group: Symbol) -> bool:
+    """Whether a value is the number of a rank inside a group: its own, a neighbour's, or one that a loop counts."""
+    if value.extent.index_of is not None:
+        return value.extent.index_of is group
+    if value.uniformity.varies != {group} or any(cause.kind != "rank" for cause in value.uniformity.causes):
+        return False
+    return (value.reference.kind == "rank" and value.written.kind in ("rank", "attribute")) or _is_beside(value.written)
+
+
+def _is_beside(number: Symbol) -> bool:
+    """Whether a number is a rank, a few more or less than one, or what is left of it by the number of ranks."""
+    if number.kind != "compound" or number.head[0] not in ("Mod", "Add", "Sub"):
+        return number.kind == "rank"
+    return number.head[0] == "Mod" or (number.args[1].kind == "constant" and _is_beside(number.args[0]))
+
+
+def _is_compared(findings: Findings, call: ApiCall, name: str, group: Symbol) -> bool:
+    """Whether the function asks if a parameter is this rank's number inside the group of a call."""
+    function, body = call.function, call.function.body
+    facts = findings.analysis.facts(Target("function", function.path, function.qualname))
+    own = [] if facts is None else [asked for asked in facts.calls if asked.api.operation == "rank"]
+    asking = {asked.span for asked in own if asked.group is not None and asked.group.group_key is group}
+    if not asking:
+        return False
+    for part in expressions(body):
+        if not isinstance(part, Compare) or part.op not in ("==", "!=") or Name(name) not in (part.left, part.right):
+            continue
+        other = part.right if part.left == Name(name) else part.left
+        made = [found.value for found in assignments(body) if found.targets == (other,)] or [other]
+        if len(made) == 1 and isinstance(made[0], Call) and made[0].span in asking:
+            return True
+    return False
+
+
+def _speaks_of_group(findings: Findings, call: ApiCall, group: Symbol) -> bool:
+    """Whether the class of a method says which rank an object is by the number inside its group, and nowhere by another."""
+    owner = call.function.owner
+    if owner is None or group.kind != "attribute" or call.values.get("self") is not None:
+        return False
+    ranks = [
+        facts.returns.uniformity.varies
+        for facts in findings.analysis.functions
+        if facts.function.path == call.function.path
+        and facts.function.owner == owner
+        and facts.returns is not None
+        and facts.returns.reference.kind == "rank"
+    ]
+    return bool(ranks) and all(varies == {group} for varies in ranks)
 
 
 def _translated(call: ApiCall, role: str) -> FixBuilder | None:

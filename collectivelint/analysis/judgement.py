@@ -10,30 +10,38 @@ from .checks.comparison import divergences, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
+from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
+from .checks.serving import is_served
 from .domain.sharding import without_sharded
+from .domain.symbol import WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..catalog.model import Catalog
     from ..ir.nodes import Call, Function
+    from ..program.resolver import Program
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
     from .effects import Event, Term
     from .summary.facts import FunctionFacts
-    from .summary.making import Making
 
 
 class Known(Protocol):
     """What is known of a program."""
 
     @property
-    def functions(self) -> list[FunctionFacts]:
-        """The facts of the functions to judge."""
+    def program(self) -> Program:
+        """The program."""
 
     @property
-    def making(self) -> Sequence[Making]:
-        """Where the whole program makes sub-groups."""
+    def catalog(self) -> Catalog:
+        """What is known of libraries."""
+
+    @property
+    def functions(self) -> list[FunctionFacts]:
+        """The facts of the functions to judge."""
 
     def facts(self, target: Target) -> FunctionFacts | None:
         """The facts of a function."""
@@ -50,28 +58,30 @@ class Known(Protocol):
 
 def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
     """The divergences of each function, the surest one of each place."""
-    lists = any(made.lists for made in known.making)
     for facts in known.functions:
         term = _whole_term(known, facts)
         if not term:
             continue
         bare = without_sharded(term, facts.function)
-        found = list(divergences(bare, lists_of_ranks=lists))
+        found = list(divergences(bare))
         if bare is not term:
             places = {divergence.event.place for divergence in found}
-            behind = divergences(term, lists_of_ranks=lists)
+            behind = divergences(term)
             found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
         setters = partial(_setters, known, facts.function)
         callers = partial(_callers, known)
         real = (
             divergence
             for divergence in found
-            if not only_delays(facts, divergence.guard, setters)
+            if not is_same_data(known.catalog, divergence)
+            and not only_delays(facts, divergence.guard, setters)
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
+            and not _is_of_one_rank(known, facts, divergence)
         )
+        elsewhere = partial(known.facts_for, facts.function.path)
         for divergence in surest(real, partial(_file_evidence, known, facts)):
-            yield facts, divergence
+            yield facts, divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:
@@ -82,6 +92,19 @@ def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event
     if maker is None or not keeps(maker.function, event):
         return False
     return made_before(term, event, maker.function, event.place[0], conditions_of(term, event))
+
+
+def _is_of_one_rank(known: Known, facts: FunctionFacts, divergence: Divergence) -> bool:
+    """Whether only the ranks that a condition on ranks selects have the group of a collective, by how its file binds it."""
+    group = divergence.event.group
+    while group.kind == "subscript":
+        group = group.args[0]
+    if divergence.guard.one is None or group is WORLD or group.kind not in ("attribute", "global"):
+        return False
+    name = str(group.head[-1]).rpartition(".")[2]
+    path = facts.function.path
+    others = (known.facts(Target("function", path, qualname)) for qualname in known.program.functions(path))
+    return any(other is not None and name in other.rank_bound for other in others)
 
 
 def _setters(known: Known, function: Function, name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .operations import Operation
+    from .rows import Convention, FileApi
     from .schema import Category
 
 
@@ -99,38 +100,6 @@ class Api:
         return self.params.index(name) if name is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Convention:
-    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds."""
-
-    name: str
-    #: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`).
-    meaning: str
-    axis: str | None = None
-    #: "optional": only parameters that are None by default.
-    when: str | None = None
-    one: bool | None = None
-    type: str | None = None
-
-    def fits(self, name: str) -> bool:
-        """Whether the convention speaks of `name`."""
-        return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
-
-
-@dataclass(frozen=True, slots=True)
-class FileApi:
-    """What a call does to a path."""
-
-    #: "look", "list", "make", "open", "fill", "write", "may write", "link", "move" or "remove".
-    use: str
-    #: Position of the argument that is the path; -1: the object that it is called on.
-    at: int = 0
-    #: Position of the argument that is written there.
-    state: int | None = None
-    #: The parameter with which it is no error if the path exists.
-    tolerates: str | None = None
-
-
 @dataclass(frozen=True)
 class Catalog:
     """All rows of all files, by qualified name."""
@@ -187,6 +156,8 @@ class Catalog:
     objects: frozenset[str]
     #: Attributes and methods of tensors that say nothing of their elements.
     metadata: frozenset[str]
+    #: Methods of tensors that give another tensor.
+    copying: frozenset[str]
     #: Methods after which no asynchronous collective is under way any more.
     synchronising: frozenset[str]
     #: Context managers in which collectives run together at the end.
@@ -235,8 +206,28 @@ class Catalog:
     group_words: frozenset[str]
     #: Parts of names of flags and counts that ask whether there are several ranks, or whether these wait for each other.
     several_words: frozenset[str]
+    #: Parts of names of functions in which the ranks may wait for each other.
+    waiting_words: frozenset[str]
+    #: Methods that load a state dict, and return the names that did not fit, by their last names.
+    lenient_loads: frozenset[str]
+    #: Classes of the options of such loads, by their last names.
+    lenient_options: frozenset[str]
+    #: Classes whose methods a library calls on every rank.
+    every_rank: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.
     path_readers: frozenset[str]
+    #: Methods that go back through a model from the loss of a batch.
+    backward: frozenset[str]
+    #: Functions that a framework calls with a rank's own data, by class and method.
+    data_parameters: frozenset[str]
+    #: Functions and methods whose result says what is in a tensor.
+    data_tests: frozenset[str]
+    #: Methods that make one number of all that is in a tensor.
+    data_numbers: frozenset[str]
+    #: Parts of names of functions whose result is the same on all ranks, as far as their names tell.
+    sharing_words: frozenset[str]
+    #: Words for groups whose ranks work on the same data.
+    replica_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 

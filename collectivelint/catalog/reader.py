@@ -7,8 +7,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
-from .model import Api, Catalog, Convention, FileApi
+from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
+from .rows import Convention, FileApi
 from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
 
 if TYPE_CHECKING:
@@ -109,7 +110,14 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
             families |= {row["prefix"]: row["type"] for row in section.get("families", [])}
             for row in section.get("file_uses", []):
-                known = FileApi(row["use"], row.get("at", 0), row.get("state"), row.get("tolerates"))
+                known = FileApi(
+                    row["use"],
+                    row.get("at", 0),
+                    row.get("state"),
+                    row.get("tolerates"),
+                    row.get("source"),
+                    row.get("keyword"),
+                )
                 file_uses |= dict.fromkeys(row["names"].split(), known)
             for table, found in lists.items():
                 found |= set(section.get(table, []))

@@ -62,7 +62,9 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *("group_words", "path_readers", "several_words", "world_names", "silencing", "maybe_none"),
+    *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
+    *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying", "maybe_none"),
+    *("every_rank", "lenient_loads", "lenient_options", "waiting_words"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -77,7 +79,15 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
-    "file_uses": {"names": True, "use": True, "at": False, "state": False, "tolerates": False},
+    "file_uses": {
+        "names": True,
+        "use": True,
+        "at": False,
+        "state": False,
+        "tolerates": False,
+        "source": False,
+        "keyword": False,
+    },
     "families": {"prefix": True, "type": True},
 }
 #: Why a result differs between ranks.
@@ -98,7 +108,21 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
     ("conventions", "when"): ("optional",),
-    ("file_uses", "use"): ("look", "list", "make", "open", "fill", "write", "may write", "link", "move", "remove"),
+    ("file_uses", "use"): (
+        "look",
+        "list",
+        "make",
+        "open",
+        "read",
+        "fill",
+        "write",
+        "may write",
+        "link",
+        "move",
+        "remove",
+        "checkpoint",
+        "save",
+    ),
     ("methods", "cause"): CAUSES,
     **{(table, "cause"): CAUSES for table in CATEGORIES},
     **{(table, "kind"): () for table in CATEGORIES if table != "registrations"},
@@ -154,7 +178,8 @@ def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -
         if key not in (_ROW_KEYS if keys is None else keys):
             yield f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}"
             continue
-        expected = bool if key in _FLAGS else int if key in _NUMBERS else dict if key == "wraps" else str
+        is_number = key in _NUMBERS or (key == "source" and table == "file_uses")
+        expected = bool if key in _FLAGS else int if is_number else dict if key == "wraps" else str
         allowed = _VALUES.get((table, key))
         if not isinstance(value, expected):
             yield f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}"

@@ -8,6 +8,7 @@ from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.causes import Sharded
+from ..domain.recognise import may_be_one_rank
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import UNKNOWN, Value
 from ..domain.wrapped import Wrapped
@@ -143,7 +144,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind == "create" and local is not None and local.constant is not False:
         # Only the members of the new group have to call then.
         return
-    partial = group is not None and group.reference.partial
+    partial = group is not None and may_be_one_rank(group)
     data = frozenset().union(*(value.flows_from for value in values.values()))
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     if kind in ("create", "init"):
@@ -226,6 +227,8 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
         found = Registration(frame.function, expr.span, frame.statement, api.kind or "", target, some_ranks)
         if found not in frame.facts.registrations:
             frame.facts.registrations.append(found)
+        if target not in frame.facts.handed:
+            frame.facts.handed.append(target)
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:

@@ -52,7 +52,8 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
             steady = cause.kind in ("file system", "process")
             fresh = symbol if steady else frame.fresh(api.op, expr.span)
             uneven = (cause,) if cause.kind == "file system" else ()
-            return Value(fresh).varying(varies=frozenset({WORLD}), causes=(cause,)).sized(uneven=uneven)
+            found = Value(fresh).varying(varies=frozenset({WORLD}), causes=(cause,)).sized(uneven=uneven)
+            return found.sourced(stamps=(cause,)) if cause.kind in ("clock", "random") else found
         case "uniform_source" if api.operation == "world_size":
             return Value(symbols.make("world_size", symbol.head, symbol.args)).sized(size_of=key)
         case "uniform_source" if api.operation == "launched":
@@ -71,8 +72,8 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
             )
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
-            found = key if "self" in values or "mesh_dim" in values else symbol
-            return Value(axis_of(api.axis) if api.axis else found).referring(kind=api.returns, meaning=meaning)
+            own = key if "self" in values or "mesh_dim" in values else symbol
+            return Value(axis_of(api.axis) if api.axis else own).referring(kind=api.returns, meaning=meaning)
         case _ if api.returns is not None and " " in api.returns:
             classes = enumerate(api.returns.split())
             catalog = frame.context.catalog

@@ -8,7 +8,7 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Name
 from ...program.target import Target
 from ..domain import symbol as symbols
-from ..domain.flowing import flow
+from ..domain.flowing import flow, stamped
 from ..domain.inlining import Inlining, inline
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD
@@ -16,6 +16,7 @@ from ..domain.value import Value
 from ..domain.wrapped import Wrapped
 from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding
+from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
@@ -46,8 +47,11 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if annotation is not None and annotation.kind == "collective":
         return declared_collective(frame, expr, annotation)
     note_use(frame, expr, callee, args, keywords)
+    before = len(frame.out)
     made_by = run_pass(frame, expr, callee)
     found = _applied(frame, expr, callee, args, keywords)
+    if len(frame.out) == before:
+        found = made_of(frame, expr, found, (callee, *args, *keywords.values()))
     if made_by is not None:
         found = found.sourced(passed=made_by)
     if frame.turns:
@@ -92,7 +96,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             if target.name.startswith("pathlib."):
                 # Paths made of the same parts are the same path.
                 same = symbols.call(callee.symbol, [value.symbol for value in args])
-                return flow(same, args, ranks=False).referring(kind=made_of)
+                return stamped(flow(same, args, ranks=False), args).referring(kind=made_of)
             wrapped = wrapper(frame.context.catalog, made_of, WORLD, keywords)
             made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of, wrapped=wrapped)
             made = made.sourced(ranked=own)

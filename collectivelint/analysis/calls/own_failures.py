@@ -20,6 +20,13 @@ def note_nothing(frame: Frame, value: Value) -> None:
         _note(frame, value, "nothing")
 
 
+def note_element(frame: Frame, value: Value, key: Value) -> None:
+    """The element at a place of a value is taken."""
+    note_nothing(frame, value)
+    if key.constant in (0, -1) and key.constant is not False:
+        note_empty(frame, value)
+
+
 def note_empty(frame: Frame, value: Value) -> None:
     """An element is taken of what a rank has found on its disk, and no condition has asked whether there is any."""
     if frame.alone_here and not frame.catching and any(cause.kind == "file system" for cause in value.extent.uneven):

@@ -14,6 +14,7 @@ from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
 from ..transfer.binding import bind, gathered
+from ..transfer.changes import changed_by_call
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
@@ -48,6 +49,8 @@ def invoke(
         known = _symbols(arguments)
         if facts.attributes and facts.function.qualname.endswith(".__init__") and callee.reference.receiver is not None:
             frame.made[callee.reference.receiver.symbol] = (facts, known)
+        if facts.attributes and frame.alone_here:
+            frame.facts.rank_bound.update(facts.attributes)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
         def run(value: Value, item: Deferred, site: CallSite = site) -> Term:
@@ -61,6 +64,7 @@ def invoke(
         note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
         _gather(frame, expr, facts, arguments)
+        changed_by_call(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):

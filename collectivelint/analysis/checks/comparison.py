@@ -12,6 +12,7 @@ from ..domain.symbol import WORLD, Symbol, constant
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
 from ..positions import within
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
+from .crossed_groups import crossed
 from .deciding import deciding
 from .divergence import SHOWN, Divergence
 from .sides import Restricted
@@ -35,12 +36,8 @@ _DEEPEST: Final = 6
 _Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
 
 
-def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
-    """All divergences in a function's term; of those at one call or collective the one that says most comes first.
-
-    `lists_of_ranks` says that the program makes groups of chosen ranks somewhere: then a group we cannot trace may be
-    one that the ranks outside the branch do not belong to.
-    """
+def divergences(term: Term) -> Iterator[Divergence]:
+    """All divergences in a function's term; of those at one call or collective the one that says most comes first."""
     judged: dict[Symbol, Guard] = {}
     for guard in guards(term):
         if guard.own and guard.varies:
@@ -53,7 +50,9 @@ def divergences(term: Term, *, lists_of_ranks: bool) -> Iterator[Divergence]:
     ranks = [guard for guard in judged.values() if any(cause.kind == "rank" for cause in guard.causes)]
     for guard in (*ranks, *(guard for guard in reversed(judged.values()) if guard not in ranks)):
         for group, restricted in groups.items():
-            yield from _of_group(term, guard, group, restricted, lists_of_ranks)
+            yield from _of_group(term, guard, group, restricted)
+        if len(groups) > 1:
+            yield from crossed(term, guard, groups)
 
 
 def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvidence | None]) -> Iterable[Divergence]:
@@ -72,9 +71,7 @@ def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvi
     return chosen.values()
 
 
-def _of_group(
-    term: Term, guard: Guard, group: Symbol, restricted: Restricted, lists_of_ranks: bool
-) -> Iterator[Divergence]:
+def _of_group(term: Term, guard: Guard, group: Symbol, restricted: Restricted) -> Iterator[Divergence]:
     if guard.symbol not in restricted.judged:
         return
     sides = restricted.sides(guard.symbol)
@@ -110,17 +107,17 @@ def _of_group(
             if depth > (0 if event.kind == "create" else _DEEPEST):
                 # The same, the more conditions there are; and a group is mostly made once, where it is first needed.
                 continue
-            if _meets(guard, event, holds=holds, term=term, lists_of_ranks=lists_of_ranks):
+            if _meets(guard, event, holds=holds, term=term):
                 shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
                 decides = deciding(restricted.alone, guard, event)
                 yield Divergence(decides, event, shown, holds, count[span] - 1, depth=depth)
     if not found:
-        for disorder in _disorder(guard, sides[True], sides[False], lists_of_ranks):
+        for disorder in _disorder(guard, sides[True], sides[False]):
             decides = deciding(restricted.alone, guard, disorder.event)
             yield Divergence(decides, disorder.event, disorder.where, disorder.holds, disorder.more, disorder.other)
 
 
-def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Iterator[Divergence]:
+def _disorder(guard: Guard, one: Term, two: Term) -> Iterator[Divergence]:
     """The same collectives on both sides, one after the other, but not in the same order."""
     mine, theirs = [without_leaves(merged(side, set())) for side in (one, two)]
     one_by_one, others = tokens(mine, plain), tokens(theirs, plain)
@@ -130,13 +127,13 @@ def _disorder(guard: Guard, one: Term, two: Term, lists_of_ranks: bool) -> Itera
         if one_by_one[index] != others[index]:
             event, other = next(events((left,)), None), next(events((theirs[index],)), None)
             if event is not None and other is not None and event.token != other.token:
-                meets = _meets(guard, event, holds=True, term=None, lists_of_ranks=lists_of_ranks)
+                meets = _meets(guard, event, holds=True, term=None)
                 if meets:
                     yield Divergence(guard, event, "order", True, other=other)
             return
 
 
-def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_of_ranks: bool) -> bool:
+def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> bool:
     """Whether ranks of one and the same group stand on both sides of the condition.
 
     `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
@@ -145,13 +142,14 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
         return True
     if WORLD not in guard.varies:
         return False
-    if not any(cause.kind in ("rank", "branch") for cause in guard.causes):
+    kinds = {cause.kind for cause in guard.causes}
+    if "rank" not in kinds and kinds != {"branch"}:
         # Clocks and disks know nothing of groups: any two ranks may differ.
         return True
     # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has
     # more members; but with collectives on both sides the branch gives roles to ranks, each with groups of their own.
     alone = guard.one is holds
-    if not alone or event.partial or (lists_of_ranks and event.kind != "implicit"):
+    if not alone or event.partial:
         return False
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
 

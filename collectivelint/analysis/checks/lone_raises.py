@@ -61,8 +61,8 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
 
 
 def is_handler(check: Guard) -> bool:
-    """Whether what leads to an exception is another one, which a handler has caught."""
-    return check.symbol.kind == "caught"
+    """Whether what leads to an exception is another one, which a handler has caught: one that may happen on one rank."""
+    return check.symbol.kind == "caught" and bool(check.symbol.head[1])
 
 
 def _is_for_some(guard: Guard) -> bool:

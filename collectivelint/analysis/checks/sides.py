@@ -37,9 +37,9 @@ class Restricted(Record):
         return (self.alone, self.whole, self.above, self.judged)
 
     @classmethod
-    def to(cls, term: Term, group: Symbol) -> Restricted:
-        """Restrict a term to a group."""
-        alone = _surviving(_only(term, group))
+    def to(cls, term: Term, *groups: Symbol) -> Restricted:
+        """Restrict a term to a group, or to several."""
+        alone = _surviving(_only(term, groups))
         # A rank that has passed an exit knows what that says of the conditions behind it.
         whole = tidy(continued(alone) if size(alone) <= MOST_ITEMS else alone)
         above: dict[int, list[Item]] = {}
@@ -73,13 +73,13 @@ class Restricted(Record):
         return {holds: _side(self.whole, symbol, touched, holds=holds) for holds in (True, False)}
 
 
-def _only(term: Term, group: Symbol) -> Term:
-    """The term restricted to one group; exits stay."""
+def _only(term: Term, groups: tuple[Symbol, ...]) -> Term:
+    """The term restricted to some groups; exits stay."""
 
     def kept(item: Item) -> Term:
         match item:
             case Event():
-                return (item,) if item.group == group else ()
+                return (item,) if item.group in groups else ()
             case Choice(then=then, orelse=orelse):
                 return (item,) if then or orelse else ()
             case Repeat(symbol=symbol, body=body, trips=trips):

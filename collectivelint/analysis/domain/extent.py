@@ -17,7 +17,7 @@ _NONE: Final[frozenset[Symbol]] = frozenset()
 class Extent(Record):
     """The length of a container, or the size that a number is."""
 
-    __slots__ = ("length", "size_of", "uneven", "unordered", "whole")
+    __slots__ = ("index_of", "length", "size_of", "uneven", "unordered", "whole")
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class Extent(Record):
         size_of: Symbol | None = None,
         length: Length | None = None,
         whole: frozenset[Symbol] = _NONE,
+        index_of: Symbol | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Why its length differs between ranks; empty: it does not, or nothing is known.
@@ -38,6 +39,8 @@ class Extent(Record):
         self.length: Final = length
         #: What its length is a multiple of.
         self.whole: Final = whole
+        #: The group in which it is the number of some rank.
+        self.index_of: Final = index_of
 
     def but(
         self,
@@ -46,6 +49,7 @@ class Extent(Record):
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
         whole: frozenset[Symbol] | Keep = KEEP,
+        index_of: Symbol | Keep | None = KEEP,
     ) -> Extent:
         """A copy with other values for these fields."""
         return Extent(
@@ -54,6 +58,7 @@ class Extent(Record):
             self.size_of if isinstance(size_of, Keep) else size_of,
             self.length if isinstance(length, Keep) else length,
             self.whole if isinstance(whole, Keep) else whole,
+            self.index_of if isinstance(index_of, Keep) else index_of,
         )
 
     def join(self, other: Extent, *, by_role: bool = False) -> Extent:
@@ -69,10 +74,11 @@ class Extent(Record):
             self.size_of if self.size_of is other.size_of else None,
             longer(self.length, other.length, by_role),
             self.whole & other.whole,
+            self.index_of if self.index_of is other.index_of else None,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.uneven, self.unordered, self.size_of, self.length, self.whole)
+        return (self.uneven, self.unordered, self.size_of, self.length, self.whole, self.index_of)
 
 
 #: Of a value whose length nothing is known of.

@@ -27,22 +27,43 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sharded: Sharded | None = None
     ranked = False
     elements: frozenset[str] = frozenset()
+    own: Cause | None = None
     passed: Wrapped | None = None
+    stamps: tuple[Cause, ...] = ()
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
+        own = own or origin.own
         passed = origin.passed if passed is None else passed
+        stamps = merged(stamps, origin.stamps) if ranks else stamps
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked and not elements and passed is None:
+    if (
+        not origins
+        and sharded is None
+        and not ranked
+        and not elements
+        and own is None
+        and passed is None
+        and not stamps
+    ):
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, passed))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, own, passed, stamps))
+
+
+def stamped(found: Value, values: Iterable[Value]) -> Value:
+    """A text that is made of `values`: with the readings of the clock that went into these."""
+    stamps = found.origin.stamps
+    for value in values:
+        stamps = merged(stamps, value.origin.stamps)
+    return found if stamps == found.origin.stamps else found.sourced(stamps=stamps)
 
 
 def of_shape(value: Value) -> Value:
     """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
     origins = value.origin.origins
+    value = value if value.origin.own is None else value.sourced(own=None)
     if not any(cause.kind == "received" for cause in origins):
         return value
     return value.sourced(origins=tuple(cause for cause in origins if cause.kind != "received"))

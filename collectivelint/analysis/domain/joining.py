@@ -49,6 +49,18 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
     )
 
 
+def either_state(one: Value, other: Value, symbol: Symbol) -> Value:
+    """The value of an attribute that one method gives the value `one`, another one `other`.
+
+    What it begins with is no other configuration: set on some ranks only in one of them, it differs from then on.
+    """
+    found = join(one, other, symbol)
+    if not found.uniformity.maybe or one.uniformity.maybe or other.uniformity.maybe:
+        return found
+    is_set = any(cause.kind == "branch" for cause in found.uniformity.causes)
+    return found.varying(maybe=False) if is_set and not any(_is_agreed(value) for value in (one, other)) else found
+
+
 def _same_symbol(one: Value, other: Value) -> Value:
     """Of two values that are one expression, of which other things are known."""
     mine, its = one.uniformity, other.uniformity
@@ -86,7 +98,9 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
         found = found.but(equal_where=guard.symbol if other.uniformity.varies else guard.symbol.negate())
     if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
-        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
+        # Where the condition differs under some configuration only, so does what it decides.
+        maybe = found.maybe or (guard.uniformity.maybe and not found.varies)
+        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes, maybe=maybe)
     return found
 
 

@@ -15,7 +15,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "passed", "ranked", "sharded", "shared")
+    __slots__ = ("elements", "origins", "own", "passed", "ranked", "sharded", "shared", "stamps")
 
     def __init__(
         self,
@@ -24,7 +24,9 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        own: Cause | None = None,
         passed: Wrapped | None = None,
+        stamps: tuple[Cause, ...] = (),
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -37,8 +39,12 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: Where this rank's own data, a batch or what a model is given, have gone into it.
+        self.own: Final = own
         #: The wrapped model whose forward pass it comes out of.
         self.passed: Final = passed
+        #: The readings of this rank's clock, or its random numbers, that have gone into it as text.
+        self.stamps: Final = stamps
 
     def but(
         self,
@@ -47,7 +53,9 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
         passed: Wrapped | Keep | None = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -56,13 +64,16 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.own if isinstance(own, Keep) else own,
             self.passed if isinstance(passed, Keep) else passed,
+            self.stamps if isinstance(stamps, Keep) else stamps,
         )
 
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept,
+        and of own data.
         """
         if self is other or self == other:
             return self
@@ -72,11 +83,13 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            self.own or other.own,
             either(self.passed, other.passed),
+            merged(self.stamps, other.stamps),
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.passed)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed, self.stamps)
 
 
 #: Of a value that was made here.

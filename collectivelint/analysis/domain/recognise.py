@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .symbol import Symbol
     from .value import Value
+
+#: Methods that add to a container.
+ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 
 
 def launched(symbol: Symbol) -> bool | None:
@@ -40,3 +43,10 @@ def is_path(value: Value) -> bool:
     """Whether it is known to be an object of pathlib."""
     kind = value.reference.kind
     return kind is not None and kind.startswith("pathlib.")
+
+
+def may_be_one_rank(group: Value) -> bool:
+    """Whether a group may have no member but the rank that a condition selects: it is listed so, or made on some ranks only."""
+    if group.uniformity.varies or group.uniformity.absent:
+        return True
+    return group.reference.partial and len({part.symbol for part in group.reference.parts}) == 1

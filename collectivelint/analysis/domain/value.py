@@ -237,9 +237,10 @@ class Value(Record):
         size_of: Symbol | Keep | None = KEEP,
         length: Length | Keep | None = KEEP,
         whole: frozenset[Symbol] | Keep = KEEP,
+        index_of: Symbol | Keep | None = KEEP,
     ) -> Value:
         """A copy of another length."""
-        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole))
+        return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole, index_of))
 
     def sourced(
         self,
@@ -248,10 +249,12 @@ class Value(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
         passed: Wrapped | Keep | None = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Value:
         """A copy whose data come from elsewhere."""
-        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, passed))
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, own, passed, stamps))
 
     def __eq__(self, other: object) -> bool:
         """Equal in every field; symbols that are equal are one object."""

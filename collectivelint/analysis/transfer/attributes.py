@@ -11,10 +11,12 @@ from ..calls.own_failures import note_nothing
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
 from ..domain.flowing import flow, of_shape
+from ..domain.kept import renamed
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
-from .binding import GUARD, SELF, conventional, guarding
+from .binding import GUARD, conventional, guarding
+from .changes import SELF
 from .group_names import is_otherwise
 from .names import refer
 
@@ -56,6 +58,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             own = any(base.symbol.parameter == parameter.name for parameter in params)
             if known.symbol.root == SELF and known.symbol.parameter is None:
                 known = known if own else known.but(symbol=known.symbol.substitute({SELF: base.symbol}))
+                known = known if own else renamed(known, {SELF: base.symbol})
             elif known.constant is UNKNOWN:
                 known = known.but(symbol=known.symbol if known.uniformity.varies or known.symbol is WORLD else symbol)
             return known.varying(depends=frozenset())
@@ -67,7 +70,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     # What a path has is what the catalogue says of methods of anything.
     if kind is not None and kind not in ("rank", GUARD, SUPER) and not is_path(base):
         return _of_type(frame, expr, base, symbol)
-    for meaning in ("rank", "group", "guard", "object"):
+    for meaning in () if _says_nothing(frame, expr.name) else ("rank", "group", "guard", "object"):
         # What a class keeps to itself has the same name: `_rank` behind the property `rank`.
         name = expr.name.lstrip("_") if meaning == "rank" else expr.name
         convention = context.catalog.convention(name, meaning)
@@ -88,6 +91,12 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             varies=found.uniformity.varies | {WORLD}, causes=(*base.extent.uneven, *found.uniformity.causes)[:3]
         )
     return found.referring(receiver=base)
+
+
+def _says_nothing(frame: Frame, name: str) -> bool:
+    """Whether no convention is known to give an attribute of this name a meaning, as is so of nearly all."""
+    known = frame.context.catalog.known_names
+    return known.get(name) == [] and (name[:1] != "_" or known.get(name.lstrip("_")) == [])
 
 
 def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Value:

@@ -65,7 +65,7 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
             passed = _up_to_pass(body)
             if passed is not None:
                 cause, begun = frame.cause("exception", statement.span), passed
-        value = Value(make("caught", (number, *frame.position(statement.span))))
+        value = Value(make("caught", (number, names[number] != "ours", *frame.position(statement.span))))
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))
             guard_value = value

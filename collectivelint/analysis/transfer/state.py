@@ -74,7 +74,8 @@ class Frame:
 
     Items are added by `emit` and `extend`; what is set for a part of the function only is set by a scope (see `scopes`).
 
-    `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
+    `guards` are the conditions around it that differ between ranks, with the values they have, `left` those on which some have
+    left the block at hand; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
@@ -101,6 +102,7 @@ class Frame:
         "imports",
         "is_partial",
         "last_use",
+        "left",
         "looked",
         "made",
         "modes",
@@ -131,6 +133,7 @@ class Frame:
         self.out: list[Item] = []
         self.imports: dict[str, str] = dict(function.imports)
         self.guards: list[tuple[Guard, Value]] = []
+        self.left: list[tuple[Guard, Value]] = []
         self.turns: list[Symbol] = []
         self.catching: int = 0
         self.dropped: Expr | None = None

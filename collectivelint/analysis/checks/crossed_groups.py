@@ -1,0 +1,49 @@
+"""Collectives of several groups that ranks on the two sides of a condition issue in another order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..domain.symbol import WORLD
+from ..effects import Event
+from .alignment import merged, plain, same, tokens, without_leaves
+from .divergence import Divergence
+from .sides import Restricted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..domain.symbol import Symbol
+    from ..effects import Guard, Term
+
+
+def crossed(term: Term, guard: Guard, by_group: Mapping[Symbol, Restricted]) -> Iterator[Divergence]:
+    """The first collective of a group where the other side has one of another group, if each group for itself is in order.
+
+    Both groups have ranks on both sides: the one waits in this group for the other, which waits in that group.
+    """
+    if not any(cause.kind == "rank" for cause in guard.causes):
+        return
+    split = [group for group in by_group if _is_split(group, guard)]
+    if len(split) < 2 or not any(guard.symbol in by_group[group].judged for group in split):
+        return
+    ordered = [group for group in split if same(*by_group[group].sides(guard.symbol).values())]
+    if len(ordered) < 2 or not any(guard.symbol in by_group[group].judged for group in ordered):
+        return
+    sides = Restricted.to(term, *ordered).sides(guard.symbol)
+    mine, theirs = (without_leaves(merged(side, set())) for side in sides.values())
+    if len(mine) != len(theirs) or sorted(map(repr, tokens(mine, plain))) != sorted(map(repr, tokens(theirs, plain))):
+        return
+    for item, other in zip(mine, theirs, strict=True):
+        if not isinstance(item, Event) or not isinstance(other, Event):
+            if not same((item,), (other,)):
+                return
+        elif item.token != other.token:
+            if item.group is not other.group and not item.partial and not other.partial:
+                yield Divergence(guard, item, "order", True, other=other)
+            return
+
+
+def _is_split(group: Symbol, guard: Guard) -> bool:
+    """Whether ranks of one group stand on both sides of a condition."""
+    return group is WORLD or group in guard.varies or (WORLD in guard.varies and guard.one is not None)
