@@ -2,10 +2,12 @@
 
 ## What it does
 Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_process:` ...) where the other ranks go on to a
-collective, and nothing tells them before that.
+collective, and nothing tells them before that. So does an `except` that raises again there. Found too is what fails on the one
+rank that looks: a match that may be None is used, or the first, last or largest of the files in a folder that may be empty.
 
 Confidence is medium where what the rank has found on its disk or in its own data decides: a folder that is left over from a
-run that was killed is there at every restart. It is low where a configuration decides, which is wrong from the start.
+run that was killed is there at every restart. It is low where a configuration decides, which is wrong from the start, and for
+files of a folder that the program may just have written.
 
 ## Why is this bad
 The others wait in the collective. A launcher that ends the job when one process has failed, as torchrun does, ends them;
@@ -51,9 +53,9 @@ def prepare(folder):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from collectivelint.api import Place, Report, Rule, cause_text, lone_raises
+from collectivelint.api import Confidence, Place, Report, Rule, cause_text, lone_raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +93,26 @@ def check(findings: Findings) -> Iterator[Report]:
                 help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
                 confidence=found.confidence,
             )
+    yield from _not_found(findings, "nothing", Confidence.MEDIUM)
+    yield from _not_found(findings, "empty", Confidence.LOW)
+
+
+def _not_found(findings: Findings, kind: Literal["nothing", "empty"], confidence: Confidence) -> Iterator[Report]:
+    """One finding for each place where one rank uses what it may not have found."""
+    for facts, note in findings.analysis.notes(kind):
+        yield Report(
+            path=facts.function.path,
+            span=note.span,
+            statement=note.statement,
+            function=facts.function.qualname,
+            message="this fails where nothing is found, on the rank that looks for it alone; the other ranks go on without it",
+            severity="warning",
+            trail=(
+                *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in note.causes),
+                Place(
+                    facts.function.path, note.span, "note", "nothing is there on an empty folder, or beside other files"
+                ),
+            ),
+            help="ask whether there is anything before it is used",
+            confidence=confidence,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import is_
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .guard import Guard
 from .terms import (
@@ -149,6 +149,10 @@ def map_term(
 
 
 # ---------------------------------------------------------------------------------------------------- what is in it
+
+
+#: The operation of events that are passes of models.
+FORWARD: Final = "forward"
 
 
 def events(term: Term) -> Iterator[Event]:

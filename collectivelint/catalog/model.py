@@ -124,6 +124,8 @@ class Catalog:
     readers: frozenset[str]
     #: Calls that can fail on one rank alone.
     fallible: frozenset[str]
+    #: Functions that give None where they find nothing.
+    maybe_none: frozenset[str]
     #: Exceptions that mean such a failure.
     failures: frozenset[str]
     #: Functions that call their first argument with the other ones and return its result.

@@ -18,6 +18,7 @@ from ..domain.value import Value
 from ..transfer.binding import bind
 from ..transfer.changes import deciding, filled
 from .meetings import meet
+from .own_failures import note_empty
 from .seeds import seed
 from .sharding_tests import asked_of
 
@@ -131,6 +132,8 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
     """A builtin whose result is computed from its arguments and nothing else."""
     found = flow(symbol, values)
     first = values[0] if values else Value(symbol)
+    if name in ("min", "max") and len(values) == 1 and not expr.keywords:
+        note_empty(frame, first)
     match name:
         case "int" | "bool" if len(values) == 1:
             kept = (

@@ -11,7 +11,7 @@ from ...ir.nodes import Attribute, Call
 from ..domain.symbol import WORLD, make
 from ..domain.value import UNKNOWN
 from ..domain.wrapped import Wrapped
-from ..effects import CallSite, Deferred, Event
+from ..effects import FORWARD, CallSite, Deferred, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def pass_event(
     if api is None or api.category != "implicit" or api.silent_in & modes or api.unless in wrapped.options:
         return None
     return Event(
-        "forward" if method == CALL else method,
+        FORWARD if method == CALL else method,
         wrapped.group,
         False,
         site.path,

@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.path_condition import ANYWHERE, PathCondition
+from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, constant
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
 from ..positions import within
@@ -79,7 +80,7 @@ def _of_group(term: Term, guard: Guard, group: Symbol, restricted: Restricted) -
         return
     if same(sides[True], sides[False]):
         return
-    places, depths = _places(restricted.alone, guard.symbol)
+    places, depths = _places(restricted.alone, guard)
     found = False
     for holds in (True, False):
         # From there on these ranks have a default group of their own, which has nothing to do with the others.
@@ -176,14 +177,19 @@ def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
     )
 
 
-def _places(term: Term, symbol: Symbol) -> tuple[dict[int, _Place], dict[int, int]]:
+def _places(term: Term, judged: Guard) -> tuple[dict[int, _Place], dict[int, int]]:
     """Where each collective stands with regard to the condition, and below how many others, by its id."""
+    symbol = judged.symbol
+    is_of_ranks = any(cause.kind == "rank" for cause in judged.causes)
 
     def inside(item: Item, number: int, context: tuple[_Place, int]) -> tuple[_Place, int]:
         where, depth = context
         guard = decided_by(item)
         if guard is not None and guard.symbol is symbol:
             return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
+        if is_of_ranks and isinstance(item, Choice) and launched(item.guard.symbol) is (number == 0):
+            # Where there are no other ranks, there is none to differ from.
+            return "deep" if where == "arm" else where, depth
         if isinstance(item, Choice):
             open_ = SHOWN + 1 if _is_for_none(item.guard.symbol, holds=number == 0) else 1
             return "deep" if where == "arm" else where, depth + (item.guard.ways - 1).bit_length() * open_

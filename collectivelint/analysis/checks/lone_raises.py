@@ -8,7 +8,7 @@ from ...findings.confidence import Confidence
 from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
 from ..domain.symbol import WORLD
-from ..effects import Choice, Leave, decided_by, events, parts, size, walk
+from ..effects import Choice, Leave, Repeat, decided_by, events, parts, size, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LoneRaise(Record):
-    """At `span` the rank that `guard` lets in raises, where `check` says so; the others go on to `event`."""
+    """At `span` a rank that `guard` lets in raises, where `check` says so; the others go on to `event`."""
 
     __slots__ = ("check", "event", "guard", "holds", "span")
 
@@ -36,7 +36,7 @@ class LoneRaise(Record):
     def confidence(self) -> Confidence:
         """What a rank finds on its disk or in its data happens; what a configuration says is there from the start."""
         seen = any(cause.kind not in ("rank", "branch") for cause in self.check.causes)
-        return Confidence.MEDIUM if seen else Confidence.LOW
+        return Confidence.MEDIUM if seen or is_handler(self.check) else Confidence.LOW
 
 
 def lone_raises(term: Term) -> Iterator[LoneRaise]:
@@ -45,26 +45,29 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
         return
     found: set[Span] = set()
     for item in walk(tidy(continued(term))):
-        if not isinstance(item, Choice) or not _is_for_one(item.guard):
+        if not isinstance(item, Choice) or not _is_for_some(item.guard):
             continue
         for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
-            if item.guard.one is not holds:
+            if item.guard.one is (not holds):
                 continue
             event = next((event for event in events(theirs) if _is_met(event, item.guard)), None)
             if event is None or not any(event.token == other.token for other in events(mine)):
                 # What one side does not run at all is no matter of an exception.
                 continue
             for check, span in _raises(mine):
-                if span not in found:
+                if span not in found and (is_handler(check) or (item.guard.one is holds and not item.guard.maybe)):
                     found.add(span)
                     yield LoneRaise(item.guard, holds, check, span, event)
 
 
-def _is_for_one(guard: Guard) -> bool:
-    """Whether a condition picks one rank."""
-    return (
-        guard.own and not guard.maybe and guard.one is not None and any(cause.kind == "rank" for cause in guard.causes)
-    )
+def is_handler(check: Guard) -> bool:
+    """Whether what leads to an exception is another one, which a handler has caught: one that may happen on one rank."""
+    return check.symbol.kind == "caught" and bool(check.symbol.head[1])
+
+
+def _is_for_some(guard: Guard) -> bool:
+    """Whether a condition picks some ranks."""
+    return guard.own and any(cause.kind == "rank" for cause in guard.causes)
 
 
 def _is_met(event: Event, guard: Guard) -> bool:
@@ -82,3 +85,5 @@ def _raises(term: Term) -> Iterator[tuple[Guard, Span]]:
                 yield check, item.span
             if isinstance(item, Choice):
                 pending += [(part, decided_by(item)) for part in parts(item)]
+            elif isinstance(item, Repeat):
+                pending.append((item.body, check))

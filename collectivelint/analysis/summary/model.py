@@ -244,7 +244,9 @@ class Registration(Record):
 #: "index": received data, less an offset, is an index. "temporary": some ranks leave a temporary folder. "write": a
 #: function of the program is called that writes to a path. "in place": a tensor is changed that was not made here.
 #: "one part": what is passed on is a part of a sharded model, and one rank writes it as if it were all.
-NoteKind: TypeAlias = Literal["share", "guess", "index", "temporary", "write", "in place", "one part"]
+NoteKind: TypeAlias = Literal[
+    "share", "guess", "index", "temporary", "write", "in place", "one part", "nothing", "empty"
+]
 
 
 class Note(Record):

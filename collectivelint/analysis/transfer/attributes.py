@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ...ir.nodes import Attribute, Call, Expr, Name
 from ...program.target import Target
 from ..calls.dispatch import SUPER
+from ..calls.own_failures import note_nothing
 from ..calls.program_calls import invoke
 from ..domain import symbol as symbols
 from ..domain.flowing import flow, of_shape
@@ -31,6 +32,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     """The attribute of a value; `path` is the dotted name that it is written as, if it is one."""
     context = frame.context
     symbol = attribute(base.symbol, expr.name)
+    note_nothing(frame, base)
     if base.reference.target is not None and base.reference.target.kind in ("module", "class", "external"):
         target = context.program.member(base.reference.target, expr.name)
         if target is None:

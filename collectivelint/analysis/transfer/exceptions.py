@@ -26,7 +26,7 @@ from ..domain.causes import Cause
 from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
-from ..effects import Choice, Fails, Leave, Term, fold, is_choice, map_term, size, walk, with_parts
+from ..effects import FORWARD, Choice, Event, Fails, Leave, Term, fold, is_choice, map_term, size, walk, with_parts
 from .conditions import joined
 from .expressions import evaluate
 from .guards import guard_of
@@ -60,7 +60,13 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
         cause = failing if names[number] == "any" else None
         if names[number] == "local":
             cause = frame.cause("exception", statement.span)
-        value = Value(make("caught", (number, *frame.position(statement.span))))
+        begun = before
+        if names[number] == "ours" and not always_leaves(block) and _is_of_program(frame, kind):
+            # What a model of the program raises about its batch, it raises on the ranks that have such a batch.
+            passed = _up_to_pass(body)
+            if passed is not None:
+                cause, begun = frame.cause("exception", statement.span), passed
+        value = Value(make("caught", (number, names[number] != "ours", *frame.position(statement.span))))
         if names[number] == "ours" and kind is not None and block and isinstance(block[-1], Exit):
             value = exhausted(frame, kind, statement.body, value)
         if cause is not None:
@@ -75,13 +81,28 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
             run(frame, block)
             if not (arm.items and isinstance(arm.items[-1], Leave)) and _is_final(frame, block):
                 frame.emit(Leave("raise"))
-        handler = (*before, *arm.items)
+        handler = (*begun, *arm.items)
         arms.append((arm.variables, handler))
         if arm.items or guard.varies:
             whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
     frame.extend(whole)
     frame.variables = joined(frame, after, arms, guard_value, statement.span)
     run(frame, statement.final)
+
+
+def _is_of_program(frame: Frame, kind: Expr | None) -> bool:
+    """Whether a handler catches an exception that the program defines."""
+    parts = kind.parts if isinstance(kind, Compound) else () if kind is None else (kind,)
+    targets = [evaluate(frame, part).reference.target for part in parts]
+    return any(target is not None and target.kind == "class" for target in targets)
+
+
+def _up_to_pass(term: Term) -> Term | None:
+    """What of a term runs before and with the first pass of a wrapped model, in which it ends; None if there is none."""
+    for index, item in enumerate(term):
+        if isinstance(item, Event) and item.kind == "implicit" and item.op == FORWARD:
+            return term[: index + 1]
+    return None
 
 
 def head(span: Span, word: str) -> Span:

@@ -26,6 +26,7 @@ from ..calls.annotations import declared
 from ..calls.catalog_calls import iterated
 from ..calls.dispatch import apply
 from ..calls.meshes import part_of
+from ..calls.own_failures import note_element
 from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
 from ..domain.flowing import each, flow
@@ -209,6 +210,7 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
     if base.reference.target is not None and base.reference.target.name in frame.context.catalog.readers:
         return environment(frame, key, subscript(base.symbol, key.symbol), frame.function.span)
     found = flow(subscript(base.symbol, key.symbol), (base, key))
+    note_element(frame, base, key)
     if found.origin.stamps and isinstance(key.constant, str):
         # One entry of a dictionary, which may have a time in another one.
         found = found.sourced(stamps=())

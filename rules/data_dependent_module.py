@@ -1,0 +1,92 @@
+"""Reports a sub-module that runs only where a rank's own batch has something for it.
+
+## What it does
+Looks at the methods of a module that call sub-modules with optional inputs (`if images is not None: self.vision(images)`).
+Where such a method makes up for one missing input with a dummy pass of the sub-module, so that all ranks run it, and does
+not for another input, that pass is reported.
+
+A model without any dummy pass is not: whether batches are mixed, and whether the model is sharded, is not to be seen in it.
+
+## Why is this bad
+FSDP and ZeRO gather the parameters of a sub-module when it runs, and reduce its gradients in the backward pass; both are
+collectives. A rank whose batch has no images leaves them out, and the others wait for it.
+
+## Example
+```python
+from torch import nn
+
+
+class Tower(nn.Module):
+    def forward(self, features):
+        return features
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.vision = Tower()
+        self.audio = Tower()
+
+    def forward(self, tokens, images=None, sounds=None, dummy=None):
+        if images is not None:
+            tokens = tokens + self.vision(images)
+        else:
+            tokens = tokens + self.vision(dummy) * 0.0
+        if sounds is not None:
+            tokens = tokens + self.audio(sounds)  # CL209
+        return tokens
+```
+
+## Use instead
+A dummy pass in the other case too, whose result is multiplied by zero; or let the ranks agree (all_reduce of a flag) whether
+any of them has something for the sub-module, and run it on all ranks if so.
+
+## References
+- [fully_shard](https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.api import Confidence, Place, Report, Rule, optional_passes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.api import Findings
+
+RULE: Final = Rule(
+    "CL209",
+    "data-dependent-module",
+    "a sub-module that runs only where this rank's own batch has something for it",
+    holds="where ranks differ",
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each pass that nothing makes up for, beside one that something does."""
+    for facts in findings.analysis.functions:
+        passes = optional_passes(findings.analysis.program, facts.function)
+        made_up = next((found for found in passes if found.dummy is not None), None)
+        if made_up is None or made_up.dummy is None:
+            continue
+        path = facts.function.path
+        for found in passes:
+            if found.dummy is None and found.given != made_up.given:
+                yield Report(
+                    path=path,
+                    span=found.span,
+                    statement=found.statement,
+                    function=facts.function.qualname,
+                    message=f"`{found.module}` runs only where this rank's batch has `{found.given}`; where it is sharded,"
+                    " ranks that run it wait for those that do not",
+                    severity="error",
+                    trail=(
+                        Place(path, made_up.dummy, "note", f"makes up for missing `{made_up.given}`"),
+                        Place(path, found.test, "condition", "condition"),
+                        Place(path, found.span, "collective", f"the passes of `{found.module}`"),
+                    ),
+                    help="run it on a dummy input in the other case too, multiplied by zero, or decide on all ranks together",
+                    confidence=Confidence.MEDIUM,
+                )
