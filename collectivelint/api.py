@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
     from .analysis.checks.joined_threads import runs_alone
+    from .analysis.checks.rank_numbers import is_compared_inside, is_inside_group, speaks_of_group
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
     from .analysis.domain.causes import Cause
     from .analysis.domain.symbol import WORLD, Symbol
@@ -110,8 +111,8 @@ __all__ = [
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_made_for", "group_text",
-    "hinted", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
-    "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "statement_fix",
+    "hinted", "is_async", "is_compared_inside", "is_inside_group", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
+    "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "speaks_of_group", "statement_fix",
     "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
@@ -128,6 +129,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",
     "analysis.checks.joined_threads": "runs_alone",
+    "analysis.checks.rank_numbers": "is_compared_inside is_inside_group speaks_of_group",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
     "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",

@@ -26,15 +26,26 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sharded: Sharded | None = None
     ranked = False
     elements: frozenset[str] = frozenset()
+    sums: set[Symbol | None] = set()
+    averages: set[Symbol | None] = set()
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
+        sums.add(origin.summed)
+        averages.add(origin.averaged)
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked and not elements:
+    summed, averaged = _only(sums), _only(averages)
+    if not origins and sharded is None and not ranked and not elements and averaged is None:
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, summed, averaged))
+
+
+def _only(groups: set[Symbol | None]) -> Symbol | None:
+    """The group that all that say one speak of."""
+    said = groups - {None}
+    return said.pop() if len(said) == 1 else None
 
 
 def of_shape(value: Value) -> Value:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
+
+if TYPE_CHECKING:
+    from .symbol import Symbol
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -14,7 +17,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "ranked", "sharded", "shared")
+    __slots__ = ("averaged", "elements", "origins", "ranked", "sharded", "shared", "summed")
 
     def __init__(
         self,
@@ -23,6 +26,8 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        summed: Symbol | None = None,
+        averaged: Symbol | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -35,6 +40,9 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: The group that it is the sum over, and the one by whose size it has been divided.
+        self.summed: Final = summed
+        self.averaged: Final = averaged
 
     def but(
         self,
@@ -43,6 +51,8 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        summed: Symbol | Keep | None = KEEP,
+        averaged: Symbol | Keep | None = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -51,6 +61,8 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.summed if isinstance(summed, Keep) else summed,
+            self.averaged if isinstance(averaged, Keep) else averaged,
         )
 
     def join(self, other: Origin) -> Origin:
@@ -66,10 +78,12 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            self.summed if self.summed is other.summed else None,
+            self.averaged if self.averaged is other.averaged else None,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements)
+        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.summed, self.averaged)
 
 
 #: Of a value that was made here.
