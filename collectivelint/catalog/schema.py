@@ -62,7 +62,7 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying"),
+    *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying", "global_rank_names"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -90,7 +90,7 @@ _OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
     "lifecycle": LIFECYCLE,
     "implicit": (*CHECKPOINTS, "barrier"),
     "rank_sources": ("rank",),
-    "uniform_sources": ("world_size", "launched"),
+    "uniform_sources": ("world_size", "launched", "members"),
 }
 #: (table, key) -> the values there are; the `kind` of `registrations` is what a message calls them.
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
