@@ -35,10 +35,24 @@ if TYPE_CHECKING:
     )
     from .analysis.checks.excluded_ranks import collectives_beside_subgroups
     from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, made_by_callers, names_in, races
+    from .analysis.checks.file_turns import (
+        OutOfTurn,
+        is_about_ranks,
+        out_of_turn,
+        places_of,
+        removed_on_each_node,
+        statement_at,
+    )
+    from .analysis.checks.first_of_many import first_saved, replaced_by_fallback
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
+    from .analysis.checks.host_copies import unsettled_copies
     from .analysis.checks.joined_threads import runs_alone
+    from .analysis.checks.lone_raises import lone_raises
     from .analysis.checks.rank_numbers import is_compared_inside, is_inside_group, speaks_of_group
+    from .analysis.checks.rotation import removed_too_early
+    from .analysis.checks.serving import is_request
+    from .analysis.checks.unwaited_harm import is_covered
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
     from .analysis.domain.causes import Cause
     from .analysis.domain.symbol import WORLD, Symbol
@@ -49,6 +63,7 @@ if TYPE_CHECKING:
     from .analysis.summary.facts import FunctionFacts
     from .analysis.summary.file_use import FileUse
     from .analysis.summary.model import ApiCall, GroupInReach, HelperCall, Invariant, Note, misplaced
+    from .analysis.summary.observed import Stamped
     from .catalog.model import Api, Catalog
     from .catalog.operations import GLOBAL_ROOTS, ROOTS, Operation, agreed_roles
     from .finding import Applicability, Edit, Fix, Severity
@@ -106,14 +121,17 @@ __all__ = [
     "Compare", "Compound", "Comprehension", "Conditional", "Confidence", "Constant", "Define", "Divergence", "Early", "Edit",
     "Evaluate", "Event", "Exit", "Expr", "Fate", "FileUse", "Findings", "Fix", "FixBuilder", "FixContext",
     "Function", "FunctionFacts", "GroupInReach", "Guard", "HelperCall", "Ignore", "Invariant", "Lambda", "Logical",
-    "Loop", "Name", "Not", "Note", "Operation", "Place", "Program", "Race", "Repeat", "Report", "Rule",
-    "RuleModule", "Severity", "Site", "Source", "Span", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
+    "Loop", "Name", "Not", "Note", "Operation", "OutOfTurn", "Place", "Program", "Race", "Repeat", "Report", "Rule",
+    "RuleModule", "Severity", "Site", "Source", "Span", "Stamped", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
-    "divergences_of", "dotted_name", "edit", "events", "expressions", "following", "group_exclusions", "group_made_for", "group_text",
-    "hinted", "is_async", "is_compared_inside", "is_inside_group", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
-    "outside_default_group", "parts", "pass_group", "races", "report_divergence", "runs_alone", "sharing_fix", "speaks_of_group", "statement_fix",
-    "subject_text", "takes_group", "terms", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
+    "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions",
+    "group_made_for", "group_text", "hinted", "is_about_ranks", "is_async", "is_compared_inside", "is_covered", "is_inside_group", "is_plain", "is_request",
+    "is_test", "is_without_group", "lone_raises", "made_by_callers", "misplaced", "name_group", "names_in",
+    "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node",
+    "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "speaks_of_group", "statement_at",
+    "statement_fix", "subject_text", "takes_group", "terms", "unsettled_copies", "unwaited", "used_before_wait", "walk",
+    "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
 ]  # fmt: skip
 
@@ -126,10 +144,17 @@ _HOMES: Final[Mapping[str, str]] = {
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain made_by_callers names_in races",
+    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn places_of removed_on_each_node statement_at",
+    "analysis.checks.first_of_many": "first_saved replaced_by_fallback",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",
+    "analysis.checks.host_copies": "unsettled_copies",
     "analysis.checks.joined_threads": "runs_alone",
     "analysis.checks.rank_numbers": "is_compared_inside is_inside_group speaks_of_group",
+    "analysis.checks.serving": "is_request",
+    "analysis.checks.unwaited_harm": "is_covered",
+    "analysis.checks.lone_raises": "lone_raises",
+    "analysis.checks.rotation": "removed_too_early",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
     "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",
@@ -140,6 +165,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.summary.facts": "FunctionFacts",
     "analysis.summary.file_use": "FileUse",
     "analysis.summary.model": "ApiCall GroupInReach HelperCall Invariant Note misplaced",
+    "analysis.summary.observed": "Stamped",
     "catalog.model": "Api Catalog",
     "catalog.operations": "GLOBAL_ROOTS ROOTS Operation agreed_roles",
     "finding": "Applicability Edit Fix Severity",

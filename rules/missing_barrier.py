@@ -53,7 +53,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Confidence, Place, Report, Rule, Target, call_fix, events, made_by_callers, races
+from collectivelint.api import (
+    Confidence,
+    Place,
+    Report,
+    Rule,
+    Target,
+    call_fix,
+    events,
+    is_test,
+    made_by_callers,
+    out_of_turn,
+    places_of,
+    races,
+    statement_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +90,7 @@ def check(findings: Findings) -> Iterator[Report]:
     distributed = {facts.function.path for facts in findings.analysis.functions if next(events(facts.term), None)}
     for facts in findings.analysis.functions:
         path = facts.function.path
+        yield from _out_of_turn(findings, facts)
         # A rank that is asked for says as much as a collective: there are others.
         if path not in distributed and not any(use.few for use in facts.files):
             continue
@@ -112,6 +127,36 @@ def check(findings: Findings) -> Iterator[Report]:
                 confidence=_confidence(findings, facts, race),
                 fix=_tolerating(race) if race.kind == "twice" and race.use.use == "make" else None,
             )
+
+
+def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
+    """What one rank writes and others read, or the other way round, before all have met."""
+    catalog, path = findings.analysis.catalog, facts.function.path
+    if is_test(path):
+        return
+    for found in out_of_turn(facts, catalog.hints, catalog.waiting_words):
+        if found.kind == "rewritten":
+            continue
+        removes = found.kind == "removed"
+        message = "other ranks read here what one rank writes, and do not wait until it is there"
+        if removes:
+            message = "one rank removes here what the others may still read: they have not met since"
+        yield Report(
+            path=path,
+            span=found.at,
+            statement=statement_at(facts, found.at),
+            function=facts.function.qualname,
+            message=message,
+            severity="error",
+            trail=(
+                *places_of(
+                    path, found.site, found.first.cause, "all ranks use it" if removes else "one rank writes it"
+                ),
+                *places_of(path, found.at, found.then.cause, "one rank removes it" if removes else "others read it"),
+            ),
+            help="put a barrier of all ranks between the two",
+            confidence=Confidence.MEDIUM,
+        )
 
 
 def _confidence(findings: Findings, facts: FunctionFacts, race: Race) -> Confidence:

@@ -60,12 +60,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule
+from collectivelint.api import (
+    Confidence,
+    Place,
+    Report,
+    Rule,
+    dotted_name,
+    first_saved,
+    is_test,
+    replaced_by_fallback,
+    statement_at,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from collectivelint.api import Findings
+    from collectivelint.api import Findings, FunctionFacts
 
 RULE: Final = Rule(
     "CL401",
@@ -86,8 +96,10 @@ _HOW: Final = {
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
+    ranks = findings.analysis.catalog.rank_names
     for facts in findings.analysis.functions:
         path = facts.function.path
+        yield from _one_for_all(facts, ranks)
         for use in facts.files:
             sharded = use.state.origin.sharded if use.state is not None else None
             if sharded is None or sharded.kind not in _HOW or not use.is_whole:
@@ -119,3 +131,37 @@ def check(findings: Findings) -> Iterator[Report]:
                     ),
                     help=_ADVICE,
                 )
+
+
+def _one_for_all(facts: FunctionFacts, ranks: Collection[str]) -> Iterator[Report]:
+    """State of the first of several parts alone, and a fall-back that replaces what was read before it."""
+    path, name = facts.function.path, facts.function.qualname
+    if is_test(path):
+        return
+    for call, whole in first_saved(facts):
+        text = dotted_name(whole) or "it"
+        yield Report(
+            path=path,
+            span=call.span,
+            statement=statement_at(facts, call.span),
+            function=name,
+            message=f"only the state of the first of `{text}` is taken here; another branch takes that of all",
+            severity="error",
+            trail=(Place(path, call.span, "note", "the other parts and stages have theirs"),),
+            help="take the state of each, under a name of its own",
+            confidence=Confidence.MEDIUM,
+        )
+    for loop, made in replaced_by_fallback(facts, ranks):
+        yield Report(
+            path=path,
+            span=made.span,
+            statement=made.span,
+            function=name,
+            message="the loop goes on after this rank's own file was read: what is read last replaces it on every rank",
+            severity="error",
+            trail=(
+                Place(path, loop.head, "source", "the rank's own file first, and then another one"),
+                Place(path, made.span, "note", "nothing ends the loop after it"),
+            ),
+            help="`break` after the first file that can be read",
+        )

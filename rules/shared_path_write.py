@@ -51,9 +51,28 @@ class Trainer:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Branch, Exit, Place, Report, Rule, blocks, hinted, is_plain, is_test
+from collectivelint.api import (
+    Branch,
+    Confidence,
+    Exit,
+    Place,
+    Report,
+    Rule,
+    Target,
+    blocks,
+    hinted,
+    is_about_ranks,
+    is_plain,
+    is_test,
+    names_in,
+    out_of_turn,
+    places_of,
+    removed_on_each_node,
+    statement_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -66,9 +85,14 @@ RULE: Final = Rule(
 )
 
 
+#: What only one rank can do to a path, or has to.
+_ONCE: Final = frozenset({"link", "move", "remove", "save"})
+_WAIT: Final = "let one rank do it, and the others wait for it"
+
+
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
-    hints = findings.analysis.catalog.hints
+    hints, shards = findings.analysis.catalog.hints, findings.analysis.catalog.shard_words
     for facts in findings.analysis.functions:
         path = facts.function.path
         if is_test(path):
@@ -88,13 +112,72 @@ def check(findings: Findings) -> Iterator[Report]:
                 Place(path, use.span, "note", "all ranks write it here"),
             )
             yield from _reported(use, hints, fault, trail)
+        yield from _rewritten(findings, facts)
+        yield from _on_each_node(facts)
         for use in facts.files:
-            all_ranks = use.use in ("link", "move", "remove") and not use.few and not use.tolerant
-            known = is_plain(use.path) and not use.path.uniformity.depends
-            if all_ranks and known and _has_others(facts):
+            if use.use not in _ONCE or use.few or use.tolerant:
+                continue
+            called = _is_called_on_all(findings, facts)
+            known = is_plain(use.path) and (called or not use.path.uniformity.depends)
+            if use.use == "save":
+                known = not any(hint in name.lower() for name in names_in((use.expr,)) for hint in (*hints, *shards))
+            if known and (called or facts.term or is_about_ranks(facts)):
                 fault = f"every rank gets to `{use.api}`, with one and the same path"
                 trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
-                yield from _reported(use, hints, fault, trail, help="let one rank do it, and the others wait for it")
+                sure = Confidence.MEDIUM if called or use.use == "save" else Confidence.HIGH
+                yield from _reported(use, hints, fault, trail, _WAIT, sure)
+
+
+def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
+    """What every rank reads, changes and writes back to where it was."""
+    catalog, path = findings.analysis.catalog, facts.function.path
+    callers = partial(_callers, findings, facts)
+    for found in out_of_turn(facts, catalog.hints, catalog.waiting_words, callers):
+        if found.kind == "rewritten":
+            yield Report(
+                path=path,
+                span=found.at,
+                statement=statement_at(facts, found.at),
+                function=facts.function.qualname,
+                message="every rank writes here the file that all of them have read:"
+                " one can read what another has written half of",
+                severity="error",
+                trail=(
+                    Place(found.first.cause.path, found.first.cause.span, "note", "every rank reads it"),
+                    Place(found.then.cause.path, found.then.cause.span, "note", "every rank writes it"),
+                ),
+                help="let one rank do it, and the others wait for it",
+                confidence=Confidence.MEDIUM,
+            )
+
+
+def _on_each_node(facts: FunctionFacts) -> Iterator[Report]:
+    """What a rank of each node removes from a folder of the whole job."""
+    path = facts.function.path
+    for at, removal, shared in removed_on_each_node(facts):
+        yield Report(
+            path=path,
+            span=at,
+            statement=statement_at(facts, at),
+            function=facts.function.qualname,
+            message="one rank of each node removes this, and the nodes share it: all but one find it gone",
+            severity="error",
+            trail=(
+                Place(shared.cause.path, shared.cause.span, "note", "one rank of the job does this for all"),
+                *places_of(path, at, removal.cause, "one rank of each node removes it"),
+            ),
+            help=_WAIT,
+            confidence=Confidence.MEDIUM,
+        )
+
+
+def _callers(findings: Findings, facts: FunctionFacts) -> Iterator[FunctionFacts]:
+    """The functions of the same file that call one."""
+    path, analysis = facts.function.path, findings.analysis
+    for caller, _ in analysis.calls_in(path, facts.function.qualname.rpartition(".")[2]):
+        found = analysis.facts(Target("function", path, caller.qualname))
+        if found is not None:
+            yield found
 
 
 def _reported(
@@ -103,10 +186,11 @@ def _reported(
     fault: str,
     trail: tuple[Place, ...],
     help: str = "let one rank write, and the others wait for it",  # noqa: A002  # as in a report
+    confidence: Confidence = Confidence.HIGH,
 ) -> Iterator[Report]:
     """The report about a place that every rank gets to, unless a condition around it is named after one rank."""
     if not hinted(site.function, site.span, hints):
-        yield Report.at(site, message=fault, severity="error", trail=trail, help=help)
+        yield Report.at(site, message=fault, severity="error", trail=trail, help=help, confidence=confidence)
 
 
 def _write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
@@ -143,6 +227,10 @@ def _leaves(statement: Statement) -> bool:
     return isinstance(statement, Exit) or any(_leaves(inner) for block in blocks(statement) for inner in block)
 
 
-def _has_others(facts: FunctionFacts) -> bool:
-    """Whether the function calls something that only makes sense among several ranks."""
-    return bool(facts.term) and any(call.is_distributed for call in facts.calls)
+def _is_called_on_all(findings: Findings, facts: FunctionFacts) -> bool:
+    """Whether a library calls the function on every rank, by the class that it belongs to."""
+    owner, program = facts.function.owner, findings.analysis.program
+    if owner is None:
+        return False
+    bases = program.outside(Target("class", facts.function.path, owner))
+    return any(name in findings.analysis.catalog.every_rank for name in bases)

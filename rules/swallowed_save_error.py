@@ -1,14 +1,19 @@
-"""Reports a failed save or restore of a checkpoint that is only logged.
+"""Reports a failed save or restore of a checkpoint that is only logged, or leaves no checkpoint.
 
 ## What it does
 Finds a `try` whose body writes a checkpoint, or restores one, and that catches any exception only to log it: the job goes on
 as if nothing had happened. Handlers that raise again, end the process, set something or return a value that tells the caller
 are left alone, and so are files that have nothing to do with several ranks.
 
+Also finds a method that removes the checkpoint it remembers from its last run before it writes the new one.
+
 ## Why is this bad
 One warning among thousands of lines of log is all there is to tell that no checkpoint was written: nobody notices until the
 job has died and starts again from days ago, or from random weights. On several ranks it is worse: the one whose write
 failed goes on, the checkpoint lacks its part, and the others call it complete.
+
+Writing takes minutes, and that is when jobs are killed: what was removed before is missing then, and with one checkpoint to
+keep there is none.
 
 ## Example
 ```python
@@ -42,7 +47,8 @@ def save(state, path, group: dist.ProcessGroup):
 Where the job may go on without this checkpoint, count the failures, tell the other ranks, and stop after a few.
 
 ## Confidence
-High for a save. Low for a restore: many programs begin anew on purpose where there is nothing to restore.
+High for a save. Low for a restore: many programs begin anew on purpose where there is nothing to restore. Medium for what is
+removed too early: more checkpoints may be kept.
 
 ## References
 - [torch.save](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
@@ -68,6 +74,9 @@ from collectivelint.api import (
     blocks,
     dotted_name,
     is_test,
+    places_of,
+    removed_too_early,
+    statement_at,
 )
 
 if TYPE_CHECKING:
@@ -91,6 +100,7 @@ def check(findings: Findings) -> Iterator[Report]:
         path = facts.function.path
         if is_test(path) or (path not in distributed and not any(use.alone for use in facts.files)):
             continue
+        yield from _removed(facts)
         sites = list(_sites(facts))
         for attempt in _attempts(facts.function.body) if sites else ():
             if not any(_swallows(kind, block, reporting) for kind, _, block in attempt.handlers):
@@ -113,6 +123,26 @@ def check(findings: Findings) -> Iterator[Report]:
                     help="let it fail, or tell the other ranks and stop after a few times",
                     confidence=Confidence.HIGH if what == "save" else Confidence.LOW,
                 )
+
+
+def _removed(facts: FunctionFacts) -> Iterator[Report]:
+    """What is removed before the checkpoint that takes its place is written."""
+    path = facts.function.path
+    for site, removal, at, write in removed_too_early(facts):
+        yield Report(
+            path=path,
+            span=site,
+            statement=statement_at(facts, site),
+            function=facts.function.qualname,
+            message="the last checkpoint is removed before the new one is written: if that fails, there is none",
+            severity="warning",
+            trail=(
+                *places_of(path, site, removal.cause, "removes what was saved last"),
+                *places_of(path, at, write.cause, "writes the new one"),
+            ),
+            help="remove it when all ranks have written the new one",
+            confidence=Confidence.MEDIUM,
+        )
 
 
 def _sites(facts: FunctionFacts) -> Iterator[tuple[FileUse | ApiCall, str]]:

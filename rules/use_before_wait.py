@@ -1,8 +1,11 @@
-"""Reports a buffer that is used while an asynchronous collective still works on it.
+"""Reports a buffer that is used while an asynchronous collective or copy still works on it.
 
 ## What it does
 Finds a statement between a call with `async_op=True` (or `irecv`) and the `wait()` for its handle, in the same block, that
 reads or writes the buffer which the call fills. Asking for its shape or its device is fine.
+
+Also finds state that was copied to the host with `non_blocking=True` and is written to disk, by the same function or one
+inside it, with nothing that waits for the device in between.
 
 ## Why is this bad
 Until the wait returns, the buffer holds old values, new ones, or some of each, and what is written into it may be lost.
@@ -39,12 +42,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, used_before_wait
+from collectivelint.api import Place, Report, Rule, is_test, statement_at, unsettled_copies, used_before_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Findings
+    from collectivelint.api import Findings, FunctionFacts
 
 RULE: Final = Rule(
     "CL302", "use-before-wait", "a buffer used while an asynchronous collective works on it", holds="between ranks"
@@ -53,11 +56,18 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each call whose buffer is used too early."""
+    distributed = findings.analysis.distributed()
+    writers: dict[str, list[FunctionFacts]] = {}
     for facts in findings.analysis.functions:
+        if any(use.state is not None for use in facts.files):
+            writers.setdefault(facts.function.path, []).append(facts)
+    for facts in findings.analysis.functions:
+        path = facts.function.path
+        if path in writers and path in distributed and not is_test(path):
+            yield from _copied(findings, facts, writers[path])
         if not facts.calls:
             continue
         for found in used_before_wait(facts.function, facts.calls, findings.analysis.catalog):
-            path = facts.function.path
             yield Report(
                 path=path,
                 span=found.use,
@@ -72,3 +82,23 @@ def check(findings: Findings) -> Iterator[Report]:
                 ),
                 help="wait first",
             )
+
+
+def _copied(findings: Findings, facts: FunctionFacts, writers: list[FunctionFacts]) -> Iterator[Report]:
+    """State that is written before it has arrived in host memory, by one of the functions of a file that write state."""
+    path, prefix = facts.function.path, f"{facts.function.qualname}.<locals>."
+    own = [other for other in writers if other is facts or other.function.qualname.startswith(prefix)]
+    for copy, name, use in unsettled_copies(facts, own, findings.analysis.catalog.waiting_words) if own else ():
+        yield Report(
+            path=path,
+            span=copy,
+            statement=statement_at(facts, copy),
+            function=facts.function.qualname,
+            message=f"`{name}` is written to disk, and nothing waits until this copy has arrived",
+            severity="error",
+            trail=(
+                Place(path, copy, "source", "starts a copy to the host and goes on"),
+                Place(path, use.span, "note", f"`{name}` is written"),
+            ),
+            help="leave `non_blocking` out, or call `torch.cuda.synchronize()` before it is written",
+        )

@@ -10,13 +10,16 @@ from .checks.comparison import divergences, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
+from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
+from .checks.serving import is_served
 from .domain.sharding import without_sharded
 from .domain.symbol import WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..catalog.model import Catalog
     from ..ir.nodes import Call, Function
     from ..program.resolver import Program
     from .checks.divergence import Divergence
@@ -31,6 +34,10 @@ class Known(Protocol):
     @property
     def program(self) -> Program:
         """The program."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of libraries."""
 
     @property
     def functions(self) -> list[FunctionFacts]:
@@ -66,13 +73,15 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
         real = (
             divergence
             for divergence in found
-            if not only_delays(facts, divergence.guard, setters)
+            if not is_same_data(known.catalog, divergence)
+            and not only_delays(facts, divergence.guard, setters)
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
             and not _is_of_one_rank(known, facts, divergence)
         )
+        elsewhere = partial(known.facts_for, facts.function.path)
         for divergence in surest(real, partial(_file_evidence, known, facts)):
-            yield facts, divergence
+            yield facts, divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:

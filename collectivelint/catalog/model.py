@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .operations import Operation
+    from .rows import Convention, FileApi
     from .schema import Category
+
+
+#: The method of a tensor that runs a backward pass; with this prefix, what one does for the models of a class.
+BACKWARD: Final = "backward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,13 @@ class Api:
     #: The ways in which a program makes a collective of the call, each as the signs of it: names of its package,
     #: `option=true` in a call and `key:value` in a configuration. Empty: it always is one.
     only_with: tuple[tuple[str, ...], ...] = ()
+    #: The class that wraps the models among the arguments: what is returned in their places.
+    wrapped: str | None = None
+    #: Context managers and decorators in which it is no collective, by their last names, and those in which it rarely is one.
+    silent_in: frozenset[str] = frozenset()
+    rare_in: frozenset[str] = frozenset()
+    #: "medium" or "low": how sure it is that it is a collective, where nothing else says so.
+    confidence: str | None = None
 
     @property
     def op(self) -> str:
@@ -86,38 +98,6 @@ class Api:
         """Index of the argument that plays `role` when it is passed by position, or None."""
         name = self.roles.get(role)
         return self.params.index(name) if name is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Convention:
-    """What a parameter or attribute of this name (`*_group`: with this ending) usually holds."""
-
-    name: str
-    #: "rank", "size" (the number of ranks), "group", "guard" (true on one rank) or "object" (of class `type`).
-    meaning: str
-    axis: str | None = None
-    #: "optional": only parameters that are None by default.
-    when: str | None = None
-    one: bool | None = None
-    type: str | None = None
-
-    def fits(self, name: str) -> bool:
-        """Whether the convention speaks of `name`."""
-        return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
-
-
-@dataclass(frozen=True, slots=True)
-class FileApi:
-    """What a call does to a path."""
-
-    #: "look", "list", "make", "open", "fill", "write", "may write", "link", "move" or "remove".
-    use: str
-    #: Position of the argument that is the path; -1: the object that it is called on.
-    at: int = 0
-    #: Position of the argument that is written there.
-    state: int | None = None
-    #: The parameter with which it is no error if the path exists.
-    tolerates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -226,8 +206,28 @@ class Catalog:
     group_words: frozenset[str]
     #: Parts of names of flags and counts that ask whether there are several ranks, or whether these wait for each other.
     several_words: frozenset[str]
+    #: Parts of names of functions in which the ranks may wait for each other.
+    waiting_words: frozenset[str]
+    #: Methods that load a state dict, and return the names that did not fit, by their last names.
+    lenient_loads: frozenset[str]
+    #: Classes of the options of such loads, by their last names.
+    lenient_options: frozenset[str]
+    #: Classes whose methods a library calls on every rank.
+    every_rank: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.
     path_readers: frozenset[str]
+    #: Methods that go back through a model from the loss of a batch.
+    backward: frozenset[str]
+    #: Functions that a framework calls with a rank's own data, by class and method.
+    data_parameters: frozenset[str]
+    #: Functions and methods whose result says what is in a tensor.
+    data_tests: frozenset[str]
+    #: Methods that make one number of all that is in a tensor.
+    data_numbers: frozenset[str]
+    #: Parts of names of functions whose result is the same on all ranks, as far as their names tell.
+    sharing_words: frozenset[str]
+    #: Words for groups whose ranks work on the same data.
+    replica_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -236,6 +236,19 @@ class Catalog:
         """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+
+    @cached_property
+    def wrapper_methods(self) -> frozenset[str]:
+        """The names of methods that all ranks call together on a model that is wrapped."""
+        owners = {name.removesuffix(".__call__") for name in self.apis if name.endswith(".__call__")}
+        pairs = (name.rpartition(".") for name, api in self.apis.items() if api.category == "implicit")
+        found = {method for owner, _, method in pairs if owner in owners and not method.startswith("__")}
+        return frozenset({*found, BACKWARD})
+
+    @cached_property
+    def modes(self) -> frozenset[str]:
+        """The last names of context managers and decorators in which some call is no collective."""
+        return frozenset().union(*(api.silent_in | api.rare_in for api in self.apis.values()))
 
     def is_reading(self, name: str) -> bool:
         """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""

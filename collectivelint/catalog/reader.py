@@ -7,15 +7,16 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
-from .model import Api, Catalog, Convention, FileApi
+from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
+from .rows import Convention, FileApi
 from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Sections that describe names of any object, not of a module.
-_NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
+_NO_MODULES: Final = frozenset({"methods", "conventions", "environment", "backward", "wrapped"})
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
@@ -60,6 +61,10 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         wraps=row.get("wraps", {}),
         translates=row.get("translates"),
         only_with=tuple(tuple(way.split("|")) for way in row.get("only_with", "").split()),
+        wrapped=row.get("wrapped"),
+        silent_in=frozenset(row.get("silent_in", "").split()),
+        rare_in=frozenset(row.get("rare_in", "").split()),
+        confidence=row.get("confidence"),
     )
 
 
@@ -105,7 +110,14 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             methods |= {row["name"]: row["cause"] for row in section.get("methods", [])}
             families |= {row["prefix"]: row["type"] for row in section.get("families", [])}
             for row in section.get("file_uses", []):
-                known = FileApi(row["use"], row.get("at", 0), row.get("state"), row.get("tolerates"))
+                known = FileApi(
+                    row["use"],
+                    row.get("at", 0),
+                    row.get("state"),
+                    row.get("tolerates"),
+                    row.get("source"),
+                    row.get("keyword"),
+                )
                 file_uses |= dict.fromkeys(row["names"].split(), known)
             for table, found in lists.items():
                 found |= set(section.get(table, []))

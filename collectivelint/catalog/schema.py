@@ -51,7 +51,7 @@ _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
-        *("wraps", "translates", "only_with"),
+        *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "confidence"),
         *ROLES,
     }
 )
@@ -62,7 +62,9 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
+    *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
     *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying", "global_rank_names"),
+    *("every_rank", "lenient_loads", "lenient_options", "waiting_words"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -77,7 +79,15 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
-    "file_uses": {"names": True, "use": True, "at": False, "state": False, "tolerates": False},
+    "file_uses": {
+        "names": True,
+        "use": True,
+        "at": False,
+        "state": False,
+        "tolerates": False,
+        "source": False,
+        "keyword": False,
+    },
     "families": {"prefix": True, "type": True},
 }
 #: Why a result differs between ranks.
@@ -98,16 +108,31 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
     ("conventions", "when"): ("optional",),
-    ("file_uses", "use"): ("look", "list", "make", "open", "fill", "write", "may write", "link", "move", "remove"),
+    ("file_uses", "use"): (
+        "look",
+        "list",
+        "make",
+        "open",
+        "read",
+        "fill",
+        "write",
+        "may write",
+        "link",
+        "move",
+        "remove",
+        "checkpoint",
+        "save",
+    ),
     ("methods", "cause"): CAUSES,
     **{(table, "cause"): CAUSES for table in CATEGORIES},
     **{(table, "kind"): () for table in CATEGORIES if table != "registrations"},
     **{(table, "kind"): ("property",) for table in ("group_accessors", "rank_sources", "uniform_sources")},
-    ("functions", "kind"): ("device",),
     ("group_constructors", "kind"): ("init groups",),
     ("guards", "kind"): ("last", "property"),
     ("implicit", "kind"): ("mesh", "wrapped"),
     ("local_sources", "kind"): ("own",),
+    ("functions", "kind"): ("device", "part"),
+    **{(table, "confidence"): ("medium", "low") for table in CATEGORIES},
 }
 _FLAGS: Final = frozenset({"one"})
 _TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}
@@ -153,7 +178,8 @@ def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -
         if key not in (_ROW_KEYS if keys is None else keys):
             yield f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}"
             continue
-        expected = bool if key in _FLAGS else int if key in _NUMBERS else dict if key == "wraps" else str
+        is_number = key in _NUMBERS or (key == "source" and table == "file_uses")
+        expected = bool if key in _FLAGS else int if is_number else dict if key == "wraps" else str
         allowed = _VALUES.get((table, key))
         if not isinstance(value, expected):
             yield f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import Attribute, Call
 from ..domain.recognise import is_path
 from ..summary.file_use import FileUse
@@ -14,6 +15,7 @@ from .path_uses import note_given, note_path
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ...ir.nodes import Expr
     from ..domain.value import Value
     from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
@@ -34,13 +36,23 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
             name = f"methods.{expr.function.name}" if isinstance(expr.function, Attribute) else ""
             note_given(frame, expr, name, [*args, *keywords.values()])
         return
-    api = frame.context.catalog.file_uses.get(name)
+    uses = frame.context.catalog.file_uses
+    api = uses.get(name)
+    if owner is not None and isinstance(expr.function, Attribute):
+        short = (plain(owner[1]) or "").rpartition(".")[2].lstrip("_")
+        kind = owner[0].reference.kind or f"named.{short}"
+        api = uses.get(f"{kind}.{expr.function.name}", api)
     if api is None:
         if owner is not None and is_path(owner[0]):
             name = f"pathlib.{name}"
         note_given(frame, expr, name, [*args, *keywords.values()])
         return
     use = api.use
+    if api.keyword is not None:
+        named = keywords.get(api.keyword) or (args[api.at] if api.at < len(args) and not expr.spread else None)
+        if named is not None:
+            note_path(frame, expr, use, named)
+        return
     given = list(zip(args, expr.args, strict=False))
     found = given[api.at] if 0 <= api.at < len(given) and not expr.spread else owner
     if use == "may write":
@@ -49,11 +61,14 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
     if found is None or any(other.span == expr.span for other in frame.facts.files):
         return
     path, where = found
+    if api.source is not None and api.source < len(given):
+        note_path(frame, expr, "read", given[api.source][0])
     if use == "open":
-        if opens_new([value for value, _ in given[api.at + 1 :]], keywords):
-            note_path(frame, expr, "fill", path)
+        rest = [value for value, _ in given[api.at + 1 :]]
+        if opens_new(rest, keywords) or opens_old(rest, keywords):
+            note_path(frame, expr, "fill" if opens_new(rest, keywords) else "read", path)
         return
-    if use in ("list", "fill"):
+    if use in ("list", "fill", "read"):
         note_path(frame, expr, use, path)
         return
     state = args[api.state] if api.state is not None and api.state < len(args) else None
@@ -91,6 +106,10 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     writing = callee.writing
     if writing is None or callee.events:
         return
+    plain_ones = frame.context.catalog.plain_decorators
+    if any(_last_name(decorator) not in plain_ones for decorator in callee.function.decorators):
+        # It may run the function on one rank.
+        return
     if any(
         value.origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
         for value in arguments.values()
@@ -105,6 +124,12 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.uniformity.depends for value in given))
         frame.facts.writing = Writing(writing.cause, depends, asked_of((*when, *frame.conditions)))
+
+
+def _last_name(decorator: Expr) -> str:
+    """`rank_zero_only` of `@utils.rank_zero_only` and of `@rank_zero_only(default=0)`."""
+    function = decorator.function if isinstance(decorator, Call) else decorator
+    return (plain(function) or "").rpartition(".")[2]
 
 
 def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
@@ -132,6 +157,14 @@ def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
     return mode is not None and isinstance(mode.constant, str) and not {"w", "a", "x"}.isdisjoint(mode.constant)
 
 
+def opens_old(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
+    """`open(path)`, `open(path, "rb")`: the file is read."""
+    mode = keywords.get("mode") or (given[0] if given else None)
+    return mode is None or (isinstance(mode.constant, str) and {"w", "a", "x", "+"}.isdisjoint(mode.constant))
+
+
 def tolerates(keywords: Mapping[str, Value]) -> bool:
     """`makedirs(exist_ok=True)` by all ranks: what is there already, or is gone already, is no error."""
-    return any(name in keywords and keywords[name].constant is True for name in ("exist_ok", "missing_ok"))
+    return any(
+        name in keywords and keywords[name].constant is True for name in ("exist_ok", "missing_ok", "ignore_errors")
+    )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from ..domain.paths import parts
 from ..domain.value import UNKNOWN
 from ..effects import Deferred, Event, deferred, walk
-from ..summary.observed import PathUse, first_uses
+from ..summary.file_use import is_own
+from ..summary.observed import PathUse, Stamped, first_uses
 from .meetings import doubts, meet_in_call
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 #: What asks for the state of a path.
 LOOKS: Final = frozenset({"look", "list"})
 #: A function keeps so many uses of paths at most; the first ones are those next to the look-ups.
-_MOST: Final = 60
+_MOST: Final = 70
 
 
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
+    _stamp(frame, expr, use, path, alone=frame.alone_here)
     for symbol in dict.fromkeys((path.symbol, path.written)):
-        _keep(frame, expr, use, symbol)
+        _keep(frame, expr, use, symbol, own=is_own(path))
         root = _root(symbol) if use in LOOKS else None
         if root is not None and root.kind != "constant":
             frame.looked[symbol] = root
@@ -67,10 +69,10 @@ def note_paths(
             known = _arguments(value, values, passed)
             before = slice(len(counts) - 1, max(len(counts) - 1, _met_before(callee, parameter)))
             counts += meet_in_call(frame, callee, arguments, values, before)[1:]
-            _inherit(frame, expr, passed, known, meet_in_call(frame, passed, known, {}))
+            _inherit(frame, expr, passed, known, meet_in_call(frame, passed, known, {}), {})
     counts += meet_in_call(frame, callee, arguments, values, slice(len(counts) - 1, None))[1:]
     if callee.paths:
-        _inherit(frame, expr, callee, arguments, counts)
+        _inherit(frame, expr, callee, arguments, counts, values)
 
 
 def _is_unknown(value: Value, *, called: bool) -> bool:
@@ -121,31 +123,51 @@ def _met_before(callee: FunctionFacts, parameter: str) -> int:
     """How many collectives a function runs before it calls what it was passed for a parameter."""
     count = 0
     for item in walk(callee.summary):
-        if isinstance(item, Deferred) and item.parameter == parameter:
+        if isinstance(item, Deferred) and item.parameter == parameter and not item.method:
             return count
         count += isinstance(item, Event)
     return 0
 
 
 def _inherit(
-    frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], counts: Sequence[int]
+    frame: Frame,
+    expr: Call,
+    callee: FunctionFacts,
+    arguments: Mapping[str, Symbol],
+    counts: Sequence[int],
+    values: Mapping[str, Value],
 ) -> None:
     """Keep the callee's uses of paths; `counts`: how many meetings there are here for each number of its own."""
     memo: dict[Symbol, Symbol] = {}
+    own = {name for name, value in values.items() if is_own(value)}
+    stamped = {name for name, value in values.items() if value.origin.stamps}
     for use in first_uses(callee.paths):
         path = use.path.substitute(arguments, memo)
         when = doubts(frame, (*frame.conditions, *(condition.substitute(arguments, memo) for condition in use.when)))
         met = counts[min(use.met, len(counts) - 1)]
-        _add(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, met, when))
+        for name in use.path.parameters if stamped else ():
+            if name in stamped:
+                _stamp(frame, expr, use.use, values[name], alone=use.alone or frame.alone_here)
+        is_ranked = use.own or (bool(own) and not own.isdisjoint(use.path.parameters))
+        _add(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, met, when, is_ranked))
 
 
-def _keep(frame: Frame, expr: Call, use: str, path: Symbol) -> None:
+def _stamp(frame: Frame, expr: Call, use: str, path: Value, *, alone: bool) -> None:
+    """Keep a use of a path that this rank has named itself."""
+    for cause in path.origin.stamps:
+        frame.facts.stamped.setdefault(Stamped(use, cause, expr.span, alone))
+
+
+def _keep(frame: Frame, expr: Call, use: str, path: Symbol, *, own: bool = False) -> None:
     frame.last_use = len(frame.facts.meetings)
     cause = frame.cause("file system", expr.span)
-    _add(frame, expr, PathUse(use, path, cause, frame.alone_here, frame.last_use, doubts(frame, frame.conditions)))
+    when = doubts(frame, frame.conditions)
+    _add(frame, expr, PathUse(use, path, cause, frame.alone_here, frame.last_use, when, own))
 
 
 def _add(frame: Frame, expr: Call, use: PathUse) -> None:
     """Once: the body of a loop is looked at twice."""
     if len(frame.facts.paths) < _MOST:
         frame.facts.paths.setdefault(use.key, (expr.span, use))
+        if frame.alone_here:
+            frame.facts.turns.setdefault(expr.span, tuple(guard for guard, _ in frame.guards))

@@ -11,10 +11,9 @@ from ..calls.options import literals
 from ..calls.path_uses import LOOKS
 from ..domain.causes import Cause
 from ..domain.paths import changes, parts
-from ..domain.symbol import attribute, parameter
 from ..effects import Choice, Event, events
 from ..positions import within
-from .file_polling import branches, holds, is_open, polling
+from .file_polling import attributes, branches, holds, is_open, polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,7 +64,7 @@ def file_evidence(
     causes = [cause for cause in guard.causes if cause.kind == "file system"]
     if not causes or any(cause.kind not in ("file system", "branch") for cause in guard.causes):
         return None
-    known = _attributes(facts)
+    known = attributes(facts)
     at = event.place[0]
     looks = [(site, use) for site, use in facts.paths.values() if use.use in LOOKS and use.cause in causes]
     for site, look in looks:
@@ -86,15 +85,6 @@ def file_evidence(
     if created:
         return FileEvidence("start", causes[0], reason="all ranks meet in a collective before it is created")
     return FileEvidence("start", causes[0], reason="no rank is seen to create or remove it meanwhile")
-
-
-def _attributes(facts: FunctionFacts) -> dict[Symbol, Symbol]:
-    """What the function assigns to attributes of its object."""
-    function = facts.function
-    if function.owner is None or not function.params:
-        return {}
-    own = parameter(function.params[0].name)
-    return {attribute(own, name): value.written for name, value in facts.attributes.items()}
 
 
 def _race(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...ir.nodes import Branch, Loop, assignments, blocks
 from ..calls.meetings import is_for
 from ..calls.path_uses import LOOKS
+from ..domain.symbol import attribute, parameter
 from ..effects import events
 from .file_races import names_in
 
@@ -36,7 +37,7 @@ def polling(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> list[tup
         for site, path in sites
         if (holds(loop.body, site) or (loop.target is None and loop.span.contains(site)))
         and any(loop.span.contains(place) for place in places)
-        and not _made_in(path, facts.function, loop.span)
+        and not made_in(path, facts.function, loop.span)
         and (guard is None or _feeds(loop, site, guard))
     ]
 
@@ -53,7 +54,7 @@ def is_open(facts: FunctionFacts, loop: Loop, site: Span, created: Iterable[Span
     )
 
 
-def _made_in(path: Symbol, function: Function, span: Span) -> bool:
+def made_in(path: Symbol, function: Function, span: Span) -> bool:
     """Whether a path is made of something that every turn of a loop has another of."""
     here = (function.path, function.qualname)
     lines = range(span.line - function.first_line, span.end_line - function.first_line + 1)
@@ -99,3 +100,12 @@ def statements(block: Block) -> Iterator[Statement]:
 def holds(block: Block, site: Span) -> bool:
     """Whether a place is in a block."""
     return any(statement.span.contains(site) for statement in block)
+
+
+def attributes(facts: FunctionFacts) -> dict[Symbol, Symbol]:
+    """What the function assigns to attributes of its object."""
+    function = facts.function
+    if function.owner is None or not function.params:
+        return {}
+    own = parameter(function.params[0].name)
+    return {attribute(own, name): value.written for name, value in facts.attributes.items()}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .causes import Cause, Sharded
     from .symbol import Symbol
+    from .wrapped import Wrapped
 
 
 def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
@@ -28,18 +29,34 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     elements: frozenset[str] = frozenset()
     sums: set[Symbol | None] = set()
     averages: set[Symbol | None] = set()
+    own: Cause | None = None
+    passed: Wrapped | None = None
+    stamps: tuple[Cause, ...] = ()
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
+        own = own or origin.own
+        passed = origin.passed if passed is None else passed
+        stamps = merged(stamps, origin.stamps) if ranks else stamps
         sums.add(origin.summed)
         averages.add(origin.averaged)
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
     summed, averaged = _only(sums), _only(averages)
-    if not origins and sharded is None and not ranked and not elements and averaged is None:
+    if (
+        not origins
+        and sharded is None
+        and not ranked
+        and not elements
+        and own is None
+        and passed is None
+        and not stamps
+        and averaged is None
+    ):
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, summed, averaged))
+    origin = Origin(origins, False, sharded, ranked, elements, own, passed, stamps, summed, averaged)
+    return Value(symbol, uniformity, origin=origin)
 
 
 def _only(groups: set[Symbol | None]) -> Symbol | None:
@@ -48,9 +65,18 @@ def _only(groups: set[Symbol | None]) -> Symbol | None:
     return said.pop() if len(said) == 1 else None
 
 
+def stamped(found: Value, values: Iterable[Value]) -> Value:
+    """A text that is made of `values`: with the readings of the clock that went into these."""
+    stamps = found.origin.stamps
+    for value in values:
+        stamps = merged(stamps, value.origin.stamps)
+    return found if stamps == found.origin.stamps else found.sourced(stamps=stamps)
+
+
 def of_shape(value: Value) -> Value:
     """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
     origins = value.origin.origins
+    value = value if value.origin.own is None else value.sourced(own=None)
     if not any(cause.kind == "received" for cause in origins):
         return value
     return value.sourced(origins=tuple(cause for cause in origins if cause.kind != "received"))
@@ -63,13 +89,16 @@ def each(value: Value, symbol: Symbol) -> Value:
     if known is None:
         return found
     item = known.reference
-    return found.referring(instance=item.instance, parts=item.parts, item=item.item)
+    return found.referring(instance=item.instance, parts=item.parts, item=item.item, wrapped=item.wrapped)
 
 
 def holding(values: Iterable[Value]) -> Value | None:
-    """What all elements of a container are, as far as they are objects of one class."""
+    """What all elements of a container are, as far as they are objects of one class, or models wrapped alike."""
     every = list(values)
-    first = every[0] if every else None
-    if first is None or first.reference.instance is None:
+    first = every[0].reference if every else None
+    if first is None or (first.instance is None and first.wrapped is None):
         return None
-    return first if all(value.reference.instance == first.reference.instance for value in every) else None
+    alike = all(
+        value.reference.instance == first.instance and value.reference.wrapped == first.wrapped for value in every
+    )
+    return every[0] if alike else None

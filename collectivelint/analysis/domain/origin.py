@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
+from .wrapped import Wrapped, either
 
 if TYPE_CHECKING:
     from .symbol import Symbol
@@ -17,7 +18,18 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("averaged", "elements", "origins", "ranked", "sharded", "shared", "summed")
+    __slots__ = (
+        "averaged",
+        "elements",
+        "origins",
+        "own",
+        "passed",
+        "ranked",
+        "sharded",
+        "shared",
+        "stamps",
+        "summed",
+    )
 
     def __init__(
         self,
@@ -26,6 +38,9 @@ class Origin(Record):
         sharded: Sharded | None = None,
         ranked: bool = False,
         elements: frozenset[str] = _NONE,
+        own: Cause | None = None,
+        passed: Wrapped | None = None,
+        stamps: tuple[Cause, ...] = (),
         summed: Symbol | None = None,
         averaged: Symbol | None = None,
     ):
@@ -40,6 +55,12 @@ class Origin(Record):
         self.ranked: Final = ranked
         #: The loops over a container in no fixed order whose element has gone into it, by their place.
         self.elements: Final = elements
+        #: Where this rank's own data, a batch or what a model is given, have gone into it.
+        self.own: Final = own
+        #: The wrapped model whose forward pass it comes out of.
+        self.passed: Final = passed
+        #: The readings of this rank's clock, or its random numbers, that have gone into it as text.
+        self.stamps: Final = stamps
         #: The group that it is the sum over, and the one by whose size it has been divided.
         self.summed: Final = summed
         self.averaged: Final = averaged
@@ -51,6 +72,9 @@ class Origin(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
+        passed: Wrapped | Keep | None = KEEP,
+        stamps: tuple[Cause, ...] | Keep = KEEP,
         summed: Symbol | Keep | None = KEEP,
         averaged: Symbol | Keep | None = KEEP,
     ) -> Origin:
@@ -61,6 +85,9 @@ class Origin(Record):
             self.sharded if isinstance(sharded, Keep) else sharded,
             self.ranked if isinstance(ranked, Keep) else ranked,
             self.elements if isinstance(elements, Keep) else elements,
+            self.own if isinstance(own, Keep) else own,
+            self.passed if isinstance(passed, Keep) else passed,
+            self.stamps if isinstance(stamps, Keep) else stamps,
             self.summed if isinstance(summed, Keep) else summed,
             self.averaged if isinstance(averaged, Keep) else averaged,
         )
@@ -68,7 +95,8 @@ class Origin(Record):
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the origins, of which the first ones are kept.
+        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept,
+        and of own data.
         """
         if self is other or self == other:
             return self
@@ -78,12 +106,16 @@ class Origin(Record):
             self.sharded and other.sharded,
             self.ranked or other.ranked,
             self.elements | other.elements,
+            self.own or other.own,
+            either(self.passed, other.passed),
+            merged(self.stamps, other.stamps),
             self.summed if self.summed is other.summed else None,
             self.averaged if self.averaged is other.averaged else None,
         )
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.summed, self.averaged)
+        same = (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed)
+        return (*same, self.stamps, self.summed, self.averaged)
 
 
 #: Of a value that was made here.

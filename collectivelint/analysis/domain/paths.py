@@ -87,6 +87,17 @@ def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> b
     return len(path) >= len(looked) or use not in ("make", "link")
 
 
+def is_same(one: Symbol, other: Symbol, known: Mapping[Symbol, Symbol]) -> bool:
+    """Whether two symbols are one path, however it is spelt."""
+    return one is other or _names(parts(one, known)) == _names(parts(other, known))
+
+
+def is_inside(path: Symbol, folder: Symbol, known: Mapping[Symbol, Symbol]) -> bool:
+    """Whether a path is a folder itself, or lies in it."""
+    inner, outer = _names(parts(path, known)), _names(parts(folder, known))
+    return inner[: len(outer)] == outer and _PARENT not in inner[len(outer) :]
+
+
 def _names(path: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
     """The root, and what is below it without separators: `d + "/a.pt"` and `join(d, "a.pt")` are one path."""
     found = [path[0]]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _OWN: Final = frozenset({"rank", "random", "process", "clock"})
 
 
+def is_own(path: Value) -> bool:
+    """Whether each rank has a path of its own, or another clock or host in its name."""
+    return path.origin.ranked or any(cause.kind in _OWN for cause in path.uniformity.causes)
+
+
 class FileUse(Record):
     """A call that does something to a path; `use` is one of those of `FileApi`.
 
@@ -94,4 +99,4 @@ class FileUse(Record):
     @property
     def few(self) -> bool:
         """Do not all ranks get here, or has each a path of its own?"""
-        return self.alone or self.path.origin.ranked or any(cause.kind in _OWN for cause in self.path.uniformity.causes)
+        return self.alone or is_own(self.path)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...ir.nodes import Span
     from ..domain.causes import Cause
     from ..domain.symbol import Symbol
+    from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Term
 
@@ -50,13 +51,21 @@ class PathUse(Record):
     """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
 
     `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
-    counts the meetings of the function that come before it, `when` are the conditions that hold there.
+    counts the meetings of the function that come before it, `when` are the conditions that hold there. `own`: each rank has
+    a path of its own there.
     """
 
-    __slots__ = ("alone", "cause", "met", "path", "use", "when")
+    __slots__ = ("alone", "cause", "met", "own", "path", "use", "when")
 
     def __init__(
-        self, use: str, path: Symbol, cause: Cause, alone: bool, met: int, when: tuple[Symbol, ...] = ()
+        self,
+        use: str,
+        path: Symbol,
+        cause: Cause,
+        alone: bool,
+        met: int,
+        when: tuple[Symbol, ...] = (),
+        own: bool = False,
     ) -> None:
         self.use: Final = use
         self.path: Final = path
@@ -64,9 +73,10 @@ class PathUse(Record):
         self.alone: Final = alone
         self.met: Final = met
         self.when: Final = when
+        self.own: Final = own
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.use, self.path, self.cause, self.alone, self.met, self.when)
+        return (self.use, self.path, self.cause, self.alone, self.met, self.when, self.own)
 
     @property
     def key(self) -> tuple[Cause, str, Symbol]:
@@ -74,17 +84,43 @@ class PathUse(Record):
         return self.cause, self.use, self.path
 
 
+class Stamped(Record):
+    """A use of a path that has the clock, or a random number, of the rank itself in its name: `cause`.
+
+    `use` is that of a `PathUse`, `span` the call of the function at hand. `alone`: a condition on ranks leads to it.
+    """
+
+    __slots__ = ("alone", "cause", "span", "use")
+
+    def __init__(self, use: str, cause: Cause, span: Span, alone: bool) -> None:
+        self.use: Final = use
+        self.cause: Final = cause
+        self.span: Final = span
+        self.alone: Final = alone
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.use, self.cause, self.span, self.alone)
+
+
 #: Uses of paths in order, by key, with the call of the function at hand that each of them is or comes from.
 PathUses: TypeAlias = "dict[tuple[Cause, str, Symbol], tuple[Span, PathUse]]"
-#: A function is known to its callers by what it does to so many paths at most.
+#: A function is known to its callers by what it does to so many paths at most, and by so many files that it reads.
 MOST_PATHS: Final = 12
+_MOST_READ: Final = 4
 
 
 def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
     """What the callers of a function see of what it does to paths."""
     if not paths:
         return ()
-    return tuple(use for _, use in paths.values() if use.use != "given")[:MOST_PATHS]
+    found: list[PathUse] = []
+    counts = {"read": _MOST_READ, "": MOST_PATHS}
+    for _, use in paths.values():
+        kind = "read" if use.use == "read" else ""
+        if use.use != "given" and counts[kind] > 0:
+            counts[kind] -= 1
+            found.append(use)
+    return tuple(found)
 
 
 def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:
@@ -99,9 +135,10 @@ class ParameterEffect(Record):
     `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
     collective; `whole` those that one rank writes as if they were the whole model, with where; `gathered` those whose
     elements it replaces by what it has gathered from all ranks. `changed`: where a tensor is changed that was passed in.
+    `sets`: the attributes of parameters that it sets on some ranks only, with how they differ then.
     """
 
-    __slots__ = ("changed", "gathered", "roots", "uniform", "whole")
+    __slots__ = ("changed", "gathered", "roots", "sets", "uniform", "whole")
 
     def __init__(
         self,
@@ -110,7 +147,9 @@ class ParameterEffect(Record):
         whole: tuple[tuple[str, Cause], ...] = (),
         changed: Cause | None = None,
         gathered: tuple[str, ...] = (),
+        sets: tuple[tuple[str, str, Uniformity], ...] = (),
     ) -> None:
+        self.sets: Final = sets
         self.uniform: Final = uniform
         self.roots: Final = roots
         self.whole: Final = whole
@@ -118,7 +157,7 @@ class ParameterEffect(Record):
         self.gathered: Final = gathered
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.uniform, self.roots, self.whole, self.changed, self.gathered)
+        return (self.uniform, self.roots, self.whole, self.changed, self.gathered, self.sets)
 
 
 NO_EFFECT: Final = ParameterEffect()
@@ -197,16 +236,20 @@ class ClassFacts(Record):
     """What the text of a class says, without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
-    handlers, with where they stand.
+    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it.
     """
 
-    __slots__ = ("assigned", "handlers")
+    __slots__ = ("assigned", "filled", "handlers")
 
     def __init__(
-        self, assigned: Mapping[str, tuple[str, ...]] | None = None, handlers: Mapping[str, Span] | None = None
+        self,
+        assigned: Mapping[str, tuple[str, ...]] | None = None,
+        handlers: Mapping[str, Span] | None = None,
+        filled: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
         self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
+        self.filled: Final[Mapping[str, tuple[str, ...]]] = {} if filled is None else filled
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.assigned, self.handlers)
+        return (self.assigned, self.handlers, self.filled)

@@ -9,7 +9,7 @@ from ..calls.averages import divided
 from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
-from ..domain.flowing import flow, holding
+from ..domain.flowing import flow, holding, stamped
 from ..domain.multiples import padded
 from ..domain.recognise import is_list
 from ..domain.symbol import call, compound
@@ -31,12 +31,14 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
     # Whether a text or a table is empty does not depend on the rank written into it.
     computed = flow(compound(kind, [value.symbol for value in values]), values, ranks=kind not in _TABLES)
     match kind:
+        case "JoinedStr" | "FormattedValue":
+            return stamped(computed, values)
         case "Tuple":
             # A result in several parts: each of them says where it comes from.
             return computed.referring(parts=tuple(values), item=holding(values)).sourced(origins=())
         case "List" | "item":
             return computed.referring(parts=tuple(values), item=holding(values))
-        case "Set" if not all(isinstance(value.constant, int) for value in values):
+        case "Set" if len(values) > 1 and not all(isinstance(value.constant, int) for value in values):
             return computed.sized(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.extent.unordered for value in values):
             return computed.sized(unordered=next(value.extent.unordered for value in values if value.extent.unordered))

@@ -1,0 +1,264 @@
+"""Files that ranks use out of turn: one rank writes what others read, or all ranks write what all have read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from ...ir.names import plain
+from ...ir.nodes import Branch, Call, Exit, Loop, Try, With, blocks, expressions, walk
+from ...record import Record
+from ...rule import Place
+from ..calls.options import literals
+from ..domain.paths import is_inside, is_same
+from ..domain.symbol import WORLD
+from ..domain.value import PLACES
+from ..effects import events
+from .file_polling import attributes, branches, holds, made_in, statements
+from .file_races import names_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from ...ir.nodes import Block, Span
+    from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
+    from ..effects import Guard
+    from ..summary.facts import FunctionFacts
+    from ..summary.observed import PathUse
+
+_CREATING: Final = frozenset({"fill", "write", "link", "move"})
+_READING: Final = frozenset({"read", "list"})
+
+
+class OutOfTurn(Record):
+    """Two uses of a path between which the ranks do not meet, each with the call of the function at hand that leads to it.
+
+    "read": one rank writes, others read; "removed": one rank removes what others may still use; "rewritten": all ranks read a
+    file and write it anew.
+    """
+
+    __slots__ = ("at", "first", "kind", "site", "then")
+
+    def __init__(
+        self, kind: Literal["read", "removed", "rewritten"], site: Span, first: PathUse, at: Span, then: PathUse
+    ) -> None:
+        self.kind: Final = kind
+        self.site: Final = site
+        self.first: Final = first
+        self.at: Final = at
+        self.then: Final = then
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.site, self.first, self.at, self.then)
+
+
+def out_of_turn(
+    facts: FunctionFacts,
+    hints: Collection[str],
+    waits: Collection[str],
+    callers: Callable[[], Iterable[FunctionFacts]] = tuple,
+) -> Iterator[OutOfTurn]:
+    """The first such pair of each use; a call with one of the words `waits` in its name may let the ranks meet.
+
+    `callers` gives the functions that call this one, as far as it is known whether these are about several ranks.
+    """
+    uses = [(site, use) for site, use in facts.paths.values() if not use.own and use.use != "given"]
+    if len(uses) < 2:
+        return
+    known = attributes(facts)
+    seen: set[object] = set()
+    for number, (site, first) in enumerate(uses):
+        for at, then in uses[number + 1 :]:
+            kind = _kind(facts, site, first, at, then)
+            if kind is None or site == at or (kind, first.cause) in seen or facts.meetings[first.met : then.met]:
+                continue
+            if not _touches(kind, first, then, known) or not _follows(facts, site, at):
+                continue
+            if _may_meet(facts, site, at, waits) or (kind == "rewritten" and _is_hinted(facts, at, hints)):
+                continue
+            if kind == "rewritten" and (_is_one_of_many(facts, then, at) or not _on_all_ranks(facts, then, callers())):
+                continue
+            seen.add((kind, first.cause))
+            yield OutOfTurn(kind, site, first, at, then)
+
+
+def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, PathUse]]:
+    """What one rank of each node removes, with what one rank of the job has put there for all of them."""
+    known = attributes(facts)
+    by_job = [
+        use
+        for site, use in facts.paths.values()
+        if use.alone and use.use in _SHARED and _varies_over(facts, site, WORLD)
+    ]
+    for at, removal in facts.paths.values() if by_job else ():
+        guards = [guard for guard in facts.turns.get(at, ()) if any(cause.kind == "rank" for cause in guard.causes)]
+        if removal.use != "remove" or removal.own or not guards or not all(guard.varies <= PLACES for guard in guards):
+            continue
+        found = next((use for use in by_job if is_inside(removal.path, use.path, known)), None)
+        if found is not None:
+            yield at, removal, found
+
+
+#: What one rank does to a folder for all.
+_SHARED: Final = frozenset({"make", "fill", "write", "save"})
+
+
+def _varies_over(facts: FunctionFacts, site: Span, axis: Symbol) -> bool:
+    return any(axis in guard.varies for guard in facts.turns.get(site, ()))
+
+
+def _kind(
+    facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse
+) -> Literal["read", "removed", "rewritten"] | None:
+    """What is wrong with two uses of one path, if nothing comes between them."""
+    if first.alone and first.use in _CREATING and then.use in _READING:
+        return "read" if _is_elsewhere(facts, site, at, then) else None
+    if not first.alone and first.use in ("read", "write") and then.alone and then.use == "remove":
+        return "removed"
+    if not first.alone and first.use == "read" and not then.alone and then.use in ("fill", "write"):
+        return "rewritten"
+    return None
+
+
+def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[FunctionFacts]) -> bool:
+    """Whether a function, or one that calls it, is about several ranks, all of which come to a use of a path."""
+    if is_about_ranks(facts):
+        return True
+    return any(
+        is_about_ranks(caller)
+        and any(use.cause == other.cause and not (other.alone or other.own) for _, other in caller.paths.values())
+        for caller in callers
+        if caller is not facts
+    )
+
+
+def _is_one_of_many(facts: FunctionFacts, use: PathUse, at: Span) -> bool:
+    """Whether a path is one of those that a loop runs over, which the ranks may have shared out."""
+    loops = [part for part in statements(facts.function.body) if isinstance(part, Loop) and part.span.contains(at)]
+    return any(made_in(use.path, facts.function, loop.span) for loop in loops)
+
+
+def is_about_ranks(facts: FunctionFacts) -> bool:
+    """Whether a function itself, not only what it calls, has something that only makes sense among several ranks."""
+    direct = any(not event.chain or event.kind == "init" for event in events(facts.term))
+    return direct or any(call.is_distributed for call in facts.calls)
+
+
+def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
+    """Whether the second use has to do with what the first one is about."""
+    if kind == "read" and then.use == "list":
+        # All ranks may look for other files in the folder; one that is told to takes the folder as it is.
+        return then.alone and is_inside(first.path, then.path, known)
+    if kind == "removed":
+        return is_inside(first.path, then.path, known)
+    return is_same(first.path, then.path, known)
+
+
+def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> bool:
+    """Whether ranks get to the second use that the conditions around the first one keep out."""
+    writers, readers = facts.turns.get(site), facts.turns.get(at)
+    if readers is None:
+        # All ranks read, but where a condition further down the calls says otherwise.
+        return writers != () and not then.alone
+    return bool(writers) and any(
+        _are_others(_decided(facts, reader, at), _decided(facts, writer, site))
+        for reader in readers
+        for writer in writers or ()
+    )
+
+
+def _decided(facts: FunctionFacts, guard: Guard, site: Span) -> Symbol:
+    """What holds at a place in one of the arms of a condition."""
+    for branch in branches(facts.function.body):
+        if branch.test_span.contains(guard.span) and holds(branch.orelse, site):
+            return guard.symbol.negate()
+    return guard.symbol
+
+
+def _are_others(reader: Symbol, writer: Symbol) -> bool:
+    """Whether two conditions are known to hold on different ranks."""
+    if reader.negate() is writer:
+        return True
+    one, other = _asked(reader), _asked(writer)
+    if one is None or other is None or one is other:
+        return False
+    return (one.kind != "constant") != (other.kind != "constant")
+
+
+def _asked(condition: Symbol) -> Symbol | None:
+    """The rank that a condition asks for: `rank == 0`, `rank == world_size - 1`."""
+    for part in (condition, *literals(condition), *condition.args):
+        if part.kind == "compare" and part.head == ("==",):
+            left, right = part.args
+            if left.kind == "rank":
+                return right
+            if left.kind == "operation" and left.head[0] == "from":
+                return left
+    return None
+
+
+def _follows(facts: FunctionFacts, site: Span, at: Span) -> bool:
+    """Whether a rank can come from one place to the other, or two ranks be at both at a time."""
+    turning = {guard.span for guard in (*facts.turns.get(site, ()), *facts.turns.get(at, ()))}
+    for statement in statements(facts.function.body):
+        if not isinstance(statement, (Branch, Try)) or not statement.span.contains(site):
+            continue
+        if isinstance(statement, Branch) and any(statement.test_span.contains(span) for span in turning):
+            continue
+        arms = list(blocks(statement))
+        here = next((arm for arm in arms if holds(arm, site)), None)
+        there = next((arm for arm in arms if holds(arm, at)), None)
+        if here is None:
+            continue
+        if there is None and _leaves(here):
+            return False
+        if there is not None and there is not here:
+            return False
+    return True
+
+
+def _leaves(block: Block) -> bool:
+    last = block[-1] if block else None
+    return isinstance(last, Exit) or (isinstance(last, With) and _leaves(last.body))
+
+
+def _may_meet(facts: FunctionFacts, site: Span, at: Span, waits: Collection[str]) -> bool:
+    """Whether something between two places, or around one of them, may let the ranks meet, by its name."""
+    body = facts.function.body
+    around = [
+        item
+        for statement in statements(body)
+        if isinstance(statement, With) and statement.span.contains(site) != statement.span.contains(at)
+        for item, _ in statement.items
+    ]
+    if any(isinstance(call, Call) and _waits(call, waits) for item in around for call in walk(item)):
+        return True
+    return any(
+        site < call.span and call.span < at and _waits(call, waits)
+        for call in expressions(body)
+        if isinstance(call, Call)
+    )
+
+
+def _waits(call: Call, waits: Collection[str]) -> bool:
+    name = (plain(call.function) or "").rpartition(".")[2].lower()
+    return any(word in name for word in waits)
+
+
+def _is_hinted(facts: FunctionFacts, at: Span, hints: Collection[str]) -> bool:
+    """Whether a condition around a place has a word for one rank in its names."""
+    around = [branch.test for branch in branches(facts.function.body) if branch.span.contains(at)]
+    return any(hint in name.lower() for name in names_in(around) for hint in hints)
+
+
+def places_of(path: str, site: Span, cause: Cause, text: str) -> Iterator[Place]:
+    """The steps of a trail to a use of a path: the call in the function at hand, and the one further down that it leads to."""
+    if (cause.path, cause.span) != (path, site):
+        yield Place(path, site, "call", "leads there")
+    yield Place(cause.path, cause.span, "note", text)
+
+
+def statement_at(facts: FunctionFacts, site: Span) -> Span:
+    """The innermost statement around a place of a function."""
+    found = [statement.span for statement in statements(facts.function.body) if statement.span.contains(site)]
+    return found[-1] if found else site

@@ -1,0 +1,136 @@
+"""Reports a path for all ranks that each rank names after its own clock or random numbers.
+
+## What it does
+Follows a reading of the clock, or a random number that nothing has seeded alike, into the names of paths. Reported is the
+reading, where such a path
+- is a checkpoint that the ranks write or read together (`torch.distributed.checkpoint`, `accelerator.save_state`, ...);
+- is written by one rank and read by others, or the other way round;
+- is a folder that one rank makes and others write to.
+
+A path that each rank uses for itself, as a log file, is left alone, and so is a name that was broadcast.
+
+## Why is this bad
+The ranks do not start in the same second. Those that start a second later look for another folder: the checkpoint is in
+pieces, or what one rank has written is not found. It works on one node and fails on a hundred.
+
+## Example
+```python
+import time
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+
+def save(state, root, group: dist.ProcessGroup):
+    folder = f"{root}/{int(time.time())}"  # CL411
+    dcp.save(state, checkpoint_id=folder, process_group=group)
+```
+
+## Use instead
+```python
+import time
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+
+def save(state, root, group: dist.ProcessGroup):
+    now = [int(time.time())]
+    dist.broadcast_object_list(now, group_src=0, group=group)
+    folder = f"{root}/{now[0]}"
+    dcp.save(state, checkpoint_id=folder, process_group=group)
+```
+
+## Confidence
+Medium: the ranks have to read the clock in different seconds, which happens where they are many.
+
+## References
+- [torch.distributed.broadcast_object_list](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast_object_list)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.api import Confidence, Place, Report, Rule, is_test, statement_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.api import Cause, Findings, FunctionFacts, Stamped
+
+RULE: Final = Rule(
+    "CL411",
+    "rank-named-path",
+    "a path for all ranks that each rank names after its own clock or random numbers",
+    holds="where ranks differ",
+)
+
+_READING: Final = frozenset({"read", "list", "look"})
+_WRITING: Final = frozenset({"write", "fill", "save"})
+_WHAT: Final = {"clock": "its own clock", "random": "its own random numbers"}
+_HOW: Final = {
+    "checkpoint": "the ranks write or read it together",
+    "read": "is read here",
+    "list": "is listed here",
+    "look": "is looked for here",
+    "make": "is made here",
+}
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each reading of the clock, or random number."""
+    by_cause: dict[tuple[str, Cause], list[tuple[FunctionFacts, Stamped]]] = {}
+    for facts in findings.analysis.functions:
+        if not is_test(facts.function.path):
+            for use in facts.stamped:
+                by_cause.setdefault((facts.function.path, use.cause), []).append((facts, use))
+    for (path, cause), uses in by_cause.items():
+        pair = _shared(uses)
+        if not pair:
+            continue
+        facts, first = next(((facts, use) for facts, use in uses if use in pair))
+        span = cause.span if cause.path == path else first.span
+        around = _function(findings, path, cause) if cause.path == path else facts
+        yield Report(
+            path=path,
+            span=span,
+            statement=statement_at(around, span),
+            function=around.function.qualname,
+            message=f"each rank names this path after {_WHAT[cause.kind]}, and they use it together",
+            severity="error",
+            trail=(
+                Place(cause.path, cause.span, "source", f"each rank asks for {_WHAT[cause.kind]}"),
+                *(Place(path, use.span, "note", _text(use)) for use in pair),
+            ),
+            help="let one rank make the name, and broadcast it",
+            confidence=Confidence.MEDIUM,
+        )
+
+
+def _shared(uses: list[tuple[FunctionFacts, Stamped]]) -> tuple[Stamped, ...]:
+    """The uses that show that ranks share the path: none where each may have its own."""
+    found = [use for _, use in uses]
+    together = next((use for use in found if use.use == "checkpoint" and not use.alone), None)
+    if together is not None:
+        return (together,)
+    alone = [use for use in found if use.alone]
+    others = [use for use in found if not use.alone]
+    for one in alone:
+        for other in others:
+            reads = (one.use in _WRITING and other.use in _READING) or (one.use in _READING and other.use in _WRITING)
+            if reads or (one.use == "make" and other.use in _WRITING and not any(use.use == "make" for use in others)):
+                return (one, other)
+    return ()
+
+
+def _text(use: Stamped) -> str:
+    if use.use == "checkpoint":
+        return _HOW["checkpoint"]
+    return f"{_HOW.get(use.use, 'is written here')}, by {'one rank' if use.alone else 'all ranks'}"
+
+
+def _function(findings: Findings, path: str, cause: Cause) -> FunctionFacts:
+    """The innermost function around a place."""
+    found = [facts for facts in findings.analysis.functions if facts.function.path == path]
+    return [facts for facts in found if facts.function.span.contains(cause.span)][-1]

@@ -1,0 +1,157 @@
+"""Reports weights that are loaded leniently, with nobody looking at the names that did not fit.
+
+## What it does
+Finds calls that load a state dict with `strict=False` and ignore what they return: the names that are missing from the
+checkpoint, and those that the model does not have. Also `StateDictOptions(strict=False)`. A result that is looked at, logged
+or returned is enough. Files that have nothing to do with several ranks are left alone.
+
+## Why is this bad
+A parameter whose name does not fit keeps its random start. Sharding, wrappers, adapters and `torch.compile` all change
+names (`module.`, `_orig_mod.`, the number of an expert), and so a resumed job trains on with a model that is partly new:
+the loss jumps, and nothing says why.
+
+## Example
+```python
+import torch
+import torch.distributed as dist
+
+
+def resume(model, path, group: dist.ProcessGroup):
+    model.load_state_dict(torch.load(path), strict=False)  # CL412
+    dist.barrier(group=group)
+```
+
+## Use instead
+```python
+import torch
+import torch.distributed as dist
+
+
+def resume(model, path, group: dist.ProcessGroup):
+    missing, unexpected = model.load_state_dict(torch.load(path), strict=False)
+    if missing or unexpected:
+        raise RuntimeError(f"{path} lacks {missing}, and has {unexpected} beside")
+    dist.barrier(group=group)
+```
+
+## References
+- [torch.nn.Module.load_state_dict](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.load_state_dict)
+- [torch.distributed.checkpoint.state_dict.StateDictOptions](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html#torch.distributed.checkpoint.state_dict.StateDictOptions)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.api import (
+    Assign,
+    Call,
+    Compound,
+    Confidence,
+    Constant,
+    Evaluate,
+    Name,
+    Place,
+    Report,
+    Rule,
+    blocks,
+    calls,
+    dotted_name,
+    is_test,
+    parts,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from collectivelint.api import Block, Expr, Findings, Statement
+
+RULE: Final = Rule(
+    "CL412",
+    "unchecked-load",
+    "weights loaded leniently, with nobody looking at the names that did not fit",
+    default=False,
+    holds="in programs",
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each such load."""
+    distributed = findings.analysis.distributed()
+    catalog = findings.analysis.catalog
+    for facts in findings.analysis.functions:
+        path, body = facts.function.path, facts.function.body
+        if is_test(path):
+            continue
+        for statement in _statements(body):
+            for call in calls(statement):
+                name = (dotted_name(call.function) or "").rpartition(".")[2]
+                is_options = name in catalog.lenient_options
+                is_load = name in catalog.lenient_loads and path in distributed
+                if not (is_options or is_load) or not _is_lenient(call, is_options=is_options):
+                    continue
+                if not is_options and not _is_ignored(statement, call, body):
+                    continue
+                yield Report(
+                    path=path,
+                    span=call.span,
+                    statement=statement.span,
+                    function=facts.function.qualname,
+                    message="names that do not fit are skipped here without a word: those parameters keep what they have",
+                    severity="warning",
+                    trail=(Place(path, call.span, "note", "loads leniently, and what it returns is ignored"),),
+                    help="load strictly, or check the missing and unexpected names that it returns",
+                    confidence=Confidence.MEDIUM,
+                )
+
+
+def _statements(block: Block) -> Iterator[Statement]:
+    for statement in block:
+        yield statement
+        for inner in blocks(statement):
+            yield from _statements(inner)
+
+
+def _is_lenient(call: Call, *, is_options: bool) -> bool:
+    """Whether a call says `strict=False`, by name or as the second argument."""
+    given = dict(call.keywords).get("strict")
+    if given is None and len(call.args) > 1 and not is_options:
+        given = call.args[1]
+    return given == Constant(False)  # the constant itself
+
+
+def _is_ignored(statement: Statement, call: Call, body: Block) -> bool:
+    """Whether nothing reads what a call returns."""
+    match statement:
+        case Evaluate(value=Call(span=span)):
+            return span == call.span
+        case Assign(targets=targets, value=Call(span=span)) if span == call.span:
+            names = {name for target in targets for name in _names(target)}
+            return bool(names) and not _are_read(names, body)
+        case _:
+            return False
+
+
+def _names(target: Expr) -> Iterator[str]:
+    match target:
+        case Name(id=name):
+            yield name
+        case Compound(parts=elements):
+            for part in elements:
+                yield from _names(part)
+        case _:
+            # An attribute may be read anywhere.
+            yield ""
+
+
+def _are_read(names: Collection[str], body: Block) -> bool:
+    """Whether a name is read anywhere; a tuple that is assigned to is not."""
+    read = (
+        expr
+        for statement in _statements(body)
+        for part in parts(statement)
+        if not (isinstance(statement, Assign) and isinstance(part, Compound) and part in statement.targets)
+        for expr in walk(part)
+    )
+    return "" in names or any(isinstance(expr, Name) and expr.id in names for expr in read)
