@@ -11,6 +11,7 @@ from typing import Final
 
 MODULES: Final = (
     "collectivelint.analysis.calls.annotations",
+    "collectivelint.analysis.calls.averages",
     "collectivelint.analysis.calls.catalog_calls",
     "collectivelint.analysis.calls.catalog_results",
     "collectivelint.analysis.calls.dispatch",

@@ -3,7 +3,8 @@
 ## What it does
 `new_group`, `new_subgroups`, `split_group` and `init_device_mesh` have to be called by every rank of the job, also by those
 that will not be members, and in the same order. A call that only some ranks reach is reported, and one that ranks
-reach with different lists of ranks: `new_group([0, 1] if rank < 2 else [2, 3])`.
+reach with different lists of ranks: `new_group([0, 1] if rank < 2 else [2, 3])`, or, with medium confidence, the ranks of
+the group that each is in: `new_group(get_process_group_ranks(group))`.
 `new_group(..., use_local_synchronization=True)` is called by the members alone, and is silent.
 
 ## Why is this bad
@@ -44,12 +45,18 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
     UNKNOWN,
+    WORLD,
+    Call,
+    Confidence,
+    Name,
     Place,
     Report,
     Rule,
+    assignments,
     condition_text,
     divergences_of,
     report_divergence,
+    walk,
     what_text,
     why_text,
 )
@@ -57,7 +64,7 @@ from collectivelint.api import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from collectivelint.api import ApiCall, Cause, Findings, Span, Symbol, Value
+    from collectivelint.api import ApiCall, Cause, Expr, Findings, FunctionFacts, Span, Symbol, Value
 
 _ADVICE: Final = "make every group on every rank, in the same order, and keep only one's own"
 RULE: Final = Rule(
@@ -84,12 +91,42 @@ def check(findings: Findings) -> Iterator[Report]:
             if cause is not None:
                 where = Place(cause.path, cause.span, "source", "differs between ranks")
                 yield _differing(call, "each rank passes ranks of its own", where)
+        for call in facts.calls:
+            asked = _asked_of_own(facts, call) if _makes_for_all(call) else None
+            if asked is not None and (facts.function.path, call.span) not in reported:
+                where = Place(asked.function.path, asked.span, "source", "the ranks of the group that this rank is in")
+                yield _differing(call, "each rank passes the ranks of its own group", where, Confidence.MEDIUM)
+                # What follows in the same function is the same fault.
+                break
         for call, other in _in_turn(made):
             where = Place(other.function.path, other.span, "note", "the other ranks make this one")
             yield _differing(call, "other ranks make a group of other ranks here", where)
 
 
-def _differing(call: ApiCall, what: str, where: Place) -> Report:
+def _asked_of_own(facts: FunctionFacts, call: ApiCall) -> ApiCall | None:
+    """The question for the ranks of a group that may be a part of the job, of whose answer a list of ranks is made."""
+    questions = {
+        asked.span: asked
+        for asked in facts.calls
+        if asked.api.operation == "members"
+        and asked.group is not None
+        and asked.group.constant is UNKNOWN
+        and asked.group.symbol is not WORLD
+        and not asked.group.reference.everyone
+    }
+    pending: list[Expr] = [call.exprs["ranks"]] if questions and "ranks" in call.exprs else []
+    followed: set[str] = set()
+    while pending:
+        for part in walk(pending.pop()):
+            if isinstance(part, Call) and part.span in questions:
+                return questions[part.span]
+            if isinstance(part, Name) and part.id not in followed:
+                followed.add(part.id)
+                pending += [made.value for made in assignments(call.function.body) if part in made.targets]
+    return None
+
+
+def _differing(call: ApiCall, what: str, where: Place, confidence: Confidence = Confidence.HIGH) -> Report:
     return Report.at(
         call,
         message=f"`{call.api.op}` makes another group on some ranks than on others: {what}; every rank of the job has to"
@@ -97,19 +134,23 @@ def _differing(call: ApiCall, what: str, where: Place) -> Report:
         severity="error",
         trail=(where, Place(call.function.path, call.span, "collective", call.api.op)),
         help=_ADVICE,
+        confidence=confidence,
     )
 
 
 def _is_of_ranks(call: ApiCall) -> bool:
     """Whether a call makes a group of ranks that are listed, together with ranks that are not."""
-    local = call.values.get("use_local_synchronization")
-    ranks = call.values.get("ranks")
     # A group of one rank alone has no one to find.
+    return _makes_for_all(call) and len(call.values["ranks"].reference.parts) != 1
+
+
+def _makes_for_all(call: ApiCall) -> bool:
+    """Whether a call makes a group of ranks that are given to it, and every rank of the job has to make it."""
+    local, ranks = call.values.get("use_local_synchronization"), call.values.get("ranks")
     return (
         call.api.category == "group_constructor"
         and ranks is not None
         and ranks.constant is UNKNOWN
-        and len(ranks.reference.parts) != 1
         and (local is None or local.constant is False)
     )
 

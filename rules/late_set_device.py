@@ -2,7 +2,7 @@
 
 ## What it does
 - Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
-  on its node, not in the job. A function that sets the address of the first node to this machine is left alone.
+  on its node, not in the job; or, with medium confidence, another parameter than the one called `global_rank`. A function that sets the address of the first node to this machine is left alone.
 - Finds `torch.cuda.set_device` behind `init_process_group` and a collective, in one function. A group that is made for gloo,
   or with a `device_id`, is left alone.
 
@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import PLACES, Constant, Place, Report, Rule, events, expressions, is_test
+from collectivelint.api import PLACES, Confidence, Constant, Place, Report, Rule, events, expressions, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,26 @@ def check(findings: Findings) -> Iterator[Report]:
         for call in facts.calls:
             if call.api.operation == "init":
                 yield from _local_rank(call)
+                yield from _other_parameter(findings, call)
                 yield from _late_device(facts, call)
+
+
+def _other_parameter(findings: Findings, call: ApiCall) -> Iterator[Report]:
+    """The `rank` that is another parameter than the one whose name says that it is the rank in the job."""
+    rank, size = call.values.get("rank"), call.values.get("world_size")
+    given = None if rank is None else rank.given_as
+    names = [item.name for item in call.function.params]
+    named = [name for name in names if name in findings.analysis.catalog.global_rank_names]
+    if given is None or size is None or not named or given in named:
+        return
+    yield Report.at(
+        call,
+        message=f"`rank` of `init_process_group` is `{given}`, but the rank of this process in the job is `{named[0]}`",
+        severity="error",
+        trail=(Place(call.function.path, call.span, "collective", "init_process_group"),),
+        help=f"pass `rank={named[0]}`",
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def _local_rank(call: ApiCall) -> Iterator[Report]:

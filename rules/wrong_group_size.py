@@ -2,8 +2,11 @@
 
 ## What it does
 Follows which group's size a list was made with (`[None] * dist.get_world_size()`), and compares it with the group of
-the collective that fills it. Reported is a list of the size of the default group for a collective on a sub-group, or the
-other way round; and a broadcast whose root sends a list that has grown, while the others made a buffer of a fixed size.
+the collective that fills it. Reported is
+- a list of the size of the default group for a collective on a sub-group, or the other way round, and likewise a tensor
+  whose first dimension is a multiple of such a size;
+- a broadcast whose root sends a list that has grown, while the others made a buffer of a fixed size;
+- with medium confidence, a sum over a sub-group that is divided by the number of all ranks, before or after the reduction.
 
 ## Why is this bad
 `all_gather` checks the length on some backends and fails; others write what there is and leave the rest as it was, so the
@@ -46,6 +49,7 @@ from typing import TYPE_CHECKING, Final
 from collectivelint.api import (
     WORLD,
     Call,
+    Confidence,
     Fix,
     Name,
     Place,
@@ -58,7 +62,7 @@ from collectivelint.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import libcst as cst
 
@@ -90,6 +94,8 @@ def check(findings: Findings) -> Iterator[Report]:
     making = findings.analysis.making
     # On another backend, or for threads of their own: where a program makes no others, none is smaller than the job.
     only_whole = bool(making) and all(made.members == "all" for made in making)
+    if not only_whole:
+        yield from _averages(findings)
     for call in findings.analysis.calls():
         if call.api.category != "collective":
             continue
@@ -114,7 +120,7 @@ def check(findings: Findings) -> Iterator[Report]:
         key = WORLD if call.group is None else call.group.group_key
         if call.group is not None and (only_whole or call.group.reference.everyone):
             continue
-        for name in (*call.api.uniform, *call.api.receives):
+        for name in _sized(call):
             value = call.values.get(name)
             if value is None or value.extent.size_of is None or value.extent.size_of == key:
                 continue
@@ -135,6 +141,40 @@ def check(findings: Findings) -> Iterator[Report]:
                 help="take the size from the group that the collective runs on: `dist.get_world_size(group)`",
                 fix=_asking(findings, call, name) if value.extent.size_of == WORLD else None,
             )
+
+
+#: The parameters with an entry for each rank that an operation sends, and those that it fills, by their names in torch.
+_LISTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "scatter": ("scatter_list",),
+    "scatter_object": ("scatter_object_input_list",),
+    "reduce_scatter": ("input_list", "input"),
+    "all_to_all": ("input_tensor_list", "output_tensor_list"),
+}
+
+
+def _sized(call: ApiCall) -> tuple[str, ...]:
+    """The parameters of a call that have an entry, or an equal part, for each rank."""
+    operation = call.api.operation
+    if operation in ("all_gather", "all_gather_object", "gather", "gather_object"):
+        return (*call.api.uniform, *call.api.receives)
+    return _LISTS.get(operation or "", ())
+
+
+def _averages(findings: Findings) -> Iterator[Report]:
+    """One finding for each sum over one group that is divided by the size of another."""
+    for _, note in findings.analysis.notes("average"):
+        other = "a group" if note.callee == "the job" else "the job"
+        yield Report.at(
+            note,
+            message=f"what is summed over {other} is divided by the number of ranks in {note.callee}",
+            severity="error",
+            trail=(
+                *(Place(cause.path, cause.span, "collective", f"summed over {other}") for cause in note.causes),
+                Place(note.function.path, note.span, "note", f"divided by the size of {note.callee}"),
+            ),
+            help="divide by the size of the group that the collective runs on: `dist.get_world_size(group)`",
+            confidence=Confidence.MEDIUM,
+        )
 
 
 def _asking(findings: Findings, call: ApiCall, name: str) -> FixBuilder | None:

@@ -4,7 +4,13 @@
 `src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
 all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0
 that is left alone, or a rank inside that very group (`dist.get_rank(group)`). Numbers in tests are silent: a test starts
-as many ranks as suits it.
+as many ranks as suits it. Where the object or the function was given the group, the confidence is medium.
+
+With any group that may have less than all ranks, reported are numbers inside that group: one that a loop counts
+(`for src in range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is compared
+with `dist.get_rank(group)` as well, also where a function of the program hands root and group on; and with medium confidence
+a root that is given to an object whose rank is the one inside its group.
+
 Likewise a call of the program's own that leaves out a root which its caller was given and hands to other collectives.
 
 ## Why is this bad
@@ -51,20 +57,17 @@ from collectivelint.api import (
     UNKNOWN,
     WORLD,
     Attribute,
-    Call,
-    Compare,
     Confidence,
     Constant,
-    Name,
     Place,
     Report,
     Rule,
-    Target,
-    assignments,
     call_fix,
     dotted_name,
-    expressions,
+    is_compared_inside,
+    is_inside_group,
     is_test,
+    speaks_of_group,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
 
     import libcst as cst
 
-    from collectivelint.api import ApiCall, Findings, FixBuilder, Symbol, Value
+    from collectivelint.api import ApiCall, Findings, FixBuilder, Value
 
 
 RULE: Final = Rule(
@@ -116,7 +119,7 @@ def _passed_roots(findings: Findings) -> Iterator[Report]:
                 continue
             for root in helper.roots:
                 value = helper.given.get(root)
-                if value is None or not _is_inside(value, groups[0].group_key):
+                if value is None or not is_inside_group(value, groups[0].group_key):
                     continue
                 yield Report.at(
                     helper,
@@ -203,12 +206,12 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
     part = _part(findings, call)
     if value is not None and value.constant is UNKNOWN:
         itself = value.reference.kind == "rank" and value.uniformity.varies == {key}
-        if (itself and (part is Confidence.HIGH or call.conditional)) or (not itself and _is_inside(value, key)):
+        if (itself and (part is Confidence.HIGH or call.conditional)) or (not itself and is_inside_group(value, key)):
             return _Wrong("this is a rank inside the group", fixed=False)
-        if value.given_as is not None and _speaks_of_group(findings, call, key):
+        if value.given_as is not None and speaks_of_group(findings.analysis, call, key):
             text = "the ranks of this object are those inside its group"
             return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
-        if value.given_as is not None and _is_compared(findings, call, value.given_as, key):
+        if value.given_as is not None and is_compared_inside(findings.analysis, call, value.given_as, key):
             return _Wrong("it is compared with this rank's number inside the group as well", fixed=False)
         return None
     if part is None:
@@ -226,56 +229,6 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         text = f"{value.constant} is written here, and that rank need not be in the group"
         return _Wrong(text, fixed=True, confidence=part)
     return None
-
-
-def _is_inside(value: Value, group: Symbol) -> bool:
-    """Whether a value is the number of a rank inside a group: its own, a neighbour's, or one that a loop counts."""
-    if value.extent.index_of is not None:
-        return value.extent.index_of is group
-    if value.uniformity.varies != {group} or any(cause.kind != "rank" for cause in value.uniformity.causes):
-        return False
-    return (value.reference.kind == "rank" and value.written.kind in ("rank", "attribute")) or _is_beside(value.written)
-
-
-def _is_beside(number: Symbol) -> bool:
-    """Whether a number is a rank, a few more or less than one, or what is left of it by the number of ranks."""
-    if number.kind != "compound" or number.head[0] not in ("Mod", "Add", "Sub"):
-        return number.kind == "rank"
-    return number.head[0] == "Mod" or (number.args[1].kind == "constant" and _is_beside(number.args[0]))
-
-
-def _is_compared(findings: Findings, call: ApiCall, name: str, group: Symbol) -> bool:
-    """Whether the function asks if a parameter is this rank's number inside the group of a call."""
-    function, body = call.function, call.function.body
-    facts = findings.analysis.facts(Target("function", function.path, function.qualname))
-    own = [] if facts is None else [asked for asked in facts.calls if asked.api.operation == "rank"]
-    asking = {asked.span for asked in own if asked.group is not None and asked.group.group_key is group}
-    if not asking:
-        return False
-    for part in expressions(body):
-        if not isinstance(part, Compare) or part.op not in ("==", "!=") or Name(name) not in (part.left, part.right):
-            continue
-        other = part.right if part.left == Name(name) else part.left
-        made = [found.value for found in assignments(body) if found.targets == (other,)] or [other]
-        if len(made) == 1 and isinstance(made[0], Call) and made[0].span in asking:
-            return True
-    return False
-
-
-def _speaks_of_group(findings: Findings, call: ApiCall, group: Symbol) -> bool:
-    """Whether the class of a method says which rank an object is by the number inside its group, and nowhere by another."""
-    owner = call.function.owner
-    if owner is None or group.kind != "attribute" or call.values.get("self") is not None:
-        return False
-    ranks = [
-        facts.returns.uniformity.varies
-        for facts in findings.analysis.functions
-        if facts.function.path == call.function.path
-        and facts.function.owner == owner
-        and facts.returns is not None
-        and facts.returns.reference.kind == "rank"
-    ]
-    return bool(ranks) and all(varies == {group} for varies in ranks)
 
 
 def _translated(call: ApiCall, role: str) -> FixBuilder | None:

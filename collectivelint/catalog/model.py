@@ -202,6 +202,8 @@ class Catalog:
     rank_marks: frozenset[str]
     #: Names that parameters and attributes with the rank in the default group have.
     rank_names: frozenset[str]
+    #: Names of parameters that are the rank in the job where another one is called a rank as well.
+    global_rank_names: frozenset[str]
     #: Names of the ranks of a whole job, as a list or by their number.
     world_names: frozenset[str]
     #: Words for one of the groups of a job: `tp_group.world_size` is the size of that group.

@@ -40,8 +40,9 @@ PointToPoint: TypeAlias = Literal["send", "recv", "isend", "irecv", "send_object
 #: What makes and what ends the default process group.
 Lifecycle: TypeAlias = Literal["init", "destroy"]
 Checkpoint: TypeAlias = Literal["save", "async_save", "load"]
-#: "rank" is the rank's own number in a group; "launched": whether the job is distributed.
-Query: TypeAlias = Literal["rank", "world_size", "launched"]
+#: "rank" is the rank's own number in a group; "launched": whether the job is distributed; "members": the
+#: ranks in a group.
+Query: TypeAlias = Literal["rank", "world_size", "launched", "members"]
 #: "composite" runs several collectives in one call.
 Operation: TypeAlias = (
     NoData | OfTensors | OfObjects | PointToPoint | Lifecycle | Checkpoint | Query | Literal["composite"]

@@ -15,6 +15,7 @@ from ..domain.wrapped import Wrapped
 from ..effects import Event
 from ..summary.model import ApiCall, Registration
 from ..transfer.binding import axis_of, bind
+from .averages import reduced
 from .catalog_results import result_of
 from .groups_in_reach import in_reach
 from .meetings import meet
@@ -73,7 +74,7 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
                 .sized(size_of=known.extent.size_of)
             )
             if name in api.uniform:
-                buffer = buffer.sourced(shared=True)
+                buffer = reduced(frame, expr, api, values, name, buffer.sourced(shared=True))
             else:
                 buffer = buffer.varying(varies=known.uniformity.varies, causes=known.uniformity.causes)
             bind(frame, exprs[name], buffer)

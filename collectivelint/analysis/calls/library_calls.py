@@ -17,6 +17,7 @@ from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
 from ..transfer.changes import deciding, filled
+from .averages import DIVIDING, divided
 from .meetings import meet
 from .own_failures import note_empty
 from .seeds import seed
@@ -106,8 +107,14 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
     if name in catalog.tensors and values:
         return found.sized(length=values[0].extent.length)
     if name in catalog.buffers and values and not any(value.origin.origins for value in values):
-        return found.sized(length=Length("made", frame.cause("data", expr.span)))
+        return found.sized(length=Length("made", frame.cause("data", expr.span)), size_of=_size_of(values[0]))
     return found
+
+
+def _size_of(shape: Value) -> Symbol | None:
+    """The group whose size the first dimension of a shape is, or a multiple of it."""
+    first = shape.reference.parts[0] if shape.reference.parts else shape
+    return first.extent.size_of
 
 
 #: Functions and methods that make as many parts as they are told.
@@ -262,6 +269,12 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
         if variable in frame.variables:
             frame.variables[variable] = appended(frame.variables[variable], element)
     found = flow(symbol, (callee, *values), ranks=False).varying(varies=varies, causes=causes)
+    if name in DIVIDING and len(values) == 1:
+        found = divided(frame, expr.span, receiver, values[0], found)
+        if name.endswith("_") and isinstance(expr.function, Attribute):
+            bind(frame, expr.function.value, receiver.but(origin=found.origin))
+    if name in frame.context.catalog.buffers and values:
+        found = found.sized(size_of=_size_of(values[0]))
     if name in _TEXTS:
         found = stamped(found, (callee, *values))
     if name == "values":

@@ -27,6 +27,8 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sharded: Sharded | None = None
     ranked = False
     elements: frozenset[str] = frozenset()
+    sums: set[Symbol | None] = set()
+    averages: set[Symbol | None] = set()
     own: Cause | None = None
     passed: Wrapped | None = None
     stamps: tuple[Cause, ...] = ()
@@ -38,7 +40,10 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
         own = own or origin.own
         passed = origin.passed if passed is None else passed
         stamps = merged(stamps, origin.stamps) if ranks else stamps
+        sums.add(origin.summed)
+        averages.add(origin.averaged)
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
+    summed, averaged = _only(sums), _only(averages)
     if (
         not origins
         and sharded is None
@@ -47,9 +52,17 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
         and own is None
         and passed is None
         and not stamps
+        and averaged is None
     ):
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, own, passed, stamps))
+    origin = Origin(origins, False, sharded, ranked, elements, own, passed, stamps, summed, averaged)
+    return Value(symbol, uniformity, origin=origin)
+
+
+def _only(groups: set[Symbol | None]) -> Symbol | None:
+    """The group that all that say one speak of."""
+    said = groups - {None}
+    return said.pop() if len(said) == 1 else None
 
 
 def stamped(found: Value, values: Iterable[Value]) -> Value:

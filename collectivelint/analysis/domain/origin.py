@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from .causes import Cause, Sharded, merged
 from .records import KEEP, Keep
 from .wrapped import Wrapped, either
+
+if TYPE_CHECKING:
+    from .symbol import Symbol
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -15,7 +18,18 @@ _NONE: Final[frozenset[str]] = frozenset()
 class Origin(Record):
     """What has filled a value with data."""
 
-    __slots__ = ("elements", "origins", "own", "passed", "ranked", "sharded", "shared", "stamps")
+    __slots__ = (
+        "averaged",
+        "elements",
+        "origins",
+        "own",
+        "passed",
+        "ranked",
+        "sharded",
+        "shared",
+        "stamps",
+        "summed",
+    )
 
     def __init__(
         self,
@@ -27,6 +41,8 @@ class Origin(Record):
         own: Cause | None = None,
         passed: Wrapped | None = None,
         stamps: tuple[Cause, ...] = (),
+        summed: Symbol | None = None,
+        averaged: Symbol | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -45,6 +61,9 @@ class Origin(Record):
         self.passed: Final = passed
         #: The readings of this rank's clock, or its random numbers, that have gone into it as text.
         self.stamps: Final = stamps
+        #: The group that it is the sum over, and the one by whose size it has been divided.
+        self.summed: Final = summed
+        self.averaged: Final = averaged
 
     def but(
         self,
@@ -56,6 +75,8 @@ class Origin(Record):
         own: Cause | Keep | None = KEEP,
         passed: Wrapped | Keep | None = KEEP,
         stamps: tuple[Cause, ...] | Keep = KEEP,
+        summed: Symbol | Keep | None = KEEP,
+        averaged: Symbol | Keep | None = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -67,6 +88,8 @@ class Origin(Record):
             self.own if isinstance(own, Keep) else own,
             self.passed if isinstance(passed, Keep) else passed,
             self.stamps if isinstance(stamps, Keep) else stamps,
+            self.summed if isinstance(summed, Keep) else summed,
+            self.averaged if isinstance(averaged, Keep) else averaged,
         )
 
     def join(self, other: Origin) -> Origin:
@@ -86,6 +109,8 @@ class Origin(Record):
             None if self._settles(other) or other._settles(self) else self.own or other.own,
             either(self.passed, other.passed),
             merged(self.stamps, other.stamps),
+            self.summed if self.summed is other.summed else None,
+            self.averaged if self.averaged is other.averaged else None,
         )
 
     def _settles(self, other: Origin) -> bool:
@@ -94,7 +119,8 @@ class Origin(Record):
         return is_received and self.own is None and other.own is not None
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed, self.stamps)
+        same = (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed)
+        return (*same, self.stamps, self.summed, self.averaged)
 
 
 #: Of a value that was made here.

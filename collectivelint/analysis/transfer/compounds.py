@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...ir.nodes import Constant
+from ..calls.averages import divided
 from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
@@ -53,6 +55,13 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             # `[None] * world_size`
             size_of = next((value.extent.size_of for value in values if value.extent.size_of), None)
             return computed.sized(size_of=size_of, length=None if size_of else share_of(values))
+        case "Div" if values[0].origin.summed is not None or (
+            values[1].extent.size_of is not None and values[0].extent.size_of is None and expr.parts[0] != Constant(1)
+        ):
+            found = divided(frame, frame.statement, values[0], values[1], computed)
+            if values[1].extent.size_of is None:
+                return found
+            return found.sized(length=Length("share", frame.cause("data", frame.statement)))
         case "FloorDiv" | "Div" if values[1].extent.size_of is not None and values[0].extent.size_of is None:
             # `hidden_size // world_size`
             return computed.sized(length=Length("share", frame.cause("data", frame.statement)))
