@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     from .analysis.checks.group_made_for import group_made_for
     from .analysis.checks.host_copies import unsettled_copies
     from .analysis.checks.joined_threads import runs_alone
+    from .analysis.checks.lone_raises import lone_raises
     from .analysis.checks.rotation import removed_too_early
+    from .analysis.checks.serving import is_request
+    from .analysis.checks.unwaited_harm import is_covered
     from .analysis.checks.work_handles import Early, Fate, Unwaited, is_async, unwaited, used_before_wait
     from .analysis.domain.causes import Cause
     from .analysis.domain.symbol import WORLD, Symbol
@@ -122,7 +125,7 @@ __all__ = [
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions", "group_made_for", "group_text",
-    "hinted", "is_about_ranks", "is_async", "is_plain", "is_test", "is_without_group", "made_by_callers", "misplaced", "name_group", "names_in",
+    "hinted", "is_about_ranks", "is_async", "is_covered", "is_plain", "is_request", "is_test", "is_without_group", "lone_raises", "made_by_callers", "misplaced", "name_group", "names_in",
     "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node", "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "statement_at", "statement_fix",
     "subject_text", "takes_group", "terms", "unsettled_copies", "unwaited", "used_before_wait", "walk", "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword",
@@ -144,6 +147,9 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.host_copies": "unsettled_copies",
     "analysis.checks.joined_threads": "runs_alone",
     "analysis.checks.rotation": "removed_too_early",
+    "analysis.checks.serving": "is_request",
+    "analysis.checks.unwaited_harm": "is_covered",
+    "analysis.checks.lone_raises": "lone_raises",
     "analysis.checks.work_handles": "Early Fate Unwaited is_async unwaited used_before_wait",
     "analysis.domain.causes": "Cause",
     "analysis.domain.symbol": "WORLD Symbol",

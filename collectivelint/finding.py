@@ -64,7 +64,7 @@ class Finding:
     """One problem at one place.
 
     `root` is what findings of one cause share, where only the nearest is worth showing; `derived` ones are further away.
-    `seen_from` is the file whose analysis makes a finding surer that the analysis of its own file reports as well: it
+    `seen_from` is the file whose analysis says more of a finding that the analysis of its own file reports as well: it
     takes the place of that one, and is nothing without it. `api` is the call that it is about, by its name in the catalogue,
     where it depends on other parts of the program how sure the finding is.
     """

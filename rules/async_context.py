@@ -10,7 +10,8 @@ scheduled. The collective then falls between different collectives of the main p
 one rank only. At exit the other ranks may already be gone.
 
 A thread that every rank starts, and that the function which starts it joins before it runs a collective of its own, is
-reported with low confidence: nothing else runs in between unless another thread does.
+reported with low confidence: nothing else runs in between unless another thread does. So is a handler that sends the other
+ranks something (`broadcast`) which a loop without an end in the same file receives: it tells them to stop.
 
 ## Example
 ```python
@@ -57,14 +58,15 @@ def stop_together(group: dist.ProcessGroup):
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Confidence, Place, Report, Rule, group_text, runs_alone
+from collectivelint.api import Confidence, Place, Report, Rule, group_text, is_request, runs_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Findings
+    from collectivelint.api import Findings, Term
 
 RULE: Final = Rule(
     "CL207",
@@ -76,7 +78,12 @@ RULE: Final = Rule(
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each registration, and for each `__del__`."""
+    terms: defaultdict[str, list[Term]] = defaultdict(list)
+    for facts in findings.analysis.functions:
+        if facts.term:
+            terms[facts.function.path].append(facts.term)
     for facts, registration, event in findings.analysis.registered():
+        is_alone = runs_alone(facts, registration) or is_request(event, terms[facts.function.path])
         trail = [Place(site.path, site.span, "call", f"calls {site.callee}") for site in event.chain]
         yield Report(
             path=facts.function.path,
@@ -86,7 +93,7 @@ def check(findings: Findings) -> Iterator[Report]:
             message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a moment of"
             " its own",
             severity="warning" if "thread" in registration.kind else "error",
-            confidence=Confidence.LOW if runs_alone(facts, registration) else Confidence.HIGH,
+            confidence=Confidence.LOW if is_alone else Confidence.HIGH,
             trail=(*trail, Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")),
             help="set a flag there, share it in the main program, and run the collective where all ranks do",
         )

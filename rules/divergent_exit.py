@@ -2,7 +2,7 @@
 
 ## What it does
 Finds `return`, `break` and `continue` under a condition that differs between ranks (a rank, the clock, the file system,
-the size of this rank's data, ...) where the ranks that stay run a collective afterwards that those that left do not run.
+the size of this rank's data, a loss of its own that is no number, ...) where the ranks that stay run a collective afterwards that those that left do not run.
 What the leaving ranks run before they go counts: the same collectives in another place are fine. A `raise` is not
 reported unless it is caught again, because a rank that dies takes the job with it; but a last `else: raise` is, if ranks
 get there only because an earlier branch was for another rank (`if mode == "a" and rank == 0` ... `else: raise`).

@@ -10,7 +10,7 @@ memory, or a handler for such an error. Reported is
 - a fallback value set in the handler that later decides about a collective.
 
 A handler that raises again is silent: the rank ends, and the launcher ends the job. So is a `finally`, which every rank
-runs.
+runs. What one exception keeps a rank from is one finding, at the first collective.
 
 ## Why is this bad
 The rank that recovered goes on, one collective behind the others. They wait for it, or worse, they pair its next
@@ -61,7 +61,7 @@ from collectivelint.api import Rule, condition_text, divergences_of, report_dive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Findings, Report
+    from collectivelint.api import Divergence, Findings, FunctionFacts, Report, Span
 
 RULE: Final = Rule(
     "CL204",
@@ -72,8 +72,14 @@ RULE: Final = Rule(
 
 
 def check(findings: Findings) -> Iterator[Report]:
-    """One finding for each collective, or call that leads to collectives, on one side of an exception."""
+    """One finding for what is on one side of an exception: the first collective, or call that leads to collectives."""
+    first: dict[tuple[int, object, bool], tuple[FunctionFacts, Divergence]] = {}
     for facts, divergence in divergences_of(findings, "CL204"):
+        key = (id(facts), divergence.guard.symbol, divergence.holds)
+        known = first.get(key)
+        if known is None or _rank(divergence) < _rank(known[1]):
+            first[key] = facts, divergence
+    for facts, divergence in first.values():
         where = f"where {condition_text(findings, divergence)}"
         if divergence.guard.symbol.kind != "caught":
             where += ", which depends on an exception"
@@ -83,3 +89,8 @@ def check(findings: Findings) -> Iterator[Report]:
             f"{subject_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",
             "catch the error, share whether anybody failed (all_reduce or all_gather_object), then act on it together",
         )
+
+
+def _rank(divergence: Divergence) -> tuple[int, Span]:
+    """The surest one comes first, then the one that is reached first."""
+    return -divergence.confidence, divergence.event.place[0]

@@ -3,8 +3,12 @@
 ## What it does
 Follows values that differ between ranks although nobody asked for a rank: the state of the file system, clocks, random
 numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, sizes of this
-rank's data. If such a value decides whether a collective is reached, it is reported, also through variables,
+rank's data, and what is in them: whether the loss of this rank's batch is a number, whether a mask selects anything. If such a value decides whether a collective is reached, it is reported, also through variables,
 attributes, calls and returned values. A decision that was broadcast or reduced is the same on all ranks, and silent.
+
+What is in a rank's own data is asked about a batch that trains (`for batch in loader: ... loss.backward()`), about what a
+framework calls `forward` or `training_step` with, and all that is made of them; not about shapes, types and keys, not in
+groups whose ranks share a batch, and with medium confidence: it takes a rank whose data are unlike those of the others.
 
 Where the file system alone decides, the confidence is
 - **medium** if the path is created or removed before the first collective in which all ranks meet, or if one and the same path

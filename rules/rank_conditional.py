@@ -8,6 +8,9 @@ reported where it happens in that function: at the collective, or at the call th
 Branches that run the same collectives on both sides, complementary conditions (`if not main: barrier()` ... `if main:
 barrier()`), and conditions about membership in the very group that is used are fine and stay silent.
 
+The confidence is low where all ranks but one serve that one: they wait in a loop without an end for what it sends, or what
+it hands to a server, a thread or another library runs the same collective.
+
 ## Why is this bad
 A collective returns when every rank of its group has called it. The ranks that were sent around it never call, the
 others wait until the process group times out, often half an hour later, and the job dies with a stack trace that shows

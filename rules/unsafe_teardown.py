@@ -1,7 +1,8 @@
 """Reports a process group that is destroyed in a `finally`.
 
 ## What it does
-Finds `destroy_process_group` in the `finally` of a `try`: it also runs when only this rank has failed.
+Finds `destroy_process_group` in the `finally` of a `try`, or in an `__exit__` that does not ask whether there was an exception,
+itself or in a function that is called there: it also runs when only this rank has failed.
 
 ## Why is this bad
 The other ranks are in a collective with this one. With NCCL, destroying the group waits for what is queued on the device,
@@ -40,39 +41,84 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, Try, blocks, calls
+from collectivelint.api import Call, Place, Report, Rule, Target, Try, blocks, calls, dotted_name, expressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Block, Findings, Span
+    from collectivelint.api import Analysis, ApiCall, Block, Findings, FunctionFacts, Span
 
 
 RULE: Final = Rule(
     "CL603", "unsafe-teardown", "a process group destroyed although only this rank failed", default=False
 )
+#: Calls on the way to where the group is destroyed.
+_DEEPEST: Final = 3
 
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     for facts in findings.analysis.functions:
-        destroying = {call.span: call for call in facts.calls if call.api.operation == "destroy"}
-        for span in _finally(facts.function.body) if destroying else ():
-            if (call := destroying.get(span)) is not None:
-                yield Report.at(
-                    call,
-                    message="the process group is also destroyed when only this rank has failed; that may hang",
-                    severity="warning",
-                    trail=(Place(call.function.path, call.span, "note", "runs after an exception as well"),),
-                    help="destroy it where the work has ended well; after an exception let the process end",
-                )
+        for call, statement in _always(facts):
+            found = _destroying(findings.analysis, facts, call, _DEEPEST)
+            if found is None:
+                continue
+            path = facts.function.path
+            through = (
+                () if found.span == call.span else (Place(path, call.span, "call", "also runs after an exception"),)
+            )
+            yield Report(
+                path=path,
+                span=call.span,
+                statement=statement,
+                function=facts.function.qualname,
+                message="the process group is also destroyed when only this rank has failed; that may hang",
+                severity="warning",
+                trail=(*through, Place(found.function.path, found.span, "note", "runs after an exception as well")),
+                help="destroy it where the work has ended well; after an exception let the process end",
+            )
 
 
-def _finally(block: Block, *, inside: bool = False) -> Iterator[Span]:
+def _always(facts: FunctionFacts) -> Iterator[tuple[Call, Span]]:
+    """The calls that also run after an exception, each with its statement."""
+    function = facts.function
+    if function.qualname.rpartition(".")[2] in ("__exit__", "__aexit__") and function.owner is not None:
+        given = {parameter.name for parameter in function.params[1:]}
+        if not given & {dotted_name(expr) for expr in expressions(function.body)}:
+            yield from ((expr, expr.span) for expr in expressions(function.body) if isinstance(expr, Call))
+    yield from _finally(function.body)
+
+
+def _destroying(analysis: Analysis, facts: FunctionFacts, call: Call, depth: int) -> ApiCall | None:
+    """The call that destroys the default group, which a call is or leads to."""
+    known = facts.calls_at.get(call.span)
+    if known is not None:
+        return known if known.api.operation == "destroy" and known.group is None else None
+    function, name = facts.function, dotted_name(call.function)
+    if name is None or depth == 0:
+        return None
+    owner, _, method = name.partition(".")
+    if function.owner is not None and function.params and owner == function.params[0].name and "." not in method:
+        target = analysis.program.method(Target("class", function.path, function.owner), method)
+    else:
+        target = analysis.program.resolve(function.path, name)
+    if target is None or target.kind != "function":
+        return None
+    called = analysis.facts_for(function.path, target)
+    if called is None or called.function is function:
+        return None
+    for expr in expressions(called.function.body):
+        found = _destroying(analysis, called, expr, depth - 1) if isinstance(expr, Call) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _finally(block: Block, *, inside: bool = False) -> Iterator[tuple[Call, Span]]:
     """The calls that stand in a `finally`."""
     for statement in block:
         if inside:
-            yield from (call.span for call in calls(statement))
+            yield from ((call, statement.span) for call in calls(statement))
         if isinstance(statement, Try):
             for inner in (statement.body, *(handler for _, _, handler in statement.handlers), statement.orelse):
                 yield from _finally(inner, inside=inside)

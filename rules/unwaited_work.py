@@ -6,6 +6,11 @@ that is dropped, one that is kept and never looked at, and one that is assigned 
 then the last call is waited for, and all others are not. A handle that is returned, stored or passed on is somebody
 else's to wait for.
 
+The confidence is low where the missing wait changes nothing with NCCL, which runs what a group is given in order and keeps
+buffers alive: a tensor that is only sent (`isend`) and not written to afterwards, unless each turn of a loop drops one more
+handle; and a call that something of the same group, or a synchronisation with the device, waits for before its buffer is
+used.
+
 ## Why is this bad
 The call returns before the data has arrived. What reads the buffer next sees old values, new ones, or half of each; with
 gloo always, with NCCL as soon as another stream or the host reads it. A buffer that is freed meanwhile is overwritten
@@ -44,7 +49,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Place, Report, Rule, call_fix, unwaited
+from collectivelint.api import Confidence, Place, Report, Rule, call_fix, is_covered, unwaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,11 +81,13 @@ def check(findings: Findings) -> Iterator[Report]:
             steps = [Place(call.function.path, call.span, "collective", f"{call.api.op}, asynchronous")]
             if found.wait is not None:
                 steps.append(Place(call.function.path, found.wait, "note", "the last one is waited for here"))
+            is_benign = found.fate != "overwritten" and is_covered(facts, call, findings.analysis.catalog)
             yield Report.at(
                 call,
                 message=_TEXTS[found.fate].format(op=call.api.op),
                 severity="error",
                 trail=tuple(steps),
+                confidence=Confidence.LOW if is_benign else Confidence.HIGH,
                 help="keep every handle and wait for it before the data is used",
                 fix=call_fix(call, "unsafe", "Wait for it here", _waiting) if found.fate == "dropped" else None,
             )

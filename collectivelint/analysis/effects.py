@@ -72,22 +72,24 @@ def with_parts(item: Item, inner: Sequence[Term]) -> Item:
     return item.with_body(inner[0]) if isinstance(item, Repeat) else item
 
 
-def walk(term: Term, into: Callable[[Item], bool] | None = None) -> Iterator[Item]:
+def walk(term: Term, into: Callable[[Item], bool] | None = None) -> list[Item]:
     """All items of a term in order of appearance, those that contain others first.
 
     What is inside an item comes only if `into` says so; without it, everything.
     """
-    # One loop over a stack: generators in each other would pass on each item of a chain of conditions once for each of them.
+    # A stack of its own, since chains of conditions are deeper than Python's; a list, since generators are slow where compiled.
+    found: list[Item] = []
     pending = [*reversed(term)]
     while pending:
         item = pending.pop()
-        yield item
+        found.append(item)
         if isinstance(item, Choice):
             if into is None or into(item):
                 pending += reversed(item.orelse)
                 pending += reversed(item.then)
         elif isinstance(item, Repeat) and (into is None or into(item)):
             pending += reversed(item.body)
+    return found
 
 
 def fold(
@@ -173,7 +175,7 @@ def repeats(term: Term) -> Iterator[Repeat]:
 
 def deferred(term: Term) -> Iterator[str]:
     """The parameters that a term calls."""
-    return (item.parameter for item in walk(term) if isinstance(item, Deferred))
+    return (item.parameter for item in walk(term) if isinstance(item, Deferred) and not item.method)
 
 
 def size(term: Term) -> int:

@@ -10,12 +10,15 @@ from .checks.comparison import divergences, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
+from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
+from .checks.serving import is_served
 from .domain.sharding import without_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..catalog.model import Catalog
     from ..ir.nodes import Call, Function
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
 class Known(Protocol):
     """What is known of a program."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of libraries."""
 
     @property
     def functions(self) -> list[FunctionFacts]:
@@ -66,12 +73,14 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
         real = (
             divergence
             for divergence in found
-            if not only_delays(facts, divergence.guard, setters)
+            if not is_same_data(known.catalog, divergence)
+            and not only_delays(facts, divergence.guard, setters)
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
         )
+        elsewhere = partial(known.facts_for, facts.function.path)
         for divergence in surest(real, partial(_file_evidence, known, facts)):
-            yield facts, divergence
+            yield facts, divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:

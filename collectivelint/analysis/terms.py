@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..findings.confidence import Confidence
 from ..record import Record
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class Event(Record):
     `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
     call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
     says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
-    loops that its arguments come from. `api` is its name in the catalogue where it is a collective in some programs only.
+    loops that its arguments come from. `api` is its name in the catalogue where it is a collective in some programs only,
+    `confidence` how sure it is that it is one in this program.
     """
 
     __slots__ = (
         "api",
         "chain",
+        "confidence",
         "data",
         "function",
         "group",
@@ -73,6 +76,7 @@ class Event(Record):
         operation: Operation | None = None,
         data: frozenset[str] = _NO_NAMES,
         api: str = "",
+        confidence: Confidence = Confidence.HIGH,
     ) -> None:
         self.op: Final = op
         self.group: Final = group
@@ -87,6 +91,7 @@ class Event(Record):
         self.operation: Final = operation
         self.data: Final = data
         self.api: Final = api
+        self.confidence: Final = confidence
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -103,6 +108,7 @@ class Event(Record):
             self.operation,
             self.data,
             self.api,
+            self.confidence,
         )
 
     @property
@@ -165,19 +171,27 @@ class Leave(Record):
     """The function (return, raise) or the turn of a loop (break, continue) ends here.
 
     `refused`: it returns because what it was asked for cannot be done. `again`: a handler returns what the function gives
-    when it is called again.
+    when it is called again. `span` is that of a statement of the function whose term this is.
     """
 
-    __slots__ = ("again", "kind", "refused")
+    __slots__ = ("again", "kind", "refused", "span")
 
     def __init__(
-        self, kind: Literal["return", "raise", "break", "continue"], refused: bool = False, again: bool = False
+        self,
+        kind: Literal["return", "raise", "break", "continue"],
+        refused: bool = False,
+        again: bool = False,
+        span: Span | None = None,
     ) -> None:
         self.kind: Final = kind
         self.refused: Final = refused
         self.again: Final = again
+        self.span: Final = span
 
     def _fields(self) -> tuple[object, ...]:
+        return (self.kind, self.refused, self.again, self.span)
+
+    def _compared(self) -> tuple[object, ...]:
         return (self.kind, self.refused, self.again)
 
 
@@ -203,15 +217,29 @@ class Yielded(Record):
 
 
 class Deferred(Record):
-    """A call of what was passed for a parameter."""
+    """A call of what was passed for a parameter, or with `method` of a method that it has where it is a wrapped model.
 
-    __slots__ = ("parameter",)
+    `site` is where it stands, `chain` are the calls that lead there, `modes` the context managers around it that matter.
+    """
 
-    def __init__(self, parameter: str) -> None:
+    __slots__ = ("chain", "method", "modes", "parameter", "site")
+
+    def __init__(
+        self,
+        parameter: str,
+        site: CallSite,
+        method: str = "",
+        modes: frozenset[str] = _NO_NAMES,
+        chain: tuple[CallSite, ...] = (),
+    ) -> None:
         self.parameter: Final = parameter
+        self.site: Final = site
+        self.method: Final = method
+        self.modes: Final = modes
+        self.chain: Final = chain
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.parameter,)
+        return (self.parameter, self.site, self.method, self.modes, self.chain)
 
 
 Item: TypeAlias = Event | Choice | Repeat | Leave | Fails | Yielded | Deferred

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .file_api import FileApi
     from .operations import Operation
     from .schema import Category
+
+
+#: The method of a tensor that runs a backward pass; with this prefix, what one does for the models of a class.
+BACKWARD: Final = "backward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,13 @@ class Api:
     #: The ways in which a program makes a collective of the call, each as the signs of it: names of its package,
     #: `option=true` in a call and `key:value` in a configuration. Empty: it always is one.
     only_with: tuple[tuple[str, ...], ...] = ()
+    #: The class that wraps the models among the arguments: what is returned in their places.
+    wrapped: str | None = None
+    #: Context managers and decorators in which it is no collective, by their last names, and those in which it rarely is one.
+    silent_in: frozenset[str] = frozenset()
+    rare_in: frozenset[str] = frozenset()
+    #: "medium" or "low": how sure it is that it is a collective, where nothing else says so.
+    confidence: str | None = None
 
     @property
     def op(self) -> str:
@@ -104,25 +116,6 @@ class Convention:
     def fits(self, name: str) -> bool:
         """Whether the convention speaks of `name`."""
         return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
-
-
-@dataclass(frozen=True, slots=True)
-class FileApi:
-    """What a call does to a path."""
-
-    #: "look", "list", "make", "open", "read", "fill", "write", "may write", "link", "move", "remove", "save" or
-    #: "checkpoint".
-    use: str
-    #: Position of the argument that is the path; -1: the object that it is called on.
-    at: int = 0
-    #: Position of the argument that is written there.
-    state: int | None = None
-    #: The parameter with which it is no error if the path exists.
-    tolerates: str | None = None
-    #: Position of another path that is read.
-    source: int | None = None
-    #: The parameter that is the path, where ranks write or read it together.
-    keyword: str | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +230,18 @@ class Catalog:
     every_rank: frozenset[str]
     #: Beginnings of the names of functions that compute with a path, or read the file that is there.
     path_readers: frozenset[str]
+    #: Methods that go back through a model from the loss of a batch.
+    backward: frozenset[str]
+    #: Functions that a framework calls with a rank's own data, by class and method.
+    data_parameters: frozenset[str]
+    #: Functions and methods whose result says what is in a tensor.
+    data_tests: frozenset[str]
+    #: Methods that make one number of all that is in a tensor.
+    data_numbers: frozenset[str]
+    #: Parts of names of functions whose result is the same on all ranks, as far as their names tell.
+    sharing_words: frozenset[str]
+    #: Words for groups whose ranks work on the same data.
+    replica_words: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
     known_names: dict[str, list[Convention]] = field(default_factory=dict, compare=False)
 
@@ -245,6 +250,19 @@ class Catalog:
         """Every dotted name that has a row, and the modules and classes that they lie in."""
         found = {*self.apis, *self.classes, *self.world, *self.objects}
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+
+    @cached_property
+    def wrapper_methods(self) -> frozenset[str]:
+        """The names of methods that all ranks call together on a model that is wrapped."""
+        owners = {name.removesuffix(".__call__") for name in self.apis if name.endswith(".__call__")}
+        pairs = (name.rpartition(".") for name, api in self.apis.items() if api.category == "implicit")
+        found = {method for owner, _, method in pairs if owner in owners and not method.startswith("__")}
+        return frozenset({*found, BACKWARD})
+
+    @cached_property
+    def modes(self) -> frozenset[str]:
+        """The last names of context managers and decorators in which some call is no collective."""
+        return frozenset().union(*(api.silent_in | api.rare_in for api in self.apis.values()))
 
     def is_reading(self, name: str) -> bool:
         """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""

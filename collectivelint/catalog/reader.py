@@ -7,7 +7,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
-from .model import Api, Catalog, Convention, FileApi
+from .file_api import FileApi
+from .model import Api, Catalog, Convention
 from .operations import GLOBAL_ROOTS
 from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Sections that describe names of any object, not of a module.
-_NO_MODULES: Final = frozenset({"methods", "conventions", "environment"})
+_NO_MODULES: Final = frozenset({"methods", "conventions", "environment", "backward", "wrapped"})
 
 
 def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
@@ -60,6 +61,10 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         wraps=row.get("wraps", {}),
         translates=row.get("translates"),
         only_with=tuple(tuple(way.split("|")) for way in row.get("only_with", "").split()),
+        wrapped=row.get("wrapped"),
+        silent_in=frozenset(row.get("silent_in", "").split()),
+        rare_in=frozenset(row.get("rare_in", "").split()),
+        confidence=row.get("confidence"),
     )
 
 

@@ -51,7 +51,7 @@ _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
-        *("wraps", "translates", "only_with"),
+        *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "confidence"),
         *ROLES,
     }
 )
@@ -62,17 +62,9 @@ LISTS: Final = (
     *("group_members", "tables", "sizes", "synchronising", "coalescing", "starters", "sharded", "negotiated", "seeds"),
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
-    *(
-        "every_rank",
-        "lenient_loads",
-        "lenient_options",
-        "group_words",
-        "path_readers",
-        "several_words",
-        "waiting_words",
-        "world_names",
-        "silencing",
-    ),
+    *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
+    *("every_rank", "lenient_loads", "lenient_options", "group_words", "path_readers", "several_words"),
+    *("waiting_words", "world_names", "silencing"),
 )
 _SECTION_KEYS: Final = frozenset(
     {
@@ -135,11 +127,12 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     **{(table, "cause"): CAUSES for table in CATEGORIES},
     **{(table, "kind"): () for table in CATEGORIES if table != "registrations"},
     **{(table, "kind"): ("property",) for table in ("group_accessors", "rank_sources", "uniform_sources")},
-    ("functions", "kind"): ("device",),
     ("group_constructors", "kind"): ("init groups",),
     ("guards", "kind"): ("last", "property"),
     ("implicit", "kind"): ("mesh", "wrapped"),
     ("local_sources", "kind"): ("own",),
+    ("functions", "kind"): ("device", "part"),
+    **{(table, "confidence"): ("medium", "low") for table in CATEGORIES},
 }
 _FLAGS: Final = frozenset({"one"})
 _TYPES: Final = {bool: "flag (true or false)", int: "number", dict: "table", str: "string"}

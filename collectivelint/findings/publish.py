@@ -166,7 +166,7 @@ def apart(findings: Iterable[Finding], least: Callable[[Finding], Confidence]) -
 
 
 def _surest(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Each finding, or in its place the surer one that the analysis of some file gives for it."""
+    """Each finding, or in its place the one that the analysis of another file gives for it, which says more, if it is as sure."""
     every = list(findings)
     surer: dict[tuple[str, str, Location, Location], Finding] = {}
     for finding in sorted(every, key=lambda finding: (-finding.confidence, len(finding.trail), finding.message)):
@@ -175,8 +175,8 @@ def _surest(findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in every:
         better = surer.get(_shown(finding)[:4], finding)
         if not finding.seen_from:
-            is_less = finding.confidence < better.confidence
-            yield replace(better, help=finding.help, fix=finding.fix, seen_from="") if is_less else finding
+            is_sure = better.confidence >= finding.confidence
+            yield replace(better, help=finding.help, fix=finding.fix, seen_from="") if is_sure else finding
 
 
 def _shown(finding: Finding) -> _Shown:

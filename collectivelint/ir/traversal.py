@@ -12,6 +12,7 @@ from .expressions import (
     Compound,
     Comprehension,
     Conditional,
+    Constant,
     Declared,
     Logical,
     Name,
@@ -21,94 +22,110 @@ from .expressions import (
 from .statements import Assert, Assign, Branch, Evaluate, Exit, Loop, Try, With
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .expressions import Expr
     from .statements import Block, Statement
 
 
-def blocks(statement: Statement) -> Iterator[Block]:
+# These are called for every expression there is: lists, and `isinstance` where the rest of the package has generators and
+# `match`. Compiled, a generator takes three times as long, and a class pattern looks each attribute up by its name.
+
+
+def blocks(statement: Statement) -> tuple[Block, ...]:
     """The blocks inside a statement."""
-    match statement:
-        case Branch(then=then, orelse=orelse):
-            yield from (then, orelse)
-        case Loop(body=body, orelse=orelse):
-            yield from (body, orelse)
-        case With(body=body):
-            yield body
-        case Try(body=body, handlers=handlers, orelse=orelse, final=final):
-            yield from (body, *(handler for _, _, handler in handlers), orelse, final)
+    if isinstance(statement, (Branch, Loop)):
+        return (
+            (statement.then, statement.orelse) if isinstance(statement, Branch) else (statement.body, statement.orelse)
+        )
+    if isinstance(statement, With):
+        return (statement.body,)
+    if isinstance(statement, Try):
+        return (statement.body, *[handler for _, _, handler in statement.handlers], statement.orelse, statement.final)
+    return ()
 
 
-def parts(statement: Statement) -> Iterator[Expr]:
+def parts(statement: Statement) -> list[Expr]:
     """The expressions that a statement evaluates itself; a plain name that is assigned to is not read."""
-    match statement:
-        case Evaluate(value=value):
-            yield value
-        case Assign(targets=targets, value=value):
-            yield value
-            yield from (target for target in targets if not isinstance(target, Name))
-        case Branch(test=test):
-            yield test
-        case Loop(iterable=iterable):
-            yield iterable
-        case With(items=items):
-            yield from (expr for expr, _ in items)
-        case Exit(value=value) if value is not None:
-            yield value
-        case Assert(test=test, message=message):
-            yield test
-            if message is not None:
-                yield message
+    if isinstance(statement, Evaluate):
+        return [statement.value]
+    if isinstance(statement, Assign):
+        return [statement.value, *[target for target in statement.targets if not isinstance(target, Name)]]
+    if isinstance(statement, Branch):
+        return [statement.test]
+    if isinstance(statement, Loop):
+        return [statement.iterable]
+    if isinstance(statement, With):
+        return [expr for expr, _ in statement.items]
+    if isinstance(statement, Exit):
+        return [] if statement.value is None else [statement.value]
+    if isinstance(statement, Assert):
+        return [statement.test] if statement.message is None else [statement.test, statement.message]
+    return []
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct parts of an expression, in evaluation order; a lambda's body is not one."""
-    match expr:
-        case Attribute(value=value) | Not(value=value) | Bind(value=value) | Declared(value=value):
-            return (value,)
-        case Call(function=function, args=args, keywords=keywords):
-            return (function, *args, *(value for _, value in keywords))
-        case Logical(values=parts) | Compound(parts=parts):
-            return parts
-        case Compare(left=left, right=right):
-            return (left, right)
-        case Conditional(test=test, then=then, orelse=orelse):
-            return (test, then, orelse)
-        case Subscript(value=value, index=index):
-            return (value, index)
-        case Comprehension(iterables=iterables, filters=filters, element=element):
-            return (*iterables, *filters, element)
-        case _:
-            return ()
+    if isinstance(expr, (Name, Constant)):
+        return ()
+    if isinstance(expr, Attribute):
+        return (expr.value,)
+    if isinstance(expr, Call):
+        return (expr.function, *expr.args, *[value for _, value in expr.keywords])
+    if isinstance(expr, Compound):
+        return expr.parts
+    if isinstance(expr, Subscript):
+        return (expr.value, expr.index)
+    if isinstance(expr, Compare):
+        return (expr.left, expr.right)
+    if isinstance(expr, Logical):
+        return expr.values
+    if isinstance(expr, Not):
+        return (expr.value,)
+    if isinstance(expr, Conditional):
+        return (expr.test, expr.then, expr.orelse)
+    if isinstance(expr, Comprehension):
+        return (*expr.iterables, *expr.filters, expr.element)
+    if isinstance(expr, Bind):
+        return (expr.value,)
+    if isinstance(expr, Declared):
+        return (expr.value,)
+    return ()
 
 
-def walk(expr: Expr) -> Iterator[Expr]:
-    """The expression and everything in it."""
-    yield expr
+def walk(expr: Expr) -> list[Expr]:
+    """The expression and everything in it, in evaluation order."""
+    found: list[Expr] = []
+    _collect(expr, found)
+    return found
+
+
+def _collect(expr: Expr, found: list[Expr]) -> None:
+    found.append(expr)
     for part in children(expr):
-        yield from walk(part)
+        _collect(part, found)
 
 
-def expressions(block: Block) -> Iterator[Expr]:
+def expressions(block: Block) -> list[Expr]:
     """Every expression of a block, inner blocks included."""
+    found: list[Expr] = []
     for statement in block:
         for expr in parts(statement):
-            yield from walk(expr)
+            _collect(expr, found)
         for inner in blocks(statement):
-            yield from expressions(inner)
+            found += expressions(inner)
+    return found
 
 
-def assignments(block: Block) -> Iterator[Assign]:
+def assignments(block: Block) -> list[Assign]:
     """Every assignment of a block, inner blocks included."""
+    found: list[Assign] = []
     for statement in block:
         if isinstance(statement, Assign):
-            yield statement
+            found.append(statement)
         for inner in blocks(statement):
-            yield from assignments(inner)
+            found += assignments(inner)
+    return found
 
 
-def calls(statement: Statement) -> Iterator[Call]:
+def calls(statement: Statement) -> list[Call]:
     """The calls that a statement makes itself, not those of the blocks inside it."""
-    for expr in parts(statement):
-        yield from (part for part in walk(expr) if isinstance(part, Call))
+    return [part for expr in parts(statement) for part in walk(expr) if isinstance(part, Call)]

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
-def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+def statements(body: Sequence[ast.stmt]) -> list[ast.stmt]:
     """Every statement of a scope, those inside if, for, try and with included, those of inner scopes not."""
+    found: list[ast.stmt] = []
+    _collect(body, found)
+    return found
+
+
+#: Scopes of their own, and the usual statements that have no others inside: asking each for them takes as long as lowering it.
+_CLOSED: Final = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+    *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Import, ast.ImportFrom, ast.Assert),
+)
+
+
+def _collect(body: Sequence[ast.stmt], found: list[ast.stmt]) -> None:
     for node in body:
-        yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        found.append(node)
+        if isinstance(node, _CLOSED):
             continue
         for field in ("body", "orelse", "finalbody"):
             inner = getattr(node, field, None)
             if isinstance(inner, list):
-                yield from statements(inner)
+                _collect(inner, found)
         for handler in getattr(node, "handlers", ()):
-            yield from statements(handler.body)
+            _collect(handler.body, found)
         for case in getattr(node, "cases", ()):
-            yield from statements(case.body)
+            _collect(case.body, found)
 
 
 def bindings(body: Sequence[ast.stmt]) -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import sys
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -77,8 +78,13 @@ def _package_names(folder: str, files: Mapping[str, object]) -> Iterator[str]:
 def _shared(one: str, other: str) -> int:
     """Number of leading folders two paths share."""
     count = 0
-    for left, right in zip(PurePath(one).parts[:-1], PurePath(other).parts[:-1], strict=False):
+    for left, right in zip(_folders(one), _folders(other), strict=False):
         if left != right:
             break
         count += 1
     return count
+
+
+@lru_cache(maxsize=65_536)
+def _folders(path: str) -> tuple[str, ...]:
+    return PurePath(path).parts[:-1]

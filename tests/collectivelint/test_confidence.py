@@ -26,8 +26,8 @@ _HEAD: Final = "import torch.distributed as dist\n\n\n"
 #: A finding of low confidence, and one of high confidence.
 _LOW: Final = f"{_HEAD}def f():\n    dist.barrier()\n"
 _HIGH: Final = f"{_HEAD}def f(group):\n    if dist.get_rank() == 0:\n        dist.barrier(group=dist.group.WORLD)\n"
-#: CL101 of medium confidence: the program leaves ranks out of a group.
-_MEDIUM: Final = f"{_HEAD}def make():\n    dist.new_group([0, 1])\n\n\ndef f():\n    make()\n    dist.barrier()\n"
+#: A finding of medium confidence: a clock decides.
+_MEDIUM: Final = f"{_HEAD}import time\n\n\ndef f(start):\n    if time.time() - start > 60:\n        dist.barrier(group=dist.group.WORLD)\n"
 _COUNTED: Final = (
     "1 collective names no group; this program makes no sub-groups: --select CL101 lists it, "
     "--fix --explicit-world names the default group\n"
@@ -187,18 +187,18 @@ def test_evidence_from_another_file_comes_from_the_cache_too(project: Project) -
     project.write({"save.py": f"{_HEAD}def save():\n    dist.barrier()\n"})
     project.write({"main.py": f"from save import save\n{_HEAD}def main():\n    dist.new_group([0])\n    save()\n"})
 
-    def lint(*paths: str) -> list[tuple[str, str]]:
+    def lint(*paths: str) -> list[tuple[str, bool]]:
         resolver = Resolver({"min_confidence": Confidence.LOW}, isolated=True)
         found = Linter(resolver, cache_folder=Path(".cache")).run([Path(path) for path in paths or (".",)])
-        return [(finding.path, finding.confidence.word) for finding in found.findings]
+        return [(finding.path, "leaves ranks out" in finding.message) for finding in found.findings]
 
-    assert lint() == lint() == lint("save.py") == [("save.py", "medium")]
+    assert lint() == lint() == lint("save.py") == [("save.py", True)]
     assert lint("main.py") == []
     # Only what is called moves, then only what is made: ranks are left out no more.
     project.write({"save.py": f"{_HEAD}# moved\ndef save():\n    dist.barrier()\n"})
-    assert lint() == [("save.py", "medium")]
+    assert lint() == [("save.py", True)]
     project.write({"main.py": project.text().replace("[0]", "None")})
-    assert lint() == [("save.py", "low")]
+    assert lint() == [("save.py", False)]
 
 
 # ------------------------------------------------------------------------------------------------- fixes and baselines

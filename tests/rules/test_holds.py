@@ -18,7 +18,7 @@ _CODES: Final[Mapping[Holds, str]] = {
     "of groups": "CL101 CL102 CL103 CL104 CL105 CL106 CL107 CL108 CL109 CL110",
     "between ranks": "CL201 CL207 CL301 CL302 CL303 CL401 CL402",
     "where ranks differ": "CL203 CL204 CL205 CL206 CL403 CL404 CL411",
-    "where ranks part": "CL202 CL208",
+    "where ranks part": "CL202 CL208 CL210",
 }
 
 

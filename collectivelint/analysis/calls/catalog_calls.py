@@ -8,16 +8,16 @@ from ...catalog.operations import GLOBAL_ROOTS
 from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.causes import Sharded
-from ..domain.flowing import flow
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import UNKNOWN, Value
+from ..domain.wrapped import Wrapped
 from ..effects import Event
 from ..summary.model import ApiCall, Registration
-from ..transfer.binding import axis_of, bind, guarding
+from ..transfer.binding import axis_of, bind
+from .catalog_results import result_of
 from .groups_in_reach import in_reach
 from .meetings import meet
-from .meshes import dims_of
-from .seeds import drawn
+from .wrapped_models import sureness, wrapped_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,19 +78,22 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
             bind(frame, exprs[name], buffer)
     if api.shards is not None and api.shards in exprs:
         sharded = values[api.shards].sourced(sharded=Sharded("framework", frame.cause("data", expr.span)))
+        if api.wrapped is not None:
+            sharded = sharded.referring(wrapped=Wrapped(api.wrapped, _mesh(api, values)))
         bind(frame, exprs[api.shards], sharded)
         return sharded
-    if api.wraps:
+    if api.wraps or api.wrapped is not None:
         classes = [api.wraps.get(value.reference.kind or "", value.reference.kind) for value in args]
         meanings = frame.context.catalog.classes
         wrapped = [
             value.referring(kind=name, meaning=meanings.get(name or "", value.reference.meaning))
             for value, name in zip(args, classes, strict=True)
         ]
+        wrapped = wrapped_with(api, wrapped)
         return (
             wrapped[0] if len(wrapped) == 1 else Value(frame.fresh(api.op, expr.span)).referring(parts=tuple(wrapped))
         )
-    return _result(frame, expr, api, key, values)
+    return result_of(frame, expr, api, key, values)
 
 
 def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
@@ -134,6 +137,8 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
         given = values.get(name)
         if given is not None and given.constant is not UNKNOWN and given.constant == constant:
             return
+    if api.silent_in & frame.modes:
+        return
     local = values.get("use_local_synchronization")
     if kind == "create" and local is not None and local.constant is not False:
         # Only the members of the new group have to call then.
@@ -144,8 +149,20 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
     if kind in ("create", "init"):
         key = WORLD
     name = api.name if api.only_with else ""
+    sure = sureness(api, frame.modes)
     frame.emit(
-        Event(api.op, key, partial, *where, kind=kind, why=api.why, operation=api.operation, data=data, api=name)
+        Event(
+            api.op,
+            key,
+            partial,
+            *where,
+            kind=kind,
+            why=api.why,
+            operation=api.operation,
+            data=data,
+            api=name,
+            confidence=sure,
+        )
     )
     if kind == "init":
         return
@@ -209,84 +226,8 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
         found = Registration(frame.function, expr.span, frame.statement, api.kind or "", target, some_ranks)
         if found not in frame.facts.registrations:
             frame.facts.registrations.append(found)
-
-
-def _result(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str, Value]) -> Value:
-    symbol = symbols.operation(api.op, [value.symbol for value in values.values()], values)
-    if "return" in api.uniform or "return" in api.receives:
-        return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("received", expr.span),))
-    if "return" in api.restores:
-        return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("restored", expr.span),))
-    match api.category:
-        case "rank_source" if api.translates is not None:
-            axis = axis_of(api.axis) if api.axis else key
-            return _translated(symbol, axis, key, values.get(api.translates))
-        case "rank_source":
-            axis = axis_of(api.axis) if key is WORLD else key
-            own = symbols.rank_in(axis) if api.operation == "rank" else symbols.operation(api.op, (axis,))
-            return (
-                Value(own)
-                .varying(varies=frozenset({axis}), causes=(frame.cause("rank", expr.span),))
-                .referring(kind="rank")
-            )
-        case "guard":
-            return guarding(frame, axis_of(api.axis), expr.span, one=api.one, other=api.kind)
-        case "local_source":
-            if api.kind == "own":
-                # Another text on each rank, which is true on all of them.
-                return Value(frame.fresh(api.op, expr.span)).sourced(ranked=True)
-            if api.cause == "random" and (number := drawn(frame, api.name, expr.span)) is not None:
-                return number
-            cause = frame.cause(api.cause or "process", expr.span)
-            steady = cause.kind in ("file system", "process")
-            fresh = symbol if steady else frame.fresh(api.op, expr.span)
-            uneven = (cause,) if cause.kind == "file system" else ()
-            found = Value(fresh).varying(varies=frozenset({WORLD}), causes=(cause,)).sized(uneven=uneven)
-            return found.sourced(stamps=(cause,)) if cause.kind in ("clock", "random") else found
-        case "uniform_source" if api.operation == "world_size":
-            return Value(symbols.make("world_size", symbol.head, symbol.args)).sized(size_of=key)
-        case "uniform_source" if api.operation == "launched":
-            return Value(symbols.make("launched", symbol.head, symbol.args))
-        case "group_constructor":
-            ranks = values.get(api.params[0]) if api.params[:1] == ("ranks",) else None
-            partial = ranks is not None and ranks.constant is not None
-            meaning = frame.context.catalog.classes.get(api.returns or "")
-            everyone = api.params[:1] == ("ranks",) and not partial
-            parts = ranks.reference.parts if ranks is not None else ()
-            # Every call makes another group, also in a loop: the place names them all.
-            made = frame.fresh(api.op, expr.span)
-            dims = dims_of(values) if meaning == "mesh" else None
-            return Value(made).referring(
-                kind=api.returns, meaning=meaning, partial=partial, everyone=everyone, parts=parts, dims=dims
-            )
-        case "group_accessor":
-            meaning = frame.context.catalog.classes.get(api.returns or "")
-            own = key if "self" in values or "mesh_dim" in values else symbol
-            return Value(axis_of(api.axis) if api.axis else own).referring(kind=api.returns, meaning=meaning)
-        case _ if api.returns is not None and " " in api.returns:
-            classes = enumerate(api.returns.split())
-            return Value(symbol).referring(
-                parts=tuple(
-                    Value(symbols.subscript(symbol, symbols.constant(index))).referring(kind=name)
-                    for index, name in classes
-                )
-            )
-        case _:
-            return Value(symbol).referring(kind=api.returns)
-
-
-def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -> Value:
-    """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
-    if rank is None:
-        return Value(symbol)
-    found = flow(symbol, (rank,))
-    if rank.reference.kind != "rank":
-        # What a parameter is, is known where the function is called.
-        return found.referring(kind="rank") if rank.symbol.root is not None else found
-    if rank.symbol in (symbols.rank_in(WORLD), symbols.rank_in(key)):
-        # A rank's own number in the job is its own number in the group, and the other way round.
-        return found.but(symbol=symbols.rank_in(axis)).varying(varies=frozenset({axis})).referring(kind="rank")
-    return found.referring(kind="rank")
+        if target not in frame.facts.handed:
+            frame.facts.handed.append(target)
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:

@@ -11,15 +11,19 @@ from ..domain import symbol as symbols
 from ..domain.flowing import flow, stamped
 from ..domain.inlining import Inlining, inline
 from ..domain.recognise import is_path
+from ..domain.symbol import WORLD
 from ..domain.value import Value
+from ..domain.wrapped import Wrapped
 from ..effects import CallSite, Deferred
 from ..transfer.binding import GUARD, axis_of, environment, guarding
+from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
 from .library_calls import unknown
 from .object_options import options_of
 from .program_calls import invoke
+from .wrapped_models import run_pass, wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +47,13 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if annotation is not None and annotation.kind == "collective":
         return declared_collective(frame, expr, annotation)
     note_use(frame, expr, callee, args, keywords)
+    before = len(frame.out)
+    made_by = run_pass(frame, expr, callee)
     found = _applied(frame, expr, callee, args, keywords)
+    if len(frame.out) == before:
+        found = made_of(frame, expr, found, (callee, *args, *keywords.values()))
+    if made_by is not None:
+        found = found.sourced(passed=made_by)
     if frame.turns:
         elements = frozenset().union(*[value.origin.elements for value in (callee, *args, *keywords.values())])
         if not elements <= found.origin.elements:
@@ -65,7 +75,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
         site = CallSite(
             frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or "lambda"
         )
-        frame.extend(inline(callee.reference.runs, Inlining(site, {}, None, lambda _: (), frame.function.span)))  # type: ignore[arg-type]  # a term
+        frame.extend(inline(callee.reference.runs, Inlining(site, {}, None, lambda *_: (), frame.function.span)))  # type: ignore[arg-type]  # a term
         return Value(frame.fresh("result", expr.span))
     if target is not None and target.kind == "external":
         if target.name in frame.context.catalog.fallible and not tolerates(keywords):
@@ -87,7 +97,9 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
                 # Paths made of the same parts are the same path.
                 same = symbols.call(callee.symbol, [value.symbol for value in args])
                 return stamped(flow(same, args, ranks=False), args).referring(kind=made_of)
-            made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of).sourced(ranked=own)
+            wrapped = wrapper(frame.context.catalog, made_of, WORLD, keywords)
+            made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of, wrapped=wrapped)
+            made = made.sourced(ranked=own)
             return made.sized(uneven=_shared(target.name, [*args, *keywords.values()]))
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
@@ -122,7 +134,11 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             bound = callee.referring(receiver=callee)
             return invoke(frame, _likely(called), bound, expr, args, keywords)
     if callee.given_as is not None:
-        frame.emit(Deferred(callee.given_as))
+        name = plain(expr.function) or callee.given_as
+        site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, name)
+        frame.emit(Deferred(callee.given_as, site, modes=frame.modes))
+        model = Wrapped("", WORLD, given=callee.given_as)
+        return unknown(frame, expr, callee, [*args, *keywords.values()]).sourced(passed=model)
     return unknown(frame, expr, callee, [*args, *keywords.values()])
 
 

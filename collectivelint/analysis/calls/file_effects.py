@@ -15,7 +15,6 @@ from .path_uses import note_given, note_path
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ...ir.nodes import Expr
     from ..domain.value import Value
     from ..summary.facts import FunctionFacts
     from ..transfer.state import Frame
@@ -106,10 +105,6 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     writing = callee.writing
     if writing is None or callee.events:
         return
-    plain_ones = frame.context.catalog.plain_decorators
-    if any(_last_name(decorator) not in plain_ones for decorator in callee.function.decorators):
-        # It may run the function on one rank.
-        return
     if any(
         value.origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
         for value in arguments.values()
@@ -124,12 +119,6 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     if not frame.alone_here and frame.facts.writing is None:
         depends: frozenset[str] = frozenset().union(*(value.uniformity.depends for value in given))
         frame.facts.writing = Writing(writing.cause, depends, asked_of((*when, *frame.conditions)))
-
-
-def _last_name(decorator: Expr) -> str:
-    """`rank_zero_only` of `@utils.rank_zero_only` and of `@rank_zero_only(default=0)`."""
-    function = decorator.function if isinstance(decorator, Call) else decorator
-    return (plain(function) or "").rpartition(".")[2]
 
 
 def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Subscript, expressions
-from ..domain.symbol import WORLD
+from ..domain.symbol import WORLD, compare
+from ..domain.value import NONE
 from ..summary.model import GroupInReach
 from ..transfer.group_names import is_otherwise
 
@@ -33,7 +34,7 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
             group = GroupInReach(f"{text}.group", origin)
         elif value.reference.meaning == "mesh":
             group = _of_mesh(frame, text, value, origin)
-        if group is not None:
+        if group is not None and not _is_missing(frame, value):
             found.setdefault(group.text, group)
 
     params = {parameter.name: parameter for parameter in frame.function.params}
@@ -53,6 +54,14 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
                 if value_ is not None:
                     consider(f"{own}.{name}", value_, "attribute")
     return tuple(found.values())
+
+
+def _is_missing(frame: Frame, value: Value) -> bool:
+    """Whether it is known to be None here: `assert group is None`, `if group is not None: raise`, `if not group:`."""
+    symbol = value.symbol
+    return bool(frame.conditions) and (
+        compare("is", symbol, NONE.symbol) in frame.conditions or symbol.negate() in frame.conditions
+    )
 
 
 def _of_mesh(frame: Frame, text: str, value: Value, origin: str) -> GroupInReach:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Name
+from ...ir.nodes import Attribute, Call
 from ..domain import symbol as symbols
 from ..domain.alternatives import ANYTHING, appended, either
 from ..domain.causes import Cause, Length, Sharded
 from ..domain.flowing import each, flow, holding, of_shape, stamped
 from ..domain.multiples import bounded, factors, fills_up, padded
-from ..domain.recognise import is_list, is_path
+from ..domain.recognise import ADDING, is_list, is_path
+from ..domain.sharding import is_sharding_test
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import bind
+from ..transfer.changes import deciding, filled
 from .meetings import meet
 from .seeds import seed
 from .sharding_tests import asked_of
@@ -57,6 +59,7 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     symbol = symbols.call(callee.symbol, [value.symbol for value in values])
     if callee.reference.target is not None and callee.reference.target.name in _PURE:
         return _pure(frame, expr, callee.reference.target.name.removeprefix("builtins."), symbol, values)
+    _note_handed(frame, values)
     if frame.context.explaining and callee.reference.target is None:
         unresolved = (plain(expr.function) or "a computed function", expr.span)
         if unresolved not in frame.facts.unresolved:
@@ -68,6 +71,15 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
     if callee.reference.target is None:
         return found if found.origin.sharded is None else found.sourced(sharded=None)
     return _external(frame, expr, callee.reference.target.name, found, values)
+
+
+def _note_handed(frame: Frame, values: Iterable[Value]) -> None:
+    """Keep the functions of the program that something else may call."""
+    for value in values:
+        target, runs = value.reference.target, value.reference.runs
+        found: object = runs or (target if target is not None and target.kind == "function" else None)
+        if found and found not in frame.facts.handed:
+            frame.facts.handed.append(found)  # type: ignore[arg-type]  # a term
 
 
 def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
@@ -129,6 +141,8 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             return kept.referring(kind=first.reference.kind) if name == "int" else kept
         case "max" if len(values) == 1 and (cause := _of_disk(first)) is not None:
             return found.sized(length=Length("highest", cause))
+        case "any" if first.symbol.kind == "comprehension" and is_sharding_test(first.symbol.args[0]):
+            return found.but(symbol=first.symbol.args[0])
         case "min" | "max":
             return found.sized(length=share_of(values))
         case "len" if first.extent.uneven:
@@ -141,9 +155,9 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
         case "len":
             return found.sized(size_of=first.extent.size_of)
         case "set" | "frozenset":
-            return found.sized(uneven=first.extent.uneven, unordered=frame.cause("data", expr.span)).referring(
-                item=first.reference.item
-            )
+            # One element has only one order.
+            unordered = frame.cause("data", expr.span) if len(first.reference.parts) != 1 else None
+            return found.sized(uneven=first.extent.uneven, unordered=unordered).referring(item=first.reference.item)
         case "sorted":
             return found.sized(uneven=first.extent.uneven, whole=first.extent.whole).referring(
                 item=first.reference.item
@@ -203,7 +217,6 @@ _PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})
 _TEXTS: Final = frozenset(
     {"strftime", "isoformat", "timestamp", "format", "join", "joinpath", "replace", "strip", "with_name", "with_suffix"}
 )
-_ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_difference", "copy"})
 
 
@@ -227,21 +240,20 @@ def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, 
         varies, causes = frozenset(), ()
     if name in _SIZES and receiver.extent.uneven:
         varies, causes = varies | {WORLD}, (*receiver.extent.uneven, *causes)[:3]
-    if name in _ADDING and frame.guards and isinstance(expr.function, Attribute):
-        # Filled on some ranks only.
-        _, guard = frame.guards[-1]
+    if name in ADDING and isinstance(expr.function, Attribute) and deciding(frame, certain=True) is not None:
+        # Filled on some ranks only; not so where that is a matter of the configuration, too.
         short = bounded(frame.conditions[-1], frame.variables) if frame.conditions else None
         if short is not None and short[0] is receiver.symbol and short[1]:
             # Where it was too short: afterwards it is as long as elsewhere.
             bind(frame, expr.function.value, receiver.sized(uneven=()))
-        elif isinstance(expr.function.value, Name) and receiver.symbol.root is None:
-            bind(frame, expr.function.value, receiver.sized(uneven=guard.uniformity.causes))
+        else:
+            filled(frame, expr.function.value, receiver)
     if name in ("append", "add") and isinstance(expr.function, Attribute) and (item := holding(values)) is not None:
         bind(frame, expr.function.value, receiver.referring(item=either(receiver.reference.item, item)))
     if name == "extend" and len(values) == 1 and isinstance(expr.function, Attribute):
         receiver = receiver.sized(whole=padded(receiver, values[0], frame.variables))
         bind(frame, expr.function.value, receiver.sized(uneven=()) if fills_up(receiver, values[0]) else receiver)
-    if name in _ADDING | {"insert"} and is_list(receiver.written) and isinstance(expr.function, Attribute):
+    if name in ADDING | {"insert"} and is_list(receiver.written) and isinstance(expr.function, Attribute):
         variable = plain(expr.function.value) or ""
         element = values[0] if name == "append" and len(values) == 1 else ANYTHING
         if variable in frame.variables:

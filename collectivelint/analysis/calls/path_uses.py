@@ -123,7 +123,7 @@ def _met_before(callee: FunctionFacts, parameter: str) -> int:
     """How many collectives a function runs before it calls what it was passed for a parameter."""
     count = 0
     for item in walk(callee.summary):
-        if isinstance(item, Deferred) and item.parameter == parameter:
+        if isinstance(item, Deferred) and item.parameter == parameter and not item.method:
             return count
         count += isinstance(item, Event)
     return 0

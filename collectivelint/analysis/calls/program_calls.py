@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Final, Literal
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Name
 from ..domain.flowing import flow
-from ..domain.inlining import Inlining, inline, without_names
+from ..domain.inlining import LONGEST_CHAIN, Inlining, inline, without_names
 from ..domain.symbol import WORLD, call, constant, make
 from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
 from ..transfer.binding import bind, gathered
+from ..transfer.changes import changed_by_call
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
 from .path_uses import note_paths
 from .seeds import seed
+from .wrapped_models import CALL, pass_event, passed_on, wrapper_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +51,8 @@ def invoke(
             frame.made[callee.reference.receiver.symbol] = (facts, known)
         site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, facts.function.qualname)
 
-        def run(value: Value, site: CallSite = site) -> Term:
-            return _passed(frame, value, site)
+        def run(value: Value, item: Deferred, site: CallSite = site) -> Term:
+            return _passed(frame, value, site, item)
 
         effect = () if frame.group_destroyed else _effect(frame, target, facts)
         term = inline(effect, Inlining(site, arguments, known, run, facts.function.span, frame.elements))
@@ -60,6 +62,7 @@ def invoke(
         note_paths(frame, expr, facts, known, arguments)
         _share(frame, expr, facts, arguments)
         _gather(frame, expr, facts, arguments)
+        changed_by_call(frame, expr, facts, arguments)
         if facts.changed is not None:
             frame.note("in place", expr.span, (facts.changed,), *expr.args, callee=facts.function.qualname)
         if is_manager(facts.function):
@@ -144,12 +147,20 @@ def is_manager(function: Function) -> bool:
 _MANAGERS: Final = ("contextmanager", "asynccontextmanager")
 
 
-def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
+def _passed(frame: Frame, value: Value, site: CallSite, item: Deferred) -> Term:
     """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
+    wrapped = wrapper_of(frame, value)
+    modes, chain = item.modes | frame.modes, (site, *item.chain)
+    if wrapped is not None and wrapped.given is None:
+        event = pass_event(frame.context.catalog, wrapped, item.method or CALL, item.site, chain, modes)
+        if event is not None:
+            return (event,)
+    if value.given_as is not None:
+        return (Deferred(value.given_as, item.site, item.method, modes, chain),) if len(chain) < LONGEST_CHAIN else ()
+    if item.method:
+        return ()
     if value.reference.runs:
         return value.reference.runs  # type: ignore[return-value]  # a term
-    if value.given_as is not None:
-        return (Deferred(value.given_as),)
     target = value.reference.target
     if target is None:
         return ()
@@ -171,7 +182,7 @@ def _passed(frame: Frame, value: Value, site: CallSite) -> Term:
     )
     into = CallSite(site.path, site.function, site.span, site.statement, facts.function.qualname)
     effect = _effect(frame, target, facts)
-    return inline(effect, Inlining(into, receiver, _symbols(receiver), lambda _: (), facts.function.span))
+    return inline(effect, Inlining(into, receiver, _symbols(receiver), lambda *_: (), facts.function.span))
 
 
 def _note_helper(
@@ -241,7 +252,11 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
         value = value.varying(varies=frozenset(), causes=(), one=None).referring(kind=None)
     argument = arguments.get(value.symbol.parameter or "")
     if argument is not None:
+        if value.reference.wrapped is not None:
+            argument = argument.referring(wrapped=value.reference.wrapped)
         return argument if value.origin.sharded is None else argument.sourced(sharded=value.origin.sharded)
+    if value.origin.passed is not None:
+        value = value.sourced(passed=passed_on(value.origin.passed, arguments))
     given = [arguments[name] for name in value.uniformity.depends if name in arguments]
     flowed = flow(value.symbol.substitute(known), (value.varying(depends=frozenset()), *given))
     where = value.uniformity.equal_where
@@ -259,6 +274,7 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
             parts=tuple(_returned(function, part, arguments, known) for part in value.reference.parts),
             everyone=value.reference.everyone,
             dims=value.reference.dims,
+            wrapped=value.reference.wrapped,
         )
         .sized(
             uneven=value.extent.uneven or next((item.extent.uneven for item in given if item.extent.uneven), ()),

@@ -144,7 +144,8 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None, lists_
         return True
     if WORLD not in guard.varies:
         return False
-    if not any(cause.kind in ("rank", "branch") for cause in guard.causes):
+    kinds = {cause.kind for cause in guard.causes}
+    if "rank" not in kinds and kinds != {"branch"}:
         # Clocks and disks know nothing of groups: any two ranks may differ.
         return True
     # A global rank decides about a sub-group. With exactly one rank on this side its group is surely split, if it has

@@ -17,7 +17,7 @@ Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 
 
 #: Causes by which ranks differ only where something happens on one of them.
-_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue"})
+_EVENTS: Final = frozenset({"file system", "clock", "exception", "signal", "poll", "queue", "own data"})
 
 
 class Divergence(Record):
@@ -27,10 +27,10 @@ class Divergence(Record):
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
     the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it runs
     only where something is sharded that nothing shows to be. `depth` counts the other conditions, open ones, that the
-    ranks which reach it have to pass.
+    ranks which reach it have to pass. `doubted`: something in the program speaks for that the other ranks do come.
     """
 
-    __slots__ = ("depth", "event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
+    __slots__ = ("depth", "doubted", "event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Divergence(Record):
         files: FileEvidence | None = None,
         if_sharded: bool = False,
         depth: int = 0,
+        doubted: bool = False,
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -53,20 +54,26 @@ class Divergence(Record):
         self.files: Final = files
         self.if_sharded: Final = if_sharded
         self.depth: Final = depth
+        self.doubted: Final = doubted
 
     def _fields(self) -> tuple[object, ...]:
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return (*same, self.files, self.if_sharded, self.depth)
+        return (*same, self.files, self.if_sharded, self.depth, self.doubted)
 
     def shown_by(self, files: FileEvidence | None) -> Divergence:
         """The same, with what the program shows about the look-ups of files."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return Divergence(*same, files, self.if_sharded, self.depth)
+        return Divergence(*same, files, self.if_sharded, self.depth, self.doubted)
 
     def unless_plain(self) -> Divergence:
         """The same, where it takes something sharded that nothing shows to be."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return Divergence(*same, self.files, if_sharded=True, depth=self.depth)
+        return Divergence(*same, self.files, if_sharded=True, depth=self.depth, doubted=self.doubted)
+
+    def in_doubt(self) -> Divergence:
+        """The same, where something in the program speaks for that the other ranks do come."""
+        same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return Divergence(*same, self.files, self.if_sharded, self.depth, doubted=True)
 
     @property
     def root(self) -> str:
@@ -82,8 +89,12 @@ class Divergence(Record):
 
     @property
     def confidence(self) -> Confidence:
+        """How sure it is that ranks differ, and that what they part at is a collective."""
+        return min(self._evidence(), self.event.confidence)
+
+    def _evidence(self) -> Confidence:
         """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
-        if self.if_sharded or self.guard.maybe:
+        if self.if_sharded or self.doubted or self.guard.maybe:
             return Confidence.LOW
         if self.files is not None:
             return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW

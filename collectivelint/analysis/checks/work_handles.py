@@ -97,7 +97,7 @@ class _Uses:
 
     def statement(self, statement: Statement, loops: tuple[Span, ...]) -> None:
         for expr in parts(statement):
-            for name in _names(expr):
+            for name in names(expr):
                 self.found.setdefault(name, []).append((statement.span, loops))
         match statement:
             case Assign(targets=targets, value=value):
@@ -138,11 +138,11 @@ def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], cata
     buffers = {expr.id for name in written if isinstance(expr := call.exprs.get(name), Name)}
     used: tuple[str, Span] | None = None
     for statement in rest:
-        mentioned = {name for expr in _all_parts(statement) for name in _names(expr)}
+        mentioned = {name for expr in all_parts(statement) for name in names(expr)}
         if handle in mentioned:
             waits = isinstance(statement, Evaluate) and _is_wait(statement.value, handle)
             return Early(call, *used, statement.span) if used is not None and waits else None
-        calls = [part for expr in _all_parts(statement) for part in _walk(expr) if isinstance(part, Call)]
+        calls = [part for expr in all_parts(statement) for part in walked(expr) if isinstance(part, Call)]
         if any(isinstance(part.function, Attribute) and part.function.name in catalog.synchronising for part in calls):
             return None
         if isinstance(statement, Assign):
@@ -150,7 +150,7 @@ def _before_wait(rest: Block, call: ApiCall, handle: str, known: set[Span], cata
             buffers -= {target.id for target in statement.targets if isinstance(target, Name)}
         if used is None and not any(part.span in known for part in calls):
             touched = sorted(
-                name for expr in _all_parts(statement) for name in _names(expr, catalog.metadata) if name in buffers
+                name for expr in all_parts(statement) for name in names(expr, catalog.metadata) if name in buffers
             )
             used = (touched[0], statement.span) if touched else None
     return None
@@ -164,14 +164,15 @@ def _is_wait(expr: Expr, handle: str) -> bool:
             return False
 
 
-def _all_parts(statement: Statement) -> Iterator[Expr]:
+def all_parts(statement: Statement) -> Iterator[Expr]:
+    """The expressions of a statement and of the blocks in it."""
     yield from parts(statement)
     for block in blocks(statement):
         for inner in block:
-            yield from _all_parts(inner)
+            yield from all_parts(inner)
 
 
-def _names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
+def names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
     """The variables in an expression, without those of which only `metadata` are asked for."""
     if isinstance(expr, Attribute) and expr.name in metadata:
         return
@@ -179,10 +180,11 @@ def _names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
         yield expr.id
     parts = (expr.body,) if isinstance(expr, Lambda) else children(expr)
     for part in parts:
-        yield from _names(part, metadata)
+        yield from names(part, metadata)
 
 
-def _walk(expr: Expr) -> Iterator[Expr]:
+def walked(expr: Expr) -> Iterator[Expr]:
+    """An expression and all that it is made of."""
     yield expr
     for part in (expr.body,) if isinstance(expr, Lambda) else children(expr):
-        yield from _walk(part)
+        yield from walked(part)

@@ -28,6 +28,7 @@ Kind: TypeAlias = Literal[
     "poll",
     "signal",
     "data",
+    "own data",
     "exception",
     "declared",
 ]
@@ -43,6 +44,7 @@ LOCAL: Final[Mapping[Kind, str]] = {
     "poll": "a poll of work in the background, differs between ranks",
     "signal": "set by a signal handler, on the ranks that get the signal",
     "data": "the size of this rank's data",
+    "own data": "what is in this rank's own data",
     "exception": "an exception that may happen on one rank only",
     "declared": "declared to differ between ranks",
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .causes import Cause, Sharded
     from .symbol import Symbol
+    from .wrapped import Wrapped
 
 
 def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
@@ -27,16 +28,20 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     ranked = False
     elements: frozenset[str] = frozenset()
     stamps: tuple[Cause, ...] = ()
+    own: Cause | None = None
+    passed: Wrapped | None = None
     for value in known:
         origin = value.origin
         origins = merged(origins, origin.origins)
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
         stamps = merged(stamps, origin.stamps) if ranks else stamps
+        own = own or origin.own
+        passed = origin.passed if passed is None else passed
         ranked |= origin.ranked or any(cause.kind == "rank" for cause in value.uniformity.causes)
-    if not origins and sharded is None and not ranked and not elements and not stamps:
+    if not (origins or sharded or ranked or elements or own or passed or stamps):
         return Value(symbol, uniformity)
-    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, stamps))
+    return Value(symbol, uniformity, origin=Origin(origins, False, sharded, ranked, elements, own, passed, stamps))
 
 
 def stamped(found: Value, values: Iterable[Value]) -> Value:
@@ -50,6 +55,7 @@ def stamped(found: Value, values: Iterable[Value]) -> Value:
 def of_shape(value: Value) -> Value:
     """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
     origins = value.origin.origins
+    value = value if value.origin.own is None else value.sourced(own=None)
     if not any(cause.kind == "received" for cause in origins):
         return value
     return value.sourced(origins=tuple(cause for cause in origins if cause.kind != "received"))
@@ -62,13 +68,16 @@ def each(value: Value, symbol: Symbol) -> Value:
     if known is None:
         return found
     item = known.reference
-    return found.referring(instance=item.instance, parts=item.parts, item=item.item)
+    return found.referring(instance=item.instance, parts=item.parts, item=item.item, wrapped=item.wrapped)
 
 
 def holding(values: Iterable[Value]) -> Value | None:
-    """What all elements of a container are, as far as they are objects of one class."""
+    """What all elements of a container are, as far as they are objects of one class, or models wrapped alike."""
     every = list(values)
-    first = every[0] if every else None
-    if first is None or first.reference.instance is None:
+    first = every[0].reference if every else None
+    if first is None or (first.instance is None and first.wrapped is None):
         return None
-    return first if all(value.reference.instance == first.reference.instance for value in every) else None
+    alike = all(
+        value.reference.instance == first.instance and value.reference.wrapped == first.wrapped for value in every
+    )
+    return every[0] if alike else None

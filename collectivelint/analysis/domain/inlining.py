@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ...record import Record
-from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat
+from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat, walk
 from .settled import settled
 from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown, sharding_test
 from .symbol import attribute, parameter
 from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ...ir.nodes import Span
     from ..effects import Item, Term
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .symbol import Symbol
 
 #: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.
-_LONGEST_CHAIN: Final = 24
+LONGEST_CHAIN: Final = 24
 _NO_LOOPS: Final[Mapping[Symbol, Symbol]] = MappingProxyType({})
 
 
@@ -32,14 +32,14 @@ class Inlining(Record):
     `elements` are what the caller's loops run over, by what they bind.
     """
 
-    __slots__ = ("_memo", "arguments", "callee", "elements", "passes_sharded", "run", "site", "symbols")
+    __slots__ = ("_memo", "arguments", "callee", "elements", "passes_sharded", "run", "site", "symbols", "wrapped")
 
     def __init__(
         self,
         site: CallSite,
         arguments: Mapping[str, Value],
         symbols: Mapping[str, Symbol] | None,
-        run: Callable[[Value], Term],
+        run: Callable[[Value, Deferred], Term],
         callee: Span,
         elements: Mapping[Symbol, Symbol] = _NO_LOOPS,
     ) -> None:
@@ -50,6 +50,9 @@ class Inlining(Record):
         self.callee: Final = callee
         self.elements: Final = elements
         self.passes_sharded: Final = any(is_sharded(value) for value in arguments.values())
+        self.wrapped: Final = frozenset(
+            [name for name, value in arguments.items() if value.reference.wrapped is not None]
+        )
         #: What an object that is made in reach was given as options are constants in the methods called on it.
         self._memo: Final[dict[Symbol, Symbol]] = {
             attribute(parameter(name), option): chosen
@@ -94,11 +97,12 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                         item.span,
                         item.statement,
                         item.kind,
-                        (call.site, *item.chain[:_LONGEST_CHAIN]),
+                        (call.site, *item.chain[:LONGEST_CHAIN]),
                         item.why,
                         item.operation,
                         _data(item.data, call.arguments),
                         item.api,
+                        item.confidence,
                     )
                 )
             case Choice(guard=guard, then=then, orelse=orelse):
@@ -108,9 +112,11 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                     continue
                 arms = inline(then, call, loop=loop), inline(orelse, call, loop=loop)
                 inner = _inlined(guard, call)
-                if call.passes_sharded and guard.own and guard.varies and asks_what_is_shown(item, call.arguments):
-                    # Only here is it known that what stands behind the test runs.
-                    inner = inner.but(own=True)
+                if guard.own and guard.varies:
+                    shown = call.passes_sharded and asks_what_is_shown(item, call.arguments)
+                    if shown or (call.wrapped and any(name in call.wrapped for name in _uses((item,)))):
+                        # Only here is it known that what stands behind the test runs, or that it is a collective.
+                        inner = inner.but(own=True)
                 found.append(Choice(inner, *arms) if inner.positive == guard.positive else Choice(inner, *arms[::-1]))
             case Repeat(symbol=symbol, body=body, trips=trips, unordered=unordered, over=over):
                 argument = call.arguments.get(over or "")
@@ -120,6 +126,8 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                     unordered = unordered or argument.extent.unordered
                     over = argument.given_as
                 found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
+            case Leave(kind="raise", span=span) if span is not None:
+                found.append(Leave("raise"))
             case Leave(kind="return"):
                 # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
                 if loop:
@@ -127,10 +135,15 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
             case Deferred(parameter=parameter):
                 argument = call.arguments.get(parameter)
                 if argument is not None:
-                    found.extend(call.run(argument))
+                    found.extend(call.run(argument, item))
             case _:
                 found.append(item)
     return tuple(found)
+
+
+def _uses(term: Term) -> Iterator[str]:
+    """The parameters that a term calls, or calls methods of."""
+    return (item.parameter for item in walk(term) if isinstance(item, Deferred))
 
 
 def _data(data: frozenset[str], arguments: Mapping[str, Value]) -> frozenset[str]:

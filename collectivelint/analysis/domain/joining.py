@@ -9,6 +9,7 @@ from .causes import Cause, merged
 from .implication import implies
 from .symbol import Symbol, constant, subscript
 from .value import UNKNOWN, Reference, Value
+from .wrapped import either as surest_wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,18 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
     )
 
 
+def either_state(one: Value, other: Value, symbol: Symbol) -> Value:
+    """The value of an attribute that one method gives the value `one`, another one `other`.
+
+    What it begins with is no other configuration: set on some ranks only in one of them, it differs from then on.
+    """
+    found = join(one, other, symbol)
+    if not found.uniformity.maybe or one.uniformity.maybe or other.uniformity.maybe:
+        return found
+    is_set = any(cause.kind == "branch" for cause in found.uniformity.causes)
+    return found.varying(maybe=False) if is_set and not any(_is_agreed(value) for value in (one, other)) else found
+
+
 def _same_symbol(one: Value, other: Value) -> Value:
     """Of two values that are one expression, of which other things are known."""
     mine, its = one.uniformity, other.uniformity
@@ -57,6 +70,7 @@ def _same_symbol(one: Value, other: Value) -> Value:
         .referring(
             optional=one.reference.optional or other.reference.optional,
             item=either(one.reference.item, other.reference.item),
+            wrapped=surest_wrapper(one.reference.wrapped, other.reference.wrapped),
         )
         .sized(uneven=one.extent.uneven or other.extent.uneven, whole=one.extent.whole & other.extent.whole)
         .sourced(sharded=one.origin.sharded or other.origin.sharded)
@@ -84,7 +98,9 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
         found = found.but(equal_where=guard.symbol if other.uniformity.varies else guard.symbol.negate())
     if guard is not None and implicit and where is not None and not sized and not alike:
         causes = merged(found.causes, (*guard.uniformity.causes, where))
-        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes)
+        # Where the condition differs under some configuration only, so does what it decides.
+        maybe = found.maybe or (guard.uniformity.maybe and not found.varies)
+        found = found.but(varies=found.varies | guard.uniformity.varies, causes=causes, maybe=maybe)
     return found
 
 
@@ -142,8 +158,9 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
     optional = nothing or mine.optional or its.optional
     everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
     item = either(mine.item, its.item)
+    wrapped = surest_wrapper(mine.wrapped, its.wrapped)
     if not _is_same_kind(one, other):
-        return Reference(parts=parts, optional=optional, everyone=everyone, item=item)
+        return Reference(parts=parts, optional=optional, everyone=everyone, item=item, wrapped=wrapped)
     known = its if one.constant is None else mine
     return Reference(
         target=known.target,
@@ -156,6 +173,7 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
         partial=known.partial,
         everyone=everyone,
         dims=known.dims if nothing or mine.dims == its.dims else None,
+        wrapped=wrapped,
     )
 
 

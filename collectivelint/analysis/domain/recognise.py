@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .symbol import Symbol
     from .value import Value
+
+#: Methods that add to a container.
+ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 
 
 def launched(symbol: Symbol) -> bool | None:

@@ -33,6 +33,11 @@ def is_sharding_test(symbol: Symbol) -> bool:
     return symbol.kind == "operation" and symbol.head[0] == _TEST
 
 
+def either_test(one: Symbol, other: Symbol) -> Symbol:
+    """The condition that one thing or the other is sharded."""
+    return operation(_TEST, tuple(dict.fromkeys((*one.args, *other.args))))
+
+
 def is_shown(symbol: Symbol, arguments: Mapping[str, Value]) -> bool:
     """Whether one of the arguments that the test is about is known to be sharded."""
     return is_sharding_test(symbol) and any(

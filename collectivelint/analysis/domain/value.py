@@ -14,6 +14,7 @@ from .uniformity import UNIFORM, Uniformity
 if TYPE_CHECKING:
     from ...program.target import Target
     from .causes import Cause, Length, Sharded
+    from .wrapped import Wrapped
 
 #: The axes that a value varies over are the symbols of groups. What varies over the default group, WORLD, varies over every
 #: group; these are places instead: ranks that share one differ in nothing else of it.
@@ -50,6 +51,7 @@ class Reference(Record):
         "receiver",
         "runs",
         "target",
+        "wrapped",
     )
 
     def __init__(
@@ -69,6 +71,7 @@ class Reference(Record):
         everyone: bool = False,
         dims: tuple[str, ...] | None = None,
         options: tuple[tuple[str, Symbol], ...] = (),
+        wrapped: Wrapped | None = None,
     ):
         """Nothing is known of what is left out."""
         #: The function, class or module that it is.
@@ -101,25 +104,13 @@ class Reference(Record):
         self.dims: Final = dims
         #: The attributes of an object made here that are constants, with those.
         self.options: Final = options
+        #: The framework that has wrapped the model that it is.
+        self.wrapped: Final = wrapped
 
     def _fields(self) -> tuple[object, ...]:
-        return (
-            self.target,
-            self.receiver,
-            self.instance,
-            self.kind,
-            self.meaning,
-            self.parts,
-            self.item,
-            self.runs,
-            self.manager,
-            self.optional,
-            self.given,
-            self.partial,
-            self.everyone,
-            self.dims,
-            self.options,
-        )
+        of_program = (self.target, self.receiver, self.instance, self.kind, self.meaning, self.parts, self.item)
+        of_groups = (self.partial, self.everyone, self.dims)
+        return (*of_program, *of_groups, self.runs, self.manager, self.optional, self.given, self.options, self.wrapped)
 
     __hash__ = None  # type: ignore[assignment]  # it holds values, which have no hash
 
@@ -215,6 +206,7 @@ class Value(Record):
         everyone: bool | Keep = KEEP,
         dims: tuple[str, ...] | Keep | None = KEEP,
         options: tuple[tuple[str, Symbol], ...] | Keep = KEEP,
+        wrapped: Wrapped | Keep | None = KEEP,
     ) -> Value:
         """A copy that refers to something else."""
         known = self.reference
@@ -234,6 +226,7 @@ class Value(Record):
             known.everyone if isinstance(everyone, Keep) else everyone,
             known.dims if isinstance(dims, Keep) else dims,
             known.options if isinstance(options, Keep) else options,
+            known.wrapped if isinstance(wrapped, Keep) else wrapped,
         )
         return self.but(reference=reference)
 
@@ -255,10 +248,12 @@ class Value(Record):
         sharded: Sharded | Keep | None = KEEP,
         ranked: bool | Keep = KEEP,
         elements: frozenset[str] | Keep = KEEP,
+        own: Cause | Keep | None = KEEP,
+        passed: Wrapped | Keep | None = KEEP,
         stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Value:
         """A copy whose data come from elsewhere."""
-        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, stamps))
+        return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, own, passed, stamps))
 
     def __eq__(self, other: object) -> bool:
         """Equal in every field; symbols that are equal are one object."""

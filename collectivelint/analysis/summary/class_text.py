@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ...ir.nodes import Assign, Attribute, Branch, Call, Compound, Loop, Name, Try, With, expressions
+from ...ir.nodes import (
+    Assign,
+    Attribute,
+    Branch,
+    Call,
+    Compound,
+    Constant,
+    Loop,
+    Name,
+    Subscript,
+    Try,
+    With,
+    assignments,
+    expressions,
+)
+from ..domain.recognise import ADDING
 from .observed import ClassFacts
 
 if TYPE_CHECKING:
@@ -19,6 +34,7 @@ if TYPE_CHECKING:
 def class_text(program: Program, owner: Target) -> ClassFacts:
     """The attributes that the methods of a class assign on `self`, and those methods that handle signals."""
     assigned: defaultdict[str, list[str]] = defaultdict(list)
+    filled: defaultdict[str, list[str]] = defaultdict(list)
     handlers: dict[str, Span] = {}
     index = program.class_index(owner)
     lowered = program.functions(owner.path)
@@ -27,11 +43,35 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
         if function is not None and function.params:
             for attribute in dict.fromkeys(_assigned(function.body, function.params[0].name)):
                 assigned[attribute].append(function.qualname)
+            for attribute in dict.fromkeys(_filled(function.body, function.params[0].name)):
+                filled[attribute].append(function.qualname)
             for method in _registered(function.body, function.params[0].name):
                 handler = lowered.get(f"{owner.name}.{method}")
                 if handler is not None:
                     handlers[handler.qualname] = handler.span
-    return ClassFacts({attribute: tuple(methods) for attribute, methods in assigned.items()}, handlers)
+    return ClassFacts(
+        {attribute: tuple(methods) for attribute, methods in assigned.items()},
+        handlers,
+        {attribute: tuple(methods) for attribute, methods in filled.items()},
+    )
+
+
+def _filled(block: Block, self_name: str) -> Iterator[str]:
+    """Attributes of `self` that a block adds something to, and entries of them that it sets."""
+    for expr in expressions(block):
+        match expr:
+            case Call(function=Attribute(value=Attribute(value=Name(id=owner), name=name), name=method)):
+                if owner == self_name and method in ADDING:
+                    yield name
+            case _:
+                pass
+    for statement in assignments(block):
+        for target in statement.targets:
+            match target:
+                case Subscript(value=Attribute(value=Name(id=owner), name=name), index=index) if owner == self_name:
+                    yield f"{name}[{index.value!r}]" if isinstance(index, Constant) else name
+                case _:
+                    pass
 
 
 def _registered(block: Block, self_name: str) -> Iterator[str]:

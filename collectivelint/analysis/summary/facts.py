@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...ir.nodes import Function, Span
+    from ...program.target import Target
+    from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
     from .file_use import FileUse
@@ -33,6 +35,7 @@ class FunctionFacts:
         "files",
         "function",
         "gathered",
+        "handed",
         "helpers",
         "invariants",
         "meetings",
@@ -45,6 +48,7 @@ class FunctionFacts:
         "returns",
         "roots",
         "seed",
+        "sets",
         "stamped",
         "summary",
         "term",
@@ -70,6 +74,8 @@ class FunctionFacts:
         self.closures: dict[str, Mapping[str, Value]] = {}
         self.helpers: list[HelperCall] = []
         self.registrations: list[Registration] = []
+        #: The functions that it passes to something outside the program, and the terms of lambdas.
+        self.handed: list[Target | Term] = []
         self.files: list[FileUse] = []
         #: What it does to paths, itself and in what it calls, in order, with the call of this function that does it.
         self.paths: PathUses = {}
@@ -84,6 +90,8 @@ class FunctionFacts:
         self.uniform: tuple[str, ...] = ()
         #: Its parameters whose elements it replaces by what it has gathered from all ranks.
         self.gathered: tuple[str, ...] = ()
+        #: The attributes of its parameters that it sets on some ranks only: how they differ then.
+        self.sets: dict[tuple[str, str], Uniformity] = {}
         #: Its parameters that one rank writes as if they were the whole model, with where.
         self.whole: tuple[tuple[str, Cause], ...] = ()
         #: What all ranks that call it write to.
@@ -132,7 +140,9 @@ class FunctionFacts:
             returns=self.returns,
             attributes=self.attributes,
             variables=self.variables if self.function.qualname == "<module>" else {},
-            parameters=ParameterEffect(self.uniform, self.roots, self.whole, self.changed, self.gathered),
+            parameters=ParameterEffect(
+                self.uniform, self.roots, self.whole, self.changed, self.gathered, self.own_sets
+            ),
             writing=self.writing,
             share=self.share,
             fallible=self.fallible,
@@ -141,6 +151,11 @@ class FunctionFacts:
             seed=self.seed,
             meetings=tuple(self.meetings),
         )
+
+    @property
+    def own_sets(self) -> tuple[tuple[str, str, Uniformity], ...]:
+        """The attributes of its parameters that differ once it has been called."""
+        return tuple((*names, found) for names, found in self.sets.items())
 
     def widened(self, summary: Summary) -> FunctionFacts:
         """The same facts of the function itself, with another summary for those who call it."""
@@ -155,6 +170,7 @@ class FunctionFacts:
         found.closures = self.closures
         found.helpers = self.helpers
         found.registrations = self.registrations
+        found.handed = self.handed
         found.files = self.files
         found.paths = widened_uses(self.paths, summary.paths)
         found.turns = self.turns
@@ -164,6 +180,7 @@ class FunctionFacts:
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole
         found.gathered = summary.parameters.gathered
+        found.sets = {(owner, name): known for owner, name, known in summary.parameters.sets}
         found.writing = summary.writing
         found.roots = summary.parameters.roots
         found.fallen = self.fallen

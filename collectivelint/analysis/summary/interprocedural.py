@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ...program.dependencies import Memo
 from ...program.target import Target
 from ..domain.causes import Cause
-from ..domain.joining import join
+from ..domain.joining import either_state
 from ..domain.symbol import WORLD, attribute, parameter
 from ..domain.value import UNKNOWN, Value
-from ..transfer.binding import SELF
+from ..transfer.changes import SELF
 from ..transfer.group_names import named_calls, other_uses
 from .attribute_writes import changed_by
 from .class_text import class_text
@@ -175,11 +175,12 @@ class Interprocedural:
     def _joined(self, owner: Target, name: str) -> Value | None:
         found: Value | None = None
         for base in self.program.bases(owner):
-            for method in self._assigned_in(base).get(name, ()):
+            known = self.class_facts(base)
+            for method in dict.fromkeys((*known.assigned.get(name, ()), *known.filled.get(name, ()))):
                 facts = self.facts(Target("function", base.path, method))
                 value = facts.attributes.get(name) if facts is not None else None
                 if value is not None:
-                    found = value if found is None else join(found, value, attribute(parameter(SELF), name))
+                    found = value if found is None else either_state(found, value, attribute(parameter(SELF), name))
         if found is None:
             return None
         flag = self.handled(owner, name)

@@ -120,6 +120,7 @@ def _joined_parameters(one: ParameterEffect, other: ParameterEffect) -> Paramete
         whole=_united(one.whole, other.whole),
         changed=one.changed or other.changed,
         gathered=_united(one.gathered, other.gathered),
+        sets=_united(one.sets, other.sets),
     )
 
 

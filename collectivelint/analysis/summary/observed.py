@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...ir.nodes import Span
     from ..domain.causes import Cause
     from ..domain.symbol import Symbol
+    from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Term
 
@@ -134,9 +135,10 @@ class ParameterEffect(Record):
     `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
     collective; `whole` those that one rank writes as if they were the whole model, with where; `gathered` those whose
     elements it replaces by what it has gathered from all ranks. `changed`: where a tensor is changed that was passed in.
+    `sets`: the attributes of parameters that it sets on some ranks only, with how they differ then.
     """
 
-    __slots__ = ("changed", "gathered", "roots", "uniform", "whole")
+    __slots__ = ("changed", "gathered", "roots", "sets", "uniform", "whole")
 
     def __init__(
         self,
@@ -145,7 +147,9 @@ class ParameterEffect(Record):
         whole: tuple[tuple[str, Cause], ...] = (),
         changed: Cause | None = None,
         gathered: tuple[str, ...] = (),
+        sets: tuple[tuple[str, str, Uniformity], ...] = (),
     ) -> None:
+        self.sets: Final = sets
         self.uniform: Final = uniform
         self.roots: Final = roots
         self.whole: Final = whole
@@ -153,7 +157,7 @@ class ParameterEffect(Record):
         self.gathered: Final = gathered
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.uniform, self.roots, self.whole, self.changed, self.gathered)
+        return (self.uniform, self.roots, self.whole, self.changed, self.gathered, self.sets)
 
 
 NO_EFFECT: Final = ParameterEffect()
@@ -232,16 +236,20 @@ class ClassFacts(Record):
     """What the text of a class says, without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
-    handlers, with where they stand.
+    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it.
     """
 
-    __slots__ = ("assigned", "handlers")
+    __slots__ = ("assigned", "filled", "handlers")
 
     def __init__(
-        self, assigned: Mapping[str, tuple[str, ...]] | None = None, handlers: Mapping[str, Span] | None = None
+        self,
+        assigned: Mapping[str, tuple[str, ...]] | None = None,
+        handlers: Mapping[str, Span] | None = None,
+        filled: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
         self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
+        self.filled: Final[Mapping[str, tuple[str, ...]]] = {} if filled is None else filled
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.assigned, self.handlers)
+        return (self.assigned, self.handlers, self.filled)

@@ -13,7 +13,8 @@ from ..domain.flowing import flow, of_shape
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
-from .binding import GUARD, SELF, conventional, guarding
+from .binding import GUARD, conventional, guarding
+from .changes import SELF
 from .group_names import is_otherwise
 from .names import refer
 
@@ -35,6 +36,10 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             return Value(symbol)
         api = context.catalog.apis.get(target.name) if target.kind == "external" else None
         return refer(frame, target) if api is None or api.kind != "property" else property_of(frame, api, target, base)
+    if base.reference.wrapped is not None:
+        api = context.catalog.apis.get(f"{base.reference.wrapped.kind}.{expr.name}")
+        if api is not None and api.kind == "part":
+            return Value(symbol).referring(wrapped=base.reference.wrapped)
     if base.reference.instance is not None:
         method = context.program.method(base.reference.instance, expr.name)
         if method is not None:
@@ -61,7 +66,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     # What a path has is what the catalogue says of methods of anything.
     if kind is not None and kind not in ("rank", GUARD, SUPER) and not is_path(base):
         return _of_type(frame, expr, base, symbol)
-    for meaning in ("rank", "group", "guard", "object"):
+    for meaning in () if _says_nothing(frame, expr.name) else ("rank", "group", "guard", "object"):
         # What a class keeps to itself has the same name: `_rank` behind the property `rank`.
         name = expr.name.lstrip("_") if meaning == "rank" else expr.name
         convention = context.catalog.convention(name, meaning)
@@ -84,10 +89,18 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     return found.referring(receiver=base)
 
 
+def _says_nothing(frame: Frame, name: str) -> bool:
+    """Whether no convention is known to give an attribute of this name a meaning, as is so of nearly all."""
+    known = frame.context.catalog.known_names
+    return known.get(name) == [] and (name[:1] != "_" or known.get(name.lstrip("_")) == [])
+
+
 def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Value:
     """An attribute of an object whose class the catalogue knows."""
     target = Target("external", "", f"{base.reference.kind}.{expr.name}")
     api = frame.context.catalog.apis.get(target.name)
+    if api is not None and api.kind == "part":
+        return Value(symbol).referring(kind=api.returns)
     if api is None or api.params != ("self",):
         return Value(symbol).referring(target=target, receiver=base)
     if api.kind != "property" and (

@@ -8,18 +8,14 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Compound, Constant, Expr, Name, Subscript
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
-from ..domain.joining import join
 from ..domain.recognise import launched
-from ..domain.symbol import WORLD, Symbol, attribute, compare, constant, operation, parameter, rank_in, subscript
+from ..domain.symbol import WORLD, Symbol, compare, constant, operation, rank_in, subscript
 from ..domain.value import Value
+from .changes import self_name, set_attribute, set_entry, set_on
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
     from .state import Frame
-
-#: What forms of attributes call the object they belong to, however a method names its first parameter.
-SELF: Final = "self"
-
 
 #: The type of a condition that holds on one rank; calling it, where it is a method, changes nothing.
 GUARD: Final = "guard"
@@ -81,17 +77,10 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
             path = plain(target)
             if path is not None:
                 frame.variables[path] = value
-            if isinstance(owner, Name) and owner.id == _self_name(frame):
-                known = frame.facts.attributes.get(name)
-                symbol = attribute(parameter(SELF), name)
-                if frame.guards and (known is not None or isinstance(value.constant, bool)):
-                    # Set on some ranks only, or differently there.
-                    guard, condition = frame.guards[-1]
-                    before = known if known is not None else Value(operation("before", (symbol,)))
-                    merged = join(before, value, symbol, condition, frame.cause("branch", guard.span))
-                else:
-                    merged = value if known is None else join(known, value, symbol)
-                frame.facts.attributes[name] = merged
+            if isinstance(owner, Name) and owner.id == self_name(frame):
+                set_attribute(frame, name, value)
+            elif isinstance(owner, Name):
+                set_on(frame, owner.id, name)
         case Compound(parts=parts):
             elements = value.reference.parts if len(value.reference.parts) == len(parts) else ()
             for position, part in enumerate(parts):
@@ -99,9 +88,10 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
                 if element is None:
                     element = flow(subscript(value.symbol, constant(position)), (value,))
                 bind(frame, part, element)
-        case Subscript(value=Name(id=name), index=index) if not isinstance(index, Constant):
-            if value.origin.sharded is None:
-                gathered(frame, name, is_from_all=any(cause.kind == "received" for cause in value.origin.origins))
+        case Subscript(value=owner, index=index):
+            set_entry(frame, target, value)
+            if isinstance(owner, Name) and not isinstance(index, Constant) and value.origin.sharded is None:
+                gathered(frame, owner.id, is_from_all=any(cause.kind == "received" for cause in value.origin.origins))
         case _:
             pass
 
@@ -126,8 +116,3 @@ def _is_always(frame: Frame) -> bool:
         launched(condition) or any(part.kind == "place" and part.head[0] == "each" for part in condition.walk())
         for condition in frame.conditions
     )
-
-
-def _self_name(frame: Frame) -> str | None:
-    function = frame.function
-    return function.params[0].name if function.owner is not None and function.params else None

@@ -36,7 +36,7 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
             return computed.referring(parts=tuple(values), item=holding(values)).sourced(origins=())
         case "List" | "item":
             return computed.referring(parts=tuple(values), item=holding(values))
-        case "Set" if not all(isinstance(value.constant, int) for value in values):
+        case "Set" if len(values) > 1 and not all(isinstance(value.constant, int) for value in values):
             return computed.sized(unordered=frame.cause("data", frame.statement))
         case "Sub" | "BitAnd" | "BitOr" | "BitXor" if any(value.extent.unordered for value in values):
             return computed.sized(unordered=next(value.extent.unordered for value in values if value.extent.unordered))

@@ -12,6 +12,7 @@ from ..domain.recognise import launched
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
+from .changes import missing_before
 from .expressions import condition
 from .guards import guard_of, perhaps
 from .scopes import Assuming
@@ -161,8 +162,13 @@ def joined(
             one, two = result.get(name), other.get(name)
             if one is None or two is None:
                 known = one or two
+                unset = missing_before(name, frame, span) if guard is not None and guard.uniformity.varies else None
                 if known is not None:
-                    merged[name] = known
+                    merged[name] = (
+                        known
+                        if unset is None
+                        else join(known, unset, frame.fresh(name, span), guard, frame.cause("branch", span))
+                    )
             elif one is two:
                 merged[name] = one
             elif (

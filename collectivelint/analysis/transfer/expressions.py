@@ -42,10 +42,12 @@ from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard, Repeat
 from .attributes import attribute_of
 from .binding import bind, environment
+from .changes import entry
 from .comparisons import compared
 from .compounds import computed_from
 from .guards import choose, guard_of, perhaps, truth
 from .names import look_up
+from .own_data import asking
 from .scopes import Arm, Under
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 if frame.context.catalog.convention(name, "size") is not None:
                     # `world_size > 1`, wherever it comes from.
                     left = left.sized(size_of=symbols.WORLD)
-            return compared(expr.op, left, right)
+            return asking(frame, expr.op, left, right, compared(expr.op, left, right))
         case Logical():
             return _logical(frame, expr)
         case Conditional(test=test, then=then, orelse=orelse, span=span, test_span=test_span):
@@ -120,7 +122,8 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             fresh = make("conditional", (), (guard_value.symbol, values[0].symbol, values[1].symbol))
             return join(values[0], values[1], fresh, guard_value, frame.cause("branch", span))
         case Subscript(value=container, index=index):
-            return _subscript(frame, container, index)
+            known_entry = entry_of(frame, expr)
+            return _subscript(frame, container, index) if known_entry is None else known_entry
         case Comprehension():
             return _comprehension(frame, expr)
         case Bind(name=name, value=inner):
@@ -184,6 +187,20 @@ def _logical(frame: Frame, expr: Logical) -> Value:
     if expr.op == "or" and values[-1].reference.meaning:
         value = value.referring(meaning=values[-1].reference.meaning, kind=values[-1].reference.kind)
     return value
+
+
+def entry_of(frame: Frame, expr: Subscript) -> Value | None:
+    """What is known of an entry of its own, which has been set on some ranks."""
+    path = entry(expr)
+    if path is None:
+        return None
+    if path in frame.variables:
+        return frame.variables[path]
+    owner, _, name = path.partition(".")
+    base = frame.variables.get(owner) if name else None
+    if base is None or base.reference.instance is None:
+        return None
+    return frame.context.attribute(base.reference.instance, name)
 
 
 def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:

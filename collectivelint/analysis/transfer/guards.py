@@ -72,10 +72,11 @@ def truth(value: Value, *, negate: bool) -> Value:
 
 def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
     """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
-    if (
-        op == "or"
-        and value.uniformity.varies
-        and any(not part.uniformity.varies and launched(part.symbol) is None for part in parts)
-    ):
+    if op != "or" or not value.uniformity.varies:
+        return value
+    varying = [part for part in parts if part.uniformity.varies]
+    others = [launched(part.symbol) for part in parts if not part.uniformity.varies]
+    if None in others:
         return value.varying(maybe=True)
-    return value
+    # `not is_initialized() or rank == 0` still holds on one rank of several.
+    return value.varying(one=varying[0].uniformity.one) if len(varying) == 1 and not any(others) else value

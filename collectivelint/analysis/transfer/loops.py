@@ -17,6 +17,7 @@ from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
 from .guards import guard_of
+from .own_data import batch
 from .scopes import Discarding, Turn, Under
 
 if TYPE_CHECKING:
@@ -90,11 +91,14 @@ _MOST_TURNS: Final = 2
 
 
 def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Whether a variable enters the next iteration of a loop varying as it did not enter this one."""
+    """Whether a variable, or an attribute, enters the next iteration of a loop varying as it did not enter this one."""
     return any(
-        (value.uniformity.varies and not known.uniformity.varies) or (value.extent.uneven and not known.extent.uneven)
+        bool(value.uniformity.varies and "." in name)
+        if known is None
+        else (value.uniformity.varies and not known.uniformity.varies)
+        or (value.extent.uneven and not known.extent.uneven)
         for name, value in after.items()
-        if (known := before.get(name)) is not None and known is not value
+        if (known := before.get(name)) is not value
     )
 
 
@@ -127,7 +131,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
             frame.elements[element.symbol] = value.symbol
         if unordered is not None or over is not None:
             element = _marked(element, mark)
-        bind(frame, statement.target, element)
+        bind(frame, statement.target, batch(frame, statement, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):

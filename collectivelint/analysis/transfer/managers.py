@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 from ...ir.nodes import Call, Compound, Name, Span, Try, With
 from ..calls.program_calls import invoke
+from ..calls.wrapped_models import modes_of
 from ..domain.symbol import attribute
 from ..domain.value import Value
 from ..effects import Event, Leave
 from .binding import bind
 from .exceptions import attempt, head
 from .expressions import evaluate
+from .scopes import Within
 from .wrappers import around
 
 
@@ -29,7 +31,9 @@ def managed(frame: Frame, statement: With, run: Run) -> None:
         attempt(frame, Try(body, (handler,), (), (), statement.span), run, "with")
         return
     managers: list[Value] = []
+    modes = frame.modes
     for expr, target in statement.items:
+        modes |= modes_of(frame, expr)
         manager = evaluate(frame, expr)
         managers.append(manager)
         entered = _half(frame, manager, ("__enter__", "__aenter__"), statement.span)
@@ -37,7 +41,8 @@ def managed(frame: Frame, statement: With, run: Run) -> None:
             # A manager nearly always hands out itself.
             bind(frame, target, entered if entered is not None and entered.reference.instance is not None else manager)
     with frame.collecting() as items:
-        run(frame, statement.body)
+        with Within(frame, modes):
+            run(frame, statement.body)
         if not (items and isinstance(items[-1], (Event, Leave))):
             _leave_temporary(frame, statement, managers)
         for manager in reversed(managers):

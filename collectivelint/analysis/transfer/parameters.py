@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from ...ir.names import plain
 from ...ir.nodes import Constant, Name, Parameter
 from ...program.target import Target
+from ..calls.wrapped_models import wrapper
 from ..domain import symbol as symbols
+from ..domain.symbol import WORLD
 from ..domain.value import Value
 from .annotated import annotated_target
 from .binding import conventional
@@ -33,7 +35,9 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
             return plain_value.referring(instance=annotated)
         known = frame.context.catalog.class_of(annotated.name) if annotated is not None else None
         if known is not None:
-            return plain_value.referring(kind=known, meaning=frame.context.catalog.classes.get(known))
+            catalog = frame.context.catalog
+            wrapped = wrapper(catalog, known, WORLD, {})
+            return plain_value.referring(kind=known, meaning=catalog.classes.get(known), wrapped=wrapped)
     for meaning in ("rank", "group", "object"):
         optional = parameter.default == Constant(None)
         convention = frame.context.catalog.convention(parameter.name, meaning, optional=optional)

@@ -33,6 +33,7 @@ class Scoped(Protocol):
     single_rank: int
     branches: int
     worlds: set[Symbol]
+    modes: frozenset[str]
 
 
 class Collecting:
@@ -214,6 +215,26 @@ class Catching:
     def __exit__(self, *_: object) -> None:
         """Leave the body."""
         self._frame.catching -= self._swallows
+
+
+class Within:
+    """The body of a `with` statement whose managers, with those around it, have these names."""
+
+    __slots__ = ("_before", "_frame", "_modes")
+
+    def __init__(self, frame: Scoped, modes: frozenset[str]) -> None:
+        """`modes` are the names."""
+        self._frame = frame
+        self._modes = modes
+        self._before: frozenset[str] = modes
+
+    def __enter__(self) -> None:
+        """Set the names."""
+        self._before, self._frame.modes = self._frame.modes, self._modes
+
+    def __exit__(self, *_: object) -> None:
+        """Restore those around."""
+        self._frame.modes = self._before
 
 
 class Unused:

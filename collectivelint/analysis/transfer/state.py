@@ -74,7 +74,8 @@ class Frame:
 
     Items are added by `emit` and `extend`; what is set for a part of the function only is set by a scope (see `scopes`).
 
-    `guards` are the conditions around it that differ between ranks, with the values they have; `turns` what the loops
+    `guards` are the conditions around it that differ between ranks, with the values they have, `left` those on which some have
+    left the block at hand; `turns` what the loops
     around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
     whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
     ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
@@ -101,8 +102,10 @@ class Frame:
         "imports",
         "is_partial",
         "last_use",
+        "left",
         "looked",
         "made",
+        "modes",
         "out",
         "retries",
         "single_rank",
@@ -130,6 +133,7 @@ class Frame:
         self.out: list[Item] = []
         self.imports: dict[str, str] = dict(function.imports)
         self.guards: list[tuple[Guard, Value]] = []
+        self.left: list[tuple[Guard, Value]] = []
         self.turns: list[Symbol] = []
         self.catching: int = 0
         self.dropped: Expr | None = None
@@ -146,6 +150,8 @@ class Frame:
         self.looked: dict[Symbol, Symbol] = {}
         self.conditions: list[Symbol] = []
         self.made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = {}
+        #: Context managers around, by their names, in which some calls are no collectives.
+        self.modes: frozenset[str] = frozenset()
 
     def emit(self, item: Item) -> None:
         """Add an item to the term."""

@@ -27,7 +27,8 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
-from ..domain.joining import equal, join
+from ..calls.wrapped_models import modes_of
+from ..domain.joining import equal
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
 from ..domain.recognise import launched
@@ -45,16 +46,16 @@ from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
 from .managers import managed
+from .own_data import given
 from .parameters import declared_result, parameter_value
+from .results import either, result
 from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
 from .state import Context, Frame
-from .wrappers import decorated
+from .wrappers import decorated, decorators, run_by_some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ..domain.causes import Cause
 
 
 def interpret(context: Context, function: Function, closure: Mapping[str, Value]) -> FunctionFacts:
@@ -62,10 +63,15 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     facts = FunctionFacts(function)
     frame = Frame(context, function, facts, {}, closure, function.span)
     for position, parameter in enumerate(function.params):
-        frame.variables[parameter.name] = parameter_value(frame, parameter, first=position == 0)
+        value = parameter_value(frame, parameter, first=position == 0)
+        frame.variables[parameter.name] = value if position == 0 else given(frame, parameter, value)
+    for decorator in function.decorators:
+        frame.modes |= modes_of(frame, decorator)
+    around = decorators(frame)
+    frame.is_partial = run_by_some(frame, around)
     _block(frame, function.body)
     facts.returns = declared_result(frame, facts.returns or facts.alone)
-    term = decorated(frame, tuple(frame.out))
+    term = decorated(frame, around, tuple(frame.out))
     if frame.retries:
         term = settled_retries(term)
     if matters(term):
@@ -80,9 +86,10 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
-    known = len(frame.conditions)
+    known, left = len(frame.conditions), len(frame.left)
     _statements(frame, block)
     del frame.conditions[known:]
+    del frame.left[left:]
 
 
 def _statements(frame: Frame, block: Block) -> None:
@@ -152,7 +159,7 @@ def _stable(value: Value) -> bool:
     """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(
         value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
-    )
+    ) or (value.symbol.kind == "launched")
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -163,6 +170,7 @@ def _exit(frame: Frame, statement: Exit) -> None:
         frame.extend(items)
     if statement.kind == "return":
         facts = frame.facts
+        value = result(frame, value)
         if frame.guards:
             facts.return_guard = frame.guards[-1][1]
         if frame.single_rank:
@@ -171,24 +179,11 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = value
         else:
             fresh = frame.fresh("result", frame.function.span)
-            facts.returns = _either(
+            facts.returns = either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind, again=again))
+    frame.emit(Leave(statement.kind, again=again, span=statement.span if statement.kind == "raise" else None))
     frame.retries += again
-
-
-def _either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:
-    """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
-    if one.reference.kind == "rank" or other.reference.kind == "rank":
-        rank, rest = (one, other) if one.reference.kind == "rank" else (other, one)
-        if rest.constant is not UNKNOWN:
-            return rank
-    if one.uniformity.one is not None and other.constant is not UNKNOWN:
-        return one
-    if other.uniformity.one is not None and one.constant is not UNKNOWN:
-        return other
-    return join(one, other, fresh, guard, where)
 
 
 def _branch(frame: Frame, statement: Branch) -> None:
@@ -226,6 +221,9 @@ def _branch(frame: Frame, statement: Branch) -> None:
         meet_in_both(frame, *met)
     if leaves[0] is not leaves[1]:
         frame.conditions.append(decided.value.symbol.negate() if leaves[0] else decided.value.symbol)
+        last = (then if leaves[0] else orelse)[-1]
+        if guard.varies and isinstance(last, Leave) and last.kind != "raise":
+            frame.left.append((guard, decided.value))
     frame.is_partial |= any(leaves) and any(cause.kind == "rank" for cause in guard.causes)
     frame.extend(decided.effects)
     frame.extend(decided.term(then, orelse, Written(statement.test_span, statement.subject)))

@@ -9,13 +9,18 @@ from ..domain import symbol as symbols
 from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Repeat, Yielded, map_term, walk
+from ..positions import within
 from .binding import axis_of, guarding
 from .expressions import evaluate
 from .guards import guard_of
 from .scopes import Discarding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...catalog.model import Api
     from ..effects import Item, Term
+    from ..summary.facts import FunctionFacts
     from .state import Frame
 
 
@@ -33,41 +38,78 @@ def _has_yield(term: Term) -> bool:
     return any(isinstance(item, Yielded) for item in walk(term))
 
 
-def decorated(frame: Frame, term: Term) -> Term:
-    """The term of a function with that of its decorators around it, the last one innermost."""
+def decorators(frame: Frame) -> list[Value]:
+    """What the decorators of a function are, the last one first: that is the innermost."""
+    found = []
     for decorator in reversed(frame.function.decorators):
-        if (plain(decorator) or "").rpartition(".")[2] in ("staticmethod", "classmethod", "property"):
-            continue
-        # It has run where the function was defined; here only what it is counts.
-        with Discarding(frame):
-            value = evaluate(frame, decorator)
+        if (plain(decorator) or "").rpartition(".")[2] not in ("staticmethod", "classmethod", "property"):
+            # It has run where the function was defined; here only what it is counts.
+            with Discarding(frame):
+                found.append(evaluate(frame, decorator))
+    return found
+
+
+def run_by_some(frame: Frame, values: Iterable[Value]) -> bool:
+    """Whether some decorator lets only some ranks run what it decorates."""
+    return any(_of_library(frame, value) is not None or _lets_some_in(frame, value) for value in values)
+
+
+def _lets_some_in(frame: Frame, value: Value) -> bool:
+    known = _wrapper(frame, value)
+    if known is None:
+        return False
+    wrapper, parameter = known
+
+    def inside(item: Item, number: int, arm: int | None) -> int | None:
+        by_rank = isinstance(item, Choice) and any(cause.kind == "rank" for cause in item.guard.causes)
+        return number if arm is None and by_rank else arm
+
+    everywhere: int | None = None
+    found = within(wrapper.term, everywhere, inside)
+    arms = {arm for item, arm in found if isinstance(item, Deferred) and item.parameter == parameter}
+    return len(arms) == 1 and None not in arms
+
+
+def decorated(frame: Frame, values: Iterable[Value], term: Term) -> Term:
+    """The term of a function with that of its decorators around it."""
+    for value in values:
         term = _wrapped(frame, value, term)
     return term
 
 
-def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
+def _of_library(frame: Frame, value: Value) -> Api | None:
+    """The decorator of a library that runs what it decorates on one rank; None for all others."""
     target = value.reference.target
-    if target is None:
-        return term
-    if target.kind == "external":
-        api = frame.context.catalog.apis.get(target.name)
-        if api is not None and api.category == "decorator" and term:
-            # The body runs on one rank only.
-            condition = guarding(frame, axis_of(api.axis), frame.function.span, one=True)
-            return (Choice(guard_of(frame, condition, frame.function.span), term, ()),)
-        return term
-    facts = frame.context.facts(target) if target.kind == "function" else None
+    api = frame.context.catalog.apis.get(target.name) if target is not None and target.kind == "external" else None
+    return api if api is not None and api.category == "decorator" else None
+
+
+def _wrapper(frame: Frame, value: Value) -> tuple[FunctionFacts, str] | None:
+    """What a decorator of the program puts around a function, and the name that it has for that."""
+    target = value.reference.target
+    facts = frame.context.facts(target) if target is not None and target.kind == "function" else None
     if facts is None or facts.returns is None or facts.returns.reference.target is None or not facts.function.params:
-        return term
+        return None
     wrapper = frame.context.facts(facts.returns.reference.target)
     parameter = facts.function.params[0].name
-    if wrapper is None or not _calls(wrapper.term, parameter):
+    return (wrapper, parameter) if wrapper is not None and _calls(wrapper.term, parameter) else None
+
+
+def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
+    api = _of_library(frame, value)
+    if api is not None and term:
+        # The body runs on one rank only.
+        condition = guarding(frame, axis_of(api.axis), frame.function.span, one=True)
+        return (Choice(guard_of(frame, condition, frame.function.span), term, ()),)
+    found = _wrapper(frame, value)
+    if found is None:
         return term
+    wrapper, parameter = found
     own = frame.function
     site = CallSite(own.path, own.qualname, own.span, own.span, wrapper.function.qualname)
     passed = Value(symbols.name("decorated")).referring(runs=term)
     head = wrapper.function.span
-    run = Inlining(site, {parameter: passed}, None, lambda value: value.reference.runs, head)  # type: ignore[arg-type,return-value]
+    run = Inlining(site, {parameter: passed}, None, lambda value, _: value.reference.runs, head)  # type: ignore[arg-type,return-value]
     return _judged_here(inline(wrapper.summary, run), frozenset(map(id, term)))
 
 
@@ -87,4 +129,4 @@ def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
 
 def _calls(term: Term, parameter: str) -> bool:
     """Whether a decorator's wrapper calls what it decorates."""
-    return any(isinstance(item, Deferred) and item.parameter == parameter for item in walk(term))
+    return any(isinstance(item, Deferred) and item.parameter == parameter and not item.method for item in walk(term))

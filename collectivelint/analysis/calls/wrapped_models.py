@@ -1,0 +1,154 @@
+"""Models that a framework has wrapped: their passes, and what is made of what comes out of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...catalog.model import BACKWARD
+from ...findings.confidence import Confidence, confidence_of
+from ...ir.names import plain
+from ...ir.nodes import Attribute, Call
+from ..domain.symbol import WORLD, make
+from ..domain.value import UNKNOWN
+from ..domain.wrapped import Wrapped
+from ..effects import CallSite, Deferred, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...catalog.model import Api, Catalog
+    from ...ir.nodes import Expr
+    from ..domain.symbol import Symbol
+    from ..domain.value import Value
+    from ..transfer.state import Frame
+
+#: The method that calling a model is.
+CALL: Final = "__call__"
+
+
+def wrapper(catalog: Catalog, kind: str | None, group: Symbol, values: Mapping[str, Value]) -> Wrapped | None:
+    """The wrapper that an object of a class of the catalogue is, made with these arguments; None for any other class."""
+    if kind is None or f"{kind}.{CALL}" not in catalog.apis:
+        return None
+    options = tuple((name, value.constant) for name, value in values.items() if isinstance(value.constant, bool))
+    return Wrapped(kind, group, options)
+
+
+def wrapped_with(api: Api, values: list[Value]) -> list[Value]:
+    """What a call gives in the place of its arguments: the models among them are wrapped, and optimizers are not called."""
+    if api.wrapped is None:
+        return values
+    model = Wrapped(api.wrapped, WORLD)
+    return [
+        value if value.reference.kind is not None or value.constant is not UNKNOWN else value.referring(wrapped=model)
+        for value in values
+    ]
+
+
+def wrapper_of(frame: Frame, value: Value) -> Wrapped | None:
+    """What has wrapped the model that a value is; also where its class is one of the program that does."""
+    if value.reference.wrapped is not None:
+        return value.reference.wrapped
+    catalog = frame.context.catalog
+    kind = value.reference.kind
+    if kind is None and value.reference.instance is not None and value.reference.target is None:
+        names = frame.context.program.outside(value.reference.instance)
+        known = (catalog.class_of(name) for name in names)
+        kind = next((name for name in known if name is not None and f"{name}.{CALL}" in catalog.apis), None)
+    return wrapper(catalog, kind, WORLD, {})
+
+
+def run_pass(frame: Frame, expr: Call, callee: Value) -> Wrapped | None:
+    """The event of a call of a wrapped model, of one of its methods, or of `backward` of what has come out of one.
+
+    The result is what made the pass, if it was one of a model.
+    """
+    catalog, function = frame.context.catalog, expr.function
+    receiver = callee.reference.receiver
+    if callee.reference.target is None and isinstance(function, Attribute) and receiver is not None:
+        name = function.name
+        if name not in catalog.wrapper_methods:
+            return None
+        source = receiver.origin.passed
+        if source is not None and name == BACKWARD:
+            _emit(frame, expr, source, name)
+        elif source is None and receiver.given_as is not None:
+            _emit(frame, expr, Wrapped("", WORLD, given=receiver.given_as), name)
+        return None
+    found = wrapper_of(frame, callee) if callee.reference.target is None else None
+    if found is not None:
+        _emit(frame, expr, found, CALL)
+    return found
+
+
+def _emit(frame: Frame, expr: Call, wrapped: Wrapped, method: str) -> None:
+    if frame.group_destroyed:
+        return
+    site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or method)
+    if wrapped.given is not None:
+        frame.emit(Deferred(wrapped.given, site, method, frame.modes))
+    elif (event := pass_event(frame.context.catalog, wrapped, method, site, (), frame.modes)) is not None:
+        frame.emit(event)
+
+
+def pass_event(
+    catalog: Catalog,
+    wrapped: Wrapped,
+    method: str,
+    site: CallSite,
+    chain: tuple[CallSite, ...],
+    modes: frozenset[str],
+) -> Event | None:
+    """The event of a method of a wrapped model at `site`, inside of context managers with the names `modes`."""
+    api = catalog.apis.get(f"{wrapped.kind}.{method}")
+    if api is None and method == BACKWARD:
+        api = catalog.apis.get(f"{BACKWARD}.{wrapped.kind}")
+    if api is None or api.category != "implicit" or api.silent_in & modes or api.unless in wrapped.options:
+        return None
+    return Event(
+        "forward" if method == CALL else method,
+        wrapped.group,
+        False,
+        site.path,
+        site.function,
+        site.span,
+        site.statement,
+        kind="implicit",
+        chain=chain,
+        why=api.why,
+        api=api.name if api.only_with else "",
+        confidence=sureness(api, modes),
+    )
+
+
+def sureness(api: Api, modes: frozenset[str]) -> Confidence:
+    """How sure it is that a call is a collective, inside of context managers with the names `modes`."""
+    if api.rare_in & modes:
+        return Confidence.LOW
+    return Confidence.HIGH if api.confidence is None else confidence_of(api.confidence)
+
+
+def modes_of(frame: Frame, expr: Expr) -> frozenset[str]:
+    """The name of a context manager or a decorator, where the catalogue says that it matters for collectives."""
+    written = plain(expr.function if isinstance(expr, Call) else expr)
+    name = (written or "").rpartition(".")[2]
+    return frozenset({name}) & frame.context.catalog.modes
+
+
+def group_of(owner: Value, values: Mapping[str, Value]) -> Symbol:
+    """The group that a model is wrapped for, by these arguments: the default one unless there is one of its own."""
+    given = [values[name] for name in ("process_group", "device_mesh") if name in values]
+    own = any(value.constant is not None for value in given)
+    return make("mesh", (), (owner.symbol,)) if own else WORLD
+
+
+def passed_on(passed: Wrapped | None, arguments: Mapping[str, Value]) -> Wrapped | None:
+    """What has made the pass that a callee's value comes out of, as its caller knows it."""
+    if passed is None or passed.given is None:
+        return passed
+    argument = arguments.get(passed.given)
+    if argument is None:
+        return None
+    if argument.given_as is not None and argument.reference.wrapped is None:
+        return Wrapped("", WORLD, given=argument.given_as)
+    return argument.reference.wrapped

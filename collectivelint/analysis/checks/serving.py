@@ -1,0 +1,78 @@
+"""Ranks that serve another one: they wait in a loop for what it sends, and its part stands where something else calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...program.target import Target
+from ..domain.symbol import constant
+from ..effects import Event, Repeat, events, walk
+from ..positions import within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..effects import Item, Term
+    from ..summary.facts import FunctionFacts
+    from .divergence import Divergence
+
+_ALWAYS: Final = (constant(True), constant(1))
+
+
+def is_served(
+    facts: FunctionFacts, term: Term, divergence: Divergence, known: Callable[[Target], FunctionFacts | None]
+) -> bool:
+    """Whether all ranks but one run a collective to be told what to do by that one, which is sent elsewhere.
+
+    That is so in an endless loop which receives, and where a function of the program that something else calls back runs
+    the same collective.
+    """
+    guard, event = divergence.guard, divergence.event
+    if guard.one is None or guard.one is divergence.holds or event.kind != "collective":
+        return False
+    return _is_in_serving_loop(term, event) or any(event.op in _ops(handed, known) for handed in facts.handed)
+
+
+def is_request(event: Event, terms_of_file: Iterable[Term]) -> bool:
+    """Whether a collective sends something to all ranks that a loop without an end in the same file receives."""
+    return event.operation in _FROM_ONE and any(
+        isinstance(item, Repeat)
+        and _is_endless(item)
+        and any(other.token == event.token for other in events(item.body))
+        for term in terms_of_file
+        for item in walk(term)
+    )
+
+
+def _ops(handed: Target | Term, known: Callable[[Target], FunctionFacts | None]) -> frozenset[str]:
+    """The collectives of a function that is passed on."""
+    if not isinstance(handed, Target):
+        return frozenset([event.op for event in events(handed)])
+    facts = known(handed)
+    return frozenset([event.op for event in facts.events]) if facts is not None else frozenset()
+
+
+def _is_in_serving_loop(term: Term, event: Event) -> bool:
+    """Whether a collective stands in a loop without an end that also receives something from one rank."""
+
+    def inside(item: Item, _: int, serves: bool) -> bool:
+        return serves or (isinstance(item, Repeat) and _is_endless(item) and _receives(item.body))
+
+    place = event.place[0]
+    return any(
+        serves and isinstance(item, Event) and item.place[0] == place and item.op == event.op
+        for item, serves in within(term, False, inside)
+    )
+
+
+def _is_endless(loop: Repeat) -> bool:
+    symbol = loop.symbol
+    return symbol.kind == "loop" and symbol.head[:1] == ("while",) and symbol.args[0] in _ALWAYS
+
+
+def _receives(body: Term) -> bool:
+    """Whether a term gets something from one rank."""
+    return any(event.operation in _FROM_ONE for event in events(body))
+
+
+_FROM_ONE: Final = frozenset({"broadcast", "broadcast_object", "scatter", "scatter_object"})

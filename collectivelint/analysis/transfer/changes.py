@@ -1,0 +1,174 @@
+"""State that changes on some ranks only: attributes, entries and elements, set under a condition or after others have left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...ir.names import plain
+from ...ir.nodes import Attribute, Constant, Name, Subscript
+from ..domain.causes import merged
+from ..domain.joining import join
+from ..domain.symbol import attribute, operation, parameter
+from ..domain.uniformity import Uniformity
+from ..domain.value import UNKNOWN, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...ir.nodes import Call, Expr, Span
+    from ..domain.causes import Cause
+    from ..effects import Guard
+    from ..summary.facts import FunctionFacts
+    from .state import Frame
+
+#: What forms of attributes call the object they belong to, however a method names its first parameter.
+SELF: Final = "self"
+
+
+def deciding(frame: Frame, *, certain: bool = False) -> tuple[Guard, Value] | None:
+    """The condition on which only some ranks get here: the innermost one around this place, or that of an exit before it.
+
+    `certain`: one that differs between ranks under some configurations only does not count.
+    """
+    for some in (*reversed(frame.guards), *reversed(frame.left)):
+        if not certain or not some[1].uniformity.maybe:
+            return some
+    return None
+
+
+def set_attribute(frame: Frame, name: str, value: Value) -> None:
+    """`self.name = value`."""
+    known = frame.facts.attributes.get(name)
+    symbol = attribute(parameter(SELF), name)
+    some = deciding(frame)
+    if some is not None and (known is not None or _is_number(value)):
+        # Set on some ranks only, or differently there.
+        guard, condition = some
+        before = known if known is not None else Value(operation("before", (symbol,)))
+        merged_ = join(before, value, symbol, condition, frame.cause("branch", guard.span))
+    elif known is None or (some is None and _is_shared(value)):
+        # Once the ranks have shared it, it no longer matters how it differed before.
+        merged_ = value
+    else:
+        merged_ = join(known, value, symbol)
+    frame.facts.attributes[name] = merged_
+
+
+def set_on(frame: Frame, owner: str, name: str) -> None:
+    """`owner.name = ...`: where `owner` was passed in, the caller has it too."""
+    known = frame.variables.get(owner)
+    given = known.given_as if known is not None else None
+    if given is None:
+        return
+    some = deciding(frame)
+    if some is None:
+        frame.facts.sets.pop((given, name), None)
+        return
+    guard, condition = some
+    frame.facts.sets[given, name] = Uniformity(condition.uniformity.varies, _causes(frame, guard, condition))
+
+
+def changed_by_call(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
+    """A function has been called that sets attributes on some ranks only: of its object, of what it is passed."""
+    for (parameter_name, name), found in facts.sets.items():
+        value = arguments.get(parameter_name)
+        for arg in () if value is None else (*expr.args, *(word for _, word in expr.keywords)):
+            path = plain(arg) if isinstance(arg, (Name, Attribute)) else None
+            if path is not None and frame.variables.get(path) is value:
+                _differs(frame, f"{path}.{name}", found)
+                if value is not None and value.given_as is not None:
+                    frame.facts.sets[value.given_as, name] = found
+    owner = plain(expr.function.value) if isinstance(expr.function, Attribute) else None
+    for name, changed in facts.attributes.items() if owner is not None else ():
+        path = f"{owner}.{name}"
+        if path in frame.variables and any(cause.kind == "branch" for cause in changed.uniformity.causes):
+            _differs(frame, path, changed.uniformity)
+
+
+def _differs(frame: Frame, path: str, found: Uniformity) -> None:
+    """An attribute that is read under this name differs from now on."""
+    symbol = frame.fresh(path, frame.statement)
+    known = frame.variables.get(path, Value(symbol))
+    frame.variables[path] = known.but(symbol=symbol, constant=UNKNOWN, was=None).varying(
+        varies=known.uniformity.varies | found.varies, causes=merged(found.causes, known.uniformity.causes)
+    )
+
+
+def _is_shared(value: Value) -> bool:
+    """Whether it comes from other ranks, and is the same on all."""
+    return not value.uniformity.varies and any(cause.kind == "received" for cause in value.origin.origins)
+
+
+def _is_number(value: Value) -> bool:
+    """Whether it is a constant that programs keep a state in, or counts on from one."""
+    if value.constant is not UNKNOWN:
+        return isinstance(value.constant, (bool, int, float))
+    symbol = value.written
+    return symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
+
+
+def filled(frame: Frame, container: Expr, value: Value) -> None:
+    """Something is added to a container, whose value is known so far: on some ranks only, it is longer there."""
+    some = deciding(frame, certain=True)
+    if some is None:
+        return
+    guard, condition = some
+    match container:
+        case Name(id=name):
+            if name in frame.variables and value.symbol.root is None:
+                frame.variables[name] = value.sized(uneven=_causes(frame, guard, condition))
+        case Attribute(value=Name(id=owner), name=name) if owner == self_name(frame):
+            longer = value.sized(uneven=_causes(frame, guard, condition))
+            frame.variables[f"{owner}.{name}"] = longer
+            symbol = attribute(parameter(SELF), name)
+            known = frame.facts.attributes.get(name) or Value(symbol)
+            frame.facts.attributes[name] = known.sized(uneven=longer.extent.uneven)
+        case _:
+            pass
+
+
+def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
+    """`container[index] = value`: another value of this entry on some ranks, or an entry that others do not have."""
+    some = deciding(frame)
+    path = entry(target)
+    if some is None:
+        if path is not None and path in frame.variables:
+            frame.variables[path] = value
+        return
+    guard, condition = some
+    if path is None:
+        name = plain(target.value)
+        known = frame.variables.get(name or "")
+        filled(frame, target.value, Value(frame.fresh("filled", frame.statement)) if known is None else known)
+        return
+    found = frame.fresh("entry", frame.statement)
+    before = frame.variables.get(path, Value(operation("before", (found,))))
+    frame.variables[path] = changed = join(before, value, found, condition, frame.cause("branch", guard.span))
+    owner, _, name = path.partition(".")
+    if owner == self_name(frame) and name:
+        frame.facts.attributes[name] = changed.but(symbol=attribute(parameter(SELF), name))
+
+
+def entry(target: Expr) -> str | None:
+    """How an entry of a constant key is called among the variables: `state["stop"]`."""
+    match target:
+        case Subscript(value=owner, index=Constant(value=key)) if isinstance(key, (str, int)):
+            path = plain(owner)
+            return None if path is None else f"{path}[{key!r}]"
+        case _:
+            return None
+
+
+def _causes(frame: Frame, guard: Guard, condition: Value) -> tuple[Cause, ...]:
+    return merged(condition.uniformity.causes, (frame.cause("branch", guard.span),))
+
+
+def self_name(frame: Frame) -> str | None:
+    """What a method calls its object."""
+    function = frame.function
+    return function.params[0].name if function.owner is not None and function.params else None
+
+
+def missing_before(name: str, frame: Frame, span: Span) -> Value | None:
+    """What an attribute was before one arm of a branch set it; None for a variable, which has to be set on all ways."""
+    return Value(frame.fresh(f"before {name}", span)) if "." in name else None

@@ -1,0 +1,39 @@
+"""What stands in for an attribute that is not set yet: where other code sets it, that is what ranks have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...program.target import Target
+from ..domain.symbol import constant
+
+if TYPE_CHECKING:
+    from ..domain.symbol import Symbol
+    from ..domain.value import Value
+    from .state import Frame
+
+_NONE: Final = constant(None)
+
+
+def without_fallback(frame: Frame, value: Value) -> Value:
+    """A value that is returned; `return clock() if self.total is None else self.total` varies until the total is set.
+
+    What a rank is, it is from the beginning.
+    """
+    by_rank = any(cause.kind == "rank" for cause in value.uniformity.causes)
+    if not value.uniformity.varies or by_rank or not any(_is_unset(frame, condition) for condition in frame.conditions):
+        return value
+    return value.varying(maybe=True)
+
+
+def _is_unset(frame: Frame, condition: Symbol) -> bool:
+    """Whether a condition holds where an attribute of the object is None that gets a value which does not vary."""
+    owner = frame.function.owner
+    if owner is None or condition.kind != "compare" or condition.head[0] != "is" or condition.args[1] is not _NONE:
+        return False
+    asked = condition.args[0]
+    params = frame.function.params[:1]
+    if asked.kind != "attribute" or not any(asked.args[0].parameter == parameter.name for parameter in params):
+        return False
+    known = frame.context.attribute(Target("class", frame.path, owner), str(asked.head[-1]))
+    return known is not None and known.reference.optional and not known.uniformity.varies

@@ -1,0 +1,146 @@
+"""A rank's own data: where they enter a program, what is made of them, and what asks what is in them.
+
+Batches and what a model is given differ between the ranks that have other data, and so does all that is made of them,
+until the ranks share it. That changes nothing of what ranks do until a condition asks for it: whether a loss is a number,
+whether a mask selects anything, how large a sum is. Shapes, types and keys are no such questions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...ir.names import plain
+from ...ir.nodes import Call, Compound, Loop, Name, blocks
+from ...program.target import Target
+from ..domain.causes import merged
+from ..domain.flowing import flow
+from ..domain.symbol import WORLD, constant, subscript
+from ..domain.value import UNKNOWN, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...ir.nodes import Block, Expr, Parameter, Span
+    from ..domain.causes import Cause
+    from .state import Frame
+
+
+def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
+    """A parameter of a function that a framework calls with this rank's data, such as `forward`."""
+    function = frame.function
+    if function.owner is None or parameter.default is not None or not frame.context.catalog.data_parameters:
+        return value
+    method = function.qualname.rpartition(".")[2]
+    methods = {name.rpartition(".")[2] for name in frame.context.catalog.data_parameters}
+    if method not in methods or _is_plain(parameter):
+        return value
+    owner = Target("class", function.path, function.owner)
+    outside = frame.context.program.outside(owner)
+    if not any(f"{base}.{method}" in frame.context.catalog.data_parameters for base in outside):
+        return value
+    return value.sourced(own=frame.cause("own data", function.span))
+
+
+def _is_plain(parameter: Parameter) -> bool:
+    """Whether the signature says that it is a number or a text."""
+    return isinstance(parameter.annotation, Name) and parameter.annotation.id in ("int", "str", "bool", "float")
+
+
+def batch(frame: Frame, statement: Loop, element: Value) -> Value:
+    """What a loop binds that trains: `for batch in loader: ... loss.backward()`."""
+    if not _trains(frame, statement):
+        return element
+    cause = frame.cause("own data", statement.head)
+    if not isinstance(statement.target, Compound) or not _is_call(statement.iterable, "enumerate"):
+        return element if _is_call(statement.iterable, "range") else element.sourced(own=cause)
+    # Of `for number, batch in enumerate(loader)` the number is the same everywhere.
+    parts = element.reference.parts or tuple(
+        [flow(subscript(element.symbol, constant(number)), (element,)) for number in range(2)]
+    )
+    return element.referring(parts=(parts[0], *[part.sourced(own=cause) for part in parts[1:]]))
+
+
+def _is_call(expr: Expr, name: str) -> bool:
+    return isinstance(expr, Call) and isinstance(expr.function, Name) and expr.function.id == name
+
+
+def _trains(frame: Frame, statement: Loop) -> bool:
+    """Whether the turns of a loop, and not those of one inside it, go back through a model."""
+    if not any(statement.span.contains(span) for span in _backward(frame)):
+        return False
+    inner = [loop.span for loop in _loops(statement.body)]
+    return any(
+        statement.span.contains(span) and not any(loop.contains(span) for loop in inner) for span in _backward(frame)
+    )
+
+
+def _backward(frame: Frame) -> list[Span]:
+    """Where the function at hand goes back through a model."""
+    return [
+        call.span
+        for name in frame.context.catalog.backward
+        for function, call in frame.context.calls_in(frame.path, name)
+        if function is frame.function
+    ]
+
+
+def _loops(block: Block) -> Iterator[Loop]:
+    for statement in block:
+        if isinstance(statement, Loop):
+            yield statement
+        else:
+            for inner in blocks(statement):
+                yield from _loops(inner)
+
+
+def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
+    """The result of a call without collectives: made of the data that it was given, or asking what is in them."""
+    own = next((value.origin.own for value in values if value.origin.own is not None), None)
+    if own is None:
+        return found
+    catalog = frame.context.catalog
+    name = (plain(expr.function) or "").rpartition(".")[2]
+    if any(word in catalog.sharing_words for word in name.lower().split("_")):
+        return found if found.origin.own is None else found.sourced(own=None)
+    target = values[0].reference.target
+    asks = f"methods.{name}" in catalog.data_tests if target is None else target.name in catalog.data_tests
+    if asks:
+        cause = frame.cause("own data", expr.span)
+        found = found.varying(
+            varies=found.uniformity.varies | {WORLD}, causes=merged(found.uniformity.causes, (cause,))
+        )
+    if name in catalog.metadata:
+        return found
+    if found.reference.parts:
+        return found.referring(parts=tuple([_owned(part, own) for part in found.reference.parts]))
+    return _owned(found, own)
+
+
+def _owned(value: Value, own: Cause) -> Value:
+    """A result with a rank's own data in it, unless it is known to be something else."""
+    if value.origin.own is not None or value.constant is not UNKNOWN or value.reference.instance is not None:
+        return value
+    return value if any(cause.kind == "received" for cause in value.origin.origins) else value.sourced(own=own)
+
+
+def asking(frame: Frame, op: str, left: Value, right: Value, found: Value) -> Value:
+    """A comparison: `loss.item() > limit`, `mask.sum() == 0`."""
+    if op not in _SIZES or found.uniformity.varies or (left.origin.own is None) is (right.origin.own is None):
+        return found
+    number = left if right.origin.own is None else right
+    if not _is_number_of(frame, number):
+        return found
+    cause = frame.cause("own data", frame.statement)
+    return found.varying(varies=frozenset({WORLD}), causes=(cause,))
+
+
+_SIZES: Final = frozenset({"<", ">", "<=", ">=", "==", "!="})
+
+
+def _is_number_of(frame: Frame, value: Value) -> bool:
+    """Whether it is a number made of all that is in something."""
+    numbers = frame.context.catalog.data_numbers
+    return any(
+        part.kind == "call" and part.args[0].kind == "attribute" and part.args[0].head[0] in numbers
+        for part in value.written.walk()
+    )

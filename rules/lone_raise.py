@@ -1,0 +1,93 @@
+"""Reports an exception that one rank alone raises while the others go on to a collective.
+
+## What it does
+Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_process:` ...) where the other ranks go on to a
+collective, and nothing tells them before that.
+
+Confidence is medium where what the rank has found on its disk or in its own data decides: a folder that is left over from a
+run that was killed is there at every restart. It is low where a configuration decides, which is wrong from the start.
+
+## Why is this bad
+The others wait in the collective. A launcher that ends the job when one process has failed, as torchrun does, ends them;
+others do not, a handler further up that catches the exception keeps the process alive, and in its clean-up the failed rank
+may itself wait for the others. Then the job idles until the timeout, and its last message is about the collective, not
+about the folder.
+
+## Example
+```python
+import os
+
+import torch.distributed as dist
+
+
+def prepare(folder):
+    if dist.get_rank() == 0:
+        if os.path.exists(folder):
+            raise FileExistsError(folder)  # CL210
+        os.makedirs(folder)
+    dist.barrier()
+```
+
+## Use instead
+```python
+import os
+
+import torch.distributed as dist
+
+
+def prepare(folder):
+    found = [os.path.exists(folder) if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(found, src=0)
+    if found[0]:
+        raise FileExistsError(folder)
+    if dist.get_rank() == 0:
+        os.makedirs(folder)
+    dist.barrier()
+```
+
+## References
+- [torch.distributed.elastic: Error propagation](https://docs.pytorch.org/docs/stable/elastic/errors.html)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from collectivelint.api import Place, Report, Rule, cause_text, lone_raises
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collectivelint.api import Findings
+
+RULE: Final = Rule(
+    "CL210",
+    "lone-raise",
+    "an exception that one rank raises while the others go on to a collective",
+    holds="where ranks part",
+)
+
+
+def check(findings: Findings) -> Iterator[Report]:
+    """One finding for each `raise`."""
+    for facts in findings.analysis.functions:
+        for found in lone_raises(facts.term):
+            guard, event, path = found.guard, found.event, facts.function.path
+            where = findings.text(guard.path, guard.span)
+            yield Report(
+                path=path,
+                span=found.span,
+                statement=found.span,
+                function=facts.function.qualname,
+                message=f"only the rank where `{where}` {'holds' if found.holds else 'does not hold'} raises here,"
+                f" while the other ranks go on to `{event.op}` and wait for it there",
+                severity="error",
+                trail=(
+                    *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
+                    Place(guard.path, guard.span, "condition", "condition"),
+                    Place(found.check.path, found.check.span, "condition", "what the rank checks alone"),
+                    Place(path, event.place[0], "collective", f"{event.op}, where the others wait"),
+                ),
+                help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
+                confidence=found.confidence,
+            )
