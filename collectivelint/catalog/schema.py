@@ -64,7 +64,16 @@ LISTS: Final = (
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
     *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
     *("applied", "data_pieces", "data_words", "even_loaders", "stage_words"),
-    *("group_words", "path_readers", "several_words", "world_names", "silencing", "copying", "maybe_none", "global_rank_names"),
+    *(
+        "group_words",
+        "path_readers",
+        "several_words",
+        "world_names",
+        "silencing",
+        "copying",
+        "maybe_none",
+        "global_rank_names",
+    ),
     *("every_rank", "lenient_loads", "lenient_options", "waiting_words"),
 )
 _SECTION_KEYS: Final = frozenset(
