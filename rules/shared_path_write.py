@@ -81,7 +81,7 @@ from collectivelint.api import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Site, Span, Statement
+    from collectivelint.api import ApiCall, Block, FileUse, Findings, FunctionFacts, Note, Site, Span, Statement
 
 
 RULE: Final = Rule(
@@ -131,7 +131,19 @@ def check(findings: Findings) -> Iterator[Report]:
                 fault = f"every rank gets to `{use.api}`, with one and the same path"
                 trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
                 sure = Confidence.MEDIUM if called or use.use == "save" else Confidence.HIGH
+                if use.use == "save" and not called and not any(map(_is_of_job, facts.calls)):
+                    # A library's trainer in the same function runs in one process as well.
+                    sure = Confidence.LOW
                 yield from _reported(use, hints, fault, trail, _WAIT, sure)
+
+
+def _is_of_job(call: ApiCall) -> bool:
+    """Whether a call is there only because there are several ranks: no wrapper around them all."""
+    return call.is_distributed and call.api.name.startswith(_PLAIN)
+
+
+#: What is written for one rank, at least, to be one of several.
+_PLAIN: Final = ("torch.distributed.", "torch.nn.parallel.")
 
 
 def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:

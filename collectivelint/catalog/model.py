@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .rows import Convention, FileApi
     from .schema import Category
 
-
 #: The method of a tensor that runs a backward pass; with this prefix, what one does for the models of a class.
 BACKWARD: Final = "backward"
 

@@ -18,7 +18,10 @@ _MOST_FILES: Final = 200
 
 
 class Configured:
-    """Reads the YAML files in the folders around a file, and in the folders next to those, once."""
+    """Reads the YAML files in the folders around a file, in those inside its own and in folders of configurations, once.
+
+    What stands next to another program of the same tree says nothing of this one.
+    """
 
     def __init__(self, paths: Iterable[str]) -> None:
         """`paths` are the files of the program: no folder is looked into that does not hold all or some of them."""
@@ -26,12 +29,13 @@ class Configured:
         #: Set where it is asked anything.
         self.was_asked = False
         self._top: Path | None = None
-        self._entries: dict[Path, frozenset[tuple[str, str]]] = {}
+        self._entries: dict[tuple[Path, tuple[str, ...]], frozenset[tuple[str, str]]] = {}
 
     def has(self, path: str, key: str, value: str) -> bool:
         """Whether a configuration around a file sets `key` to `value`."""
         self.was_asked = True
-        return any((key, value) in self._of(folder) for folder in self._around(path))
+        own = Path(os.path.abspath(path)).parent
+        return any((key, value) in self._of(folder, _OWN if folder == own else _ABOVE) for folder in self._around(path))
 
     def _around(self, path: str) -> Iterator[Path]:
         if self._top is None:
@@ -41,14 +45,16 @@ class Configured:
             yield folder
             folder = folder.parent
 
-    def _of(self, folder: Path) -> frozenset[tuple[str, str]]:
-        if folder not in self._entries:
-            files = sorted(file for pattern in _PATTERNS for file in folder.glob(pattern))
-            self._entries[folder] = frozenset(entry for file in files[:_MOST_FILES] for entry in _entries(file))
-        return self._entries[folder]
+    def _of(self, folder: Path, patterns: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+        known = (folder, patterns)
+        if known not in self._entries:
+            files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+            self._entries[known] = frozenset(entry for file in files[:_MOST_FILES] for entry in _entries(file))
+        return self._entries[known]
 
 
-_PATTERNS: Final = ("*.yaml", "*.yml", "*/*.yaml", "*/*.yml")
+_OWN: Final = ("*.yaml", "*.yml", "*/*.yaml", "*/*.yml")
+_ABOVE: Final = ("*.yaml", "*.yml", "*conf*/*.yaml", "*conf*/*.yml")
 
 
 def _entries(file: Path) -> Iterator[tuple[str, str]]:

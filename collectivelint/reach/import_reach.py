@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,8 @@ class ImportReach:
         return any(path in self.direct(other) for other in self._texts.files(stem) if other != path)
 
     def _packages(self, path: str) -> Iterator[str]:
-        folder = os.path.dirname(path)
-        while (package := os.path.join(folder, "__init__.py")) in self._program.indexes:
+        for folder in PurePath(path).parents:
+            package = str(folder / "__init__.py")
+            if package not in self._program.indexes:
+                break
             yield package
-            folder = os.path.dirname(folder)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..ir.names import plain
 from ..ir.nodes import Attribute, Branch, Call, Constant, Name, expressions, walk
 from ..ir.traversal import blocks
+from ..program.target import Target
 from ..source.discover import is_test
 from .names import resolve
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..catalog.model import Catalog
     from ..ir.nodes import Block, Expr, Function
     from ..program.resolver import Program
-    from ..program.target import Target
     from .answers import Question
     from .configured import Configured
     from .entry_points import EntryPoints
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: How an option that has to be on, and an entry of a configuration, are written in the catalogue.
 _ON: Final = "=true"
 _ENTRY: Final = ":"
+#: A class that is made an object of.
+_MADE: Final = "()"
+#: A class, of which the method with the call is one.
+_BELOW: Final = "<"
 
 
 class Uses:
@@ -64,23 +68,36 @@ class Uses:
         return any(self._names(user, part, package, sign) for test in tests for part in walk(test) for sign in way)
 
     def _is_used(self, function: Target, package: str, sign: str) -> bool:
-        """Whether a sign is found near a function: a name of a package, an option of any call, an entry of a configuration."""
+        """Whether a sign is found near a function.
+
+        It is a name of a package, an option of any call, an entry of a configuration, or a class above its own.
+        """
+        if sign.startswith(_BELOW):
+            return sign.removeprefix(_BELOW) in self._above(function)
         if _ENTRY in sign:
             return self._configured.has(function.path, *sign.split(_ENTRY))
-        option = sign.removesuffix(_ON)
+        option = sign.removesuffix(_ON).removesuffix(_MADE)
         for path in self._near(function, option.rpartition(".")[2]):
             key = (path, package, sign)
             if key not in self._known:
                 self._known[key] = any(
-                    _switches(expr, option) if option != sign else self._names(user, expr, package, sign)
+                    _switches(expr, option) if sign.endswith(_ON) else self._names(user, expr, package, sign)
                     for user, expr in self._expressions(path)
                 )
             if self._known[key]:
                 return True
         return False
 
+    def _above(self, function: Target) -> set[str]:
+        """The classes outside of the program that the class of a method is derived from."""
+        user = self._program.functions(function.path).get(function.name)
+        owner = None if user is None else user.owner
+        return set() if owner is None else set(self._program.outside(Target("class", function.path, owner)))
+
     def _names(self, function: Function, expr: Expr, package: str, sign: str) -> bool:
-        """Whether an expression is a name of a package."""
+        """Whether an expression is a name of a package, or the call of one."""
+        if sign.endswith(_MADE):
+            return isinstance(expr, Call) and self._names(function, expr.function, package, sign.removesuffix(_MADE))
         name = plain(expr) if isinstance(expr, (Name, Attribute)) else None
         target = resolve(self._program, function, name) if name is not None else None
         return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{sign}")

@@ -234,3 +234,10 @@ def test_a_program_that_makes_a_group_of_one_rank(project: Project, set_up: str,
     main = f"{head}def set_up():\n{set_up}\n\n{_LOADING}if __name__ == '__main__':\n    set_up()\n    load('a')\n"
     project.write(main)
     assert [code for _, _, code in project.found(select=["CL204"])] == ["CL204"] * (not is_one)
+
+
+def test_a_package_that_is_the_folder_the_linter_is_run_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"__init__.py": "", "lib.py": _LIBRARY, "main.py": _ALONE}
+    project.write(files)
+    monkeypatch.chdir(project.root)
+    assert _found(project, files) == []

@@ -150,11 +150,11 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
     mine, its = one.reference, other.reference
     nothing = None in (one.constant, other.constant)
     parts: tuple[Value, ...] = ()
-    if len(mine.parts) == len(its.parts):
-        pairs = enumerate(zip(mine.parts, its.parts, strict=True))
-        parts = tuple(
-            [join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs]
-        )
+    if len(mine.parts) == len(its.parts) or (one.written.kind == other.written.kind and mine.parts and its.parts):
+        # `return rank, size, devices` where more is asked for, else `return rank, size`: who takes three has the longer one.
+        pairs = enumerate(zip(mine.parts, its.parts, strict=False))
+        shared = [join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs]
+        parts = (*shared, *max(mine.parts, its.parts, key=len)[len(shared) :])
     optional = nothing or mine.optional or its.optional
     everyone = all(value.reference.everyone for value in (one, other) if value.constant is not None)
     item = either(mine.item, its.item)

@@ -84,7 +84,7 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
             elif isinstance(owner, Name):
                 set_on(frame, owner.id, name)
         case Compound(parts=parts):
-            elements = value.reference.parts if len(value.reference.parts) == len(parts) else ()
+            elements = value.reference.parts if len(value.reference.parts) >= len(parts) else ()
             for position, part in enumerate(parts):
                 element = elements[position] if elements else None
                 if element is None:

@@ -30,7 +30,7 @@ from ..effects import FORWARD, Choice, Event, Fails, Leave, Term, fold, is_choic
 from .conditions import joined
 from .expressions import evaluate
 from .guards import guard_of
-from .own_data import exhausted
+from .own_data import exhausted, restarts
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
             if passed is not None:
                 cause, begun = frame.cause("exception", statement.span), passed
         value = Value(make("caught", (number, names[number] != "ours", *frame.position(statement.span))))
-        if names[number] == "ours" and kind is not None and block and isinstance(block[-1], Exit):
+        if (
+            names[number] == "ours"
+            and kind is not None
+            and block
+            and isinstance(block[-1], Exit)
+            and not restarts(block)
+        ):
             value = exhausted(frame, kind, statement.body, value)
         if cause is not None:
             value = value.varying(varies=frozenset({WORLD}), causes=(Cause("exception", cause.path, cause.span),))

@@ -159,6 +159,13 @@ def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
     return caught
 
 
+def restarts(handler: Block) -> bool:
+    """Whether a handler begins anew with what has come to an end."""
+    return any(
+        isinstance(expr, Call) and expr.function in (Name("iter"), Name("next")) for expr in expressions(handler)
+    )
+
+
 def _may_end_early(frame: Frame, iterator: Value | None) -> bool:
     """Whether nothing says that a loader has as many batches as those of the other ranks."""
     if iterator is not None and iterator.extent.uneven:
