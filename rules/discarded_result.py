@@ -75,6 +75,8 @@ RULE: Final = Rule(
 
 #: Methods of a tensor that give the same data under another name.
 _SAME: Final = frozenset({"detach", "flatten", "reshape", "squeeze", "unsqueeze", "view", "requires_grad_"})
+#: The roles of the rank that has what the others get.
+_ROOTS: Final = frozenset({"src", "group_src"})
 #: Arithmetic makes a new tensor.
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})
 
@@ -92,7 +94,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="assign what it returns",
             )
-        if "src" in call.api.roles and call.conditional:
+        sends = not _ROOTS.isdisjoint(call.api.roles)
+        if sends and call.conditional:
             # The sender of a broadcast, which needs no result.
             continue
         for name in (*call.api.uniform, *call.api.receives):
@@ -168,6 +171,9 @@ def _making(findings: Findings, call: ApiCall, expr: Call) -> str | None:
         path = dotted_name(made.function)
         target = findings.analysis.program.resolve(call.function.path, path) if path is not None else None
         if target is not None and target.name in catalog.tensors:
+            if not _ROOTS.isdisjoint(call.api.roles):
+                # Made of what is sent.
+                return None
             given = made.args[0] if made.args else None
             return name or f"{path}()" if given is not None and not _is_constant(given) else None
         if not isinstance(made.function, Attribute) or (target is not None and target.kind != "external"):
