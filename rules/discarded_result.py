@@ -89,7 +89,7 @@ def check(findings: Findings) -> Iterator[Report]:
         if call.api.operation == "all_reduce" and call.api.uniform == ("return",) and not call.used and not call.alone:
             yield Report.at(
                 call,
-                message=f"`{call.api.op}` returns its result and leaves its argument as it was, but nobody keeps what it returns",
+                message=f"`{call.api.op}` returns its result and leaves its argument as it was, but what it returns is not kept",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="assign what it returns",
@@ -209,7 +209,7 @@ def _lost(findings: Findings, call: ApiCall, expr: Expr) -> str | None:
         case Call() if (
             not call.alone and not _is_warm_up(call, expr) and (name := _making(findings, call, expr)) is not None
         ):
-            return f"the tensor that `{name}` makes here, which nobody keeps"
+            return f"the tensor that `{name}` makes here, which is not kept"
         case _ if _is_repeated(expr):
             return "one tensor that the list repeats, so that each entry overwrites the others"
         case Compound(kind="Mult", parts=(Compound(kind="List"), _)):

@@ -6,7 +6,8 @@ is
 - a check that raises if a path exists, where the same function makes or writes that path afterwards, and no collective
   stands in between;
 - `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
-  without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks.
+  without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks;
+- a path that one rank writes while others read or list it, or removes while others use it, with no collective between the two.
 
 A check, or a path, that is one rank's own is left alone, and so is a path that the function has made before: on all ranks,
 or on one of them before a collective of all. Where all callers in the same file have made it, the confidence is low.

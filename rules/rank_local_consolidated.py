@@ -6,6 +6,9 @@ that call and the path has no rank in it. Sharded is a model of the program that
 number of ranks, itself or in a layer inside it, and one that `fully_shard` or `parallelize_module` was applied to. What
 `get_model_state_dict(..., full_state_dict=True)`, `full_tensor()` or a collective has put together is whole again.
 
+Also reported, with medium confidence: the state of the first of several parts where another branch of the function takes that of
+all, and a loop over this rank's own file and one of rank 0 that does not stop where the first can be read.
+
 ## Why is this bad
 `model.state_dict()` of such a model holds this rank's part alone. The file looks complete, it loads into a model of one
 rank's size or fails with a size mismatch weeks later, and the parts of all other ranks are gone.

@@ -5,7 +5,10 @@ Looks at functions that are about several ranks. Reported are
 - a call that writes a checkpoint, made on all ranks in one place and on one rank in another place of the same function;
 - links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
   for ranks or runs collectives itself;
-- a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function.
+- a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function;
+- a file that all ranks read, change and write back; what a library saves into one folder from all ranks, low where nothing in
+  the function but a library's trainer is about ranks; what a callback that a framework runs on every rank links, moves or
+  removes; and what one rank of each node removes from a folder of the whole job.
 The confidence of the first is low where another file writes: that is mostly a cache or a download, which writes what is
 missing only (none of three such findings in real programs was a fault).
 

@@ -1,4 +1,4 @@
-"""Reports weights that are loaded leniently, with nobody looking at the names that did not fit.
+"""Reports weights that are loaded leniently, where the names that did not fit are not looked at.
 
 ## What it does
 Finds calls that load a state dict with `strict=False` and ignore what they return: the names that are missing from the
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL412",
     "unchecked-load",
-    "weights loaded leniently, with nobody looking at the names that did not fit",
+    "weights loaded leniently, where the names that did not fit are not looked at",
     default=False,
     holds="in programs",
 )

@@ -160,10 +160,12 @@ def is_unmade(condition: Symbol) -> bool:
     return condition.kind == "compare" and condition.head == ("is",) and condition.args[0].kind == "attribute"
 
 
-def without_wrapping(term: Term) -> Term:
-    """A term without the constructors that wrap models: whoever asks for a model that is there already runs none of them."""
+def without_wrapping(term: Term, catalog: Catalog) -> Term:
+    """A term without the calls that wrap models: where a model is wrapped already, none of them runs."""
+    calls = catalog.of("implicit") if term else []
+    wrapping = {api.op for api in calls if api.wrapped is not None or f"{api.name}.{CALL}" in catalog.apis}
 
     def kept(item: Item) -> Term:
-        return () if isinstance(item, Event) and item.kind == "implicit" and item.op[:1].isupper() else (item,)
+        return () if isinstance(item, Event) and item.kind == "implicit" and item.op in wrapping else (item,)
 
     return map_term(term, kept)

@@ -151,7 +151,7 @@ def _reference(one: Value, other: Value, fresh: Symbol, guard: Value | None, whe
     nothing = None in (one.constant, other.constant)
     parts: tuple[Value, ...] = ()
     if len(mine.parts) == len(its.parts) or (one.written.kind == other.written.kind and mine.parts and its.parts):
-        # `return rank, size, devices` where more is asked for, else `return rank, size`: who takes three has the longer one.
+        # `return rank, size, devices` where more is asked for, else `return rank, size`: three targets take the longer one.
         pairs = enumerate(zip(mine.parts, its.parts, strict=False))
         shared = [join(left, right, subscript(fresh, constant(index)), guard, where) for index, (left, right) in pairs]
         parts = (*shared, *max(mine.parts, its.parts, key=len)[len(shared) :])

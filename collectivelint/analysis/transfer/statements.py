@@ -218,7 +218,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
     if is_unmade(decided.value.symbol):
-        then = without_wrapping(then)
+        then = without_wrapping(then, frame.context.catalog)
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
     if not any(leaves):
         meet_in_both(frame, *met)
