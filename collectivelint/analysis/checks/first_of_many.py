@@ -35,7 +35,10 @@ _OVER_ALL: Final = frozenset({"map", "zip", "enumerate", "list", "tuple", "iter"
 
 def first_saved(facts: FunctionFacts) -> Iterator[tuple[Call, Expr]]:
     """The calls that take the state of the first element alone, where another branch takes it of all: each with that."""
-    body = facts.function.body
+    body, name = facts.function.body, facts.function.qualname
+    writes = any(use.use in ("write", "checkpoint") for _, use in facts.paths.values())
+    if not writes and not name.endswith("state_dict"):
+        return
     found = [
         (call, call.function.value.value)
         for call in expressions(body)
