@@ -50,8 +50,10 @@ from collectivelint.api import (
     Report,
     Rule,
     Subscript,
+    assignments,
     call_fix,
     dotted_name,
+    expressions,
     statement_fix,
     walk,
 )
@@ -73,6 +75,8 @@ RULE: Final = Rule(
 
 #: Methods of a tensor that give the same data under another name.
 _SAME: Final = frozenset({"detach", "flatten", "reshape", "squeeze", "unsqueeze", "view", "requires_grad_"})
+#: The roles of the rank that has what the others get.
+_ROOTS: Final = frozenset({"src", "group_src"})
 #: Arithmetic makes a new tensor.
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Div", "FloorDiv", "Mod", "Pow", "MatMult", "USub"})
 
@@ -90,6 +94,10 @@ def check(findings: Findings) -> Iterator[Report]:
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="assign what it returns",
             )
+        sends = not _ROOTS.isdisjoint(call.api.roles)
+        if sends and call.conditional:
+            # The sender of a broadcast, which needs no result.
+            continue
         for name in (*call.api.uniform, *call.api.receives):
             expr = call.exprs.get(name)
             if expr is None or name == "return":
@@ -163,6 +171,9 @@ def _making(findings: Findings, call: ApiCall, expr: Call) -> str | None:
         path = dotted_name(made.function)
         target = findings.analysis.program.resolve(call.function.path, path) if path is not None else None
         if target is not None and target.name in catalog.tensors:
+            if not _ROOTS.isdisjoint(call.api.roles):
+                # Made of what is sent.
+                return None
             given = made.args[0] if made.args else None
             return name or f"{path}()" if given is not None and not _is_constant(given) else None
         if not isinstance(made.function, Attribute) or (target is not None and target.kind != "external"):
@@ -175,6 +186,18 @@ def _making(findings: Findings, call: ApiCall, expr: Call) -> str | None:
     return name if isinstance(made, (Name, Attribute, Subscript)) else None
 
 
+def _is_warm_up(call: ApiCall, expr: Call) -> bool:
+    """Whether what is reduced is a tensor that is made for that alone: the first collective sets the communicator up."""
+    names = {part.id for part in walk(expr) if isinstance(part, Name)}
+    body = call.function.body
+    for name in names:
+        used = sum(part == Name(name) for part in expressions(body))
+        made = [found.value for found in assignments(body) if found.targets == (Name(name),)]
+        if used == 1 and len(made) == 1 and isinstance(made[0], Call) and all(map(_is_constant, made[0].args)):
+            return True
+    return False
+
+
 def _is_constant(expr: Expr) -> bool:
     """Whether it is written with constants only."""
     return all(isinstance(part, (Constant, Compound)) for part in walk(expr))
@@ -183,7 +206,9 @@ def _is_constant(expr: Expr) -> bool:
 def _lost(findings: Findings, call: ApiCall, expr: Expr) -> str | None:
     """What a result is written into where nothing keeps it; None where something may."""
     match expr:
-        case Call() if not call.alone and (name := _making(findings, call, expr)) is not None:
+        case Call() if (
+            not call.alone and not _is_warm_up(call, expr) and (name := _making(findings, call, expr)) is not None
+        ):
             return f"the tensor that `{name}` makes here, which nobody keeps"
         case _ if _is_repeated(expr):
             return "one tensor that the list repeats, so that each entry overwrites the others"

@@ -138,11 +138,7 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _is_of_job(call: ApiCall) -> bool:
     """Whether a call is there only because there are several ranks: no wrapper around them all."""
-    return call.is_distributed and call.api.name.startswith(_PLAIN)
-
-
-#: What is written for one rank, at least, to be one of several.
-_PLAIN: Final = ("torch.distributed.", "torch.nn.parallel.")
+    return call.is_distributed and (call.api.category != "implicit" or call.api.saves is not None)
 
 
 def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:

@@ -59,6 +59,7 @@ from collectivelint.api import (
     Attribute,
     Confidence,
     Constant,
+    Name,
     Place,
     Report,
     Rule,
@@ -212,7 +213,13 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
             text = "the ranks of this object are those inside its group"
             return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
         if value.given_as is not None and is_compared_inside(findings.analysis, call, value.given_as, key):
-            return _Wrong("it is compared with this rank's number inside the group as well", fixed=False)
+            # A group that the caller may leave out is all ranks most of the time, where both numbers are one.
+            given = {parameter.name for parameter in call.function.params if parameter.default == Constant(None)}
+            left_out = isinstance(call.group_expr, Name) and call.group_expr.id in given
+            sure = Confidence.LOW if left_out else Confidence.HIGH
+            return _Wrong(
+                "it is compared with this rank's number inside the group as well", fixed=False, confidence=sure
+            )
         return None
     if part is None:
         return None

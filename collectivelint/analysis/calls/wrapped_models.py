@@ -11,7 +11,7 @@ from ...ir.nodes import Attribute, Call
 from ..domain.symbol import WORLD, make
 from ..domain.value import UNKNOWN
 from ..domain.wrapped import Wrapped
-from ..effects import FORWARD, CallSite, Deferred, Event
+from ..effects import FORWARD, CallSite, Deferred, Event, map_term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...ir.nodes import Expr
     from ..domain.symbol import Symbol
     from ..domain.value import Value
+    from ..effects import Item, Term
     from ..transfer.state import Frame
 
 #: The method that calling a model is.
@@ -152,3 +153,17 @@ def passed_on(passed: Wrapped | None, arguments: Mapping[str, Value]) -> Wrapped
     if argument.given_as is not None and argument.reference.wrapped is None:
         return Wrapped("", WORLD, given=argument.given_as)
     return argument.reference.wrapped
+
+
+def is_unmade(condition: Symbol) -> bool:
+    """Whether a condition says that an attribute has not been set yet: `self._model is None`."""
+    return condition.kind == "compare" and condition.head == ("is",) and condition.args[0].kind == "attribute"
+
+
+def without_wrapping(term: Term) -> Term:
+    """A term without the constructors that wrap models: whoever asks for a model that is there already runs none of them."""
+
+    def kept(item: Item) -> Term:
+        return () if isinstance(item, Event) and item.kind == "implicit" and item.op[:1].isupper() else (item,)
+
+    return map_term(term, kept)

@@ -35,13 +35,14 @@ _OVER_ALL: Final = frozenset({"map", "zip", "enumerate", "list", "tuple", "iter"
 
 def first_saved(facts: FunctionFacts) -> Iterator[tuple[Call, Expr]]:
     """The calls that take the state of the first element alone, where another branch takes it of all: each with that."""
-    body, name = facts.function.body, facts.function.qualname
-    writes = any(use.use in ("write", "checkpoint") for _, use in facts.paths.values())
-    if not writes and not name.endswith("state_dict"):
-        return
+    body = facts.function.body
+    # What is made of the state on the way, such as a copy to compare with, need not be a checkpoint.
+    kept = [
+        item.value for item in statements(body) if isinstance(item, Assign) or (isinstance(item, Exit) and item.value)
+    ]
     found = [
         (call, call.function.value.value)
-        for call in expressions(body)
+        for call in kept
         if isinstance(call, Call)
         and isinstance(call.function, Attribute)
         and call.function.name == "state_dict"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...findings.confidence import Confidence
 from ...ir.nodes import Attribute, Call, Exit, Name
 from ...program.target import Target
 from ..effects import Leave, events, map_term, parts
@@ -29,7 +30,8 @@ def is_retry(frame: Frame, statement: Exit) -> bool:
 def settled_retries(term: Term) -> Term:
     """The term of a function where a retry ends like an error that is passed on: the call it makes is judged by itself.
 
-    One before which collectives have run for sure remains a return: the call repeats those, and the other ranks do not.
+    One before which collectives have run for sure remains a return: the call repeats those, and the other ranks do not. A pass
+    of a wrapped model that is rarely one is not for sure.
     """
     repeating: set[int] = set()
     pending = [(term, False)]
@@ -40,7 +42,7 @@ def settled_retries(term: Term) -> Term:
                 repeating.add(id(item))
             inner = parts(item)
             pending += [(part, has_run) for part in inner]
-            has_run = has_run or (not inner and next(events((item,)), None) is not None)
+            has_run = has_run or (not inner and any(event.confidence is Confidence.HIGH for event in events((item,))))
 
     def settled(item: Item) -> Term:
         return (Leave("raise"),) if isinstance(item, Leave) and item.again and id(item) not in repeating else (item,)

@@ -27,7 +27,7 @@ from ...ir.nodes import (
 from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
-from ..calls.wrapped_models import modes_of
+from ..calls.wrapped_models import is_unmade, modes_of, without_wrapping
 from ..domain.joining import equal
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
@@ -217,6 +217,8 @@ def _branch(frame: Frame, statement: Branch) -> None:
         destroyed[holds] = frame.group_destroyed
     frame.group_destroyed = all(destroyed.values()) if launch is None else destroyed[launch]
     (then_variables, then), (else_variables, orelse) = arms
+    if is_unmade(decided.value.symbol):
+        then = without_wrapping(then)
     leaves = [bool(arm) and isinstance(arm[-1], Leave) for arm in (then, orelse)]
     if not any(leaves):
         meet_in_both(frame, *met)
