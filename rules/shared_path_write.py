@@ -71,7 +71,6 @@ from collectivelint.api import (
     Target,
     blocks,
     hinted,
-    is_about_ranks,
     is_plain,
     is_test,
     names_in,
@@ -130,7 +129,7 @@ def check(findings: Findings) -> Iterator[Report]:
             known = is_plain(use.path) and (called or not use.path.uniformity.depends)
             if use.use == "save":
                 known = not any(hint in name.lower() for name in names_in((use.expr,)) for hint in (*hints, *shards))
-            if known and (called or facts.term or is_about_ranks(facts)):
+            if known and (called or _has_others(facts)):
                 fault = f"every rank gets to `{use.api}`, with one and the same path"
                 trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
                 sure = Confidence.MEDIUM if called or use.use == "save" else Confidence.HIGH
@@ -242,6 +241,11 @@ def _passed_by(block: Block, inner: Span, outer: Span) -> bool:
 
 def _leaves(statement: Statement) -> bool:
     return isinstance(statement, Exit) or any(_leaves(inner) for block in blocks(statement) for inner in block)
+
+
+def _has_others(facts: FunctionFacts) -> bool:
+    """Whether the function calls something that only makes sense among several ranks."""
+    return bool(facts.term) and any(call.is_distributed for call in facts.calls)
 
 
 def _is_called_on_all(findings: Findings, facts: FunctionFacts) -> bool:

@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
     Assign,
+    Attribute,
     Call,
     Compound,
     Confidence,
@@ -56,7 +57,6 @@ from collectivelint.api import (
     Rule,
     blocks,
     calls,
-    dotted_name,
     is_test,
     parts,
     walk,
@@ -79,20 +79,21 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such load."""
     distributed = findings.analysis.distributed()
-    catalog = findings.analysis.catalog
+    catalog, indexes = findings.analysis.catalog, findings.analysis.program.indexes
     for facts in findings.analysis.functions:
         path, body = facts.function.path, facts.function.body
         if is_test(path):
             continue
+        has_options = not catalog.lenient_options.isdisjoint(indexes[path].imports)
+        if path not in distributed and not has_options:
+            continue
         for statement in _statements(body):
-            for call in calls(statement):
-                name = (dotted_name(call.function) or "").rpartition(".")[2]
-                is_options = name in catalog.lenient_options
-                is_load = name in catalog.lenient_loads and path in distributed
-                if not (is_options or is_load) or not _is_lenient(call, is_options=is_options):
-                    continue
-                if not is_options and not _is_ignored(statement, call, body):
-                    continue
+            found = _ignored_loads(statement, catalog.lenient_loads, body) if path in distributed else []
+            if has_options:
+                found += [
+                    call for call in calls(statement) if _is_lenient(call, catalog.lenient_options, positional=False)
+                ]
+            for call in found:
                 yield Report(
                     path=path,
                     span=call.span,
@@ -113,24 +114,28 @@ def _statements(block: Block) -> Iterator[Statement]:
             yield from _statements(inner)
 
 
-def _is_lenient(call: Call, *, is_options: bool) -> bool:
-    """Whether a call says `strict=False`, by name or as the second argument."""
+def _is_lenient(call: Call, names: Collection[str], *, positional: bool) -> bool:
+    """Whether a call of something of these last names says `strict=False`, by name or as the second argument."""
+    function = call.function
+    name = function.name if isinstance(function, Attribute) else function.id if isinstance(function, Name) else ""
+    if name not in names:
+        return False
     given = dict(call.keywords).get("strict")
-    if given is None and len(call.args) > 1 and not is_options:
+    if given is None and len(call.args) > 1 and positional:
         given = call.args[1]
     return given == Constant(False)  # the constant itself
 
 
-def _is_ignored(statement: Statement, call: Call, body: Block) -> bool:
-    """Whether nothing reads what a call returns."""
+def _ignored_loads(statement: Statement, loads: Collection[str], body: Block) -> list[Call]:
+    """The lenient load that a statement is, if nothing reads what it returns."""
     match statement:
-        case Evaluate(value=Call(span=span)):
-            return span == call.span
-        case Assign(targets=targets, value=Call(span=span)) if span == call.span:
+        case Evaluate(value=Call() as call) if _is_lenient(call, loads, positional=True):
+            return [call]
+        case Assign(targets=targets, value=Call() as call) if _is_lenient(call, loads, positional=True):
             names = {name for target in targets for name in _names(target)}
-            return bool(names) and not _are_read(names, body)
+            return [call] if names and not _are_read(names, body) else []
         case _:
-            return False
+            return []
 
 
 def _names(target: Expr) -> Iterator[str]:

@@ -117,7 +117,7 @@ class Catalog:
     conventions: tuple[Convention, ...]
     #: Name of a method, of whatever object -> the cause for which its result differs between ranks.
     methods: Mapping[str, str]
-    #: Call -> what it does to a path.
+    #: Call -> what it does to a path. A method that has rows for some classes or names also has one without these.
     file_uses: Mapping[str, FileApi]
     #: Calls that read environment variables.
     readers: frozenset[str]

@@ -76,6 +76,12 @@ def _unless(text: str | None) -> tuple[str, object] | None:
     return name, {"true": True, "false": False, "none": None}.get(value, value)
 
 
+def _is_owned(name: str) -> bool:
+    """Whether a method is one of a class, or of objects of some name."""
+    owner = name.split(".")[-2]
+    return owner[:1].isupper() or name.startswith("named.")
+
+
 def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     """Join catalogue files, given as (name, text); raise CatalogError with all that is wrong with them."""
     problems: list[str] = []
@@ -118,7 +124,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                     row.get("source"),
                     row.get("keyword"),
                 )
-                file_uses |= dict.fromkeys(row["names"].split(), known)
+                names_of = row["names"].split()
+                file_uses |= dict.fromkeys(names_of, known)
+                file_uses |= {name.rpartition(".")[2]: known for name in names_of if _is_owned(name)}
             for table, found in lists.items():
                 found |= set(section.get(table, []))
             for module in names:

@@ -38,7 +38,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
         return
     uses = frame.context.catalog.file_uses
     api = uses.get(name)
-    if owner is not None and isinstance(expr.function, Attribute):
+    if owner is not None and isinstance(expr.function, Attribute) and expr.function.name in uses:
         short = (plain(owner[1]) or "").rpartition(".")[2].lstrip("_")
         kind = owner[0].reference.kind or f"named.{short}"
         api = uses.get(f"{kind}.{expr.function.name}", api)

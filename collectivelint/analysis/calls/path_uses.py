@@ -170,4 +170,5 @@ def _add(frame: Frame, expr: Call, use: PathUse) -> None:
     if len(frame.facts.paths) < _MOST:
         frame.facts.paths.setdefault(use.key, (expr.span, use))
         if frame.alone_here:
-            frame.facts.turns.setdefault(expr.span, tuple(guard for guard, _ in frame.guards))
+            guards = [guard for guard, _ in frame.guards if any(cause.kind == "rank" for cause in guard.causes)]
+            frame.facts.turns.setdefault(expr.span, tuple(guards))

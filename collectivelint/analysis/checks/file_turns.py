@@ -155,16 +155,15 @@ def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Sy
 
 
 def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> bool:
-    """Whether ranks get to the second use that the conditions around the first one keep out."""
-    writers, readers = facts.turns.get(site), facts.turns.get(at)
+    """Whether ranks get to the second use that the conditions around the first one, of one rank, keep out."""
+    readers, guards = facts.turns.get(at), facts.turns.get(site)
+    if guards is None:
+        # The condition of the one that writes is further down the calls.
+        return readers is None and not then.alone
+    writers = [symbol for symbol in (_decided(facts, guard, site) for guard in guards) if _asked(symbol) is not None]
     if readers is None:
-        # All ranks read, but where a condition further down the calls says otherwise.
-        return writers != () and not then.alone
-    return bool(writers) and any(
-        _are_others(_decided(facts, reader, at), _decided(facts, writer, site))
-        for reader in readers
-        for writer in writers or ()
-    )
+        return bool(writers) and not then.alone
+    return any(_are_others(_decided(facts, reader, at), writer) for reader in readers for writer in writers)
 
 
 def _decided(facts: FunctionFacts, guard: Guard, site: Span) -> Symbol:

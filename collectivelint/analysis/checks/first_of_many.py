@@ -77,8 +77,10 @@ def _taken_whole(block: Block) -> Iterator[Expr]:
 
 def replaced_by_fallback(facts: FunctionFacts, ranks: Collection[str]) -> Iterator[tuple[Loop, Assign]]:
     """The loops over this rank's own file and another one that do not stop at the first which can be read."""
-    asked = {call.span for call in facts.calls if call.api.category == "rank_source"}
     read = {site for site, use in facts.paths.values() if use.use == "read"}
+    if not read:
+        return
+    asked = {call.span for call in facts.calls if call.api.category == "rank_source"}
     for loop in statements(facts.function.body):
         if not (isinstance(loop, Loop) and isinstance(loop.iterable, Compound) and isinstance(loop.target, Name)):
             continue
