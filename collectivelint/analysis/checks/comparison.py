@@ -86,31 +86,30 @@ def _of_group(term: Term, guard: Guard, group: Symbol, restricted: Restricted) -
         # From there on these ranks have a default group of their own, which has nothing to do with the others.
         unmatched = [*takewhile(lambda event: event.kind != "init", missing(sides[holds], sides[not holds], places))]
         undecided = _undecided(sides[holds], guard.symbol, group) if unmatched else frozenset()
+        # All ranks that get to the others are on this side.
+        alone = [event for event in unmatched if id(event) in undecided]
+        found = found or bool(alone)
+        count = Counter(event.place[0] for event in alone)
         first: dict[Span, Event] = {}
-        count: Counter[Span] = Counter()
-        for event in unmatched:
-            if id(event) not in undecided:
-                # All ranks that get there are on this side.
-                continue
+        for event in alone:
             span, _ = event.place
-            if span not in first or (first[span].api and not event.api):
+            if span in first and not (first[span].api and not event.api):
                 # What is a collective in any program says more.
-                first[span] = event
-            count[span] += 1
-        for span, event in first.items():
-            found = True
-            where = places.get(id(event), "outside")
+                continue
+            where, depth = places.get(id(event), "outside"), depths.get(id(event), 0)
             if where == "foreign" or (where == "deep" and guard.maybe):
                 # Two conditions of the configuration may well exclude each other.
                 continue
-            depth = depths.get(id(event), 0)
             if depth > (0 if event.kind == "create" else _DEEPEST):
                 # The same, the more conditions there are; and a group is mostly made once, where it is first needed.
                 continue
             if _meets(guard, event, holds=holds, term=term):
-                shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
-                decides = deciding(restricted.alone, guard, event)
-                yield Divergence(decides, event, shown, holds, count[span] - 1, depth=depth)
+                first[span] = event
+        for span, event in first.items():
+            where, depth = places.get(id(event), "outside"), depths.get(id(event), 0)
+            shown: Where = "exit" if where == "outside" else "loop" if where == "loop" else "arm"
+            decides = deciding(restricted.alone, guard, event)
+            yield Divergence(decides, event, shown, holds, count[span] - 1, depth=depth)
     if not found:
         for disorder in _disorder(guard, sides[True], sides[False]):
             decides = deciding(restricted.alone, guard, disorder.event)
@@ -189,6 +188,9 @@ def _places(term: Term, judged: Guard) -> tuple[dict[int, _Place], dict[int, int
             return ("arm" if isinstance(item, Choice) else "loop") if guard.own else "foreign", 0
         if is_of_ranks and isinstance(item, Choice) and launched(item.guard.symbol) is (number == 0):
             # Where there are no other ranks, there is none to differ from.
+            return "deep" if where == "arm" else where, depth
+        if isinstance(item, Choice) and item.guard.symbol.kind == "caught":
+            # Whether something fails is no condition of the configuration.
             return "deep" if where == "arm" else where, depth
         if isinstance(item, Choice):
             open_ = SHOWN + 1 if _is_for_none(item.guard.symbol, holds=number == 0) else 1
