@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from ...ir.names import plain
 from ...ir.nodes import (
     Assign,
     Attribute,
@@ -24,9 +25,9 @@ from ..domain.recognise import ADDING
 from .observed import ClassFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from ...ir.nodes import Block, Span
+    from ...ir.nodes import Block, Expr, Function, Span
     from ...program.resolver import Program
     from ...program.target import Target
 
@@ -56,7 +57,24 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
         {attribute: tuple(methods) for attribute, methods in assigned.items()},
         handlers,
         {attribute: tuple(methods) for attribute, methods in filled.items()},
+        _by_others(lowered.values(), owner.name),
     )
+
+
+def _by_others(functions: Iterable[Function], owner: str) -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """The attributes that functions assign on a parameter which is declared to be of a class of their file."""
+    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for function in functions:
+        for parameter in function.params:
+            if parameter.annotation is not None and _names(parameter.annotation, owner):
+                for attribute in dict.fromkeys(_assigned(function.body, parameter.name)):
+                    found[attribute].append((function.qualname, parameter.name))
+    return {attribute: tuple(places) for attribute, places in found.items()}
+
+
+def _names(annotation: Expr, owner: str) -> bool:
+    """Whether an annotation is the name of a class, or a text that is."""
+    return plain(annotation) == owner or (isinstance(annotation, Constant) and annotation.value == owner)
 
 
 def _entries(block: Block, self_name: str) -> Iterator[str]:

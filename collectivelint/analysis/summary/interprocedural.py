@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...program.dependencies import Memo
 from ...program.target import Target
-from ..domain.causes import Cause
+from ..domain.causes import Cause, merged
 from ..domain.joining import either_state
 from ..domain.kept import kept_under
 from ..domain.symbol import WORLD, attribute, parameter
@@ -186,6 +186,13 @@ class Interprocedural:
                 if value is not None and facts is not None:
                     value = kept_under(value, facts.attributes, SELF)
                     found = value if found is None else either_state(found, value, attribute(parameter(SELF), name))
+            for function, given in known.by_others.get(name, ()):
+                facts = self.facts(Target("function", base.path, function))
+                how = facts.sets.get((given, name)) if facts is not None else None
+                if how is not None:
+                    found = Value(attribute(parameter(SELF), name)) if found is None else found
+                    varies, causes = found.uniformity.varies | how.varies, merged(how.causes, found.uniformity.causes)
+                    found = found.varying(varies=varies, causes=causes)
         if found is None:
             return None
         flag = self.handled(owner, name)
