@@ -188,8 +188,15 @@ def size(term: Term) -> int:
 
 
 def matters(term: Term) -> bool:
-    """Whether there is a collective in the term, or one may come in with an argument."""
-    return any(isinstance(item, (Event, Deferred)) for item in walk(term))
+    """Whether there is a collective in the term, or one may come in: with an argument, or where a failure is caught around it."""
+    return any(isinstance(item, (Event, Deferred)) or catches_around_yield(item) for item in walk(term))
+
+
+def catches_around_yield(item: Item) -> bool:
+    """Whether a generator catches here what may fail on one rank while it has yielded."""
+    if not isinstance(item, Choice) or not item.guard.varies or item.guard.symbol.kind != "caught":
+        return False
+    return any(isinstance(inner, Yielded) for inner in walk(item.orelse, is_choice))
 
 
 def is_choice(item: Item) -> bool:

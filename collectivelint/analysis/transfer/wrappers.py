@@ -8,7 +8,7 @@ from ...ir.names import plain
 from ..domain import symbol as symbols
 from ..domain.inlining import Inlining, inline
 from ..domain.value import Value
-from ..effects import CallSite, Choice, Deferred, Repeat, Yielded, map_term, walk
+from ..effects import CallSite, Choice, Deferred, Repeat, Yielded, catches_around_yield, map_term, walk
 from ..positions import within
 from .binding import axis_of, guarding
 from .expressions import evaluate
@@ -31,7 +31,15 @@ def around(manager: Term, body: Term) -> Term:
 
     # A manager yields once, whatever loop that is in.
     once = map_term(manager, lambda item: item.body if isinstance(item, Repeat) and _has_yield(item.body) else (item,))
-    return map_term(once, lambda item: body if isinstance(item, Yielded) else (item,))
+    # What a handler of the manager catches around its `yield`, it catches of the body.
+    own = map_term(once, lambda item: (_of_body(item),))
+    return map_term(own, lambda item: body if isinstance(item, Yielded) else (item,))
+
+
+def _of_body(item: Item) -> Item:
+    if isinstance(item, Choice) and catches_around_yield(item):
+        return Choice(item.guard.but(own=True), item.then, item.orelse)
+    return item
 
 
 def _has_yield(term: Term) -> bool:
