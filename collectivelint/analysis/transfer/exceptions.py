@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...catalog.model import BACKWARD
 from ...ir.names import plain
 from ...ir.nodes import (
     Attribute,
@@ -104,10 +105,13 @@ def _is_of_program(frame: Frame, kind: Expr | None) -> bool:
 
 
 def _up_to_pass(term: Term) -> Term | None:
-    """What of a term runs before and with the first pass of a wrapped model, in which it ends; None if there is none."""
+    """What of a term runs before and with the first forward pass of a wrapped model, in which it ends; None if there is none.
+
+    Where the forward pass is no collective, the loss fails before the backward pass.
+    """
     for index, item in enumerate(term):
-        if isinstance(item, Event) and item.kind == "implicit" and item.op == FORWARD:
-            return term[: index + 1]
+        if isinstance(item, Event) and item.kind == "implicit" and item.op in (FORWARD, BACKWARD):
+            return term[: index + 1] if item.op == FORWARD else term[:index]
     return None
 
 
