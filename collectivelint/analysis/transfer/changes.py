@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Constant, Name, Subscript
+from ...program.target import Target
 from ..domain.causes import merged
 from ..domain.joining import join
 from ..domain.symbol import attribute, operation, parameter
 from ..domain.uniformity import Uniformity
 from ..domain.value import UNKNOWN, Value
 from .containers import comes_across
+from .last_writes import key_of, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +49,13 @@ def set_attribute(frame: Frame, name: str, value: Value) -> None:
     known = frame.facts.attributes.get(name)
     symbol = attribute(parameter(SELF), name)
     some = deciding(frame)
+    left = _left_by_all(frame, name) if some is not None or value.uniformity.varies else None
+    if left is not None:
+        # In the end it is the same on all ranks, whichever way each of them has taken.
+        base, more = left
+        if isinstance(base, Constant) and (more or base.value != value.constant):
+            return
+        some = None
     if some is not None and (known is not None or _is_number(value, lasting=lasts(some[1]))):
         # Set on some ranks only, or differently there.
         guard, condition = some
@@ -60,6 +69,30 @@ def set_attribute(frame: Frame, name: str, value: Value) -> None:
     frame.facts.attributes[name] = merged_
 
 
+def _left_by_all(frame: Frame, name: str) -> tuple[Expr | None, int] | None:
+    """What all ways through the method at hand leave in an attribute of its object: see `outcome`."""
+    function, own = frame.function, self_name(frame)
+    return None if own is None else outcome(function.body, f"{own}.{name}", _before(frame, name))
+
+
+def _before(frame: Frame, name: str) -> Constant | None:
+    """The constant that all other methods of a class leave in an attribute of its object, if it is one and the same."""
+    function = frame.function
+    if function.owner is None:
+        return None
+    found: list[Expr] = []
+    for qualname in frame.context.setters(Target("class", frame.path, function.owner), name):
+        other = frame.context.program.functions(frame.path).get(qualname)
+        if other is None or other is function or not other.params:
+            continue
+        left = outcome(other.body, f"{other.params[0].name}.{name}")
+        if left is None or not isinstance(left[0], Constant) or left[1]:
+            return None
+        found.append(left[0])
+    first = found[0] if found and all(one == found[0] for one in found) else None
+    return first if isinstance(first, Constant) else None
+
+
 def set_on(frame: Frame, owner: str, name: str) -> None:
     """`owner.name = ...`: where `owner` was passed in, the caller has it too."""
     known = frame.variables.get(owner)
@@ -71,7 +104,7 @@ def set_on(frame: Frame, owner: str, name: str) -> None:
         frame.facts.sets.pop((given, name), None)
         return
     guard, condition = some
-    if not lasts(condition):
+    if not lasts(condition) or outcome(frame.function.body, f"{owner}.{name}") is not None:
         return
     frame.facts.sets[given, name] = Uniformity(condition.uniformity.varies, _causes(frame, guard, condition))
 
@@ -120,7 +153,7 @@ def _is_number(value: Value, *, lasting: bool) -> bool:
 def filled(frame: Frame, container: Expr, value: Value) -> None:
     """Something is added to a container, whose value is known so far: on some ranks only, it is longer there."""
     some = deciding(frame, certain=True)
-    if some is None:
+    if some is None or outcome(frame.function.body, key_of(container) or "") is not None:
         return
     guard, condition = some
     match container:
@@ -141,6 +174,8 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
     """`container[index] = value`: another value of this entry on some ranks, or an entry that others do not have."""
     some = deciding(frame)
     path = entry(target)
+    if some is not None and path is not None and outcome(frame.function.body, path) is not None:
+        some = None
     if some is None:
         if path is not None and path in frame.variables:
             frame.variables[path] = value
@@ -165,12 +200,7 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
 
 def entry(target: Expr) -> str | None:
     """How an entry of a constant key is called among the variables: `state["stop"]`."""
-    match target:
-        case Subscript(value=owner, index=Constant(value=key)) if isinstance(key, (str, int)):
-            path = plain(owner)
-            return None if path is None else f"{path}[{key!r}]"
-        case _:
-            return None
+    return key_of(target) if isinstance(target, Subscript) else None
 
 
 def _causes(frame: Frame, guard: Guard, condition: Value) -> tuple[Cause, ...]:
