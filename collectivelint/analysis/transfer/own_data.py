@@ -87,7 +87,8 @@ def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> 
     if own is None:
         return found
     catalog = frame.context.catalog
-    name = (plain(expr.function) or "").rpartition(".")[2]
+    function = expr.function
+    name = function.name if isinstance(function, Attribute) else (plain(function) or "").rpartition(".")[2]
     if any(word in catalog.sharing_words for word in name.lower().split("_")):
         return found if found.origin.own is None else found.sourced(own=None)
     target = values[0].reference.target
@@ -133,7 +134,9 @@ def _is_number_of(frame: Frame, value: Value) -> bool:
     """Whether it is a number made of all that is in something."""
     numbers = frame.context.catalog.data_numbers
     return any(
-        part.kind == "call" and part.args[0].kind == "attribute" and part.args[0].head[0] in numbers
+        part.kind == "call"
+        and part.args[0].kind in ("attribute", "name")
+        and str(part.args[0].head[0]).removeprefix("torch.") in numbers
         for part in value.written.walk()
     )
 
