@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..program.target import Target
-from .checks.comparison import divergences, surest
+from .checks.comparison import divergences, one_for_each_exit, surest
 from .checks.delays import only_delays
 from .checks.file_evidence import file_evidence
 from .checks.memoised import conditions_of, keeps, made_before
@@ -80,8 +80,12 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
             and not _is_of_one_rank(known, facts, divergence)
         )
         elsewhere = partial(known.facts_for, facts.function.path)
-        for divergence in surest(real, partial(_file_evidence, known, facts)):
-            yield facts, divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
+        judged = (
+            divergence.in_doubt() if is_served(facts, term, divergence, elsewhere) else divergence
+            for divergence in surest(real, partial(_file_evidence, known, facts))
+        )
+        for divergence in one_for_each_exit(judged):
+            yield facts, divergence
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:

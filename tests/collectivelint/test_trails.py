@@ -125,3 +125,12 @@ def test_a_file_by_several_spellings(project: Project) -> None:
         ("pkg/main.py", "link.py"),
     ):
         assert len(project.found(*paths, select=["CL404"])) == 1
+
+
+def test_what_one_exit_or_loop_makes_ranks_miss_is_one_finding(project: Project) -> None:
+    project.write(
+        "import time\n\nimport torch.distributed as dist\n\n\ndef train(batches, limit):\n    begin = time.time()\n"
+        "    for batch in batches:\n        if time.time() - begin > limit:\n            break\n"
+        "        dist.all_reduce(batch)\n        dist.barrier()\n    dist.barrier()\n"
+    )
+    assert _places(project, "CL202") == [[("main.py", 9), ("main.py", 11), ("main.py", 12)]]

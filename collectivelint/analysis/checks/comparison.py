@@ -71,6 +71,18 @@ def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvi
     return chosen.values()
 
 
+def one_for_each_exit(found: Iterable[Divergence]) -> Iterator[Divergence]:
+    """One divergence for each exit and each loop: repairing its condition repairs whatever the other ranks miss by it."""
+    together: dict[object, list[Divergence]] = {}
+    for number, divergence in enumerate(found):
+        guard = divergence.guard
+        by_one = divergence.where in ("exit", "loop") and divergence.event.kind != "create"
+        together.setdefault((guard.path, guard.span, divergence.where) if by_one else number, []).append(divergence)
+    for group in together.values():
+        first = min(group, key=lambda divergence: (-divergence.confidence, divergence.event.place[0].line))
+        yield first.with_further(tuple(divergence.event for divergence in group if divergence is not first))
+
+
 def _of_group(term: Term, guard: Guard, group: Symbol, restricted: Restricted) -> Iterator[Divergence]:
     if guard.symbol not in restricted.judged:
         return

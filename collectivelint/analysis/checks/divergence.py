@@ -29,10 +29,23 @@ class Divergence(Record):
     collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
     the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it runs
     only where something is sharded that nothing shows to be. `depth` counts the other conditions, open ones, that the
-    ranks which reach it have to pass. `doubted`: something in the program speaks for that the other ranks do come.
+    ranks which reach it have to pass. `doubted`: something in the program speaks for that the other ranks do come. `further`: what
+    the ranks on the other side miss as well, by the same exit or loop.
     """
 
-    __slots__ = ("depth", "doubted", "event", "files", "guard", "holds", "if_sharded", "more", "other", "where")
+    __slots__ = (
+        "depth",
+        "doubted",
+        "event",
+        "files",
+        "further",
+        "guard",
+        "holds",
+        "if_sharded",
+        "more",
+        "other",
+        "where",
+    )
 
     def __init__(
         self,
@@ -46,6 +59,7 @@ class Divergence(Record):
         if_sharded: bool = False,
         depth: int = 0,
         doubted: bool = False,
+        further: tuple[Event, ...] = (),
     ) -> None:
         self.guard: Final = guard
         self.event: Final = event
@@ -57,10 +71,11 @@ class Divergence(Record):
         self.if_sharded: Final = if_sharded
         self.depth: Final = depth
         self.doubted: Final = doubted
+        self.further: Final = further
 
     def _fields(self) -> tuple[object, ...]:
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
-        return (*same, self.files, self.if_sharded, self.depth, self.doubted)
+        return (*same, self.files, self.if_sharded, self.depth, self.doubted, self.further)
 
     def shown_by(self, files: FileEvidence | None) -> Divergence:
         """The same, with what the program shows about the look-ups of files."""
@@ -76,6 +91,11 @@ class Divergence(Record):
         """The same, where something in the program speaks for that the other ranks do come."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
         return Divergence(*same, self.files, self.if_sharded, self.depth, doubted=True)
+
+    def with_further(self, further: tuple[Event, ...]) -> Divergence:
+        """The same, with what else is missed by the same exit or loop."""
+        same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
+        return Divergence(*same, self.files, self.if_sharded, self.depth, self.doubted, further)
 
     @property
     def root(self) -> str:

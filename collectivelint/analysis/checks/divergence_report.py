@@ -82,6 +82,8 @@ def group_text(event: Event) -> str:
     return f"group `{shown(event.group)}`" if plain else "its group"
 
 
+#: What else the same exit or loop makes ranks miss is listed up to this number of places.
+_MOST_FURTHER: Final = 8
 #: What a reader finds again in the source.
 _PLAIN: Final = frozenset({"parameter", "name", "attribute", "subscript", "constant", "mesh"})
 
@@ -136,6 +138,9 @@ def divergence_trail(divergence: Divergence) -> Iterator[Place]:
     for site in event.chain:
         yield Place(site.path, site.span, "call", f"calls {site.callee}")
     yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
+    for further in divergence.further[:_MOST_FURTHER]:
+        path = further.chain[0].path if further.chain else further.path
+        yield Place(path, further.place[0], "collective", f"{further.op}, missed as well")
     if divergence.other is not None:
         other = divergence.other
         yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")
