@@ -133,4 +133,5 @@ def test_what_one_exit_or_loop_makes_ranks_miss_is_one_finding(project: Project)
         "    for batch in batches:\n        if time.time() - begin > limit:\n            break\n"
         "        dist.all_reduce(batch)\n        dist.barrier()\n    dist.barrier()\n"
     )
-    assert _places(project, "CL202") == [[("main.py", 9), ("main.py", 11), ("main.py", 12)]]
+    places = [("main.py", 9), ("main.py", 7), ("main.py", 11), ("main.py", 12)]
+    assert _places(project, "CL202") == [places]
