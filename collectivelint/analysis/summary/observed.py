@@ -236,20 +236,23 @@ class ClassFacts(Record):
     """What the text of a class says, without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
-    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it.
+    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it;
+    `tested`: attribute -> the classes outside the program that it is asked to be an object of.
     """
 
-    __slots__ = ("assigned", "filled", "handlers")
+    __slots__ = ("assigned", "filled", "handlers", "tested")
 
     def __init__(
         self,
         assigned: Mapping[str, tuple[str, ...]] | None = None,
         handlers: Mapping[str, Span] | None = None,
         filled: Mapping[str, tuple[str, ...]] | None = None,
+        tested: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
         self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
         self.filled: Final[Mapping[str, tuple[str, ...]]] = {} if filled is None else filled
+        self.tested: Final[Mapping[str, tuple[str, ...]]] = {} if tested is None else tested
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.assigned, self.handlers, self.filled)
+        return (self.assigned, self.handlers, self.filled, self.tested)

@@ -12,6 +12,7 @@ from ..domain.recognise import launched
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
+from .agreements import agreed_in
 from .changes import lasts, missing_before
 from .expressions import condition
 from .guards import guard_of, perhaps
@@ -180,6 +181,7 @@ def joined(
                 # Both arms assign the same expression.
                 merged[name] = one.but(symbol=frame.fresh(name, span))
             else:
-                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+                known = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+                merged[name] = known if guard is None else agreed_in(frame, guard, one, two, known)
         result = merged
     return result
