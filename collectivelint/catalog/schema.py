@@ -131,6 +131,7 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "move",
         "remove",
         "checkpoint",
+        "restore",
         "save",
     ),
     ("methods", "cause"): CAUSES,

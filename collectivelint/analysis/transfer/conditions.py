@@ -8,7 +8,7 @@ from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
 from ...record import Record
 from ..domain.flowing import flow
 from ..domain.joining import join
-from ..domain.recognise import launched
+from ..domain.recognise import is_path, launched
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
@@ -183,5 +183,7 @@ def joined(
             else:
                 known = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
                 merged[name] = known if guard is None else agreed_in(frame, guard, one, two, known)
+                if guard is not None and any(is_path(way) or way.symbol in frame.either for way in (one, two)):
+                    frame.either[known.symbol] = (one.symbol, two.symbol)
         result = merged
     return result
