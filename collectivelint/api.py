@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         divergences_of,
         group_exclusions,
         group_text,
+        loop_advice,
+        loop_text,
         report_divergence,
         sharing_fix,
         subject_text,
@@ -128,7 +130,7 @@ __all__ = [
     "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions",
     "group_made_for", "group_text", "hinted", "is_about_ranks", "is_async", "is_compared_inside", "is_covered",
-    "is_inside_group", "is_plain", "is_request", "is_test", "is_without_group", "lone_raises", "made_by_callers",
+    "is_inside_group", "is_plain", "is_request", "is_test", "is_without_group", "lone_raises", "loop_advice", "loop_text", "made_by_callers",
     "misplaced", "name_group", "names_in", "optional_passes",
     "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node",
     "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "speaks_of_group", "statement_at",
@@ -141,8 +143,8 @@ __all__ = [
 _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.divergence": "Divergence",
     "analysis.checks.divergence_report": (
-        "cause_text condition_text divergence_trail divergences_of group_exclusions group_text report_divergence "
-        "sharing_fix subject_text what_text why_text"
+        "cause_text condition_text divergence_trail divergences_of group_exclusions group_text loop_advice loop_text "
+        "report_divergence sharing_fix subject_text what_text why_text"
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain made_by_callers names_in races",

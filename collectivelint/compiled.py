@@ -94,6 +94,7 @@ MODULES: Final = (
     "collectivelint.analysis.summary.observed",
     "collectivelint.analysis.summary.recursion",
     "collectivelint.analysis.terms",
+    "collectivelint.analysis.transfer.agreements",
     "collectivelint.analysis.transfer.annotated",
     "collectivelint.analysis.transfer.asserts",
     "collectivelint.analysis.transfer.attributes",

@@ -4,7 +4,8 @@
 Finds loops whose number of turns depends on something that differs between ranks, and whose body reaches a collective:
 `while not queue.empty()`, a `while` over a clock, a `for` over files this rank sees, over every n-th item from its rank on,
 over a list that was filtered or filled by a condition of this rank, over the pieces that a model's input is cut into, over
-names that the layers of a pipeline stage have recorded, and loops that a rank leaves where its own loader has ended (`except
+names that the layers of a pipeline stage have recorded, over what a function has made of a number on which ranks would
+agree if the call passed a group (`if group is not None: dist.all_reduce(count, op=MAX, group=group)`), and loops that a rank leaves where its own loader has ended (`except
 StopIteration: break`) unless the file makes loaders of equal length, with a `DistributedSampler` for instance.
 
 ## Why is this bad
@@ -43,7 +44,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, divergences_of, report_divergence, what_text, why_text
+from collectivelint.api import Rule, divergences_of, loop_advice, loop_text, report_divergence, what_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,15 +62,10 @@ RULE: Final = Rule(
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each collective, or call that leads to collectives, in such a loop."""
     for facts, divergence in divergences_of(findings, "CL205"):
-        guard = divergence.guard
-        written = findings.text(guard.path, guard.span)
-        head = f"the loop over `{written}`" if guard.symbol.kind == "turns" else f"`while {written}`"
-        if guard.symbol.kind == "caught":
-            head = "a loop"
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)} runs in every turn of {head}, whose number differs between ranks:"
+            f"{what_text(divergence)} runs in every turn of {loop_text(findings, divergence)}, whose number differs between ranks:"
             f" {why_text(divergence)}",
-            "move it behind the loop, or let all ranks make the same number of turns",
+            loop_advice(divergence),
         )

@@ -59,6 +59,7 @@ from collectivelint.api import (
     condition_text,
     divergence_trail,
     dotted_name,
+    events,
     group_exclusions,
     pass_group,
 )
@@ -66,7 +67,7 @@ from collectivelint.api import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collectivelint.api import Expr, Findings, FunctionFacts, GroupInReach, HelperCall
+    from collectivelint.api import Event, Expr, Findings, FunctionFacts, GroupInReach, HelperCall
 
 
 RULE: Final = Rule(
@@ -97,8 +98,9 @@ def check(findings: Findings) -> Iterator[Report]:
             name = helper.callee.qualname
             yield Report.at(
                 helper,
-                message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it that is the default"
-                f" group, but `{group.text}` is at hand",
+                message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it "
+                + ("that is the default group" if _runs(facts, helper, event) else "it does not")
+                + f", but `{group.text}` is at hand",
                 severity="error",
                 trail=(
                     Place(helper.function.path, helper.span, "call", f"calls {name}"),
@@ -130,6 +132,13 @@ def _dropped(facts: FunctionFacts, helper: HelperCall) -> GroupInReach | None:
     if "mesh" in parameter and reach[0].owner:
         return reach[0].as_mesh()
     return reach[0]
+
+
+def _runs(facts: FunctionFacts, helper: HelperCall, event: Event) -> bool:
+    """Whether a call runs a collective of the callee without the group, too."""
+    return any(
+        found.span == event.span and found.chain and found.chain[0].span == helper.span for found in events(facts.term)
+    )
 
 
 def _alike(parameter: str, text: str) -> bool:

@@ -6,7 +6,9 @@ with DCP, FSDP, DeepSpeed, Accelerate or Lightning, consolidating a sharded opti
 condition that differs between ranks is reported, with the reason why every rank has to make the call.
 
 Some are collectives with sharded models only (`Accelerator.save_state`). Confidence is low where nothing in the program
-that makes the call shards one, or asks whether its model is sharded.
+that makes the call shards one, or asks whether its model is sharded. A model that its class only asks whether it is wrapped
+(`isinstance(self.model, FSDP)`) makes medium confidence. So does a schedule of Megatron that runs another number of
+micro-batches on each rank.
 
 ## Why is this bad
 "Only rank 0 saves" is right for a file and wrong for these calls: rank 0 enters a gather and waits for the shards of ranks
@@ -46,7 +48,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, subject_text
+from collectivelint.api import (
+    Rule,
+    condition_text,
+    divergences_of,
+    loop_advice,
+    loop_text,
+    report_divergence,
+    subject_text,
+    why_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,13 +77,17 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts, divergence in divergences_of(findings, "CL208"):
         if divergence.where == "exit":
             reach = f"lies ahead only where {condition_text(findings, divergence)}; the other ranks have left"
+        elif divergence.where == "loop":
+            loop = loop_text(findings, divergence)
+            reach = f"runs in every turn of {loop}, whose number differs between ranks ({why_text(divergence)})"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
         reason = divergence.event.why
+        advice = "let every rank make the call, and keep under the condition only what one rank has to do alone"
         yield report_divergence(
             facts,
             divergence,
             f"{subject_text(divergence)} {reach}, but every rank has to make the call"
             + (f": {reason}" if reason else ""),
-            "let every rank make the call, and keep under the condition only what one rank has to do alone",
+            loop_advice(divergence) if divergence.where == "loop" else advice,
         )

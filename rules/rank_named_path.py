@@ -69,8 +69,9 @@ RULE: Final = Rule(
 _READING: Final = frozenset({"read", "list", "look"})
 _WRITING: Final = frozenset({"write", "fill", "save"})
 _WHAT: Final = {"clock": "its own clock", "random": "its own random numbers"}
+#: What takes all ranks.
+_TOGETHER: Final = frozenset({"checkpoint", "restore"})
 _HOW: Final = {
-    "checkpoint": "the ranks write or read it together",
     "read": "is read here",
     "list": "is listed here",
     "look": "is looked for here",
@@ -111,7 +112,7 @@ def check(findings: Findings) -> Iterator[Report]:
 def _shared(uses: list[tuple[FunctionFacts, Stamped]]) -> tuple[Stamped, ...]:
     """The uses that show that ranks share the path: none where each may have its own."""
     found = [use for _, use in uses]
-    together = next((use for use in found if use.use == "checkpoint" and not use.alone), None)
+    together = next((use for use in found if use.use in _TOGETHER and not use.alone), None)
     if together is not None:
         return (together,)
     alone = [use for use in found if use.alone]
@@ -125,8 +126,8 @@ def _shared(uses: list[tuple[FunctionFacts, Stamped]]) -> tuple[Stamped, ...]:
 
 
 def _text(use: Stamped) -> str:
-    if use.use == "checkpoint":
-        return _HOW["checkpoint"]
+    if use.use in _TOGETHER:
+        return "the ranks write or read it together"
     return f"{_HOW.get(use.use, 'is written here')}, by {'one rank' if use.alone else 'all ranks'}"
 
 

@@ -80,6 +80,8 @@ class Api:
     #: Context managers and decorators in which it is no collective, by their last names, and those in which it rarely is one.
     silent_in: frozenset[str] = frozenset()
     rare_in: frozenset[str] = frozenset()
+    #: The parameter with the number of times that the ranks meet in it.
+    turns: str | None = None
     #: "medium" or "low": how sure it is that it is a collective, where nothing else says so.
     confidence: str | None = None
 
@@ -87,11 +89,6 @@ class Api:
     def op(self) -> str:
         """Its own name, for messages: `all_reduce`. What it does is its `operation`."""
         return self.name.rpartition(".")[2]
-
-    @property
-    def is_public(self) -> bool:
-        """Whether its name has no leading underscore."""
-        return not self.op.startswith("_")
 
     def position(self, role: str) -> int | None:
         """Index of the argument that plays `role` when it is passed by position, or None."""

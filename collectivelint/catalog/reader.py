@@ -31,7 +31,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         if row.get(f"group_{role}") == role:
             # A root that is given by its rank in the group is no rank of the job.
             del roles[role]
-    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates"):
+    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns"):
         if role in row and row[role] not in params:
             raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
     return Api(
@@ -64,6 +64,7 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         wrapped=row.get("wrapped"),
         silent_in=frozenset(row.get("silent_in", "").split()),
         rare_in=frozenset(row.get("rare_in", "").split()),
+        turns=row.get("turns"),
         confidence=row.get("confidence"),
     )
 

@@ -27,8 +27,8 @@ class Convention:
 class FileApi:
     """What a call does to a path."""
 
-    #: "look", "list", "make", "open", "read", "fill", "write", "may write", "link", "move", "remove", "save" or
-    #: "checkpoint".
+    #: "look", "list", "make", "open", "read", "fill", "write", "may write", "link", "move", "remove", "save",
+    #: "checkpoint" or "restore".
     use: str
     #: Position of the argument that is the path; -1: the object that it is called on.
     at: int = 0

@@ -51,7 +51,7 @@ _ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
-        *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "confidence"),
+        *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "turns", "confidence"),
         *ROLES,
     }
 )
@@ -131,6 +131,7 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "move",
         "remove",
         "checkpoint",
+        "restore",
         "save",
     ),
     ("methods", "cause"): CAUSES,

@@ -42,7 +42,7 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
                 return name
     for prefix in own:
         for api in catalog.of("group_accessor"):
-            is_public = api.axis == "world" and not api.params and api.is_public
+            is_public = api.axis == "world" and not api.params and not api.op.startswith("_")
             if is_public and meant(f"{prefix}.{api.op}") == api.name:
                 return f"{prefix}.{api.op}()"
     return None

@@ -15,6 +15,7 @@ from ..domain.symbol import WORLD
 from ..domain.value import Value
 from ..domain.wrapped import Wrapped
 from ..effects import CallSite, Deferred
+from ..transfer.agreements import made_of_agreed
 from ..transfer.binding import GUARD, axis_of, environment, guarding
 from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
@@ -48,10 +49,11 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
         return declared_collective(frame, expr, annotation)
     note_use(frame, expr, callee, args, keywords)
     before = len(frame.out)
-    made_by = run_pass(frame, expr, callee)
+    made_by = run_pass(frame, expr, callee, args, keywords)
     found = _applied(frame, expr, callee, args, keywords)
     if len(frame.out) == before:
-        found = made_of(frame, expr, found, (callee, *args, *keywords.values()))
+        values = (callee, *args, *keywords.values())
+        found = made_of_agreed(frame, expr, made_of(frame, expr, found, values), values)
     if made_by is not None:
         found = found.sourced(passed=made_by)
     if frame.turns:

@@ -189,9 +189,10 @@ def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Valu
             return found
         case "range":
             # One bound that differs makes another number of turns; two may only shift them.
-            bounds = [value for value in values[:2] if value.uniformity.varies]
+            bounds = [value for value in values[:2] if value.uniformity.varies or value.extent.uneven]
             step = len(values) > 2 and bool(values[2].uniformity.varies)
-            uneven = bounds[0].uniformity.causes if len(bounds) == 1 or (bounds and step) else ()
+            decides = len(bounds) == 1 or (bounds and step)
+            uneven = (bounds[0].uniformity.causes or bounds[0].extent.uneven) if decides else ()
             # Data that decides how often a loop turns says nothing about what is made in it.
             found = found.sourced(origins=())
             if len(values) != 1:
@@ -218,8 +219,6 @@ def _of_disk(value: Value) -> Cause | None:
 
 
 #: Methods of tensors and containers that say how many elements there are.
-
-
 _SIZES: Final = frozenset({"numel", "nelement", "size", "__len__", "dim"})
 #: Methods of models that give all their parameters.
 _PARTS: Final = frozenset({"state_dict", "parameters", "named_parameters"})

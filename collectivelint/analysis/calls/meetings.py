@@ -57,9 +57,13 @@ def meet_in_call(
 
 def _add(frame: Frame, meeting: Meeting, *, once: bool = True) -> None:
     """Add a meeting; `once`: not if one that takes no more is known since the last use of a path."""
-    meetings = frame.facts.meetings
-    if len(meetings) < _MOST and not (once and any(_covers(known, meeting) for known in meetings[frame.last_use :])):
+    meetings, around = frame.facts.meetings, tuple(frame.conditions)
+    known = zip(meetings[frame.last_use :], frame.facts.met_in[frame.last_use :], strict=True)
+    if len(meetings) < _MOST and not (
+        once and any(_covers(other, meeting) and set(arm) <= set(around) for other, arm in known)
+    ):
         meetings.append(meeting)
+        frame.facts.met_in.append(around)
     if not once:
         frame.last_use = len(meetings)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: What asks for the state of a path.
 LOOKS: Final = frozenset({"look", "list"})
+#: So many branches may have chosen a path.
+_MOST_WAYS: Final = 8
 #: A function keeps so many uses of paths at most; the first ones are those next to the look-ups.
 _MOST: Final = 70
 
@@ -29,11 +31,26 @@ _MOST: Final = 70
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
     _stamp(frame, expr, use, path, alone=frame.alone_here)
-    for symbol in dict.fromkeys((path.symbol, path.written)):
+    for symbol in dict.fromkeys((path.symbol, path.written, *_ways(frame, path.symbol))):
         _keep(frame, expr, use, symbol, own=is_own(path))
         root = _root(symbol) if use in LOOKS else None
         if root is not None and root.kind != "constant":
             frame.looked[symbol] = root
+
+
+def _ways(frame: Frame, path: Symbol) -> Iterable[Symbol]:
+    """What a path may be that one of several branches has chosen."""
+    found: dict[Symbol, None] = {}
+    pending = [*parts(path, {})]
+    while len(pending) == 1 or found:
+        if not pending or len(found) > _MOST_WAYS:
+            break
+        symbol = pending.pop()
+        either = frame.either.get(symbol)
+        if either is not None:
+            found |= dict.fromkeys(either)
+            pending += either
+    return found
 
 
 def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
@@ -172,3 +189,4 @@ def _add(frame: Frame, expr: Call, use: PathUse) -> None:
         if frame.alone_here:
             guards = [guard for guard, _ in frame.guards if any(cause.kind == "rank" for cause in guard.causes)]
             frame.facts.turns.setdefault(expr.span, tuple(guards))
+            frame.facts.arms.setdefault(expr.span, tuple(frame.conditions))

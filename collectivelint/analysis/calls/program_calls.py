@@ -13,6 +13,7 @@ from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
+from ..transfer.agreements import decided
 from ..transfer.binding import bind, gathered
 from ..transfer.changes import changed_by_call
 from .catalog_calls import note_roots
@@ -96,7 +97,8 @@ def invoke(
         if facts.seed is not None:
             seed(frame, (_returned(facts.function, facts.seed, arguments, known),), expr.span)
         if facts.returns is not None:
-            results.append(_returned(facts.function, facts.returns, arguments, known))
+            returned = _returned(facts.function, facts.returns, arguments, known)
+            results.append(decided(frame, expr, facts.returns, returned, arguments))
     symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])
     if len(results) == 1:
         return results[0].referring(receiver=None)

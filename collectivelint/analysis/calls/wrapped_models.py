@@ -11,10 +11,11 @@ from ...ir.nodes import Attribute, Call
 from ..domain.symbol import WORLD, make
 from ..domain.value import UNKNOWN
 from ..domain.wrapped import Wrapped
-from ..effects import FORWARD, CallSite, Deferred, Event, map_term
+from ..effects import FORWARD, CallSite, Deferred, Event, Repeat, map_term
+from ..transfer.guards import trips_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ...catalog.model import Api, Catalog
     from ...ir.nodes import Expr
@@ -59,7 +60,9 @@ def wrapper_of(frame: Frame, value: Value) -> Wrapped | None:
     return wrapper(catalog, kind, WORLD, {})
 
 
-def run_pass(frame: Frame, expr: Call, callee: Value) -> Wrapped | None:
+def run_pass(
+    frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]
+) -> Wrapped | None:
     """The event of a call of a wrapped model, of one of its methods, or of `backward` of what has come out of one.
 
     The result is what made the pass, if it was one of a model.
@@ -78,18 +81,40 @@ def run_pass(frame: Frame, expr: Call, callee: Value) -> Wrapped | None:
         return None
     found = wrapper_of(frame, callee) if callee.reference.target is None else None
     if found is not None:
-        _emit(frame, expr, found, CALL)
+        api = catalog.apis.get(f"{found.kind}.{CALL}")
+        if api is None or api.turns is None:
+            _emit(frame, expr, found, CALL)
+        else:
+            turns = ({**dict(zip(api.params[1:], args, strict=False)), **keywords}).get(api.turns)
+            _emit_turns(frame, expr, found, turns)
     return found
 
 
 def _emit(frame: Frame, expr: Call, wrapped: Wrapped, method: str) -> None:
     if frame.group_destroyed:
         return
-    site = CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, plain(expr.function) or method)
     if wrapped.given is not None:
-        frame.emit(Deferred(wrapped.given, site, method, frame.modes))
-    elif (event := pass_event(frame.context.catalog, wrapped, method, site, (), frame.modes)) is not None:
+        frame.emit(Deferred(wrapped.given, _site(frame, expr, method), method, frame.modes))
+    elif (event := _event(frame, expr, wrapped, method)) is not None:
         frame.emit(event)
+
+
+def _emit_turns(frame: Frame, expr: Call, wrapped: Wrapped, turns: Value | None) -> None:
+    """A call in which the ranks meet as often as a number says; nothing is said of one that is the same on all of them."""
+    event = None if turns is None or frame.group_destroyed else _event(frame, expr, wrapped, CALL)
+    if turns is not None and event is not None:
+        trips = trips_of(frame, turns, turns.extent.uneven or turns.uniformity.causes, expr.span)
+        if trips is not None:
+            frame.emit(Repeat(make("loop", ("for",), (turns.symbol,)), (event,), trips))
+
+
+def _event(frame: Frame, expr: Call, wrapped: Wrapped, method: str) -> Event | None:
+    return pass_event(frame.context.catalog, wrapped, method, _site(frame, expr, method), (), frame.modes)
+
+
+def _site(frame: Frame, expr: Call, method: str) -> CallSite:
+    name = plain(expr.function) or method
+    return CallSite(frame.path, frame.function.qualname, expr.span, frame.statement, name)
 
 
 def pass_event(
@@ -118,7 +143,7 @@ def pass_event(
         chain=chain,
         why=api.why,
         api=api.name if api.only_with else "",
-        confidence=sureness(api, modes),
+        confidence=min(sureness(api, modes), Confidence.MEDIUM if wrapped.asked else Confidence.HIGH),
     )
 
 
@@ -134,6 +159,15 @@ def modes_of(frame: Frame, expr: Expr) -> frozenset[str]:
     written = plain(expr.function if isinstance(expr, Call) else expr)
     name = (written or "").rpartition(".")[2]
     return frozenset({name}) & frame.context.catalog.modes
+
+
+def asked_of(catalog: Catalog, names: Iterable[str]) -> Wrapped | None:
+    """The wrapper of a model that a program asks to be an object of these classes; None if none of them is one."""
+    for name in names:
+        kind = catalog.class_of(name)
+        if kind is not None and f"{kind}.{CALL}" in catalog.apis:
+            return Wrapped(kind, WORLD, asked=True)
+    return None
 
 
 def group_of(owner: Value, values: Mapping[str, Value]) -> Symbol:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..domain.path_condition import ANYWHERE, PathCondition
 from ..domain.recognise import launched
-from ..domain.symbol import WORLD, Symbol, constant
+from ..domain.symbol import WORLD, Symbol, constant, name
 from ..effects import Choice, Event, Guard, decided_by, events, guards, walk
 from ..positions import within
 from .alignment import merged, missing, plain, raises, same, tokens, without_leaves
@@ -149,7 +149,7 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> boo
 
     `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
     """
-    if event.group is WORLD or event.group in guard.varies:
+    if event.group is WORLD or not guard.varies.isdisjoint(_axes(event.group)):
         return True
     if WORLD not in guard.varies:
         return False
@@ -163,6 +163,12 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> boo
     if not alone or event.partial:
         return False
     return term is not None and not _roles(term, guard.symbol, holds=not holds)
+
+
+def _axes(group: Symbol) -> tuple[Symbol, ...]:
+    """A group, and the axes that it spans: ranks of `dp+cp` differ in their number along `dp`, or `cp`, or both."""
+    written = str(group.head[-1]) if group.kind == "name" else ""
+    return (group, *[name(part) for part in written.split("+")]) if "+" in written else (group,)
 
 
 def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:

@@ -29,7 +29,8 @@ def divergences_of(findings: Findings, code: str) -> Iterator[tuple[FunctionFact
     # Tools that convert a checkpoint look at files and load it, alone: something else has to speak of several ranks.
     explicit = findings.analysis.distributed(explicit=True) if code == "CL208" else set()
     for facts, divergence in findings.analysis.divergences():
-        alone = code == "CL208" and "rank" not in divergence.kinds and facts.function.path not in explicit
+        several = not divergence.kinds.isdisjoint(("rank", "no agreement"))
+        alone = code == "CL208" and not several and facts.function.path not in explicit
         if _rule(divergence) == code and not alone:
             yield facts, divergence
 
@@ -108,6 +109,17 @@ def condition_text(findings: Findings, divergence: Divergence) -> str:
     return in_words(divergence.guard, findings.text, holds=divergence.holds)
 
 
+def loop_text(findings: Findings, divergence: Divergence) -> str:
+    """The loop whose number of turns differs, as it is written."""
+    guard = divergence.guard
+    if guard.span == divergence.event.place[0]:
+        return "the loop inside this call"
+    written = findings.text(guard.path, guard.span)
+    if guard.symbol.kind == "caught":
+        return "a loop"
+    return f"the loop over `{written}`" if guard.symbol.kind == "turns" else f"`while {written}`"
+
+
 def why_text(divergence: Divergence) -> str:
     """The first cause that is no branch, in words."""
     for cause in divergence.guard.causes:
@@ -155,6 +167,13 @@ def sharing_fix(findings: Findings, facts: FunctionFacts, divergence: Divergence
         return shared_decision(context, findings.analysis, facts, divergence)
 
     return build
+
+
+def loop_advice(divergence: Divergence) -> str:
+    """How ranks come to make equally many turns."""
+    if "no agreement" in divergence.kinds:
+        return "pass the group in which the ranks agree on the number of turns"
+    return "move it behind the loop, or let all ranks make the same number of turns"
 
 
 def report_divergence(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..summary.observed import PathUse
 
 _CREATING: Final = frozenset({"fill", "write", "link", "move"})
-_READING: Final = frozenset({"read", "list"})
+_READING: Final = frozenset({"read", "list", "restore"})
 
 
 class OutOfTurn(Record):
@@ -70,7 +70,7 @@ def out_of_turn(
     for number, (site, first) in enumerate(uses):
         for at, then in uses[number + 1 :]:
             kind = _kind(facts, site, first, at, then)
-            if kind is None or site == at or (kind, first.cause) in seen or facts.meetings[first.met : then.met]:
+            if kind is None or site == at or (kind, first.cause) in seen or _meet_between(facts, site, first, then):
                 continue
             if not _touches(kind, first, then, known) or not _follows(facts, site, at):
                 continue
@@ -80,6 +80,17 @@ def out_of_turn(
                 continue
             seen.add((kind, first.cause))
             yield OutOfTurn(kind, site, first, at, then)
+
+
+def _meet_between(facts: FunctionFacts, site: Span, first: PathUse, then: PathUse) -> bool:
+    """Whether ranks meet between two uses, on the way that leads through the first one."""
+    here, arms = facts.arms.get(site), facts.met_in
+    if here is None or len(arms) != len(facts.meetings):
+        return bool(facts.meetings[first.met : then.met])
+    return any(
+        not any(condition.negate() in here for condition in arms[number])
+        for number in range(first.met, min(then.met, len(arms)))
+    )
 
 
 def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, PathUse]]:
@@ -149,6 +160,9 @@ def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Sy
     if kind == "read" and then.use == "list":
         # All ranks may look for other files in the folder; one that is told to takes the folder as it is.
         return then.alone and is_inside(first.path, then.path, known)
+    if kind == "read" and then.use == "restore":
+        # Whatever lies in the folder is part of the checkpoint.
+        return is_inside(first.path, then.path, known)
     if kind == "removed":
         return is_inside(first.path, then.path, known)
     return is_same(first.path, then.path, known)
@@ -233,7 +247,7 @@ def _may_meet(facts: FunctionFacts, site: Span, at: Span, waits: Collection[str]
     if any(isinstance(call, Call) and _waits(call, waits) for item in around for call in walk(item)):
         return True
     return any(
-        site < call.span and call.span < at and _waits(call, waits)
+        site < call.span and call.span < at and _waits(call, waits) and _follows(facts, site, call.span)
         for call in expressions(body)
         if isinstance(call, Call)
     )

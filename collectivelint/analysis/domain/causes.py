@@ -32,6 +32,7 @@ Kind: TypeAlias = Literal[
     "loader",
     "recorded",
     "requests",
+    "no agreement",
     "exception",
     "declared",
 ]
@@ -51,6 +52,7 @@ LOCAL: Final[Mapping[Kind, str]] = {
     "loader": "how many batches the loader of this rank has",
     "recorded": "the names that this rank happens to have recorded",
     "requests": "what this rank has been granted",
+    "no agreement": "each rank goes by its own number: the call passes no group for the ranks to agree in",
     "exception": "an exception that may happen on one rank only",
     "declared": "declared to differ between ranks",
 }
@@ -102,6 +104,19 @@ class Sharded(Record):
 
     def _fields(self) -> tuple[object, ...]:
         return (self.kind, self.cause)
+
+
+class Agreed(Record):
+    """A number on which ranks agree in a collective at `cause`, but only if the parameter, a group, is not None."""
+
+    __slots__ = ("cause", "parameter")
+
+    def __init__(self, parameter: str, cause: Cause) -> None:
+        self.parameter: Final = parameter
+        self.cause: Final = cause
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.parameter, self.cause)
 
 
 def merged(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:

@@ -12,7 +12,7 @@ from .value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .causes import Cause, Sharded
+    from .causes import Agreed, Cause, Sharded
     from .symbol import Symbol
     from .wrapped import Wrapped
 
@@ -30,6 +30,7 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
     sums: set[Symbol | None] = set()
     averages: set[Symbol | None] = set()
     own: Cause | None = None
+    agreed: Agreed | None = None
     passed: Wrapped | None = None
     stamps: tuple[Cause, ...] = ()
     for value in known:
@@ -38,6 +39,7 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
         sharded = sharded or origin.sharded
         elements = elements | origin.elements if origin.elements else elements
         own = own or origin.own
+        agreed = agreed or origin.agreed
         passed = origin.passed if passed is None else passed
         stamps = merged(stamps, origin.stamps) if ranks else stamps
         sums.add(origin.summed)
@@ -50,12 +52,13 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
         and not ranked
         and not elements
         and own is None
+        and agreed is None
         and passed is None
         and not stamps
         and averaged is None
     ):
         return Value(symbol, uniformity)
-    origin = Origin(origins, False, sharded, ranked, elements, own, passed, stamps, summed, averaged)
+    origin = Origin(origins, False, sharded, ranked, elements, own, passed, stamps, summed, averaged, agreed)
     return Value(symbol, uniformity, origin=origin)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...record import Record
-from .causes import Cause, Sharded, merged
+from .causes import Agreed, Cause, Sharded, merged
 from .records import KEEP, Keep
 from .wrapped import Wrapped, either
 
@@ -19,6 +19,7 @@ class Origin(Record):
     """What has filled a value with data."""
 
     __slots__ = (
+        "agreed",
         "averaged",
         "elements",
         "origins",
@@ -43,6 +44,7 @@ class Origin(Record):
         stamps: tuple[Cause, ...] = (),
         summed: Symbol | None = None,
         averaged: Symbol | None = None,
+        agreed: Agreed | None = None,
     ):
         """Nothing is known of what is left out."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
@@ -64,6 +66,8 @@ class Origin(Record):
         #: The group that it is the sum over, and the one by whose size it has been divided.
         self.summed: Final = summed
         self.averaged: Final = averaged
+        #: The optional group without which ranks do not agree on a number that has gone into it.
+        self.agreed: Final = agreed
 
     def but(
         self,
@@ -77,6 +81,7 @@ class Origin(Record):
         stamps: tuple[Cause, ...] | Keep = KEEP,
         summed: Symbol | Keep | None = KEEP,
         averaged: Symbol | Keep | None = KEEP,
+        agreed: Agreed | Keep | None = KEEP,
     ) -> Origin:
         """A copy with other values for these fields."""
         return Origin(
@@ -90,13 +95,14 @@ class Origin(Record):
             self.stamps if isinstance(stamps, Keep) else stamps,
             self.summed if isinstance(summed, Keep) else summed,
             self.averaged if isinstance(averaged, Keep) else averaged,
+            self.agreed if isinstance(agreed, Keep) else agreed,
         )
 
     def join(self, other: Origin) -> Origin:
         """Of a value that is one or the other: data of both, the properties that both have.
 
         Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept,
-        and of own data.
+        of own data and of agreements.
         """
         if self is other or self == other:
             return self
@@ -111,6 +117,7 @@ class Origin(Record):
             merged(self.stamps, other.stamps),
             self.summed if self.summed is other.summed else None,
             self.averaged if self.averaged is other.averaged else None,
+            self.agreed or other.agreed,
         )
 
     def _settles(self, other: Origin) -> bool:
@@ -120,7 +127,7 @@ class Origin(Record):
 
     def _fields(self) -> tuple[object, ...]:
         same = (self.origins, self.shared, self.sharded, self.ranked, self.elements, self.own, self.passed)
-        return (*same, self.stamps, self.summed, self.averaged)
+        return (*same, self.stamps, self.summed, self.averaged, self.agreed)
 
 
 #: Of a value that was made here.

@@ -37,6 +37,7 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
     assigned: defaultdict[str, list[str]] = defaultdict(list)
     filled: defaultdict[str, list[str]] = defaultdict(list)
     handlers: dict[str, Span] = {}
+    tested: defaultdict[str, list[str]] = defaultdict(list)
     index = program.class_index(owner)
     lowered = program.functions(owner.path)
     for name in index.methods if index is not None else ():
@@ -51,12 +52,18 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
                 handler = lowered.get(f"{owner.name}.{found}") if kind == "handles" else None
                 if handler is not None:
                     handlers[handler.qualname] = handler.span
+                elif kind == "asks of":
+                    attribute, _, name = found.partition(" ")
+                    target = program.resolve(owner.path, name)
+                    if target is not None and target.kind == "external" and target.name not in tested[attribute]:
+                        tested[attribute].append(target.name)
                 elif kind == "adds" and function.qualname not in filled[found]:
                     filled[found].append(function.qualname)
     return ClassFacts(
         {attribute: tuple(methods) for attribute, methods in assigned.items()},
         handlers,
         {attribute: tuple(methods) for attribute, methods in filled.items()},
+        {attribute: tuple(names) for attribute, names in tested.items()},
         _by_others(lowered.values(), owner.name),
     )
 
@@ -89,12 +96,23 @@ def _entries(block: Block, self_name: str) -> Iterator[str]:
 
 
 def _called(block: Block, self_name: str) -> Iterator[tuple[str, str]]:
-    """("handles", method) for a method of `self` that a block makes a signal handler, ("adds", attribute) where it adds to one."""
+    """What a block calls with methods and attributes of `self`.
+
+    ("handles", method) for one that it makes a signal handler, ("adds", attribute) where it adds to one, and
+    ("asks of", "attribute class") where it asks whether one is an object of a class.
+    """
     for expr in expressions(block):
         match expr:
             case Call(function=Attribute(name="signal"), args=(_, Attribute(value=Name(id=owner), name=method))):
                 if owner == self_name:
                     yield "handles", method
+            case Call(function=Name(id="isinstance"), args=(Attribute(value=Name(id=owner), name=name), kind)) if (
+                owner == self_name
+            ):
+                for one in kind.parts if isinstance(kind, Compound) else (kind,):
+                    written = plain(one)
+                    if written is not None:
+                        yield "asks of", f"{name} {written}"
             case Call(function=Attribute(value=Attribute(value=Name(id=owner), name=name), name=method)):
                 if owner == self_name and method in ADDING:
                     yield "adds", name

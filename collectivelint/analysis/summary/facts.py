@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Function, Span
     from ...program.target import Target
+    from ..domain.symbol import Symbol
     from ..domain.uniformity import Uniformity
     from ..domain.value import Value
     from ..effects import Event, Guard, Term
@@ -26,6 +27,7 @@ class FunctionFacts:
 
     __slots__ = (
         "alone",
+        "arms",
         "attributes",
         "calls_at",
         "closures",
@@ -39,6 +41,7 @@ class FunctionFacts:
         "helpers",
         "invariants",
         "meetings",
+        "met_in",
         "names",
         "notes",
         "paths",
@@ -86,6 +89,9 @@ class FunctionFacts:
         self.stamped: dict[Stamped, None] = {}
         #: Where its ranks meet, itself and in what it calls, in order.
         self.meetings: list[Meeting] = []
+        #: The conditions around each of these in this function, and around its uses of paths where a condition on ranks leads.
+        self.met_in: list[tuple[Symbol, ...]] = []
+        self.arms: dict[Span, tuple[Symbol, ...]] = {}
         self.notes: list[Note] = []
         #: Its parameters that hold the same on all ranks of a group afterwards.
         self.uniform: tuple[str, ...] = ()
@@ -179,6 +185,8 @@ class FunctionFacts:
         found.turns = self.turns
         found.stamped = self.stamped
         found.meetings = list(summary.meetings)
+        found.met_in = self.met_in
+        found.arms = self.arms
         found.notes = self.notes
         found.uniform = summary.parameters.uniform
         found.whole = summary.parameters.whole

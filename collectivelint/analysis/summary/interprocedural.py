@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...program.dependencies import Memo
 from ...program.target import Target
+from ..calls.wrapped_models import asked_of
 from ..domain.causes import Cause, merged
 from ..domain.joining import either_state
 from ..domain.kept import kept_under
@@ -186,9 +187,9 @@ class Interprocedural:
                 if value is not None and facts is not None:
                     value = kept_under(value, facts.attributes, SELF)
                     found = value if found is None else either_state(found, value, attribute(parameter(SELF), name))
-            for function, given in known.by_others.get(name, ()):
+            for function, passed in known.by_others.get(name, ()):
                 facts = self.facts(Target("function", base.path, function))
-                how = facts.sets.get((given, name)) if facts is not None else None
+                how = facts.sets.get((passed, name)) if facts is not None else None
                 if how is not None:
                     found = Value(attribute(parameter(SELF), name)) if found is None else found
                     varies, causes = found.uniformity.varies | how.varies, merged(how.causes, found.uniformity.causes)
@@ -206,7 +207,13 @@ class Interprocedural:
         if any(cause.kind == "restored" for cause in found.origin.origins):
             # Whoever has restored it has looked at it then; most of what an object holds comes from elsewhere.
             found = found.sourced(origins=tuple(cause for cause in found.origin.origins if cause.kind != "restored"))
-        return found.but(symbol=symbol, constant=UNKNOWN).varying(depends=frozenset()).referring(given=given)
+        found = found.but(symbol=symbol, constant=UNKNOWN).varying(depends=frozenset()).referring(given=given)
+        if given and found.reference.wrapped is None and found.reference.kind is None:
+            tested = [
+                kind for base in self.program.bases(owner) for kind in self.class_facts(base).tested.get(name, ())
+            ]
+            return found.referring(wrapped=asked_of(self.catalog, tested))
+        return found
 
     def shared_out(self, owner: Target) -> Cause | None:
         """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""

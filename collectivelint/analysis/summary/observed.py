@@ -237,22 +237,25 @@ class ClassFacts(Record):
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
     handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it;
-    `by_others`: attribute -> functions of its file that assign it on a parameter of this class, with that parameter.
+    `by_others`: attribute -> functions of its file that assign it on a parameter of this class, with that parameter;
+    `tested`: attribute -> the classes outside the program that it is asked to be an object of.
     """
 
-    __slots__ = ("assigned", "by_others", "filled", "handlers")
+    __slots__ = ("assigned", "by_others", "filled", "handlers", "tested")
 
     def __init__(
         self,
         assigned: Mapping[str, tuple[str, ...]] | None = None,
         handlers: Mapping[str, Span] | None = None,
         filled: Mapping[str, tuple[str, ...]] | None = None,
+        tested: Mapping[str, tuple[str, ...]] | None = None,
         by_others: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
         self.assigned: Final[Mapping[str, tuple[str, ...]]] = {} if assigned is None else assigned
         self.by_others: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {} if by_others is None else by_others
         self.handlers: Final[Mapping[str, Span]] = {} if handlers is None else handlers
         self.filled: Final[Mapping[str, tuple[str, ...]]] = {} if filled is None else filled
+        self.tested: Final[Mapping[str, tuple[str, ...]]] = {} if tested is None else tested
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.assigned, self.handlers, self.filled, self.by_others)
+        return (self.assigned, self.handlers, self.filled, self.tested, self.by_others)

@@ -15,7 +15,7 @@ from ..domain.kept import renamed
 from ..domain.recognise import is_path
 from ..domain.symbol import WORLD, Symbol, attribute, operation, rank_in
 from ..domain.value import UNKNOWN, Value
-from .binding import GUARD, conventional, guarding
+from .binding import GUARD, conventional, environment, guarding
 from .changes import SELF
 from .group_names import is_otherwise
 from .names import refer
@@ -35,6 +35,9 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
     note_nothing(frame, base)
     if base.reference.target is not None and base.reference.target.kind in ("module", "class", "external"):
         target = context.program.member(base.reference.target, expr.name)
+        made = _of_environment(frame, base.reference.target, expr.name, symbol)
+        if made is not None and (target is None or target.kind == "variable"):
+            return made
         if target is None:
             applied = _applied(frame, base.reference.target, expr.name)
             return Value(symbol) if applied is None else Value(symbol).referring(target=applied)
@@ -92,6 +95,16 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
             varies=found.uniformity.varies | {WORLD}, causes=(*base.extent.uneven, *found.uniformity.causes)[:3]
         )
     return found.referring(receiver=base)
+
+
+def _of_environment(frame: Frame, module: Target, name: str, symbol: Symbol) -> Value | None:
+    """What `__getattr__` of a module makes for the name of an environment variable that holds a rank or their number."""
+    catalog = frame.context.catalog
+    if module.kind != "module" or (name not in catalog.environment and name not in catalog.sizes):
+        return None
+    if "__getattr__" not in frame.context.program.functions(module.path):
+        return None
+    return environment(frame, Value(symbols.constant(name), constant=name), symbol, frame.statement)
 
 
 def _applied(frame: Frame, owner: Target, name: str) -> Target | None:

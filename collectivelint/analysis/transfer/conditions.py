@@ -8,10 +8,11 @@ from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
 from ...record import Record
 from ..domain.flowing import flow
 from ..domain.joining import join
-from ..domain.recognise import launched
+from ..domain.recognise import is_path, launched
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
+from .agreements import agreed_in
 from .changes import lasts, missing_before
 from .expressions import condition
 from .guards import guard_of, perhaps
@@ -180,6 +181,9 @@ def joined(
                 # Both arms assign the same expression.
                 merged[name] = one.but(symbol=frame.fresh(name, span))
             else:
-                merged[name] = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+                known = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+                merged[name] = known if guard is None else agreed_in(frame, guard, one, two, known)
+                if guard is not None and any(is_path(way) or way.symbol in frame.either for way in (one, two)):
+                    frame.either[known.symbol] = (one.symbol, two.symbol)
         result = merged
     return result

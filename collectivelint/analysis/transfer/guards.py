@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...ir.nodes import Span
+    from ..domain.causes import Cause
     from ..effects import Term
     from .state import Frame
 
@@ -35,6 +36,17 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
         maybe=value.uniformity.maybe,
         chosen=_chosen(symbol, value),
     )
+
+
+def trips_of(frame: Frame, value: Value, causes: tuple[Cause, ...], span: Span) -> Guard | None:
+    """The number of turns over `value`, or that it is, as a condition; None where there are no `causes` for ranks to differ in it."""
+    if not causes:
+        return None
+    axes = value.uniformity.varies or frozenset({WORLD})
+    counted = Value(symbols.make("turns", (), (value.symbol,))).varying(
+        varies=axes, causes=causes, depends=value.uniformity.depends
+    )
+    return guard_of(frame, counted, span)
 
 
 def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bool = True) -> None:

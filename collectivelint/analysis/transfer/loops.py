@@ -10,14 +10,13 @@ from ..domain.alternatives import bound, element_of
 from ..domain.counts import counted
 from ..domain.flowing import each
 from ..domain.multiples import divided
-from ..domain.symbol import WORLD, make
+from ..domain.symbol import make
 from ..domain.symbol import name as name_symbol
-from ..domain.value import Value
-from ..effects import Choice, Deferred, Event, Guard, Item, Leave, Repeat, walk
+from ..effects import Choice, Deferred, Event, Item, Leave, Repeat, walk
 from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
-from .guards import guard_of
+from .guards import trips_of
 from .own_data import batch
 from .scopes import Discarding, Turn, Under
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Block, Expr
     from ..domain.symbol import Symbol
+    from ..domain.value import Value
     from ..effects import Term
     from .state import Frame, Run
 
@@ -123,7 +123,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
         symbol = make("loop", ("for",), (counted(value.symbol, frame.variables),))
         unordered = value.extent.unordered
         over = value.given_as
-        trips = _trips(frame, statement, value)
+        trips = trips_of(frame, value, value.extent.uneven, statement.head)
         symbol_of_element = frame.fresh("each", statement.span)
         frame.elements[symbol_of_element] = value.symbol
         element = each(value, symbol_of_element)
@@ -177,14 +177,3 @@ def _is_ordered(body: Term, mark: str) -> bool:
                 # How often these run what, in a turn, may be a matter of the element.
                 decided = True
     return decided and len(kinds) > 1
-
-
-def _trips(frame: Frame, statement: Loop, value: Value) -> Guard | None:
-    """The number of turns as a condition, where it differs between ranks."""
-    if not value.extent.uneven:
-        return None
-    axes = value.uniformity.varies or frozenset({WORLD})
-    counted = Value(make("turns", (), (value.symbol,))).varying(
-        varies=axes, causes=value.extent.uneven, depends=value.uniformity.depends
-    )
-    return guard_of(frame, counted, statement.head)

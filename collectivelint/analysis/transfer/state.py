@@ -88,7 +88,8 @@ class Frame:
     now, `group_destroyed` that the default group has been: there are no others any more.
     `retries` counts the handlers that call the function again, `last_use` the meetings before the last use of a path;
     `awaited` has the groups of collectives that are under way, `looked` has the paths that it looks for, with the folders they lie in;
-    `conditions` are the conditions that are true here; `made` has the constructor of each object that is made here, with
+    `conditions` are the conditions that are true here; `either` has what a path is after a branch;
+    `made` has the constructor of each object that is made here, with
     what stands for its parameters.
     """
 
@@ -100,6 +101,7 @@ class Frame:
         "conditions",
         "context",
         "dropped",
+        "either",
         "elements",
         "facts",
         "function",
@@ -148,6 +150,7 @@ class Frame:
         self.worlds: set[Symbol] = set()
         #: What a loop binds -> what it runs over; a variable -> what it was assigned.
         self.elements: dict[Symbol, Symbol] = {}
+        self.either: dict[Symbol, tuple[Symbol, Symbol]] = {}
         self.is_partial: bool = False
         self.group_destroyed: bool = False
         self.last_use: int = 0

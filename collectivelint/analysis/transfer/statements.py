@@ -129,6 +129,16 @@ def _statements(frame: Frame, block: Block) -> None:
                     in_class = frame.function.qualname.endswith("<class>")
                     frame.facts.closures[qualname] = frame.closure if in_class else frame.variables
                 frame.variables[name] = Value(global_name(frame.path, qualname)).referring(target=target_)
+                for decorator in known[qualname].decorators if qualname in known else ():
+                    _register(frame, decorator, Name(name))
+
+
+def _register(frame: Frame, decorator: Expr, function: Expr) -> None:
+    """`@atexit.register` above a function registers it."""
+    target = None if isinstance(decorator, Call) else _quietly(frame, decorator).reference.target
+    api = None if target is None else frame.context.catalog.apis.get(target.name)
+    if api is not None and api.category == "registration":
+        evaluate(frame, Call(decorator, (function,), (), False, frame.statement))
 
 
 def _assign(frame: Frame, statement: Assign) -> None:
