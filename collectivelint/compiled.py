@@ -53,6 +53,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.work_handles",
     "collectivelint.analysis.domain.causes",
     "collectivelint.analysis.domain.counts",
+    "collectivelint.analysis.domain.ends",
     "collectivelint.analysis.domain.extent",
     "collectivelint.analysis.domain.flowing",
     "collectivelint.analysis.domain.implication",

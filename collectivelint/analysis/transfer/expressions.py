@@ -29,12 +29,12 @@ from ..calls.meshes import part_of
 from ..calls.own_failures import note_element
 from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
+from ..domain.ends import combined
 from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.multiples import cut, shared_evenly
 from ..domain.shares import is_uneven_share
 from ..domain.symbol import (
-    both,
     make,
     operation,
     subscript,
@@ -183,7 +183,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         with frame.collecting() as items, Under(frame, guard, asked):
             values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
         choose(frame, guard, tuple(items), (), positive=positive == (expr.op == "and"))
-    value = flow(both(expr.op, [part.symbol for part in values]), values)
+    value = combined(expr.op, values)
     value = perhaps(expr.op, values, value)
     if expr.op == "or" and values[-1].reference.meaning:
         value = value.referring(meaning=values[-1].reference.meaning, kind=values[-1].reference.kind)
