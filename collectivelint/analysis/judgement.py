@@ -13,8 +13,10 @@ from .checks.memoised import conditions_of, keeps, made_before
 from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
 from .checks.serving import is_served
+from .domain.normalise import continued
 from .domain.sharding import without_sharded
 from .domain.symbol import WORLD
+from .effects import Leave, is_choice, map_term
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
-    from .effects import Event, Term
+    from .effects import Event, Item, Term
     from .summary.facts import FunctionFacts
 
 
@@ -133,4 +135,13 @@ def _whole_term(known: Known, facts: FunctionFacts) -> Term:
     if method not in ("__enter__", "__aenter__"):
         return facts.term
     other = known.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
-    return (*facts.term, *other.term) if other is not None else facts.term
+    return facts.term if other is None else (*_returned(facts.term), *other.term)
+
+
+def _returned(term: Term) -> Term:
+    """The term of a function that goes on in another one wherever it returns."""
+
+    def went_on(item: Item) -> Term:
+        return () if isinstance(item, Leave) and item.kind == "return" else (item,)
+
+    return map_term(continued(term), went_on, is_choice)

@@ -33,12 +33,9 @@ from ..domain.ends import combined
 from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.multiples import cut, shared_evenly
+from ..domain.recognise import is_remainder
 from ..domain.shares import is_uneven_share
-from ..domain.symbol import (
-    make,
-    operation,
-    subscript,
-)
+from ..domain.symbol import make, operation, subscript
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard, Repeat
 from .attributes import attribute_of
@@ -155,7 +152,7 @@ def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     """Evaluate a condition; the guard is what branches on it carry. Its symbol may be negated: see `choose`."""
     value = evaluate(frame, test)
-    if value.extent.uneven and not value.uniformity.varies:
+    if is_remainder(value.symbol) or (value.extent.uneven and not value.uniformity.varies):
         value = truth(value, negate=False)
     return value, guard_of(frame, value, span)
 
