@@ -45,6 +45,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.group_sites",
     "collectivelint.analysis.checks.lone_raises",
     "collectivelint.analysis.checks.optional_passes",
+    "collectivelint.analysis.checks.rank_zero",
     "collectivelint.analysis.checks.seeded",
     "collectivelint.analysis.checks.serving",
     "collectivelint.analysis.checks.rotation",
