@@ -50,6 +50,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.serving",
     "collectivelint.analysis.checks.rotation",
     "collectivelint.analysis.checks.sides",
+    "collectivelint.analysis.checks.told_apart",
     "collectivelint.analysis.checks.unwaited_harm",
     "collectivelint.analysis.checks.work_handles",
     "collectivelint.analysis.domain.causes",

@@ -13,6 +13,7 @@ from .checks.memoised import conditions_of, keeps, made_before
 from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
 from .checks.serving import is_served
+from .checks.told_apart import is_told_apart
 from .domain.normalise import continued
 from .domain.sharding import without_sharded
 from .domain.symbol import WORLD
@@ -80,6 +81,7 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
             and not _is_of_one_rank(known, facts, divergence)
+            and not _is_told_apart(known, facts, divergence)
         )
         elsewhere = partial(known.facts_for, facts.function.path)
         for divergence in surest(real, partial(_file_evidence, known, facts)):
@@ -107,6 +109,13 @@ def _is_of_one_rank(known: Known, facts: FunctionFacts, divergence: Divergence) 
     path = facts.function.path
     others = (known.facts(Target("function", path, qualname)) for qualname in known.program.functions(path))
     return any(other is not None and name in other.rank_bound for other in others)
+
+
+def _is_told_apart(known: Known, facts: FunctionFacts, divergence: Divergence) -> bool:
+    """Whether a nested function is used in one way on each side of the condition of a divergence in it."""
+    outer, is_nested, _ = facts.function.qualname.rpartition(".<locals>.")
+    around = known.facts(Target("function", facts.function.path, outer)) if is_nested else None
+    return around is not None and is_told_apart(around.function, facts.function, divergence.guard)
 
 
 def _setters(known: Known, function: Function, name: str) -> tuple[str, ...]:
