@@ -46,6 +46,7 @@ MODULES: Final = (
     "collectivelint.analysis.checks.lone_raises",
     "collectivelint.analysis.checks.optional_passes",
     "collectivelint.analysis.checks.rank_zero",
+    "collectivelint.analysis.summary.refused",
     "collectivelint.analysis.checks.seeded",
     "collectivelint.analysis.checks.serving",
     "collectivelint.analysis.checks.rotation",

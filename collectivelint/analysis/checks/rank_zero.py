@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...program.target import Target
+from ..calls.options import literals
 from ..domain.symbol import WORLD, Symbol, constant
 from ..domain.value import PLACES
 from ..effects import events, guards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..program import Analysis
     from ..summary.model import ApiCall
 
@@ -31,7 +30,7 @@ def has_rank_zero(analysis: Analysis, call: ApiCall) -> bool:
     first = {
         axis
         for condition in call.conditions
-        for literal in _literals(condition)
+        for literal in literals(condition)
         if literal.kind == "compare"
         and literal.head == ("==",)
         and literal.args[1] is _ZERO
@@ -49,13 +48,3 @@ def has_rank_zero(analysis: Analysis, call: ApiCall) -> bool:
 def _is_rank(number: Symbol) -> bool:
     """Whether it is no rank counted from the other end of the group."""
     return number.kind != "operation" or number.head[0] != "from"
-
-
-def _literals(condition: Symbol) -> Iterator[Symbol]:
-    """The conditions that all hold where a condition does."""
-    inner = condition.positive
-    if inner.kind != ("or" if condition.is_negation else "and"):
-        yield condition
-        return
-    for operand in inner.args:
-        yield from _literals(operand.negate() if condition.is_negation else operand)

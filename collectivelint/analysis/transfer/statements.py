@@ -37,6 +37,7 @@ from ..domain.symbol import WORLD, Symbol, global_name
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Guard, Leave, Term, events, matters
 from ..summary.facts import FunctionFacts
+from ..summary.refused import refused
 from .annotated import annotated_target
 from .asserts import asserted
 from .binding import bind
@@ -79,6 +80,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     if matters(term):
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
+    facts.refused = refused(function, term, facts.attributes)
     facts.events = tuple(events(facts.summary))
     facts.seed = frame.variables.get(SEED)
     if function.qualname == "<module>" or context.explaining:
