@@ -4,7 +4,7 @@
 - Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
   on its node, not in the job; or, with medium confidence, another parameter than the one called `global_rank`. A function that sets the address of the first node to this machine is left alone.
 - Finds `torch.cuda.set_device` behind `init_process_group` and a collective, in one function. A group that is made for gloo,
-  or with a `device_id`, is left alone.
+  or with a `device_id`, is left alone. `new_group` takes no device: its first collective does.
 
 ## Why is this bad
 On one node both ranks are the same and everything works. On two nodes every number is there twice: the processes wait for
@@ -130,7 +130,8 @@ def _late_device(facts: FunctionFacts, call: ApiCall) -> Iterator[Report]:
     used = [
         event
         for event in events(facts.term)
-        if event.kind in ("collective", "create") and call.span < event.place[0] < late.span
+        # `new_group` opens no communicator where the default group has no `device_id`: its first collective does.
+        if event.kind == "collective" and call.span < event.place[0] < late.span
     ]
     if used:
         path = call.function.path

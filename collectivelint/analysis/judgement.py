@@ -13,18 +13,24 @@ from .checks.memoised import conditions_of, keeps, made_before
 from .checks.same_data import is_same_data
 from .checks.seeded import seeded_before
 from .checks.serving import is_served
+from .checks.told_apart import is_told_apart
+from .domain.normalise import continued, tidy
+from .domain.path_condition import ANYWHERE
 from .domain.sharding import without_sharded
 from .domain.symbol import WORLD
+from .effects import Leave, is_choice, map_term
+from .summary.refused import CONSTRUCTORS, attributes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..catalog.model import Catalog
     from ..ir.nodes import Call, Function
     from ..program.resolver import Program
     from .checks.divergence import Divergence
     from .checks.file_evidence import FileEvidence
-    from .effects import Event, Term
+    from .domain.symbol import Symbol
+    from .effects import Event, Item, Term
     from .summary.facts import FunctionFacts
 
 
@@ -69,6 +75,9 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
             behind = divergences(term)
             found += [divergence.unless_plain() for divergence in behind if divergence.event.place not in places]
         setters = partial(_setters, known, facts.function)
+        if found and (never := list(_refused(known, facts.function, setters))):
+            possible = {divergence.event.place for divergence in divergences(_where_not(never, term))}
+            found = [divergence for divergence in found if divergence.event.place in possible]
         callers = partial(_callers, known)
         real = (
             divergence
@@ -78,6 +87,7 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
             and not seeded_before(facts, divergence.guard, callers)
             and not _is_made_before(known, facts, term, divergence.event)
             and not _is_of_one_rank(known, facts, divergence)
+            and not _is_told_apart(known, facts, divergence)
         )
         elsewhere = partial(known.facts_for, facts.function.path)
         judged = (
@@ -111,6 +121,33 @@ def _is_of_one_rank(known: Known, facts: FunctionFacts, divergence: Divergence) 
     return any(other is not None and name in other.rank_bound for other in others)
 
 
+def _is_told_apart(known: Known, facts: FunctionFacts, divergence: Divergence) -> bool:
+    """Whether a nested function is used in one way on each side of the condition of a divergence in it."""
+    outer, is_nested, _ = facts.function.qualname.rpartition(".<locals>.")
+    around = known.facts(Target("function", facts.function.path, outer)) if is_nested else None
+    return around is not None and is_told_apart(around.function, facts.function, divergence.guard)
+
+
+def _refused(known: Known, function: Function, setters: Callable[[str], tuple[str, ...]]) -> Iterator[Symbol]:
+    """The configurations that the constructor of a method's class raises in: they are those of no object."""
+    names = {f"{function.owner}.{name}" for name in CONSTRUCTORS}
+    if function.owner is None or function.qualname in names:
+        return
+    for name in sorted(names):
+        constructor = known.facts_for(function.path, Target("function", function.path, name))
+        for condition in () if constructor is None else constructor.refused:
+            if all({*setters(attribute)} <= names for attribute in attributes_in(condition)):
+                yield condition
+
+
+def _where_not(never: Sequence[Symbol], term: Term) -> Term:
+    """What of a term is left where none of some conditions holds."""
+    known = ANYWHERE
+    for condition in never:
+        known = known.given(condition, holds=False)
+    return tidy(term, known)
+
+
 def _setters(known: Known, function: Function, name: str) -> tuple[str, ...]:
     return () if function.owner is None else known.setters(Target("class", function.path, function.owner), name)
 
@@ -137,4 +174,13 @@ def _whole_term(known: Known, facts: FunctionFacts) -> Term:
     if method not in ("__enter__", "__aenter__"):
         return facts.term
     other = known.facts(Target("function", facts.function.path, f"{name}.{method.replace('enter', 'exit')}"))
-    return (*facts.term, *other.term) if other is not None else facts.term
+    return facts.term if other is None else (*_returned(facts.term), *other.term)
+
+
+def _returned(term: Term) -> Term:
+    """The term of a function that goes on in another one wherever it returns."""
+
+    def went_on(item: Item) -> Term:
+        return () if isinstance(item, Leave) and item.kind == "return" else (item,)
+
+    return map_term(continued(term), went_on, is_choice)

@@ -274,6 +274,9 @@ def _merged(item: Item, arms: tuple[Term, ...]) -> Term:
     if not isinstance(item, Choice):
         return (item,)
     then, orelse = arms
+    if same(then, orelse) and item.guard.one:
+        # What more than one rank runs can be missing on some of them.
+        return orelse
     if same(then, orelse) or item.orelse == (Leave("raise"),):
         return then
     return orelse if item.then == (Leave("raise"),) else (item,)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
-from ..effects import Choice, Event, Leave, Repeat, decided_by, map_term, parts, size
+from ..effects import Choice, Event, Leave, Repeat, decided_by, exits, map_term, parts, size
 from .alignment import raises
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Restricted(Record):
         """Restrict a term to a group, or to several."""
         alone = _surviving(_only(term, groups))
         # A rank that has passed an exit knows what that says of the conditions behind it.
-        whole = tidy(continued(alone) if size(alone) <= MOST_ITEMS else alone)
+        whole = tidy(
+            map_term(continued(alone) if size(alone) <= MOST_ITEMS else alone, lambda item: (item,), finish=_fused)
+        )
         above: dict[int, list[Item]] = {}
         judged: dict[Symbol, list[Item]] = {}
         pending: list[tuple[Term, Item | None]] = [(whole, None)]
@@ -130,6 +132,23 @@ def _side(term: Term, symbol: Symbol, touched: set[int], *, holds: bool) -> Term
                 return (item,)
 
     return map_term(term, taken, is_touched, _until_exit)
+
+
+def _fused(term: Term) -> Term:
+    """The term with one choice for several in a row on the same condition, of which none ends what is around it."""
+    found: list[Item] = []
+    for item in term:
+        before = found[-1] if found else None
+        if (
+            isinstance(item, Choice)
+            and isinstance(before, Choice)
+            and item.guard.symbol is before.guard.symbol
+            and not exits((before,))
+        ):
+            found[-1] = Choice(before.guard, _fused(before.then + item.then), _fused(before.orelse + item.orelse))
+        else:
+            found.append(item)
+    return tuple(found)
 
 
 def _until_exit(term: Term) -> Term:

@@ -28,6 +28,13 @@ def launched(symbol: Symbol) -> bool | None:
     return None
 
 
+def is_remainder(symbol: Symbol) -> bool:
+    """Whether it is what a division by a number that is written out leaves over, `rank % 2`."""
+    if symbol.kind != "compound" or symbol.head != ("Mod",) or symbol.args[0].kind == "constant":
+        return False
+    return symbol.args[1].kind == "constant" and symbol.args[1].head[0] == "int"
+
+
 def is_list(symbol: Symbol | None) -> bool:
     """Whether it is a list display, or a list with an element for each one of others, without a condition."""
     if symbol is None:

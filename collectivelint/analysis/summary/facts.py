@@ -47,6 +47,7 @@ class FunctionFacts:
         "paths",
         "rank_bound",
         "reaching",
+        "refused",
         "registrations",
         "return_guard",
         "returns",
@@ -111,6 +112,8 @@ class FunctionFacts:
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.
         self.alone: Value | None = None
+        #: Of a constructor: the conditions on the attributes that it sets in which it raises.
+        self.refused: tuple[Symbol, ...] = ()
         #: What it seeds random numbers with.
         self.seed: Value | None = None
         #: The collectives of its summary.
@@ -199,6 +202,7 @@ class FunctionFacts:
         found.events = tuple(events(summary.effect))
         found.fallible = summary.fallible
         found.seed = summary.seed
+        found.refused = self.refused
         found.return_guard = self.return_guard
         found.reaching = self.reaching
         found.names = self.names

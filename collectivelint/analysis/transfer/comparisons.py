@@ -6,6 +6,7 @@ from typing import Final
 
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
+from ..domain.recognise import is_remainder
 from ..domain.symbol import LAUNCHED, WORLD, compare, make
 from ..domain.value import PLACES, UNKNOWN, Value
 
@@ -23,8 +24,15 @@ _MIRRORED: Final = {
 _NEXT: Final = {"<=": "<", ">": ">="}
 #: For ranks, which are integers, these are opposites too.
 _OPPOSITE_OF_INTEGERS: Final = {">=": "<", ">": "<="}
+#: A remainder is 0 or larger: these ask whether there is one.
+_ANY: Final = {(">", 0): "!=", (">=", 1): "!=", ("<", 1): "==", ("<=", 0): "=="}
+#: Divided by 2 it is 0 or 1: not to be the one is to be the other.
+_ODD: Final = {("==", 1): "!=", ("!=", 1): "=="}
 #: `get_rank(group)` is -1 outside the group: these comparisons ask about nothing else. True asks for a member.
 _MEMBERSHIP: Final = {(">=", 0): True, ("<", 0): False, ("!=", -1): True, ("==", -1): False}
+
+
+_TWO: Final = symbols.constant(2)
 
 
 def _number(value: int) -> Value:
@@ -41,6 +49,12 @@ def compared(op: str, left: Value, right: Value) -> Value:
     """The value of a comparison of two values."""
     if left.constant is not UNKNOWN and right.constant is UNKNOWN and op in _MIRRORED:
         left, right, op = right, left, _MIRRORED[op]
+    if is_remainder(left.symbol) and isinstance(right.constant, int):
+        asked = _ANY.get((op, right.constant))
+        if asked is None and left.symbol.args[1] is _TWO:
+            asked = _ODD.get((op, right.constant))
+        if asked is not None:
+            op, right = asked, _number(0)
     # The number that a constant rank has in a group is one as well, the same on every rank of it.
     ranked = left.reference.kind == "rank" and bool(left.uniformity.varies)
     if ranked and op in _NEXT and isinstance(right.constant, int):

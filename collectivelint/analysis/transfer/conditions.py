@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
 from ...record import Record
-from ..domain.flowing import flow
+from ..domain.ends import combined, has_others, of_both_ends
 from ..domain.joining import join
-from ..domain.recognise import is_path, launched
-from ..domain.symbol import both
+from ..domain.recognise import is_path
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
 from .agreements import agreed_in
@@ -84,10 +83,12 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
                 rest = decide(frame, atoms(remaining), statement)
             inner = (*items, *rest.effects)
             parts = (first.value, rest.value)
-            value = perhaps(op, parts, flow(both(op, (first.value.symbol, rest.value.symbol)), parts))
+            value = perhaps(op, parts, combined(op, parts))
+            # None of both ends says anything alone: `rank == 0 and rank == size - 1` asks for a group of one.
+            is_one = bool(of_both_ends(op, [part.symbol for part in parts]))
 
             def build(then: Term, orelse: Term, written: Written) -> Term:
-                if size(orelse if op == "and" else then) > _MOST_REPEATED:
+                if is_one or size(orelse if op == "and" else then) > _MOST_REPEATED:
                     return (Choice(_written(guard_of(frame, value, written.span), written), then, orelse),)
                 later = rest.term(then, orelse, written)
                 return first.term(later, orelse, written) if op == "and" else first.term(then, later, written)
@@ -148,7 +149,7 @@ def joined(
 ) -> dict[str, Value]:
     """The variables after a branch: those of the arms that get there, joined."""
     reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
-    distributed = launched(guard.symbol) if guard is not None else None
+    distributed = has_others(guard.symbol) if guard is not None else None
     if distributed is not None and len(reaching) == len(arms) == 2:
         # What a job of one process does instead says nothing about a job of many; but it may be all there is.
         main, alone = reaching if distributed else reaching[::-1]

@@ -29,16 +29,13 @@ from ..calls.meshes import part_of
 from ..calls.own_failures import note_element
 from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
+from ..domain.ends import combined
 from ..domain.flowing import each, flow
 from ..domain.joining import join
 from ..domain.multiples import cut, shared_evenly
+from ..domain.recognise import is_remainder
 from ..domain.shares import is_uneven_share
-from ..domain.symbol import (
-    both,
-    make,
-    operation,
-    subscript,
-)
+from ..domain.symbol import make, operation, subscript
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard, Repeat
 from .attributes import attribute_of
@@ -155,7 +152,7 @@ def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
 def condition(frame: Frame, test: Expr, span: Span) -> tuple[Value, Guard]:
     """Evaluate a condition; the guard is what branches on it carry. Its symbol may be negated: see `choose`."""
     value = evaluate(frame, test)
-    if value.extent.uneven and not value.uniformity.varies:
+    if is_remainder(value.symbol) or (value.extent.uneven and not value.uniformity.varies):
         value = truth(value, negate=False)
     return value, guard_of(frame, value, span)
 
@@ -183,7 +180,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
         with frame.collecting() as items, Under(frame, guard, asked):
             values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
         choose(frame, guard, tuple(items), (), positive=positive == (expr.op == "and"))
-    value = flow(both(expr.op, [part.symbol for part in values]), values)
+    value = combined(expr.op, values)
     value = perhaps(expr.op, values, value)
     if expr.op == "or" and values[-1].reference.meaning:
         value = value.referring(meaning=values[-1].reference.meaning, kind=values[-1].reference.kind)

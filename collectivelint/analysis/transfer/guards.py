@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
-from ..domain.recognise import launched
+from ..domain.recognise import is_remainder, launched
 from ..domain.symbol import WORLD, Symbol, compare
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard
@@ -76,6 +76,8 @@ def truth(value: Value, *, negate: bool) -> Value:
     if value.uniformity.varies and value.uniformity.one is None and value.reference.kind == "rank":
         # A rank is true unless it is 0.
         symbol, one = compare("==", symbol, symbols.constant(0)).negate(), False
+    elif is_remainder(symbol):
+        symbol = compare("==", symbol, symbols.constant(0)).negate()
     if negate:
         symbol = symbol.negate()
         one = None if one is None else not one

@@ -28,6 +28,7 @@ from ...program.target import Target
 from ..calls.meetings import meet_in_both
 from ..calls.seeds import SEED
 from ..calls.wrapped_models import is_unmade, modes_of, without_wrapping
+from ..domain.ends import has_others
 from ..domain.joining import equal
 from ..domain.multiples import settle
 from ..domain.normalise import summarise, tidy
@@ -36,6 +37,7 @@ from ..domain.symbol import WORLD, Symbol, global_name
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Guard, Leave, Term, events, matters
 from ..summary.facts import FunctionFacts
+from ..summary.refused import refused
 from .annotated import annotated_target
 from .asserts import asserted
 from .binding import bind
@@ -78,6 +80,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     if matters(term):
         facts.term = tidy(term)
         facts.summary = summarise(facts.term)
+    facts.refused = refused(function, term, facts.attributes)
     facts.events = tuple(events(facts.summary))
     facts.seed = frame.variables.get(SEED)
     if function.qualname == "<module>" or context.explaining:
@@ -170,7 +173,7 @@ def _stable(value: Value) -> bool:
     """Whether the symbol still means the same value later on. Ranks, parameters and groups do; other texts may not."""
     return bool(
         value.uniformity.varies or value.reference.meaning or value.reference.instance or value.uniformity.depends
-    ) or (value.symbol.kind == "launched")
+    ) or value.symbol.kind in ("launched", "world_size")
 
 
 def _exit(frame: Frame, statement: Exit) -> None:
@@ -203,14 +206,14 @@ def _branch(frame: Frame, statement: Branch) -> None:
     arms: list[tuple[dict[str, Value], Term]] = []
     guard = guard_of(frame, decided.value, statement.test_span)
     _fall_through(frame, statement, guard)
-    launch = launched(decided.value.symbol)
+    launch, others = launched(decided.value.symbol), has_others(decided.value.symbol)
     worlds = _world_in(frame, statement.test)
     destroyed_before, destroyed = frame.group_destroyed, {}
     met: list[int] = []
     for holds, body in ((True, statement.then), (False, statement.orelse)):
         frame.group_destroyed = destroyed_before
         met.append(len(frame.facts.meetings))
-        distributed = None if launch is None else launch is holds
+        distributed = None if others is None else others is holds
         with (
             Arm(frame, before) as arm,
             Deciding(frame, worlds[holds], distributed=distributed),
