@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from ...record import Record
 from ..effects import events
+from .exclusive import exclude
 from .made_paths import made_before
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
                 # A folder that has just been made has nothing in it.
                 continue
             kind = _kind(asked, use)
+            if kind == "raises" and exclude(facts.function, asked.test, use.span):
+                # Those that make it never ask.
+                continue
             # All look and one writes: there are others, whatever else the function does.
             known = several or (kind == "raises" and (use.use == "make" or use.alone))
             if kind is not None and known and not _is_in_turn(facts, look, use):
