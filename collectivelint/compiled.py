@@ -35,6 +35,8 @@ MODULES: Final = (
     "collectivelint.analysis.checks.divergence",
     "collectivelint.analysis.checks.divergence_report",
     "collectivelint.analysis.checks.excluded_ranks",
+    "collectivelint.analysis.checks.exclusive",
+    "collectivelint.analysis.checks.file_answers",
     "collectivelint.analysis.checks.file_evidence",
     "collectivelint.analysis.checks.file_polling",
     "collectivelint.analysis.checks.file_races",

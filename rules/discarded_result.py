@@ -5,6 +5,10 @@ Finds an in-place collective whose buffer is computed in the call itself (`all_r
 there (`all_reduce(total.cuda())`) or made there of a number (`all_reduce(torch.tensor(total))`), and a list of results that
 repeats one tensor (`[torch.zeros(1)] * n`), so that each result overwrites the one before.
 A reduction that returns its result (`torch.distributed.nn.functional.all_reduce`) is reported where that is not used.
+
+Confidence is low where a tensor is moved to a device, or converted to a type, that only a run knows (`total.to(device)`),
+unless the function has made it on the host: where it is on the device already, that is the tensor itself, and the result is kept.
+
 A tensor of constants is left alone: a collective on one only waits. So is what only the sending rank passes.
 
 ## Why is this bad
@@ -44,6 +48,7 @@ from collectivelint.api import (
     Attribute,
     Call,
     Compound,
+    Confidence,
     Constant,
     Name,
     Place,
@@ -75,6 +80,8 @@ RULE: Final = Rule(
 
 #: Methods of a tensor that give the same data under another name.
 _SAME: Final = frozenset({"detach", "flatten", "reshape", "squeeze", "unsqueeze", "view", "requires_grad_"})
+#: Methods that give a tensor of the type or on the device of their argument: itself, where it is that already.
+_MOVING: Final = frozenset({"to", "type"})
 #: The roles of the rank that has what the others get.
 _ROOTS: Final = frozenset({"src", "group_src"})
 #: Arithmetic makes a new tensor.
@@ -105,12 +112,14 @@ def check(findings: Findings) -> Iterator[Report]:
             lost = _lost(findings, call, expr)
             if lost is None:
                 continue
+            is_copy = not isinstance(expr, Call) or _is_copy(findings, call, expr)
             yield Report.at(
                 call,
                 message=f"`{call.api.op}` writes its result into {lost}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
                 help="give the buffer a name, and use it afterwards",
+                confidence=Confidence.HIGH if is_copy else Confidence.LOW,
                 fix=_kept(call, name, expr),
             )
 
@@ -184,6 +193,45 @@ def _making(findings: Findings, call: ApiCall, expr: Call) -> str | None:
             return None
         made = made.function.value
     return name if isinstance(made, (Name, Attribute, Subscript)) else None
+
+
+def _is_copy(findings: Findings, call: ApiCall, expr: Call) -> bool:
+    """Whether a call surely makes another tensor, as far as it says what it makes.
+
+    `x.to(device)` is `x` itself where that is on the device already, and then the result is kept: it is another tensor where the
+    function has made `x` on the host.
+    """
+    made: Expr = expr
+    while isinstance(made, Call) and isinstance(made.function, Attribute):
+        given = [*made.args, *(value for name, value in made.keywords if name != "non_blocking")]
+        if made.function.name in _MOVING and given and not any(map(_is_written, given)):
+            return _is_on_host(findings, call, made.function.value)
+        if made.function.name == "clone":
+            return True
+        made = made.function.value
+    return True
+
+
+def _is_written(expr: Expr) -> bool:
+    """Whether a device or a type is written out: `"cuda"`, `torch.float32`."""
+    return isinstance(expr, Constant) or (dotted_name(expr) or "").startswith("torch.")
+
+
+def _is_on_host(findings: Findings, call: ApiCall, tensor: Expr) -> bool:
+    """Whether all that a function assigns to a tensor is made on the host."""
+    made = [found.value for found in assignments(call.function.body) if tensor in found.targets]
+    return bool(made) and all(_makes_on_host(findings, call, value) for value in made)
+
+
+def _makes_on_host(findings: Findings, call: ApiCall, value: Expr) -> bool:
+    if not isinstance(value, Call):
+        return False
+    if isinstance(value.function, Attribute) and value.function.name == "cpu":
+        return True
+    path = dotted_name(value.function)
+    target = findings.analysis.program.resolve(call.function.path, path) if path is not None else None
+    is_made = target is not None and target.name in findings.analysis.catalog.tensors
+    return is_made and all(name != "device" for name, _ in value.keywords)
 
 
 def _is_warm_up(call: ApiCall, expr: Call) -> bool:

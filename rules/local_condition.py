@@ -11,9 +11,11 @@ framework calls `forward` or `training_step` with, and all that is made of them;
 groups whose ranks share a batch, and with medium confidence: it takes a rank whose data are unlike those of the others.
 
 Where the file system alone decides, the confidence is
-- **medium** if the path is created or removed before the first collective in which all ranks meet, or if one and the same path
-  is looked for again in every turn of a loop that runs collectives;
-- **low** if no rank is seen to create or remove the path around the look-up, or all ranks meet before one does.
+- **medium** if the condition itself asks for a path (or whether a look-up has found anything) that is created or removed under
+  one of its answers, or by one rank before it, and not all ranks meet in between; or if one and the same path is looked for
+  again, and the answer used, in every turn of a loop that runs collectives;
+- **low** for all else: an answer that is kept and compared later (a checkpoint to resume from, the epoch to start with), a path
+  that no rank is seen to create or remove then, a folder that is made where its files are listed.
 
 ## Why is this bad
 The condition seems to be the same everywhere, and mostly it is. Then one node sees the file a second later, or one rank

@@ -10,7 +10,10 @@ is
 - a path that one rank writes while others read or list it, or removes while others use it, with no collective between the two.
 
 A check, or a path, that is one rank's own is left alone, and so is a path that the function has made before: on all ranks,
-or on one of them before a collective of all. Where all callers in the same file have made it, the confidence is low.
+or on one of them before a collective of all. A check raises only where it can find what is made: not a folder where a file is
+written, not what has to have files in it where a folder is made, not under a condition that excludes the other.
+Where all callers in the same file have made it, the confidence is low; in notebooks, and in programs that have one process
+unless they are launched and ask for no rank, too.
 
 ## Why is this bad
 The ranks do not run in step. One has made the path when another looks: that one raises, alone, and the others wait for it

@@ -6,11 +6,12 @@ Looks at functions that are about several ranks. Reported are
 - links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
   for ranks or runs collectives itself;
 - a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function;
-- a file that all ranks read, change and write back; what a library saves into one folder from all ranks, low where nothing in
-  the function but a library's trainer is about ranks; what a callback that a framework runs on every rank links, moves or
-  removes; and what one rank of each node removes from a folder of the whole job.
+- a file that all ranks read, change and write back; what a library saves into one folder from all ranks; what a callback that
+  a framework runs on every rank links, moves or removes; and what one rank of each node removes from a folder of the whole job.
 The confidence of the first is low where another file writes: that is mostly a cache or a download, which writes what is
-missing only (none of three such findings in real programs was a fault).
+missing only (none of three such findings in real programs was a fault). It is low for what a library saves: all ranks write the
+same files with the same content, and it takes a rank that reads them meanwhile. It is low in programs that have one process
+unless they are launched.
 
 Temporary folders, test code and paths that a caller may have put its rank into are left alone.
 
@@ -83,7 +84,7 @@ from collectivelint.api import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from collectivelint.api import ApiCall, Block, FileUse, Findings, FunctionFacts, Note, Site, Span, Statement
+    from collectivelint.api import Block, FileUse, Findings, FunctionFacts, Note, Site, Span, Statement
 
 
 RULE: Final = Rule(
@@ -132,16 +133,11 @@ def check(findings: Findings) -> Iterator[Report]:
             if known and (called or _has_others(facts)):
                 fault = f"every rank gets to `{use.api}`, with one and the same path"
                 trail = (Place(path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
-                sure = Confidence.MEDIUM if called or use.use == "save" else Confidence.HIGH
-                if use.use == "save" and not called and not any(map(_is_of_job, facts.calls)):
-                    # A library's trainer in the same function runs in one process as well.
+                sure = Confidence.MEDIUM if called else Confidence.HIGH
+                if use.use == "save":
+                    # All ranks write the same files: it takes one that reads them meanwhile.
                     sure = Confidence.LOW
                 yield from _reported(use, hints, fault, trail, _WAIT, sure)
-
-
-def _is_of_job(call: ApiCall) -> bool:
-    """Whether a call is there only because there are several ranks: no wrapper around them all."""
-    return call.is_distributed and (call.api.category != "implicit" or call.api.saves is not None)
 
 
 def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:

@@ -10,6 +10,7 @@ from ..ir.names import plain
 from ..ir.nodes import Call, Constant, expressions
 from ..program.target import Target
 from ..source.discover import is_test
+from .default_of_one import DefaultOfOne
 from .entry_points import SET_UP, is_test_function
 from .group_of_one import is_group_of_one
 from .initialisers import Initialisers
@@ -41,6 +42,7 @@ class SingleProcess:
         self._program, self._catalog, self._callers, self._entries = program, catalog, callers, entries
         self._libraries = libraries
         self._initialisers = Initialisers(program, catalog, callers)
+        self._default_of_one = DefaultOfOne(program, catalog, callers)
         self._imports = entries.imports
         self._programs: dict[Target, bool] = {}
         self._functions: dict[Target, bool] = {}
@@ -56,6 +58,15 @@ class SingleProcess:
                 not programs.others and bool(programs.entries) and all(map(self.is_program, programs.entries))
             )
         return self._functions[target]
+
+    def may_run(self, target: Target) -> bool:
+        """Whether only programs run a function that have one process unless they are launched, and ask for no rank."""
+        programs = self._entries.programs_of(target)
+        return (
+            not programs.others
+            and bool(programs.entries)
+            and all(self._default_of_one.is_file(entry.path) or self.is_program(entry) for entry in programs.entries)
+        )
 
     def is_program(self, entry: Target) -> bool:
         """Whether the program of an entry point has one process."""

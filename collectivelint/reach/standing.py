@@ -93,7 +93,7 @@ class Reach:
             is_known = all(entry.name == "<module>" or is_test_function(entry) for entry in entries)
             is_own = is_test(path) or any(entry.path == path for entry in entries)
             return Verdict.DROPPED if is_own and is_known else Verdict.LOWERED
-        return kept
+        return Verdict.LOWERED if self.single_process.may_run(target) else kept
 
     def _is_beyond(self, target: Target, question: Question) -> bool:
         """Whether no program that runs a function has the files in which the calls of a finding end, as far as is known."""

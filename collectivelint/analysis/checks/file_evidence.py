@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from ...ir.nodes import Call, Exit, Logical, Not, blocks, expressions
+from ...ir.nodes import Call, Exit, blocks, expressions
 from ...record import Record
 from ..calls.meetings import is_for
 from ..calls.options import literals
@@ -13,12 +13,13 @@ from ..domain.causes import Cause
 from ..domain.paths import changes, parts
 from ..effects import Choice, Event, events
 from ..positions import within
+from .file_answers import is_asked, is_found, is_guarded, is_present, says
 from .file_polling import attributes, branches, holds, is_open, polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ...ir.nodes import Block, Expr, Span
+    from ...ir.nodes import Block, Span
     from ..domain.symbol import Symbol
     from ..effects import Guard, Item
     from ..summary.facts import FunctionFacts
@@ -67,7 +68,10 @@ def file_evidence(
     known = attributes(facts)
     at = event.place[0]
     looks = [(site, use) for site, use in facts.paths.values() if use.use in LOOKS and use.cause in causes]
+    asked = [(site, look) for site, look in looks if is_asked(facts, guard, site, look)]
     for site, look in looks:
+        if (site, look) not in asked and not is_found(facts, guard, site):
+            continue
         race = _race(facts, guard, site, look, known, event)
         if race is not None:
             return race
@@ -75,15 +79,19 @@ def file_evidence(
             reason = "it has to be there after this call: a rank that looks later finds it and leaves the call out"
             return FileEvidence("race", look.cause, Cause("file system", facts.function.path, at), reason)
     created = [where for _, look in looks for where in _created(facts, look, known)]
-    for cause in causes:
+    for cause in dict.fromkeys(look.cause for _, look in asked):
         loops = polling(facts, cause, guard)
         if created:
             # Who creates it is known: it may be there in the next turn, unless all ranks meet before they look again.
             loops = [(loop, site) for loop, site in loops if is_open(facts, loop, site, created, event)]
         if loops or (not created and any(polling(caller, cause, None) for caller in callers())):
             return FileEvidence("poll", cause, reason="looked up again in every turn of a loop that runs collectives")
+    if created and not asked:
+        return FileEvidence(
+            "start", causes[0], reason="the answer was kept: what is created meanwhile does not change it"
+        )
     if created:
-        return FileEvidence("start", causes[0], reason="all ranks meet in a collective before it is created")
+        return FileEvidence("start", causes[0], reason="no rank is seen to create it before the others have looked")
     return FileEvidence("start", causes[0], reason="no rank is seen to create or remove it meanwhile")
 
 
@@ -106,7 +114,14 @@ def _race(
             continue
         if use.use in _CREATING and _stays_missing(facts, guard, look, where):
             continue
-        present = _present(facts.function.body, guard, site, where) if seen else None
+        is_before = use.alone and where < guard.span and is_asked(facts, guard, site, look)
+        if not is_before and not is_guarded(facts.function.body, guard, site, where):
+            # What is created once the answer has had its effect is found by the next run.
+            continue
+        if look.use == "list" and use.use in ("make", "link") and use.path is look.path:
+            # A folder that has just been made has nothing in it.
+            continue
+        present = is_present(facts.function.body, guard, site, where) if seen else None
         creates = use.use in _CREATING and present is not True and (use.use != "given" or present is False)
         if creates or (use.use in _REMOVING and present is not False):
             verb = "created" if creates else "removed"
@@ -128,7 +143,7 @@ def _stays_missing(facts: FunctionFacts, guard: Guard, look: PathUse, where: Spa
         if use.use in LOOKS and use is not look and (guard.span.contains(site) or _has_to_be_there(body, guard, site))
     ]
     return bool(asked) and all(
-        not _may_create(facts, parts(use.path, {})[-1]) and _present(body, guard, site, where) is False
+        not _may_create(facts, parts(use.path, {})[-1]) and is_present(body, guard, site, where) is False
         for site, use in asked
     )
 
@@ -142,7 +157,7 @@ def _has_to_be_there(block: Block, guard: Guard, site: Span) -> bool:
         inner = [
             branch.then
             for branch in branches((*outer.then, *outer.orelse))
-            if branch.test_span.contains(site) and _says(branch.test, site)
+            if branch.test_span.contains(site) and says(branch.test, site)
         ]
         return bool(exits) and all(any(holds(then, span) for then in inner) for span in exits)
     return False
@@ -190,7 +205,7 @@ def _have_met(facts: FunctionFacts, look: PathUse, use: PathUse, group: Symbol, 
 
 def _is_needed(facts: FunctionFacts, guard: Guard, look: Span, use: PathUse, at: Span) -> bool:
     """Whether a call that is made where a path is missing comes before any collective, and the path is used afterwards."""
-    if _present(facts.function.body, guard, look, at) is not False:
+    if is_present(facts.function.body, guard, look, at) is not False:
         return False
     if any(look < event.place[0] < at for event in events(facts.term)):
         return False
@@ -219,40 +234,3 @@ def _created(facts: FunctionFacts, look: PathUse, known: Mapping[Symbol, Symbol]
         for where, use in facts.paths.values()
         if use.use in _CREATING and use.use != "given" and changes(use.use, parts(use.path, known), looked)
     ]
-
-
-# --------------------------------------------------------------------------------- where the path is known to be there
-
-
-def _present(block: Block, guard: Guard, look: Span, site: Span) -> bool | None:
-    """Whether what is looked for is there (or not) wherever a place is reached; None where the condition does not say."""
-    found: bool | None = None
-    for branch in branches(block):
-        if not (branch.test_span.contains(look) or branch.test_span.contains(guard.span)):
-            continue
-        there = _says(branch.test, look)
-        if there is None:
-            continue
-        if holds(branch.then, site):
-            found = there
-        elif holds(branch.orelse, site) or (branch.span < site and _leaves(branch.then) and not _leaves(branch.orelse)):
-            found = not there
-    return found
-
-
-def _says(test: Expr, look: Span) -> bool | None:
-    """Whether a condition holds where the path is there (or where it is not)."""
-    match test:
-        case Not(value=value):
-            there = _says(value, look)
-            return None if there is None else not there
-        case Logical(values=values):
-            return next((there for value in values if (there := _says(value, look)) is not None), None)
-        case Call(span=span) if span == look:
-            return True
-        case _:
-            return None
-
-
-def _leaves(block: Block) -> bool:
-    return bool(block) and isinstance(block[-1], Exit)

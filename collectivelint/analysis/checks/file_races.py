@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ...ir.nodes import Attribute, Branch, Call, Exit, Logical, Name, Not, assignments, blocks, walk
 from ...record import Record
 from ..effects import events
+from .exclusive import exclude
 from .made_paths import made_before
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
                 # A folder that has just been made has nothing in it.
                 continue
             kind = _kind(asked, use)
+            if kind == "raises" and (exclude(facts.function, asked.test, use.span) or _is_other_kind(look, use)):
+                # Those that make it never ask, or ask for something else.
+                continue
             # All look and one writes: there are others, whatever else the function does.
             known = several or (kind == "raises" and (use.use == "make" or use.alone))
             if kind is not None and known and not _is_in_turn(facts, look, use):
@@ -81,6 +85,14 @@ def made_by_callers(race: Race, callers: Iterable[FunctionFacts], hints: Collect
     harmless = partial(_is_harmless, hints=hints)
     found = [made_before(caller, race.look, harmless) for caller in callers]
     return race.kind == "twice" and bool(found) and all(found)
+
+
+def _is_other_kind(look: FileUse, use: FileUse) -> bool:
+    """Whether a folder is asked for and a file written, or the other way round."""
+    asked = look.api.rpartition(".")[2]
+    if asked in ("isdir", "is_dir"):
+        return use.use == "write" and use.state is not None
+    return asked in ("isfile", "is_file") and use.use == "make"
 
 
 def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
