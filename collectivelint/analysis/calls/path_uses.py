@@ -40,16 +40,14 @@ def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
 
 def _ways(frame: Frame, path: Symbol) -> Iterable[Symbol]:
     """What a path may be that one of several branches has chosen."""
+    first = parts(path, {})
     found: dict[Symbol, None] = {}
-    pending = [*parts(path, {})]
-    while len(pending) == 1 or found:
-        if not pending or len(found) > _MOST_WAYS:
-            break
-        symbol = pending.pop()
-        either = frame.either.get(symbol)
-        if either is not None:
-            found |= dict.fromkeys(either)
-            pending += either
+    pending = [*first] if len(first) == 1 else []
+    while pending and len(found) <= _MOST_WAYS:
+        # In a loop a path may be chosen between what it was and another one.
+        new = [way for way in frame.either.get(pending.pop(), ()) if way not in found]
+        found |= dict.fromkeys(new)
+        pending += new
     return found
 
 
