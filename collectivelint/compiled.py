@@ -115,6 +115,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.fallbacks",
     "collectivelint.analysis.transfer.group_names",
     "collectivelint.analysis.transfer.guards",
+    "collectivelint.analysis.transfer.last_writes",
     "collectivelint.analysis.transfer.loops",
     "collectivelint.analysis.transfer.managers",
     "collectivelint.analysis.transfer.names",
