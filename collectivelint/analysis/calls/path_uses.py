@@ -31,14 +31,14 @@ _MOST: Final = 70
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
     _stamp(frame, expr, use, path, alone=frame.alone_here)
-    for symbol in dict.fromkeys((path.symbol, path.written, *_ways(frame, path.symbol))):
+    for symbol in dict.fromkeys((path.symbol, path.written, *ways(frame, path.symbol))):
         _keep(frame, expr, use, symbol, own=is_own(path))
         root = _root(symbol) if use in LOOKS else None
         if root is not None and root.kind != "constant":
             frame.looked[symbol] = root
 
 
-def _ways(frame: Frame, path: Symbol) -> Iterable[Symbol]:
+def ways(frame: Frame, path: Symbol) -> Iterable[Symbol]:
     """What a path may be that one of several branches has chosen."""
     first = parts(path, {})
     found: dict[Symbol, None] = {}
