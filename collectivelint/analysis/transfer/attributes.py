@@ -85,7 +85,8 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
                 # What lies deep in a configuration is one of its numbers: `self.cfg.model.lora.rank`.
                 continue
             if meaning == "object":
-                return Value(symbol).referring(kind=convention.type, receiver=base)
+                meaning_of = context.catalog.classes.get(convention.type or "")
+                return Value(symbol).referring(kind=convention.type, meaning=meaning_of, receiver=base)
             return conventional(frame, convention.meaning, convention.axis, symbol, expr)
     if expr.name in context.catalog.metadata:
         base = of_shape(base)

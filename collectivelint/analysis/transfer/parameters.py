@@ -45,7 +45,8 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
         if named and is_otherwise(frame, parameter.name, parameter.annotation, parameter.default):
             continue
         if convention is not None and meaning == "object":
-            return plain_value.referring(kind=convention.type)
+            meaning_of = frame.context.catalog.classes.get(convention.type or "")
+            return plain_value.referring(kind=convention.type, meaning=meaning_of)
         if convention is not None:
             value = conventional(frame, meaning, convention.axis, symbol, Name(parameter.name))
             return value.varying(depends=plain_value.uniformity.depends)
