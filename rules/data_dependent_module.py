@@ -41,6 +41,9 @@ class Model(nn.Module):
 A dummy pass in the other case too, whose result is multiplied by zero; or let the ranks agree (all_reduce of a flag) whether
 any of them has something for the sub-module, and run it on all ranks if so.
 
+## Confidence
+Low: whether a batch or a configuration decides which inputs there are is mostly not to be seen.
+
 ## References
 - [fully_shard](https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)
 """
@@ -88,5 +91,5 @@ def check(findings: Findings) -> Iterator[Report]:
                         Place(path, found.span, "collective", f"the passes of `{found.module}`"),
                     ),
                     help="run it on a dummy input in the other case too, multiplied by zero, or decide on all ranks together",
-                    confidence=Confidence.MEDIUM,
+                    confidence=Confidence.LOW,
                 )

@@ -9,7 +9,7 @@ from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat, walk
 from .settled import settled
 from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown, sharding_test
-from .symbol import attribute, parameter
+from .symbol import attribute, constant, parameter
 from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.
 LONGEST_CHAIN: Final = 24
+_ZERO: Final = constant(0)
 _NO_LOOPS: Final[Mapping[Symbol, Symbol]] = MappingProxyType({})
 
 
@@ -105,6 +106,8 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                         item.confidence,
                     )
                 )
+            case Choice(guard=guard) if _is_told_alone(guard, call):
+                continue
             case Choice(guard=guard, then=then, orelse=orelse):
                 holds = _decided(guard, call)
                 if holds is not None:
@@ -195,6 +198,15 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
 def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...]:
     """The causes of a function without those that are only the names of its parameters, which are known by now."""
     return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
+
+
+def _is_told_alone(guard: Guard, call: Inlining) -> bool:
+    """Whether a test for rank 0 is given -1, which stands for a job that is not distributed: `zero_first(-1)`."""
+    symbol = guard.symbol
+    if symbol.kind != "compare" or symbol.head[0] != "==" or not any(cause.kind == "rank" for cause in guard.causes):
+        return False
+    argument = call.arguments.get(symbol.args[0].parameter or "")
+    return argument is not None and argument.constant == -1 and symbol.args[1] is _ZERO
 
 
 def _decided(guard: Guard, call: Inlining) -> bool | None:
