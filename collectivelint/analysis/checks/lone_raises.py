@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...findings.confidence import Confidence
 from ...record import Record
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ...ir.nodes import Span
+    from ..domain.symbol import Symbol
     from ..effects import Event, Guard, Term
 
 
@@ -50,12 +51,12 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
         for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
             if item.guard.one is (not holds):
                 continue
-            event = next((event for event in events(theirs) if _is_met(event, item.guard)), None)
-            if event is None or not any(event.token == other.token for other in events(mine)):
+            for check, span, met in _raises(mine):
+                if span in found or not (is_handler(check) or (item.guard.one is holds and not item.guard.maybe)):
+                    continue
+                event = _waiting(theirs, met, item.guard)
                 # What one side does not run at all is no matter of an exception.
-                continue
-            for check, span in _raises(mine):
-                if span not in found and (is_handler(check) or (item.guard.one is holds and not item.guard.maybe)):
+                if event is not None and any(event.token == other.token for other in events(mine)):
                     found.add(span)
                     yield LoneRaise(item.guard, holds, check, span, event)
 
@@ -75,15 +76,39 @@ def _is_met(event: Event, guard: Guard) -> bool:
     return event.kind != "init" and (event.group is WORLD or event.group in guard.varies or not event.partial)
 
 
-def _raises(term: Term) -> Iterator[tuple[Guard, Span]]:
-    """The exceptions of an arm before its first collective, each with the condition right around it."""
-    pending: list[tuple[Term, Guard | None]] = [(term, None)]
+#: The kinds of collectives that a rank has run before it gets to a place.
+_Met: TypeAlias = "tuple[tuple[str, Symbol, str], ...]"
+
+
+def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
+    """The first collective of the others that the rank which raises has not run; None where they may have learnt of it.
+
+    In one that both run before that, the others may be told: where they raise behind it, they are.
+    """
+    pending = [*met]
+    ahead: list[Event] = []
+    for event in events(theirs):
+        if event.token in pending:
+            pending.remove(event.token)
+        elif _is_met(event, guard):
+            ahead.append(event)
+    has_met = len(pending) < len(met)
+    if has_met and any(isinstance(item, Leave) and item.kind == "raise" for item in walk(theirs)):
+        return None
+    return ahead[0] if ahead else None
+
+
+def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
+    """The exceptions of an arm, each with the condition right around it and with the collectives before it."""
+    nothing: _Met = ()
+    pending: list[tuple[Term, Guard | None, _Met]] = [(term, None, nothing)]
     while pending:
-        current, check = pending.pop()
+        current, check, met = pending.pop()
         for item in current:
             if isinstance(item, Leave) and item.span is not None and check is not None:
-                yield check, item.span
+                yield check, item.span, met
             if isinstance(item, Choice):
-                pending += [(part, decided_by(item)) for part in parts(item)]
+                pending += [(part, decided_by(item), met) for part in parts(item)]
             elif isinstance(item, Repeat):
-                pending.append((item.body, check))
+                pending.append((item.body, check, met))
+            met = (*met, *(event.token for event in events((item,))))
