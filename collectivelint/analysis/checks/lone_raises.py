@@ -1,21 +1,24 @@
-"""Exceptions that one rank alone raises while the others go on to a collective."""
+"""Exceptions that one rank alone raises, or runs into, while the others go on to a collective."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ...findings.confidence import Confidence
+from ...program.target import Target
 from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
 from ..domain.symbol import WORLD
 from ..effects import Choice, Leave, Repeat, decided_by, events, parts, size, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ...ir.nodes import Span
+    from ...ir.nodes import Call, Function, Span
     from ..domain.symbol import Symbol
     from ..effects import Event, Guard, Term
+    from ..summary.facts import FunctionFacts
+    from ..summary.model import Note, NoteKind
 
 
 class LoneRaise(Record):
@@ -112,3 +115,43 @@ def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
             elif isinstance(item, Repeat):
                 pending.append((item.body, check, met))
             met = (*met, *(event.token for event in events((item,))))
+
+
+class Known(Protocol):
+    """What has to be known of a program to find what comes behind a place of it."""
+
+    def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
+        """What was noted in the functions to judge."""
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function."""
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+
+
+def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note, Event]]:
+    """Where one rank alone uses what it may not have found, each with the first collective that the others go on to."""
+    for facts, note in known.notes(kind):
+        event = _behind(known, facts, note.span)
+        if event is not None:
+            yield facts, note, event
+
+
+def _behind(known: Known, facts: FunctionFacts, place: Span) -> Event | None:
+    """The first collective behind a place of a function, or behind a call of the function in its file."""
+    pending = [(facts, place)]
+    entered = {facts.function.qualname}
+    while pending:
+        current, here = pending.pop()
+        ahead = (event for event in events(current.term) if event.place[0] > here and event.kind != "init")
+        event = next(ahead, None)
+        if event is not None:
+            return event
+        path, name = current.function.path, current.function.qualname.rpartition(".")[2]
+        for caller, call in known.calls_in(path, name):
+            found = known.facts(Target("function", path, caller.qualname))
+            if found is not None and caller.qualname not in entered:
+                entered.add(caller.qualname)
+                pending.append((found, call.span))
+    return None

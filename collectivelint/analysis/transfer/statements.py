@@ -88,10 +88,11 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
-    known, left = len(frame.conditions), len(frame.left)
+    known, left, asked = len(frame.conditions), len(frame.left), len(frame.asked)
     _statements(frame, block)
     del frame.conditions[known:]
     del frame.left[left:]
+    del frame.asked[asked:]
 
 
 def _statements(frame: Frame, block: Block) -> None:
