@@ -121,6 +121,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.names",
     "collectivelint.analysis.transfer.own_data",
     "collectivelint.analysis.transfer.parameters",
+    "collectivelint.analysis.transfer.raised",
     "collectivelint.analysis.transfer.results",
     "collectivelint.analysis.transfer.scopes",
     "collectivelint.analysis.transfer.state",

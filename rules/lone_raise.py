@@ -55,7 +55,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from collectivelint.api import Confidence, Place, Report, Rule, cause_text, lone_raises
+from collectivelint.api import Confidence, Place, Report, Rule, cause_text, lone_failures, lone_raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,20 +99,35 @@ def check(findings: Findings) -> Iterator[Report]:
 
 def _not_found(findings: Findings, kind: Literal["nothing", "empty"], confidence: Confidence) -> Iterator[Report]:
     """One finding for each place where one rank uses what it may not have found."""
-    for facts, note in findings.analysis.notes(kind):
+    for facts, note, event in lone_failures(findings.analysis, kind):
+        place = (
+            Place(event.chain[0].path, event.chain[0].span, "collective", f"{event.op}, where the others wait")
+            if event.chain
+            else Place(event.path, event.span, "collective", f"{event.op}, where the others wait")
+        )
         yield Report(
             path=facts.function.path,
             span=note.span,
             statement=note.statement,
             function=facts.function.qualname,
-            message="this fails where nothing is found, on the rank that looks for it alone; the other ranks go on without it",
+            message=f"{_REASONS[kind]}: only the rank that runs this line raises an exception then, while the other ranks go"
+            f" on to `{event.op}` and wait for it there",
             severity="warning",
             trail=(
                 *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in note.causes),
-                Place(
-                    facts.function.path, note.span, "note", "nothing is there on an empty folder, or beside other files"
-                ),
+                Place(facts.function.path, note.span, "note", _NOTES[kind]),
+                place,
             ),
-            help="ask whether there is anything before it is used",
+            help="check the result before it is used",
             confidence=confidence,
         )
+
+
+_REASONS: Final = {
+    "nothing": "the result is None where nothing is found",
+    "empty": "there is no such element where the folder has no files",
+}
+_NOTES: Final = {
+    "nothing": "the result is not checked before it is used",
+    "empty": "whether the folder has files is not checked",
+}

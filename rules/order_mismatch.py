@@ -1,9 +1,9 @@
 """Reports collectives that ranks may issue in different order.
 
 ## What it does
-Finds two branches of a rank condition that run the same collectives on the same group in another order, or those of two
-groups that both have ranks on either side, and loops with a collective over a `set`: sets of strings or objects are ordered
-by hash, which differs between processes.
+Finds two branches of a rank condition that run the same collectives on the same group in another order, or those of
+the default group and another one that both have ranks on either side, and loops with a collective over a `set`: sets of
+strings or objects are ordered by hash, which differs between processes.
 
 ## Why is this bad
 Ranks pair collectives by their order alone. The same operation on swapped tensors does not even hang: each rank gets the

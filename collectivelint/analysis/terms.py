@@ -171,10 +171,11 @@ class Leave(Record):
     """The function (return, raise) or the turn of a loop (break, continue) ends here.
 
     `refused`: it returns because what it was asked for cannot be done. `again`: a handler returns what the function gives
-    when it is called again. `span` is that of a statement of the function whose term this is.
+    when it is called again. `span` is that of a statement of the function whose term this is; `raised` has the names of the
+    class of an exception and of its bases, where they are known.
     """
 
-    __slots__ = ("again", "kind", "refused", "span")
+    __slots__ = ("again", "kind", "raised", "refused", "span")
 
     def __init__(
         self,
@@ -182,14 +183,16 @@ class Leave(Record):
         refused: bool = False,
         again: bool = False,
         span: Span | None = None,
+        raised: frozenset[str] = _NO_NAMES,
     ) -> None:
         self.kind: Final = kind
         self.refused: Final = refused
         self.again: Final = again
         self.span: Final = span
+        self.raised: Final = raised
 
     def _fields(self) -> tuple[object, ...]:
-        return (self.kind, self.refused, self.again, self.span)
+        return (self.kind, self.refused, self.again, self.span, self.raised)
 
     def _compared(self) -> tuple[object, ...]:
         return (self.kind, self.refused, self.again)

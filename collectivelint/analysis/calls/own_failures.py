@@ -35,6 +35,6 @@ def note_empty(frame: Frame, value: Value) -> None:
 
 def _note(frame: Frame, value: Value, kind: NoteKind) -> None:
     asked = {value.symbol, value.written}
-    if not any(part in asked for condition in frame.conditions for part in condition.walk()):
+    if not any(part in asked for condition in (*frame.conditions, *frame.asked) for part in condition.walk()):
         causes = tuple(cause for guard, _ in frame.guards for cause in guard.causes if cause.kind == "rank")
         frame.note(kind, frame.statement, causes[:1])

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def crossed(term: Term, guard: Guard, by_group: Mapping[Symbol, Restricted]) -> Iterator[Divergence]:
     """The first collective of a group where the other side has one of another group, if each group for itself is in order.
 
-    Both groups have ranks on both sides: the one waits in this group for the other, which waits in that group.
+    Both groups have the same two ranks on the two sides: the one waits in this group for the other, which waits in that
+    group. Of the default group and another one that is sure; two dimensions of a mesh share one rank each.
     """
     if not any(cause.kind == "rank" for cause in guard.causes):
         return
@@ -39,7 +40,8 @@ def crossed(term: Term, guard: Guard, by_group: Mapping[Symbol, Restricted]) -> 
             if not same((item,), (other,)):
                 return
         elif item.token != other.token:
-            if item.group is not other.group and not item.partial and not other.partial:
+            is_shared = item.group is not other.group and WORLD in (item.group, other.group)
+            if is_shared and not item.partial and not other.partial:
                 yield Divergence(guard, item, "order", True, other=other)
             return
 

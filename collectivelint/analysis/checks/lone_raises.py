@@ -1,20 +1,24 @@
-"""Exceptions that one rank alone raises while the others go on to a collective."""
+"""Exceptions that one rank alone raises, or runs into, while the others go on to a collective."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ...findings.confidence import Confidence
+from ...program.target import Target
 from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
 from ..domain.symbol import WORLD
 from ..effects import Choice, Leave, Repeat, decided_by, events, parts, size, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ...ir.nodes import Span
+    from ...ir.nodes import Call, Function, Span
+    from ..domain.symbol import Symbol
     from ..effects import Event, Guard, Term
+    from ..summary.facts import FunctionFacts
+    from ..summary.model import Note, NoteKind
 
 
 class LoneRaise(Record):
@@ -50,12 +54,12 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
         for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
             if item.guard.one is (not holds):
                 continue
-            event = next((event for event in events(theirs) if _is_met(event, item.guard)), None)
-            if event is None or not any(event.token == other.token for other in events(mine)):
+            for check, span, met in _raises(mine):
+                if span in found or not (is_handler(check) or (item.guard.one is holds and not item.guard.maybe)):
+                    continue
+                event = _waiting(theirs, met, item.guard)
                 # What one side does not run at all is no matter of an exception.
-                continue
-            for check, span in _raises(mine):
-                if span not in found and (is_handler(check) or (item.guard.one is holds and not item.guard.maybe)):
+                if event is not None and any(event.token == other.token for other in events(mine)):
                     found.add(span)
                     yield LoneRaise(item.guard, holds, check, span, event)
 
@@ -75,15 +79,79 @@ def _is_met(event: Event, guard: Guard) -> bool:
     return event.kind != "init" and (event.group is WORLD or event.group in guard.varies or not event.partial)
 
 
-def _raises(term: Term) -> Iterator[tuple[Guard, Span]]:
-    """The exceptions of an arm before its first collective, each with the condition right around it."""
-    pending: list[tuple[Term, Guard | None]] = [(term, None)]
+#: The kinds of collectives that a rank has run before it gets to a place.
+_Met: TypeAlias = "tuple[tuple[str, Symbol, str], ...]"
+
+
+def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
+    """The first collective of the others that the rank which raises has not run; None where they may have learnt of it.
+
+    In one that both run before that, the others may be told: where they raise behind it, they are.
+    """
+    pending = [*met]
+    ahead: list[Event] = []
+    for event in events(theirs):
+        if event.token in pending:
+            pending.remove(event.token)
+        elif _is_met(event, guard):
+            ahead.append(event)
+    has_met = len(pending) < len(met)
+    if has_met and any(isinstance(item, Leave) and item.kind == "raise" for item in walk(theirs)):
+        return None
+    return ahead[0] if ahead else None
+
+
+def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
+    """The exceptions of an arm, each with the condition right around it and with the collectives before it."""
+    nothing: _Met = ()
+    pending: list[tuple[Term, Guard | None, _Met]] = [(term, None, nothing)]
     while pending:
-        current, check = pending.pop()
+        current, check, met = pending.pop()
         for item in current:
             if isinstance(item, Leave) and item.span is not None and check is not None:
-                yield check, item.span
+                yield check, item.span, met
             if isinstance(item, Choice):
-                pending += [(part, decided_by(item)) for part in parts(item)]
+                pending += [(part, decided_by(item), met) for part in parts(item)]
             elif isinstance(item, Repeat):
-                pending.append((item.body, check))
+                pending.append((item.body, check, met))
+            met = (*met, *(event.token for event in events((item,))))
+
+
+class Known(Protocol):
+    """What has to be known of a program to find what comes behind a place of it."""
+
+    def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
+        """What was noted in the functions to judge."""
+
+    def facts(self, target: Target) -> FunctionFacts | None:
+        """The facts of a function."""
+
+    def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
+        """The calls of anything of this name in one file."""
+
+
+def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note, Event]]:
+    """Where one rank alone uses what it may not have found, each with the first collective that the others go on to."""
+    for facts, note in known.notes(kind):
+        event = _behind(known, facts, note.span)
+        if event is not None:
+            yield facts, note, event
+
+
+def _behind(known: Known, facts: FunctionFacts, place: Span) -> Event | None:
+    """The first collective behind a place of a function, or behind a call of the function in its file."""
+    pending = [(facts, place)]
+    entered = {facts.function.qualname}
+    while pending:
+        current, here = pending.pop()
+        ahead = (event for event in events(current.term) if event.place[0] > here and event.kind != "init")
+        event = next(ahead, None)
+        if event is not None:
+            return event
+        path, name = current.function.path, current.function.qualname.rpartition(".")[2]
+        for caller, call in known.calls_in(path, name):
+            found = known.facts(Target("function", path, caller.qualname))
+            if found is not None and caller.qualname not in entered:
+                entered.add(caller.qualname)
+                pending.append((found, call.span))
+    return None

@@ -8,7 +8,7 @@ from ...ir.nodes import Assign, Attribute, Call, Loop, Name, Subscript, blocks, 
 from .work_handles import all_parts, is_async, names, walked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ...catalog.model import Catalog
     from ...ir.nodes import Block, Expr, Span, Statement
@@ -39,7 +39,7 @@ def is_covered(facts: FunctionFacts, call: ApiCall, catalog: Catalog) -> bool:
             # In the next turn, too, something may be written to it.
             later = [*all_statements(repeated.body), *behind]
     for statement in later:
-        if is_sent and _writes(statement, sent, facts.calls):
+        if is_sent and _writes(statement, sent, waits.calls):
             return False
         if waits.does(statement):
             return True
@@ -53,14 +53,15 @@ class _Waits:
 
     def __init__(self, facts: FunctionFacts, call: ApiCall, catalog: Catalog) -> None:
         self._catalog, self._call = catalog, call
-        self._calls = {other.span: other for other in facts.calls}
+        #: By their place.
+        self.calls: Mapping[Span, ApiCall] = {other.span: other for other in facts.calls}
         group = None if call.group is None else call.group.group_key
         meets = {
             event.place[0]
             for event in facts.events
             if event.chain and event.kind == "collective" and (group is None or event.group is group)
         }
-        self._meets = meets - self._calls.keys()
+        self._meets = meets - self.calls.keys()
         #: Handles of later calls.
         self._handles: set[str] = set()
 
@@ -73,7 +74,7 @@ class _Waits:
             and isinstance(statement.value, Call)
             and isinstance(statement.targets[0], Name)
         ):
-            known = self._calls.get(statement.value.span)
+            known = self.calls.get(statement.value.span)
             if known is None or (is_async(known) and self._is_of_group(known)):
                 self._handles.add(statement.targets[0].id)
         return False
@@ -81,7 +82,7 @@ class _Waits:
     def _is_wait(self, expr: Expr) -> bool:
         if not isinstance(expr, Call):
             return False
-        known = self._calls.get(expr.span)
+        known = self.calls.get(expr.span)
         if known is not None:
             is_collective = known.api.category == "collective" and not is_async(known)
             return is_collective and self._is_of_group(known)
@@ -100,20 +101,19 @@ class _Waits:
         return (None if mine is None else mine.group_key) is (None if its is None else its.group_key)
 
 
-def _writes(statement: Statement, buffers: set[str], calls: Sequence[ApiCall]) -> bool:
+def _writes(statement: Statement, buffers: set[str], calls: Mapping[Span, ApiCall]) -> bool:
     """Whether a statement changes a tensor of one of these names in place."""
     if isinstance(statement, Assign):
         for target in statement.targets:
             if isinstance(target, Subscript) and isinstance(target.value, Name) and target.value.id in buffers:
                 return True
-    by_span = {call.span: call for call in calls}
     for expr in walked_in(statement):
         if not isinstance(expr, Call):
             continue
         match expr.function:
             case Attribute(value=Name(id=name), name=method) if name in buffers and method.endswith("_"):
                 return True
-        known = by_span.get(expr.span)
+        known = calls.get(expr.span)
         roles = (*known.api.uniform, *known.api.receives) if known is not None else ()
         if known is not None and any(
             isinstance(item := known.exprs.get(role), Name) and item.id in buffers for role in roles

@@ -129,8 +129,8 @@ def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
                     unordered = unordered or argument.extent.unordered
                     over = argument.given_as
                 found.append(Repeat(call.rename(symbol), inside, turns, unordered, over))
-            case Leave(kind="raise", span=span) if span is not None:
-                found.append(Leave("raise"))
+            case Leave(kind="raise", span=span, raised=raised) if span is not None:
+                found.append(Leave("raise", raised=raised))
             case Leave(kind="return"):
                 # It ends the callee only; what follows it there already stands in the other arm (see `continued`).
                 if loop:

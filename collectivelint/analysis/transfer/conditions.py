@@ -15,7 +15,7 @@ from .agreements import agreed_in
 from .changes import lasts, missing_before
 from .expressions import condition
 from .guards import guard_of, perhaps
-from .scopes import Assuming
+from .scopes import Asked, Assuming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
             remaining = values[1] if len(values) == 2 else Logical(op, values[1:], spans[1:], negated)
             operand = _operand(statement, spans, negated=negated)
             reached = first.value.symbol if op == "and" else first.value.symbol.negate()
-            with frame.collecting() as items, Assuming(frame, reached):
+            with frame.collecting() as items, Assuming(frame, reached), Asked(frame, reached):
                 rest = decide(frame, atoms(remaining), statement)
             inner = (*items, *rest.effects)
             parts = (first.value, rest.value)

@@ -24,18 +24,19 @@ from ...ir.nodes import (
     expressions,
 )
 from ..domain.causes import Cause
-from ..domain.normalise import continued
 from ..domain.symbol import WORLD, make
 from ..domain.value import Value
-from ..effects import FORWARD, Choice, Event, Fails, Leave, Term, fold, is_choice, map_term, size, walk, with_parts
+from ..effects import FORWARD, Choice, Event, Fails, Leave, Term, fold, walk, with_parts
 from .conditions import joined
 from .expressions import evaluate
 from .guards import guard_of
 from .own_data import exhausted, restarts
+from .raised import caught_by, handled
 from .scopes import Arm, Catching, Under
 
 if TYPE_CHECKING:
-    from ..effects import Item
+    from ..effects import Guard, Item
+    from .raised import Handler
     from .state import Frame, Run
 
 
@@ -50,13 +51,16 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
     with frame.collecting() as items, Catching(frame, swallows=swallows):
         run(frame, statement.body)
     body, after = tuple(items), frame.variables
-    with frame.collecting() as items:
+    with frame.collecting() as behind:
         run(frame, statement.orelse)
-    whole: Term = (*body, *items)
-    arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, whole)]
+    otherwise = tuple(behind)
+    arms: list[tuple[dict[str, Value], Term]] = [(frame.variables, (*body, *otherwise))]
     failing = _first_failure(body)
     before = fold(body, _before_failure, _until_failure)[0] if failing is not None else ()
     guard_value: Value | None = None
+    #: Of each handler: what decides about it, what runs before it where the body fails by itself, and what it does.
+    taken: list[tuple[Guard, Term, Term]] = []
+    catching: list[Handler] = []
     for number, (kind, name, block) in enumerate(statement.handlers):
         cause = failing if names[number] == "any" else None
         if names[number] == "local":
@@ -88,10 +92,14 @@ def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
             run(frame, block)
             if not (arm.items and isinstance(arm.items[-1], Leave)) and _is_final(frame, block):
                 frame.emit(Leave("raise"))
-        handler = (*begun, *arm.items)
-        arms.append((arm.variables, handler))
-        if arm.items or guard.varies:
-            whole = (Choice(guard, handler, _without_raises(whole, tuple(arm.items))),)
+        catching.append((caught_by(frame, kind), tuple(arm.items)))
+        arms.append((arm.variables, (*begun, *arm.items)))
+        taken.append((guard, begun, tuple(arm.items)))
+    whole = handled(body, catching, after=otherwise)
+    nothing: list[Handler] = [(classes, ()) for classes, _ in catching]
+    for guard, begun, done in taken:
+        if done or guard.varies:
+            whole = (Choice(guard, (*handled(begun, nothing), *done), whole),)
     frame.extend(whole)
     frame.variables = joined(frame, after, arms, guard_value, statement.span)
     run(frame, statement.final)
@@ -213,14 +221,3 @@ def _until_failure(results: list[_Failing]) -> _Failing:
         if fails:
             return tuple(found), True
     return tuple(found), False
-
-
-def _without_raises(term: Term, handler: Term) -> Term:
-    """The body of a `try`, where what it raises itself is caught by its handler."""
-    explicit = map_term(
-        term, lambda item: (item,), is_choice, lambda part: continued(part) if size(part) < _MOST_CAUGHT else part
-    )
-    return map_term(explicit, lambda item: handler if item == Leave("raise") else (item,), is_choice)
-
-
-_MOST_CAUGHT: Final = 60

@@ -46,7 +46,7 @@ from .compounds import computed_from
 from .guards import choose, guard_of, perhaps, truth
 from .names import look_up
 from .own_data import asking
-from .scopes import Arm, Under
+from .scopes import Arm, Asked, Under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
             guard_value, guard = condition(frame, test, test_span)
             values, arms = [], []
             for part in (then, orelse):
-                with Arm(frame) as arm, Under(frame, guard, guard_value):
+                with Arm(frame) as arm, Under(frame, guard, guard_value), Asked(frame, guard_value.symbol):
                     value = evaluate(frame, part)
                 # `default if given is None else given` is never None.
                 asked = isinstance(test, Compare) and test.right == Constant(None) and test.left == part
@@ -177,7 +177,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
             positive != expr.negated,
         )
         rest = expr.values[1:]
-        with frame.collecting() as items, Under(frame, guard, asked):
+        with frame.collecting() as items, Under(frame, guard, asked), Asked(frame, asked.symbol):
             values.append(evaluate(frame, rest[0] if len(rest) == 1 else Logical(expr.op, rest, expr.spans[1:])))
         choose(frame, guard, tuple(items), (), positive=positive == (expr.op == "and"))
     value = combined(expr.op, values)
@@ -264,7 +264,7 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
                 value, guard = condition(frame, test, span)
                 tests.append(value)
                 filters.append(guard)
-        with frame.collecting() as items:
+        with frame.collecting() as items, Asked(frame, both("and", [test.symbol for test in tests])):
             element = evaluate(frame, expr.element)
     body: Term = tuple(items)
     for guard, value in zip(reversed(filters), reversed(tests), strict=True):

@@ -114,6 +114,8 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
         with frame.collecting() as items:
             value, guard = condition(frame, statement.iterable, statement.head)
         asked = value.symbol
+        # In its body, and, with the other outcome, behind it.
+        frame.asked.append(asked)
         head = tuple(items)
         symbol = make("loop", ("while",), (guard.symbol,))
         trips = guard if guard.varies or guard.depends else None

@@ -33,6 +33,7 @@ class Scoped(Protocol):
     single_rank: int
     branches: int
     worlds: set[Symbol]
+    asked: list[Symbol]
     modes: frozenset[str]
 
 
@@ -83,6 +84,26 @@ class Arm:
         frame = self._frame
         self.variables = frame.variables
         frame.variables, frame.out = self._after, self._outer
+
+
+class Asked:
+    """What is evaluated inside is evaluated only where a condition has the right outcome."""
+
+    __slots__ = ("_condition", "_frame")
+
+    def __init__(self, frame: Scoped, condition: Symbol) -> None:
+        """`condition` is the one that has been asked."""
+        self._frame, self._condition = frame, condition
+
+    def __enter__(self) -> None:
+        """Add the condition."""
+        self._frame.asked.append(self._condition)
+
+    def __exit__(self, *_: object) -> None:
+        """Take it back, and all that has been added inside."""
+        asked = self._frame.asked
+        while asked.pop() is not self._condition:
+            pass
 
 
 class Assuming:

@@ -88,12 +88,13 @@ class Frame:
     now, `group_destroyed` that the default group has been: there are no others any more.
     `retries` counts the handlers that call the function again, `last_use` the meetings before the last use of a path;
     `awaited` has the groups of collectives that are under way, `looked` has the paths that it looks for, with the folders they lie in;
-    `conditions` are the conditions that are true here; `either` has what a path is after a branch;
-    `made` has the constructor of each object that is made here, with
+    `conditions` are the conditions that are true here, `asked` those of expressions and of loops that are; `either` has what a path is
+    after a branch; `made` has the constructor of each object that is made here, with
     what stands for its parameters.
     """
 
     __slots__ = (
+        "asked",
         "awaited",
         "branches",
         "catching",
@@ -158,6 +159,7 @@ class Frame:
         self.awaited: list[Symbol] = []
         self.looked: dict[Symbol, Symbol] = {}
         self.conditions: list[Symbol] = []
+        self.asked: list[Symbol] = []
         self.made: dict[Symbol, tuple[FunctionFacts, Mapping[str, Symbol]]] = {}
         #: Context managers around, by their names, in which some calls are no collectives.
         self.modes: frozenset[str] = frozenset()

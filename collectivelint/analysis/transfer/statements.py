@@ -51,6 +51,7 @@ from .loops import loop
 from .managers import managed
 from .own_data import given
 from .parameters import declared_result, parameter_value
+from .raised import classes_of
 from .results import either, result
 from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
@@ -90,10 +91,11 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
 
 
 def _block(frame: Frame, block: Block) -> None:
-    known, left = len(frame.conditions), len(frame.left)
+    known, left, asked = len(frame.conditions), len(frame.left), len(frame.asked)
     _statements(frame, block)
     del frame.conditions[known:]
     del frame.left[left:]
+    del frame.asked[asked:]
 
 
 def _statements(frame: Frame, block: Block) -> None:
@@ -196,7 +198,10 @@ def _exit(frame: Frame, statement: Exit) -> None:
             facts.returns = either(
                 facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
             )
-    frame.emit(Leave(statement.kind, again=again, span=statement.span if statement.kind == "raise" else None))
+    if statement.kind == "raise":
+        frame.emit(Leave("raise", again=again, span=statement.span, raised=classes_of(frame, statement.value)))
+    else:
+        frame.emit(Leave(statement.kind, again=again))
     frame.retries += again
 
 
