@@ -35,7 +35,7 @@ from ..domain.joining import join
 from ..domain.multiples import cut, shared_evenly
 from ..domain.recognise import is_remainder
 from ..domain.shares import is_uneven_share
-from ..domain.symbol import make, operation, subscript
+from ..domain.symbol import both, make, operation, subscript
 from ..domain.value import NONE, UNKNOWN, Value
 from ..effects import Choice, Guard, Repeat
 from .attributes import attribute_of
