@@ -344,7 +344,7 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
             "rank_sources",
             'file_uses = [{ names = "put", use = "writes" }]\nrank_sources',
             "company.comm.put: `use` is 'writes', and has to be one of 'look', 'list', 'make', 'open', 'read', 'fill', 'write', "
-            "'may write', 'link', 'move', 'remove', 'checkpoint', 'save'; did you mean 'write'?",
+            "'may write', 'link', 'move', 'remove', 'checkpoint', 'restore', 'save'; did you mean 'write'?",
         ),
         (
             "rank_sources",
