@@ -31,21 +31,21 @@ _MOST: Final = 70
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
     """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
     _stamp(frame, expr, use, path, alone=frame.alone_here)
-    for symbol in dict.fromkeys((path.symbol, path.written, *ways(frame, path.symbol))):
+    for symbol in dict.fromkeys((path.symbol, path.written, *ways(frame.either, path.symbol))):
         _keep(frame, expr, use, symbol, own=is_own(path))
         root = _root(symbol) if use in LOOKS else None
         if root is not None and root.kind != "constant":
             frame.looked[symbol] = root
 
 
-def ways(frame: Frame, path: Symbol) -> Iterable[Symbol]:
+def ways(either: Mapping[Symbol, tuple[Symbol, Symbol]], path: Symbol) -> Iterable[Symbol]:
     """What a path may be that one of several branches has chosen."""
     first = parts(path, {})
     found: dict[Symbol, None] = {}
     pending = [*first] if len(first) == 1 else []
     while pending and len(found) <= _MOST_WAYS:
         # In a loop a path may be chosen between what it was and another one.
-        new = [way for way in frame.either.get(pending.pop(), ()) if way not in found]
+        new = [way for way in either.get(pending.pop(), ()) if way not in found]
         found |= dict.fromkeys(new)
         pending += new
     return found

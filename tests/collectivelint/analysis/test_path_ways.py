@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 from collectivelint.analysis.calls.path_uses import ways
 from collectivelint.analysis.domain.symbol import Symbol, name
 
@@ -12,8 +9,7 @@ _FRESH, _OLD, _NEW = name("fresh"), name("old"), name("new")
 
 
 def _found(either: dict[Symbol, tuple[Symbol, Symbol]]) -> set[Symbol]:
-    frame: Any = SimpleNamespace(either=either)
-    return set(ways(frame, _FRESH))
+    return set(ways(either, _FRESH))
 
 
 def test_a_branch_chooses_between_two() -> None:
