@@ -1,9 +1,10 @@
 """Reports a collective under a condition that every rank decides from its own surroundings.
 
 ## What it does
-Follows values that differ between ranks although nobody asked for a rank: the state of the file system, clocks, random
+Follows values that differ between ranks although no rank is asked for: the state of the file system, clocks, random
 numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, sizes of this
-rank's data, and what is in them: whether the loss of this rank's batch is a number, whether a mask selects anything. If such a value decides whether a collective is reached, it is reported, also through variables,
+rank's data, and what is in them: whether the loss of this rank's batch is a number, whether a mask selects anything. If such a
+value decides whether a collective is reached, it is reported, also through variables,
 attributes, calls and returned values. A decision that was broadcast or reduced is the same on all ranks, and silent.
 
 What is in a rank's own data is asked about a batch that trains (`for batch in loader: ... loss.backward()`), about what a

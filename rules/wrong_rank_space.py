@@ -4,7 +4,8 @@
 `src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
 all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0
 that is left alone, or a rank inside that very group (`dist.get_rank(group)`). Numbers in tests are silent: a test starts
-as many ranks as suits it; so is rank 0 where only ranks get to the call that are rank 0 in the other dimensions. Where the object or the function was given the group, the confidence is medium.
+as many ranks as suits it; so is rank 0 where only ranks get to the call that are rank 0 in the other dimensions. Where the
+object or the function was given the group, the confidence is medium.
 
 With any group that may have less than all ranks, reported are numbers inside that group: one that a loop counts
 (`for src in range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is compared

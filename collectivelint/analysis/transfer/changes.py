@@ -13,7 +13,7 @@ from ..domain.symbol import attribute, operation, parameter
 from ..domain.uniformity import Uniformity
 from ..domain.value import UNKNOWN, Value
 from .containers import comes_across
-from .last_writes import key_of, outcome
+from .last_writes import alike_in_both_arms, key_of, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,9 +153,11 @@ def _is_number(value: Value, *, lasting: bool) -> bool:
 def filled(frame: Frame, container: Expr, value: Value) -> None:
     """Something is added to a container, whose value is known so far: on some ranks only, it is longer there."""
     some = deciding(frame, certain=True)
-    if some is None or outcome(frame.function.body, key_of(container) or "") is not None:
+    if some is None:
         return
     guard, condition = some
+    if alike_in_both_arms(frame.function.body, guard.span, key_of(container) or ""):
+        return
     match container:
         case Name(id=name):
             if name in frame.variables and value.symbol.root is None:
@@ -174,7 +176,7 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
     """`container[index] = value`: another value of this entry on some ranks, or an entry that others do not have."""
     some = deciding(frame)
     path = entry(target)
-    if some is not None and path is not None and outcome(frame.function.body, path) is not None:
+    if some is not None and path is not None and alike_in_both_arms(frame.function.body, some[0].span, path):
         some = None
     if some is None:
         if path is not None and path in frame.variables:

@@ -18,13 +18,14 @@ from ...ir.nodes import (
     Subscript,
     Try,
     With,
+    blocks,
 )
 from ..domain.recognise import ADDING
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from ...ir.nodes import Block, Expr, Statement
+    from ...ir.nodes import Block, Expr, Span, Statement
 
 #: What is written last, None where nothing is yet, and the constants that are added to it afterwards.
 _Left: TypeAlias = "tuple[Expr | None, tuple[object, ...]]"
@@ -66,6 +67,16 @@ def outcome(block: Block, key: str, before: Expr | None = None) -> tuple[Expr | 
         # It is written in some other way.
         return None
     return (base, len(more)) if base is None or isinstance(base, Constant) else None
+
+
+def alike_in_both_arms(block: Block, test: Span, key: str) -> bool:
+    """Whether the branch on the condition at `test` leaves the same in `key` on either arm: right behind it, not only in the end."""
+    for statement in block:
+        if isinstance(statement, Branch) and statement.test_span == test:
+            return outcome((statement,), key) is not None
+        if any(alike_in_both_arms(inner, test, key) for inner in blocks(statement)):
+            return True
+    return False
 
 
 class _Ways:
