@@ -1,27 +1,25 @@
-"""What a traced job did in numbers: calls, bytes and time by operation, group and site; who was waited for.
+"""What a traced job did in numbers: calls, bytes and time by operation, group and site; which ranks the others waited for.
 
-A collective ends on all ranks at about the same moment, but begins when each of them gets there. So what a rank spends in a
-call is mostly waiting for the last one, and who is last is what makes a job slow.
+What a rank spends in a collective is mostly waiting for the last one (verdict/meetings.py), and that one makes a job slow.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import one_line
 
-from ..operations import SYNCHRONISING
 from ..quantities import amount, ranks_text, width
-from ..traces.model import State
+from ..verdict.meetings import meetings
+from ..verdict.slow_ranks import slow_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..traces.model import Event, StreamKey, Trace
+    from ..traces.model import Event, Trace
+    from ..verdict.meetings import Meeting
 
 
 @dataclass(slots=True)
@@ -60,8 +58,6 @@ class Statistics:
         self.trace = trace
         self.rows: dict[tuple[str, str, str], Row] = {}
         self.ranks: dict[int, Lateness] = {rank: Lateness() for rank in trace.ranks}
-        shift = offsets(trace)
-        met: defaultdict[tuple[StreamKey, int], list[Event]] = defaultdict(list)
         for rank in trace.ranks.values():
             for event in rank.events:
                 row = self._row(event)
@@ -72,31 +68,23 @@ class Statistics:
                     taken = max(0.0, event.end - event.start)
                     row.seconds += taken
                     self.ranks[event.rank].seconds += taken
-                if event.kind == "collective":
-                    met[(event.stream, event.sequence)].append(event)
-        for events in met.values():
-            # Of a call that not everybody's record has, nobody knows who was last.
-            if len(events) == len(events[0].group.ranks) > 1 and all(event.state is State.DONE for event in events):
-                self._meet(events, shift)
+        for meeting in meetings(trace):
+            self._meet(meeting)
+        self.slow = slow_ranks(trace)
 
     def _row(self, event: Event) -> Row:
         key = (event.op, str(event.group), f"{event.place.path}:{event.place.line}")
         return self.rows.setdefault(key, Row(*key))
 
-    def _meet(self, events: list[Event], shift: Mapping[int, float]) -> None:
-        starts = {event.rank: event.start - shift[event.rank] for event in events}
-        last = max(starts, key=lambda rank: starts[rank])
-        first, second, *_ = sorted(starts.values(), reverse=True)
-        self.ranks[last].last += 1
-        self.ranks[last].late += first - second
-        skew = first - min(starts.values())
-        for event in events:
-            # An asynchronous call is not waited in.
-            waited = 0.0 if event.is_async else min(first - starts[event.rank], max(0.0, event.end - event.start))
+    def _meet(self, meeting: Meeting) -> None:
+        last = self.ranks[meeting.last]
+        last.last += 1
+        last.late += meeting.late
+        for rank, event in meeting.events.items():
             row = self._row(event)
-            row.waited += waited
-            row.skew = max(row.skew, skew)
-            self.ranks[event.rank].waited += waited
+            row.waited += meeting.waits[rank]
+            row.skew = max(row.skew, meeting.skew)
+            self.ranks[rank].waited += meeting.waits[rank]
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -129,6 +117,7 @@ class Statistics:
                 }
                 for number, rank in self.trace.ranks.items()
             ],
+            "slow": [slow.as_dict() for slow in self.slow],
         }
 
     def sorted(self) -> list[Row]:
@@ -160,6 +149,7 @@ class Statistics:
             yield f"{number:>7} {late.seconds:>9.3f} {late.waited:>9.3f} {late.last:>9} {late.late:>9.3f}"
         if len(slowest) > _MOST:
             yield f"        and {len(slowest) - _MOST} ranks that were less late"
+        yield from (f"SLOW: {slow}" for slow in self.slow[:_MOST])
         yield ""
         heads = f"{'calls':>7} {'bytes':>9} {'seconds':>9} {'waited':>9} {'skew':>8}"
         yield f"{heads}  {'ranks':<10} {'operation':<24} {'group':<28} site"
@@ -172,33 +162,6 @@ class Statistics:
 _STOPPED: Final = "ended when the tracer stopped the job"
 #: How many ranks are listed.
 _MOST: Final = 16
-
-
-def offsets(trace: Trace) -> dict[int, float]:
-    """By how much (in seconds) each rank's clock is ahead of that of the first rank's host.
-
-    Ranks of one host share a clock. Those of another host leave the collectives of all ranks at the same moments as the
-    first rank does; what their clocks say instead is the difference, in the median.
-    """
-    if not trace.ranks:
-        return {}
-    reference = next(iter(trace.ranks.values()))
-    ends = {(event.stream, event.sequence): event.end for event in reference.events if _is_common(event)}
-    by_host: defaultdict[str, list[float]] = defaultdict(list)
-    for rank in trace.ranks.values():
-        if rank.host != reference.host:
-            by_host[rank.host] += [
-                event.end - ends[(event.stream, event.sequence)]
-                for event in rank.events
-                if _is_common(event) and (event.stream, event.sequence) in ends
-            ]
-    shift = {host: statistics.median(differences) if differences else 0.0 for host, differences in by_host.items()}
-    return {number: shift.get(rank.host, 0.0) for number, rank in trace.ranks.items()}
-
-
-def _is_common(event: Event) -> bool:
-    """Whether a rank leaves this call only when all others are there."""
-    return event.kind == "collective" and event.state is State.DONE and not event.is_async and event.op in SYNCHRONISING
 
 
 def size(signature: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ from ..traces.ring import BLOCK, TraceError
 from ..verdict import explain, matching, wait_graph
 from .host_link import BEAT, Link, decode_divergence
 from .liveness import alive
+from .slow_hint import SlowHint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +77,7 @@ class Monitor:
         self._numbers = Numbering()
         #: By job and group: when a mismatch was seen first that others were still to come to.
         self._incomplete: dict[tuple[object, object], float] = {}
+        self._slow = SlowHint(hint_after, say)
 
     def look(self) -> Divergence | None:
         """A divergence that is proved and that has not been returned before."""
@@ -104,6 +106,7 @@ class Monitor:
             found = self._deadlock(readers, heads)
         if found is None:
             self._hint(readers, heads)
+            self._slow.look(readers)
         elif self._link is not None:
             self._link.send(heads.ranks.values() if not self._leads else (), found=found)
         return found

@@ -56,6 +56,14 @@ def asynchronous(rank: int, world: int) -> None:
     dist.barrier()
 
 
+def gets_slow(rank: int, world: int) -> None:
+    for step in range(150):
+        if rank == 1 and step >= 30:
+            time.sleep(0.02)
+        dist.all_reduce(torch.ones(2))
+        dist.barrier()
+
+
 def pipeline(rank: int, world: int) -> None:
     for step in range(3):
         tensor = torch.full((2,), float(step))

@@ -38,3 +38,11 @@ def test_report_instead_of_abort(trace: Callable[..., Job]) -> None:
     assert job.err.count("MISMATCH: ") == 2
     assert "closing signal" not in job.err, "the job was stopped"
     assert job.divergence is not None
+
+
+def test_a_slow_rank_is_named_while_the_job_runs(trace: Callable[..., Job]) -> None:
+    job = trace("healthy.py", "gets_slow", ranks=2, hint_after=1)
+    assert (job.code, job.divergence) == (0, None), job.err
+    (note,) = [line for line in job.err.splitlines() if line.startswith("note: ")]
+    assert note.startswith("note: rank 1 came last in ")
+    assert f"healthy.py:{line_of('def gets_slow', 'healthy.py') + 4} on the default group {{0,1}} since #" in note

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from collectivelint.runtime.afterwards.statistics import Statistics, offsets, size
+from collectivelint.runtime.afterwards.statistics import Statistics, size
 from collectivelint.runtime.quantities import amount, width
 from collectivelint.runtime.traces.model import Rank, State, Trace
+from collectivelint.runtime.verdict.meetings import offsets
 
 from .test_compare import WORLD, rank
 
@@ -58,7 +59,7 @@ def test_clocks_of_other_hosts_are_put_right() -> None:
 def test_a_call_that_not_everybody_has_says_nothing() -> None:
     found = Statistics(_trace(_arrives(0, (0.0, 5.0)), rank(1), rank(2)))
     assert found.ranks[0].waited == 0.0
-    assert Statistics(Trace({})).as_dict() == {"calls": [], "ranks": []}
+    assert Statistics(Trace({})).as_dict() == {"calls": [], "ranks": [], "slow": []}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Slow ranks by name: which rank the others wait for, how often, at which call, for how long, and since when.
+
+A job runs at the pace of the rank that comes last. One that comes last by chance is not slow: it has to be last more often
+than chance makes it, and late by a share of the time that the calls took.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint.printable import one_line
+
+from .meetings import meetings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..traces.model import Event, GroupKey, Trace
+    from .meetings import Meeting
+
+#: Of the calls at one place, the share in which a slow rank is last.
+SHARE: Final = 0.75
+#: By how many standard deviations that is more than chance, which makes each rank of the group last equally often.
+DEVIATIONS: Final = 4.5
+#: How late it comes in all, as a share of the time from the first to the last of these calls.
+COST: Final = 0.02
+#: Seconds by which a rank comes late that say nothing: less than a scheduler's slice.
+NOISE_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class SlowRank:
+    """A rank that came last in `last` of `calls` collectives at one place, `late` seconds behind the one before it in all.
+
+    `event`: its first late call there, `calls` are counted from that on; `was_on_time` before it, as far as calls there are
+    recorded. `before`: the call that it made before it came latest, None where there was none.
+    """
+
+    rank: int
+    event: Event
+    calls: int
+    last: int
+    late: float
+    was_on_time: bool
+    before: Event | None
+
+    def __str__(self) -> str:
+        """One line: `rank 3 came last in 96 of 100 calls of all_reduce at train.py:52 on the default group {0,1,2,3} ...`."""
+        event, before = self.event, self.before
+        since = f" since #{event.sequence}" if self.was_on_time else ""
+        way = f"; its call before that is {before.op} at {_site(before)}" if before is not None else ""
+        return one_line(
+            f"rank {self.rank} came last in {self.last} of {self.calls} calls of {event.op} at {_site(event)} on the "
+            f"{event.group}{since}, {self.late:.2f} s behind the other ranks in all{way}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data; `late` in seconds."""
+        return {
+            "rank": self.rank,
+            "op": self.event.op,
+            "group": list(self.event.group.ranks),
+            "site": _site(self.event),
+            "calls": self.calls,
+            "last": self.last,
+            "late": round(self.late, 6),
+            "since": self.event.sequence if self.was_on_time else None,
+            "comes_from": _site(self.before) if self.before is not None else None,
+        }
+
+
+def slow_ranks(trace: Trace) -> list[SlowRank]:
+    """The ranks that are late at some call time and again, the most expensive first; one entry for each rank and group."""
+    places: defaultdict[tuple[GroupKey, str, str, int], list[Meeting]] = defaultdict(list)
+    for meeting in meetings(trace):
+        event = meeting.events[meeting.last]
+        places[(event.group.key, event.op, event.place.path, event.place.line)].append(meeting)
+    found: dict[tuple[int, GroupKey], SlowRank] = {}
+    for (group, *_), calls in places.items():
+        for slow in _slow(trace, calls):
+            key = (slow.rank, group)
+            if key not in found or found[key].late < slow.late:
+                found[key] = slow
+    return sorted(found.values(), key=lambda slow: -slow.late)
+
+
+def _slow(trace: Trace, calls: list[Meeting]) -> Iterator[SlowRank]:
+    by_rank: defaultdict[int, list[int]] = defaultdict(list)
+    for position, meeting in enumerate(calls):
+        if meeting.late > NOISE_S:
+            by_rank[meeting.last].append(position)
+    for rank, positions in by_rank.items():
+        since = _onset(positions, len(calls))
+        some = calls[since:]
+        last = [calls[position] for position in positions if position >= since]
+        late = sum(meeting.late for meeting in last)
+        if not last or not _is_no_chance(len(last), len(some), len(some[0].order)):
+            continue
+        began = min(event.start for event in some[0].events.values())
+        lasted = max(event.end for event in some[-1].events.values()) - began
+        if late >= COST * lasted:
+            latest = max(last, key=lambda meeting: meeting.late).events[rank]
+            yield SlowRank(rank, last[0].events[rank], len(some), len(last), late, since > 0, _before(trace, latest))
+
+
+def _is_no_chance(last: int, calls: int, ranks: int) -> bool:
+    """Whether a rank was last too often, in so many calls of so many ranks, for one that is as fast as the others."""
+    expected = calls / ranks
+    return last >= SHARE * calls and last - expected >= DEVIATIONS * math.sqrt(expected * (1 - 1 / ranks))
+
+
+def _onset(positions: list[int], count: int) -> int:
+    """From which of `count` calls on the rank is late, given those in which it was: what splits them best in two."""
+    # Each call before the onset in which it was late counts against it, and each behind it in which it was not.
+    late = frozenset(positions)
+    best, wrong = 0, count - len(late)
+    fewest = wrong
+    for position in range(count):
+        wrong += 1 if position in late else -1
+        if wrong < fewest:
+            best, fewest = position + 1, wrong
+    return best
+
+
+def _before(trace: Trace, event: Event) -> Event | None:
+    """The call before an event on its rank, of the same thread."""
+    earlier = [
+        other
+        for other in trace.ranks[event.rank].events
+        if other.number < event.number and other.thread == event.thread
+    ]
+    return earlier[-1] if earlier else None
+
+
+def _site(event: Event) -> str:
+    return f"{event.place.path}:{event.place.line}"
