@@ -1,0 +1,250 @@
+"""Weights that travel instead of being saved: do the trainer and the inference engine hold the same ones?
+
+Each side takes the fingerprint of its weights; `compare` says by name where they differ. The digest of a tensor is a sum over
+its elements (element_digest.py), so parts of any sharding add up to the digest of the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from .element_digest import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import torch
+
+__all__ = ["Comparison", "Difference", "Fingerprint", "Slice", "TensorPrint", "compare", "fingerprint", "total"]
+
+_MASK: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Where a plain tensor lies in a global one: the global shape, and the offset of its first element in each dimension."""
+
+    shape: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPrint:
+    """What is known of one tensor: global shape, dtype, the digest of the elements that were seen, and how many those are."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    digest: int
+    elements: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all elements of the global tensor were seen, each once."""
+        return self.elements == math.prod(self.shape)
+
+    def __add__(self, other: TensorPrint) -> TensorPrint:
+        """Of two parts of one tensor that have no element in common. Raise ValueError where they are parts of different ones."""
+        if (self.shape, self.dtype) != (other.shape, other.dtype):
+            raise ValueError(
+                f"{self.dtype}{list(self.shape)} and {other.dtype}{list(other.shape)} are not of one tensor"
+            )
+        return TensorPrint(self.shape, self.dtype, (self.digest + other.digest) & _MASK, self.elements + other.elements)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The tensors of a model by name, as far as one or several ranks hold them."""
+
+    tensors: Mapping[str, TensorPrint] = field(default_factory=dict)
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        """Of two ranks together. Raise ValueError where a tensor has different shapes or dtypes on them."""
+        found = dict(self.tensors)
+        for name, tensor in other.tensors.items():
+            try:
+                found[name] = found[name] + tensor if name in found else tensor
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return Fingerprint(found)
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads, to be sent or stored."""
+        rows = {name: [list(t.shape), t.dtype, f"{t.digest:016x}", t.elements] for name, t in self.tensors.items()}
+        return json.dumps({"collectivelint": "weights", "version": 1, "tensors": rows})
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """Read what `to_json` wrote. Raise ValueError where it is something else."""
+        try:
+            data = json.loads(text)
+            if data["collectivelint"] != "weights" or data["version"] != 1:
+                raise ValueError("another kind or version")
+            return cls(
+                {
+                    str(name): TensorPrint(tuple(map(int, shape)), str(dtype), int(digest, 16) & _MASK, int(elements))
+                    for name, (shape, dtype, digest, elements) in data["tensors"].items()
+                }
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a fingerprint of weights: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A name under which two sides hold different things; `reason` in words."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What comparing has come to. `equal` names agree in every bit; `differing` do not; `unread` cannot be compared."""
+
+    equal: tuple[str, ...]
+    differing: tuple[Difference, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    unread: tuple[Difference, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether there is at least one tensor, all have been compared, and all are equal."""
+        return bool(self.equal) and not (self.differing or self.only_first or self.only_second or self.unread)
+
+    def __str__(self) -> str:
+        """`290 of 291 tensors agree`, then a line for each that does not."""
+        names = len(self.equal) + len(self.differing) + len(self.only_first) + len(self.only_second) + len(self.unread)
+        lines = [f"{len(self.equal)} of {names} tensors agree"]
+        lines += [f"  {item.name}: {item.reason}" for item in (*self.differing, *self.unread)]
+        lines += [f"  {name}: only in the first" for name in self.only_first]
+        lines += [f"  {name}: only in the second" for name in self.only_second]
+        return "\n".join(lines)
+
+
+def fingerprint(
+    weights: torch.nn.Module | Mapping[str, torch.Tensor],
+    *,
+    slices: Mapping[str, Slice] | None = None,
+    dtype: torch.dtype | None = None,
+    rename: Callable[[str], str | None] = lambda name: name,
+    group: torch.distributed.ProcessGroup | None = None,
+) -> Fingerprint:
+    """The fingerprint of a model or state dict: of what this rank holds, or of what all ranks of `group` hold together.
+
+    DTensors count with their place in the global tensor, and replicas of them once. A plain tensor is a whole one, and counts
+    on the first rank of `group` alone, unless `slices` says which part of which global tensor it is. `dtype` is what floating
+    point tensors are converted to first, where the other side holds them in another precision. `rename` gives the name that
+    the other side uses, None to leave a tensor out. With `group` this is a collective: every rank of it has to call it.
+
+    Raise ValueError for a tensor that is a partial sum, or whose slice does not lie in its global tensor; TypeError for one
+    whose elements cannot be read (ShardedTensor: pass its local part with a slice).
+    """
+    import torch.distributed as dist
+
+    is_first = group is None or dist.get_rank(group) == 0
+    found: dict[str, TensorPrint] = {}
+    for name, tensor in _tensors(weights):
+        renamed = rename(name)
+        if renamed is None:
+            continue
+        try:
+            part = _part(tensor, (slices or {}).get(name), dtype, is_first=is_first)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+        found[renamed] = found[renamed] + part if renamed in found else part
+    own = Fingerprint(found)
+    if group is None:
+        return own
+    gathered: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(gathered, own.to_json(), group=group)
+    return total(map(Fingerprint.from_json, gathered))
+
+
+def total(parts: Iterable[Fingerprint]) -> Fingerprint:
+    """The fingerprint of several ranks together. Raise ValueError where they hold parts of different tensors by one name."""
+    found = Fingerprint()
+    for part in parts:
+        found = found + part
+    return found
+
+
+def compare(first: Fingerprint, second: Fingerprint) -> Comparison:
+    """Compare two sides by name, whatever their sharding is."""
+    equal, differing, unread = [], [], []
+    for name in sorted(first.tensors.keys() & second.tensors.keys()):
+        one, other = first.tensors[name], second.tensors[name]
+        if one.shape != other.shape:
+            differing.append(Difference(name, f"shape {list(one.shape)} and {list(other.shape)}"))
+        elif one.dtype != other.dtype:
+            differing.append(Difference(name, f"{one.dtype} and {other.dtype}"))
+        elif not (one.is_whole and other.is_whole):
+            seen = f"{one.elements} and {other.elements} of {math.prod(one.shape)} elements"
+            unread.append(Difference(name, f"cannot be compared, {seen} were seen"))
+        elif one.digest != other.digest:
+            differing.append(Difference(name, "other values"))
+        else:
+            equal.append(name)
+    return Comparison(
+        tuple(equal),
+        tuple(differing),
+        tuple(sorted(first.tensors.keys() - second.tensors.keys())),
+        tuple(sorted(second.tensors.keys() - first.tensors.keys())),
+        tuple(unread),
+    )
+
+
+def _tensors(weights: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+
+    state = weights.state_dict() if isinstance(weights, torch.nn.Module) else weights
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield name, value
+
+
+def _part(tensor: Any, where: Slice | None, dtype: torch.dtype | None, *, is_first: bool) -> TensorPrint:
+    """What this rank holds of a tensor."""
+    from torch.distributed.tensor import DTensor
+
+    tensor = tensor.detach()
+    counts = True
+    if isinstance(tensor, DTensor):
+        where, counts = _place(tensor)
+        tensor = tensor.to_local()
+    elif where is None:
+        where, counts = Slice(tuple(tensor.shape), (0,) * tensor.dim()), is_first
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    sizes = tuple(tensor.shape)
+    if not len(sizes) == len(where.offsets) == len(where.shape) or any(
+        offset < 0 or offset + size > whole
+        for size, offset, whole in zip(sizes, where.offsets, where.shape, strict=True)
+    ):
+        raise ValueError(f"a part of shape {list(sizes)} at {list(where.offsets)} is not inside {list(where.shape)}")
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not counts:
+        return TensorPrint(where.shape, name, 0, 0)
+    return TensorPrint(where.shape, name, digest(tensor, where.shape, where.offsets), tensor.numel())
+
+
+def _place(tensor: Any) -> tuple[Slice, bool]:
+    """Where a DTensor's local part lies, and whether it is this rank's to count: of replicas the first one's is counted."""
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    if any(placement.is_partial() for placement in tensor.placements):
+        raise ValueError("it is a partial sum, no rank holds its values")
+    _, offsets = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
+    coordinates = tensor.device_mesh.get_coordinate()
+    if coordinates is None:
+        return Slice(tuple(tensor.shape), (0,) * tensor.dim()), False
+    copies = (
+        coordinate
+        for coordinate, placement in zip(coordinates, tensor.placements, strict=True)
+        if isinstance(placement, Replicate)
+    )
+    return Slice(tuple(tensor.shape), tuple(offsets)), not any(copies)
