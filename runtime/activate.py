@@ -149,6 +149,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
             try:
                 from .inside import python_calls
                 from .inside.dispatcher_calls import Kernels
+                from .inside.object_calls import hook_objects
                 from .inside.work_handles import Handles
 
                 handles = Handles(tracer)
@@ -156,6 +157,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
                 installed.append(kernels)
                 python_calls.install(tracer, handles, kernels)
                 hook_groups(c10d, tracer)
+                hook_objects(c10d, tracer)
             except Exception as error:
                 warn(error)
 
