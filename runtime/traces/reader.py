@@ -194,7 +194,9 @@ class Reader:
     def _exit(self) -> Exit | None:
         """What the launcher saw of the end of the process; None while it runs, or if nothing is known."""
         try:
-            return validation.exited(validation.parsed(reading.read_bytes(exit_file(self.path), _LARGEST_EXIT, follow=False)))
+            return validation.exited(
+                validation.parsed(reading.read_bytes(exit_file(self.path), _LARGEST_EXIT, follow=False))
+            )
         except (OSError, ValueError):
             return None
 

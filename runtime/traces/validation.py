@@ -85,8 +85,8 @@ def ending(value: object) -> Ending:
     """The exception that ended a process."""
     data = mapping(value)
     where = data.get("place")
-    failure = data.get("failure")
-    if failure not in get_args(Failure):
+    known: dict[object, Failure] = {name: name for name in get_args(Failure)}
+    if (failure := known.get(text(data.get("failure")))) is None:
         raise ValueError("no such failure")
     return Ending(failure, text(data.get("error")), real(data.get("time")), place(where) if where is not None else None)
 
