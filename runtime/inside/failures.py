@@ -37,8 +37,8 @@ _CONNECTION: Final = re.compile(
     r"|ncclRemoteError|ncclSystemError|communicator (was|is) aborted|failed to (send|recv)",
     re.IGNORECASE,
 )
-#: Classes of torch's C++ code; those of gloo are plain RuntimeErrors.
-_TORCH: Final = frozenset({"RuntimeError", "DistError", "DistBackendError", "DistNetworkError", "DistStoreError"})
+#: Classes of torch's C++ code. gloo raises plain RuntimeErrors, which anything else may raise as well.
+_TORCH: Final = frozenset({"DistError", "DistBackendError", "DistNetworkError", "DistStoreError"})
 _LONGEST: Final = 4000
 #: So many exceptions that left calls are recorded.
 _MOST: Final = 1000
@@ -88,7 +88,7 @@ def failure(error: BaseException) -> Failure:
     if isinstance(error, KeyboardInterrupt):
         return "interrupt"
     for one in _chain(error):
-        if type(one).__name__ in _TORCH and _is_raised_by_torch(one.__traceback__):
+        if type(one).__name__ in _TORCH or (type(one) is RuntimeError and _is_raised_by_torch(one.__traceback__)):
             said = text(one)
             if _TIMEOUT.search(said):
                 return "timeout"
@@ -139,3 +139,12 @@ def _name(frame: FrameType) -> str:
 def _shown(frame: FrameType, line: int) -> str:
     path = frame.f_code.co_filename
     return f"{shorten(path)}:{line} {_name(frame)}: {linecache.getline(path, line).strip()}"
+
+
+def timeout_of(group: Any) -> float:
+    """The timeout of a process group in seconds; 0.0 where this torch does not tell."""
+    try:
+        backends = [group._get_backend(device) for device in group._device_types]
+        return min(float(backend.options._timeout.total_seconds()) for backend in backends)
+    except Exception:
+        return 0.0

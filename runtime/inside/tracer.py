@@ -15,7 +15,7 @@ from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
-from .failures import Failures
+from .failures import Failures, timeout_of
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .sites import Sites
@@ -175,7 +175,7 @@ class Tracer:
         ranks = tuple(map(int, c10d.get_process_group_ranks(group)))
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
-        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
+        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc, "timeout": timeout_of(group)}
         found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
         # The address may come again when the group is gone.
         key = id(group)

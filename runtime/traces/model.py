@@ -65,11 +65,13 @@ class Group:
     """A process group: its members as global ranks, and the how-manieth group of exactly these ranks it is (from 0).
 
     torch's own counter name is no identity: it differs between ranks as soon as they create groups in another order.
+    `timeout` is what its calls may take, in seconds, 0.0 if that is not known.
     """
 
     ranks: tuple[int, ...]
     ordinal: int
     description: str
+    timeout: float = field(default=0.0, compare=False)
 
     @property
     def key(self) -> GroupKey:

@@ -21,7 +21,7 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 is the number the system gives the thread. The reader looks at `written` again when it has the records: those that may
 have been overwritten meanwhile are left out.
 
-`NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}`, `{"id": 4, "place": {...}}` or
+`NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}` (with its timeout in seconds), `{"id": 4, "place": {...}}` or
 `{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the

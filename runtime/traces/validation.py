@@ -67,7 +67,7 @@ def group(value: object) -> Group:
     ranks = tuple(map(number, items(data.get("ranks"))))
     if not ranks or len(ranks) > _MOST_RANKS or min(ranks) < 0 or len(set(ranks)) < len(ranks):
         raise ValueError("no members")
-    return Group(ranks, number(data.get("ordinal")), text(data.get("description")))
+    return Group(ranks, number(data.get("ordinal")), text(data.get("description")), real(data.get("timeout", 0)))
 
 
 def place(value: object) -> Place:

@@ -61,6 +61,18 @@ def was_running(rank: Rank, at: float) -> bool:
     return rank.end == "running" and not is_cause(rank)
 
 
+def timeout(rank: Rank, event: Event) -> float | None:
+    """When a call that a rank was in took too long, and ended the rank by that; None if that is not known.
+
+    NCCL's watchdog aborts the process. Whether it was that which did is told by the timeout of the group.
+    """
+    if failure(rank) == "timeout":
+        return rank.ending.time if rank.ending is not None else event.end or event.start
+    if rank.exit is None or rank.exit.code != -signal.SIGABRT or rank.ending is not None or not event.blocks:
+        return None
+    return rank.exit.time if 0 < event.group.timeout <= rank.exit.time - event.start else None
+
+
 def broken_off(rank: Rank) -> Iterator[Event]:
     """The calls that a rank was in when it ended for a reason of its own: it has begun them, and does not take part."""
     if is_cause(rank):

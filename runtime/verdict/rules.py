@@ -10,9 +10,9 @@ from ..quantities import ranks_text
 from . import endings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from ..traces.model import Event, Raised, Rank, Trace
+    from ..traces.model import Event, Group, Raised, Rank, Trace
     from .model import Divergence, Side
 
 RULES: Final = {
@@ -71,7 +71,8 @@ def _rule(found: Divergence, trace: Trace) -> tuple[str, list[str]]:
         return "CL101", []
     crossing = [side for side in others if side.event in waits and _crosses(found.sides[0], side)]
     if crossing:
-        return "CL206", [_orders(found.sides[0], crossing[0])]
+        there = crossing[0].event.group if crossing[0].event is not None else first.group
+        return "CL206", [orders_text(found.sides[0].ranks, first.group, crossing[0].ranks, there)]
     return _absent(first, waits, absent), []
 
 
@@ -127,13 +128,10 @@ def _crosses(one: Side, other: Side) -> bool:
     )
 
 
-def _orders(one: Side, other: Side) -> str:
+def orders_text(ranks: Iterable[int], here: Group, others: Iterable[int], there: Group) -> str:
     """`ranks 1,2 use group {0,1,2} before group `a` {0,1,2}, rank 0 uses group `a` {0,1,2} before group {0,1,2}`."""
-    assert one.event is not None
-    assert other.event is not None
-    here, there = one.event.group, other.event.group
-    uses = [f"{ranks_text(side.ranks)} use{'s' * (len(side.ranks) == 1)}" for side in (one, other)]
-    return f"{uses[0]} {here} before {there}, {uses[1]} {there} before {here}"
+    one, other = (f"{ranks_text(side)} use{'s' * (len(side) == 1)}" for side in (sorted(ranks), sorted(others)))
+    return f"{one} {here} before {there}, {other} {there} before {here}"
 
 
 # ------------------------------------------------------------------------------------------------------ exceptions

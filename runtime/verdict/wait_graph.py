@@ -91,6 +91,8 @@ def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
     counts = Counts(trace)
     found = []
     for rank in trace.ranks.values():
+        if rank.has_raised or endings.is_cause(rank):
+            continue
         last = rank.events[-1] if rank.events else None
         events = rank.blocked or ((last,) if last is not None and last.state is State.ISSUED else ())
         found += [(event, counts.missing(event)) for event in events]
@@ -124,7 +126,7 @@ class Waits:
         #: The calls that took too long for some rank, and when they did first.
         self._timeouts: dict[object, float] = {}
         for node, event in self.stuck.items():
-            if (when := timeout(trace.ranks[node[0]], event)) is not None:
+            if (when := endings.timeout(trace.ranks[node[0]], event)) is not None:
                 call = self._call[node]
                 self._timeouts[call] = min(when, self._timeouts.get(call, when))
         calls = {self._call[node]: event for node, event in self.stuck.items()}
@@ -241,13 +243,6 @@ def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
     is_open = last.state is State.ISSUED and last.kind == "collective"
     if last.state is State.FAILED or (is_open and rank.end != "finished"):
         yield last
-
-
-def timeout(rank: Rank, event: Event) -> float | None:
-    """When a call that the rank is stuck in took too long for it; None where no timeout has ended the rank."""
-    if endings.failure(rank) != "timeout":
-        return None
-    return rank.ending.time if rank.ending is not None else event.end or event.start
 
 
 def _lives(rank: Rank) -> bool:
