@@ -65,7 +65,7 @@ CORRECT: Final = [
 ]
 MODES: Final = ("plain", "detail", "tracer")
 _SAID: Final = {
-    "tracer": re.compile(r"^(DEADLOCK|MISMATCH|GROUP ORDER|UNMATCHED|OUTSIDER)"),
+    "tracer": re.compile(r"^(DEADLOCK|MISMATCH|TIMEOUT|GROUP ORDER|UNMATCHED|OUTSIDER)"),
     "plain": re.compile(r"(\w*Error|signal|SIG[A-Z]+|terminate called)[:( ]"),
     "detail": re.compile(r"(\w*Error|signal|SIG[A-Z]+|terminate called)[:( ]"),
 }

@@ -39,7 +39,7 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
             "torch.distributed": lambda _: _arm(folder, watch),
             "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
             "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
-            "torch.distributed.elastic.multiprocessing.api": lambda module: _leave_quietly(folder, module),
+            "torch.distributed.elastic.multiprocessing.api": lambda module: _hook_agent(folder, module),
             "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
         }
     )
@@ -101,6 +101,17 @@ class _Finder:
 _auditors: list[Any] = []
 
 
+def _hook_agent(folder: Path, module: ModuleType) -> None:
+    """In torchrun: its ranks' exit codes are recorded, and its own end by our launcher is no news."""
+    _leave_quietly(folder, module)
+    try:
+        from .inside.agent import hook_close
+
+        hook_close(folder, module)
+    except Exception as error:
+        say(f"collectivelint: exit codes of ranks are not recorded: {type(error).__name__}: {error}\n")
+
+
 def _leave_quietly(folder: Path, module: Any) -> None:
     """In torchrun: when our launcher has ended it, its traceback about the signal is no news and would bury the verdict."""
     previous = sys.excepthook
@@ -149,6 +160,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
             try:
                 from .inside import python_calls
                 from .inside.dispatcher_calls import Kernels
+                from .inside.object_calls import hook_objects
                 from .inside.work_handles import Handles
 
                 handles = Handles(tracer)
@@ -156,6 +168,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
                 installed.append(kernels)
                 python_calls.install(tracer, handles, kernels)
                 hook_groups(c10d, tracer)
+                hook_objects(c10d, tracer)
             except Exception as error:
                 warn(error)
 

@@ -25,7 +25,8 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         echo("", err=True)
         echo(headline, err=True, fg="red", bold=True)
         echo(sides, err=True, nl=False)
-        echo(f"collectivelint: the ranks diverged, see above; compared {looked_at(outcome.trace)}", err=True, fg="red")
+        said = "a call timed out" if found.verdict == "timeout" else "the ranks diverged"
+        echo(f"collectivelint: {said}, see above; compared {looked_at(outcome.trace)}", err=True, fg="red")
         return
     if outcome.code and (ended := _ended(outcome)):
         problems = [*problems, ended]

@@ -75,20 +75,26 @@ def _encoded_divergence(found: Divergence) -> dict[str, Any]:
 
     group = known([runs(found.group.ranks), found.group.ordinal, found.group.description])
     sides = [
-        [list(side.ranks), encode_event(side.event, known) if side.event is not None else None, side.state]
+        [
+            list(side.ranks),
+            encode_event(side.event, known) if side.event is not None else None,
+            side.state,
+            list(side.stack),
+            side.is_consequence,
+        ]
         for side in found.sides
     ]
-    about = [found.verdict, group, found.sequence, found.what, found.waited, found.rule]
+    about = [found.verdict, group, found.sequence, found.what, found.waited, found.rule, list(found.notes)]
     return {"about": about, "sides": sides, "table": list(table)}
 
 
 def decode_divergence(data: dict[str, Any]) -> Divergence:
     """The verdict again."""
     table = message_table(data["table"])
-    verdict, group, sequence, what, waited, rule = data["about"]
+    verdict, group, sequence, what, waited, rule, notes = data["about"]
     ranks, ordinal, description = table[group]
     sides = tuple(
-        Side(tuple(members), decode_event(event, table) if event is not None else None, state)
-        for members, event, state in data["sides"]
+        Side(tuple(members), decode_event(event, table) if event is not None else None, state, tuple(stack), follows)
+        for members, event, state, stack, follows in data["sides"]
     )
-    return Divergence(verdict, Group(ranks, ordinal, description), sequence, what, sides, waited, rule)
+    return Divergence(verdict, Group(ranks, ordinal, description), sequence, what, sides, waited, rule, tuple(notes))

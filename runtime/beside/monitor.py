@@ -19,6 +19,7 @@ from ..verdict import explain, matching, wait_graph
 from .host_link import BEAT, Link, decode_divergence
 from .liveness import alive
 from .slow_hint import SlowHint
+from .whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ class Monitor:
         self._sampled: dict[object, float] = {}
         #: What waits in vain, by the last look: it has to be the same at the next one.
         self._suspected: dict[object, frozenset[tuple[int, int, int]]] = {}
+        self._where = Whereabouts()
         self._asked: set[tuple[int, int]] = set()
         self._hinted: set[tuple[int, int]] = set()
         self._known: set[object] = set()
@@ -105,6 +107,7 @@ class Monitor:
         if found is None and not self._is_waiting(readers[0].job):
             found = self._deadlock(readers, heads)
         if found is None:
+            self._where.look(heads, readers, time.time())
             self._hint(readers, heads)
             self._slow.look(readers)
         elif self._link is not None:
@@ -221,7 +224,7 @@ class Monitor:
             return None
         missing = [heads.ranks[rank] for node in graph.doomed for rank in graph.missing(node)]
         patience = MIN_BLOCKED_S
-        if any(rank.alive and rank.end == "raised" for rank in missing):
+        if any(rank.alive and rank.has_raised for rank in missing):
             # It is leaving, and its launcher does not know yet.
             return None
         if any(_has_failed(rank) for rank in missing):
@@ -264,7 +267,7 @@ class Monitor:
 
 def _has_failed(rank: Rank) -> bool:
     """Whether it has raised, or exited without reporting an error."""
-    return rank.end == "raised" or (rank.end == "running" and not rank.alive)
+    return rank.has_raised or (rank.end == "running" and not rank.alive)
 
 
 def _pending(rank: Rank) -> tuple[Event, ...]:

@@ -21,7 +21,7 @@ from collectivelint import atomic
 from ..say import say
 from ..traces import folders, jobs, processes
 from ..traces.model import Trace
-from ..verdict import explain, matching
+from ..verdict import endings, explain, matching
 from .liveness import alive
 from .monitor import POLL, Monitor
 
@@ -106,8 +106,8 @@ def _before_the_end(trace: Trace) -> Trace:
     """The trace as if no rank had left because it was told to. An exception of its own is another matter."""
     ranks = {
         number: rank
-        if rank.end == "untraced" or (rank.end == "raised" and not rank.error.startswith("KeyboardInterrupt"))
-        else replace(rank, end="running", error="")
+        if rank.end == "untraced" or endings.failure(rank) == "own"
+        else replace(rank, end="running", error="", ending=None, exit=None)
         for number, rank in trace.ranks.items()
     }
     return alive(Trace(ranks), always=True)

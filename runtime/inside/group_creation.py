@@ -38,14 +38,14 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
             tracer.give_up(error)
         return result
 
-    _exchange(c10d, "init_process_group", init)
+    exchange(c10d, "init_process_group", init)
 
 
 def hook_groups(c10d: Any, tracer: Tracer) -> None:
     """Record creations and calls by ranks that are not in the group."""
     for name in CREATORS:
         if hasattr(c10d, name):
-            _exchange(c10d, name, functools.partial(_create, c10d, tracer, name))
+            exchange(c10d, name, functools.partial(_create, c10d, tracer, name))
     warn = c10d._warn_not_in_group
 
     def outsider(op_name: str) -> None:
@@ -91,7 +91,7 @@ def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], 
     try:
         group = original(*args, **kwargs)
     except BaseException:
-        tracer.reject(number)
+        tracer.reject(number, name, world)
         raise
     tracer.end(number, State.DONE)
     try:
@@ -123,7 +123,7 @@ def _key(
         return None
 
 
-def _exchange(module: ModuleType, name: str, around: Callable[..., Any]) -> None:
+def exchange(module: ModuleType, name: str, around: Callable[..., Any]) -> None:
     """Put `around(original, ...)` in the place of a function, inside its decorators where it has some."""
     function = getattr(module, name)
     cell = _innermost(function, name)

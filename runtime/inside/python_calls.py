@@ -178,7 +178,7 @@ def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles:
     kind = P2P if read in (_send, _recv, _recv_anysource) else COLLECTIVE
     begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
     # Waits before it returns: an exception is no refusal.
-    failed = tracer.reject if read is not _monitored_barrier else lambda number: end(number, State.FAILED)
+    failed = tracer.reject if read is not _monitored_barrier else lambda number, *_: end(number, State.FAILED)
 
     def method(group: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -192,7 +192,7 @@ def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles:
         try:
             work = original(group, *args, **kwargs)
         except BaseException:
-            failed(number)
+            failed(number, key[0], group)
             raise
         finally:
             local.inside = False

@@ -15,6 +15,7 @@ from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
+from .failures import Failures, timeout_of
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .sites import Sites
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
     from ..environment import OnDivergence
-    from ..traces.model import End
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
@@ -92,6 +92,9 @@ class Tracer:
         #: The last event: its number, its stream, and the stream's hash before it.
         self._latest: tuple[int, _Stream | None, int] = (0, None, 0)
         self._joined: tuple[int, int, str] | None = None
+        #: The exception that ends the process.
+        self._error = ""
+        self._failures = Failures(self._sites)
         self._side = SideThread(self._sites, lambda: self._writer, watch)
 
     @property
@@ -109,7 +112,7 @@ class Tracer:
             return
         first = self._joined is None
         if self._writer is not None:
-            self._leave("finished", "")
+            self.finish()
         attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
         folder = join_run(self._folder)
         self._writer = Writer(
@@ -127,7 +130,7 @@ class Tracer:
             known.clear()
         self._nowhere = self._writer.name("place", dict(_NOWHERE))
         if first:
-            when_process_ends(self.finish)
+            when_process_ends(self.fail, self.finish)
             # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
             os.register_at_fork(after_in_child=self._stop)
         self._side.start(folder, rank, attempt)
@@ -144,16 +147,19 @@ class Tracer:
         self._writer = None
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
-    def finish(self, error: str) -> None:
-        """The process ends: by itself where `error` is "", else with that exception, which nothing has caught."""
+    def fail(self, error: BaseException) -> None:
+        """The process is about to end with this exception, which nothing has caught."""
         if self._writer is not None:
-            self._leave("raised" if error else "finished", error)
+            try:
+                self._error = self._failures.ended(self._writer, error)
+            except Exception as trouble:
+                self.give_up(trouble)
 
-    def _leave(self, end: End, error: str) -> None:
-        writer = self._writer
-        if writer is not None:
-            writer.finish(end, error)
-        self._side.stop()
+    def finish(self) -> None:
+        """The process ends, or goes on as a rank of another job."""
+        if self._writer is not None:
+            self._writer.finish("raised" if self._error else "finished", self._error)
+            self._side.stop()
 
     # ------------------------------------------------------------------------------------------------------ groups
 
@@ -169,7 +175,7 @@ class Tracer:
         ranks = tuple(map(int, c10d.get_process_group_ranks(group)))
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
-        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc}
+        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc, "timeout": timeout_of(group)}
         found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
         # The address may come again when the group is gone.
         key = id(group)
@@ -264,7 +270,7 @@ class Tracer:
         if number and self._writer is not None:
             self._writer.end(number, state, _now())
 
-    def reject(self, number: int) -> None:
+    def reject(self, number: int, op: str, group: ProcessGroup) -> None:
         """The call has been refused before it began, for its arguments: the other ranks have not seen it."""
         with self._lock:
             latest, stream, before = self._latest
@@ -274,5 +280,18 @@ class Tracer:
                 self._latest = (0, None, 0)
                 self._writer.recount(stream.number, stream.count, before)
                 self._writer.end(number, State.REJECTED, _now())
+                self.raised(op, group, sys.exc_info()[1])
             else:
                 self.end(number, State.FAILED)
+
+    def calls(self, group: ProcessGroup | None) -> int:
+        """How many calls of this rank a group has had."""
+        known = self._groups.get(id(group))
+        return sum(stream.count for stream in known.streams.values()) if known is not None else 0
+
+    def raised(self, op: str, group: ProcessGroup, error: BaseException | None) -> None:
+        """An exception leaves a function of torch.distributed, and its call on the group has not been made."""
+        if self._writer is not None and error is not None:
+            known = self._groups.get(id(group)) or self.register(group)
+            stream = known.streams.get(COLLECTIVE)
+            self._failures.raised(self._writer, op, known.id, stream.count if stream is not None else 0, error)

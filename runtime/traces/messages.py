@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from . import validation
 from .model import Counted, Event, Group, Place, Rank, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from .model import GroupKey
 
 #: No messages of all hosts together are larger, and no run of ranks is longer.
 LARGEST: Final = 1 << 30
 _LONGEST: Final = 1 << 22
+#: So many exceptions of a rank are sent, the last ones.
+_MOST_RAISED: Final = 16
 
 
 def link_files(folder: Path, rank: int, attempt: int) -> tuple[Path, Path]:
@@ -83,7 +89,8 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
                 "about": [rank.world_size, rank.pid, rank.host, rank.attempt, rank.started, rank.end, rank.error],
                 "alive": rank.alive,
                 "lost": rank.lost,
-                "stack": list(rank.stack),
+                "stack": [rank.stack_time, *rank.stack],
+                **_encoded_end(rank, group),
                 "others": sorted(rank.others),
                 "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
                 "streams": [
@@ -106,9 +113,10 @@ def decode(data: dict[str, Any]) -> list[Rank]:
     found = []
     for row in data["ranks"]:
         world_size, pid, host, attempt, started, end, error = row["about"]
+        stack_time, *stack = row["stack"]
         streams = {}
-        for number, *stream, calls, rolled, block in row["streams"]:
-            which: Any = (key(number), *stream)
+        for number, *rest, calls, rolled, block in row["streams"]:
+            which: Any = (key(number), *rest)
             streams[which] = Counted(calls, rolled, block)
         found.append(
             Rank(
@@ -125,11 +133,24 @@ def decode(data: dict[str, Any]) -> list[Rank]:
                 alive=row["alive"],
                 callers={key(number): frozenset(threads) for number, threads in row["callers"]},
                 others=frozenset(row["others"]),
-                stack=tuple(row["stack"]),
+                stack=tuple(stack),
+                stack_time=validation.real(stack_time),
                 streams=streams,
+                ending=validation.ending(row["ending"]) if row["ending"] else None,
+                raised=tuple(validation.raised(raised, key(raised["group"])) for raised in row["raised"]),
+                exit=validation.exited(row["exit"]) if row["exit"] else None,
             )
         )
     return found
+
+
+def _encoded_end(rank: Rank, group: Callable[[GroupKey], int]) -> dict[str, Any]:
+    """How the rank ended, and the exceptions that left calls of it, in the form of the trace (see validation.py)."""
+    return {
+        "ending": asdict(rank.ending) if rank.ending is not None else None,
+        "raised": [{**asdict(raised), "group": group(raised.group)} for raised in rank.raised[-_MOST_RAISED:]],
+        "exit": asdict(rank.exit) if rank.exit is not None else None,
+    }
 
 
 def encode_event(event: Event, known: Any) -> list[Any]:

@@ -33,6 +33,10 @@ Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
 End: TypeAlias = Literal["running", "finished", "raised", "untraced"]
 
 
+#: Why a process ended with an exception: "own": an error of its program; "connection": another rank was gone; "timeout": a call
+#: took too long; "interrupt": Ctrl-C. Only the first and the last are causes, the others follow from what other ranks did.
+Failure: TypeAlias = Literal["own", "connection", "timeout", "interrupt"]
+
 #: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer, tag).
 StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int, int]"
 GroupKey: TypeAlias = "tuple[tuple[int, ...], int]"
@@ -61,11 +65,13 @@ class Group:
     """A process group: its members as global ranks, and the how-manieth group of exactly these ranks it is (from 0).
 
     torch's own counter name is no identity: it differs between ranks as soon as they create groups in another order.
+    `timeout` is what its calls may take, in seconds, 0.0 if that is not known.
     """
 
     ranks: tuple[int, ...]
     ordinal: int
     description: str
+    timeout: float = field(default=0.0, compare=False)
 
     @property
     def key(self) -> GroupKey:
@@ -131,6 +137,40 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The exception that ended a process: its text with its type, when it was raised, the user's frame it was raised from."""
+
+    failure: Failure
+    error: str
+    time: float
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception that left a function of torch.distributed without the call of that function being made.
+
+    `calls`: how many collectives of the group the rank had made by then. Whether the program caught it is not recorded.
+    """
+
+    op: str
+    group: GroupKey
+    calls: int
+    error: str
+    time: float
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a launcher saw its process end: exit code (-15 for SIGTERM, None if unknown), the signal that it sent before, if any."""
+
+    code: int | None
+    signal: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rank:
     """One process of the job and what it did, oldest event first.
 
@@ -139,6 +179,7 @@ class Rank:
     code, and may call one day; `stack` is where the main thread was when
     that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for. `groups` are
     those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
+    `stack_time` is when `stack` was recorded. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
     """
 
     rank: int
@@ -158,6 +199,15 @@ class Rank:
     streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     destroyed: frozenset[GroupKey] = frozenset()
+    stack_time: float = 0.0
+    ending: Ending | None = None
+    raised: tuple[Raised, ...] = ()
+    exit: Exit | None = None
+
+    @property
+    def has_raised(self) -> bool:
+        """Whether an exception has ended the process, or is about to."""
+        return self.end == "raised" or self.ending is not None
 
     @property
     def blocked(self) -> tuple[Event, ...]:

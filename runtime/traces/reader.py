@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import reading
 
+from . import validation
 from .model import Event, Rank, State
 from .ring import (
     ASKED,
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from .model import Exit
+
 #: What a reader believes of a header.
 _MOST: Final = 1 << 20
 _NUMBER: Final = struct.Struct("<Q")
+_LARGEST_EXIT: Final = 1 << 12
 _CREATE: Final = KINDS.index("create")
 #: No time (in seconds since the epoch) is later.
 _NEVER: Final = float(1 << 40)
@@ -58,6 +62,11 @@ def _is_regular(file: Path) -> bool:
     except OSError:
         # Removed meanwhile.
         return False
+
+
+def exit_file(ring: Path) -> Path:
+    """What the launcher has written about the end of the process, beside its ring."""
+    return ring.with_suffix(".exit")
 
 
 class Reader:
@@ -176,7 +185,20 @@ class Reader:
             streams=self._names.counted(table),
             groups=tuple(self._names.groups.values()),
             destroyed=frozenset(self._names.destroyed),
+            stack_time=self._names.stack_time,
+            ending=self._names.ending,
+            raised=tuple(self._names.raised),
+            exit=self._exit(),
         )
+
+    def _exit(self) -> Exit | None:
+        """What the launcher saw of the end of the process; None while it runs, or if nothing is known."""
+        try:
+            return validation.exited(
+                validation.parsed(reading.read_bytes(exit_file(self.path), _LARGEST_EXIT, follow=False))
+            )
+        except (OSError, ValueError):
+            return None
 
     @property
     def is_running(self) -> bool:

@@ -21,12 +21,18 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 is the number the system gives the thread. The reader looks at `written` again when it has the records: those that may
 have been overwritten meanwhile are left out.
 
-`NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}`, `{"id": 4, "place": {...}}` or
+`NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}` (with its timeout in seconds), `{"id": 4, "place": {...}}` or
 `{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
-ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; and `{"id": 1, "stack": [...]}`, the answer
-to the first question, innermost frame first.
+ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; `{"id": 1, "stack": [...], "time": 1.5}`, the answer
+to the first question, innermost frame first; `{"id": 10, "raised": {"op", "group": 3, "calls", "error", "time", "place"}}`, an
+exception that left a function of torch.distributed before its call was made, after so many calls on the group; and
+`{"id": 11, "ended": {"failure", "error", "time", "place"}}`, the exception that ends the process: failure is `own`, `connection`,
+`timeout` or `interrupt`, place is a place or null.
+
+`NAME.exit`, one JSON object, written by torchrun's agent if that is traced: `{"code": -15, "signal": "SIGTERM", "time": 1.5}`, the
+exit code of the process (null if it did not end) and the signal that the agent had sent to it ("" if none).
 """
 
 from __future__ import annotations

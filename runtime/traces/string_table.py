@@ -14,7 +14,7 @@ from .ring import TraceError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .model import Group, GroupKey, Place, StreamKey
+    from .model import Ending, Group, GroupKey, Place, Raised, StreamKey
 
 
 #: More than any job has left; what is larger is not ours.
@@ -44,6 +44,9 @@ class Names:
         self.callers: dict[GroupKey, set[int]] = {}
         self.destroyed: set[GroupKey] = set()
         self.stack: tuple[str, ...] = ()
+        self.stack_time = 0.0
+        self.ending: Ending | None = None
+        self.raised: list[Raised] = []
         self.threads: tuple[int, ...] = ()
         self.job = ""
         #: How many lines were none of ours, and left out.
@@ -114,6 +117,11 @@ class Names:
                 self.job = validation.text(job)
             case {"stack": stack}:
                 self.stack = tuple(map(validation.text, validation.items(stack)))
+                self.stack_time = validation.real(row.get("time", 0))
+            case {"ended": ended}:
+                self.ending = validation.ending(ended)
+            case {"raised": {"group": int(group)} as raised}:
+                self.raised.append(validation.raised(raised, self._key(group)))
             case _:
                 raise ValueError("none of ours")
 

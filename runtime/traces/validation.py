@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from .model import Group, Place
+from .model import Ending, Exit, Failure, Group, GroupKey, Place, Raised
 
 #: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
 _LARGEST: Final = 1 << 63
@@ -67,7 +67,7 @@ def group(value: object) -> Group:
     ranks = tuple(map(number, items(data.get("ranks"))))
     if not ranks or len(ranks) > _MOST_RANKS or min(ranks) < 0 or len(set(ranks)) < len(ranks):
         raise ValueError("no members")
-    return Group(ranks, number(data.get("ordinal")), text(data.get("description")))
+    return Group(ranks, number(data.get("ordinal")), text(data.get("description")), real(data.get("timeout", 0)))
 
 
 def place(value: object) -> Place:
@@ -79,6 +79,36 @@ def place(value: object) -> Place:
         text(data.get("function")),
         tuple(map(text, items(data.get("stack")))),
     )
+
+
+def ending(value: object) -> Ending:
+    """The exception that ended a process."""
+    data = mapping(value)
+    where = data.get("place")
+    known: dict[object, Failure] = {name: name for name in get_args(Failure)}
+    if (failure := known.get(text(data.get("failure")))) is None:
+        raise ValueError("no such failure")
+    return Ending(failure, text(data.get("error")), real(data.get("time")), place(where) if where is not None else None)
+
+
+def raised(value: object, group: GroupKey) -> Raised:
+    """An exception that left a function of torch.distributed, on a group."""
+    data = mapping(value)
+    return Raised(
+        text(data.get("op")),
+        group,
+        number(data.get("calls")),
+        text(data.get("error")),
+        real(data.get("time")),
+        place(data.get("place")),
+    )
+
+
+def exited(value: object) -> Exit:
+    """What a launcher saw of the end of a process."""
+    data = mapping(value)
+    code = data.get("code")
+    return Exit(number(code) if code is not None else None, text(data.get("signal")), real(data.get("time")))
 
 
 def signature(value: object) -> dict[str, Any]:

@@ -167,7 +167,8 @@ class Writer:
 
     def answer(self, number: int, stack: list[str]) -> None:
         """Say where the main thread is."""
-        self._names.write(json.dumps({"id": number, "stack": stack}).encode() + b"\n")
+        row = {"id": number, "stack": stack, "time": time.time()}
+        self._names.write(json.dumps(row).encode() + b"\n")
 
     def finish(self, end: End, error: str = "") -> None:
         """Say how the process ended."""

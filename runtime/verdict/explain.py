@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint.printable import one_line
 
 from ..quantities import ranks_text
+from .rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from ..traces.model import Event, Trace
     from .model import Divergence, Side
 
-_RULES: Final = {
-    "CL101": "missing-group explains this: the call has no `group` argument, so it waits for every rank in the job",
-    "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
-    "CL107": "outsider-call explains this: only members may call on a group",
-    "CL108": "divergent-argument explains this: the argument differs between ranks",
-    "CL201": "rank-conditional explains this: some ranks were sent around the call",
-    "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
-    "CL206": "order-mismatch explains this: ranks use groups in different order",
-    "CL303": "p2p-deadlock explains this: neighbours wait for each other",
-}
 _DEEPEST: Final = 5
 
 
@@ -36,10 +27,11 @@ def text(divergence: Divergence) -> str:
     width = max(map(len, names))
     for name, side in zip(names, divergence.sides, strict=True):
         lines.append(f"  {name:<{width}}  {_side(side)}")
-        if side.event is not None:
-            lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
+        stack = side.stack or (side.event.place.stack if side.event is not None else ())
+        lines += [f"  {'':<{width}}    {frame}" for frame in stack[:_DEEPEST]]
+    lines += [f"  {note}" for note in divergence.notes]
     if divergence.rule:
-        lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
+        lines.append(f"  {divergence.rule} {RULES[divergence.rule]}")
     return "".join(f"{one_line(line)}\n" for line in lines)
 
 
@@ -49,15 +41,22 @@ def headline(divergence: Divergence) -> str:
 
 
 def _headline(divergence: Divergence) -> str:
-    first, *others = divergence.sides
+    first, *others = (side for side in divergence.sides if not side.is_consequence)
     who, rest = ranks_text(first.ranks), ranks_text(sorted(rank for side in others for rank in side.ranks))
     several = len(first.ranks) > 1
     match divergence.verdict:
         case "deadlock":
             wait = "wait" if several else "waits"
-            # Of a job that has ended nobody may know how long.
+            # Of a job that has ended that may not be known.
             after = f" after {divergence.waited:.1f} s" if divergence.waited >= 0.05 else ""
             return f"DEADLOCK{after}: {who} {wait} in {divergence.what} on the {divergence.group}; {rest} will not come"
+        case "timeout":
+            wait = (
+                f"TIMEOUT after {divergence.waited:.1f} s: {who} waited in {divergence.what} on the {divergence.group}"
+            )
+            place = next((f", at {side.stack[0].partition(': ')[0]}" for side in others if side.stack), "")
+            count = sum(len(side.ranks) for side in others)
+            return f"{wait}; {rest} {'was' if count == 1 else 'were'} slow{place}" if others else wait
         case "mismatch":
             what = f"MISMATCH: {who} and {rest} disagree about the {divergence.what} of call #{divergence.sequence}"
             return f"{what} on the {divergence.group}"
@@ -77,8 +76,10 @@ def _side(side: Side) -> str:
         return side.state
     call = f"{event.place.path}:{event.place.line}  {event.place.function} -> {described(event)}"
     place = f"{event.group}  #{event.sequence}"
-    if side.state in ("waits in", "calls", "called"):
+    if side.state in ("waits in", "waited in", "calls", "called"):
         return f"{call}  {place}"
+    if side.state.endswith(":"):
+        return f"{side.state} {call}  {place}"
     return f"{side.state}; its last call was {call}  {place}"
 
 
@@ -142,8 +143,16 @@ def as_dict(divergence: Divergence) -> dict[str, Any]:
         "sequence": divergence.sequence,
         "waited": round(divergence.waited, 3),
         "rule": divergence.rule or None,
+        "notes": list(divergence.notes),
         "sides": [
-            {"ranks": list(side.ranks), "state": side.state, "event": _event(side.event)} for side in divergence.sides
+            {
+                "ranks": list(side.ranks),
+                "state": side.state,
+                "event": _event(side.event),
+                "stack": list(side.stack),
+                "consequence": side.is_consequence,
+            }
+            for side in divergence.sides
         ],
     }
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..operations import LOOSE, ROOTED
 from .model import Divergence, Side, Verdict
+from .rules import explained
+from .timeouts import timed_out
 from .wait_graph import Counts, deadlock
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
     stuck = deadlock(trace, over=over, now=now)
     if stuck is not None or not over:
         return stuck
-    # These do not stop a job, so they are no reason to stop it either.
-    return min(_outsiders(trace), key=_when, default=next(_unmatched(trace), None))
+    # These do not stop a job, or its launcher does, so they are no reason to stop it either.
+    return timed_out(trace) or min(_outsiders(trace), key=_when, default=next(_unmatched(trace), None))
 
 
 # -------------------------------------------------------------------------------------------------------- mismatch
@@ -43,7 +45,8 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
 
 def mismatch(trace: Trace) -> Divergence | None:
     """The earliest call in which two ranks do not fit together, in the events that there are."""
-    return min(_mismatches(trace), key=_when, default=None)
+    found = min(_mismatches(trace), key=_when, default=None)
+    return explained(found, trace) if found is not None else None
 
 
 def _mismatches(trace: Trace) -> Iterator[Divergence]:
@@ -117,7 +120,6 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
         splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
         sides[repr((key, splits))].append(event)
     ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))
-    rules = {"operation": "CL201", "root rank": "CL108", "reduce operation": "CL108"}
     return Divergence(
         verdict=verdict,
         group=events[0].group,
@@ -125,7 +127,6 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
         what=what,
         sides=tuple(Side(tuple(event.rank for event in side), side[0], "calls") for side in ordered),
         waited=0.0,
-        rule="CL105" if verdict == "order" else rules.get(what, ""),
     )
 
 
@@ -134,7 +135,7 @@ def _outsiders(trace: Trace) -> Iterator[Divergence]:
         for event in rank.events:
             if event.kind == "outsider":
                 side = Side((rank.rank,), event, "calls on a group it is not in")
-                yield Divergence("outsider", event.group, event.sequence, event.op, (side,), 0.0, "CL107")
+                yield explained(Divergence("outsider", event.group, event.sequence, event.op, (side,), 0.0), trace)
                 break
 
 
@@ -158,5 +159,5 @@ def _unmatched(trace: Trace) -> Iterator[Divergence]:
             if absent:
                 called = tuple(member for member in event.group.ranks if member in trace.ranks and member not in absent)
                 sides = (Side(called, event, "called"), Side(absent, None, "finished without it"))
-                rule = "CL105" if event.kind == "create" else "CL201"
-                yield Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0, rule)
+                found = Divergence("unmatched", event.group, event.sequence, event.op, sides, 0.0)
+                yield explained(found, trace)

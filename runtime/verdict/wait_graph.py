@@ -7,10 +7,13 @@ while the main thread computes, and neither stops the other.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..traces.model import Numbering, State
+from . import endings
 from .model import Divergence, Side
+from .rules import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 #: A rank and one of its threads.
 Node: TypeAlias = "tuple[int, int]"
-#: What torch raises when a partner is gone.
-_BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
 
 
 class Counts:
@@ -41,6 +42,9 @@ class Counts:
             for event in rank.events:
                 key = (rank.rank, self._stream(event))
                 self._counts[key] = max(self._counts[key], event.sequence)
+            for event in endings.broken_off(rank):
+                key = (rank.rank, self._stream(event))
+                self._counts[key] = min(self._counts[key], event.sequence - 1)
 
     def _stream(self, event: Event) -> tuple[object, ...]:
         group, *rest = event.stream
@@ -87,6 +91,8 @@ def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
     counts = Counts(trace)
     found = []
     for rank in trace.ranks.values():
+        if rank.has_raised or endings.is_cause(rank):
+            continue
         last = rank.events[-1] if rank.events else None
         events = rank.blocked or ((last,) if last is not None and last.state is State.ISSUED else ())
         found += [(event, counts.missing(event)) for event in events]
@@ -117,6 +123,12 @@ class Waits:
                 if missing and not any(_lives(trace.ranks[member]) for member in missing):
                     self.stuck[(rank.rank, last.thread)] = last
         self._call = {node: self.counts.call(event) for node, event in self.stuck.items()}
+        #: The calls that took too long for some rank, and when they did first.
+        self._timeouts: dict[object, float] = {}
+        for node, event in self.stuck.items():
+            if (when := endings.timeout(trace.ranks[node[0]], event)) is not None:
+                call = self._call[node]
+                self._timeouts[call] = min(when, self._timeouts.get(call, when))
         calls = {self._call[node]: event for node, event in self.stuck.items()}
         free: set[object] = set()
         while released := {call for call, event in calls.items() if call not in free and self._gets_on(event, free)}:
@@ -134,11 +146,17 @@ class Waits:
     def _gets_on(self, event: Event, free: set[object]) -> bool:
         return all(
             any(
-                self._call[caller] in free if caller in self.stuck else not self._over
+                self._call[caller] in free if caller in self.stuck else not self._over or self.might_come(rank, event)
                 for caller in self._callers(rank, event)
             )
             for rank in self.counts.missing(event)
         )
+
+    def might_come(self, member: int, event: Event) -> bool:
+        """Whether a rank of a job that is over could still have made a call: its launcher ended it, or the others gave up first."""
+        rank = self.trace.ranks[member]
+        when = self._timeouts.get(self.counts.call(event))
+        return endings.was_stopped(rank) or (when is not None and endings.was_running(rank, when))
 
     def _callers(self, member: int, event: Event) -> Iterator[Node]:
         """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended.
@@ -197,81 +215,59 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
     present = {event.rank for event in together}
     absent = [member for member in waits.missing(node) if member not in present]
     sides = [Side(tuple(event.rank for event in together), first, "waits in")]
-    sides += [_absence(trace.ranks[member], waits.of(member), over=over) for member in absent]
+    found = [_absence(trace.ranks[member], waits, first, over=over) for member in absent]
+    # Ranks that have ended are the first cause, those that wait elsewhere come next.
+    sides += sorted(found, key=lambda side: (side.is_consequence, side.state == "waits in"))
     latest = max(event.start for event in together)
     if now is None:
         now = max(event.end or event.start for rank in trace.ranks.values() for event in rank.events)
-    return Divergence(
-        verdict="deadlock",
-        group=first.group,
-        sequence=first.sequence,
-        what=first.op,
-        sides=tuple(_merged(sides)),
-        waited=max(0.0, now - latest),
-        rule=_explained(first, [trace.ranks[member] for member in absent], waits),
+    ended = tuple(merged(sides))
+    return explained(
+        Divergence("deadlock", first.group, first.sequence, first.op, ended, max(0.0, now - latest)),
+        trace,
     )
 
 
 def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
     """The calls that threads sit in; after the job also the one a rank was thrown out of when a connection broke."""
-    if rank.end == "untraced":
+    if rank.end == "untraced" or endings.is_cause(rank):
         return
-    if rank.end == "running" and (rank.alive or over) and (blocked := rank.blocked):
+    failure = endings.failure(rank)
+    if failure is None and rank.end == "running" and (rank.alive or over) and (blocked := rank.blocked):
         yield from blocked
         return
     last = rank.events[-1] if rank.events else None
     if not over or last is None:
         return
-    # C++ waits for the handles of DDP's reducer: there the last word is ISSUED. A rank with an exception of its own
-    # did not end because of that.
+    # C++ waits for the handles of DDP's reducer: there the last word is ISSUED.
     is_open = last.state is State.ISSUED and last.kind == "collective"
-    left_waiting = is_open and (rank.end == "running" or rank.error.startswith(_BROKEN))
-    if last.state is State.FAILED or left_waiting:
+    if last.state is State.FAILED or (is_open and rank.end != "finished"):
         yield last
 
 
 def _lives(rank: Rank) -> bool:
-    return rank.end == "running" and rank.alive
+    return rank.end == "running" and rank.ending is None and rank.alive
 
 
-def _absence(rank: Rank, event: Event | None, *, over: bool) -> Side:
+def _absence(rank: Rank, waits: Waits, first: Event, *, over: bool) -> Side:
     """Why a rank does not come."""
+    event = waits.of(rank.rank)
     if event is not None:
         return Side((rank.rank,), event, "waits in")
     last = rank.events[-1] if rank.events else None
-    if rank.end == "raised":
-        return Side((rank.rank,), last, f"raised {rank.error}")
-    if rank.end == "finished":
-        return Side((rank.rank,), last, "has finished")
-    return Side((rank.rank,), last, "was ended" if over or not rank.alive else "is elsewhere")
+    where = rank.ending.place if rank.ending is not None else None
+    follows = over and waits.might_come(rank.rank, first)
+    return Side((rank.rank,), last, endings.state(rank, over=over), where.stack if where is not None else (), follows)
 
 
-def _merged(sides: list[Side]) -> Iterator[Side]:
+def merged(sides: list[Side]) -> Iterator[Side]:
     """Ranks that are absent for the same reason at the same place, as one side."""
     found: dict[object, Side] = {}
     for side in sides:
         event = side.event
         peer = event.peer if event is not None and event.kind == "p2p" else -1
-        key = (side.state, peer, event and (event.place.path, event.place.line, event.op, event.group.key))
+        call = event and (event.place.path, event.place.line, event.op, event.group.key)
+        key = (side.state, side.stack, side.is_consequence, peer, call)
         known = found.get(key)
-        found[key] = side if known is None else Side((*known.ranks, *side.ranks), known.event, known.state)
+        found[key] = side if known is None else replace(known, ranks=(*known.ranks, *side.ranks))
     yield from found.values()
-
-
-def _explained(event: Event, absent: list[Rank], waits: Waits) -> str:
-    """The linter's rule for the pattern."""
-    if event.kind == "create":
-        return "CL105"
-    if event.kind == "p2p":
-        return "CL303"
-    if any(rank.end == "raised" for rank in absent):
-        return "CL204"
-    elsewhere = [other for rank in absent if (other := waits.of(rank.rank)) is not None]
-    if any(rank.end == "running" and waits.of(rank.rank) is None for rank in absent):
-        # Killed from outside: nothing in the source explains that.
-        return ""
-    if event.group.description == "default_pg" and any(other.group.key != event.group.key for other in elsewhere):
-        return "CL101"
-    if elsewhere and all(other.group.ranks == event.group.ranks for other in elsewhere):
-        return "CL206"
-    return "CL201"

@@ -57,7 +57,7 @@ def test_a_rank_that_died_will_not_come() -> None:
     jobs = trace(rank(0, ("barrier", WORLD, WAITS)), rank(1, ("barrier", WORLD, WAITS)), rank(2, alive=False))
     found = compare(jobs, over=False)
     assert found is not None
-    assert found.sides[1].state == "was ended"
+    assert found.sides[1].state == "exited without reporting an error"
 
 
 def test_a_chain_of_waits_that_ends_at_a_running_rank_is_no_deadlock() -> None:

@@ -1,0 +1,41 @@
+"""Ranks that others wait for are asked early where they are: when the timeout of the group strikes there is no time for that."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from ..verdict import wait_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..traces.model import Trace
+    from ..traces.reader import Reader
+
+#: Seconds of waiting before the first question, and between two of them for one rank; later a part of the time waited. Each
+#: answer is a line of the trace.
+FIRST: Final = 1.0
+_BETWEEN: Final = 1.5
+_PART: Final = 0.2
+
+
+class Whereabouts:
+    """When each rank was asked; `look` asks again where it is time."""
+
+    def __init__(self) -> None:
+        """No rank was asked yet."""
+        self._asked: dict[Path, float] = {}
+
+    def look(self, heads: Trace, readers: list[Reader], now: float) -> None:
+        """Ask the ranks of this host that others wait for; `now` in seconds since the epoch."""
+        waited: dict[int, float] = {}
+        for event, absent in wait_graph.waiting(heads):
+            if now - event.start >= FIRST:
+                waited.update({rank: max(now - event.start, waited.get(rank, 0.0)) for rank in absent})
+        for reader in readers:
+            wait = waited.get(reader.number)
+            if wait is not None and now - self._asked.get(reader.path, 0.0) >= max(_BETWEEN, _PART * wait):
+                self._asked[reader.path] = now
+                with suppress(OSError):
+                    reader.ask()
