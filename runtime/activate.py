@@ -144,33 +144,26 @@ def _audit(folder: Path, hook: str, module: ModuleType) -> None:
 def _arm(folder: Path, watch: OnDivergence | None) -> None:
     """Hook init_process_group; everything else is installed when it is called, since torch itself is ready then."""
     try:
-        import torch
         from torch.distributed import distributed_c10d as c10d
 
-        from .inside.group_creation import hook_groups, hook_init
+        from .inside.group_creation import hook_init
+        from .inside.torch_api import TorchSource
         from .inside.tracer import Tracer
 
-        tracer = Tracer(folder, os.path.dirname(torch.__file__), watch)
+        tracer = Tracer(folder, TorchSource(), watch)
         installed: list[object] = []
 
-        def first() -> None:
+        def first() -> tuple[str, ...]:
             if installed:
-                return
+                return ()
             installed.append(None)
             try:
-                from .inside import python_calls
-                from .inside.dispatcher_calls import Kernels
-                from .inside.object_calls import hook_objects
-                from .inside.work_handles import Handles
+                from .inside.layers import install
 
-                handles = Handles(tracer)
-                kernels = Kernels(tracer, handles)
-                installed.append(kernels)
-                python_calls.install(tracer, handles, kernels)
-                hook_groups(c10d, tracer)
-                hook_objects(c10d, tracer)
+                return install(tracer)
             except Exception as error:
                 warn(error)
+                return ()
 
         hook_init(c10d, tracer, first)
     except Exception as error:

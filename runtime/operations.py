@@ -1,100 +1,253 @@
-"""What the tracer knows of each operation of torch.distributed, by the name that people call it by. Needs no torch.
+"""The only list of the operations of torch.distributed. Needs no torch.
 
-Of each: what has to be equal between ranks, and its names where it is seen: among the dispatcher's operators and in dumps of torch's
-Flight Recorder. Methods of ProcessGroup are read by inside/python_calls.py, since each has its own order of arguments.
+Methods and kernels are wrapped, signatures compared, statistics made and dumps of the Flight Recorder translated by what stands
+here. The methods of GroupOps are typed code of their own; a test compares them with `functions`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-#: Operations in which every rank has tensors of the same shapes and dtypes, and those that rank 0 has to have alike.
-#: Of the others nothing is compared: gather lists exist on the root alone, all_to_all exchanges pieces of any size.
-SHAPED: Final = frozenset(
-    {
-        "all_gather_into_tensor",
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind: TypeAlias = Literal["collective", "p2p"]
+#: What has to be equal on all ranks, beside the operation. "tensors": the number of elements and the dtype of each; "splits": what
+#: a rank expects of another is what that one sends.
+Equal: TypeAlias = Literal["reduce_op", "root", "splits", "tensors"]
+#: Which argument of a method of ProcessGroup has the tensors that are recorded. "options" and "none": it has none, with options
+#: (as the last argument) or without; "peer": a list of tensors, then the other rank, then a tag; "any": the same without the rank.
+Tensors: TypeAlias = Literal[
+    "first", "second", "first list", "second list", "second, splits", "options", "none", "peer", "any"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation by the name that people call it by.
+
+    `functions` of torch.distributed and methods of GroupOps; `methods` of ProcessGroup, old and new names; `c10d` and
+    `functional` operators of the dispatcher, each with the argument whose tensors are recorded; `recorded`: names in dumps of the
+    Flight Recorder, the first of them is written.
+    """
+
+    name: str
+    equal: frozenset[Equal] = frozenset()
+    kind: Kind = "collective"
+    #: All ranks have tensors of some shape, which may differ: gloo pads them, NCCL does not.
+    loose: bool = False
+    #: A rank leaves it only when all others are there.
+    synchronises: bool = False
+    functions: tuple[str, ...] = ()
+    methods: Mapping[str, Tensors] = field(default_factory=dict)
+    c10d: Mapping[str, str] = field(default_factory=dict)
+    functional: Mapping[str, str] = field(default_factory=dict)
+    recorded: tuple[str, ...] = ()
+
+
+def _equal(*what: Equal) -> frozenset[Equal]:
+    return frozenset(what)
+
+
+OPERATIONS: Final = (
+    Operation(
         "all_reduce",
+        _equal("reduce_op", "tensors"),
+        synchronises=True,
+        functions=("all_reduce",),
+        methods={"allreduce": "first list"},
+        c10d={"allreduce_": "tensors"},
+        functional={"all_reduce": "input", "all_reduce_": "input"},
+    ),
+    Operation(
         "all_reduce_coalesced",
-        "broadcast",
-        "gather",
+        _equal("reduce_op", "tensors"),
+        functions=("all_reduce_coalesced",),
+        methods={"allreduce_coalesced": "first list"},
+        c10d={"allreduce_coalesced_": "tensors"},
+        functional={"all_reduce_coalesced": "inputs", "all_reduce_coalesced_": "inputs"},
+        recorded=("allreduce_coalesced",),
+    ),
+    Operation(
         "reduce",
-        "reduce_scatter_tensor",
-        "scatter",
+        _equal("reduce_op", "root", "tensors"),
+        functions=("reduce",),
+        methods={"reduce": "first list"},
+        c10d={"reduce_": "tensors"},
+    ),
+    Operation(
+        "broadcast",
+        _equal("root", "tensors"),
+        functions=("broadcast",),
+        methods={"broadcast": "first list"},
+        c10d={"broadcast_": "tensors"},
+        functional={"broadcast": "input", "broadcast_": "input"},
+    ),
+    Operation(
+        "all_gather",
+        loose=True,
+        synchronises=True,
+        functions=("all_gather",),
+        methods={"allgather": "second list"},
+        c10d={"allgather_": "input_tensors"},
+    ),
+    Operation(
+        "all_gather_coalesced",
+        functions=("all_gather_coalesced",),
+        methods={"allgather_coalesced": "second list"},
+        c10d={"allgather_coalesced_": "input_list"},
+        recorded=("all_gather",),
+    ),
+    Operation(
+        "all_gather_into_tensor",
+        _equal("tensors"),
+        synchronises=True,
+        functions=("all_gather_into_tensor", "all_gather_single"),
+        methods={"_allgather_base": "second", "all_gather_single": "second"},
+        c10d={"_allgather_base_": "input_tensor"},
+        functional={"all_gather_into_tensor": "input", "all_gather_into_tensor_out": "input"},
+        recorded=("_all_gather_base", "all_gather_single"),
+    ),
+    Operation(
         "all_gather_into_tensor_coalesced",
+        _equal("tensors"),
+        methods={"allgather_into_tensor_coalesced": "second list", "all_gather_single_coalesced": "second list"},
+        c10d={"allgather_into_tensor_coalesced_": "inputs"},
+        functional={"all_gather_into_tensor_coalesced": "inputs"},
+    ),
+    # The lists that are gathered into or scattered exist on the root alone.
+    Operation(
+        "gather",
+        _equal("root", "tensors"),
+        functions=("gather",),
+        methods={"gather": "second list"},
+        c10d={"gather_": "input_tensors"},
+    ),
+    Operation(
+        "gather_into_tensor",
+        _equal("root", "tensors"),
+        functions=("gather_into_tensor", "gather_single"),
+        methods={"gather_into_tensor": "second", "gather_single": "second"},
+        c10d={"gather_into_tensor_": "input_tensor"},
+        recorded=("gather_into_tensor", "gather_single"),
+    ),
+    Operation(
+        "scatter",
+        _equal("root", "tensors"),
+        functions=("scatter",),
+        methods={"scatter": "first list"},
+        c10d={"scatter_": "output_tensors"},
+    ),
+    Operation(
+        "reduce_scatter",
+        _equal("reduce_op"),
+        loose=True,
+        functions=("reduce_scatter",),
+        methods={"reduce_scatter": "first list"},
+        c10d={"reduce_scatter_": "output_tensors"},
+    ),
+    Operation(
+        "reduce_scatter_tensor",
+        _equal("reduce_op", "tensors"),
+        functions=("reduce_scatter_tensor", "reduce_scatter_single"),
+        methods={"_reduce_scatter_base": "first", "reduce_scatter_single": "first"},
+        c10d={"_reduce_scatter_base_": "output_tensor"},
+        functional={"reduce_scatter_tensor": "input", "reduce_scatter_tensor_out": "input"},
+        recorded=("_reduce_scatter_base", "reduce_scatter_single"),
+    ),
+    Operation(
         "reduce_scatter_tensor_coalesced",
-    }
+        _equal("reduce_op", "tensors"),
+        methods={"reduce_scatter_tensor_coalesced": "first list", "reduce_scatter_single_coalesced": "first list"},
+        c10d={"reduce_scatter_tensor_coalesced_": "outputs"},
+        functional={"reduce_scatter_tensor_coalesced": "inputs"},
+    ),
+    # Exchanges pieces of any size.
+    Operation(
+        "all_to_all",
+        functions=("all_to_all",),
+        methods={"alltoall": "second list"},
+        c10d={"alltoall_": "input_tensors"},
+        functional={"shard_dim_alltoall": "input"},
+    ),
+    Operation(
+        "all_to_all_single",
+        _equal("splits"),
+        synchronises=True,
+        functions=("all_to_all_single",),
+        methods={"alltoall_base": "second, splits", "all_to_all_single": "second, splits"},
+        c10d={"alltoall_base_": "input"},
+        functional={"all_to_all_single": "input"},
+        recorded=("all_to_all_single", "all_to_all_v_single"),
+    ),
+    Operation(
+        "barrier", synchronises=True, functions=("barrier",), methods={"barrier": "options"}, c10d={"barrier": ""}
+    ),
+    Operation(
+        "monitored_barrier",
+        functions=("monitored_barrier",),
+        methods={"monitored_barrier": "none"},
+        c10d={"monitored_barrier_": ""},
+        recorded=("barrier",),
+    ),
+    Operation(
+        "send",
+        kind="p2p",
+        functions=("send", "isend"),
+        methods={"send": "peer"},
+        c10d={"send": "tensors"},
+        functional={"isend": "tensor"},
+    ),
+    Operation(
+        "recv",
+        kind="p2p",
+        functions=("recv", "irecv"),
+        methods={"recv": "peer", "recv_anysource": "any"},
+        c10d={"recv_": "tensors", "recv_any_source_": "tensors"},
+        functional={"irecv": "tensor"},
+    ),
 )
-#: Operations whose tensors may differ in shape between ranks; gloo pads them, NCCL does not.
-LOOSE: Final = frozenset({"all_gather", "reduce_scatter"})
-#: Operations with a root, which has to be the same rank for all.
-ROOTED: Final = frozenset({"broadcast", "reduce", "gather", "scatter"})
-#: Operations that a rank leaves only when all others are there.
-SYNCHRONISING: Final = frozenset({"barrier", "all_reduce", "all_gather", "all_gather_into_tensor", "all_to_all_single"})
-
-#: Operator of c10d -> the name people call it by, and the argument whose tensors are recorded. Operators that are not
-#: here do not communicate (`check_for_nan`).
-C10D: Final = {
-    "_allgather_base_": ("all_gather_into_tensor", "input_tensor"),
-    "_reduce_scatter_base_": ("reduce_scatter_tensor", "output_tensor"),
-    "allgather_": ("all_gather", "input_tensors"),
-    "allgather_coalesced_": ("all_gather_coalesced", "input_list"),
-    "allgather_into_tensor_coalesced_": ("all_gather_into_tensor_coalesced", "inputs"),
-    "allreduce_": ("all_reduce", "tensors"),
-    "allreduce_coalesced_": ("all_reduce_coalesced", "tensors"),
-    "alltoall_": ("all_to_all", "input_tensors"),
-    "alltoall_base_": ("all_to_all_single", "input"),
-    "barrier": ("barrier", ""),
-    "broadcast_": ("broadcast", "tensors"),
-    "gather_": ("gather", "input_tensors"),
-    "monitored_barrier_": ("monitored_barrier", ""),
-    "recv_": ("recv", "tensors"),
-    "recv_any_source_": ("recv", "tensors"),
-    "reduce_": ("reduce", "tensors"),
-    "reduce_scatter_": ("reduce_scatter", "output_tensors"),
-    "reduce_scatter_tensor_coalesced_": ("reduce_scatter_tensor_coalesced", "outputs"),
-    "scatter_": ("scatter", "output_tensors"),
-    "send": ("send", "tensors"),
+#: Functions of Python objects, and the operations that they are made of.
+OF_OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "all_gather_object": ("all_gather",),
+    "broadcast_object_list": ("broadcast",),
+    "gather_object": ("all_gather", "gather"),
+    "recv_object_list": ("recv",),
+    "scatter_object_list": ("broadcast", "scatter"),
+    "send_object_list": ("send",),
 }
-#: The same for functional collectives, which torch.compile and DTensor call.
-FUNCTIONAL: Final = {
-    "all_gather_into_tensor": ("all_gather_into_tensor", "input"),
-    "all_gather_into_tensor_coalesced": ("all_gather_into_tensor_coalesced", "inputs"),
-    "all_gather_into_tensor_out": ("all_gather_into_tensor", "input"),
-    "all_reduce": ("all_reduce", "input"),
-    "all_reduce_": ("all_reduce", "input"),
-    "all_reduce_coalesced": ("all_reduce_coalesced", "inputs"),
-    "all_reduce_coalesced_": ("all_reduce_coalesced", "inputs"),
-    "all_to_all_single": ("all_to_all_single", "input"),
-    "broadcast": ("broadcast", "input"),
-    "broadcast_": ("broadcast", "input"),
-    "irecv": ("recv", "tensor"),
-    "isend": ("send", "tensor"),
-    "reduce_scatter_tensor": ("reduce_scatter_tensor", "input"),
-    "reduce_scatter_tensor_coalesced": ("reduce_scatter_tensor_coalesced", "inputs"),
-    "reduce_scatter_tensor_out": ("reduce_scatter_tensor", "input"),
-}
-#: DTensor's own.
-DTENSOR: Final = {"shard_dim_alltoall": ("all_to_all", "input")}
+#: Operators of c10d that do not communicate, and functional ones that make others, which are recorded.
+SILENT: Final = frozenset({"check_for_nan"})
+COMPOSITE: Final = frozenset({"batch_p2p_ops"})
+#: Functions of torch.distributed that make one group for the ranks they are given; all others are built on them.
+CREATORS: Final = ("new_group", "split_group", "shrink_group")
 
-#: Names in a dump of the Flight Recorder -> those that people call by. The others are the same.
+
+def _where(what: Equal) -> frozenset[str]:
+    return frozenset(operation.name for operation in OPERATIONS if what in operation.equal)
+
+
+SHAPED: Final = _where("tensors")
+ROOTED: Final = _where("root")
+SPLIT: Final = _where("splits")
+LOOSE: Final = frozenset(operation.name for operation in OPERATIONS if operation.loose)
+SYNCHRONISING: Final = frozenset(operation.name for operation in OPERATIONS if operation.synchronises)
+P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.kind == "p2p")
+#: Fields of a signature that have to be equal, as far as they are there, and how reports name them.
+COMPARED: Final = {"reduce_op": "reduce operation", "ranks": "ranks of the new group", "tensors": "shape"}
+
+#: Names in a dump of the Flight Recorder -> those that people call by, where they are others; and the other way round.
 FLIGHT_READ: Final = {
-    "_all_gather_base": "all_gather_into_tensor",
-    "all_gather_single": "all_gather_into_tensor",
-    "_reduce_scatter_base": "reduce_scatter_tensor",
-    "reduce_scatter_single": "reduce_scatter_tensor",
-    "allreduce_coalesced": "all_reduce_coalesced",
-    "all_to_all_v_single": "all_to_all_single",
+    recorded: operation.name
+    for operation in OPERATIONS
+    for recorded in operation.recorded
+    if all(recorded != other.name for other in OPERATIONS)
 }
-#: The other way round, for a dump that is written.
-FLIGHT_WRITTEN: Final = {
-    "all_gather_into_tensor": "_all_gather_base",
-    "reduce_scatter_tensor": "_reduce_scatter_base",
-    "all_reduce_coalesced": "allreduce_coalesced",
-    "all_gather_coalesced": "all_gather",
-    "monitored_barrier": "barrier",
+FLIGHT_WRITTEN: Final = {operation.name: operation.recorded[0] for operation in OPERATIONS if operation.recorded}
+#: In a dump, operations in which every rank has tensors of the same shapes; the last three are several in one.
+FLIGHT_SHAPED: Final = (SHAPED - {"gather", "scatter"}) | {
+    "coalesced",
+    "ALLGATHER_coalesced",
+    "REDUCE_SCATTER_coalesced",
 }
-#: In a dump, operations in which every rank has tensors of the same shapes.
-FLIGHT_SHAPED: Final = frozenset(
-    {"all_reduce", "broadcast", "reduce", "all_gather_into_tensor", "reduce_scatter_tensor", "all_reduce_coalesced"}
-    | {"coalesced", "ALLGATHER_coalesced", "REDUCE_SCATTER_coalesced"}
-)

@@ -9,6 +9,7 @@ from collectivelint import atomic, reading
 from ..traces.messages import LARGEST, link_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _PREFIX: Final = "collectivelint"
@@ -17,8 +18,9 @@ _PREFIX: Final = "collectivelint"
 class Carrier:
     """What the lowest rank of a host does with its monitor's messages, in a thread: `carry` is called every `BEAT` s."""
 
-    def __init__(self, folder: Path, rank: int, attempt: int) -> None:
-        """Nothing happens before the monitor has left a message."""
+    def __init__(self, folder: Path, rank: int, attempt: int, connect: Callable[[str], Any | None]) -> None:
+        """Nothing happens before the monitor has left a message. `connect`: see source.Source."""
+        self._connect = connect
         self._out, self._in = link_files(folder, rank, attempt)
         self._rank, self._attempt = rank, attempt
         self._store: Any = None
@@ -33,7 +35,7 @@ class Carrier:
         except OSError:
             return
         if self._store is None:
-            self._store = _own_store(f"{_PREFIX}/{self._attempt}")
+            self._store = self._connect(f"{_PREFIX}/{self._attempt}")
         if self._store is None:
             return
         if stamp != self._stamp:
@@ -57,20 +59,3 @@ class Carrier:
         ready = [host for host in hosts if store.check([host])]
         leaders = [bytes(name).decode() for name in store.multi_get(ready)] if ready else []
         return b"\n".join(map(bytes, store.multi_get([f"from/{leader}" for leader in leaders]))) if leaders else b""
-
-
-def _own_store(prefix: str) -> Any:
-    """A connection of our own to the job's TCPStore; None if the job has another kind of store."""
-    from datetime import timedelta
-
-    import torch
-    from torch.distributed import distributed_c10d as c10d
-
-    dist: Any = torch.distributed
-    store: Any = c10d._get_default_store()
-    while isinstance(store, dist.PrefixStore):
-        store = store.underlying_store
-    if not isinstance(store, dist.TCPStore):
-        return None
-    own = dist.TCPStore(store.host, store.port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=10))
-    return dist.PrefixStore(prefix, own)

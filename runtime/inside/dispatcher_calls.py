@@ -1,105 +1,94 @@
-"""The layer that sees calls from C++: kernels at the BackendSelect key of operators, which go on to the kernels below.
+"""The layer that sees calls from C++: kernels in front of those of all devices, which go on to them.
 
-For `_c10d_functional::*` and DTensor's own operator they are there from the beginning: functional collectives, DTensor's
-redistribution and torch.compile call those. For `c10d::*` they would add seven microseconds to each call from Python, which
+For functional collectives and DTensor's own operator they are there from the beginning: DTensor's redistribution and
+torch.compile call those. For the operators of c10d they would add seven microseconds to each call from Python, which
 python_calls.py sees for less; so they come when something is used that calls from C++: DDP's reducer, `_broadcast_coalesced`,
 a method in a form that python_calls.py does not know. CUDA-graph replay, raw NCCL and symmetric memory are seen by none of this.
-Everything that depends on the operators' schemas, which are no public interface, is in this module.
 """
 
 from __future__ import annotations
 
-import functools
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch._C._distributed_c10d import ProcessGroup, Work
 
-from ..operations import C10D, DTENSOR, FUNCTIONAL
+from ..operations import COMPOSITE, OPERATIONS, SILENT
 from ..say import say
 from ..traces.model import State
+from . import torch_api
 from .signatures import nested, reduce_name, shapes
 from .tracer import COLLECTIVE, P2P
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
+    from ..operations import Operation
     from .tracer import Tracer
     from .work_handles import Handles
 
 _PEERS: Final = ("root_rank", "src", "dst")
+_WAIT: Final = "wait_tensor"
+#: Operator -> the operation, and the argument whose tensors are recorded.
+_C10D: Final = {name: (operation, tensors) for operation in OPERATIONS for name, tensors in operation.c10d.items()}
+_FUNCTIONAL: Final = {
+    name: (operation, tensors) for operation in OPERATIONS for name, tensors in operation.functional.items()
+}
+
+
+def unknown() -> Iterator[str]:
+    """Operators of the installed torch that no operation has, and that nothing is known of."""
+    for namespace, known in (("c10d", {*_C10D, *SILENT}), ("_c10d_functional", {*_FUNCTIONAL, *COMPOSITE, _WAIT})):
+        yield from sorted(f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known)
 
 
 class Kernels:
     """The kernels of this process; they stay for its life."""
 
     def __init__(self, tracer: Tracer, handles: Handles) -> None:
-        """Install those of functional collectives; raise whatever torch raises if its operators are not as expected."""
+        """None is installed yet."""
         self._tracer, self._handles = tracer, handles
         # The registrations live as long as these objects do.
         self._libraries: list[Any] = []
         self._lock = threading.Lock()
         self._installed = False
-        #: `inside`: is this thread in a call that has been recorded already?
+        #: `inside`: is this thread in a call that has been recorded already? `parts`: the events of the composite that it is in.
         self.local = _Local()
-        #: Address of a tensor's memory -> the event that fills it.
+        #: Memory of a tensor -> the event that fills it.
         self._filled: dict[int, int] = {}
-        self._register("_c10d_functional", FUNCTIONAL, self._functional)
-        self._register("_c10d_functional", {"wait_tensor": ("", "")}, self._wait)
-        self._register("_dtensor", DTENSOR, self._functional)
-        self._hook_users()
+
+    def install_functional(self) -> None:
+        """From here on functional collectives are seen. Raises whatever torch raises if its operators are not as expected."""
+        for namespace in ("_c10d_functional", "_dtensor"):
+            self._register(namespace, _FUNCTIONAL, self._functional)
+        self._register("_c10d_functional", dict.fromkeys(COMPOSITE), lambda operator, _: self._composite(operator))
+        self._register("_c10d_functional", {_WAIT: None}, lambda operator, _: self._wait(operator))
 
     def install(self) -> None:
-        """From here on calls from C++ are seen."""
+        """From here on calls from C++ are seen; where that fails, it is said once."""
         with self._lock:
             if not self._installed:
                 self._installed = True
-                self._register("c10d", C10D, self._kernel)
+                try:
+                    self._register("c10d", _C10D, self._kernel)
+                except Exception as error:
+                    warn_once(error)
 
-    def _register(self, namespace: str, known: Any, make: Callable[[Any, str, str], Any]) -> None:
+    def _register(self, namespace: str, known: Mapping[str, Any], make: Callable[[Any, Any], Any]) -> None:
         library: Any = torch.library
         registration = library.Library(namespace, "IMPL")
         self._libraries.append(registration)
-        for full in torch._C._dispatch_get_all_op_names():
-            space, _, rest = full.partition("::")
-            base, _, overload = rest.partition(".")
-            if space == namespace and base in known:
-                operator = getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
-                registration.impl(operator, make(operator, *known[base]), "BackendSelect", with_keyset=True)
-
-    def _hook_users(self) -> None:
-        """Install the other kernels before the first call from C++."""
-        import torch.distributed as dist
-        from torch._C import _distributed_c10d as native
-
-        def first(original: Any) -> Any:
-            @functools.wraps(original)
-            def around(*args: Any, **kwargs: Any) -> Any:
-                self.install()
-                return original(*args, **kwargs)
-
-            return around
-
-        native.Reducer.__init__ = first(native.Reducer.__init__)  # type: ignore[method-assign]
-        for name in ("_broadcast_coalesced", "_verify_params_across_processes"):
-            original = getattr(dist, name, None)
-            if original is None:
-                continue
-            wrapped = first(original)
-            # Whoever has imported the name already has it under the same name.
-            for module in _torch_modules():
-                if vars(module).get(name) is original:
-                    setattr(module, name, wrapped)
+        for name, operator in torch_api.operators(namespace):
+            if name in known:
+                torch_api.register(registration, operator, make(operator, known[name]))
 
     # ----------------------------------------------------------------------------------------------------- kernels
 
-    def _kernel(self, operator: Any, op: str, tensors: str) -> Callable[..., Any]:
-        arguments = _Arguments(operator._schema, op, tensors)
-        below = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
+    def _kernel(self, operator: Any, known: tuple[Operation, str]) -> Callable[..., Any]:
+        arguments = _Arguments(operator, *known)
+        below = torch_api.below()
         begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self.local
-        redispatch, unbox = operator.redispatch, ProcessGroup.unbox
+        redispatch, group_in, handle_in = operator.redispatch, torch_api.group_in, torch_api.handle_in
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             if local.inside:
@@ -111,8 +100,10 @@ class Kernels:
                 if arguments.is_imagined(values):
                     return redispatch(keyset & below, *args, **kwargs)
                 is_async = arguments.is_async(values)
-                group = unbox(values[arguments.group])
+                group = group_in(values[arguments.group])
                 number = begin(arguments.kind, group, arguments.key(values), arguments.peer(values), is_async)
+                if local.parts is not None:
+                    local.parts.append(number)
             except Exception as error:
                 warn_once(error)
             try:
@@ -122,17 +113,17 @@ class Kernels:
                 raise
             try:
                 handle = result[1] if type(result) is tuple else result
-                issued(number, None if handle is None else Work.unbox(handle), is_async)
+                issued(number, None if handle is None else handle_in(handle), is_async)
             except Exception as error:
                 warn_once(error)
             return result
 
         return kernel
 
-    def _functional(self, operator: Any, op: str, tensors: str) -> Callable[..., Any]:
-        arguments = _Arguments(operator._schema, op, tensors)
-        below = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
-        tracer, local, filled = self._tracer, self.local, self._filled
+    def _functional(self, operator: Any, known: tuple[Operation, str]) -> Callable[..., Any]:
+        arguments = _Arguments(operator, *known)
+        below = torch_api.below()
+        tracer, local, fill = self._tracer, self.local, self._fill
         redispatch = operator.redispatch
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -141,7 +132,7 @@ class Kernels:
                 values = arguments.complete(args, kwargs)
                 if arguments.is_imagined(values):
                     return redispatch(keyset & below, *args, **kwargs)
-                group = _resolved(values[arguments.group])
+                group = torch_api.group_in(values[arguments.group])
                 number = tracer.begin(arguments.kind, group, arguments.key(values), arguments.peer(values), True)
             except Exception as error:
                 warn_once(error)
@@ -155,21 +146,42 @@ class Kernels:
                 local.inside = False
             tracer.mark(number, State.ISSUED)
             for tensor in result if isinstance(result, (list, tuple)) else (result,):
-                if len(filled) > _MOST:
-                    # Nobody waits for them, then.
-                    filled.clear()
-                filled[tensor.untyped_storage()._cdata] = number
+                fill(tensor, number)
             return result
 
         return kernel
 
-    def _wait(self, operator: Any, _: str, __: str) -> Callable[..., Any]:
-        below = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
+    def _composite(self, operator: Any) -> Callable[..., Any]:
+        """Several calls in one, which is what is recorded; each fills one tensor of the result."""
+        below, redispatch, local = torch_api.below(), operator.redispatch, self.local
+
+        def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+            self.install()
+            parts: list[int] = []
+            local.parts = parts
+            try:
+                result = redispatch(keyset & below, *args, **kwargs)
+            finally:
+                local.parts = None
+            for tensor, number in zip(result, parts, strict=False):
+                self._fill(tensor, number)
+            return result
+
+        return kernel
+
+    def _fill(self, tensor: torch.Tensor, number: int) -> None:
+        if len(self._filled) > _MOST:
+            # Nobody waits for them, then.
+            self._filled.clear()
+        self._filled[torch_api.memory(tensor)] = number
+
+    def _wait(self, operator: Any) -> Callable[..., Any]:
+        below = torch_api.below()
         tracer, filled = self._tracer, self._filled
         redispatch = operator.redispatch
 
         def kernel(keyset: Any, tensor: Any) -> Any:
-            number = filled.pop(tensor.untyped_storage()._cdata, 0)
+            number = filled.pop(torch_api.memory(tensor), 0)
             if number:
                 tracer.mark(number, State.WAITING)
             try:
@@ -189,19 +201,19 @@ _MOST: Final = 10_000
 
 
 class _Local(threading.local):
-    inside = False
+    inside: bool = False
+    parts: list[int] | None = None
 
 
 class _Arguments:
     """Where an operator's arguments stand, and what of them is recorded. One for each operator, made once."""
 
-    def __init__(self, schema: Any, op: str, tensors: str) -> None:
-        self._op = op
-        self._names = [argument.name for argument in schema.arguments]
-        self._defaults = tuple(
-            argument.default_value if argument.has_default_value() else None for argument in schema.arguments
-        )
-        self.kind = P2P if op in ("send", "recv") else COLLECTIVE
+    def __init__(self, operator: Any, operation: Operation, tensors: str) -> None:
+        arguments = torch_api.arguments(operator)
+        self._op = operation.name
+        self._names = [name for name, _ in arguments]
+        self._defaults = tuple(default for _, default in arguments)
+        self.kind = P2P if operation.kind == "p2p" else COLLECTIVE
         named = "process_group" if "process_group" in self._names else "group_name"
         self.group = self._names.index(named)
         self._peer = next((self._names.index(name) for name in _PEERS if name in self._names), None)
@@ -254,20 +266,6 @@ class _Arguments:
         reduce_op = values[self._reduce_op]
         # The dispatcher hands c10d's over as a box that can tell no more than its number.
         return (self._op, tensors, reduce_op if isinstance(reduce_op, str) else reduce_name(reduce_op.op()))
-
-
-def _resolved(group: Any) -> Any:
-    """The process group of a functional collective, which gets its name or the group itself."""
-    if isinstance(group, ProcessGroup):
-        return group
-    if isinstance(group, str):
-        name: Any = group
-        return torch._C._distributed_c10d._resolve_process_group(name)
-    return ProcessGroup.unbox(group)
-
-
-def _torch_modules() -> list[Any]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module is not None]
 
 
 _warned: list[str] = []

@@ -9,8 +9,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from .sites import shorten
 
 if TYPE_CHECKING:
@@ -23,9 +21,8 @@ if TYPE_CHECKING:
 
 #: This package, whose wrappers stand between the user's call and torch's.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-#: torch's own files but for those that read data and start processes.
-_TORCH_FILES: Final = os.path.dirname(torch.__file__) + os.sep
-_OTHER_FILES: Final = tuple(os.path.join(_TORCH_FILES, name, "") for name in ("utils", "multiprocessing"))
+#: Folders of torch that read data and start processes.
+_OTHER_FOLDERS: Final = ("utils", "multiprocessing")
 #: What gloo, NCCL and the store say when a call took too long, and when the other side is gone.
 _TIMEOUT: Final = re.compile(
     r"timed out (waiting|after .*waiting)|(wait|application|connect|collective operation) timeout"
@@ -48,16 +45,18 @@ _DEEPEST: Final = 12
 class Failures:
     """Writes the exceptions of a process into its trace."""
 
-    def __init__(self, sites: Sites) -> None:
-        """`sites` tells the user's own frames."""
+    def __init__(self, sites: Sites, folder: str) -> None:
+        """`sites` tells the user's own frames; `folder` is where the library lies whose calls are traced."""
         self._sites = sites
+        self._library = folder + os.sep
+        self._other = tuple(os.path.join(folder, name, "") for name in _OTHER_FOLDERS)
         self._count = 0
 
     def ended(self, writer: Writer, error: BaseException) -> str:
         """Record the exception that ends the process; its text."""
         said = text(error)
         found = place(error.__traceback__, self._sites)
-        writer.name("ended", {"failure": failure(error), "error": said, "time": time.time(), "place": found})
+        writer.name("ended", {"failure": self._failure(error), "error": said, "time": time.time(), "place": found})
         return said
 
     def raised(self, writer: Writer, op: str, group: int, calls: int, error: BaseException) -> None:
@@ -69,6 +68,31 @@ class Failures:
             record = {"op": op, "group": group, "calls": calls, "error": text(error), "time": time.time()}
             writer.name("raised", {**record, "place": where})
 
+    def _failure(self, error: BaseException) -> Failure:
+        """Whose failure an exception is.
+
+        A broken connection and a timeout are torch's own words, raised out of a call of torch. An exception with the same words
+        from another place, a signal handler in the middle of that call for instance, is the program's own. Of one that was
+        raised while another was handled the last broken connection counts.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            return "interrupt"
+        for one in _chain(error):
+            if type(one).__name__ in _TORCH or (
+                type(one) is RuntimeError and self._is_raised_by_library(one.__traceback__)
+            ):
+                said = text(one)
+                if _TIMEOUT.search(said):
+                    return "timeout"
+                if _CONNECTION.search(said):
+                    return "connection"
+        return "own"
+
+    def _is_raised_by_library(self, trace: TracebackType | None) -> bool:
+        """Whether C++ code under a frame of the library has raised it. The frame of a signal handler would be the innermost one."""
+        files = [frame.f_code.co_filename for frame, _ in _walk(trace)][-1:]
+        return any(file.startswith((self._library, _HERE)) and not file.startswith(self._other) for file in files)
+
 
 def text(error: BaseException) -> str:
     """`TypeError: cannot pickle '_thread.lock' object`; an exception that cannot be shown is known by its type."""
@@ -78,25 +102,6 @@ def text(error: BaseException) -> str:
         return type(error).__name__
 
 
-def failure(error: BaseException) -> Failure:
-    """Whose failure an exception is.
-
-    A broken connection and a timeout are torch's own words, raised out of a call of torch. An exception with the same words
-    from another place, a signal handler in the middle of that call for instance, is the program's own. Of one that was
-    raised while another was handled the last broken connection counts.
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupt"
-    for one in _chain(error):
-        if type(one).__name__ in _TORCH or (type(one) is RuntimeError and _is_raised_by_torch(one.__traceback__)):
-            said = text(one)
-            if _TIMEOUT.search(said):
-                return "timeout"
-            if _CONNECTION.search(said):
-                return "connection"
-    return "own"
-
-
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The exception, and those that it was raised from or during."""
     seen: set[int] = set()
@@ -104,12 +109,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _is_raised_by_torch(trace: TracebackType | None) -> bool:
-    """Whether C++ code under a frame of torch has raised it. The frame of a signal handler would be the innermost one."""
-    files = [frame.f_code.co_filename for frame, _ in _walk(trace)][-1:]
-    return any(file.startswith((_TORCH_FILES, _HERE)) and not file.startswith(_OTHER_FILES) for file in files)
 
 
 def place(trace: TracebackType | None, sites: Sites) -> dict[str, Any] | None:
@@ -139,12 +138,3 @@ def _name(frame: FrameType) -> str:
 def _shown(frame: FrameType, line: int) -> str:
     path = frame.f_code.co_filename
     return f"{shorten(path)}:{line} {_name(frame)}: {linecache.getline(path, line).strip()}"
-
-
-def timeout_of(group: Any) -> float:
-    """The timeout of a process group in seconds; 0.0 where this torch does not tell."""
-    try:
-        backends = [group._get_backend(device) for device in group._device_types]
-        return min(float(backend.options._timeout.total_seconds()) for backend in backends)
-    except Exception:
-        return 0.0

@@ -9,31 +9,36 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from ..operations import CREATORS
+from ..say import say
 from ..traces.model import State
+from . import torch_api
 from .signatures import CREATES
 from .tracer import CREATE, OUTSIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import CellType, ModuleType
 
     from .tracer import Tracer
 
-#: Functions that make one group for the ranks they are given; all others are built on them.
-CREATORS: Final = ("new_group", "split_group", "shrink_group")
 
+def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], Sequence[str]]) -> None:
+    """Call `first` before the first process group is made; record the default group when it is there.
 
-def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
-    """Call `first` before the first process group is made; record the default group when it is there."""
+    `first` returns what is not seen with this torch, which rank 0 says.
+    """
 
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        first()
+        unseen = first()
         result = original(*args, **kwargs)
         try:
-            tracer.start(c10d.get_rank(), c10d.get_world_size(), _where(c10d))
+            tracer.start(c10d.get_rank(), c10d.get_world_size(), torch_api.meeting_place())
             tracer.register(c10d.GroupMember.WORLD)
+            if unseen and c10d.get_rank() == 0:
+                say(f"collectivelint: traced without: {', '.join(unseen)}\n")
         except Exception as error:
             tracer.give_up(error)
         return result
@@ -41,20 +46,22 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
     exchange(c10d, "init_process_group", init)
 
 
-def hook_groups(c10d: Any, tracer: Tracer) -> None:
-    """Record creations and calls by ranks that are not in the group."""
+def hook_creation(c10d: Any, tracer: Tracer) -> None:
+    """Record the creation of groups."""
     for name in CREATORS:
         if hasattr(c10d, name):
             exchange(c10d, name, functools.partial(_create, c10d, tracer, name))
-    warn = c10d._warn_not_in_group
 
-    def outsider(op_name: str) -> None:
+
+def hook_outsiders(c10d: Any, tracer: Tracer) -> None:
+    """Record calls by ranks that are not in the group."""
+
+    def called(op_name: str) -> None:
         world = c10d.GroupMember.WORLD
         if world is not None and tracer.is_started:
             tracer.end(_begun(tracer, OUTSIDER, world, (op_name, None)), State.DONE)
-        warn(op_name)
 
-    c10d._warn_not_in_group = outsider
+    torch_api.hook_outsiders(called)
 
 
 def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
@@ -64,19 +71,6 @@ def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
     except Exception as error:
         tracer.give_up(error)
         return 0
-
-
-def _where(c10d: Any) -> str:
-    """Where the ranks of this job meet: two jobs at the same time meet in different places."""
-    import torch
-
-    dist: Any = torch.distributed
-    store = c10d._get_default_store()
-    while isinstance(store, dist.PrefixStore):
-        store = store.underlying_store
-    if isinstance(store, dist.TCPStore):
-        return f"{store.host}:{store.port}"
-    return str(getattr(store, "path", type(store).__name__))
 
 
 def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..environment import OnDivergence
     from ..traces.writer import Writer
     from .sites import Sites
+    from .source import Source
 
 #: Seconds between two looks at what the monitor wants, and at the threads that are there.
 _PULSE: Final = 0.5
@@ -27,9 +28,11 @@ MAIN: Final = threading.main_thread().ident
 class SideThread:
     """Says where the main thread is when that is asked, which other threads there are, and carries the monitor's messages."""
 
-    def __init__(self, sites: Sites, writer: Callable[[], Writer | None], watch: OnDivergence | None) -> None:
+    def __init__(
+        self, sites: Sites, writer: Callable[[], Writer | None], watch: OnDivergence | None, source: Source
+    ) -> None:
         """`writer()`: of the trace, None when it has come to its end. `watch`: have a process beside the job compare the ranks."""
-        self._sites, self._writer, self._watch = sites, writer, watch
+        self._sites, self._writer, self._watch, self._source = sites, writer, watch, source
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -52,7 +55,7 @@ class SideThread:
             _start_watcher(folder, self._watch)
         answered = 0
         others: list[int] = []
-        carrier: Carrier | None = Carrier(folder, rank, attempt)
+        carrier: Carrier | None = Carrier(folder, rank, attempt, self._source.connect)
         while (writer := self._writer()) is not None and not self._ended.is_set():
             try:
                 asked = writer.asked

@@ -11,7 +11,7 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ..operations import LOOSE, SHAPED
+from ..operations import LOOSE, P2P, SHAPED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def describe(key: tuple[Any, ...]) -> dict[str, Any]:
     if tensors is not None:
         what = "tensors" if op in SHAPED or op in LOOSE else "sent"
         found[what] = [[list(map(int, shape)), str(dtype)] for shape, dtype in tensors]
-    if op in ("send", "recv"):
+    if op in P2P:
         return {**found, "tag": rest[0]} if rest[0] else found
     for name, value in zip(_REST, rest, strict=False):
         if value is not None and value != ():

@@ -15,7 +15,7 @@ from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
-from .failures import Failures, timeout_of
+from .failures import Failures
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .sites import Sites
@@ -23,9 +23,8 @@ from .sites import Sites
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch.distributed import ProcessGroup
-
     from ..environment import OnDivergence
+    from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 _NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
@@ -70,19 +69,20 @@ class _Group:
 class Tracer:
     """One process's record of its calls. Methods are called under the interpreter lock from any thread."""
 
-    def __init__(self, folder: Path, torch_folder: str, watch: OnDivergence | None = None) -> None:
+    def __init__(self, folder: Path, source: Source, watch: OnDivergence | None = None) -> None:
         """Nothing is written before `start`: a process that never joins a job leaves no trace.
 
-        `folder`: of the run, or of many runs, see folders.py. `watch`: have a process beside the job compare the ranks, see activate.py.
+        `folder`: of the run, or of many runs, see folders.py. `source`: the library that is traced. `watch`: have a process beside the job compare the ranks, see activate.py.
         """
         self._folder = folder
-        self._sites = Sites(torch_folder)
+        self._source = source
+        self._sites = Sites(source.folder)
         self._find = self._sites.find
         # A signal's handler may call in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._writer: Writer | None = None
         self._abandoned: Writer | None = None
-        #: By the id of torch's object.
+        #: By the id of the library's object.
         self._groups: dict[int, _Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
         self._places: dict[tuple[Any, int], int] = {}
@@ -94,8 +94,8 @@ class Tracer:
         self._joined: tuple[int, int, str] | None = None
         #: The exception that ends the process.
         self._error = ""
-        self._failures = Failures(self._sites)
-        self._side = SideThread(self._sites, lambda: self._writer, watch)
+        self._failures = Failures(self._sites, source.folder)
+        self._side = SideThread(self._sites, lambda: self._writer, watch, source)
 
     @property
     def is_started(self) -> bool:
@@ -163,26 +163,29 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------------ groups
 
-    def register(self, group: ProcessGroup) -> _Group:
+    def register(self, group: Any) -> _Group:
         """Give a new group its identity: its ranks, and how many groups of the same ranks came before."""
-        from torch.distributed import distributed_c10d as c10d
-
         writer = self._writer
         assert writer is not None
         known = self._groups.get(id(group))
         if known is not None:
             return known
-        ranks = tuple(map(int, c10d.get_process_group_ranks(group)))
+        ranks = self._source.ranks(group)
         ordinal = self._made.get(ranks, 0)
         self._made[ranks] = ordinal + 1
-        stored = {"ranks": ranks, "ordinal": ordinal, "description": group.group_desc, "timeout": timeout_of(group)}
+        stored = {
+            "ranks": ranks,
+            "ordinal": ordinal,
+            "description": self._source.description(group),
+            "timeout": self._source.timeout(group),
+        }
         found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
         # The address may come again when the group is gone.
         key = id(group)
         found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
         return found
 
-    def destroy(self, group: ProcessGroup) -> None:
+    def destroy(self, group: Any) -> None:
         """The group is about to be destroyed."""
         known = self._groups.get(id(group))
         if self._writer is not None and known is not None:
@@ -190,7 +193,7 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------------ events
 
-    def begin(self, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
+    def begin(self, kind: int, group: Any, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
         """A call is about to be made; the number of its event, 0 if nothing is recorded.
 
         `key` tells signatures apart (signatures.py); `peer` is a rank of the group. This is the path of every call: what
@@ -205,9 +208,7 @@ class Tracer:
             self.give_up(error)
             return 0
 
-    def _begun(
-        self, writer: Writer, kind: int, group: ProcessGroup, key: tuple[Any, ...], peer: int, is_async: bool
-    ) -> int:
+    def _begun(self, writer: Writer, kind: int, group: Any, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
         with self._lock:
             known = self._groups.get(id(group)) or self.register(group)
             if peer >= 0:
@@ -270,7 +271,7 @@ class Tracer:
         if number and self._writer is not None:
             self._writer.end(number, state, _now())
 
-    def reject(self, number: int, op: str, group: ProcessGroup) -> None:
+    def reject(self, number: int, op: str, group: Any) -> None:
         """The call has been refused before it began, for its arguments: the other ranks have not seen it."""
         with self._lock:
             latest, stream, before = self._latest
@@ -284,12 +285,12 @@ class Tracer:
             else:
                 self.end(number, State.FAILED)
 
-    def calls(self, group: ProcessGroup | None) -> int:
+    def calls(self, group: Any) -> int:
         """How many calls of this rank a group has had."""
         known = self._groups.get(id(group))
         return sum(stream.count for stream in known.streams.values()) if known is not None else 0
 
-    def raised(self, op: str, group: ProcessGroup, error: BaseException | None) -> None:
+    def raised(self, op: str, group: Any, error: BaseException | None) -> None:
         """An exception leaves a function of torch.distributed, and its call on the group has not been made."""
         if self._writer is not None and error is not None:
             known = self._groups.get(id(group)) or self.register(group)

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from torch._C._distributed_c10d import ProcessGroup, Work
+from torch.distributed import Work
 
 from ..traces.model import State
 
@@ -76,25 +76,16 @@ class Handles:
 
         Work.wait = wait  # type: ignore[method-assign,assignment]
 
-    def wrap_coalescing(self) -> None:
-        """Calls between `_start_coalescing` and `_end_coalescing` share the handle that the latter returns."""
-        start, end = ProcessGroup._start_coalescing, ProcessGroup._end_coalescing
-        local = self._local
+    def coalescing_begun(self) -> None:
+        """Calls from here on share the handle that is still to come."""
+        self._local.together = []
 
-        def _start_coalescing(group: Any, *args: Any) -> None:
-            start(group, *args)
-            local.together = []
-
-        def _end_coalescing(group: Any, *args: Any) -> Any:
-            numbers = tuple(local.together or ())
-            local.together = None
-            work = end(group, *args)
-            if work is not None and numbers:
-                self._keep(work, numbers)
-            return work
-
-        ProcessGroup._start_coalescing = _start_coalescing  # type: ignore[method-assign,assignment]
-        ProcessGroup._end_coalescing = _end_coalescing  # type: ignore[method-assign,assignment]
+    def coalescing_ended(self, work: Any) -> None:
+        """That is the handle; None if there is none."""
+        numbers = tuple(self._local.together or ())
+        self._local.together = None
+        if work is not None and numbers:
+            self._keep(work, numbers)
 
 
 class _Local(threading.local):

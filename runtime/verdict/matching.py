@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ..operations import LOOSE, ROOTED
+from ..operations import COMPARED, LOOSE, ROOTED, SPLIT
 from .model import Divergence, Side, Verdict
 from .rules import explained
 from .timeouts import timed_out
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..traces.model import Event, StreamKey, Trace
-
-#: What has to be equal for each operation, beside its name.
-_COMPARED: Final = ("reduce_op", "ranks", "tensors")
 
 
 def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
@@ -70,7 +67,7 @@ def difference(events: list[Event]) -> str:
     if len({event.op for event in events}) > 1:
         return "operation"
     op = events[0].op
-    for key in _COMPARED:
+    for key in COMPARED:
         if key == "tensors" and op in LOOSE:
             continue
         values = {_comparable(event, key) for event in events if key in event.signature}
@@ -78,7 +75,7 @@ def difference(events: list[Event]) -> str:
             return _named(key, events)
     if op in ROOTED and len({event.peer for event in events}) > 1:
         return "root rank"
-    if op == "all_to_all_single" and _splits_disagree(events):
+    if op in SPLIT and _splits_disagree(events):
         return "split sizes"
     return ""
 
@@ -91,7 +88,7 @@ def _comparable(event: Event, key: str) -> str:
 
 def _named(key: str, events: list[Event]) -> str:
     if key != "tensors":
-        return {"reduce_op": "reduce operation", "ranks": "ranks of the new group"}[key]
+        return COMPARED[key]
     dtypes = {repr([dtype for _, dtype in event.signature["tensors"]]) for event in events}
     return "dtype" if len(dtypes) > 1 else "shape"
 
@@ -116,7 +113,7 @@ def _splits_disagree(events: list[Event]) -> bool:
 def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -> Divergence:
     sides: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
-        key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in _COMPARED))
+        key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in COMPARED))
         splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
         sides[repr((key, splits))].append(event)
     ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))

@@ -1,0 +1,244 @@
+"""The only module that names what torch does not promise: each thing behind a function that says what it gives.
+
+`probe` says what the installed torch lacks. A function here raises AttributeError or whatever torch raises where its thing is
+missing or has changed; the layer that needs it is then left out, and the others stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import torch
+from torch.distributed import distributed_c10d as c10d
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What is not seen where something is missing.
+Part: TypeAlias = Literal[
+    "calls from C++",
+    "functional collectives",
+    "coalescing",
+    "calls of ranks outside the group",
+    "the end of groups",
+    "other hosts",
+]
+_GROUP: Final = "torch.distributed.distributed_c10d:ProcessGroup."
+_OPERATORS: Final = (
+    "torch._C:_dispatch_get_all_op_names",
+    "torch._C:_dispatch_keyset_full_after",
+    "torch._C:DispatchKey.BackendSelect",
+    "torch._ops:OpOverload.redispatch",
+)
+#: Where each part's things stand. Of alternatives, which "|" separates, one is enough.
+_NEEDED: Final[dict[Part, tuple[str, ...]]] = {
+    "calls from C++": (*_OPERATORS, f"{_GROUP}unbox", "torch.distributed.distributed_c10d:Work.unbox"),
+    "functional collectives": (*_OPERATORS, "torch._C:_distributed_c10d._resolve_process_group"),
+    "coalescing": (f"{_GROUP}_start_coalescing", f"{_GROUP}_end_coalescing"),
+    "calls of ranks outside the group": ("torch.distributed.distributed_c10d:_warn_not_in_group",),
+    "the end of groups": (f"{_GROUP}shutdown|torch.distributed.distributed_c10d:_shutdown_backend",),
+    "other hosts": ("torch.distributed.distributed_c10d:_get_default_store",),
+}
+Around: TypeAlias = Callable[..., Any]
+
+
+def probe() -> tuple[Part, ...]:
+    """The parts that cannot be seen with the installed torch."""
+    return tuple(part for part, things in _NEEDED.items() if not all(map(_is_there, things)))
+
+
+def _is_there(alternatives: str) -> bool:
+    for thing in alternatives.split("|"):
+        module, _, path = thing.partition(":")
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if found is not None:
+            return True
+    return False
+
+
+class TorchSource:
+    """torch.distributed, as the tracer asks for it; see source.Source."""
+
+    @property
+    def folder(self) -> str:
+        """Where torch is installed."""
+        return os.path.dirname(torch.__file__)
+
+    def ranks(self, group: Any) -> tuple[int, ...]:
+        """The members as global ranks; raise ValueError for a group that torch.distributed does not know."""
+        return tuple(map(int, c10d.get_process_group_ranks(group)))
+
+    def description(self, group: Any) -> str:
+        """What `group_desc` said."""
+        return str(group.group_desc)
+
+    def timeout(self, group: Any) -> float:
+        """The shortest timeout of its backends in seconds; 0.0 where this torch does not tell."""
+        try:
+            backends = [group._get_backend(device) for device in group._device_types]
+            return min(float(backend.options._timeout.total_seconds()) for backend in backends)
+        except Exception:
+            return 0.0
+
+    def connect(self, prefix: str) -> Any | None:
+        """A connection to the job's TCPStore; None if the job has another kind of store."""
+        dist: Any = torch.distributed
+        store = _job_store()
+        if not isinstance(store, dist.TCPStore):
+            return None
+        own = dist.TCPStore(
+            store.host, store.port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=10)
+        )
+        return dist.PrefixStore(prefix, own)
+
+
+def meeting_place() -> str:
+    """Where the ranks of this job meet, "" if that cannot be told: two jobs at the same time meet in different places."""
+    dist: Any = torch.distributed
+    if not _is_there(*_NEEDED["other hosts"]):
+        return ""
+    store = _job_store()
+    if isinstance(store, dist.TCPStore):
+        return f"{store.host}:{store.port}"
+    return str(getattr(store, "path", type(store).__name__))
+
+
+def _job_store() -> Any:
+    dist: Any = torch.distributed
+    store: Any = c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    return store
+
+
+# --------------------------------------------------------------------------------------------------------- dispatcher
+
+
+def operators(namespace: str) -> Iterator[tuple[str, Any]]:
+    """(name, operator) of each operator of a namespace of the dispatcher; one name may have several."""
+    for full in torch._C._dispatch_get_all_op_names():
+        space, _, rest = full.partition("::")
+        base, _, overload = rest.partition(".")
+        if space == namespace:
+            yield base, getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
+
+
+def arguments(operator: Any) -> list[tuple[str, Any]]:
+    """(name, default or None) of each argument of an operator."""
+    return [
+        (item.name, item.default_value if item.has_default_value() else None) for item in operator._schema.arguments
+    ]
+
+
+def register(library: Any, operator: Any, kernel: Around) -> None:
+    """Have `kernel(keyset, *arguments)` called before the kernels of all devices, as long as the library lives.
+
+    BackendSelect is the key that every call passes: from Python or C++, in inference mode or not, in any thread.
+    """
+    library.impl(operator, kernel, "BackendSelect", with_keyset=True)
+
+
+def below() -> Any:
+    """A set of keys: `operator.redispatch(keyset & below(), ...)` goes on to the kernels that come behind ours."""
+    return torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
+
+
+def group_in(box: Any) -> Any:
+    """The process group that an operator gets: an object of the dispatcher, a name, or the group itself."""
+    if isinstance(box, c10d.ProcessGroup):
+        return box
+    if isinstance(box, str):
+        name: Any = box
+        return torch._C._distributed_c10d._resolve_process_group(name)
+    return c10d.ProcessGroup.unbox(box)
+
+
+def handle_in(box: Any) -> Any:
+    """The work handle in an object of the dispatcher."""
+    return c10d.Work.unbox(box)
+
+
+def memory(tensor: torch.Tensor) -> int:
+    """What tells the memory of a tensor apart while it lives."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def hook_users(first: Callable[[], None]) -> None:
+    """Call `first` before C++ makes its first call: in the reducer of DDP and in two functions that work on a whole model.
+
+    Raises AttributeError where one of them is missing.
+    """
+
+    def around(original: Any) -> Any:
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            first()
+            return original(*args, **kwargs)
+
+        return call
+
+    native: Any = torch._C._distributed_c10d
+    native.Reducer.__init__ = around(native.Reducer.__init__)
+    for name in ("_broadcast_coalesced", "_verify_params_across_processes"):
+        original = getattr(torch.distributed, name)
+        wrapped = around(original)
+        # Whoever has imported the name already has it under the same name.
+        for module in [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module]:
+            if vars(module).get(name) is original:
+                setattr(module, name, wrapped)
+
+
+# -------------------------------------------------------------------------------------------------------------- groups
+
+
+def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> None:
+    """Call `begun` where several calls begin that are made as one, and `ended` with their handle, or with None."""
+    group: Any = c10d.ProcessGroup
+    start, end = group._start_coalescing, group._end_coalescing
+
+    def _start_coalescing(group: Any, *args: Any) -> None:
+        start(group, *args)
+        begun()
+
+    def _end_coalescing(group: Any, *args: Any) -> Any:
+        work = None
+        try:
+            work = end(group, *args)
+        finally:
+            ended(work)
+        return work
+
+    group._start_coalescing, group._end_coalescing = _start_coalescing, _end_coalescing
+
+
+def hook_end_of_groups(ends: Callable[[Any], None]) -> None:
+    """Call `ends(group)` before a group is shut down, whoever has imported destroy_process_group under which name."""
+    group: Any = c10d.ProcessGroup
+    # Before 2.5 a function does it, which is called by its name.
+    owner, name = (group, "shutdown") if hasattr(group, "shutdown") else (c10d, "_shutdown_backend")
+    original = getattr(owner, name)
+
+    def shutdown(group: Any, *args: Any, **kwargs: Any) -> Any:
+        ends(group)
+        return original(group, *args, **kwargs)
+
+    setattr(owner, name, shutdown)
+
+
+def hook_outsiders(called: Callable[[str], None]) -> None:
+    """Call `called(name of the function)` when a rank calls on a group that it is not in."""
+    warn = c10d._warn_not_in_group
+
+    def outsider(op_name: str) -> None:
+        called(op_name)
+        warn(op_name)
+
+    c10d._warn_not_in_group = outsider
