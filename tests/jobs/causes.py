@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import torch
@@ -87,19 +88,15 @@ def slow(rank: int) -> None:
 def unpicklable(rank: int) -> None:
     """The exception of one rank is caught, which is a call behind from then on."""
     found = [None, None]
-    try:
+    with suppress(TypeError):
         dist.all_gather_object(found, threading.Lock() if rank == 1 else 1)
-    except TypeError:
-        pass
     dist.barrier()
 
 
 def unpicklable_everywhere(rank: int) -> None:
     """All ranks are as far as each other; what comes later has another reason."""
-    try:
+    with suppress(TypeError):
         dist.all_gather_object([None, None], threading.Lock())
-    except TypeError:
-        pass
     dist.all_reduce(torch.ones(2), op=dist.ReduceOp.MAX if rank else dist.ReduceOp.SUM)
 
 
