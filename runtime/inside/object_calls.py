@@ -22,6 +22,7 @@ FUNCTIONS: Final = (
     "scatter_object_list",
     "send_object_list",
 )
+_signature: Final = functools.cache(inspect.signature)
 
 
 def hook_objects(c10d: Any, tracer: Tracer) -> None:
@@ -48,7 +49,7 @@ def _call(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *a
 def _group(c10d: Any, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The group that a function is called with; None where that cannot be told, or this rank is not in it."""
     try:
-        group = inspect.signature(original).bind(*args, **kwargs).arguments.get("group") or c10d.GroupMember.WORLD
+        group = _signature(original).bind(*args, **kwargs).arguments.get("group") or c10d.GroupMember.WORLD
     except (TypeError, ValueError):
         return None
     return group if isinstance(group, c10d.ProcessGroup) else None

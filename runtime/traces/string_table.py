@@ -116,8 +116,8 @@ class Names:
             case {"job": job}:
                 self.job = validation.text(job)
             case {"stack": stack}:
-                self.stack = tuple(map(validation.text, validation.items(stack)))
                 self.stack_time = validation.real(row.get("time", 0))
+                self.stack = tuple(map(validation.text, validation.items(stack)))
             case {"ended": ended}:
                 self.ending = validation.ending(ended)
             case {"raised": {"group": int(group)} as raised}:

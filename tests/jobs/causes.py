@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import torch
@@ -88,14 +88,14 @@ def slow(rank: int) -> None:
 def unpicklable(rank: int) -> None:
     """The exception of one rank is caught, which is a call behind from then on."""
     found = [None, None]
-    with contextlib.suppress(TypeError):
+    with suppress(TypeError):
         dist.all_gather_object(found, threading.Lock() if rank == 1 else 1)
     dist.barrier()
 
 
 def unpicklable_everywhere(rank: int) -> None:
     """All ranks are as far as each other; what comes later has another reason."""
-    with contextlib.suppress(TypeError):
+    with suppress(TypeError):
         dist.all_gather_object([None, None], threading.Lock())
     dist.all_reduce(torch.ones(2), op=dist.ReduceOp.MAX if rank else dist.ReduceOp.SUM)
 

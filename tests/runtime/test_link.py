@@ -14,7 +14,7 @@ import pytest
 from collectivelint.runtime.beside import host_link
 from collectivelint.runtime.traces import folders, messages
 from collectivelint.runtime.traces.jobs import load
-from collectivelint.runtime.traces.model import Counted
+from collectivelint.runtime.traces.model import Counted, Ending, Exit, Place, Raised
 from collectivelint.runtime.traces.reader import ring_files
 from collectivelint.runtime.verdict.model import Divergence, Side
 
@@ -105,6 +105,10 @@ def test_ranks_arrive_as_they_were_sent() -> None:
             rank(1, ("barrier", WORLD), ("send", PAIR, 2, {"sent": [[[3], "float"]]}, 0), alive=True),
             callers={PAIR.key: frozenset({7, 8})},
             stack=("a.py:3 f: x",),
+            stack_time=3.5,
+            ending=Ending("own", "ValueError: x", 2.5, Place("a.py", 3, "f", ("a.py:3 f: x",))),
+            raised=(Raised("all_gather_object", PAIR.key, 2, "TypeError: x", 1.5, Place("a.py", 2, "f")),),
+            exit=Exit(-9, "SIGTERM", 4.5),
             streams={(WORLD.key, "collective"): Counted(5, 6, 7), (PAIR.key, "send", 0, 0): Counted(1, 2, 3)},
             lost=4,
         ),
@@ -115,8 +119,8 @@ def test_ranks_arrive_as_they_were_sent() -> None:
 
 def test_a_verdict_arrives_as_it_was_sent(tmp_path: Path) -> None:
     event = rank(0, ("barrier", WORLD)).events[0]
-    sides = (Side((0, 1), event, "waits in"), Side((2,), None, "has finished"))
-    found = Divergence("deadlock", WORLD, 3, "barrier", sides, 1.5, "CL201")
+    sides = (Side((0, 1), event, "waits in"), Side((2,), None, "has finished", ("a.py:3 f: x",), is_consequence=True))
+    found = Divergence("deadlock", WORLD, 3, "barrier", sides, 1.5, "CL201", ("a note",))
     one = host_link.Link(tmp_path, 0)
     one.send([], found=found)
     (tmp_path / "link-0-0.out").rename(tmp_path / "link-2-0.in")

@@ -177,7 +177,9 @@ _WRONG = [
     '{"id": 9, "signature": {"op": "x", "tensors": [[[4294967296, 4294967296], "float32"]]}}',
     '{"id": 9, "signature": {"op": "x", "output_split_sizes": 3}}', '{"id": 9, "signature": {"op": "x", "tag": "y"}}',
     '{"id": 9, "stream": {"group": 1}}', '{"caller": {"group": 77, "thread": 1}}', '{"destroyed": 77}',
-    '{"threads": ["a"]}', '{"job": 5}', '{"stack": [5]}',
+    '{"threads": ["a"]}', '{"job": 5}', '{"stack": [5]}', '{"stack": [], "time": "x"}',
+    '{"raised": {"group": 77}}', '{"raised": {"group": 1, "op": 5}}', '{"ended": 5}', '{"ended": {"failure": []}}',
+    '{"ended": {"failure": "mine", "error": "x", "time": 1, "place": null}}', '{"ended": {"failure": "own", "error": 1}}',
 ]  # fmt: skip
 
 
