@@ -102,7 +102,7 @@ def test_fixture(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp
             r".*test_mine\.py:\d+  save -> all_reduce\(SUM, float32\[3\]\).*",
             r".*DEADLOCK(?: after \d\.\d s)?: ranks 0,2 wait in barrier on the default group \{0,1,2\}; rank 1 will not come",
             r".*ValueError: no such shard",
-            r".*rank 1 \(exit code -9\).*",
+            r".*rank 1 was killed by SIGKILL \(exit code -9\) and returned no result",
         ]
     )
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("collectivelint")]
