@@ -85,7 +85,7 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     if is_text:
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
     for problem in unreadable:
-        echo(f"error: {one_line(problem)}; what is said is about the other ranks only", err=True)
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     if is_text:
         ended = end.text() if end is not None else ""
         closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
