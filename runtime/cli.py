@@ -1,8 +1,7 @@
-"""`collectivelint trace` and `collectivelint report`."""
+"""`collectivelint trace` and `collectivelint watch`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,23 +9,21 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from collectivelint.printable import one_line
-from collectivelint.settings import Resolver
 
-from .afterwards import flight_recorder, group_usage
-from .afterwards.statistics import Statistics
+from .afterwards import group_usage
 from .beside import closing, launch, watch
 from .checkpoint import records
-from .environment import STOPPED
 from .options import NamedPath, refuse_unknown
+from .report import expected_groups, report, warn
 from .say import echo, reason
 from .traces import folders, jobs
 from .traces.model import Trace
-from .traces.reader import ring_files
 from .traces.ring import TraceError
-from .verdict import explain, matching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+__all__ = ["report", "trace", "watch_command"]
 
 _HINT_AFTER: Final = click.option(
     "--hint-after",
@@ -82,7 +79,7 @@ def trace(
     """
     refuse_unknown(ctx, command)
     # Not when the job has ended: that may be days later.
-    expected = _expected_groups()
+    expected = expected_groups()
     try:
         outcome = launch.run(
             command,
@@ -108,36 +105,30 @@ def trace(
 
 def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> list[str]:
     """Say what a run has come to beside the verdict; in a few words each, what of it is wrong."""
-    unexpected = list(group_usage.unexpected(group_usage.uses(outcome.trace), expected))
-    for problem in unexpected:
-        echo(f"GROUPS: {one_line(problem)}", err=True, fg="red")
+    unexpected = _has_unexpected_groups(outcome, expected) if expected else False
     unreadable: list[str] = []
     saved = records.read(outcome.folder, unreadable=unreadable)
-    _warn(unreadable)
+    warn(unreadable)
     wrong = sum(bool(record.get("wrong")) for record in saved)
     for line in records.text(saved):
         echo(line, err=True, fg="red" if wrong else None)
     if outcome.folder.is_dir():
         echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
-    return problems + ["the groups are not those expected"] * bool(unexpected)
+    return problems + ["the groups are not those expected"] * unexpected
 
 
-def _warn(problems: list[str]) -> None:
-    for problem in problems:
-        echo(f"warning: {one_line(problem)}", err=True)
-
-
-def _expected_groups() -> Mapping[str, Collection[str]]:
-    """The groups that the configuration of the current folder expects; exit where it cannot be told which those are."""
-    resolver = Resolver()
-    expected = resolver.settings(Path.cwd()).expected_groups
-    for problem in resolver.problems:
-        echo(f"error: {problem}", err=True)
-    # A rule that is not installed here is the linter's trouble, and no reason not to run a job.
-    if any(": unknown rule `" not in problem for problem in resolver.problems):
-        sys.exit(2)
-    return expected
+def _has_unexpected_groups(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> bool:
+    """Say which groups of the main job are not those expected."""
+    trace, of = Trace(), ""
+    if outcome.judged:
+        main = jobs.main_of([item.job for item in outcome.judged])
+        trace = main.trace([])
+        of = next((f" of {item.name}" for item in outcome.judged if item.job is main and item.name), "")
+    found = list(group_usage.unexpected(group_usage.uses(trace), expected))
+    for problem in found:
+        echo(f"GROUPS{of}: {one_line(problem)}", err=True, fg="red")
+    return bool(found)
 
 
 @click.command("watch")
@@ -151,7 +142,7 @@ def _expected_groups() -> Mapping[str, Collection[str]]:
 )
 @click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
 def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> None:
-    """Compare the ranks of a running job that is traced into TRACE_DIR, until it ends; exit code 1 if they diverge.
+    """Compare the ranks of the jobs that are traced into TRACE_DIR, until they end; exit code 1 if those of any diverge.
 
     TRACE_DIR is the folder of a run, or one with runs below it: then the newest that is running is watched.
     """
@@ -163,89 +154,7 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> Non
     run, *others = running
     if run != trace_dir:
         echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
-    found = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
-    about = closing.looked_at(watch.read(run)[0])
-    if found is None:
-        echo(f"collectivelint: no rank on this host is traced any more, no divergence in {about}", err=True, fg="green")
-    else:
-        echo(f"collectivelint: the ranks diverged, see above; compared {about}", err=True, fg="red")
-    sys.exit(int(found is not None))
-
-
-@click.command()
-@click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
-@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
-    "--export-fr",
-    type=NamedPath(file_okay=False),
-    help="Write Flight Recorder dumps into this folder; torch's own analyser reads them.",
-)
-def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
-    """Explain what a traced job did.
-
-    Exit codes: 1 if its ranks diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or the
-    configuration cannot be read.
-
-    TRACE_DIR is the folder of a run, one with runs below it (the newest is read), or one with the dumps of torch's Flight
-    Recorder, one for each rank.
-    """
-    expected = _expected_groups()
-    run = folders.newest(trace_dir)
-    try:
-        found, parts, unreadable = _loaded(run)
-        if export_fr is not None:
-            flight_recorder.export(found, export_fr)
-    except (TraceError, OSError) as error:
-        echo(f"error: {reason(error)}", err=True)
-        sys.exit(2)
-    for problem in unreadable:
-        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
-    stopped = (run / STOPPED).is_file()
-    divergence = matching.compare(found, over=True)
-    numbers = Statistics(found)
-    groups = group_usage.uses(found)
-    unexpected = list(group_usage.unexpected(groups, expected))
-    left_out: list[str] = []
-    saved = records.read(*parts, unreadable=left_out)
-    _warn(left_out)
-    if output_format == "json":
-        data = {
-            "divergence": explain.as_dict(divergence) if divergence is not None else None,
-            "unexpected_groups": unexpected,
-            "groups": group_usage.as_dicts(groups),
-            "checkpoints": saved,
-            **numbers.as_dict(),
-            "run": str(run),
-            "stopped": stopped,
-            "unreadable": unreadable,
-        }
-        click.echo(json.dumps(data, indent=2))
-    else:
-        if run != trace_dir:
-            echo(f"Run: {folders.described(trace_dir, run)}\n")
-        if divergence is not None:
-            headline, _, sides = explain.text(divergence).partition("\n")
-            echo(headline, fg="red", bold=True)
-            echo(sides)
-        else:
-            echo(f"No divergence in {closing.looked_at(found)}.\n", fg="green")
-        echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
-        echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups)]))
-        echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
-    wrong = divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)
-    sys.exit(1 if wrong else 2 * bool(unreadable))
-
-
-def _loaded(run: Path) -> tuple[Trace, list[Path], list[str]]:
-    """The trace of a run with the folders that it lies in, one for each launcher, and what of it cannot be read.
-
-    Or the dumps of a folder.
-    """
-    unreadable: list[str] = []
-    if not folders.is_run(run) and not ring_files(run):
-        return flight_recorder.load(run), [run], unreadable
-    parts = jobs.parts(run, unreadable)
-    readers = [reader for some in parts.values() for reader in some]
-    found = Trace(jobs.ranks(readers, unreadable))
-    _warn([reader.wrong for reader in readers if reader.wrong])
-    return found, list(parts), unreadable
+    judged = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
+    echo("collectivelint: no rank on this host is traced any more", err=True)
+    closing.tell(judged, [], err=True)
+    sys.exit(int(any(item.divergence is not None for item in judged)))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .beside.monitor import POLL, Monitor
+from .quantities import ranks_text
 from .traces import folders, jobs
 from .traces.ring import TraceError
 from .verdict import explain, matching
@@ -44,7 +46,8 @@ def run_ranks(
     default group, which is made before the call and destroyed behind it; with None that is left to the function, which
     finds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set. `timeout` is in seconds, for all of it.
 
-    Raises DivergenceError as soon as the ranks have diverged, RankError if one of them raised or all took too long.
+    Raises DivergenceError as soon as the ranks have diverged, also when one has died and others wait for it; RankError if a
+    rank raised, died or took too long. Both name a rank that died with its exit code or signal.
     """
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="collectivelint") as name:
@@ -62,24 +65,26 @@ def run_ranks(
             # Only the child's end is left, so that it is closed when the child is gone.
             end.close()
         received: dict[int, tuple[bool, Any]] = {}
+        died: dict[int, int] = {}
         try:
-            divergence = _watch(run, processes, [begin for begin, _ in pipes], received, timeout)
+            divergence = _watch(run, processes, [begin for begin, _ in pipes], received, died, timeout)
         finally:
             for process in processes:
                 if process.is_alive():
                     process.kill()
                 process.join()
-        if divergence is None and len(received) == ranks:
+        if divergence is None and len(received) + len(died) == ranks:
             divergence = _afterwards(run)
-        errors = [f"rank {rank}:\n{text}" for rank, (fine, text) in sorted(received.items()) if not fine]
+        errors = [f"rank {rank} {ended(code)} and returned no result" for rank, code in sorted(died.items())]
+        errors += [f"rank {rank}:\n{text}" for rank, (fine, text) in sorted(received.items()) if not fine]
         if divergence is not None:
             raise DivergenceError("\n".join([explain.text(divergence), *errors]))
+        late = sorted(set(range(ranks)) - received.keys() - died.keys())
+        if late:
+            waited = f"the {_GRACE:.0f} s after that" if errors else f"{timeout:.0f} s"
+            errors.append(f"{ranks_text(late)} returned no result in {waited}")
         if errors:
             raise RankError("\n".join(errors))
-        lost = [rank for rank in range(ranks) if rank not in received]
-        if lost:
-            codes = ", ".join(f"rank {rank} (exit code {processes[rank].exitcode})" for rank in lost)
-            raise RankError(f"no result after {timeout:.0f} s, or killed: {codes}")
         return [received[rank][1] for rank in range(ranks)]
 
 
@@ -88,12 +93,14 @@ def _watch(
     processes: Sequence[Any],
     pipes: list[Connection],
     received: dict[int, tuple[bool, Any]],
+    died: dict[int, int],
     timeout: float,
 ) -> Divergence | None:
-    """Collect results until there are no more, or a divergence, or no time."""
-    monitor = Monitor(folder, timeout, lambda _: None)
+    """Collect results, and the exit codes of ranks that end without one, until there are no more, or a divergence, or no time."""
+    monitor = Monitor(folder, timeout, lambda _: None, launcher_grace=_LAUNCHER_GRACE)
     deadline = time.monotonic() + timeout
     open_ = dict(enumerate(pipes))
+    has_failed = False
     while open_ and time.monotonic() < deadline:
         for rank, pipe in list(open_.items()):
             try:
@@ -101,12 +108,16 @@ def _watch(
                     received[rank] = pipe.recv()
                     del open_[rank]
             except EOFError:
+                # The process has closed it by ending, and may not be gone yet.
+                processes[rank].join(_GRACE)
+                died[rank] = processes[rank].exitcode
                 del open_[rank]
         found = monitor.look()
         if found is not None:
             return found
-        if any(not fine for fine, _ in received.values()) and open_:
-            # The others may wait for the rank that has raised; the monitor says so if they do.
+        if not has_failed and open_ and (died or any(not fine for fine, _ in received.values())):
+            # The others may wait for the rank that has failed; the monitor says so if they do.
+            has_failed = True
             deadline = min(deadline, time.monotonic() + _GRACE)
         time.sleep(POLL / 2)
     for process in processes:
@@ -114,16 +125,32 @@ def _watch(
     return None
 
 
-#: How long (in seconds) the other ranks may go on when one has raised, and a process may take to end.
-_GRACE = 10.0
+#: How long (in seconds) the other ranks may go on when one has failed, and a process may take to end.
+_GRACE: Final = 10.0
+#: How long they may wait for it in a collective: nothing starts it again.
+_LAUNCHER_GRACE: Final = 1.0
+
+
+def ended(code: int | None) -> str:
+    """`exited with code 3`, `was killed by SIGKILL (exit code -9)`."""
+    if code is not None and code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name} (exit code {code})"
+        except ValueError:
+            pass
+    return f"exited with code {code}"
 
 
 def _afterwards(folder: Path) -> Divergence | None:
+    """The first divergence of any job of a run that has ended."""
+    unreadable: list[str] = []
     try:
-        return matching.compare(jobs.load(folder), over=True)
+        found = jobs.read(folder, unreadable)
     except TraceError:
         # The function has made no process group.
         return None
+    traces = (job.trace(unreadable) for job in found)
+    return next((seen for trace in traces if (seen := matching.compare(trace, over=True)) is not None), None)
 
 
 def _free_port() -> int:

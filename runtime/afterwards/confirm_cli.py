@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,7 +23,12 @@ from ..traces.ring import TraceError
 from .confirm import Run
 
 if TYPE_CHECKING:
-    from .confirm import Confirmation, Unseen
+    from collections.abc import Iterable, Sequence
+
+    from .confirm import Confirmation, Outcome, Unseen
+
+#: What one job says before what another does.
+_STRENGTH: Final[tuple[Outcome, ...]] = ("confirmed", "uniform", "not executed")
 
 
 @click.command()
@@ -43,18 +49,16 @@ if TYPE_CHECKING:
 def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str, min_confidence: str | None) -> None:
     """Mark each finding in PATHS as confirmed, uniform or not executed in a traced job, and list what the linter cannot see.
 
-    PATHS are files and folders. Findings of low confidence are listed where the run confirms them. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be
-    read.
+    PATHS are files and folders. Every job and attempt of the run counts. Findings of low confidence are listed where the run
+    confirms them. Exit codes: 0 no finding is confirmed, 1 a finding is, 2 the trace or the files cannot be read.
     """
     folder = folders.newest(trace_dir)
     unreadable: list[str] = []
     try:
-        run = Run(jobs.load(folder, unreadable))
+        recorded = jobs.read(folder, unreadable)
     except (TraceError, OSError) as error:
         echo(f"error: {one_line(reason(error))}", err=True)
         sys.exit(2)
-    for problem in unreadable:
-        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     resolver = Resolver({"min_confidence": confidence_of(min_confidence)} if min_confidence else {})
     linter = Linter(resolver)
     try:
@@ -63,20 +67,49 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str, min_co
         for problem in error.problems:
             echo(f"error: {problem}", err=True)
         sys.exit(2)
-    found = list(run.confirm(result.findings))
-    found += (item for item in run.confirm(result.hidden) if item.outcome == "confirmed")
-    unseen = run.unseen(_known(linter, list(paths)))
+    known = _known(linter, list(paths))
+    by_job: list[list[Confirmation]] = []
+    unseen: list[Unseen] = []
+    for job in recorded:
+        # One after another: the events of a long sweep would not fit into memory together.
+        run = Run(job.trace(unreadable))
+        by_job.append(list(run.confirm([*result.findings, *result.hidden])))
+        unseen = _merged([*unseen, *run.unseen(known)])
+    for problem in unreadable:
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
+    everything = [_strongest(several) for several in zip(*by_job, strict=True)]
+    found = everything[: len(result.findings)]
+    found += (item for item in everything[len(result.findings) :] if item.outcome == "confirmed")
     if output_format == "json":
-        click.echo(json.dumps({**_as_dict(found, unseen), "run": str(folder)}, indent=2))
+        click.echo(json.dumps({**_as_dict(found, unseen), "run": str(folder), "jobs": len(recorded)}, indent=2))
     else:
         if folder != trace_dir:
             echo(f"Run: {folders.described(trace_dir, folder)}\n")
+        if len(recorded) > 1:
+            echo(f"Jobs and attempts of the run: {len(recorded)}\n")
         echo(_text(found, unseen), nl=False)
     for problem in result.errors:
         echo(f"error: {problem}", err=True)
     if result.errors or unreadable:
         sys.exit(2)
     sys.exit(int(any(item.outcome == "confirmed" for item in found)))
+
+
+def _strongest(several: Sequence[Confirmation]) -> Confirmation:
+    """What all jobs say of a finding: confirmed by one is confirmed, and the calls are those of all."""
+    strongest = min(several, key=lambda item: _STRENGTH.index(item.outcome))
+    return replace(strongest, calls=sum(item.calls for item in several))
+
+
+def _merged(unseen: Iterable[Unseen]) -> list[Unseen]:
+    """One entry for each place, the most calls first."""
+    found: dict[tuple[str, int], Unseen] = {}
+    for item in unseen:
+        known = found.get((item.path, item.line))
+        if known is not None:
+            item = replace(item, ops=tuple(sorted({*known.ops, *item.ops})), calls=known.calls + item.calls)
+        found[(item.path, item.line)] = item
+    return sorted(found.values(), key=lambda item: -item.calls)
 
 
 def _known(linter: Linter, paths: list[Path]) -> dict[str, set[int]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Final
 
 from ..say import echo
+from ..traces import jobs
 from ..verdict import explain
 
 if TYPE_CHECKING:
-    from ..traces.model import Trace
+    from collections.abc import Sequence
+
+    from .judging import Judged
     from .launch import Outcome
 
 
@@ -18,55 +20,78 @@ NOBODY: Final = "either no process called init_process_group, or none could writ
 
 
 def conclude(outcome: Outcome, problems: list[str]) -> None:
-    """Print the verdict to stderr. `problems`: what else the run has come to, in a few words each."""
-    found = outcome.divergence
-    if found is not None:
-        headline, _, sides = explain.text(found).partition("\n")
-        echo("", err=True)
-        echo(headline, err=True, fg="red", bold=True)
-        echo(sides, err=True, nl=False)
-        said = "a call timed out" if found.verdict == "timeout" else "the ranks diverged"
-        echo(f"collectivelint: {said}, see above; compared {looked_at(outcome.trace)}", err=True, fg="red")
-        return
-    if outcome.code and (ended := _ended(outcome)):
+    """Print the verdict on each job to stderr. `problems`: what else the run has come to, in a few words each."""
+    diverged = any(item.divergence is not None for item in outcome.judged)
+    # The exit code of ranks that have diverged is no news.
+    if (ended := outcome.end.text()) and (outcome.end.signals or not diverged):
         problems = [*problems, ended]
     removed = not outcome.folder.is_dir()
-    if removed and outcome.trace.ranks:
+    traced = any(item.ranks for item in outcome.judged)
+    if removed and traced:
         problems = [*problems, "the trace folder was removed while the job ran"]
-    problems = [*problems, *untraced(outcome.trace)]
+    if traced:
+        if diverged:
+            echo("", err=True)
+        tell(outcome.judged, problems, err=True)
+        return
     but = f", but {' and '.join(problems)}" if problems else ""
-    if not outcome.trace.ranks:
-        why = "the trace folder was removed while the job ran" if removed else NOBODY
-        echo(f"collectivelint: nothing was traced; {why}{but}", err=True, fg="yellow")
+    why = "the trace folder was removed while the job ran" if removed else NOBODY
+    echo(f"collectivelint: nothing was traced; {why}{but}", err=True, fg="yellow")
+
+
+def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool) -> None:
+    """Print what each job has come to, in the order of their starts, and then all together in a line.
+
+    `problems`: what else there is to say in that line. `err`: to stderr, as what the tracer says of a job that writes to stdout.
+    """
+    diverged = [item for item in judged if item.divergence is not None]
+    for item in judged:
+        of = f"{item.name}: " * bool(item.name)
+        if item.divergence is not None:
+            headline, _, sides = explain.text(item.divergence).partition("\n")
+            echo(of + headline, err=err, fg="red", bold=True)
+            echo(sides, err=err, nl=False)
+        elif len(judged) > 1:
+            but = "".join(f", but {problem}" for problem in untraced(item))
+            echo(f"{of}no divergence in {looked_at([item])}{but}", err=err, fg="yellow" if but else "green")
+    problems = [*problems, *(problem for item in judged for problem in untraced(item))]
+    if diverged:
+        which = f" in {_part(diverged, judged)}" if len(judged) > 1 else ""
+        but = "".join(f"; {problem}" for problem in problems)
+        timeouts = all(item.divergence.verdict == "timeout" for item in diverged if item.divergence is not None)
+        said = "a call timed out" if timeouts else "the ranks diverged"
+        echo(
+            f"collectivelint: {said}{which}, see above; compared {_calls(judged)}{but}",
+            err=err,
+            fg="red",
+        )
     else:
-        colour = "red" if problems else "green"
-        echo(f"collectivelint: no divergence in {looked_at(outcome.trace)}{but}", err=True, fg=colour)
+        but = f", but {' and '.join(problems)}" if problems else ""
+        echo(f"collectivelint: no divergence in {looked_at(judged)}{but}", err=err, fg="red" if problems else "green")
 
 
-def looked_at(trace: Trace) -> str:
-    """`926 calls of 4 ranks`, `926 calls of 4 of 8 ranks`."""
-    calls = sum(len(rank.events) + rank.lost for rank in trace.ranks.values())
-    ranks, size = len(trace.ranks), max((rank.world_size for rank in trace.ranks.values()), default=0)
-    of = f"{ranks} of {size}" if ranks < size else f"{ranks}"
-    return f"{calls} call{'s' * (calls != 1)} of {of} rank{'s' * (max(ranks, size) != 1)}"
+def _part(some: Sequence[Judged], judged: Sequence[Judged]) -> str:
+    """`1 of 2 jobs`, `1 of 3 attempts`."""
+    chains = jobs.restarts([item.job for item in judged])
+    return f"{len(some)} of {len(judged)} {'jobs' if len(chains) == len(judged) else 'attempts'}"
 
 
-def untraced(trace: Trace) -> list[str]:
+def looked_at(judged: Sequence[Judged]) -> str:
+    """`926 calls of 4 ranks`, `926 calls of 4 of 8 ranks`, `926 calls of 8 ranks in 2 jobs`, `... in 3 attempts of 1 job`."""
+    text = _calls(judged)
+    if len(judged) == 1:
+        return text
+    several = len(jobs.restarts([item.job for item in judged]))
+    of = f"{several} job{'s' * (several != 1)}"
+    return f"{text} in {of if several == len(judged) else f'{len(judged)} attempts of {of}'}"
+
+
+def _calls(judged: Sequence[Judged]) -> str:
+    calls = sum(item.calls for item in judged)
+    ranks = jobs.ranks_of(sum(item.ranks for item in judged), sum(item.job.world_size for item in judged))
+    return f"{calls} call{'s' * (calls != 1)} of {ranks}"
+
+
+def untraced(judged: Judged) -> list[str]:
     """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
-    return [
-        f"rank {rank.rank} is recorded only until its call {rank.lost + len(rank.events)}"
-        for rank in trace.ranks.values()
-        if rank.end == "untraced"
-    ]
-
-
-def _ended(outcome: Outcome) -> str:
-    code = outcome.code
-    if code == 128 + signal.SIGINT:
-        return "the job was interrupted"
-    try:
-        return f"the job was ended by {signal.Signals(code - 128).name}"
-    except ValueError:
-        # torchrun, for one, ends with a code of its own.
-        after = f" after {signal.Signals(outcome.told[-1]).name}" if outcome.told else ""
-        return f"the job's exit code is {code}{after}"
+    return [f"rank {rank} is recorded only until its call {calls}" for rank, calls in judged.cut.items()]

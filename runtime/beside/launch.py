@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint import atomic
 
 from ..environment import READ_BACK, STOPPED, VARIABLE
-from ..traces import folders
+from ..traces import folders, run_end
+from ..traces.run_end import RunEnd
 from ..verdict import explain
 from . import signals
 from .descendants import GRACE, Descendants
@@ -26,8 +27,8 @@ from .watch import Watcher, end, living
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..traces.model import Trace
     from ..verdict.model import Divergence
+    from .judging import Judged
 
 #: Seconds after a job was told to end: if all its ranks are there then, it is one that goes on.
 _LEAVING: Final = 10.0
@@ -35,16 +36,15 @@ _LEAVING: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found.
+    """How a traced run ended, `folder` has it. `code` is that of the command, or 1 when ranks of a job have diverged.
 
-    `told`: the signals that have told it to end.
+    `judged`: each job and attempt with its verdict, in the order of their starts; `end`: what has told them to end.
     """
 
     code: int
-    divergence: Divergence | None
-    trace: Trace
+    judged: tuple[Judged, ...]
     folder: Path
-    told: tuple[int, ...] = ()
+    end: RunEnd
 
 
 class CannotStartError(Exception):
@@ -74,27 +74,33 @@ def run(
     except OSError as error:
         folders.discard(run)
         raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
-    told = _Told(process)
 
-    def tell(seen: Divergence) -> None:
-        """While the job runs. What is found when it has ended is in the outcome, and so is the first of all."""
+    def tell(seen: Divergence, name: str) -> None:
+        """While the job runs. What is found when it has ended is in the outcome, and so is the first of each job."""
         if process.returncode is None:
-            headline = f"collectivelint: {explain.headline(seen)}; stopping the job\n"
-            say(headline if abort else explain.text(seen))
+            of = f"{name}: " * bool(name)
+            say(
+                f"collectivelint: {of}{explain.headline(seen)}; stopping the job\n"
+                if abort
+                else of + explain.text(seen)
+            )
 
     watcher = Watcher(run, say, hint_after, tell)
+    told = _Told(process, run, watcher)
     with signals.taken(process) as wait:
         try:
-            has_stopped = _watched(watcher, run, told, say, wait, abort=abort)
+            _watched(watcher, run, told, say, wait, abort=abort)
         except BaseException:
             # Whatever has happened to us, no process is left behind.
             stop(process, run, say)
             raise
     code = process.returncode if process.returncode is not None else 1
-    trace = watcher.conclude(told=bool(told.signals))
-    if has_stopped or (watcher.found is not None and not told.signals):
+    end = replace(told.end, code=code if code >= 0 else 128 - code)
+    judged = watcher.conclude(lambda job: run_end.ended_from_outside(job, {run: end}))
+    if end.stopped or (any(item.divergence for item in judged) and not (end.signals and code)):
         code = 1
-    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals))
+    run_end.write(run, end)
+    return Outcome(code if code >= 0 else 128 - code, judged, run, end)
 
 
 def _why_not(name: str) -> str:
@@ -111,21 +117,28 @@ def _with_python(name: str) -> str:
 
 
 class _Told:
-    """What the job was told from outside: `signals` that tell it to end, the last of them `at`."""
+    """What the job was told from outside: `end` has the signals that tell it to end."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], run: Path, watcher: Watcher) -> None:
         self.process = process
-        self.signals: list[int] = []
+        self.end = RunEnd()
+        self._run, self._watcher = run, watcher
+        self._last = 0
+        #: When the last of the signals came.
         self._at = 0.0
         self._below: Descendants | None = None
         self._ranks: set[int] = set()
 
-    def take(self, received: signals.Received, run: Path) -> None:
+    def take(self, received: signals.Received) -> None:
         """Pass a signal on, unless the terminal has done that."""
         if received.ends:
-            self.signals.append(received.number)
-            self._at = time.monotonic()
-            self._ranks = set(living(run))
+            if not self.end.signals:
+                self.end = RunEnd(at=time.time(), reached=self._watcher.recent())
+            self.end = replace(self.end, signals=(*self.end.signals, signal.Signals(received.number).name))
+            # Now, since the next signal may end this process.
+            run_end.write(self._run, self.end)
+            self._last, self._at = received.number, time.monotonic()
+            self._ranks = set(living(self._run))
             # Before they are told: who ends leaves children that nobody could find any more.
             self._below = self._below or _descendants(self.process)
         if received.is_typed:
@@ -137,18 +150,25 @@ class _Told:
             with suppress(ProcessLookupError):
                 self.process.send_signal(received.number)
 
-    def is_leaving(self, run: Path) -> bool:
+    def stop(self) -> None:
+        """The tracer ends the job, since ranks have diverged."""
+        reached = self.end.reached | self._watcher.recent()
+        self.end = replace(
+            self.end, stopped=True, at=self.end.at or time.time(), reached=reached, diverged=self._watcher.diverged()
+        )
+
+    def is_leaving(self) -> bool:
         """Whether ranks may be missing because a signal asked them to end. A job that goes on with all of them has not cared."""
-        if not self.signals:
+        if not self.end.signals:
             return False
         if self._below is not None:
             self._below.look()
-        return time.monotonic() < self._at + _LEAVING or not self._ranks <= set(living(run))
+        return time.monotonic() < self._at + _LEAVING or not self._ranks <= set(living(self._run))
 
     def finish(self, say: Callable[[str], None]) -> None:
         """The process that we have started was told to end and has ended: so shall those that it had started."""
         if self._below is not None and time.monotonic() < self._at + GRACE:
-            self._below.end(self.signals[-1], self._ranks, say)
+            self._below.end(self._last, self._ranks, say)
 
 
 def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
@@ -170,23 +190,23 @@ def _watched(
     wait: signals.Wait,
     *,
     abort: bool,
-) -> bool:
-    """Wait for the end of the job, and bring it about when its ranks have diverged: then True."""
+) -> None:
+    """Wait for the end of the job, and bring it about when its ranks have diverged."""
     process = told.process
     while process.poll() is None:
         deadline = time.monotonic() + POLL
         while process.poll() is None and (left := deadline - time.monotonic()) > 0:
             for received in wait(left):
-                told.take(received, run)
+                told.take(received)
         # A job that has been told to end is left to do that.
-        if process.poll() is None and not told.is_leaving(run) and watcher.look() and abort:
+        if process.poll() is None and not told.is_leaving() and watcher.look() and abort:
+            told.stop()
             watcher.deliver()
             with suppress(OSError):
                 atomic.write(run / STOPPED, "The ranks diverged, see divergence.json.\n", follow=False)
             stop(process, run, say)
-            return True
+            return
     told.finish(say)
-    return False
 
 
 def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:

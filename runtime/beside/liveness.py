@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..traces.model import Trace
-from ..traces.processes import exists
+from ..traces.processes import exists, has_mapped, is_same
+
+if TYPE_CHECKING:
+    from ..traces.reader import Reader
 
 
 def alive(trace: Trace, *, always: bool = False) -> Trace:
@@ -27,6 +31,24 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
             for number, rank in trace.ranks.items()
         }
     )
+
+
+def lives(reader: Reader) -> bool:
+    """Whether the process of a trace is there and has not left; one on another host is believed to be."""
+    return reader.is_running if reader.host != os.uname().nodename else lives_here(reader)
+
+
+def lives_here(reader: Reader) -> bool:
+    """The same, as far as this host sees it. The number of a process may be another's by now.
+
+    The start time also differs when the clock was set since: then what is mapped counts.
+    """
+    if not reader.is_running or reader.host != os.uname().nodename or not exists(reader.pid):
+        return False
+    try:
+        return is_same(reader.pid, reader.begun) or has_mapped(reader.pid, reader.path)
+    except OSError:
+        return not Path("/proc/self/maps").exists()
 
 
 def _runs(pid: int, thread: int) -> bool:

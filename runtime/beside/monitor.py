@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ..traces import jobs
 from ..traces.messages import decode
 from ..traces.model import Numbering, State, Trace
-from ..traces.processes import state_of
 from ..traces.reader import Reader, ring_files
 from ..traces.ring import BLOCK, TraceError
-from ..verdict import explain, matching, wait_graph
+from ..verdict import matching, wait_graph
+from .hints import Hints
 from .host_link import BEAT, Link, decode_divergence
-from .liveness import alive
+from .liveness import alive, lives
 from .slow_hint import SlowHint
 from .whereabouts import Whereabouts
 
@@ -44,16 +44,23 @@ MAX_UNEXPLAINED: Final = 5
 LAUNCHER_GRACE_S: Final = 40.0
 #: How long a handle may be open that nobody can complete any more, and of which nobody knows whether it is waited for.
 OPEN_HANDLE_S: Final = 5.0
-#: How long (in seconds) a process may take to say where it is.
-STACK_REPLY_S: Final = 1.0
 
 
 class Monitor:
     """One host's ranks. `look` is called every `POLL` seconds."""
 
-    def __init__(self, folder: Path, hint_after: float, say: Callable[[str], None]) -> None:
-        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so."""
-        self._folder, self._hint_after, self._say = folder, hint_after, say
+    def __init__(
+        self, folder: Path, hint_after: float, say: Callable[[str], None], launcher_grace: float = LAUNCHER_GRACE_S
+    ) -> None:
+        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so.
+
+        `launcher_grace`: seconds that ranks may wait for one that has failed before that is a divergence.
+        """
+        self._folder, self._say, self._grace = folder, say, launcher_grace
+        #: The rings of jobs in which a divergence was found, each with the first.
+        self.found: dict[Path, Divergence] = {}
+        #: When the process of each ring was seen alive last, by the monotonic clock.
+        self._seen: dict[Path, float] = {}
         self._readers: dict[Path, Reader] = {}
         #: Files that became unreadable.
         self._given_up: set[Path] = set()
@@ -62,11 +69,13 @@ class Monitor:
         #: What waits in vain, by the last look: it has to be the same at the next one.
         self._suspected: dict[object, frozenset[tuple[int, int, int]]] = {}
         self._where = Whereabouts()
-        self._asked: set[tuple[int, int]] = set()
-        self._hinted: set[tuple[int, int]] = set()
+        self._hints = Hints(hint_after, say)
         self._known: set[object] = set()
-        #: With several hosts: the way to the others, is this the host of rank 0, what they have said.
+        #: The ranks of the job that the last divergence was found in.
+        self.latest: list[Reader] = []
+        #: With several hosts: the way to the others, the job it is for, is this the host of rank 0, what they have said.
         self._link: Link | None = None
+        self._linked: Path | None = None
         self._is_foreign = False
         self._leads = False
         self._told: Divergence | None = None
@@ -88,6 +97,7 @@ class Monitor:
             if found is None:
                 continue
             key = (
+                _identity(readers),
                 found.verdict,
                 found.group.key,
                 found.what,
@@ -95,22 +105,31 @@ class Monitor:
             )
             if key not in self._known:
                 self._known.add(key)
+                for reader in readers:
+                    self.found.setdefault(reader.path, found)
+                self.latest = readers
                 return found
         return None
 
     def _judged(self, readers: list[Reader]) -> Divergence | None:
-        if not readers:
+        living = [reader for reader in readers if lives(reader)]
+        self._seen.update((reader.path, time.monotonic()) for reader in living)
+        if not living and self._linked != _identity(readers):
+            # It has ended, and is judged as a whole when all have. Nothing of it is a reason to stop the others.
             return None
         heads = alive(Trace({reader.number: reader.head() for reader in readers}))
         heads = Trace({**self._exchanged(readers, heads), **heads.ranks})
-        found = self._told or self._mismatch(readers, heads)
-        if found is None and not self._is_waiting(readers[0].job):
+        found = self._told if self._linked == _identity(readers) else None
+        if found is None and not any(rank.end == "running" and rank.alive for rank in heads.ranks.values()):
+            return None
+        found = found or self._mismatch(readers, heads)
+        if found is None and not self._is_waiting(_identity(readers)):
             found = self._deadlock(readers, heads)
         if found is None:
             self._where.look(heads, readers, time.time())
-            self._hint(readers, heads)
+            self._hints.look(readers, heads)
             self._slow.look(readers)
-        elif self._link is not None:
+        elif self._link is not None and self._linked == _identity(readers):
             self._link.send(heads.ranks.values() if not self._leads else (), found=found)
         return found
 
@@ -125,8 +144,8 @@ class Monitor:
         if len(readers) >= heads.ranks[first.number].world_size or len(readers) < first.local:
             # All are here, or not all of those that will be.
             return {}
-        if self._link is None or (self._link.leader, self._link.attempt) != (first.number, first.attempt):
-            self._link = Link(self._folder, first.number, first.attempt)
+        if self._link is None or self._linked != _identity(readers):
+            self._link, self._linked = Link(self._folder, first.number, first.attempt), _identity(readers)
             self._leads = first.number == 0
             self._told, self._windows, self._wants, self._answered = None, [], 0, 0
         try:
@@ -174,19 +193,33 @@ class Monitor:
                 self._say(f"collectivelint: {error}; from here on only the other ranks are compared\n")
         return list(self._readers.values())
 
+    def jobs(self) -> list[jobs.Job]:
+        """Every job and attempt that was seen, in the order of their starts."""
+        return jobs.as_jobs(jobs.grouped(self._readers.values()))
+
+    def recent(self, seconds: float) -> frozenset[str]:
+        """The names of the rings whose processes were there in the last seconds, or have come since the last look."""
+        since = time.monotonic() - seconds
+        return frozenset(
+            file.name
+            for file in ring_files(self._folder)
+            if file not in self._readers or self._seen.get(file, -1.0) >= since
+        )
+
     def removed(self) -> list[Reader]:
         """The traces whose files are gone."""
         return [reader for file, reader in self._readers.items() if not file.exists()]
 
     def _mismatch(self, readers: list[Reader], heads: Trace) -> Divergence | None:
-        now, job = time.monotonic(), readers[0].job
+        now, job = time.monotonic(), _identity(readers)
         suspects = {(job, stream) for stream in disagreements(heads, self._numbers)}
         suspects = {suspect for suspect in suspects if self._unexplained[suspect] < MAX_UNEXPLAINED}
         if not suspects and now - self._sampled.get(job, 0.0) < _EVERY:
             return None
         self._sampled[job] = now
         window = _WINDOW if suspects else _SAMPLE
-        events = Trace({**{rank.rank: rank for rank in self._windows}, **{r.number: r.whole(window) for r in readers}})
+        windows = self._windows if self._linked == job else []
+        events = Trace({**{rank.rank: rank for rank in windows}, **{r.number: r.whole(window) for r in readers}})
         found = matching.mismatch(events)
         if found is None and suspects and self._answered >= self._wants:
             self._unexplained.update(suspects)
@@ -210,7 +243,7 @@ class Monitor:
 
     def _deadlock(self, readers: list[Reader], heads: Trace) -> Divergence | None:
         now = time.time()
-        job = readers[0].job
+        job = _identity(readers)
         before = self._suspected.pop(job, frozenset())
         if not any(now - event.start >= MIN_BLOCKED_S for rank in heads.ranks.values() for event in _pending(rank)):
             return None
@@ -228,41 +261,17 @@ class Monitor:
             # It is leaving, and its launcher does not know yet.
             return None
         if any(_has_failed(rank) for rank in missing):
-            patience = LAUNCHER_GRACE_S
+            patience = self._grace
         elif any(event.state is State.ISSUED for event in graph.doomed.values()):
             patience = OPEN_HANDLE_S
         if any(now - event.start < patience for event in graph.doomed.values()):
             return None
         return wait_graph.deadlock(heads, over=False, now=now)
 
-    def _hint(self, readers: list[Reader], heads: Trace) -> None:
-        """Say once of each long wait whom it is for, and where those are."""
-        clock = time.time()
-        long = [
-            (event, absent)
-            for event, absent in wait_graph.waiting(heads)
-            if absent and clock - event.start >= self._hint_after and (event.rank, event.number) not in self._hinted
-        ]
-        fresh = [(event, absent) for event, absent in long if (event.rank, event.number) not in self._asked]
-        if fresh:
-            # Said at the next look, when the answers are there.
-            self._asked |= {(event.rank, event.number) for event, _ in fresh}
-            self._ask(readers, {rank for _, absent in fresh for rank in absent})
-            return
-        ready = [item for item in long if clock - item[0].start >= self._hint_after + STACK_REPLY_S]
-        self._hinted |= {(event.rank, event.number) for event, _ in ready}
-        here = {reader.number: reader.pid for reader in readers}
-        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
-        if hint:
-            self._say(hint)
 
-    def _ask(self, readers: list[Reader], ranks: set[int]) -> None:
-        for reader in readers:
-            if reader.number in ranks:
-                try:
-                    reader.ask()
-                except OSError:
-                    continue
+def _identity(readers: list[Reader]) -> Path:
+    """What tells an attempt of a job from others, also from those at the same store: the ring of the rank that began first."""
+    return min(readers, key=lambda reader: (reader.started, reader.number)).path
 
 
 def _has_failed(rank: Rank) -> bool:

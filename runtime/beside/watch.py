@@ -6,33 +6,33 @@ of its own beside it: `COLLECTIVELINT_TRACE` without the launcher.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from collectivelint import atomic
+from typing import TYPE_CHECKING, Any, Final
 
 from ..say import say
-from ..traces import folders, jobs, processes
-from ..traces.model import Trace
-from ..verdict import endings, explain, matching
-from .liveness import alive
+from ..traces import folders, jobs, processes, run_end
+from ..traces.run_end import RunEnd
+from ..verdict import explain
+from . import judging
 from .monitor import POLL, Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
+    from ..traces.jobs import Job
     from ..traces.reader import Reader
     from ..verdict.model import Divergence
+    from .judging import Judged
 
 #: How long (in seconds) ranks may take to end after they were asked to.
 _GRACE: Final = 8.0
+#: A rank that was there so many seconds before a signal may have been ended by what sent it.
+_MOMENT: Final = 5.0
 
 
 class Watcher:
@@ -43,84 +43,97 @@ class Watcher:
         folder: Path,
         say: Callable[[str], None],
         hint_after: float,
-        tell: Callable[[Divergence], None] | None = None,
+        tell: Callable[[Divergence, str], None] | None = None,
     ) -> None:
         """`hint_after`: seconds a rank waits for another that may still come, until `say` gets where that one is.
 
-        `tell` gets each divergence; by default its full text goes to `say`.
+        `tell` gets each divergence, with the name of the job if there are several; by default its full text goes to `say`.
         """
         self.found: Divergence | None = None
         self._folder, self._say = folder, say
-        self._announce = tell or (lambda seen: say(explain.text(seen)))
+        self._announce = tell or (lambda seen, name: say(f"{name + ': ' if name else ''}{explain.text(seen)}"))
         self._monitor = Monitor(folder, hint_after, say)
+        #: What another watcher of the run has reported before, and this one.
+        self._records = judging.read(folder)
         self._has_failed = False
 
     def look(self) -> bool:
         """Look, every `POLL` seconds; True if a divergence was found that was not known before."""
         try:
             seen = self._monitor.look()
+            if seen is not None:
+                self._tell_of_a_running_job(seen)
         except Exception as error:
             # That is our trouble, not the job's.
             if not self._has_failed:
                 self._say(f"collectivelint: the ranks cannot be compared: {type(error).__name__}: {error}\n")
             self._has_failed = True
             return False
-        if seen is not None:
-            self._tell(seen)
         return seen is not None
 
     def deliver(self) -> None:
         """Give the verdict time to reach other hosts, before the processes end that carry it."""
         self._monitor.deliver()
 
-    def conclude(self, *, told: bool) -> Trace:
-        """After the job: what the ranks have left. `told`: something from outside has ended it.
+    def recent(self) -> frozenset[str]:
+        """The names of the rings whose processes were there a moment ago, before anything told them to end."""
+        return self._monitor.recent(_MOMENT)
 
-        Then a rank that did not come proves nothing: everybody was stopped somewhere.
+    def diverged(self) -> frozenset[str]:
+        """The names of the rings of the job whose divergence was found last."""
+        return frozenset(reader.path.name for reader in self._monitor.latest)
+
+    def conclude(self, is_told: Callable[[Job], bool]) -> tuple[Judged, ...]:
+        """After the run: the verdict on each of its jobs, in the order of their starts.
+
+        `is_told(job)`: something from outside has ended the job. Then a rank that did not come proves nothing.
         """
-        trace, unreadable = read(self._folder, self._monitor.removed())
-        for problem in unreadable:
-            self._say(f"collectivelint: {problem}; the verdict is about the other ranks only\n")
-        if self.found is None and trace.ranks:
+        unreadable: list[str] = []
+        found = jobs.as_jobs(jobs.grouped([*jobs.opened(self._folder, unreadable), *self._monitor.removed()]))
+        judged = []
+        for job, name in zip(found, jobs.names(found), strict=True):
+            trace = job.trace(unreadable)
+            known = next((self._monitor.found[file] for file in job.files if file in self._monitor.found), None)
             try:
-                seen = matching.compare(_before_the_end(trace) if told else trace, over=not told)
+                judged.append(judging.judge(job, name, trace, told=is_told(job), known=known))
             except Exception as error:
                 # The exit code of the job is not lost because of it.
                 self._say(f"collectivelint: the ranks cannot be compared: {type(error).__name__}: {error}\n")
-                return trace
-            if seen is not None:
-                self._tell(seen)
-        return trace
+                judged.append(judging.summed(job, name, trace, known))
+        for problem in unreadable:
+            self._say(f"collectivelint: {problem}; the verdict is about the other ranks only\n")
+        fresh = [
+            item
+            for item in judged
+            if item.divergence is not None and not any(judging.is_of(record, item.job) for record in self._records)
+        ]
+        if records := judging.records(judged):
+            self._write(records)
+        for item in fresh:
+            if item.divergence is not None:
+                self.found = self.found or item.divergence
+                self._announce(item.divergence, item.name)
+        return tuple(judged)
 
-    def _tell(self, seen: Divergence) -> None:
+    def _tell_of_a_running_job(self, seen: Divergence) -> None:
         self.found = self.found or seen
-        text = json.dumps(explain.as_dict(self.found), indent=2) + "\n"
+        found = self._monitor.jobs()
+        here = {reader.path for reader in self._monitor.latest}
+        number, job, name = next(
+            (number, job, name)
+            for number, (job, name) in enumerate(zip(found, jobs.names(found), strict=True), 1)
+            if job.files & here
+        )
+        if not any(judging.is_of(record, job) for record in self._records):
+            self._write([*self._records, judging.record(job, seen, number, len(found), name)])
+        self._announce(seen, name)
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        self._records = records
         try:
-            atomic.write(self._folder / "divergence.json", text, follow=False)
+            judging.write(self._folder, records)
         except OSError as error:
-            self._say(f"collectivelint: {self._folder}/divergence.json cannot be written: {error.strerror}\n")
-        self._announce(seen)
-
-
-def _before_the_end(trace: Trace) -> Trace:
-    """The trace as if no rank had left because it was told to. An exception of its own is another matter."""
-    ranks = {
-        number: rank
-        if rank.end == "untraced" or endings.failure(rank) == "own"
-        else replace(rank, end="running", error="", ending=None, exit=None)
-        for number, rank in trace.ranks.items()
-    }
-    return alive(Trace(ranks), always=True)
-
-
-def read(folder: Path, removed: Iterable[Reader] = ()) -> tuple[Trace, list[str]]:
-    """The trace so far, and what of it cannot be read; empty if no process has joined a job yet.
-
-    `removed`: readers of files that were in the folder.
-    """
-    unreadable: list[str] = []
-    found = jobs.by_job([*jobs.opened(folders.newest(folder), unreadable), *removed])
-    return Trace(jobs.ranks(found[0], unreadable) if found else {}), unreadable
+            self._say(f"collectivelint: {self._folder}/{judging.FILE} cannot be written: {error.strerror}\n")
 
 
 def _readers(folder: Path) -> Iterator[Reader]:
@@ -181,19 +194,24 @@ def _numbers(readers: list[Reader]) -> str:
 
 def attend(
     folder: Path, say: Callable[[str], None], *, hint_after: float = 30.0, abort: bool = False
-) -> Divergence | None:
-    """Watch the job that writes to a trace directory until its ranks on this host have ended; its divergence."""
+) -> tuple[Judged, ...]:
+    """Watch the jobs that write to a trace directory until their ranks on this host have ended; the verdict on each."""
     watcher = Watcher(folder, say, hint_after)
     while living(folder):
         if watcher.look() and abort:
-            watcher.deliver()
-            end(folder, ask=True, say=say)
-            return watcher.found
+            return _stopped(watcher, folder, say)
         time.sleep(POLL)
-    trace, _ = read(folder)
     # Whoever is gone without a word was ended from outside, and so were those that it made fail.
-    watcher.conclude(told=any(rank.end == "running" for rank in trace.ranks.values()))
-    return watcher.found
+    return watcher.conclude(lambda job: any(reader.is_running for reader in job.readers))
+
+
+def _stopped(watcher: Watcher, folder: Path, say: Callable[[str], None]) -> tuple[Judged, ...]:
+    """End the ranks on this host, since some have diverged; the verdict on each job."""
+    stopped = RunEnd(stopped=True, at=time.time(), reached=watcher.recent(), diverged=watcher.diverged())
+    run_end.write(folder, stopped)
+    watcher.deliver()
+    end(folder, ask=True, say=say)
+    return watcher.conclude(lambda job: run_end.ended_from_outside(job, {folder: stopped}))
 
 
 @contextmanager
@@ -221,12 +239,9 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def _is_told(folder: Path) -> bool:
-    """Whether another watcher has reported already that these ranks have diverged."""
-    try:
-        told = (folder / "divergence.json").stat().st_mtime
-    except OSError:
-        return False
-    return told >= max((rank.started for rank in read(folder)[0].ranks.values()), default=0.0)
+    """Whether another watcher has reported already that the ranks of the newest job have diverged."""
+    found = jobs.as_jobs(jobs.grouped(_readers(folder)))
+    return bool(found) and any(judging.is_of(record, found[-1]) for record in judging.read(folder))
 
 
 def main() -> None:

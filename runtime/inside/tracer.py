@@ -108,7 +108,7 @@ class Tracer:
         A process that makes its default group again as another rank, or in another job, begins a trace of its own for that.
         """
         joined = (rank, world_size, store)
-        if self._writer is not None and (self._joined is None or self._joined[:2] == joined[:2]):
+        if self._writer is not None and self._joined in (None, joined):
             return
         first = self._joined is None
         if self._writer is not None:

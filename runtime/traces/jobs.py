@@ -1,7 +1,14 @@
-"""Which trace files belong together: the ranks of one job, of its newest attempt, also from several hosts."""
+"""The jobs of a run: which trace files are the ranks of one job in one attempt, also from several hosts.
+
+A run holds several jobs where its command starts several launchers (a sweep), where a launcher starts its ranks again
+(attempts), and where a process makes its default group again in another job (an evaluation).
+"""
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from . import folders
@@ -10,7 +17,7 @@ from .reader import Reader, ring_files
 from .ring import TraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 #: Seconds by which the ranks of a job may begin apart.
@@ -19,25 +26,80 @@ _TOGETHER: Final = 1.0
 _APART: Final = 60.0
 
 
-def load(folder: Path, unreadable: list[str] | None = None) -> Trace:
-    """Read a run, or the newest one below a folder: of several jobs the largest and newest, of every rank the newest attempt.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt of a job. `started`: seconds since the epoch; `store`: where its ranks met; `readers`: in the order of the ranks.
 
-    `unreadable` gets what is wrong with those that cannot be read. Raise TraceError if no other is there.
+    `recorded`: its events, where they are in memory and not in files.
     """
+
+    store: str
+    world_size: int
+    attempt: int
+    started: float
+    readers: tuple[Reader, ...] = ()
+    recorded: Trace | None = None
+
+    def trace(self, unreadable: list[str]) -> Trace:
+        """Its events, read again at each call: those of a long sweep would not fit into memory together.
+
+        `unreadable` gets what is wrong with the ranks that are left out, since their files cannot be read.
+        """
+        return self.recorded if self.recorded is not None else Trace(_ranks(self.readers, unreadable))
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks that have left a trace."""
+        if self.recorded is not None:
+            return tuple(self.recorded.ranks)
+        return tuple(reader.number for reader in self.readers)
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """The rings of its ranks."""
+        return frozenset(reader.path for reader in self.readers)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The runs that its ranks lie in, one for each launcher, that of its lowest rank first."""
+        return list(dict.fromkeys(reader.path.parent for reader in self.readers))
+
+
+def load(folder: Path, unreadable: list[str] | None = None) -> Trace:
+    """The events of the main job of a run, or of the newest run below a folder; arguments and errors are those of `read`."""
     problems = unreadable if unreadable is not None else []
-    readers = [reader for some in parts(folder, problems).values() for reader in some]
-    return Trace(ranks(readers, problems))
+    return main_of(read(folder, problems)).trace(problems)
 
 
-def ranks(readers: Iterable[Reader], unreadable: list[str]) -> dict[int, Rank]:
-    """What they have recorded, in the order of the ranks."""
-    found = {}
-    for reader in sorted(readers, key=lambda reader: reader.number):
-        try:
-            found[reader.number] = reader.whole()
-        except TraceError as error:
-            unreadable.append(str(error))
-    return found
+def read(folder: Path, unreadable: list[str]) -> list[Job]:
+    """Every job and attempt of a run, or of the newest run below a folder, in the order of their starts.
+
+    Ranks that launchers on other hosts have left in runs of their own beside it are among them. `unreadable` gets what is
+    wrong with files that cannot be read; TraceError is raised if no other is there.
+    """
+    run = folders.newest(folder)
+    found = grouped(opened(run, unreadable))
+    if not found and unreadable:
+        raise TraceError("; ".join(unreadable))
+    if not found:
+        raise TraceError(
+            f"{run}: no trace here; no process of the job called init_process_group, or none could write one"
+        )
+    if any(len(some) < some[0].world_size for some in found):
+        for other in folders.runs(run.parent):
+            for some in grouped(opened(other, [])) if other.name != run.name else ():
+                _join(found, some)
+    return as_jobs(found)
+
+
+def as_jobs(found: Iterable[Iterable[Reader]]) -> list[Job]:
+    """A Job for each group of readers."""
+    return [_job(sorted(some, key=lambda reader: reader.number)) for some in found]
+
+
+def main_of(found: Sequence[Job]) -> Job:
+    """The job with the most ranks, of equals the newest: what is said of one job is said of this one."""
+    return max(found, key=lambda job: (len(job.ranks), job.started))
 
 
 def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
@@ -49,63 +111,128 @@ def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
             unreadable.append(str(error))
 
 
-def parts(folder: Path, unreadable: list[str]) -> dict[Path, list[Reader]]:
-    """The folder of a run with the ranks of its job, then those where launchers on other hosts have left ranks of that job.
-
-    Raise TraceError if there is none that can be read.
-    """
-    run = folders.newest(folder)
-    readers = list(opened(run, unreadable))
-    if not readers and unreadable:
-        raise TraceError("; ".join(unreadable))
-    if not readers:
-        raise TraceError(
-            f"{run}: no trace here; no process of the job called init_process_group, or none could write one"
-        )
-    found = {run: by_job(readers)[0]}
-    first = found[run][0]
-    known = {reader.number for reader in found[run]}
-    for other in folders.runs(run.parent) if len(known) < first.world_size else ():
-        for some in by_job(opened(other, [])) if other.name != run.name else ():
-            if (
-                first.job == some[0].job
-                and not known & {reader.number for reader in some}
-                and _begin_together(first, some)
-            ):
-                found[other] = some
-                known |= {reader.number for reader in some}
+def _ranks(readers: Iterable[Reader], unreadable: list[str]) -> dict[int, Rank]:
+    found = {}
+    for reader in readers:
+        try:
+            found[reader.number] = reader.whole()
+        except TraceError as error:
+            unreadable.append(str(error))
     return found
 
 
-def _begin_together(first: Reader, others: list[Reader]) -> bool:
-    """True for ranks that may have left the same init_process_group; clocks of hosts differ a little."""
-    return all(reader.attempt == first.attempt and abs(reader.started - first.started) < _APART for reader in others)
+def _job(readers: list[Reader]) -> Job:
+    first = readers[0]
+    started = min(reader.started for reader in readers)
+    return Job(first.job[0], first.world_size, max(reader.attempt for reader in readers), started, tuple(readers))
+
+
+def _join(found: list[list[Reader]], some: list[Reader]) -> None:
+    """Add ranks of another host to the job that they began with; clocks of hosts differ a little.
+
+    The number of the attempt may differ: torchrun counts only the failures of its own host.
+    """
+    numbers = {reader.number for reader in some}
+    near = [
+        (abs(mine[0].started - some[0].started), index)
+        for index, mine in enumerate(found)
+        if mine[0].job == some[0].job and not numbers & {reader.number for reader in mine}
+    ]
+    apart, index = min(near, default=(math.inf, 0))
+    if apart < _APART:
+        found[index] += some
+
+
+# --------------------------------------------------------------------------------------------- which ranks are one job
+
+
+@dataclass(slots=True)
+class _Together:
+    """Ranks of one attempt. `ended`: when the first of them had left; `attempts`: by host."""
+
+    members: dict[int, Reader] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    ended: float = math.inf
+
+    def takes(self, reader: Reader) -> bool:
+        """Whether a rank that began later is one of them: not if its process began when one of them had ended already."""
+        began = reader.started - _TOGETHER
+        return (
+            reader.number not in self.members
+            and self.attempts.get(reader.host, reader.attempt) == reader.attempt
+            and self.ended >= (min(reader.begun, began) if reader.begun else began)
+        )
+
+    def add(self, reader: Reader) -> None:
+        self.members[reader.number] = reader
+        self.attempts[reader.host] = reader.attempt
+        self.ended = min(self.ended, reader.last_seen())
+
+
+def grouped(readers: Iterable[Reader]) -> list[list[Reader]]:
+    """The ranks of each job and attempt, in the order of their starts; the ranks of each in their order."""
+    found: list[_Together] = []
+    by_store: dict[tuple[str, int], list[_Together]] = {}
+    for reader in sorted(readers, key=lambda reader: (reader.started, reader.number)):
+        known = by_store.setdefault(reader.job, [])
+        together = next((some for some in reversed(known) if some.takes(reader)), None)
+        if together is None:
+            together = _Together()
+            known.append(together)
+            found.append(together)
+        together.add(reader)
+    return [[reader for _, reader in sorted(some.members.items())] for some in found]
 
 
 def by_job(readers: Iterable[Reader]) -> list[list[Reader]]:
-    """The ranks of each job, in their order; the job with the most ranks first, of equals the newest.
+    """The ranks of the newest attempt of each job; the job with the most ranks first, of equals the newest."""
+    newest = {some[0].job: some for some in grouped(readers)}
+    return sorted(newest.values(), key=lambda some: (-len(some), -max(reader.started for reader in some)))
 
-    A process may start another job with ranks of its own (an evaluation), and a folder may hold several, one after another.
+
+# --------------------------------------------------------------------------------------------------------------- names
+
+
+def restarts(found: Sequence[Job]) -> list[list[int]]:
+    """For each job the indices of its attempts, both in the order of their starts; `found` is in that order.
+
+    An attempt follows the newest job of a lower attempt, of several one that met at the same store: torchrun may have a
+    new store for each attempt, and not every attempt leaves a trace.
     """
-    found: dict[tuple[str, int], list[Reader]] = {}
-    for reader in readers:
-        found.setdefault(reader.job, []).append(reader)
-    ranks = [newest(some) for some in found.values()]
-    return sorted(ranks, key=lambda some: (-len(some), -max(reader.started for reader in some)))
+    chains: list[list[int]] = []
+    for index, job in enumerate(found):
+        before = [chain for chain in chains if found[chain[-1]].attempt < job.attempt]
+        same = [chain for chain in before if found[chain[-1]].store == job.store]
+        if before:
+            (same or before)[-1].append(index)
+        else:
+            chains.append([index])
+    return chains
 
 
-def newest(readers: Iterable[Reader]) -> list[Reader]:
-    """Of several attempts of a job the last: one reader for each rank, in their order."""
-    found: dict[int, Reader] = {}
-    for reader in readers:
-        known = found.get(reader.number)
-        if known is None or (known.attempt, known.started) < (reader.attempt, reader.started):
-            found[reader.number] = reader
-    last = max((reader.attempt for reader in found.values()), default=0)
-    begun = max((reader.started for reader in found.values()), default=0.0)
-    return [
-        reader
-        for _, reader in sorted(found.items())
-        # All ranks of a job begin together; what had ended by then was the same job a while ago.
-        if reader.attempt == last and reader.last_seen() >= begun - _TOGETHER
-    ]
+def names(found: Sequence[Job]) -> list[str]:
+    """What each of several is called: `job 1 of 2 (14:03:40, 2 ranks)`, `attempt 0 (14:03:40, 2 ranks)`; "" for a single one."""
+    if len(found) == 1:
+        return [""]
+    chains = restarts(found)
+    labels = [""] * len(found)
+    for number, chain in enumerate(chains, 1):
+        for index in chain:
+            job = found[index]
+            words = [f"job {number} of {len(chains)}"] * (len(chains) > 1)
+            words += [f"attempt {job.attempt}"] * (len(chain) > 1)
+            labels[index] = f"{', '.join(words)} ({clock(job.started)}, {ranks_of(len(job.ranks), job.world_size)})"
+    return labels
+
+
+def clock(seconds: float) -> str:
+    """The local time of day, `14:03:40`, of seconds since the epoch."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(seconds))
+    except (OSError, OverflowError, ValueError):
+        return "at no time"
+
+
+def ranks_of(ranks: int, size: int) -> str:
+    """`4 ranks`, `3 of 4 ranks`."""
+    return f"{f'{ranks} of {size}' if ranks < size else ranks} rank{'s' * (max(ranks, size) != 1)}"

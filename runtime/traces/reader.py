@@ -104,8 +104,10 @@ class Reader:
         self._names = Names(ring.with_suffix(".names"), keep=keep)
         #: For each group whether this rank is a member.
         self._is_member: dict[int, bool] = {}
-        #: Ranks with the same belong to one job, see `newest`.
+        #: Ranks with the same belong to one job, see jobs.py.
         self.job = (self._names.job, self.world_size)
+        #: Of a process that has left: read once, since nothing comes after it.
+        self._last: float | None = None
 
     def _header(self) -> tuple[Any, ...]:
         if self._data.size() < len(self._data):
@@ -206,11 +208,12 @@ class Reader:
         return ENDS[self._header()[9]] in ("running", "untraced")
 
     def last_seen(self) -> float:
-        """When the process has begun or ended its last call; now if it has not left."""
+        """When the process has begun or ended its last call; infinity if it has not left."""
         if self.is_running:
             return math.inf
-        times = [self.started, *(max(event.start, event.end) for event in self.head().events)]
-        return float(max(times))
+        if self._last is None:
+            self._last = max([self.started, *(max(event.start, event.end) for event in self.head().events)])
+        return self._last
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""

@@ -34,10 +34,16 @@ class Job:
     folder: Path
 
     @property
-    def divergence(self) -> dict[str, Any] | None:
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Of each job and attempt that has diverged."""
         file = self.folder / "divergence.json"
-        found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        found: list[dict[str, Any]] = json.loads(file.read_text())["verdicts"] if file.exists() else []
         return found
+
+    @property
+    def divergence(self) -> dict[str, Any] | None:
+        """That of the first."""
+        return next(iter(self.verdicts), None)
 
     def sides(self) -> list[tuple[list[int], str, int]]:
         """Ranks, operation and line of each side of the divergence."""

@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.beside.watch import Watcher
+from collectivelint.runtime.beside import judging
 from collectivelint.runtime.checkpoint import records
-from collectivelint.runtime.traces import folders, jobs
+from collectivelint.runtime.traces import folders, jobs, run_end
 from collectivelint.runtime.traces.reader import ring_files
 from collectivelint.runtime.traces.writer import Writer
 
@@ -82,9 +82,11 @@ def test_the_newest_run_is_read_and_named(tmp_path: Path) -> None:
     assert sorted(jobs.load(tmp_path).ranks) == [0, 1]
     command = [sys.executable, "-m", "collectivelint", "report", "."]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert ran.stdout.startswith(f"Run: {second.name}, the newest of 2 runs\n\nNo divergence in 0 calls of 2 ranks.")
+    assert ran.stdout.startswith(f"Run: {second.name}, the newest of 2 runs\n\nrank 0 of 2")
+    assert ran.stdout.endswith("collectivelint: no divergence in 0 calls of 2 ranks\n")
     old = subprocess.run([*command[:-1], str(first)], cwd=tmp_path, capture_output=True, text=True)
-    assert old.stdout.startswith("No divergence in 0 calls of 1 rank.\n")
+    assert old.stdout.startswith("rank 0 of 1")
+    assert old.stdout.endswith("collectivelint: no divergence in 0 calls of 1 rank\n")
 
 
 def test_traces_of_earlier_releases_lie_in_the_folder_itself(tmp_path: Path) -> None:
@@ -151,14 +153,12 @@ def test_no_link_in_a_run_is_written_through(tmp_path: Path, monkeypatch: pytest
         (run / link).symlink_to(target)
     _writer(run, world_size=2).finish("finished")
     assert [file.name.startswith(f"{name}-") for file in ring_files(run)] == [True]
-    from collectivelint.runtime.traces.model import Group
-    from collectivelint.runtime.verdict.model import Divergence, Side
-
-    found = Divergence("deadlock", Group((0, 1), 0, ""), 1, "barrier", (Side((0,), None, "waits in"),), 1.0)
-    watcher = Watcher(run, lambda _: None, 30.0)
-    watcher._tell(found)
+    (run / "end.json").symlink_to(victim)
+    judging.write(run, [{"job": {}}])
+    run_end.write(run, run_end.RunEnd(code=3))
     assert not (run / "divergence.json").is_symlink()
-    assert json.loads((run / "divergence.json").read_text())["verdict"] == "deadlock"
+    assert judging.read(run) == [{"job": {}}]
+    assert run_end.read(run) == run_end.RunEnd(code=3)
     assert (victim.read_text(), (tmp_path / "absent").exists()) == ("precious", False)
     assert not list(run.glob(".*.tmp"))
 

@@ -76,7 +76,7 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
             process.communicate()
     # What torchrun ends with then.
     assert process.returncode == 1, err
-    assert err.splitlines()[-1].endswith("but the job's exit code is 1 after SIGINT")
+    assert err.splitlines()[-1].endswith("but the job was interrupted by SIGINT and its exit code is 1")
     assert not (folders.newest(folder) / "divergence.json").exists(), err
     for rank in jobs.load(folder).ranks.values():
         with pytest.raises(ProcessLookupError):

@@ -77,8 +77,8 @@ def test_groups_of_a_real_job(trace: Callable[..., Job], tmp_path: Path) -> None
     )
     assert out.returncode == 1, out.stderr
     data = json.loads(out.stdout)
-    assert data["unexpected_groups"][0] == "group `teacher` has ranks 1-2, expected ranks 0,2"
-    found = {group["description"]: group for group in data["groups"]}
+    assert data["jobs"][0]["unexpected_groups"][0] == "group `teacher` has ranks 1-2, expected ranks 0,2"
+    found = {group["description"]: group for group in data["jobs"][0]["groups"]}
     assert (found["pair"]["ranks"], found["pair"]["calls"], found["pair"]["used_by"]) == ([0, 1], 4, [0, 1])
     assert (found["teacher"]["calls"], found["teacher"]["used_by"], found["teacher"]["destroyed_by"]) == (0, [], [1, 2])
     assert found["default_pg"]["destroyed_by"] == [0, 1, 2]

@@ -120,5 +120,5 @@ def test_who_was_told_to_leave_has_not_failed(tmp_path: Path, error: str, verdic
     ranks[1].call(0, 1)
     ranks[0].writer.finish("raised" if error else "finished", error)
     watcher = Watcher(tmp_path, lambda _: None, 1e9)
-    watcher.conclude(told=True)
-    assert (watcher.found.verdict if watcher.found else None) == verdict
+    (judged,) = watcher.conclude(lambda _: True)
+    assert (judged.divergence.verdict if judged.divergence else None) == verdict

@@ -23,7 +23,8 @@ ROOMS: Final = (
     ("traces", "checkpoint.files", "checkpoint.formats"),
     ("verdict", "inside", "checkpoint.checks"),
     ("beside", "afterwards", "checkpoint", "checkpoint.inside"),
-    ("activate", "cli"),
+    ("activate", "report"),
+    ("cli",),
     ("", "__main__", "bootstrap", "testing"),
     ("pytest_plugin",),
 )

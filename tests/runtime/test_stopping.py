@@ -216,7 +216,7 @@ def test_a_job_that_dies_of_an_interruption(
         process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1].endswith("but the job was interrupted")
+    assert err.splitlines()[-1].endswith("but the job was interrupted by SIGINT")
 
 
 @pytest.mark.parametrize("way", ["typed", "sent"])
@@ -251,7 +251,7 @@ def test_a_code_of_its_own_after_a_signal(start: Callable[..., subprocess.Popen[
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 7
-    assert err.splitlines()[-1].endswith("but the job's exit code is 7 after SIGTERM")
+    assert err.splitlines()[-1].endswith("but the job was ended by SIGTERM and its exit code is 7")
 
 
 _GOES_ON: Final = """

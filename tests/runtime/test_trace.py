@@ -98,9 +98,10 @@ def test_report_reads_a_trace_again(trace: Callable[..., Job]) -> None:
     )
     assert out.returncode == 1, out.stderr
     data = json.loads(out.stdout)
-    assert data["divergence"]["what"] == "reduce operation"
-    assert {row["op"] for row in data["calls"]} == {"all_reduce", "barrier"}
-    assert [(rank["rank"], rank["end"]) for rank in data["ranks"]] == [
+    assert [verdict["what"] for verdict in data["verdicts"]] == ["reduce operation"]
+    (only,) = data["jobs"]
+    assert {row["op"] for row in only["calls"]} == {"all_reduce", "barrier"}
+    assert [(rank["rank"], rank["end"]) for rank in only["ranks"]] == [
         (0, "finished"),
         (1, "finished"),
         (2, "finished"),

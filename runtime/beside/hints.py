@@ -1,0 +1,60 @@
+"""Hints about long waits: which rank has waited for how long, and where the ranks are that it waits for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from ..traces.processes import state_of
+from ..verdict import explain, wait_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ..traces.model import Trace
+    from ..traces.reader import Reader
+
+#: How long (in seconds) a process may take to say where it is.
+STACK_REPLY_S: Final = 1.0
+
+
+class Hints:
+    """Says each long wait once. `look` is called every `POLL` seconds for each job."""
+
+    def __init__(self, after: float, say: Callable[[str], None]) -> None:
+        """`after`: how many seconds a rank waits for another that may still come, until `say` gets where that one is."""
+        self._after, self._say = after, say
+        #: Waits, by the ring of a rank of their job, the rank and the number of its call.
+        self._asked: set[tuple[Path, int, int]] = set()
+        self._hinted: set[tuple[Path, int, int]] = set()
+
+    def look(self, readers: list[Reader], heads: Trace) -> None:
+        """Say of each long wait of a job which ranks it is for, and where those are."""
+        clock, job = time.time(), readers[0].path
+        long = [
+            (event, absent)
+            for event, absent in wait_graph.waiting(heads)
+            if absent and clock - event.start >= self._after and (job, event.rank, event.number) not in self._hinted
+        ]
+        fresh = [(event, absent) for event, absent in long if (job, event.rank, event.number) not in self._asked]
+        if fresh:
+            # Said at the next look, when the answers are there.
+            self._asked |= {(job, event.rank, event.number) for event, _ in fresh}
+            _ask(readers, {rank for _, absent in fresh for rank in absent})
+            return
+        ready = [item for item in long if clock - item[0].start >= self._after + STACK_REPLY_S]
+        self._hinted |= {(job, event.rank, event.number) for event, _ in ready}
+        here = {reader.number: reader.pid for reader in readers}
+        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
+        if hint:
+            self._say(hint)
+
+
+def _ask(readers: list[Reader], ranks: set[int]) -> None:
+    for reader in readers:
+        if reader.number in ranks:
+            try:
+                reader.ask()
+            except OSError:
+                continue

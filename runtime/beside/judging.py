@@ -1,0 +1,126 @@
+"""The verdict on each job and attempt of a run, and its record for other programs: `divergence.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from collectivelint import atomic, reading
+
+from ..traces import jobs, validation
+from ..traces.model import Trace
+from ..verdict import endings, explain, matching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from ..traces.jobs import Job
+    from ..verdict.model import Divergence
+
+FILE: Final = "divergence.json"
+#: Of docs/divergence.schema.json. Fields may be added within a version.
+VERSION: Final = 1
+#: No record of ours has so many bytes.
+_LARGEST: Final = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A job, and what its trace has come to.
+
+    `name` is "" where it is the only one; `ranks`: how many could be read; `calls` are those of all of them; `cut`: the number
+    of recorded calls of each rank that could not be recorded to its end.
+    """
+
+    job: Job
+    name: str
+    divergence: Divergence | None
+    ranks: int
+    calls: int
+    cut: Mapping[int, int]
+
+
+def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | None = None) -> Judged:
+    """The verdict on a job that has ended, from its events. `known`: the divergence that was found while it ran.
+
+    `told`: it was brought to its end from outside. Then a rank that did not come proves nothing: all were stopped somewhere.
+    """
+    found = known
+    if found is None and trace.ranks:
+        found = matching.compare(_before_the_end(trace) if told else trace, over=not told)
+    return summed(job, name, trace, found)
+
+
+def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judged:
+    """The verdict `found`, with what was looked at."""
+    calls = {rank.rank: len(rank.events) + rank.lost for rank in trace.ranks.values()}
+    cut = {rank.rank: calls[rank.rank] for rank in trace.ranks.values() if rank.end == "untraced"}
+    return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut)
+
+
+def _before_the_end(trace: Trace) -> Trace:
+    """The trace as if no rank had left because it was told to. An exception of its own is another matter.
+
+    Threads are taken to be there that were there once: which of them had ended by then is not recorded.
+    """
+    ranks = {
+        number: rank
+        if rank.end == "untraced" or endings.failure(rank) == "own"
+        else replace(rank, end="running", error="", ending=None, exit=None, alive=True)
+        for number, rank in trace.ranks.items()
+    }
+    return Trace(ranks)
+
+
+# ------------------------------------------------------------------------------------------------- for other programs
+
+
+def records(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """A record for each job that diverged, in the order of their starts: see docs/divergence.schema.json."""
+    return [
+        record(item.job, item.divergence, number, len(judged), item.name)
+        for number, item in enumerate(judged, 1)
+        if item.divergence is not None
+    ]
+
+
+def record(job: Job, found: Divergence, number: int, of: int, name: str) -> dict[str, Any]:
+    """The job and its verdict as plain data."""
+    return {"job": identity(job, number, of, name), **explain.as_dict(found)}
+
+
+def identity(job: Job, number: int, of: int, name: str) -> dict[str, Any]:
+    """What a job is known by, as plain data. `number`: from 1, of the jobs and attempts of a run in the order of their starts."""
+    return {
+        "number": number,
+        "of": of,
+        "name": name or f"job ({jobs.clock(job.started)}, {jobs.ranks_of(len(job.ranks), job.world_size)})",
+        "store": job.store,
+        "world_size": job.world_size,
+        "attempt": job.attempt,
+        "started": job.started,
+        "ranks": list(job.ranks),
+    }
+
+
+def write(folder: Path, found: Iterable[Mapping[str, Any]]) -> None:
+    """Write `divergence.json` into the folder of a run. Raise OSError where that fails."""
+    data = {"version": VERSION, "verdicts": list(found)}
+    atomic.write(folder / FILE, json.dumps(data, indent=2) + "\n", follow=False)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The records that another watcher of the run has left; those that are none of ours are left out."""
+    try:
+        data = validation.mapping(validation.parsed(reading.read_bytes(folder / FILE, _LARGEST, follow=False)))
+        found = [validation.mapping(item) for item in validation.items(data.get("verdicts"))]
+        return [item for item in found if isinstance(item.get("job"), dict)]
+    except (OSError, ValueError):
+        return []
+
+
+def is_of(item: Mapping[str, Any], job: Job) -> bool:
+    """Whether a record is about this job."""
+    return (item["job"].get("store"), item["job"].get("started")) == (job.store, job.started)

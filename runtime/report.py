@@ -1,0 +1,184 @@
+"""`collectivelint report`: what the jobs of a run did, and the verdict on each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collectivelint.printable import one_line
+from collectivelint.settings import Resolver
+
+from .afterwards import flight_recorder, group_usage
+from .afterwards.statistics import Statistics
+from .beside import closing, judging
+from .beside.liveness import alive, lives_here
+from .checkpoint import records
+from .environment import STOPPED
+from .options import NamedPath
+from .say import echo, reason
+from .traces import folders, jobs, run_end
+from .traces.jobs import Job
+from .traces.reader import ring_files
+from .traces.ring import TraceError
+from .verdict import matching
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from .beside.judging import Judged
+    from .traces.model import Trace
+    from .traces.run_end import RunEnd
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is reported of one job, without its events: those of all jobs together may not fit into memory.
+
+    `unexpected`: how its groups differ from those that the configuration names; `data`: its tables, for JSON.
+    """
+
+    judged: Judged
+    unexpected: list[str]
+    data: dict[str, Any]
+
+
+@click.command()
+@click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--export-fr",
+    type=NamedPath(file_okay=False),
+    help="Write Flight Recorder dumps of the largest job into this folder; torch's own analyser reads them.",
+)
+def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
+    """Explain what traced jobs did; the verdict on each comes last.
+
+    Exit codes: 1 if ranks of a job diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or
+    the configuration cannot be read.
+
+    TRACE_DIR is the folder of a run, one with runs below it (the newest is read), or one with the dumps of torch's Flight
+    Recorder, one for each rank.
+    """
+    expected = expected_groups()
+    run = folders.newest(trace_dir)
+    unreadable: list[str] = []
+    try:
+        found = _jobs(run, unreadable)
+        if export_fr is not None:
+            _export(found, export_fr)
+    except (TraceError, OSError) as error:
+        echo(f"error: {reason(error)}", err=True)
+        sys.exit(2)
+    is_text = output_format == "text"
+    if is_text and run != trace_dir:
+        echo(f"Run: {folders.described(trace_dir, run)}\n")
+    parts = _parts(found, expected, unreadable, stopped=(run / STOPPED).is_file(), is_text=is_text)
+    left_out: list[str] = []
+    saved = records.read(*dict.fromkeys([run, *(part for job in found for part in job.folders)]), unreadable=left_out)
+    warn(left_out)
+    end = run_end.read(run)
+    if is_text:
+        echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
+    for problem in unreadable:
+        echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
+    if is_text:
+        ended = end.text() if end is not None else ""
+        closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
+    else:
+        click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable), indent=2))
+    wrong = any(part.judged.divergence is not None or part.unexpected for part in parts)
+    sys.exit(1 if wrong or any(record.get("wrong") for record in saved) else 2 * bool(unreadable))
+
+
+def _jobs(run: Path, unreadable: list[str]) -> list[Job]:
+    """The jobs of a run, or that of the dumps in a folder."""
+    if folders.is_run(run) or ring_files(run):
+        found = jobs.read(run, unreadable)
+        warn(reader.wrong for job in found for reader in job.readers if reader.wrong)
+        return found
+    trace = flight_recorder.load(run)
+    started = min((rank.started for rank in trace.ranks.values()), default=0.0)
+    return [Job("", len(trace.ranks), 0, started, recorded=trace)]
+
+
+def _parts(
+    found: list[Job], expected: Mapping[str, Collection[str]], unreadable: list[str], *, stopped: bool, is_text: bool
+) -> list[_Part]:
+    """Judge each job, and print its tables if `is_text`. `stopped`: the tracer has ended the run."""
+    ends: dict[Path, RunEnd | None] = {}
+    main = jobs.main_of(found)
+    parts = []
+    for job, name in zip(found, jobs.names(found), strict=True):
+        trace = job.trace(unreadable)
+        groups, numbers = group_usage.uses(trace), Statistics(trace)
+        unexpected = list(group_usage.unexpected(groups, expected)) if job is main else []
+        if is_text:
+            if name:
+                echo(f"{name[0].upper()}{name[1:]}", bold=True)
+            echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
+            echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups), ""]))
+        data = {} if is_text else {"groups": group_usage.as_dicts(groups), **numbers.as_dict()}
+        parts.append(_Part(_judged(job, name, trace, ends), unexpected, data))
+    return parts
+
+
+def _judged(job: Job, name: str, trace: Trace, ends: dict[Path, RunEnd | None]) -> Judged:
+    """The verdict on a job: what is proved by now if one of its processes still runs."""
+    if any(map(lives_here, job.readers)):
+        return judging.summed(job, name, trace, matching.compare(alive(trace), over=False))
+    return judging.judge(job, name, trace, told=run_end.ended_from_outside(job, ends))
+
+
+def _as_dict(
+    run: Path, parts: list[_Part], saved: list[dict[str, Any]], end: RunEnd | None, unreadable: list[str]
+) -> dict[str, Any]:
+    return {
+        "version": judging.VERSION,
+        "run": str(run),
+        "stopped": (run / STOPPED).is_file(),
+        "signals": list(end.signals) if end is not None else [],
+        "exit_code": end.code if end is not None else None,
+        "verdicts": judging.records([part.judged for part in parts]),
+        "jobs": [
+            {
+                "job": judging.identity(part.judged.job, number, len(parts), part.judged.name),
+                "diverged": part.judged.divergence is not None,
+                "unexpected_groups": part.unexpected,
+                **part.data,
+            }
+            for number, part in enumerate(parts, 1)
+        ],
+        "checkpoints": saved,
+        "unreadable": unreadable,
+    }
+
+
+def _export(found: list[Job], folder: Path) -> None:
+    main = jobs.main_of(found)
+    flight_recorder.export(main.trace([]), folder)
+    if len(found) > 1:
+        name = next(name for job, name in zip(found, jobs.names(found), strict=True) if job is main)
+        echo(f"collectivelint: {folder} has the dumps of {name}", err=True)
+
+
+def warn(problems: Iterable[str]) -> None:
+    """Say what was left out."""
+    for problem in problems:
+        echo(f"warning: {one_line(problem)}", err=True)
+
+
+def expected_groups() -> Mapping[str, Collection[str]]:
+    """The groups that the configuration of the current folder expects; exit where it cannot be told which those are."""
+    resolver = Resolver()
+    expected = resolver.settings(Path.cwd()).expected_groups
+    for problem in resolver.problems:
+        echo(f"error: {problem}", err=True)
+    # A rule that is not installed here is the linter's trouble, and no reason not to run a job.
+    if any(": unknown rule `" not in problem for problem in resolver.problems):
+        sys.exit(2)
+    return expected
