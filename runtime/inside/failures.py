@@ -56,7 +56,7 @@ class Failures:
         """Record the exception that ends the process; its text."""
         said = text(error)
         found = place(error.__traceback__, self._sites)
-        writer.name("ended", {"failure": self._failure(error), "error": said, "time": time.time(), "place": found})
+        writer.name("ended", {"failure": self.failure(error), "error": said, "time": time.time(), "place": found})
         return said
 
     def raised(self, writer: Writer, op: str, group: int, calls: int, error: BaseException) -> None:
@@ -68,7 +68,7 @@ class Failures:
             record = {"op": op, "group": group, "calls": calls, "error": text(error), "time": time.time()}
             writer.name("raised", {**record, "place": where})
 
-    def _failure(self, error: BaseException) -> Failure:
+    def failure(self, error: BaseException) -> Failure:
         """Whose failure an exception is.
 
         A broken connection and a timeout are torch's own words, raised out of a call of torch. An exception with the same words

@@ -20,6 +20,8 @@ from collectivelint.runtime.inside.sites import Sites  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TORCH = str(Path(torch.__file__).parent)
+_FAILURES = failures.Failures(Sites(_TORCH), _TORCH)
 _CLOSED = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:41684."
 _LATE = "[/pytorch/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 8000ms for recv"
 
@@ -66,7 +68,7 @@ FAILURES: list[tuple[str, Callable[[], BaseException], str]] = [
 
 @pytest.mark.parametrize(("error", "failure"), [pytest.param(*case[1:], id=case[0]) for case in FAILURES])
 def test_whose_failure_it_is(error: Callable[[], BaseException], failure: str) -> None:
-    assert failures.failure(error()) == failure
+    assert _FAILURES.failure(error()) == failure
 
 
 def test_the_store_that_waits_too_long() -> None:
@@ -76,12 +78,12 @@ def test_the_store_that_waits_too_long() -> None:
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     with pytest.raises(RuntimeError) as caught:
         store.wait(["never"], timedelta(milliseconds=10))
-    assert failures.failure(caught.value) == "timeout"
+    assert _FAILURES.failure(caught.value) == "timeout"
 
 
 def test_the_place_is_the_innermost_frame_of_the_program() -> None:
     error = _inside_torch(RuntimeError(_CLOSED), *C10D)
-    found = failures.place(error.__traceback__, Sites(str(Path(torch.__file__).parent)))
+    found = failures.place(error.__traceback__, Sites(_TORCH))
     assert found is not None
     assert found["function"] == "_inside_torch"
     assert found["stack"][0].endswith('_inside_torch: exec(code, {"error": error})')
