@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -23,12 +24,12 @@ def fails_once() -> None:
     if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and dist.get_rank() == 1:
         raise OSError("lost the disk")
     dist.all_reduce(torch.ones(1))
-    print("done", os.environ["TORCHELASTIC_RESTART_COUNT"], flush=True)
+    sys.stdout.write(f"done {os.environ['TORCHELASTIC_RESTART_COUNT']}\n")
 
 
 def mismatch() -> None:
     """When the other job is on its way."""
-    while not os.path.exists("busy"):
+    while not Path("busy").exists():
         time.sleep(0.05)
     dist.all_reduce(torch.ones(2)) if dist.get_rank() == 0 else dist.broadcast(torch.ones(2), src=0)
 
@@ -37,13 +38,14 @@ def busy() -> None:
     """Rank 0 is always ahead of rank 1."""
     for _ in range(1000):
         dist.all_reduce(torch.ones(1))
-        open("busy", "w").close()
+        Path("busy").touch()
         time.sleep(0.1 * dist.get_rank())
 
 
 def sleeps() -> None:
     if dist.get_rank() == 1:
-        print("ready", os.getpid(), flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         time.sleep(100)
     dist.barrier()
 
