@@ -29,7 +29,7 @@ _SCHEMA: Final = json.loads(
 
 
 def _traced(tmp_path: Path, script: str, *options: str) -> Job:
-    """A shell script, in which `JOB 2` starts `several.py` on two ranks, under `collectivelint trace`."""
+    """A shell script, in which `JOB2` starts `several.py` on two ranks, under `collectivelint trace`."""
     for ranks in (2, 4):
         words = shlex.join([*forked.launcher(ranks), str(JOBS / "several.py")])
         script = script.replace(f"JOB{ranks}", words)
