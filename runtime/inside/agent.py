@@ -47,7 +47,8 @@ def _codes(context: Any) -> dict[int, int | None]:
     """The exit code of each process, None while it runs; nothing where torch keeps its processes in another form."""
     try:
         return {pid: code() for pid, code in _processes(context)}
-    except (AttributeError, TypeError):
+    except Exception:
+        # Whatever it is, the agent has to end its ranks.
         return {}
 
 
