@@ -1,7 +1,7 @@
 """Collectives of one group, which cannot fall to another: the group is said once, where the object is made."""
 
-# The functions of torch.distributed say nothing of what they return.
-# mypy: disable-error-code="no-any-return"
+# The functions of torch.distributed say nothing of what they return; some are newer than the torch that is checked against.
+# mypy: disable-error-code="no-any-return, attr-defined"
 
 from __future__ import annotations
 
@@ -162,21 +162,25 @@ class GroupOps:
         return dist.all_gather_coalesced(output_tensor_lists, input_tensor_list, self.group, async_op)
 
     def gather(
-        self,
-        tensor: torch.Tensor,
-        gather_list: list[torch.Tensor] | None = None,
-        dst: int = 0,
-        async_op: bool = False,
+        self, tensor: torch.Tensor, gather_list: list[torch.Tensor] | None = None, dst: int = 0, async_op: bool = False
     ) -> dist.Work | None:
         """Collect every rank's tensor on rank `dst`, which alone passes `gather_list`."""
         return dist.gather(tensor, gather_list, self.global_rank(dst), self.group, async_op)
 
+    def gather_into_tensor(
+        self, tensor: torch.Tensor, gather_tensor: torch.Tensor | None = None, dst: int = 0, async_op: bool = False
+    ) -> dist.Work | None:
+        """Collect every rank's tensor in one on rank `dst`, which alone passes `gather_tensor`."""
+        return dist.gather_into_tensor(tensor, gather_tensor, self.global_rank(dst), self.group, async_op)
+
+    def gather_single(
+        self, tensor: torch.Tensor, gather_tensor: torch.Tensor | None = None, dst: int = 0, async_op: bool = False
+    ) -> dist.Work | None:
+        """What newer versions of torch call `gather_into_tensor`."""
+        return dist.gather_single(tensor, gather_tensor, self.global_rank(dst), self.group, async_op)
+
     def scatter(
-        self,
-        tensor: torch.Tensor,
-        scatter_list: list[torch.Tensor] | None = None,
-        src: int = 0,
-        async_op: bool = False,
+        self, tensor: torch.Tensor, scatter_list: list[torch.Tensor] | None = None, src: int = 0, async_op: bool = False
     ) -> dist.Work | None:
         """Give each rank its tensor of the list that rank `src` alone passes."""
         return dist.scatter(tensor, scatter_list, self.global_rank(src), self.group, async_op)
@@ -212,10 +216,7 @@ class GroupOps:
         return dist.reduce_scatter_single(output, input, op, self.group, async_op)
 
     def all_to_all(
-        self,
-        output_tensor_list: list[torch.Tensor],
-        input_tensor_list: list[torch.Tensor],
-        async_op: bool = False,
+        self, output_tensor_list: list[torch.Tensor], input_tensor_list: list[torch.Tensor], async_op: bool = False
     ) -> dist.Work | None:
         """Send each rank one tensor of a list, and receive one from each."""
         return dist.all_to_all(output_tensor_list, input_tensor_list, self.group, async_op)

@@ -64,15 +64,19 @@ class Kernels:
         self._register("_c10d_functional", dict.fromkeys(COMPOSITE), lambda operator, _: self._composite(operator))
         self._register("_c10d_functional", {_WAIT: None}, lambda operator, _: self._wait(operator))
 
-    def install(self) -> None:
-        """From here on calls from C++ are seen; where that fails, it is said once."""
+    def install_all(self) -> None:
+        """From here on calls from C++ are seen. Raises as above; then they never are."""
         with self._lock:
             if not self._installed:
                 self._installed = True
-                try:
-                    self._register("c10d", _C10D, self._kernel)
-                except Exception as error:
-                    warn_once(error)
+                self._register("c10d", _C10D, self._kernel)
+
+    def install(self) -> None:
+        """The same in the middle of the job, which goes on whatever happens."""
+        try:
+            self.install_all()
+        except Exception as error:
+            say(f"collectivelint: calls from C++ are not recorded: {type(error).__name__}: {error}\n")
 
     def _register(self, namespace: str, known: Mapping[str, Any], make: Callable[[Any, Any], Any]) -> None:
         library: Any = torch.library

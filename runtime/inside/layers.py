@@ -38,8 +38,10 @@ def install(tracer: Tracer) -> tuple[str, ...]:
     handles = Handles(tracer)
     kernels = Kernels(tracer, handles)
     without_method = python_calls.install(tracer, handles, kernels)
-    put("functional collectives", kernels.install_functional)
-    put("calls from C++", lambda: _prepare(kernels, at_once=bool(without_method)))
+    put("waits for functional collectives", kernels.install_functional)
+    # What these call is seen all the same.
+    at_once = bool(without_method) or "waits for functional collectives" in unseen
+    put("calls from C++", lambda: _prepare(kernels, at_once=at_once))
     put("coalescing", lambda: torch_api.hook_coalescing(handles.coalescing_begun, handles.coalescing_ended))
     put("the end of groups", lambda: torch_api.hook_end_of_groups(ends))
     put("calls of ranks outside the group", lambda: hook_outsiders(c10d, tracer))
@@ -59,4 +61,4 @@ def _prepare(kernels: Kernels, *, at_once: bool) -> None:
     except AttributeError:
         at_once = True
     if at_once:
-        kernels.install()
+        kernels.install_all()

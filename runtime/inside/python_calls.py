@@ -58,12 +58,10 @@ def _reader(operation: Operation, tensors: Tensors) -> _Reader:
         if kwargs:
             args = _all(args, kwargs)
         given, options = args[position], args[-1]
-        key: tuple[Any, ...] = (op, ((given.shape, given.dtype),) if single else shapes(given))
-        if reduces:
-            key += (options.reduceOp,)
-        elif splits:
-            _, _, output_splits, input_splits, _ = args
-            key += (None, tuple(output_splits), tuple(input_splits))
+        recorded = ((given.shape, given.dtype),) if single else shapes(given)
+        if splits:
+            return (op, recorded, None, tuple(args[2]), tuple(args[3])), -1, options.asyncOp
+        key = (op, recorded, options.reduceOp) if reduces else (op, recorded)
         return key, options.rootRank if rooted else -1, options.asyncOp
 
     return read

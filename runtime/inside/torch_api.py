@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What is not seen where something is missing.
 Part: TypeAlias = Literal[
     "calls from C++",
-    "functional collectives",
+    "waits for functional collectives",
     "coalescing",
     "calls of ranks outside the group",
     "the end of groups",
@@ -39,7 +39,7 @@ _OPERATORS: Final = (
 #: Where each part's things stand. Of alternatives, which "|" separates, one is enough.
 _NEEDED: Final[dict[Part, tuple[str, ...]]] = {
     "calls from C++": (*_OPERATORS, f"{_GROUP}unbox", "torch.distributed.distributed_c10d:Work.unbox"),
-    "functional collectives": (*_OPERATORS, "torch._C:_distributed_c10d._resolve_process_group"),
+    "waits for functional collectives": (*_OPERATORS, "torch._C:_distributed_c10d._resolve_process_group"),
     "coalescing": (f"{_GROUP}_start_coalescing", f"{_GROUP}_end_coalescing"),
     "calls of ranks outside the group": ("torch.distributed.distributed_c10d:_warn_not_in_group",),
     "the end of groups": (f"{_GROUP}shutdown|torch.distributed.distributed_c10d:_shutdown_backend",),

@@ -13,6 +13,7 @@ from .conftest import JOBS, run
 dist: Any = pytest.importorskip("torch.distributed")
 
 from collectivelint.runtime import GroupOps  # noqa: E402
+from collectivelint.runtime.operations import OF_OBJECTS, OPERATIONS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,13 @@ def test_every_function_that_takes_a_group_has_its_method() -> None:
         if name not in _OTHER:
             own = list(inspect.signature(getattr(GroupOps, name)).parameters)[1:]
             assert own == [item for item in params if item != "group" and not item.startswith("group_")], name
+
+
+def test_the_methods_are_those_of_the_list_of_operations() -> None:
+    listed = {function for operation in OPERATIONS for function in operation.functions} | set(OF_OBJECTS)
+    ours = {name for name in vars(GroupOps) if not name.startswith("_")}
+    assert listed == ours - set(_OTHER.values()) - {"is_leader", "group"}
+    assert {made for names in OF_OBJECTS.values() for made in names} <= {operation.name for operation in OPERATIONS}
 
 
 def test_every_operation_on_a_group_of_three_of_four_ranks(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...say import say
 from ..formats.zip_directory import Archive
 from ..model import Piece
+from . import torch_api
 from .dcp_exchange import talking
 from .fingerprints import crc_of
 
@@ -25,10 +26,12 @@ class LoadHooks:
 
     def hook(self, loader: Any) -> None:
         """Exchange the function that every form of loading ends in; only if that was asked for, since it reads all values again."""
-        loader._load_state_dict = self._context.audited(
-            loader._load_state_dict, "storage_reader", loader.DefaultLoadPlanner, self._loaded
+        shared = self._context
+        torch_api.exchange_load(
+            loader,
+            lambda load: shared.audited(load, "storage_reader", loader.DefaultLoadPlanner, self._loaded),
+            lambda ranks: talking(ranks, shared.current),
         )
-        loader._DistWrapper = talking(loader._DistWrapper, self._context.current)
 
     def _loaded(self, running: Running, _: Any) -> None:
         """Each chunk that was read whole into one place, against the checksum it was written with."""

@@ -17,7 +17,7 @@ from ...say import say
 from ..checks import manifest
 from ..formats.zip_directory import Archive
 from ..model import Piece
-from . import digests
+from . import digests, torch_api
 from .dcp_exchange import Known, Running, key_of, talking
 from .digests import Digest
 from .fingerprints import crc_in_file, digest_of
@@ -41,13 +41,13 @@ class SaveHooks:
 
     def hook(self, saver: Any) -> None:
         """Exchange the function that every form of saving ends in, and what it talks to the other ranks with."""
-        saver._save_state_dict = self._context.audited(
-            saver._save_state_dict, "storage_writer", saver.DefaultSavePlanner, self._finished, self._failed
+        shared = self._context
+        torch_api.exchange_save(
+            saver,
+            lambda save: shared.audited(save, "storage_writer", saver.DefaultSavePlanner, self._finished, self._failed),
+            lambda ranks: talking(ranks, shared.current, self._plan, self._written),
+            self._sited,
         )
-        saver._DistWrapper = talking(saver._DistWrapper, self._context.current, self._plan, self._written)
-        for name in ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncCheckpointExecutor"):
-            if hasattr(saver, name):
-                setattr(saver, name, self._sited(getattr(saver, name)))
 
     def _sited(self, base: Any) -> Any:
         """An asynchronous save runs in a thread, and was asked for somewhere else."""
@@ -63,7 +63,7 @@ class SaveHooks:
                     context = copy_context()
                 finally:
                     shared.asked_at.reset(token)
-                pool = getattr(self, "_executor", None)
+                pool = torch_api.pool(self)
                 if pool is not None and "submit" not in vars(pool):
                     submit = pool.submit
                     pool.submit = lambda function, *a, **k: submit(context.run, function, *a, **k)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...say import say
+from . import torch_api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,20 +37,17 @@ class FileHooks:
         self._local = threading.local()
 
     def hook_torch(self, serialization: Any) -> None:
-        """Every form of torch.save to a path ends in these two, which are looked up when they are called."""
-        opened, saved, local = serialization._open_zipfile_writer, serialization._save, self._local
+        """What torch.save writes to a path."""
+        local = self._local
 
-        def _open_zipfile_writer(target: Any) -> Any:
+        def opened(target: Any) -> None:
             local.path = target if isinstance(target, (str, os.PathLike)) else None
-            return opened(target)
 
-        def _save(obj: Any, *args: Any, **kwargs: Any) -> Any:
+        def saved(obj: Any, write: Callable[[], Any]) -> Any:
             path, local.path = getattr(local, "path", None), None
-            if path is None:
-                return saved(obj, *args, **kwargs)
-            return self._around(os.fspath(path), obj, lambda: saved(obj, *args, **kwargs))
+            return write() if path is None else self._around(os.fspath(path), obj, write)
 
-        serialization._open_zipfile_writer, serialization._save = _open_zipfile_writer, _save
+        torch_api.exchange_torch_save(serialization, opened, saved)
 
     def hook_safetensors(self, module: Any) -> None:
         """`save_model` ends in `save_file` too."""

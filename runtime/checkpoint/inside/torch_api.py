@@ -1,0 +1,56 @@
+"""What torch.serialization and torch.distributed.checkpoint do not promise, exchanged here and named nowhere else.
+
+Not in runtime/inside/torch_api.py, which needs torch.distributed: torch itself is still being imported when these modules are there.
+Each function gets the module, and raises AttributeError where the installed torch does not have what it exchanges.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: The classes that an asynchronous save is run by, of the versions that have them.
+_EXECUTORS: Final = ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncCheckpointExecutor")
+
+
+def exchange_save(
+    saver: Any, save: Callable[[Any], Any], ranks: Callable[[Any], Any], executor: Callable[[Any], Any]
+) -> None:
+    """Of state_dict_saver: the function that every form of saving ends in, the class by which ranks talk, the executors."""
+    saver._save_state_dict = save(saver._save_state_dict)
+    saver._DistWrapper = ranks(saver._DistWrapper)
+    for name in _EXECUTORS:
+        if hasattr(saver, name):
+            setattr(saver, name, executor(getattr(saver, name)))
+
+
+def exchange_load(loader: Any, load: Callable[[Any], Any], ranks: Callable[[Any], Any]) -> None:
+    """Of state_dict_loader: the function that every form of loading ends in, and the class by which ranks talk."""
+    loader._load_state_dict = load(loader._load_state_dict)
+    loader._DistWrapper = ranks(loader._DistWrapper)
+
+
+def pool(executor: Any) -> Any:
+    """The pool of threads that an executor runs a save in; None if it has none."""
+    return getattr(executor, "_executor", None)
+
+
+def exchange_torch_save(
+    serialization: Any, opened: Callable[[Any], None], saved: Callable[[Any, Callable[[], Any]], Any]
+) -> None:
+    """Call `opened(path or file)` when torch.save opens it, then `saved(obj, write)` in the place of what writes it.
+
+    Every form of torch.save to a path ends in these two functions, which are looked up when they are called.
+    """
+    open_writer, save = serialization._open_zipfile_writer, serialization._save
+
+    def _open_zipfile_writer(target: Any) -> Any:
+        opened(target)
+        return open_writer(target)
+
+    def _save(obj: Any, *args: Any, **kwargs: Any) -> Any:
+        return saved(obj, lambda: save(obj, *args, **kwargs))
+
+    serialization._open_zipfile_writer, serialization._save = _open_zipfile_writer, _save
