@@ -69,6 +69,7 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
 @click.option(
     "--manifest", "manifest_file", type=_PATH, help=f"What the save wrote; by default {manifest.NAME} beside it."
 )
+@click.option("--partial", is_flag=True, help="Accept that a part of it was not read, if the rest is sound.")
 @click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
 @_JSON
 @_HTML
@@ -78,13 +79,14 @@ def verify(
     consolidated: Path | None,
     world_size: int | None,
     manifest_file: Path | None,
+    partial: bool,
     write_manifest: bool,
     as_json: bool,
     page: Path | None,
 ) -> None:
     """Check a checkpoint: all there, undamaged, of one save, and the same as a consolidated file.
 
-    Exit codes: 0 sound, 1 damaged, 2 there is nothing to check.
+    Exit codes: 0 sound, and all of it read; 1 damaged, or a part was not read (`--partial` accepts that); 2 there is nothing to check.
     """
     with _errors():
         resolver = Resolver()
@@ -98,11 +100,11 @@ def verify(
             atomic.write(page, show.page(report.checkpoint, report.problems))
         if write_manifest and not path.is_dir():
             raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
-        if write_manifest and report.is_sound and report.checkpoint is not None:
+        if write_manifest and report.is_sound and report.is_complete and report.checkpoint is not None:
             with opened(path) as (side, _):
                 manifest.write(side.checkpoint.folder, manifest.make(side, {}))
     click.echo(json.dumps(show.as_dict(report), indent=2) if as_json else "\n".join(show.text(report)))
-    sys.exit(0 if report.is_sound else 1)
+    sys.exit(0 if report.is_sound and (report.is_complete or partial) else 1)
 
 
 @ckpt.command()
