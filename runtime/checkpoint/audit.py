@@ -146,7 +146,7 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
     if wanted.consolidated is not None:
         try:
             with opened(wanted.consolidated) as (file, problems):
-                found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file)]
+                found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file, report.coverage.unread)]
                 report.coverage.unread += file.checkpoint.unread
                 if not wanted.headers_only:
                     found += sweep(file.checkpoint, file.values, file.files, progress)[1]

@@ -18,7 +18,8 @@ from ..say import reason
 from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
-from .checks.diff import compare
+from .checks.diff import compare, correspondence, paired
+from .checks.rank_files import alike
 from .checks.sweep import sweep
 from .formats.load import load
 from .formats.unpickle import Memory
@@ -115,14 +116,17 @@ def verify(
 def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
     """Compare two checkpoints tensor by tensor, whatever their format and however they are sharded.
 
-    Exit codes: 0 the same, 1 they differ or a part of them cannot be read, 2 one of them is no checkpoint.
+    Exit codes: 0 the same; 1 they differ, or a part of them cannot be read or compared; 2 one of them is no checkpoint, or nothing in
+    them can be compared.
     """
     with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
+        one, two = alike(one, two)
         with _bar(first, hidden=as_json) as progress:
             found = list(compare(one, two, progress))
-            damaged = [*one.checkpoint.problems, *wrong, *two.checkpoint.problems, *also_wrong]
-            for side in () if headers else (one, two):
-                damaged += sweep(side.checkpoint, side.values, side.files, progress)[1]
+            damaged = [*wrong, *also_wrong]
+            for side in (*one.parts, *two.parts):
+                damaged += side.checkpoint.problems
+                damaged += () if headers else sweep(side.checkpoint, side.values, side.files, progress)[1]
         damaged = [problem for problem in damaged if problem.severity == "error"]
         for problem in damaged:
             click.echo(show.line(problem), err=True)
@@ -132,8 +136,10 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             ]
             click.echo(json.dumps(rows, indent=2))
         else:
-            click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint)))
-        sys.exit(int(bool(found or damaged)))
+            how = correspondence(paired(one.checkpoint, two.checkpoint, (one, two)))
+            click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint, how)))
+        is_nothing = [item.kind for item in found] == ["cannot be compared"] and not found[0].first
+        sys.exit(2 if is_nothing else int(bool(found or damaged)))
 
 
 @contextmanager

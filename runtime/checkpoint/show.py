@@ -210,17 +210,22 @@ def listed(checkpoint: Checkpoint) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ comparison
 
 
-def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoint) -> Iterator[str]:
-    """Each difference, in words."""
+def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoint, how: str) -> Iterator[str]:
+    """Each difference, in words; `how` says by which names they were compared."""
     for item in found[:200]:
         names = item.first if item.first == item.second else " / ".join(filter(None, (item.first, item.second)))
-        yield row(f"{item.kind:<18}  {names}: {item.text}")
+        yield row(f"{item.kind:<18}  {names or 'all tensors'}: {item.text}")
     if len(found) > 200:
         yield f"and {len(found) - 200} more (--json has all)"
+    if any(item.kind == "cannot be compared" and not item.first for item in found):
+        yield row(f"Nothing was compared ({first.path} and {second.path})")
+        return
     same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})
     counts = (same, "tensor"), (len(found), "difference")
     tensors, differ = (f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
-    yield row(f"{tensors} {'is' if same == 1 else 'are'} the same, {differ} ({first.path} and {second.path})")
+    yield row(
+        f"{tensors} {'is' if same == 1 else 'are'} the same, {differ}, compared {how} ({first.path} and {second.path})"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ page
