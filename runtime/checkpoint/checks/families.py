@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..formats import dcp
-from ..formats.names import is_per_process
+from ..formats.names import folder_of, is_of_rank, is_per_process
 from ..model import Problem
 
 if TYPE_CHECKING:
@@ -47,14 +47,9 @@ def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
             counts = {label: _count(label, family, units) for label in family.labels}
             yield from _too_many(family, counts)
             for lacks in _missing(family, counts):
-                missing[(_folder(family), lacks)].append(family.form)
+                missing[(folder_of(family), lacks)].append(family.form)
     for (_, lacks), forms in missing.items():
         yield Problem("CK103", " and ".join(sorted(forms)), lacks)
-
-
-def _folder(family: Family) -> str:
-    """Where the numbers begin."""
-    return family.form.partition("*")[0].rpartition("/")[0]
 
 
 def _count(label: str, family: Family, units: Sequence[Checkpoint]) -> _Count:
@@ -64,12 +59,12 @@ def _count(label: str, family: Family, units: Sequence[Checkpoint]) -> _Count:
         (other, other.labels.index(label))
         for unit in units
         for other in unit.families
-        if label in other.labels and _folder(other) == _folder(family)
+        if label in other.labels and folder_of(other) == folder_of(family)
     ]
     inside = [
         _Count(value, f"{key} in {item.file}")
         for unit in units
-        if any(_folder(other) == _folder(family) for other in unit.families)
+        if any(folder_of(other) == folder_of(family) for other in unit.families)
         for item in unit.objects.values()
         if (key := _key(item.name)) in _INSIDE
         and label in _INSIDE[key]
@@ -80,7 +75,7 @@ def _count(label: str, family: Family, units: Sequence[Checkpoint]) -> _Count:
         return max(inside, key=lambda count: count.number)
     there = max((members[n] for other, n in kin for members in other.members), default=0) + 1
     if is_per_process(label):
-        there = max(there, _processes(_folder(family), units))
+        there = max(there, _processes(folder_of(family), units))
     return _Count(there, "")
 
 
@@ -95,7 +90,7 @@ def _processes(folder: str, units: Sequence[Checkpoint]) -> int:
         numbers += [int(shard[1]) + 1 for name in unit.files if (shard := dcp.SHARD.fullmatch(name.rpartition("/")[2]))]
         for other in unit.families:
             inside = other.form.startswith(f"{folder}/" if folder else "")
-            if inside and all("rank" in label or is_per_process(label) for label in other.labels):
+            if inside and all(map(is_of_rank, other.labels)):
                 numbers.append(
                     math.prod(max(members[n] for members in other.members) + 1 for n in range(len(other.labels)))
                 )
@@ -107,7 +102,7 @@ def _expected(family: Family, counts: dict[str, _Count]) -> list[range]:
     for n, label in enumerate(family.labels):
         values = {members[n] for members in family.members}
         # Files that are counted from one: `model-00001-of-00002`.
-        first = 0 if 0 in values or "rank" in label or is_per_process(label) else 1
+        first = 0 if 0 in values or is_of_rank(label) else 1
         count = counts[label]
         is_own = not count.said and first
         found.append(range(first, max(values) + 1 if is_own else first + count.number))

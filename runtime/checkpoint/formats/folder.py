@@ -45,8 +45,9 @@ def load(path: Path) -> Checkpoint:
     if not own:
         apart = found.apart[:4]
         if len(found.apart) == 1:
-            return load(path / apart[0])
-        if apart:
+            below = load(path / apart[0])
+            return replace(below, problems=(*below.problems, *found.problems), unread=(*below.unread, *found.unread))
+        if apart and not found.problems:
             raise NoCheckpointError(f"{path}: several checkpoints ({', '.join(apart)}); name the one that is meant")
         if found.problems:
             raise CheckpointError(f"{found.problems[0].where}: {found.problems[0].text}")

@@ -25,8 +25,9 @@ _TIME: Final = re.compile(
     r"(?:^|_)(?:steps?|epochs?|iter|iters|iteration|checkpoint|ckpt|version|v|update|tokens|seed|layers?|fp|bf|int)$"
 )
 _RANK: Final = re.compile(r"(?:^|_)rank")
-#: One for each process, without the word.
-_PER_PROCESS: Final = re.compile(r"(?:^|_)(?:rank|rng_states?|random_states?|rng)(?:\.\d)?$")
+_RANDOM: Final = re.compile(r"(?:^|_)(?:rng|rng_states?|random_states?)$")
+#: Ranks along one dimension of several.
+_DIMENSION: Final = re.compile(r"(?:^|_)(?:[mptdecs]p|expp|edp|etp|tensor|pipeline|data|expert|context)_rank")
 
 
 def is_of_time(name: str) -> bool:
@@ -37,9 +38,14 @@ def is_of_time(name: str) -> bool:
     )
 
 
+def is_of_rank(label: str) -> bool:
+    """Whether a number is that of a process, in the whole job or along a dimension of it."""
+    return _RANK.search(label) is not None or _RANDOM.search(label) is not None
+
+
 def is_per_process(label: str) -> bool:
     """Whether each process of a job writes a file with that word and its own number."""
-    return _PER_PROCESS.search(label) is not None
+    return is_of_rank(label) and _DIMENSION.search(label) is None
 
 
 def _fields(path: str) -> list[tuple[str, int, re.Match[str]]]:
@@ -71,10 +77,23 @@ def families(paths: Iterable[str]) -> list[Family]:
             value if _TIME.search(label) or _COUNT.search(label) or value < 0 else None for label, value, _ in fields
         )
         kin[(_NUMBER.sub("*", path), fixed)].append((path, fields))
-    return [family for members in kin.values() if (family := _family(members)) is not None]
+    found = [family for members in kin.values() if (family := _family(members)) is not None]
+    known = {path for family in found for path in family.members.values()}
+    labels = {(folder_of(family), family.labels) for family in found}
+    # A file alone, of another rank than 0, beside others of ranks.
+    for members in kin.values():
+        family = _family(members, is_sure=True) if len(members) == 1 and members[0][0] not in known else None
+        if family is not None and (folder_of(family), family.labels) in labels:
+            found.append(family)
+    return found
 
 
-def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]]) -> Family | None:
+def folder_of(family: Family) -> str:
+    """The folder in which the numbers of a family begin."""
+    return family.form.partition("*")[0].rpartition("/")[0]
+
+
+def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]], *, is_sure: bool = False) -> Family | None:
     path, first = members[0]
     ours = []
     for n, (label, value, _) in enumerate(first):
@@ -83,13 +102,13 @@ def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]]) -> 
             continue
         counted = n + 1 < len(first) and first[n + 1][0] == "of"
         # `lora_rank_8` and `lora_rank_64` speak of another rank.
-        begins = 0 in values if is_per_process(label) else min(values) <= 1
-        dense = 2 * len(values) > max(values) and (begins or is_per_process(label))
-        if (is_per_process(label) and begins) or counted or (len(values) > 1 and dense):
+        begins = 0 in values if is_of_rank(label) else min(values) <= 1
+        dense = 2 * len(values) > max(values) and (begins or is_of_rank(label))
+        if (is_of_rank(label) and begins) or counted or (len(values) > 1 and dense):
             ours.append(n)
         elif len(values) > 1:
             return None
-        elif is_per_process(label):
+        elif is_of_rank(label):
             ours.append(n)
     counts: dict[str, int] = {}
     for n, (label, value, _) in enumerate(first):
@@ -101,7 +120,9 @@ def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]]) -> 
         if _COUNT.search(label) and (before or ours):
             counts[first[(before or ours)[-1]][0]] = value
     found = {tuple(fields[n][1] for n in ours): path for path, fields in members}
-    if not ours or (len(found) == 1 and not counts and any(next(iter(found)))):
+    # One file of another rank than 0 is no family: `lora_rank_8`. Random states are numbered by processes only.
+    is_sure = is_sure or bool(counts) or len(found) > 1 or any(_RANDOM.search(first[n][0]) for n in ours)
+    if not ours or not (is_sure or not any(next(iter(found)))):
         return None
     form, end = "", 0
     for n in ours:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..model import Checkpoint, CheckpointError, NotReadError, Problem, Unread
 from . import safetensors, torch_save
 from .index import Index
-from .names import is_per_process, numbers
+from .names import is_of_rank, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,11 +115,7 @@ def kin(folder: Path, family: Family) -> Checkpoint:
     is_single = len(family.labels) == 1
     found = _Read(folder, {name: rank if is_single else None for name, rank in ranks.items()})
     names = [name for content in found.contents.values() for name in content.tensors]
-    is_local = (
-        any(map(is_per_process, family.labels))
-        or any("rank" in label for label in family.labels)
-        or len(set(names)) < len(names)
-    )
+    is_local = any(map(is_of_rank, family.labels)) or len(set(names)) < len(names)
     tensors: dict[str, Tensor] = {}
     objects: dict[str, Object] = {}
     for file, content in found.contents.items():
