@@ -5,21 +5,22 @@ from __future__ import annotations
 import gc
 import time
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .checks import consolidated, manifest, optimizer, rank_files, resharding, tiling
+from .checks import companions, consolidated, families, manifest, optimizer, rank_files, resharding, same_save, tiling
 from .checks.headers import headers
 from .checks.repeated import repeated
 from .checks.sweep import sweep
 from .files import Files, Side, no_progress
 from .formats.load import load
-from .model import Checkpoint, CheckpointError, Problem
+from .model import Checkpoint, CheckpointError, NoCheckpointError, Problem, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from .checks.same_save import Told
     from .files import Progress
 
 
@@ -37,6 +38,20 @@ class Wanted:
 
 
 @dataclass(slots=True)
+class Coverage:
+    """What was read: tensors, their bytes, and files of how many; what was not; folders that are checkpoints of their own."""
+
+    tensors: int = 0
+    bytes: int = 0
+    files_read: int = 0
+    files: int = 0
+    unread: list[Unread] = field(default_factory=list)
+    apart: tuple[str, ...] = ()
+    #: What says that all files are of one save.
+    one_save: Told = "one file"
+
+
+@dataclass(slots=True)
 class Report:
     """What was found. `read` are bytes of values, `seconds` the time it took."""
 
@@ -45,22 +60,33 @@ class Report:
     chunks: int = 0
     read: int = 0
     seconds: float = 0.0
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def is_sound(self) -> bool:
-        """Whether there is no error. Notes are none."""
+        """Whether there is no error in what was read. Notes are none."""
         return all(problem.severity != "error" for problem in self.problems)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that belongs to the checkpoint was read."""
+        return not self.coverage.unread
 
 
 @contextmanager
 def opened(path: Path, progress: Progress = no_progress) -> Iterator[tuple[Side, list[Problem]]]:
-    """A checkpoint with the headers of its chunks, and what was wrong with those. Raises CheckpointError."""
+    """A checkpoint and its parts with the headers of their chunks, and what was wrong with those. Raises CheckpointError."""
     with ExitStack() as stack:
         with _uncollected():
             checkpoint = load(path)
-            files = stack.enter_context(closing(Files(checkpoint)))
-            values, problems = headers(checkpoint, files, progress)
-        yield Side(checkpoint, files, values), problems
+            sides: list[Side] = []
+            problems: list[Problem] = []
+            for unit in (checkpoint, *checkpoint.beside):
+                files = stack.enter_context(closing(Files(unit)))
+                values, wrong = headers(unit, files, progress)
+                sides.append(Side(unit, files, values))
+                problems += wrong
+        yield replace(sides[0], beside=tuple(sides[1:])), problems
 
 
 @contextmanager
@@ -76,15 +102,16 @@ def _uncollected() -> Iterator[None]:
 
 
 def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Report:
-    """Look at it. `progress` is told of bytes. Only what cannot be named at all raises CheckpointError: a path without files."""
+    """Look at it. `progress` is told of bytes. Raises NoCheckpointError if there is nothing to check."""
     begun = time.monotonic()
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file or directory")
     report = Report(None, [])
     try:
         with opened(path) as (side, problems):
-            report = Report(side.checkpoint, [*side.checkpoint.problems, *problems], chunks=len(side.values))
-            _look(side, wanted, report, progress)
+            found = [problem for part in side.parts for problem in part.checkpoint.problems]
+            report = Report(side.checkpoint, [*found, *problems], chunks=sum(len(part.values) for part in side.parts))
+            _look(path, side, wanted, report, progress)
+    except NoCheckpointError:
+        raise
     except CheckpointError as error:
         code = "CK101" if report.checkpoint is None else "CK102"
         report.problems.append(Problem(code, path.name or str(path), _unnamed(error, path)))
@@ -98,29 +125,60 @@ def _unnamed(error: CheckpointError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _look(side: Side, wanted: Wanted, report: Report, progress: Progress) -> None:
+def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Progress) -> None:
     checkpoint, found = side.checkpoint, report.problems
-    for tensor in checkpoint.tensors.values():
-        found += tiling.check(tensor)
-    found += repeated(checkpoint, side.values, side.files)
-    if checkpoint.local:
-        found += rank_files.replicas(side)
-    found += optimizer.check(side)
+    units = [part.checkpoint for part in side.parts]
+    found += families.check(units)
+    root = path if path.is_dir() else path.parent
+    if path.is_dir():
+        found += companions.check(path, units)
+    found += same_save.check(root, side.parts)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
         found += manifest.check(side, beside)
-    if not wanted.headers_only:
-        digests, wrong = sweep(checkpoint, side.values, side.files, progress)
-        found += wrong
-        report.read = sum(values.storage.length for key, values in side.values.items() if key in digests)
+    for part in side.parts:
+        _part(part, report, progress, headers_only=wanted.headers_only)
+    report.coverage.one_save = same_save.told(side.parts)
+    report.coverage.apart = checkpoint.apart
     if wanted.world_size is not None:
         whole = rank_files.joined(side, None) if checkpoint.local else side
         found += resharding.check(whole, wanted.world_size, wanted.per_rank)
     if wanted.consolidated is not None:
         try:
             with opened(wanted.consolidated) as (file, problems):
-                found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file)]
+                found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file, report.coverage.unread)]
+                report.coverage.unread += file.checkpoint.unread
                 if not wanted.headers_only:
                     found += sweep(file.checkpoint, file.values, file.files, progress)[1]
         except CheckpointError as error:
             found.append(Problem("CK302", str(wanted.consolidated), _unnamed(error, wanted.consolidated)))
+
+
+def _part(part: Side, report: Report, progress: Progress, *, headers_only: bool) -> None:
+    """The checks of one part of a checkpoint, and what of it was read."""
+    unit, found, coverage = part.checkpoint, report.problems, report.coverage
+    for tensor in unit.tensors.values():
+        found += tiling.check(tensor)
+    found += repeated(unit, part.values, part.files)
+    if unit.local:
+        found += rank_files.replicas(part)
+    found += optimizer.check(part)
+    broken = {
+        p.where for p in found if p.severity == "error" and p.code in ("CK102", "CK103") and p.where in unit.files
+    }
+    if not headers_only:
+        digests, wrong = sweep(unit, part.values, part.files, progress)
+        found += wrong
+        report.read += sum(values.storage.length for key, values in part.values.items() if key in digests)
+        broken |= {values.storage.file for key, values in part.values.items() if key not in digests}
+    coverage.tensors += len(unit.tensors)
+    coverage.bytes += sum({values.storage: values.storage.length for values in part.values.values()}.values())
+    coverage.files += len(unit.files)
+    coverage.files_read += len(unit.files.keys() - broken - {item.where for item in unit.unread})
+    coverage.unread += unit.unread
+    packed = sorted(
+        {c.piece.file for tensor in unit.tensors.values() for c in tensor.chunks if c.piece and c.piece.packed}
+    )
+    coverage.unread += [
+        Unread(file, "holds tensors that were transformed when they were written (compressed, say)") for file in packed
+    ]

@@ -18,7 +18,8 @@ from ..say import reason
 from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
-from .checks.diff import compare
+from .checks.diff import compare, correspondence, paired
+from .checks.rank_files import alike
 from .checks.sweep import sweep
 from .formats.load import load
 from .formats.unpickle import Memory
@@ -69,6 +70,7 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
 @click.option(
     "--manifest", "manifest_file", type=_PATH, help=f"What the save wrote; by default {manifest.NAME} beside it."
 )
+@click.option("--partial", is_flag=True, help="Accept that a part of it was not read, if the rest is sound.")
 @click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
 @_JSON
 @_HTML
@@ -78,13 +80,14 @@ def verify(
     consolidated: Path | None,
     world_size: int | None,
     manifest_file: Path | None,
+    partial: bool,
     write_manifest: bool,
     as_json: bool,
     page: Path | None,
 ) -> None:
     """Check a checkpoint: all there, undamaged, of one save, and the same as a consolidated file.
 
-    Exit codes: 0 sound, 1 damaged, 2 there is nothing to check.
+    Exit codes: 0 sound, and all of it read; 1 damaged, or a part was not read (`--partial` accepts that); 2 there is nothing to check.
     """
     with _errors():
         resolver = Resolver()
@@ -98,11 +101,11 @@ def verify(
             atomic.write(page, show.page(report.checkpoint, report.problems))
         if write_manifest and not path.is_dir():
             raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
-        if write_manifest and report.is_sound and report.checkpoint is not None:
+        if write_manifest and report.is_sound and report.is_complete and report.checkpoint is not None:
             with opened(path) as (side, _):
                 manifest.write(side.checkpoint.folder, manifest.make(side, {}))
     click.echo(json.dumps(show.as_dict(report), indent=2) if as_json else "\n".join(show.text(report)))
-    sys.exit(0 if report.is_sound else 1)
+    sys.exit(0 if report.is_sound and (report.is_complete or partial) else 1)
 
 
 @ckpt.command()
@@ -113,14 +116,17 @@ def verify(
 def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
     """Compare two checkpoints tensor by tensor, whatever their format and however they are sharded.
 
-    Exit codes: 0 the same, 1 they differ or a part of them cannot be read, 2 one of them is no checkpoint.
+    Exit codes: 0 the same; 1 they differ, or a part of them cannot be read or compared; 2 one of them is no checkpoint, or nothing in
+    them can be compared.
     """
     with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
+        one, two = alike(one, two)
         with _bar(first, hidden=as_json) as progress:
             found = list(compare(one, two, progress))
-            damaged = [*one.checkpoint.problems, *wrong, *two.checkpoint.problems, *also_wrong]
-            for side in () if headers else (one, two):
-                damaged += sweep(side.checkpoint, side.values, side.files, progress)[1]
+            damaged = [*wrong, *also_wrong]
+            for side in (*one.parts, *two.parts):
+                damaged += side.checkpoint.problems
+                damaged += () if headers else sweep(side.checkpoint, side.values, side.files, progress)[1]
         damaged = [problem for problem in damaged if problem.severity == "error"]
         for problem in damaged:
             click.echo(show.line(problem), err=True)
@@ -130,8 +136,10 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             ]
             click.echo(json.dumps(rows, indent=2))
         else:
-            click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint)))
-        sys.exit(int(bool(found or damaged)))
+            how = correspondence(paired(one.checkpoint, two.checkpoint, (one, two)))
+            click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint, how)))
+        is_nothing = [item.kind for item in found] == ["cannot be compared"] and not found[0].first
+        sys.exit(2 if is_nothing else int(bool(found or damaged)))
 
 
 @contextmanager

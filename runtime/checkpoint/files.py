@@ -90,8 +90,14 @@ def no_progress(_: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A checkpoint that is open: what it says, its files, and where the values of its chunks lie."""
+    """A checkpoint that is open: what it says, its files, and where the values of its chunks lie. `beside` are its other parts."""
 
     checkpoint: Checkpoint
     files: Files
     values: Mapping[Key, Values]
+    beside: tuple[Side, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Side, ...]:
+        """All parts of the checkpoint, the weights first."""
+        return (self, *self.beside)

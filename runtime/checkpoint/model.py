@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 #: "error": the checkpoint is damaged or lacks something. "note": worth a look.
 Severity: TypeAlias = Literal["error", "note"]
 Sizes: TypeAlias = "tuple[int, ...]"
+Scalar: TypeAlias = "bool | int | float | str"
 
 
 class CheckpointError(Exception):
     """A checkpoint or a file of one that cannot be read; the message names it and says what to do."""
+
+
+class NoCheckpointError(CheckpointError):
+    """A path at which there is nothing to check: it is missing, empty, or holds nothing of a format that is read."""
+
+
+class NotReadError(CheckpointError):
+    """A file whose format is known, and is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +117,48 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Something that is no tensor: a step, a learning rate, the state of a data loader. It is never read."""
+    """Something that is no tensor: a step, a learning rate, the state of a data loader.
+
+    `piece` are its bytes where it is an entry of its own, and is not read then. Of a file of torch.save `file` is its name, and `value`
+    what it is, if that is a number or a short text.
+    """
 
     name: str
     piece: Piece | None
+    value: Scalar | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What was not read: a file or folder, and why."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one file holds: tensors and objects by name, what is wrong with it, and what of it was not read."""
+
+    tensors: Mapping[str, Tensor]
+    objects: Mapping[str, Object]
+    problems: tuple[Problem, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Files whose names differ in numbers only: `zero_pp_rank_*_mp_rank_*_model_states.pt`.
+
+    `labels` are the words before the numbers that vary or count ranks; `members` the files by those numbers; `counts` how many
+    there are by label, where the names say so.
+    """
+
+    form: str
+    labels: tuple[str, ...]
+    members: Mapping[Sizes, str]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +166,9 @@ class Checkpoint:
     """What was found at `path`. `files` are the data files that are there, `problems` what was wrong with reading it.
 
     `local` says that each tensor of a name belongs to one rank (`rank_0_model.pt`): they are named `NAME@RANK` then. `written` is
-    when the metadata were, in seconds since the epoch, 0 where there are none.
+    when the metadata were, in seconds since the epoch, 0 where there are none. `families` are the rank files among `files`. `beside` are
+    the other parts of the same checkpoint: optimizer, random states. `unread` belongs to it and was not read; `apart` are checkpoints of
+    their own in folders below.
     """
 
     path: Path
@@ -131,6 +180,10 @@ class Checkpoint:
     save_id: str = ""
     local: bool = False
     written: float = 0.0
+    families: tuple[Family, ...] = ()
+    beside: tuple[Checkpoint, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -10,8 +10,8 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ..model import Checkpoint, CheckpointError, Chunk, Problem, Tensor
-from .diff import different, paired
+from ..model import Checkpoint, CheckpointError, Chunk, Problem, Tensor, Unread
+from .diff import count, incomparable, paired, placeholder
 from .rank_files import crcs, joined, of_one_rank
 from .slices import crc_of
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from ..files import Side
     from ..model import Sizes
+    from .counting import Count
 
 
-def check(shards: Side, whole: Side) -> Iterator[Problem]:
-    """Compare a checkpoint's shards with the consolidated file that was made of them."""
+def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
+    """Compare a checkpoint's shards with the consolidated file that was made of them; `unread` gets what cannot be compared."""
     of_one: set[str] = set()
     if shards.checkpoint.local:
         parts = shards
@@ -34,8 +35,22 @@ def check(shards: Side, whole: Side) -> Iterator[Problem]:
     pairs = paired(whole.checkpoint, shards.checkpoint, (whole, shards))
     if not pairs:
         name = whole.checkpoint.path.name
-        yield Problem("CK302", name, "none of its names is in the checkpoint: it was made of something else")
+        flat = next((n for n in shards.checkpoint.tensors if n.rpartition(".")[2] == "flat_param"), "")
+        text = f"cannot be compared: {incomparable(whole.checkpoint, shards.checkpoint)}"
+        if flat:
+            unread.append(Unread(name, text))
+        else:
+            yield Problem("CK302", name, text)
         return
+    empty = [
+        (name, text)
+        for name, other in pairs
+        if (text := placeholder(whole.checkpoint.tensors[name], shards.checkpoint.tensors[other]))
+    ]
+    if empty:
+        text = f"{len(empty)} of {len(pairs)} tensors cannot be compared: `{empty[0][0]}` is {empty[0][1]}"
+        unread.append(Unread(whole.checkpoint.path.name, text))
+    of_one |= {name for name, _ in empty}
     converted = []
     for name, other in pairs:
         if name in of_one:
@@ -100,9 +115,9 @@ def _of(whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> Iterator[Pro
     if whole.shape != tensor.shape:
         yield Problem("CK302", whole.name, _wrong_shape(whole, tensor, file, shards))
         return
-    boxes = list(different(tensor, whole, shards, file))
-    if boxes:
-        yield Problem("CK302", whole.name, _wrong_values(boxes, whole, tensor, file, shards))
+    found = count(tensor, whole, shards, file)
+    if found is not None:
+        yield Problem("CK302", whole.name, _wrong_values(found, whole, tensor, file, shards))
 
 
 def _wrong_shape(whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> str:
@@ -156,7 +171,7 @@ def _of_rank(chunk: Chunk) -> str:
     return f"rank {chunk.rank}'s " if chunk.rank is not None else ""
 
 
-def _wrong_values(boxes: list[tuple[Sizes, Sizes]], whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> str:
+def _wrong_values(found: Count, whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> str:
     """Which chunk stands in the place of which, if that is what happened."""
     stands: list[int | None] = []
     mine = file.values.get((whole.name, 0))
@@ -167,11 +182,10 @@ def _wrong_values(boxes: list[tuple[Sizes, Sizes]], whole: Tensor, tensor: Tenso
             by_crc[(crc_of(values, (0,) * len(chunk.sizes), chunk.sizes, shards.files), chunk.sizes)].append(index)
     for index, chunk in enumerate(tensor.chunks if mine is not None and mine.dtype == tensor.dtype else ()):
         assert mine is not None
-        found = by_crc.get((crc_of(mine, chunk.offsets, chunk.sizes, file.files), chunk.sizes), [])
-        stands.append(index if index in found else found[0] if found else None)
-    count = sum(math.prod(sizes) for _, sizes in boxes)
+        same = by_crc.get((crc_of(mine, chunk.offsets, chunk.sizes, file.files), chunk.sizes), [])
+        stands.append(index if index in same else same[0] if same else None)
     if not stands or None in stands:
-        return f"differs from the shards in {count} of {math.prod(tensor.shape)} elements, first at {list(boxes[0][0])}"
+        return f"is not what the shards hold: {found.text(math.prod(tensor.shape))}"
     if len(set(stands)) == 1:
         chunk = tensor.chunks[stands[0] or 0]
         parts = "both halves are" if len(stands) == 2 else f"all {len(stands)} parts are"

@@ -7,13 +7,16 @@ already, so that two checkpoints of the same layout are compared by their header
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..files import no_progress
 from ..model import Checkpoint, CheckpointError, Chunk, Tensor
-from .slices import NUMBERS, crc_of, intersection, tensors
+from .counting import Count, counted, side_by_side, unequal
+from .slices import crc_of, intersection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from ..files import Progress, Side
     from ..model import Sizes, Values
 
-Kind: TypeAlias = Literal["only in the first", "only in the second", "shape", "dtype", "values", "unreadable"]
+Kind: TypeAlias = Literal[
+    "only in the first", "only in the second", "shape", "dtype", "values", "unreadable", "cannot be compared"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,33 @@ _PARTS = 4
 
 
 def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iterator[Difference]:
-    """Every difference, in the order of the first checkpoint; tensors that are only on one side last."""
+    """Every difference, in the order of the first checkpoint; tensors that are only on one side last, then other parts of both."""
+    yield from _compared(first, second, progress)
+    others = {_part(side, second): side for side in second.beside}
+    for side in first.beside if others else ():
+        name = _part(side, first)
+        other = others.pop(name, None)
+        if other is None:
+            yield Difference("only in the first", name, "", f"{len(side.checkpoint.tensors)} tensors")
+        elif side.checkpoint.tensors or other.checkpoint.tensors:
+            for item in _compared(side, other, progress):
+                yield Difference(item.kind, f"{name}: {item.first}", f"{name}: {item.second}", item.text)
+    for name, side in others.items() if first.beside else ():
+        yield Difference("only in the second", "", name, f"{len(side.checkpoint.tensors)} tensors")
+
+
+def _part(side: Side, of: Side) -> str:
+    """What a part beside the weights is called, in both checkpoints."""
+    families = [family.form for family in side.checkpoint.families]
+    return families[0] if families else os.path.relpath(side.checkpoint.path, of.checkpoint.folder)
+
+
+def _compared(first: Side, second: Side, progress: Progress) -> Iterator[Difference]:
     pairs = paired(first.checkpoint, second.checkpoint, (first, second))
+    if not pairs:
+        if first.checkpoint.tensors or second.checkpoint.tensors:
+            yield Difference("cannot be compared", "", "", incomparable(first.checkpoint, second.checkpoint))
+        return
     for name, other in pairs:
         one, two = first.checkpoint.tensors[name], second.checkpoint.tensors[other]
         progress(one.bytes)
@@ -117,6 +147,10 @@ def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iter
 
 
 def _of(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[Difference]:
+    empty = placeholder(one, two)
+    if empty:
+        yield Difference("cannot be compared", one.name, two.name, empty)
+        return
     if one.shape != two.shape:
         yield Difference("shape", one.name, two.name, f"{list(one.shape)} and {list(two.shape)}")
         return
@@ -128,11 +162,17 @@ def _of(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[Differe
         yield Difference(
             "unreadable", one.name, two.name, f"{missing} of {math.prod(one.shape)} elements cannot be compared"
         )
-    where = list(different(one, two, first, second))
-    if where:
-        count = sum(math.prod(sizes) for _, sizes in where)
-        text = f"{count} of {math.prod(one.shape)} elements lie in chunks that differ, the first at {list(where[0][0])}"
-        yield Difference("values", one.name, two.name, text + _by_how_much(one, two, where[0], first, second))
+    found = count(one, two, first, second)
+    if found is not None:
+        yield Difference("values", one.name, two.name, found.text(math.prod(one.shape)))
+
+
+def count(one: Tensor, two: Tensor, first: Side, second: Side) -> Count | None:
+    """How many elements of two tensors of one shape differ; None if they are the same."""
+    where = set(different(one, two, first, second))
+    if not where:
+        return None
+    return counted((item for item in shared(one, two, first, second) if item[0] in where), first, second)
 
 
 def different(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[tuple[Sizes, Sizes]]:
@@ -141,7 +181,7 @@ def different(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[t
         if mine.dtype == theirs.dtype:
             if crc_of(mine, here, box[1], first.files) != crc_of(theirs, there, box[1], second.files):
                 yield box
-        elif not _same_numbers(mine, here, theirs, there, box[1], first, second):
+        elif not _same_numbers((mine, here), (theirs, there), box[1], first, second):
             yield box
 
 
@@ -169,58 +209,38 @@ def _inside(box: tuple[Sizes, Sizes], chunk: Chunk) -> Sizes:
 
 
 def _same_numbers(
-    mine: Values, here: Sizes, theirs: Values, there: Sizes, sizes: Sizes, first: Side, second: Side
+    mine: tuple[Values, Sizes], theirs: tuple[Values, Sizes], sizes: Sizes, first: Side, second: Side
 ) -> bool:
     """Whether the numbers are the same after conversion to the narrower dtype of the two."""
-    pairs = _side_by_side(mine, here, theirs, there, sizes, first, second)
-    return all(_equal(a.to(b.dtype), b) or _equal(b.to(a.dtype), a) for a, b in pairs)
+    return not any(bool(unequal(a, b).any()) for a, b in side_by_side(mine, theirs, sizes, first, second))
 
 
-def _equal(one: Any, other: Any) -> bool:
-    """Whether the numbers are the same. What is no number on both sides is."""
-    return bool(((one == other) | ((one != one) & (other != other))).all())
-
-
-def _side_by_side(
-    mine: Values, here: Sizes, theirs: Values, there: Sizes, sizes: Sizes, first: Side, second: Side
-) -> Iterator[tuple[Any, Any]]:
-    """The same numbers of both sides, in flat tensors of the same length."""
-    try:
-        import torch
-    except ImportError:
-        raise CheckpointError("torch is needed to compare numbers of different dtypes") from None
-    left, right = tensors(mine, here, sizes, first.files), tensors(theirs, there, sizes, second.files)
-    a, b = torch.empty(0), torch.empty(0)
-    while True:
-        if not a.numel():
-            a = next(left, torch.empty(0))
-        if not b.numel():
-            b = next(right, torch.empty(0))
-        count = min(a.numel(), b.numel())
-        if not count:
-            return
-        yield a[:count], b[:count]
-        a, b = a[count:], b[count:]
-
-
-def _by_how_much(one: Tensor, two: Tensor, box: tuple[Sizes, Sizes], first: Side, second: Side) -> str:
-    """How far the numbers of the first box that differs are apart, where torch is there to say so."""
-    try:
-        import torch
-    except ImportError:
+def placeholder(one: Tensor, two: Tensor) -> str:
+    """Says which of two tensors has no elements while the other has some: its values are elsewhere. "" if neither."""
+    if bool(math.prod(one.shape)) == bool(math.prod(two.shape)):
         return ""
-    for other, (mine, here), (theirs, there) in shared(one, two, first, second):
-        if other != box or not {mine.dtype, theirs.dtype} <= NUMBERS:
-            continue
-        if "complex" in one.dtype + two.dtype:
-            return ""
-        most, count = 0.0, 0
-        for a, b in _side_by_side(mine, here, theirs, there, box[1], first, second):
-            apart = (a.to(torch.float64) - b.to(torch.float64)).abs()
-            count += int((apart != 0).sum())
-            most = max(most, float(apart.max()))
-        return f"; {count} numbers there differ, by at most {most:.3g}"
-    return ""
+    empty = "first" if not math.prod(one.shape) else "second"
+    return f"without elements in the {empty}: a placeholder, whose values are elsewhere (the flat groups of ZeRO, say)"
+
+
+def incomparable(first: Checkpoint, second: Checkpoint) -> str:
+    """Why two checkpoints that share no name are not compared."""
+    flat = next((n for c in (first, second) for n in c.tensors if _FLAT.search(n)), "")
+    why = f"; `{flat}` is many parameters in one" if flat else ""
+    counts = f"none of {len(first.tensors)} names is among the {len(second.tensors)} of the other"
+    return f"{counts}, as they are or behind a prefix{why}"
+
+
+def correspondence(pairs: list[tuple[str, str]]) -> str:
+    """By which names tensors were compared: `by equal names`, or `a.w` of the first as `model.a.w` of the second."""
+    moved = next(((name, other) for name, other in pairs if name != other), None)
+    if moved is None:
+        return "by equal names"
+    return f"`{moved[0]}` of the first as `{moved[1]}` of the second"
+
+
+#: Names of tensors that hold many parameters, one behind the other.
+_FLAT: Final = re.compile(r"flat_param|fp32_flat_groups|_flat_groups|single_partition_of")
 
 
 def described(tensor: Tensor) -> str:

@@ -6,12 +6,12 @@ torch.distributed.checkpoint names the state `PREFIX.state.PARAMETER.SLOT`, and 
 
 from __future__ import annotations
 
-import struct
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
 from ..formats.zip_directory import Archive
 from ..model import CheckpointError, Problem
+from .same_save import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _LIKE_PARAMETER: Final = frozenset(
     {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "exp_inf"}
 )
-_NUMBERS: Final = {"float32": "<f", "float64": "<d", "int64": "<q", "int32": "<i"}
 
 
 def check(side: Side) -> Iterator[Problem]:
@@ -132,15 +131,9 @@ def _steps(parameters: Mapping[str, Mapping[str, Tensor]], side: Side) -> Iterat
     steps: defaultdict[float, list[str]] = defaultdict(list)
     for slots in parameters.values():
         tensor = slots.get("step")
-        values = side.values.get((tensor.name, 0)) if tensor is not None else None
-        if tensor is None or values is None or values.dtype not in _NUMBERS or tensor.shape not in ((), (1,)):
-            continue
-        form = struct.Struct(_NUMBERS[values.dtype])
-        if values.storage.length == form.size:
-            try:
-                steps[form.unpack(side.files.read(values.storage))[0]].append(tensor.name)
-            except CheckpointError:
-                continue
+        found = number(tensor, side.values.get((tensor.name, 0)), side) if tensor is not None else None
+        if tensor is not None and found is not None:
+            steps[found].append(tensor.name)
     if len(steps) > 1:
         shown = ", ".join(
             f"{len(names)} at {step:g}" for step, names in sorted(steps.items(), key=lambda s: -len(s[1]))[:4]

@@ -61,6 +61,15 @@ def joined(shards: Side, whole: Checkpoint | None) -> Side:
     return Side(as_one, shards.files, values)
 
 
+def alike(first: Side, second: Side) -> tuple[Side, Side]:
+    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together."""
+    if first.checkpoint.local == second.checkpoint.local:
+        return first, second
+    if first.checkpoint.local:
+        return joined(first, second.checkpoint), second
+    return first, joined(second, first.checkpoint)
+
+
 def _agree(shards: Side, names: list[str]) -> bool:
     return len({tuple(crcs(name, shards)) for name in names}) == 1
 

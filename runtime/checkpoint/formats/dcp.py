@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
+from .allowed import TENSOR_NAMES
 from .stand_ins import METADATA_NAMES, Properties, Record
 from .unpickle import unpickle
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
 
 NAME: Final = ".metadata"
 #: `__1_0.distcp`: the first file of rank 1.
 SHARD: Final = re.compile(r"__(\d+)_(\d+)\.distcp")
 #: What `use_collectives=False` leaves instead of `.metadata`: one for each rank.
-_OF_RANK: Final = re.compile(r"__(\d+)\.metadata")
+OF_RANK: Final = re.compile(r"__(\d+)\.metadata")
 _TEMPORARY: Final = re.compile(r"\.metadata\.tmp$|^__\d+\.metadata\.tmp$|\.distcp\.tmp$|\.tmp$")
+_NAMES: Final = {**TENSOR_NAMES, **METADATA_NAMES}
+UNSAFE: Final = "a reader would import and call"
 #: The versions of the metadata that torch has had: none until 2.8, then this.
 _VERSIONS: Final = frozenset({None, "", "1.0.0"})
 
 
 def is_one(folder: Path) -> bool:
     """Whether that is such a directory, or what is left of one."""
-    return any(NAME in name or SHARD.fullmatch(name) or _OF_RANK.fullmatch(name) for name in _names(folder))
+    return any(NAME in name or SHARD.fullmatch(name) or OF_RANK.fullmatch(name) for name in _names(folder))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a save that did not finish leaves files of such names."""
+    return _TEMPORARY.search(name) is not None
 
 
 def _names(folder: Path) -> list[str]:
@@ -38,7 +47,7 @@ def _names(folder: Path) -> list[str]:
 def load(folder: Path) -> Checkpoint:
     """Read the metadata; raises CheckpointError if there is none that can be read."""
     files = _files(folder)
-    names = [NAME] if NAME in files else sorted(filter(_OF_RANK.fullmatch, files))
+    names = [NAME] if NAME in files else sorted(filter(OF_RANK.fullmatch, files))
     if not names:
         rest = ", ".join(sorted(files)[:3])
         raise CheckpointError(
@@ -49,7 +58,12 @@ def load(folder: Path) -> Checkpoint:
     problems: list[Problem] = []
     save_id = ""
     for name in names:
-        read = _Metadata(name, _record(folder, name))
+        unsafe: list[str] = []
+        read = _Metadata(name, _record(folder, name, unsafe))
+        problems += [
+            Problem("CK104", name, f"{UNSAFE} `{path:.80}`, which is not on the list; nothing of it was run")
+            for path in unsafe
+        ]
         for tensor in read.tensors():
             tensors[tensor.name].append(tensor)
         objects.update({item.name: item for item in read.objects()})
@@ -59,8 +73,13 @@ def load(folder: Path) -> Checkpoint:
     found = {name: _joined(parts) for name, parts in tensors.items()}
     # Of equal chunks in the metadata of several ranks one is listed, but all files are used.
     pieces = [chunk.piece for parts in tensors.values() for tensor in parts for chunk in tensor.chunks]
+    for piece in pieces:
+        if piece is not None and piece.file not in files:
+            with suppress(OSError):
+                files[piece.file] = (folder / piece.file).stat()
     problems += _about_files(files, [*pieces, *(item.piece for item in objects.values())], folder, names)
-    sizes = {name: info.st_size for name, info in files.items() if SHARD.fullmatch(name) or not name.startswith(".")}
+    used = {piece.file for piece in pieces if piece is not None}
+    sizes = {name: info.st_size for name, info in files.items() if SHARD.fullmatch(name) or name in used}
     return Checkpoint(
         folder,
         "dcp",
@@ -74,26 +93,22 @@ def load(folder: Path) -> Checkpoint:
 
 
 def _files(folder: Path) -> dict[str, os.stat_result]:
-    """Regular files below the folder, by relative path."""
+    """Regular files of the folder by name."""
     found: dict[str, os.stat_result] = {}
-    for base, _, names in os.walk(folder):
-        for name in names:
-            path = Path(base, name)
-            try:
-                info = path.stat()
-            except OSError:
-                continue
+    for path in folder.iterdir():
+        with suppress(OSError):
+            info = path.stat()
             if stat.S_ISREG(info.st_mode):
-                found[os.path.relpath(path, folder).replace(os.sep, "/")] = info
+                found[path.name] = info
     return found
 
 
-def _record(folder: Path, name: str) -> Any:
+def _record(folder: Path, name: str, unsafe: list[str]) -> Any:
     try:
         data = (folder / name).read_bytes()
     except OSError as error:
         raise CheckpointError(f"{folder / name}: {error.strerror or error}") from None
-    return unpickle(data, METADATA_NAMES, str(folder / name))
+    return unpickle(data, _NAMES, str(folder / name), unsafe)
 
 
 class _Metadata:

@@ -9,6 +9,8 @@ import pickle
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .made import Class, class_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -90,7 +92,7 @@ DTYPES: Final = frozenset({
     "int5", "int6", "int7", "uint1", "uint2", "uint3", "uint4", "uint5", "uint6", "uint7",
 })  # fmt: skip
 #: Python's old names of storages -> their dtypes.
-_STORAGES: Final = {
+STORAGES: Final = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8",
     "BoolStorage": "bool", "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128", "QInt8Storage": "qint8",
@@ -98,66 +100,64 @@ _STORAGES: Final = {
 }  # fmt: skip
 
 
-class _Function:
+class Function:
     """Stands for a function: a pickle can call it, and cannot change it for the next file, as it could a function of ours."""
 
     __slots__ = ("_does",)
 
     def __init__(self, does: Callable[..., object]) -> None:
+        """Keep what it does."""
         self._does = does
 
     def __call__(self, *args: object) -> object:
+        """Do it."""
         return self._does(*args)
 
     def __setstate__(self, _: object) -> None:
+        """Refuse."""
         raise pickle.UnpicklingError("it changes a function")
 
 
-class _Mapping(dict[Any, Any]):
+class Attributed(dict[Any, Any]):
     """An OrderedDict, without the attributes that somebody hung on it (`_metadata` of a state dict)."""
 
     __slots__ = ()
 
     def __setstate__(self, _: object) -> None:
-        pass
+        """Leave them out."""
 
 
-@_Function
-def _text(value: object) -> object:
+@Function
+def text(value: object) -> object:
+    """A text or a number, as it is."""
     return value if isinstance(value, (str, int)) else ""
 
 
-@_Function
-def _path(*parts: object) -> str:
+@Function
+def path_text(*parts: object) -> str:
+    """A path, or a device, as text."""
     return str(PurePosixPath(*(part for part in parts if isinstance(part, str))))
 
 
-@_Function
-def _tuple(value: object = ()) -> tuple[object, ...]:
+@Function
+def tuple_of(value: object = ()) -> tuple[object, ...]:
+    """A tuple, as `torch.Size`."""
     return tuple(value) if isinstance(value, (tuple, list)) else ()
 
 
-@_Function
-def _ordered(*args: object) -> _Mapping:
-    return _Mapping(args[0] if args and isinstance(args[0], (list, tuple)) else ())
+@Function
+def ordered(*args: object) -> Attributed:
+    """A mapping of what an OrderedDict is made of."""
+    return Attributed(args[0] if args and isinstance(args[0], (list, tuple)) else ())
 
 
-@_Function
-def _list(*args: object) -> list[Any]:
+@Function
+def list_of(*args: object) -> list[Any]:
+    """A list; a set as well, since what is in it need not be hashable."""
     return list(args[0]) if args and isinstance(args[0], (list, tuple)) else []
 
 
-@_Function
-def _parameter(data: object, *_: object) -> object:
-    return data
-
-
-@_Function
-def _typed(make: object, _kind: object, args: object, *_: object) -> object:
-    return Stored(*args) if make is Stored and isinstance(args, tuple) else None
-
-
-@_Function
+@Function
 def member(owner: object, name: object, *_: object) -> object:
     """`getattr`, as nested classes are named, methods, and under early releases of Python 3.11 members of enumerations.
 
@@ -165,7 +165,9 @@ def member(owner: object, name: object, *_: object) -> object:
     """
     if not isinstance(name, str) or name.startswith("__"):
         raise harmful("builtins", "getattr")
-    return name if owner is _text else Unread
+    if isinstance(owner, Class):
+        return class_of(f"{owner.path}.{name}", owner.calls)
+    return name if owner is text else class_of(f"{type(owner).__name__}.{name}", None)
 
 
 def harmful(module: str, name: str) -> pickle.UnpicklingError:
@@ -185,56 +187,12 @@ METADATA_NAMES: Final[Mapping[tuple[str, str], object]] = {
     (_METADATA, "TensorProperties"): Properties,
     # Up to torch 2.2 it lived there.
     ("torch.distributed._shard.sharded_tensor.metadata", "TensorProperties"): Properties,
-    (_METADATA, "_MEM_FORMAT_ENCODING"): _text,
+    (_METADATA, "_MEM_FORMAT_ENCODING"): text,
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"): Record,
-    ("torch.serialization", "_get_layout"): _text,
-    ("torch", "Size"): _tuple,
-    **{(module, name): _path for module in ("pathlib", "pathlib._local") for name in (
+    ("torch.serialization", "_get_layout"): text,
+    ("torch", "Size"): tuple_of,
+    **{(module, name): path_text for module in ("pathlib", "pathlib._local") for name in (
         "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")},
     **{("torch", name): name for name in DTYPES},
-    ("collections", "OrderedDict"): _ordered,
+    ("collections", "OrderedDict"): ordered,
 }  # fmt: skip
-#: What the pickle inside a file of torch.save mentions that holds weights and the state of optimizers.
-TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
-    ("torch._utils", "_rebuild_tensor_v2"): Stored,
-    ("torch._utils", "_rebuild_tensor_v3"): Stored,
-    ("torch._utils", "_rebuild_qtensor"): Stored,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): _typed,
-    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
-    ("torch.storage", "UntypedStorage"): "",
-    ("torch.storage", "TypedStorage"): "",
-    **{("torch", name): name for name in DTYPES},
-    ("torch", "Size"): _tuple,
-    **{("torch", name): name for name in ("per_tensor_affine", "per_channel_affine")},
-    ("torch", "Tensor"): "Tensor",
-    ("torch.nn.parameter", "Parameter"): "Parameter",
-    ("torch", "device"): _path,
-    ("collections", "OrderedDict"): _ordered,
-    ("collections", "defaultdict"): _Function(lambda *_: _Mapping()),
-    ("argparse", "Namespace"): Record,
-    **{
-        (module, name): kind
-        for module in ("builtins", "__builtin__")
-        for name, kind in (("list", _list), ("dict", _ordered), ("set", _list), ("frozenset", _list))
-    },
-}  # fmt: skip
-
-
-class Unread:
-    """Stands for anything that is not on the list, and does nothing: it can be made, filled and called upon without effect."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        """Made with anything."""
-
-    def __setstate__(self, _: object) -> None:
-        """Whatever its state is."""
-
-    def __setitem__(self, _: object, __: object) -> None:
-        """As a mapping is filled."""
-
-    def append(self, _: object) -> None:
-        """As a list is."""
-
-    extend = add = append

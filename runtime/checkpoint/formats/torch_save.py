@@ -1,148 +1,95 @@
-"""Files that `torch.save` wrote: one for the whole model, or one for each rank (`rank_3_model.pt`)."""
+"""Files that `torch.save` wrote, and plain pickles: tensors and values by their path in what was saved."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
-from .stand_ins import Record, Stored
+from ..model import CheckpointError, Chunk, Content, Object, Piece, Problem, Tensor, Unread, Values
+from . import legacy
+from .allowed import TENSOR_NAMES
+from .leaves import Leaves
+from .stand_ins import Stored
+from .unpickle import unpickle
 from .zip_directory import Archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt")
-#: `rank_3_model.pt`, `model.rank3.pt`, `mp_rank_03_model_states.pt`, `pytorch_model_3.bin` is not meant: no word for rank.
-_RANK: Final = re.compile(r"(?:^|[^a-z])rank[_-]?(\d+)(?!\d)", re.IGNORECASE)
-_DEEPEST: Final = 32
+SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+#: Of these a file that does not begin as one of torch.save is damaged.
+CERTAIN: Final = (".pt", ".pth")
+_ZIP: Final = b"PK\x03\x04"
+#: A text, beside weights, that is worth keeping.
+_LONGEST: Final = 200
 
 
-def is_one(file: Path) -> bool:
-    """Whether the file begins as the archives of torch.save do."""
+def kind_of(file: Path) -> str:
+    """How a file begins: "zip", "legacy" (torch before 1.6), "pickle", or ""; raises OSError."""
+    with file.open("rb") as stream:
+        begin = stream.read(64)
+    if begin.startswith(_ZIP):
+        return "zip"
+    if legacy.MAGIC in begin:
+        return "legacy"
+    return "pickle" if begin[:1] == b"\x80" and begin[1:2] in b"\2\3\4\5" else ""
+
+
+def read(file: Path, name: str, rank: int | None) -> Content:
+    """Tensors and other values by their path in the saved object; raises CheckpointError. `name` is the file's in the checkpoint."""
     try:
-        if not file.is_file():
-            return False
+        kind = kind_of(file) if file.is_file() else ""
         with file.open("rb") as stream:
-            return stream.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
-
-
-def by_rank(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, dict[int, Path]]:
-    """The files of a folder that carry a rank in their names: by the name without it, the file of each rank.
-
-    One file alone is one only if it is rank 0's: `lora_rank_8.pt` speaks of another rank.
-    """
-    found: dict[str, dict[int, Path]] = {}
-    for file in sorted(folder.iterdir()):
-        match = _RANK.search(file.name)
-        if match is not None and file.name.endswith(suffixes) and file.is_file():
-            form = f"{file.name[: match.start(1)]}*{file.name[match.end(1) :]}"
-            found.setdefault(form, {})[int(match[1])] = file
-    return {form: files for form, files in found.items() if len(files) > 1 or 0 in files}
-
-
-def load(file: Path) -> Checkpoint:
-    """One file; raises CheckpointError."""
-    tensors, objects = _read(file, file.name, None)
-    return Checkpoint(file, "torch.save", tensors, objects, {file.name: file.stat().st_size})
-
-
-def load_ranks(folder: Path) -> Checkpoint:
-    """A folder with files for each rank; each tensor is its rank's own, `NAME@RANK`."""
-    forms = by_rank(folder)
-    problems: list[Problem] = []
-    tensors: dict[str, Tensor] = {}
-    objects: dict[str, Object] = {}
-    for form, files in forms.items():
-        for rank, file in sorted(files.items()):
-            try:
-                some, others = _read(file, file.name, rank)
-            except CheckpointError as error:
-                problems.append(Problem("CK102", file.name, str(error)))
-                continue
-            # Where a rank has several files, each kind has names of its own.
-            head = f"{form}:" if len(forms) > 1 else ""
-            for name, tensor in some.items():
-                tensors[f"{head}{name}@{rank}"] = replace(tensor, name=f"{head}{name}@{rank}")
-            for name, item in others.items():
-                objects[f"{head}{name}@{rank}"] = replace(item, name=f"{head}{name}@{rank}")
-        missing = missing_ranks(files)
-        if missing:
-            problems.append(
-                Problem("CK103", form, f"no file of rank {missing}, though there is one of rank {max(files)}")
-            )
-    known = {file for files in forms.values() for file in files.values()}
-    problems += _others(folder, known)
-    sizes = {file.name: file.stat().st_size for file in sorted(known)}
-    return Checkpoint(folder, "rank files", tensors, objects, sizes, tuple(problems), local=True)
-
-
-def _others(folder: Path, known: set[Path]) -> Iterator[Problem]:
-    """Files beside those of the ranks: they are not part of this, but whether they can be read is worth a word."""
-    for file in sorted(folder.iterdir()):
-        if file not in known and file.name.endswith(SUFFIXES) and file.is_file():
-            try:
-                _read(file, file.name, None)
-            except CheckpointError as error:
-                yield Problem("CK102", file.name, str(error))
-
-
-def _read(file: Path, name: str, rank: int | None) -> tuple[dict[str, Tensor], dict[str, Object]]:
-    """Tensors and other values by their path in the saved object."""
-    try:
-        fd = os.open(file, os.O_RDONLY)
+            size = os.fstat(stream.fileno()).st_size
+            unsafe: list[str] = []
+            if kind == "zip":
+                archive = Archive(stream.fileno(), Piece(name, 0, size))
+                archive.check()
+                value = archive.pickled(unsafe)
+                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, unsafe)
+            if kind == "legacy":
+                old = legacy.Legacy(stream, name, size, unsafe)
+                found = _content(old.value, name, rank, old.values, old.pickled, unsafe)
+                left = Unread(name, f"{old.left} bytes behind the first object that was saved into it")
+                return replace(found, unread=(*found.unread, left)) if old.left else found
+            if kind == "pickle":
+                return _content(unpickle(stream, TENSOR_NAMES, name, unsafe), name, rank, _nowhere, size, unsafe)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
-    try:
-        size = os.fstat(fd).st_size
-        if not is_one(file):
-            raise CheckpointError(
-                f"{file}: not an archive of torch.save; files of torch before 1.6 have to be saved again"
-            )
-        archive = Archive(fd, Piece(name, 0, size))
-        tensors: dict[str, Tensor] = {}
-        objects: dict[str, Object] = {}
-        for path, value in _Leaves(archive.where("data.pkl").length).of(archive.pickled()):
-            if isinstance(value, Stored):
-                values = archive.values(value)
-                chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
-                tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
-            else:
-                objects[path] = Object(path, None)
-        return tensors, objects
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file}: damaged: {error}") from None
-    finally:
-        os.close(fd)
+    raise CheckpointError(
+        f"{file}: {'is empty' if not size else 'not a file of torch.save, or damaged at its beginning'}"
+    )
 
 
-class _Leaves:
-    """The leaves of nested dicts and lists, named as torch.distributed.checkpoint names them."""
+def _nowhere(_: Stored) -> Values:
+    raise CheckpointError("a tensor without a storage")
 
-    def __init__(self, size: int) -> None:
-        """`size` (bytes) of the pickle: what it shares makes more of a few bytes, but nobody's model makes that much more."""
-        self._left = max(100_000, 4 * size)
 
-    def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
-        """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
-        self._left -= 1
-        if self._left < 0:
-            raise CheckpointError("its lists and dicts refer to each other without end")
-        if len(above) > _DEEPEST or id(value) in above:
-            return
-        inside = (*above, id(value))
-        if isinstance(value, Record):
-            value = vars(value) if len(vars(value)) > 1 else None
-        if isinstance(value, dict):
-            for key, item in value.items():
-                yield from self.of(item, f"{path}.{key}" if path else str(key), inside)
-        elif isinstance(value, (list, tuple)) and any(isinstance(item, (Stored, dict, list, tuple)) for item in value):
-            for index, item in enumerate(value):
-                yield from self.of(item, f"{path}.{index}" if path else str(index), inside)
+def _content(
+    value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, unsafe: list[str]
+) -> Content:
+    tensors: dict[str, Tensor] = {}
+    objects: dict[str, Object] = {}
+    leaves = Leaves(size)
+    for path, leaf in leaves.of(value):
+        if isinstance(leaf, Stored):
+            values = where(leaf)
+            chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
+            tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
         else:
-            yield path, value
+            is_plain = isinstance(leaf, (bool, int, float)) or (isinstance(leaf, str) and len(leaf) <= _LONGEST)
+            objects[path] = Object(path, None, leaf if is_plain else None, name)
+    problems = [
+        Problem(
+            "CK104",
+            name,
+            f"a reader would import and call `{path:.80}`, which is not on the list; nothing of it was run",
+        )
+        for path in unsafe
+    ]
+    unread = [Unread(name, f"{what}: its contents were not read") for what in leaves.opaque]
+    return Content(tensors, objects, tuple(problems), tuple(unread))

@@ -1,8 +1,8 @@
 """Pickles read without executing anything in them.
 
-Every name that a pickle mentions stands for something of ours that does nothing but keep what it is given: those on a list for what we
-want to know, all others for nothing (see stand_ins.py). Names that are there to do harm are refused. What a pickle may take of memory
-is limited, since a few bytes can ask for any amount.
+Every name that a pickle mentions stands for something of ours that does nothing but keep what it is given (stand_ins.py, made.py). What
+is called, and is not on the list of what is allowed (allowed.py), is reported; names that are there to do harm are refused. What a
+pickle may take of memory is limited, since a few bytes can ask for any amount.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import io
 import pickle
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from ..model import CheckpointError
-from .stand_ins import StorageKey, Unread, harmful, member
+from .allowed import is_value
+from .made import Class, class_of
+from .stand_ins import StorageKey, harmful, member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,9 +36,14 @@ _HARMFUL_BUILTINS: Final = frozenset({
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, names: Mapping[tuple[str, str], object]) -> None:
-        super().__init__(io.BytesIO(data))
+    def __init__(self, stream: IO[bytes], names: Mapping[tuple[str, str], object]) -> None:
+        super().__init__(stream)
         self._names = names
+        #: Classes and functions that are not on the list, with the arguments they would be called with.
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._classes: dict[str, Class] = {}
+        #: The dtypes of the storages, by key.
+        self.storages: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         found = self._names.get((module, name))
@@ -50,9 +57,12 @@ class _Unpickler(pickle.Unpickler):
             or (module in _BUILTINS and name in _HARMFUL_BUILTINS)
         ):
             raise harmful(module, name)
-        return Unread
+        path = f"{module}.{name}"
+        if path not in self._classes:
+            self._classes[path] = class_of(path, self.calls)
+        return self._classes[path]
 
-    def persistent_load(self, pid: object) -> StorageKey:
+    def persistent_load(self, pid: object) -> object:
         match pid:
             case ("storage", str(dtype), str(key), _, int(elements)) | (
                 "storage",
@@ -60,17 +70,34 @@ class _Unpickler(pickle.Unpickler):
                 str(key),
                 _,
                 int(elements),
-                _,
+                None,
             ):
+                self.storages[key] = dtype
                 return StorageKey(key, dtype, elements)
+            case ("module", Class() as kind, _, _):
+                # Up to torch 1.12 whole modules were saved with their source.
+                return kind
         raise pickle.UnpicklingError("it refers to something that is no storage")
 
 
-def unpickle(data: bytes, names: Mapping[tuple[str, str], object], where: str) -> Any:
-    """What a pickle says, in stand-ins; raises CheckpointError, which names `where`, for anything that is not on the list."""
+def unpickle(
+    data: bytes | IO[bytes],
+    names: Mapping[tuple[str, str], object],
+    where: str,
+    unsafe: list[str] | None = None,
+    storages: dict[str, str] | None = None,
+) -> Any:
+    """What a pickle says, in stand-ins; raises CheckpointError, which names `where`, if it is damaged or there to do harm.
+
+    Of a stream its next pickle. `unsafe` gets the names that an unpickler would import and call, and that are not on the list of what is
+    allowed (`names`); without such a list these are refused as well. `storages` gets the dtypes of the storages by their keys.
+    """
+    size = len(data) if isinstance(data, bytes) else 1 << 24
     try:
-        with _bounded(64 * len(data) + (256 << 20)):
-            return _Unpickler(data, names).load()
+        with _bounded(64 * size + (256 << 20)):
+            unpickler = _Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data, names)
+            found = unpickler.load()
+            called = [path for path, args in unpickler.calls if not is_value(path, args)]
     except MemoryError:
         _refuse(where, "it asks for more memory than anything of its size needs")
     except RecursionError:
@@ -80,6 +107,13 @@ def unpickle(data: bytes, names: Mapping[tuple[str, str], object], where: str) -
     except Exception as error:
         # A damaged pickle fails anywhere in the unpickler, and in our stand-ins.
         _refuse(where, f"damaged: {type(error).__name__}: {error}")
+    if called and unsafe is None:
+        _refuse(where, f"it would import and call `{called[0]:.80}`; nothing of it was run")
+    if storages is not None:
+        storages.update(unpickler.storages)
+    if unsafe is not None:
+        unsafe += dict.fromkeys(called)
+    return found
 
 
 def _refuse(where: str, reason: str) -> NoReturn:

@@ -12,8 +12,10 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..model import CheckpointError, Piece, Values, is_contiguous, width
-from .stand_ins import TENSOR_NAMES, Stored
+from ..model import CheckpointError, NotReadError, Piece, Values, is_contiguous, width
+from .allowed import TENSOR_NAMES
+from .crc import crc32
+from .stand_ins import Stored
 from .unpickle import unpickle
 
 if TYPE_CHECKING:
@@ -129,18 +131,29 @@ class Archive:
         piece = self.where(name)
         if piece.length > _LONGEST:
             raise self._error(f"`{name}` has {piece.length} bytes, which nothing needs")
-        return self._bytes(piece.offset - self._piece.offset, piece.length)
+        data = self._bytes(piece.offset - self._piece.offset, piece.length)
+        if self.has_checksums and crc32(data) != self.entries[name].crc:
+            raise self._error(f"`{name}` does not have the CRC-32 it was written with")
+        return data
+
+    def check(self) -> None:
+        """Whether all entries but storages have the CRC-32 they were written with; raises CheckpointError."""
+        if "constants.pkl" in self.entries:
+            raise NotReadError(f"{self._piece.file}: an archive of TorchScript, whose code and weights are not read")
+        for name, entry in self.entries.items():
+            if not name.startswith("data/") and entry.size:
+                self.read(name)
 
     def _entry(self, name: str) -> Entry:
         if name not in self.entries:
             raise self._error(f"`{name}` is missing")
         return self.entries[name]
 
-    def pickled(self) -> object:
-        """What was saved, in stand-ins: see unpickle.py."""
+    def pickled(self, unsafe: list[str] | None = None) -> object:
+        """What was saved, in stand-ins; `unsafe` as for `unpickle`."""
         if self.entries.get("byteorder") is not None and self.read("byteorder") != b"little":
             raise self._error("its numbers are big-endian; that is not read")
-        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file)
+        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, unsafe)
 
     def values(self, stored: Stored) -> Values:
         """Where the values of a tensor of this archive lie."""
@@ -148,15 +161,7 @@ class Archive:
             raise self._error("a tensor that was not made as torch makes them")
         name = f"data/{stored.storage.key}"
         piece = self.where(name)
-        crc = self._entry(name).crc if self.has_checksums else None
-        found = Values(piece, crc, stored.dtype, stored.sizes, stored.strides, stored.start)
-        size = width(found.dtype)
-        if not size:
-            raise self._error(f"a tensor of an unknown dtype `{found.dtype}`")
-        last = stored.start + sum((n - 1) * stride for n, stride in zip(found.sizes, found.strides, strict=False))
-        if len(found.sizes) != len(found.strides) or (0 not in found.sizes and (last + 1) * size > piece.length):
-            raise self._error(f"a tensor {list(found.sizes)} of {found.dtype} in {piece.length} bytes")
-        return found
+        return placed(stored, piece, self._entry(name).crc if self.has_checksums else None)
 
     def chunk(self) -> Values:
         """The only tensor of this archive, as a distributed checkpoint has one in each."""
@@ -167,6 +172,18 @@ class Archive:
         if not is_contiguous(values.sizes, values.strides) and values.storage.length > 1 << 40:
             raise self._error("its strides make no sense")
         return values
+
+
+def placed(stored: Stored, piece: Piece, crc: int | None) -> Values:
+    """A tensor in the bytes of its storage; raises CheckpointError if it does not fit."""
+    found = Values(piece, crc, stored.dtype, stored.sizes, stored.strides, stored.start)
+    size = width(found.dtype)
+    if not size:
+        raise CheckpointError(f"{piece.file}: a tensor of an unknown dtype `{found.dtype}`")
+    last = stored.start + sum((n - 1) * stride for n, stride in zip(found.sizes, found.strides, strict=False))
+    if len(found.sizes) != len(found.strides) or (0 not in found.sizes and (last + 1) * size > piece.length):
+        raise CheckpointError(f"{piece.file}: a tensor {list(found.sizes)} of {found.dtype} in {piece.length} bytes")
+    return found
 
 
 def read_exactly(fd: int, offset: int, length: int, name: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit, opened
 from collectivelint.runtime.checkpoint.checks import constant, manifest
+from collectivelint.runtime.checkpoint.model import NoCheckpointError
 
 from .conftest import codes, looked, module
 
@@ -212,7 +213,9 @@ def test_what_does_not_divide_is_a_note(made: Path) -> None:
 
 def test_paths_that_are_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    assert codes(audit(tmp_path, Wanted())) == ["CK101"]
+    for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "missing"):
+        with pytest.raises(NoCheckpointError):
+            audit(path, Wanted())
     (tmp_path / "model.pt").write_bytes(b"PK\x03\x04 and no more")
     assert codes(audit(tmp_path / "model.pt", Wanted())) == ["CK101"]
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 40)

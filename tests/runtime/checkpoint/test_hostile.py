@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
+from collectivelint.runtime.checkpoint.formats.allowed import TENSOR_NAMES
 from collectivelint.runtime.checkpoint.formats.load import load
-from collectivelint.runtime.checkpoint.formats.stand_ins import METADATA_NAMES, TENSOR_NAMES
+from collectivelint.runtime.checkpoint.formats.stand_ins import METADATA_NAMES
 from collectivelint.runtime.checkpoint.formats.unpickle import unpickle
 from collectivelint.runtime.checkpoint.model import CheckpointError
 from hypothesis import HealthCheck, given, settings
@@ -79,6 +80,7 @@ def test_stand_ins_do_nothing() -> None:
                 "builtins",
                 "collections",
                 "collectivelint.runtime.checkpoint.formats.stand_ins",
+                "collectivelint.runtime.checkpoint.formats.made",
             )
 
 
@@ -216,7 +218,8 @@ def test_an_index_that_points_outside(tmp_path: Path, name: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
     (tmp_path / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     with pytest.raises(CheckpointError, match="outside of its folder"):
-        load(tmp_path)
+        load(tmp_path / "model.safetensors.index.json")
+    assert [problem.text for problem in looked(tmp_path).problems] == [f"names `{name}`, outside of its folder"]
 
 
 def test_files_that_never_end(copy: Callable[[str], Path]) -> None:

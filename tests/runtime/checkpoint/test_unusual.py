@@ -152,7 +152,7 @@ def test_a_number_that_is_another_rank(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(8, 2)}, tmp_path / "lora_rank_8.pt")
     assert looked(tmp_path).problems == []
     torch.save({"a": torch.ones(8, 2)}, tmp_path / "lora_rank_3000000000.pt")
-    assert [problem.code for problem in looked(tmp_path).problems] == ["CK103"]
+    assert looked(tmp_path).problems == []
 
 
 def test_several_files_of_safetensors(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_several_files_of_safetensors(tmp_path: Path) -> None:
     assert looked(tmp_path).problems == []
     save_file({"w": torch.ones(4)}, tmp_path / "ema.safetensors")
     report = looked(tmp_path)
-    assert "name the one that is meant" in report.problems[0].text
+    assert (report.problems, report.coverage.files_read, report.coverage.apart) == ([], 2, ("checkpoint-5",))
     for rank in range(2):
         (tmp_path / "ranks").mkdir(exist_ok=True)
         save_file({"w": torch.ones(4) * rank}, tmp_path / "ranks" / f"rank_{rank}.safetensors")

@@ -1,0 +1,77 @@
+"""CK103 for parts that formats write together, whatever their number: a model and its optimizer, shards and what is common to them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+from ..model import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ..model import Checkpoint
+
+#: accelerate: a folder for each model and for each optimizer, by number. Without random states it is no state of a training.
+_MODEL: Final = re.compile(r"pytorch_model_fsdp_(\d+)")
+_OPTIMIZER: Final = re.compile(r"optimizer_(\d+)")
+_TRAINING: Final = "random_states_"
+
+
+def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Parts that are missing although another says that they were written."""
+    folders = {unit.path for unit in units if unit.path.is_dir()}
+    for folder in sorted({root, *folders, *(folder.parent for folder in folders if folder != root)}):
+        yield from _common(folder)
+        yield from _accelerate(folder)
+    yield from _placeholders(units)
+    yield from _shadowed(units)
+
+
+def _common(folder: Path) -> Iterator[Problem]:
+    """Megatron's torch_dist: `metadata.json` says that there is a `common.pt`."""
+    try:
+        data = json.loads((folder / "metadata.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    is_torch = isinstance(data, dict) and "sharded_backend" in data and data.get("common_backend", "torch") == "torch"
+    if is_torch and not (folder / "common.pt").is_file():
+        yield Problem("CK103", "common.pt", "is missing: metadata.json says that it was written beside the shards")
+
+
+def _accelerate(folder: Path) -> Iterator[Problem]:
+    filled = {entry.name for entry in folder.iterdir() if not entry.is_dir() or any(entry.iterdir())}
+    models = {m[1] for name in filled if (m := _MODEL.fullmatch(name))}
+    optimizers = {m[1] for name in filled if (m := _OPTIMIZER.fullmatch(name))}
+    is_training = any(name.startswith(_TRAINING) for name in filled)
+    if not models or not (optimizers or is_training):
+        return
+    for number in sorted(models - optimizers):
+        if not any(name in filled for name in (f"optimizer{'' if number == '0' else '_' + number}.bin",)):
+            text = f"is missing or empty, and there is pytorch_model_fsdp_{number}"
+            yield Problem("CK103", f"optimizer_{number}", text)
+    for number in sorted(optimizers - models):
+        yield Problem("CK103", f"pytorch_model_fsdp_{number}", f"is missing or empty, and there is optimizer_{number}")
+
+
+def _placeholders(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """ZeRO stage 3: the weights among the states of the model are empty, their values are with the optimizer."""
+    flat = any("fp32_flat_groups" in name for unit in units for name in unit.tensors)
+    for unit in units:
+        if len(unit.tensors) > 1 and not flat and not any(tensor.bytes for tensor in unit.tensors.values()):
+            text = f"its {len(unit.tensors)} tensors are placeholders without elements, and no file has their values"
+            yield Problem("CK103", unit.families[0].form if unit.families else unit.path.name, text)
+
+
+def _shadowed(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """A whole file with the names of an index beside it: which of them is loaded is for the reader to say."""
+    for unit in units:
+        if not unit.format.endswith("with index"):
+            continue
+        for other in units:
+            common = unit.tensors.keys() & other.tensors.keys()
+            if other is not unit and other.path.parent == unit.path and 2 * len(common) > len(unit.tensors):
+                text = f"has {len(common)} names that the files of the index have too; some readers load it instead of those"
+                yield Problem("CK103", other.path.name, text, "note")

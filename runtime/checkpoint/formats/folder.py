@@ -1,0 +1,162 @@
+"""A folder: the parts of the checkpoint in it and below, what is not read, and what are checkpoints of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from ..model import Checkpoint, CheckpointError, NoCheckpointError, NotReadError, Problem, Unread
+from . import dcp, units
+from .files import kind_of
+from .names import families, is_of_time
+from .safetensors import PART
+from .trackers import followed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Words in names of what stands beside the weights.
+_BESIDE: Final = re.compile(
+    r"optim|sched|rng|random|scaler|train|extra|sampler|dl_state|custom|args|meta|common|ema|loss", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a walk through the folder has found; names are relative to it."""
+
+    dcp: list[Path] = field(default_factory=list)
+    indexes: list[Path] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint in a folder; raises CheckpointError if there is none, or several."""
+    found = _Found()
+    _walk(path, path, found)
+    own = list(_units(path, found))
+    if not own:
+        apart = found.apart[:4]
+        if len(found.apart) == 1:
+            below = load(path / apart[0])
+            return replace(below, problems=(*below.problems, *found.problems), unread=(*below.unread, *found.unread))
+        if apart and not found.problems:
+            raise NoCheckpointError(f"{path}: several checkpoints ({', '.join(apart)}); name the one that is meant")
+        if found.problems:
+            raise CheckpointError(f"{found.problems[0].where}: {found.problems[0].text}")
+        what = f"; {found.unread[0].where} is {found.unread[0].why}" if found.unread else ""
+        raise NoCheckpointError(
+            f"{path}: no checkpoint: neither .metadata and .distcp files, nor safetensors, nor files of torch.save{what}"
+        )
+    own.sort(key=lambda unit: _order(path, unit))
+    main, *rest = own
+    return replace(
+        main,
+        beside=tuple(rest),
+        problems=(*main.problems, *found.problems),
+        unread=(*main.unread, *found.unread),
+        apart=tuple(found.apart),
+    )
+
+
+def _order(path: Path, unit: Checkpoint) -> tuple[bool, int, bool, str]:
+    """The weights first; what is near the top, and consists of several files, before the rest."""
+    name = (unit.path if unit.path != path or not unit.files else path / min(unit.files)).relative_to(path).as_posix()
+    return bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
+
+
+def _walk(root: Path, folder: Path, found: _Found) -> None:
+    entries = sorted(folder.iterdir())
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    is_dcp = dcp.is_one(folder)
+    if is_dcp:
+        found.dcp.append(folder)
+    named: set[str] = set()
+    for file in entries:
+        name = file.relative_to(root).as_posix()
+        if not file.is_file() or (file.name.startswith(".") and not dcp.is_temporary(file.name)):
+            continue
+        try:
+            kind, why = kind_of(file)
+        except OSError as error:
+            found.problems.append(Problem("CK102", name, error.strerror or str(error)))
+            continue
+        match kind:
+            case "index":
+                found.indexes.append(file)
+            case "safetensors" | "torch":
+                found.data.append(name)
+            case "tracker":
+                target, problem = followed(file, name, folders, has_data=is_dcp or bool(found.data))
+                named |= {target} if target else set()
+                found.problems += [problem] if problem is not None else []
+            case "temporary" if not is_dcp:
+                found.problems.append(
+                    Problem("CK103", name, "a temporary file: a save that did not finish, or is under way")
+                )
+            case "pointer":
+                found.problems.append(Problem("CK102", name, "a pointer of Git LFS: the file itself was not fetched"))
+            case "unknown":
+                found.unread.append(Unread(name, why))
+    for below in folders:
+        if is_of_time(below.name) and below.name not in named:
+            found.apart += [below.relative_to(root).as_posix()] if _has_files(below) else []
+        else:
+            with suppress(PermissionError):
+                _walk(root, below, found)
+
+
+def _has_files(folder: Path) -> bool:
+    return any(names for _, _, names in os.walk(folder))
+
+
+def _units(path: Path, found: _Found) -> Iterator[Checkpoint]:
+    """Each part of the checkpoint; what cannot be read at all is a problem."""
+    for folder in found.dcp:
+        try:
+            yield dcp.load(folder)
+        except CheckpointError as error:
+            if folder == path:
+                raise
+            name = folder.relative_to(path).as_posix()
+            found.problems.append(Problem("CK101", name, str(error).removeprefix(f"{folder}: ")))
+    left = set(found.data)
+    shards = sorted(name for name in left if PART.search(name))
+    for base in sorted({name.rpartition("/")[0] for name in shards}):
+        some = [name for name in shards if name.rpartition("/")[0] == base]
+        left -= set(some)
+        yield units.parts(path, some)
+    for file in found.indexes:
+        head = "" if file.parent == path else f"{file.parent.relative_to(path).as_posix()}/"
+        siblings = {name.removeprefix(head) for name in found.data if name.startswith(head)}
+        if shards and head == (shards[0].rpartition("/")[0] + "/").lstrip("/"):
+            # The index of a whole model that stands beside its parts is of files that are made of them later.
+            continue
+        try:
+            unit = units.indexed(file, path, siblings)
+        except CheckpointError as error:
+            found.problems.append(
+                Problem("CK102", file.relative_to(path).as_posix(), str(error).removeprefix(f"{file}: "))
+            )
+            continue
+        left -= set(unit.files)
+        yield unit
+    for family in families(left):
+        left -= set(family.members.values())
+        yield units.kin(path, family)
+    for name in sorted(left):
+        file = path / name
+        try:
+            yield units.single(file)
+        except NotReadError as error:
+            found.unread.append(Unread(name, str(error).removeprefix(f"{file}: ").removeprefix(f"{file.name}: ")))
+        except CheckpointError as error:
+            text = str(error).removeprefix(f"{file}: ").removeprefix(f"{file.name}: ")
+            found.problems.append(Problem("CK102", name, text))

@@ -1,0 +1,96 @@
+"""Indexes of files (`model.safetensors.index.json`): which tensor is in which file, and whether it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from ..model import CheckpointError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ..model import Content
+
+SUFFIX: Final = ".index.json"
+
+
+class Index:
+    """An index: `weight_map` by the names of tensors, `total_size` in bytes if it says so."""
+
+    def __init__(self, file: Path) -> None:
+        """Read it; raises CheckpointError where it is none."""
+        self.name = file.name
+        try:
+            data: dict[str, Any] = json.loads(file.read_bytes(), object_pairs_hook=_unique)
+            self.weight_map = {str(name): str(where) for name, where in data["weight_map"].items()}
+            metadata = data.get("metadata")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            text = f"not an index of files: {type(error).__name__} {error}"
+            raise CheckpointError(f"{file}: {text}") from None
+        total = metadata.get("total_size") if isinstance(metadata, dict) else None
+        self.total_size = total if isinstance(total, (int, float)) and not isinstance(total, bool) else None
+        for where in self.weight_map.values():
+            if where.startswith(("/", "\\")) or ".." in where.split("/"):
+                raise CheckpointError(f"{file}: names `{where}`, outside of its folder")
+
+    @property
+    def files(self) -> list[str]:
+        """The files that it names."""
+        return sorted(set(self.weight_map.values()))
+
+    def check(self, contents: Mapping[str, Content], missing: list[str]) -> Iterator[Problem]:
+        """Whether the files hold what the index says. `contents` are those that were read, `missing` those that are not there."""
+        if missing:
+            lost = sum(where in missing for where in self.weight_map.values())
+            more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+            text = f"names `{missing[0]}`{more}, with {lost} of its {len(self.weight_map)} tensors: missing"
+            yield Problem("CK102", self.name, text)
+        where: dict[str, list[str]] = {}
+        for file, content in contents.items():
+            for name in content.tensors:
+                where.setdefault(name, []).append(file)
+        named = set(self.files)
+        elsewhere: list[tuple[str, str, str]] = []
+        absent: list[tuple[str, str, str]] = []
+        copies: list[tuple[str, str, str]] = []
+        for name, file in self.weight_map.items():
+            found = where.get(name, [])
+            if file in contents and file not in found:
+                (elsewhere if found else absent).append((name, file, found[0] if found else ""))
+            copies += [(name, file, other) for other in found if other != file and file in found]
+        unnamed = [(name, files[0], "") for name, files in where.items() if name not in self.weight_map]
+        texts = (
+            (elsewhere, "the index says it is in {0}, it is in {1}", "error"),
+            (absent, "the index says it is in {0}, which does not have it", "error"),
+            ([copy for copy in copies if copy[2] in named], "is in {0}, as the index says, and in {1} too", "error"),
+            ([copy for copy in copies if copy[2] not in named], "is in {1} too, which the index does not name", "note"),
+            (unnamed, f"is in {{0}}, and {self.name} does not name it: it is not loaded", "error"),
+        )
+        for some, text, severity in texts:
+            if some:
+                (name, file, other), others = some[0], len(some) - 1
+                tail = f" (and {others} more tensors)" if others else ""
+                yield Problem(
+                    "CK102", name, text.format(file, other) + tail, "error" if severity == "error" else "note"
+                )
+        if not missing and not elsewhere and not absent and not unnamed and set(contents) >= named:
+            yield from self._size(contents)
+
+    def _size(self, contents: Mapping[str, Content]) -> Iterator[Problem]:
+        tensors = [contents[file].tensors[name] for name, file in self.weight_map.items()]
+        pieces = {chunk.piece for tensor in tensors for chunk in tensor.chunks if chunk.piece is not None}
+        # Tied tensors of torch.save share their storage, and are counted once or twice.
+        sizes = {sum(piece.length for piece in pieces), sum(tensor.bytes for tensor in tensors)}
+        if self.total_size not in (None, *sizes):
+            text = f"says that its tensors have {self.total_size} bytes (total_size), they have {max(sizes)}"
+            yield Problem("CK202", self.name, text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    for name, value in pairs:
+        if found[name] != value:
+            raise ValueError(f"`{name}` occurs twice, with different values")
+    return found
