@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
@@ -32,7 +34,7 @@ def silent(folder: Path) -> None:
         "few": distribute_tensor(torch.ones(1, 3), mesh(), [Shard(0)]),
         "empty": torch.empty(0),
         "step": 3,
-        "order": {"b": {3, 1}, "a": [1, "x", None]},
+        **personal(0, turned=bool(dist.get_rank())),
     }
     save(state, checkpoint_id=folder / "plain")
     save(state, checkpoint_id=folder / "planned", planner=Planner())
@@ -90,10 +92,53 @@ def drifted(folder: Path) -> None:
     save({"w": DTensor.from_local(local, mesh(), [Replicate()], run_check=False)}, checkpoint_id=folder)
 
 
+class Sampler:
+    """An object with attributes, as data loaders have."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Pickled(Sampler):
+    """What is pickled of it, only its own code knows."""
+
+    def __init__(self) -> None:
+        super().__init__(id(self))
+
+    def __getstate__(self) -> dict[str, int]:
+        return {}
+
+
+def personal(number: int, *, turned: bool = False) -> dict[str, Any]:
+    """Python objects of many kinds that differ exactly with `number`. Mappings may be in either order."""
+    torch.manual_seed(number)
+    np.random.seed(number)
+    pairs = [("a", [number, None]), ("b", {"x", number})]
+    return {
+        "python_rng": random.Random(number).getstate(),
+        "numpy_rng": np.random.get_state(),
+        "generator": random.Random(number),
+        "drawer": np.random.default_rng(number),
+        "array": np.full(3, number),
+        "loader": Sampler(number),
+        "order": list(range(number, number + 20_000)),
+        "seen": number,
+        "mapping": (dict(reversed(pairs) if turned else pairs),),
+        "nested": ({"deep": (torch.full((2,), number),)},),
+        "own": Pickled(),
+    }
+
+
 def generators(folder: Path) -> None:
     """What is each rank's own without being a weight."""
-    torch.manual_seed(dist.get_rank())
-    save({"rng": torch.get_rng_state(), "seen": dist.get_rank()}, checkpoint_id=folder)
+    rank = dist.get_rank()
+    save({"w": torch.ones(2), **personal(rank), "rng": torch.get_rng_state()}, checkpoint_id=folder)
+
+
+def generators_and_weights(folder: Path) -> None:
+    rank = dist.get_rank()
+    torch.manual_seed(rank)
+    save({"w": torch.full((2, 3), float(rank)), "rng": torch.get_rng_state(), "seen": rank}, checkpoint_id=folder)
 
 
 def pair(folder: Path) -> None:

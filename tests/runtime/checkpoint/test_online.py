@@ -102,10 +102,32 @@ def test_what_is_wrong_is_named(tmp_path: Path, kind: str, words: tuple[str, ...
         assert word in job.err, job.err
 
 
+PERSONAL = ("python_rng", "numpy_rng", "generator", "drawer", "array", "loader", "order", "seen", "mapping", "nested")
+
+
 def test_what_is_each_ranks_own_is_a_note(tmp_path: Path) -> None:
     job = run_traced(tmp_path, "generators")
     assert job.code == 0, job.err
+    assert "note: 1 tensor that is no weight differs between ranks, and only one rank's copy survives\n" in job.err
+    headline = "10 Python objects differ between ranks, and only one rank's copy survives"
+    lines = job.err[job.err.index(f"note: {headline}\n") :].splitlines()
+    assert lines[1].removeprefix("  names  ").split(", ") == list(PERSONAL)
+    assert lines[3].startswith("  kept   ")
+    # And once more beside the verdict.
+    assert f": {headline}: {', '.join(PERSONAL)}\n" in job.err
+    assert "1 checkpoint audited, 2 notes, see above" in job.err
+    (save,) = saves(job.folder)
+    assert {loss["name"] for loss in save["losses"]} == {*PERSONAL, "rng"}
+
+
+def test_notes_stand_beside_losses(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "generators_and_weights")
+    assert job.code == 1
+    assert "CHECKPOINT LOSES DATA: 1 name is a plain tensor" not in job.err
+    assert "CHECKPOINT LOSES DATA: 2 names are plain tensors on several ranks" in job.err
     assert "note: 1 tensor that is no weight differs between ranks" in job.err
+    assert "note: 1 Python object differs between ranks" in job.err
+    assert "nothing lost" not in job.err
 
 
 def test_a_file_that_changes_between_save_and_load(tmp_path: Path) -> None:
