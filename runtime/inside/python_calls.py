@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from torch._C._distributed_c10d import ProcessGroup
 
 from ..traces.model import State
+from . import shown
 from .dispatcher_calls import warn_once
 from .signatures import shapes
 from .tracer import COLLECTIVE, P2P
@@ -147,14 +148,18 @@ _METHODS: Final[dict[str, Callable[..., _Read]]] = {
     "scatter": _scatter,
     "send": _send,
 }
+#: Of these the second argument is what this rank contributes: tensors, or one.
+_GATHERS: Final = frozenset({_all_gather, _all_gather_single, _all_gather_singles, _all_gather_coalesced, _gather})
 
 
 def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> None:
     """Put a wrapper around each method that this torch has."""
+    gather = shown.begin(tracer).gather
     for name, read in _METHODS.items():
         original = getattr(ProcessGroup, name, None)
         if original is not None:
-            setattr(ProcessGroup, name, _wrapped(original, read, tracer, handles, kernels))
+            noted = gather if read in _GATHERS else None
+            setattr(ProcessGroup, name, _wrapped(original, read, tracer, handles, kernels, noted))
     handles.wrap_coalescing()
     if hasattr(ProcessGroup, "shutdown"):
         _wrap_shutdown(tracer)
@@ -174,7 +179,14 @@ def _wrap_shutdown(tracer: Tracer) -> None:
     ProcessGroup.shutdown = shutdown  # type: ignore[method-assign,assignment]
 
 
-def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles: Handles, kernels: Kernels) -> Any:
+def _wrapped(
+    original: Any,
+    read: Callable[..., _Read],
+    tracer: Tracer,
+    handles: Handles,
+    kernels: Kernels,
+    gather: Callable[[Any, Any], None] | None,
+) -> Any:
     kind = P2P if read in (_send, _recv, _recv_anysource) else COLLECTIVE
     begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
     # Waits before it returns: an exception is no refusal.
@@ -198,6 +210,8 @@ def _wrapped(original: Any, read: Callable[..., _Read], tracer: Tracer, handles:
             local.inside = False
         try:
             issued(number, work, is_async)
+            if gather is not None and len(args) > 1:
+                gather(group, args[1] if isinstance(args[1], (list, tuple)) else (args[1],))
         except Exception as error:
             warn_once(error)
         return work

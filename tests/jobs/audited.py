@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import DefaultSavePlanner, FileSystemWriter, async_save, save
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import Self
 
 
@@ -127,6 +129,57 @@ def personal(number: int, *, turned: bool = False) -> dict[str, Any]:
         "nested": ({"deep": (torch.full((2,), number),)},),
         "own": Pickled(),
     }
+
+
+class Network(torch.nn.Module):
+    """With a parameter that its forward does not use, and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Linear(3, 3)
+        self.free = torch.nn.Parameter(torch.zeros(4, 3))
+        self.register_buffer("average", torch.zeros(3))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.body(batch)
+
+
+def step(model: torch.nn.Module, network: Network) -> dict[str, Any]:
+    """One step on each rank's own data; only the gradients of `body` are reduced, and by hand only. The state after it."""
+    batch = torch.randn(2, 3, generator=torch.Generator().manual_seed(dist.get_rank()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
+        (model(batch).sum() + (batch @ network.free.t()).sum()).backward()
+    if model is network:
+        for parameter in network.body.parameters():
+            dist.all_reduce(parameter.grad)
+    optimizer.step()
+    network.average += batch[0]
+    return {"model": network.state_dict(), "optim": {str(k): v for k, v in optimizer.state_dict()["state"].items()}}
+
+
+def data_parallel_drifted(folder: Path) -> None:
+    network = Network()
+    model = DistributedDataParallel(network)
+    save(step(model, network), checkpoint_id=folder)
+
+
+def data_parallel_drifted_by_hand(folder: Path) -> None:
+    network = Network()
+    for tensor in network.state_dict().values():
+        dist.broadcast(tensor, src=0)
+    save({"model": step(network, network)["model"]}, checkpoint_id=folder)
+
+
+def parts_of_data_parallel(folder: Path) -> None:
+    """Tensor parallelism by hand, each part of which has replicas of its own: here one rank has all of them."""
+    groups = [dist.new_group([rank]) for rank in range(dist.get_world_size())]
+    network = Network()
+    with torch.no_grad():
+        network.free += dist.get_rank()
+    model = DistributedDataParallel(network, process_group=groups[dist.get_rank()])
+    save({"model": model.module.state_dict()}, checkpoint_id=folder)
 
 
 def generators(folder: Path) -> None:

@@ -269,6 +269,7 @@ def as_dict(save: Save) -> dict[str, Any]:
                 "offset": list(loss.key[1]) if loss.key[1] is not None else None,
                 "kind": loss.kind,
                 "kept": loss.kept,
+                "replicated_by": loss.replicated_by,
                 "variants": [
                     {"ranks": list(ranks), "sizes": list(digest.sizes), "dtype": digest.dtype, "crc32": digest.crc}
                     for ranks, digest in loss.variants

@@ -102,6 +102,35 @@ def test_what_is_wrong_is_named(tmp_path: Path, kind: str, words: tuple[str, ...
         assert word in job.err, job.err
 
 
+def test_replicas_that_have_drifted_are_no_parts(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "data_parallel_drifted")
+    assert job.code == 1
+    lines = job.err[job.err.index("CHECKPOINT DRIFT") :].splitlines()
+    assert lines[0] == (
+        "CHECKPOINT DRIFT: 5 tensors are replicated by DistributedDataParallel, with other values on other ranks"
+    )
+    # The optimizer's have a number instead of a name.
+    assert lines[2] == "  names  optim.*.momentum_buffer (2), model.free, model.average, model.body.weight"
+    assert "fix    reduce every gradient; broadcast what ranks set themselves" in job.err
+    assert "CHECKPOINT LOSES DATA" not in job.err
+    assert "DTensor" not in job.err
+
+
+def test_replicas_by_hand_have_drifted(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "data_parallel_drifted_by_hand")
+    assert job.code == 1
+    assert "CHECKPOINT DRIFT: 2 tensors are replicated by the job itself (which reduces or broadcasts" in job.err
+    assert "DTensor" not in job.err
+
+
+def test_parts_that_are_replicated_too_are_parts(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "parts_of_data_parallel")
+    assert job.code == 1
+    assert "CHECKPOINT LOSES DATA" in job.err
+    assert "fix    pass DTensors" in job.err
+    assert "CHECKPOINT DRIFT" not in job.err
+
+
 PERSONAL = ("python_rng", "numpy_rng", "generator", "drawer", "array", "loader", "order", "seen", "mapping", "nested")
 
 
