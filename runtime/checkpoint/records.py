@@ -60,7 +60,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
         if site:
             validation.text(site.get("path"))
             validation.number(site.get("line"))
-        for name in ("errors", "parts"):
+        for name in ("errors", "notes", "parts"):
             for item in validation.items(data.get(name, ())):
                 validation.text(item)
         for loss in validation.items(data.get("losses", ())):
@@ -106,18 +106,29 @@ def _at_once(records: list[dict[str, Any]]) -> list[int]:
 
 
 def text(records: list[dict[str, Any]]) -> Iterator[str]:
-    """A line for each save that lost something, or a word that none did."""
+    """A line for each save that lost something and for each note; how many saves were audited, and that none lost anything."""
     saves = [record for record in records if record.get("kind") == "save" and not record.get("failed")]
     wrong = [record for record in records if record.get("wrong")]
     for record in wrong:
-        site = record.get("site") or {}
-        where = f"{site.get('path')}:{site.get('line')}" if site.get("path") else "an unknown place"
         losses = sum(bool(loss.get("serious")) for loss in record.get("losses") or ())
         lost = f"{losses} name{'s hold' if losses > 1 else ' holds'} one rank's values only"
         errors = "; ".join(map(str, record.get("errors") or [lost]))
-        yield one_line(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {where}: {errors}")
+        yield one_line(f"CHECKPOINT: {_shown(record.get('path'))}, {record.get('kind')} at {_place(record)}: {errors}")
+    noted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for record in saves:
+        for note in record.get("notes") or ():
+            noted[_place(record), note].append(_shown(record.get("path")))
+    for (place, note), paths in noted.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        yield one_line(f"note: {paths[0]}{more}, save at {place}: {note}")
     if saves and not wrong:
-        yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, nothing lost"
+        count = f"{len(noted)} note{'s' * (len(noted) > 1)}, see above" if noted else "nothing lost"
+        yield f"collectivelint: {len(saves)} checkpoint{'s' * (len(saves) > 1)} audited, {count}"
+
+
+def _place(record: dict[str, Any]) -> str:
+    site = record.get("site") or {}
+    return f"{site.get('path')}:{site.get('line')}" if site.get("path") else "an unknown place"
 
 
 def _shown(path: object) -> str:

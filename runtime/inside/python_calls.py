@@ -14,6 +14,7 @@ from torch.distributed import ProcessGroup
 
 from ..operations import OPERATIONS
 from ..traces.model import State
+from . import shown
 from .dispatcher_calls import warn_once
 from .signatures import shapes
 from .tracer import COLLECTIVE, P2P
@@ -38,6 +39,10 @@ _GIVEN: Final = {
     "first list": (0, False),
     "second list": (1, False),
 }
+#: Of these the second argument is what this rank contributes: tensors, or one.
+_GATHERS: Final = frozenset(
+    {"all_gather", "all_gather_coalesced", "all_gather_into_tensor", "all_gather_into_tensor_coalesced", "gather"}
+)
 
 
 def _reader(operation: Operation, tensors: Tensors) -> _Reader:
@@ -86,6 +91,7 @@ def _all(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
 
 def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> tuple[str, ...]:
     """Put a wrapper around each method that this torch has; return the operations that it makes without one of them."""
+    gather = shown.begin(tracer).gather
     missing = []
     for operation in OPERATIONS:
         there = [name for name in operation.methods if hasattr(ProcessGroup, name)]
@@ -93,14 +99,20 @@ def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> tuple[str, ..
             missing.append(operation.name)
         for name in there:
             read = _reader(operation, operation.methods[name])
-            setattr(
-                ProcessGroup, name, _wrapped(getattr(ProcessGroup, name), operation, read, tracer, handles, kernels)
-            )
+            noted = gather if operation.name in _GATHERS else None
+            original = getattr(ProcessGroup, name)
+            setattr(ProcessGroup, name, _wrapped(original, operation, read, tracer, handles, kernels, noted))
     return tuple(missing)
 
 
 def _wrapped(
-    original: Any, operation: Operation, read: _Reader, tracer: Tracer, handles: Handles, kernels: Kernels
+    original: Any,
+    operation: Operation,
+    read: _Reader,
+    tracer: Tracer,
+    handles: Handles,
+    kernels: Kernels,
+    gather: Callable[[Any, Any], None] | None,
 ) -> Any:
     kind = P2P if operation.kind == "p2p" else COLLECTIVE
     begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
@@ -125,6 +137,8 @@ def _wrapped(
             local.inside = False
         try:
             issued(number, work, is_async)
+            if gather is not None and len(args) > 1:
+                gather(group, args[1] if isinstance(args[1], (list, tuple)) else (args[1],))
         except Exception as error:
             warn_once(error)
         return work

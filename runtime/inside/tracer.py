@@ -56,11 +56,13 @@ class _Stream:
 class _Group:
     """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
 
-    __slots__ = ("id", "ranks", "ref", "streams", "threads")
+    __slots__ = ("id", "ranks", "ref", "signatures", "streams", "threads")
 
     def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
         self.id, self.ranks = number, ranks
         self.streams: dict[Any, _Stream] = {}
+        #: Those of the tracer that have been called on this group.
+        self.signatures: dict[Any, tuple[int, int]] = {}
         #: Threads other than the main one that have called.
         self.threads: set[int] = set()
         self.ref: weakref.ref[Any] | None = None
@@ -191,6 +193,16 @@ class Tracer:
         if self._writer is not None and known is not None:
             self._writer.name("destroyed", known.id)
 
+    def ranks_of(self, group: Any) -> tuple[int, ...]:
+        """The members of a group as global ranks; () if nothing has been recorded of it."""
+        known = self._groups.get(id(group))
+        return known.ranks if known is not None else ()
+
+    def signatures(self) -> list[tuple[tuple[int, ...], tuple[Any, ...]]]:
+        """The members of each group, with the key of each signature that was called on it; see signatures.py."""
+        with self._lock:
+            return [(group.ranks, key) for group in self._groups.values() for key in group.signatures]
+
     # ------------------------------------------------------------------------------------------------------ events
 
     def begin(self, kind: int, group: Any, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
@@ -215,7 +227,7 @@ class Tracer:
                 peer = known.ranks[peer] if peer < len(known.ranks) else -1
             counter = kind if kind != P2P else (key[0], peer, key[2])
             stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
-            signature = self._signatures.get(key) or self._signature(writer, key)
+            signature = known.signatures.get(key) or self._signature(writer, known, key)
             before = stream.hash
             stream.count = sequence = stream.count + 1
             stream.hash = rolled = (before * 16777619 + signature[1] + peer) & 0xFFFFFFFF
@@ -242,12 +254,15 @@ class Tracer:
         found = group.streams[counter] = _Stream(number)
         return found
 
-    def _signature(self, writer: Writer, key: tuple[Any, ...]) -> tuple[int, int]:
+    def _signature(self, writer: Writer, group: _Group, key: tuple[Any, ...]) -> tuple[int, int]:
         from .signatures import describe, plain, weight
 
-        if len(self._signatures) < _MOST_SIGNATURES:
+        found = self._signatures.get(key)
+        if found is None and len(self._signatures) < _MOST_SIGNATURES:
             stored = describe(key)
             found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
+        if found is not None:
+            group.signatures[key] = found
             return found
         # Its weight still tells when ranks disagree.
         bare = plain(key)

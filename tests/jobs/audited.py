@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import DefaultSavePlanner, FileSystemWriter, async_save, save
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import Self
 
 
@@ -32,7 +36,7 @@ def silent(folder: Path) -> None:
         "few": distribute_tensor(torch.ones(1, 3), mesh(), [Shard(0)]),
         "empty": torch.empty(0),
         "step": 3,
-        "order": {"b": {3, 1}, "a": [1, "x", None]},
+        **personal(0, turned=bool(dist.get_rank())),
     }
     save(state, checkpoint_id=folder / "plain")
     save(state, checkpoint_id=folder / "planned", planner=Planner())
@@ -90,10 +94,104 @@ def drifted(folder: Path) -> None:
     save({"w": DTensor.from_local(local, mesh(), [Replicate()], run_check=False)}, checkpoint_id=folder)
 
 
+class Sampler:
+    """An object with attributes, as data loaders have."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Pickled(Sampler):
+    """What is pickled of it, only its own code knows."""
+
+    def __init__(self) -> None:
+        super().__init__(id(self))
+
+    def __getstate__(self) -> dict[str, int]:
+        return {}
+
+
+def personal(number: int, *, turned: bool = False) -> dict[str, Any]:
+    """Python objects of many kinds that differ exactly with `number`. Mappings may be in either order."""
+    torch.manual_seed(number)
+    np.random.seed(number)
+    pairs = [("a", [number, None]), ("b", {"x", number})]
+    return {
+        "python_rng": random.Random(number).getstate(),
+        "numpy_rng": np.random.get_state(),
+        "generator": random.Random(number),
+        "drawer": np.random.default_rng(number),
+        "array": np.full(3, number),
+        "loader": Sampler(number),
+        "order": list(range(number, number + 20_000)),
+        "seen": number,
+        "mapping": (dict(reversed(pairs) if turned else pairs),),
+        "nested": ({"deep": (torch.full((2,), number),)},),
+        "own": Pickled(),
+    }
+
+
+class Network(torch.nn.Module):
+    """With a parameter that its forward does not use, and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Linear(3, 3)
+        self.free = torch.nn.Parameter(torch.zeros(4, 3))
+        self.register_buffer("average", torch.zeros(3))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.body(batch)
+
+
+def step(model: torch.nn.Module, network: Network) -> dict[str, Any]:
+    """One step on each rank's own data; only the gradients of `body` are reduced, and by hand only. The state after it."""
+    batch = torch.randn(2, 3, generator=torch.Generator().manual_seed(dist.get_rank()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
+        (model(batch).sum() + (batch @ network.free.t()).sum()).backward()
+    if model is network:
+        for parameter in network.body.parameters():
+            dist.all_reduce(parameter.grad)
+    optimizer.step()
+    network.average += batch[0]
+    return {"model": network.state_dict(), "optim": {str(k): v for k, v in optimizer.state_dict()["state"].items()}}
+
+
+def data_parallel_drifted(folder: Path) -> None:
+    network = Network()
+    model = DistributedDataParallel(network)
+    save(step(model, network), checkpoint_id=folder)
+
+
+def data_parallel_drifted_by_hand(folder: Path) -> None:
+    network = Network()
+    for tensor in network.state_dict().values():
+        dist.broadcast(tensor, src=0)
+    save({"model": step(network, network)["model"]}, checkpoint_id=folder)
+
+
+def parts_of_data_parallel(folder: Path) -> None:
+    """Tensor parallelism by hand, each part of which has replicas of its own: here one rank has all of them."""
+    groups = [dist.new_group([rank]) for rank in range(dist.get_world_size())]
+    network = Network()
+    with torch.no_grad():
+        network.free += dist.get_rank()
+    model = DistributedDataParallel(network, process_group=groups[dist.get_rank()])
+    save({"model": model.module.state_dict()}, checkpoint_id=folder)
+
+
 def generators(folder: Path) -> None:
     """What is each rank's own without being a weight."""
-    torch.manual_seed(dist.get_rank())
-    save({"rng": torch.get_rng_state(), "seen": dist.get_rank()}, checkpoint_id=folder)
+    rank = dist.get_rank()
+    save({"w": torch.ones(2), **personal(rank), "rng": torch.get_rng_state()}, checkpoint_id=folder)
+
+
+def generators_and_weights(folder: Path) -> None:
+    rank = dist.get_rank()
+    torch.manual_seed(rank)
+    save({"w": torch.full((2, 3), float(rank)), "rng": torch.get_rng_state(), "seen": rank}, checkpoint_id=folder)
 
 
 def pair(folder: Path) -> None:

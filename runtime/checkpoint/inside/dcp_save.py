@@ -17,7 +17,7 @@ from ...say import say
 from ..checks import manifest
 from ..formats.zip_directory import Archive
 from ..model import Piece
-from . import digests, torch_api
+from . import digests, replicas, torch_api
 from .dcp_exchange import Known, Running, key_of, talking
 from .digests import Digest
 from .fingerprints import crc_in_file, digest_of
@@ -123,14 +123,17 @@ class SaveHooks:
         whole = getattr(running.planner, "global_plan", None) or plans
         kept = {key_of(item.index): position for position, plan in enumerate(whole) for item in plan.items}
         ranks = [_global_rank(running.group, position) for position in range(len(held))]
-        running.save = digests.compare(str(running.path or running.storage), running.site, by_position, kept, ranks)
+        save = running.save = digests.compare(
+            str(running.path or running.storage), running.site, by_position, kept, ranks
+        )
+        save.losses[:] = self._context.guarded(lambda: replicas.marked(save.losses), save.losses)
         self._say(running.save)
         self._learn(running.save, by_position, whole)
 
     def _learn(self, save: Save, held: list[dict[Key, Digest]], plans: Iterable[Any]) -> None:
         """Of which names a rank holds a part only, and how large that is: see file_writes.py."""
         for loss in save.losses:
-            if loss.is_serious and loss.kind == "plain":
+            if loss.is_serious and loss.kind == "plain" and not loss.replicated_by:
                 self._context.known[loss.key[0]] = Known(None, frozenset(digest.sizes for _, digest in loss.variants))
         parts: dict[str, set[tuple[int, ...]]] = {}
         for digests_ in held:

@@ -54,6 +54,8 @@ class Loss:
     kept: int | None
     #: The kept rank's place in the group of the save, which its file is named after.
     position: int | None = None
+    #: Why the ranks should hold the same under a plain tensor's name (replicas.py); "" if nothing says so.
+    replicated_by: str = ""
 
     @property
     def kind(self) -> str:
@@ -78,11 +80,13 @@ class Save:
     site: Mapping[str, Any]
     world_size: int
     losses: list[Loss] = field(default_factory=list)
-    #: Keys of plain tensors and objects that several ranks hold: one copy of each is written.
+    #: Keys of plain tensors that several ranks hold: one copy of each is written.
     deduplicated: int = 0
     memory: int = 0
     written: int = 0
     errors: list[str] = field(default_factory=list)
+    #: Names that several ranks hold without a digest: wrappers without a storage, very large objects.
+    unread: list[str] = field(default_factory=list)
 
     @property
     def is_wrong(self) -> bool:
@@ -108,11 +112,13 @@ def compare(
         save.written += found[0][1].bytes
         if len(found) < 2:
             continue
-        save.deduplicated += found[0][1].kind != "sharded"
+        save.deduplicated += found[0][1].kind == "plain"
         variants: defaultdict[Digest, list[int]] = defaultdict(list)
         for position, digest in found:
             variants[digest._replace(kind="")].append(position)
-        if len(variants) > 1 and all(digest.crc is not None for _, digest in found):
+        if any(digest.crc is None for _, digest in found):
+            save.unread += [key[0]] * (found[0][1].kind != "sharded")
+        elif len(variants) > 1:
             keeper = kept.get(key)
             ordered = sorted(variants.items(), key=lambda item: (keeper not in item[1], item[1]))
             kind = found[0][1].kind
@@ -125,30 +131,27 @@ def compare(
 
 
 _DIGITS: Final = re.compile(r"\d+")
+#: So many patterns of names are shown of what has one cause, and of notes, where each name has its own.
 _MOST: Final = 6
+_MOST_NOTED: Final = 100
 
 
 def text(save: Save) -> str:
     """The report, "" if there is nothing to say."""
-    lines: list[str] = []
-    plain = [loss for loss in save.losses if loss.kind == "plain"]
-    sharded = [loss for loss in save.losses if loss.kind == "sharded"]
-    objects = [loss for loss in save.losses if loss.kind == "object"]
-    if any(loss.is_serious for loss in plain):
-        lines += _lost(save, [loss for loss in plain if loss.is_serious])
-    elif plain:
-        lines += _note(plain, "tensor that is no weight", "tensors that are no weights")
-    if sharded:
-        what = "tensor is" if len(sharded) == 1 else "tensors are"
-        lines.append(
-            f"CHECKPOINT DRIFT: {len(sharded)} {what} replicated by placements, with other values on other ranks"
-        )
-        lines += _patterns(sharded)
-        lines.append(
-            "  the replicas have drifted: somewhere a gradient, or an update, was not reduced over all of them"
-        )
-    if objects and not plain:
-        lines += _note(objects, "value that is no tensor", "values that are no tensors")
+    serious = [loss for loss in save.losses if loss.is_serious]
+    paragraphs = [
+        _lost(save, [loss for loss in serious if loss.kind == "plain" and not loss.replicated_by]),
+        _drifted(
+            [loss for loss in serious if loss.kind == "sharded"],
+            "by placements",
+            "the replicas have drifted: somewhere a gradient, or an update, was not reduced over all of them",
+        ),
+    ]
+    for reason in dict.fromkeys(loss.replicated_by for loss in serious if loss.replicated_by):
+        paragraphs.append(_drifted([loss for loss in serious if loss.replicated_by == reason], reason, _REPLICAS))
+    for headline, losses in _noted(save):
+        paragraphs.append([f"note: {headline}", *_patterns(losses, _MOST_NOTED), *_kept(losses)])
+    lines = [line for paragraph in paragraphs for line in paragraph]
     lines += [f"CHECKPOINT: {error}" for error in save.errors]
     if not lines:
         return ""
@@ -158,42 +161,93 @@ def text(save: Save) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lost(save: Save, losses: list[Loss]) -> Iterator[str]:
+#: What to do about tensors that are each rank's copy of one.
+_REPLICAS: Final = (
+    "the replicas have drifted: a gradient was not reduced (a parameter used outside of the wrapped forward, `no_sync`, a step "
+    "that only some ranks take), or a rank changes a buffer by itself\n"
+    "  fix    reduce every gradient; broadcast what ranks set themselves: dist.broadcast(tensor, src=0) for each tensor of the module"
+)
+
+
+def notes(save: Save) -> list[str]:
+    """What differs between ranks and is no weight, and what was not compared; a line for each kind."""
+    found = [
+        f"{headline}: {_names([loss.key[0] for loss in losses], _MOST_NOTED)}" for headline, losses in _noted(save)
+    ]
+    if save.unread:
+        what = "value that ranks share was" if len(save.unread) == 1 else "values that ranks share were"
+        found.append(f"{len(save.unread)} {what} not compared: {_names(save.unread, _MOST)}")
+    return found
+
+
+def _noted(save: Save) -> Iterator[tuple[str, list[Loss]]]:
+    rest = [loss for loss in save.losses if not loss.is_serious]
+    for is_object, one, several in (
+        (False, "tensor that is no weight", "tensors that are no weights"),
+        (True, "Python object", "Python objects"),
+    ):
+        losses = [loss for loss in rest if (loss.kind == "object") is is_object]
+        if losses:
+            what = f"1 {one} differs" if len(losses) == 1 else f"{len(losses)} {several} differ"
+            yield f"{what} between ranks, and only one rank's copy survives", losses
+
+
+def _lost(save: Save, losses: list[Loss]) -> list[str]:
+    if not losses:
+        return []
     one = save.deduplicated == 1
     what = "name is a plain tensor" if one else "names are plain tensors"
-    yield (
+    return [
         f"CHECKPOINT LOSES DATA: {save.deduplicated} {what} on several ranks, of which the save keeps one copy{' each' * (not one)}; "
-        f"{len(losses)} of them differ{'s' * (len(losses) == 1)} between ranks"
-    )
-    yield from _patterns(losses)
+        f"{len(losses)} of them differ{'s' * (len(losses) == 1)} between ranks",
+        *_patterns(losses, _MOST),
+        *_kept(losses),
+        f"  bytes  {amount(save.memory)} in memory, {amount(save.written)} on disk",
+        "  fix    pass DTensors: DTensor.from_local(tensor, mesh, [Shard(0)]) records which part each rank holds",
+        "  CL402 plain-sharded-state explains this: a distributed checkpoint takes tensors of one name for replicas",
+    ]
+
+
+def _drifted(losses: list[Loss], reason: str, advice: str) -> list[str]:
+    if not losses:
+        return []
+    what = "tensor is" if len(losses) == 1 else "tensors are"
+    return [
+        f"CHECKPOINT DRIFT: {len(losses)} {what} replicated {reason}, with other values on other ranks",
+        *_patterns(losses, _MOST),
+        *_kept(losses),
+        f"  {advice}",
+    ]
+
+
+def _kept(losses: list[Loss]) -> Iterator[str]:
+    """Which ranks' copies are written, and to which file."""
     kept = Counter((loss.kept, loss.position) for loss in losses if loss.kept is not None)
     survivors = ", ".join(
         f"{count} from rank {rank} (__{position}_0.distcp)" for (rank, position), count in sorted(kept.items())
     )
     yield f"  kept   {survivors or 'not known'}"
-    yield f"  bytes  {amount(save.memory)} in memory, {amount(save.written)} on disk"
-    yield "  fix    pass DTensors: DTensor.from_local(tensor, mesh, [Shard(0)]) records which part each rank holds"
-    yield "  CL402 plain-sharded-state explains this: a distributed checkpoint takes tensors of one name for replicas"
 
 
-def _note(losses: list[Loss], one: str, several: str) -> Iterator[str]:
-    what = f"1 {one} differs" if len(losses) == 1 else f"{len(losses)} {several} differ"
-    yield f"note: {what} between ranks, and the checkpoint keeps one rank's"
-    yield from _patterns(losses)
-
-
-def _patterns(losses: list[Loss]) -> Iterator[str]:
-    """Names with their numbers taken out, the most first, and an example of who holds what."""
-    patterns: Counter[str] = Counter(_DIGITS.sub("*", loss.key[0]) for loss in losses)
-    shown = [f"{name} ({count})" if count > 1 else name for name, count in patterns.most_common(_MOST)]
-    more = f", and {len(patterns) - _MOST} more" if len(patterns) > _MOST else ""
-    yield f"  names  {', '.join(shown)}{more}"
+def _patterns(losses: list[Loss], most: int) -> Iterator[str]:
+    """Names with their numbers taken out, the most frequent first, and an example of which rank holds what."""
+    yield f"  names  {_names([loss.key[0] for loss in losses], most)}"
     loss = losses[0]
     sides = [
         f"{ranks_text(ranks)} {digest.dtype}{list(digest.sizes) if digest.kind != 'object' else ''} #{digest.crc or 0:08x}"
         for ranks, digest in loss.variants[:3]
     ]
-    yield f"  e.g.   {loss.key[0]}: {'; '.join(sides)}"
+    more = f"; and {len(loss.variants) - 3} more" if len(loss.variants) > 3 else ""
+    yield f"  e.g.   {loss.key[0]}: {'; '.join(sides)}{more}"
+
+
+def _names(names: list[str], most: int) -> str:
+    patterns = Counter(_DIGITS.sub("*", name) for name in names)
+    if len(patterns) == len(names):
+        # As they are written.
+        patterns = Counter(names)
+    shown = [f"{name} ({count})" if count > 1 else name for name, count in patterns.most_common(most)]
+    return ", ".join(shown) + (f", and {len(patterns) - most} more" if len(patterns) > most else "")
 
 
 def as_dict(save: Save) -> dict[str, Any]:
@@ -207,6 +261,7 @@ def as_dict(save: Save) -> dict[str, Any]:
         "bytes_in_memory": save.memory,
         "bytes_on_disk": save.written,
         "errors": save.errors,
+        "notes": notes(save),
         "losses": [
             {
                 "name": loss.key[0],
@@ -214,6 +269,7 @@ def as_dict(save: Save) -> dict[str, Any]:
                 "offset": list(loss.key[1]) if loss.key[1] is not None else None,
                 "kind": loss.kind,
                 "kept": loss.kept,
+                "replicated_by": loss.replicated_by,
                 "variants": [
                     {"ranks": list(ranks), "sizes": list(digest.sizes), "dtype": digest.dtype, "crc32": digest.crc}
                     for ranks, digest in loss.variants

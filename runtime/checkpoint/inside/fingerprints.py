@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..formats.crc import crc32
+from . import objects
 from .digests import Digest
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ def digest_of(planner: Any, item: Any, value: Any, world_size: int) -> Digest:
     """Of one item of a plan; `value` is what the state dict has under its name."""
     kind = item.type.name
     if kind == "BYTE_IO":
-        return Digest(
-            "object", crc32(_canonical(planner.lookup_object(item.index)).encode("utf-8", "replace")), (), "object"
-        )
+        return Digest("object", objects.digest(planner.lookup_object(item.index), crc_of), (), "object")
     data = item.tensor_data
     sizes, dtype = tuple(data.chunk.sizes), str(data.properties.dtype).removeprefix("torch.")
     if kind == "TENSOR":
@@ -69,30 +68,6 @@ def crc_of(tensor: Any) -> int:
     if not storage.data_ptr() or begin + count > storage.nbytes():
         raise TypeError("a tensor without a storage of its own")
     return crc32(memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())))
-
-
-def _canonical(value: Any, depth: int = 0) -> str:
-    """Equal values make equal text, which pickles do not; of things with a life of their own only the class is named."""
-    if isinstance(value, (bytes, str)):
-        data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
-        return f"{type(value).__name__}#{len(data)}#{crc32(data):08x}"
-    if value is None or isinstance(value, (bool, int, float, complex)):
-        return repr(value)
-    if depth < _DEEPEST and len(value if isinstance(value, _CONTAINERS) else ()) < _LONGEST:
-        if isinstance(value, (list, tuple)):
-            return f"{type(value).__name__}({','.join(_canonical(item, depth + 1) for item in value)})"
-        if isinstance(value, dict):
-            items = (f"{_canonical(key, depth + 1)}:{_canonical(item, depth + 1)}" for key, item in value.items())
-            return f"dict({','.join(sorted(items))})"
-        if isinstance(value, (set, frozenset)):
-            return f"set({','.join(sorted(_canonical(item, depth + 1) for item in value))})"
-    return f"<{type(value).__qualname__}>"
-
-
-_CONTAINERS: Final = (list, tuple, dict, set, frozenset)
-#: Deeper, or longer, things are not looked into: they are data, and equal or not is theirs to know.
-_DEEPEST: Final = 8
-_LONGEST: Final = 10_000
 
 
 def crc_in_file(fd: int, piece: Piece) -> int:

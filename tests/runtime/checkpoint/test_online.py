@@ -102,10 +102,61 @@ def test_what_is_wrong_is_named(tmp_path: Path, kind: str, words: tuple[str, ...
         assert word in job.err, job.err
 
 
+def test_replicas_that_have_drifted_are_no_parts(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "data_parallel_drifted")
+    assert job.code == 1
+    lines = job.err[job.err.index("CHECKPOINT DRIFT") :].splitlines()
+    assert lines[0] == (
+        "CHECKPOINT DRIFT: 5 tensors are replicated by DistributedDataParallel, with other values on other ranks"
+    )
+    # The optimizer's have a number instead of a name.
+    assert lines[2] == "  names  optim.*.momentum_buffer (2), model.free, model.average, model.body.weight"
+    assert "fix    reduce every gradient; broadcast what ranks set themselves" in job.err
+    assert "CHECKPOINT LOSES DATA" not in job.err
+    assert "DTensor" not in job.err
+
+
+def test_replicas_by_hand_have_drifted(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "data_parallel_drifted_by_hand")
+    assert job.code == 1
+    assert "CHECKPOINT DRIFT: 2 tensors are replicated by the job itself (which reduces or broadcasts" in job.err
+    assert "DTensor" not in job.err
+
+
+def test_parts_that_are_replicated_too_are_parts(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "parts_of_data_parallel")
+    assert job.code == 1
+    assert "CHECKPOINT LOSES DATA" in job.err
+    assert "fix    pass DTensors" in job.err
+    assert "CHECKPOINT DRIFT" not in job.err
+
+
+PERSONAL = ("python_rng", "numpy_rng", "generator", "drawer", "array", "loader", "order", "seen", "mapping", "nested")
+
+
 def test_what_is_each_ranks_own_is_a_note(tmp_path: Path) -> None:
     job = run_traced(tmp_path, "generators")
     assert job.code == 0, job.err
+    assert "note: 1 tensor that is no weight differs between ranks, and only one rank's copy survives\n" in job.err
+    headline = "10 Python objects differ between ranks, and only one rank's copy survives"
+    lines = job.err[job.err.index(f"note: {headline}\n") :].splitlines()
+    assert lines[1].removeprefix("  names  ").split(", ") == list(PERSONAL)
+    assert lines[3].startswith("  kept   ")
+    # And once more beside the verdict.
+    assert f": {headline}: {', '.join(PERSONAL)}\n" in job.err
+    assert "1 checkpoint audited, 2 notes, see above" in job.err
+    (save,) = saves(job.folder)
+    assert {loss["name"] for loss in save["losses"]} == {*PERSONAL, "rng"}
+
+
+def test_notes_stand_beside_losses(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "generators_and_weights")
+    assert job.code == 1
+    assert "CHECKPOINT LOSES DATA: 1 name is a plain tensor" not in job.err
+    assert "CHECKPOINT LOSES DATA: 2 names are plain tensors on several ranks" in job.err
     assert "note: 1 tensor that is no weight differs between ranks" in job.err
+    assert "note: 1 Python object differs between ranks" in job.err
+    assert "nothing lost" not in job.err
 
 
 def test_a_file_that_changes_between_save_and_load(tmp_path: Path) -> None:
