@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from torch._C._distributed_c10d import ProcessGroup
+from torch._C._distributed_c10d import ProcessGroup, ReduceOp
 
 from ..traces.model import State
 from .dispatcher_calls import warn_once
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 _Read = tuple[tuple[Any, ...], int, bool]
 
 
+#: The number of a reduce operation. To compare torch's objects takes longer than all the rest of a record; hash and number are the same.
+_MAX: Final[Any] = ReduceOp.MAX
+_number: Final[Callable[[Any], int]] = (
+    hash if hash(ReduceOp(_MAX)) == int(_MAX) else lambda operation: int(operation.op)
+)
+
+
 def _all_reduce(tensors: Any, opts: Any) -> _Read:
-    return ("all_reduce", shapes(tensors), opts.reduceOp), -1, opts.asyncOp
+    return ("all_reduce", shapes(tensors), _number(opts.reduceOp)), -1, opts.asyncOp
 
 
 def _all_reduce_coalesced(tensors: Any, opts: Any) -> _Read:
-    return ("all_reduce_coalesced", shapes(tensors), opts.reduceOp), -1, opts.asyncOp
+    return ("all_reduce_coalesced", shapes(tensors), _number(opts.reduceOp)), -1, opts.asyncOp
 
 
 def _broadcast(tensors: Any, opts: Any) -> _Read:
@@ -40,7 +47,7 @@ def _broadcast(tensors: Any, opts: Any) -> _Read:
 
 
 def _reduce(tensors: Any, opts: Any) -> _Read:
-    return ("reduce", shapes(tensors), opts.reduceOp), opts.rootRank, opts.asyncOp
+    return ("reduce", shapes(tensors), _number(opts.reduceOp)), opts.rootRank, opts.asyncOp
 
 
 def _all_gather(output_lists: Any, tensors: Any, opts: Any) -> _Read:
@@ -75,17 +82,17 @@ def _scatter(tensors: Any, input_lists: Any, opts: Any) -> _Read:
 
 def _reduce_scatter(tensors: Any, input_lists: Any, opts: Any) -> _Read:
     del input_lists
-    return ("reduce_scatter", shapes(tensors), opts.reduceOp), -1, opts.asyncOp
+    return ("reduce_scatter", shapes(tensors), _number(opts.reduceOp)), -1, opts.asyncOp
 
 
 def _reduce_scatter_single(tensor: Any, whole: Any, opts: Any) -> _Read:
     del whole
-    return ("reduce_scatter_tensor", ((tensor.shape, tensor.dtype),), opts.reduceOp), -1, opts.asyncOp
+    return ("reduce_scatter_tensor", ((tensor.shape, tensor.dtype),), _number(opts.reduceOp)), -1, opts.asyncOp
 
 
 def _reduce_scatter_singles(tensors: Any, wholes: Any, opts: Any) -> _Read:
     del wholes
-    return ("reduce_scatter_tensor_coalesced", shapes(tensors), opts.reduceOp), -1, opts.asyncOp
+    return ("reduce_scatter_tensor_coalesced", shapes(tensors), _number(opts.reduceOp)), -1, opts.asyncOp
 
 
 def _all_to_all(outputs: Any, tensors: Any, opts: Any) -> _Read:
