@@ -37,7 +37,7 @@ def text(divergence: Divergence) -> str:
     for name, side in zip(names, divergence.sides, strict=True):
         lines.append(f"  {name:<{width}}  {_side(side)}")
         if side.event is not None:
-            lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.stack[:_DEEPEST]]
+            lines += [f"  {'':<{width}}    {frame}" for frame in side.event.place.lines(_DEEPEST)]
     if divergence.rule:
         lines.append(f"  {divergence.rule} {_RULES[divergence.rule]}")
     return "".join(f"{one_line(line)}\n" for line in lines)
@@ -164,4 +164,6 @@ def _event(event: Event | None) -> dict[str, Any] | None:
         "end": event.end or None,
         "site": {"path": event.place.path, "line": event.place.line, "function": event.place.function},
         "stack": list(event.place.stack),
+        "via": list(event.place.via),
+        "started_at": list(event.place.started_at),
     }
