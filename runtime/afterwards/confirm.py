@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collectivelint.finding import Finding
 
-    from ..traces.model import Event, StreamKey, Trace
+    from ..traces.model import Event, Place, StreamKey, Trace
 
 #: "confirmed": a call there was not answered by the other ranks, or not by the same call; "uniform": every call was;
 #: "not executed": no rank has been there.
@@ -52,12 +52,14 @@ class Run:
         """Index the events."""
         self._counts = Counts(trace)
         self._ranks = trace.ranks
-        self._by_place: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)
+        #: Events with the path of the place.
+        self._by_place: defaultdict[tuple[str, int], list[tuple[str, Event]]] = defaultdict(list)
         self._met: defaultdict[tuple[StreamKey, int], dict[int, Event]] = defaultdict(dict)
         for rank in trace.ranks.values():
             for event in rank.events:
                 if event.kind in ("collective", "create"):
-                    self._by_place[(PurePath(event.place.path).name, event.place.line)].append(event)
+                    for path, line in _sites(event):
+                        self._by_place[(PurePath(path).name, line)].append((path, event))
                     self._met[(event.stream, event.sequence)][rank.rank] = event
 
     def confirm(self, findings: Iterable[Finding]) -> Iterator[Confirmation]:
@@ -77,8 +79,8 @@ class Run:
         ends = [step for step in finding.trail if step.kind == "collective"]
         path, line = (ends[-1].path, ends[-1].line) if ends else (finding.path, finding.location.row)
         through = None if (path, line) == (finding.path, finding.location.row) else finding
-        for event in self._by_place.get((PurePath(path).name, line), ()):
-            if is_same_file(path, event.place.path) and (through is None or _is_through(event, through)):
+        for made, event in self._by_place.get((PurePath(path).name, line), ()):
+            if is_same_file(path, made) and (through is None or _is_through(event, through)):
                 yield event
 
     def _unanswered(self, event: Event) -> tuple[int, ...]:
@@ -103,23 +105,39 @@ class Run:
         ops: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         some: dict[tuple[str, int], Event] = {}
         for (_, line), events in self._by_place.items():
-            for event in events:
-                path = next((path for path in known if is_same_file(path, event.place.path)), None)
+            for made, event in events:
+                path = next((path for path in known if is_same_file(path, made)), None)
                 if path is not None and line not in known[path]:
                     counts[(path, line)] += 1
                     ops[(path, line)].add(event.op)
                     some[(path, line)] = event
         found = []
         for (path, line), count in counts.most_common():
-            place = some[(path, line)].place
-            text = place.stack[0].partition(": ")[2] if place.stack else ""
-            found.append(Unseen(path, line, place.function, text, tuple(sorted(ops[(path, line)])), count))
+            function, text = _described(some[(path, line)].place, line)
+            found.append(Unseen(path, line, function, text, tuple(sorted(ops[(path, line)])), count))
         return found
+
+
+def _sites(event: Event) -> Iterator[tuple[str, int]]:
+    """Path and line of the call's site; where a library made the call, of its frame as well: findings may be about either."""
+    place = event.place
+    yield place.path, place.line
+    for frame in place.via[:1]:
+        path, _, line = frame.partition(" ")[0].rpartition(":")
+        if line.isdecimal():
+            yield path, int(line[:10])
+
+
+def _described(place: Place, line: int) -> tuple[str, str]:
+    """Function and code of a site of a call."""
+    frames = [frame for frame in (*place.stack[:1], *place.via[:1]) if frame.partition(" ")[0].endswith(f":{line}")]
+    function, _, text = frames[0].partition(" ")[2].partition(": ") if frames else (place.function, "", "")
+    return function, text
 
 
 def _is_through(event: Event, finding: Finding) -> bool:
     """Whether the call's stack goes through the finding's line."""
-    for frame in event.place.stack:
+    for frame in event.place.via + event.place.stack:
         where = frame.partition(" ")[0]
         path, _, line = where.rpartition(":")
         if line == str(finding.location.row) and is_same_file(finding.path, path):

@@ -249,7 +249,7 @@ def _entry(number: int, event: Event, names: dict[Any, str]) -> dict[str, Any]:
         "thread_name": "",
         "frames": [
             {"name": function, "filename": path, "line": int(line)}
-            for path, line, function in map(_frame, event.place.stack)
+            for path, line, function in map(_frame, event.place.via + event.place.stack)
         ],
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch.distributed
-from torch.distributed import ProcessGroup
+from torch.distributed import ProcessGroup, ReduceOp
 
 from ..operations import OPERATIONS
 from ..traces.model import State
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 _Read: TypeAlias = "tuple[tuple[Any, ...], int, bool]"
 #: Raises where the arguments are not in the form in which torch.distributed itself passes them.
 _Reader: TypeAlias = "Callable[[tuple[Any, ...], dict[str, Any]], _Read]"
+#: The number of a reduce operation. To compare torch's objects takes longer than all the rest of a record; hash and number are the same.
+_MAX: Final[Any] = ReduceOp.MAX
+_number: Final[Callable[[Any], int]] = (
+    hash if hash(ReduceOp(_MAX)) == int(_MAX) else lambda operation: int(operation.op)
+)
 #: Which argument has the tensors, and whether it is one tensor.
 _GIVEN: Final = {
     "first": (0, True),
@@ -66,7 +71,7 @@ def _reader(operation: Operation, tensors: Tensors) -> _Reader:
         recorded = ((given.shape, given.dtype),) if single else shapes(given)
         if splits:
             return (op, recorded, None, tuple(args[2]), tuple(args[3])), -1, options.asyncOp
-        key = (op, recorded, options.reduceOp) if reduces else (op, recorded)
+        key = (op, recorded, _number(options.reduceOp)) if reduces else (op, recorded)
         return key, options.rootRank if rooted else -1, options.asyncOp
 
     return read

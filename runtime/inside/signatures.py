@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from ..operations import LOOSE, P2P, SHAPED
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
     import torch
+
+    from ..traces.writer import Writer
+    from .groups import Group
+
+#: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
+_MOST: Final = 8192
 
 #: Position of what follows operation and tensors in a key.
 _REST: Final = ("reduce_op", "output_split_sizes", "input_split_sizes")
@@ -95,3 +102,33 @@ def _reduce_names() -> dict[int, str]:
 
     kinds: Any = torch.distributed.ReduceOp.RedOpType
     return {int(value): name for name, value in kinds.__members__.items()}
+
+
+class Signatures:
+    """Those of a trace, by key: the number that each has there, and its weight in the hash of a stream."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        """`lock`: held while a new one is stored."""
+        self._lock = lock
+        self._known: dict[Any, tuple[int, int]] = {}
+
+    def clear(self) -> None:
+        """Another trace begins."""
+        self._known.clear()
+
+    def of(self, writer: Writer, group: Group, key: tuple[Any, ...]) -> tuple[int, int]:
+        """Number and weight of a signature that is new on the group, which knows it from then on."""
+        with self._lock:
+            found = self._known.get(key)
+            if found is None and len(self._known) < _MOST:
+                stored = describe(key)
+                found = self._known[key] = (writer.name("signature", stored), weight(stored))
+            if found is not None:
+                group.signatures[key] = found
+                return found
+            # Its weight still tells when ranks disagree.
+            bare = plain(key)
+            known = self._known.get(bare)
+            if known is None:
+                known = self._known[bare] = (writer.name("signature", describe(bare)), 0)
+            return (known[0], weight(describe(key)))

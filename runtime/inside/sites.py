@@ -1,87 +1,207 @@
-"""Call sites: the first frame of the user's own code, found once for each place."""
+"""Call sites: the frames of a call, those of the project before those of libraries, and described once for each stack."""
 
 from __future__ import annotations
 
 import linecache
 import os
 import sysconfig
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, FrameType
 
 #: This package, with all that stands in it.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_paths()["stdlib"] + os.sep
-#: Wrappers around torch's own functions (`@deprecated`), not anybody's call.
+_SCRIPTS: Final = sysconfig.get_paths()["scripts"] + os.sep
+#: Wrappers around torch's own functions (`@deprecated`), which call nothing by themselves.
 _PLUMBING: Final = ("typing_extensions.py",)
+_INSTALLED: Final = ("site-packages", "dist-packages")
+#: Frames of one kind that are stored for a call.
 _DEEPEST: Final = 12
+#: Frames of any kind that are walked for a call, about 0.14 us each. Lightning with a nested model has around 70.
+_WALKED: Final = range(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The Python frames of a thread, innermost first: code objects, and the offset of the instruction each one is at.
+
+    It keeps no frame, and so none of the job's variables. `key` is that of `key_of`.
+    """
+
+    codes: tuple[CodeType, ...]
+    key: tuple[int, ...]
+
+    @classmethod
+    def of(cls, frame: FrameType | None) -> Stack:
+        """The stack of a frame and its callers."""
+        # In one walk: the stack of another thread changes meanwhile.
+        key: list[int] = []
+        codes = []
+        for _ in _WALKED:
+            if frame is None:
+                break
+            code = frame.f_code
+            key += (id(code), frame.f_lasti)
+            codes.append(code)
+            frame = frame.f_back
+        return cls(tuple(codes), tuple(key))
+
+    def started_by(self, other: Stack) -> Stack:
+        """This stack and behind it the one that started its thread, no longer than any."""
+        most = len(_WALKED)
+        return Stack((self.codes + other.codes)[:most], (self.key + other.key)[: 2 * most])
+
+    def lines(self) -> Iterator[tuple[CodeType, int]]:
+        """Code objects and the lines they are at."""
+        for code, offset in zip(self.codes, self.key[1::2], strict=True):
+            lines = (line for first, last, line in code.co_lines() if first <= offset < last and line is not None)
+            yield code, next(lines, code.co_firstlineno)
+
+
+def key_of(frame: FrameType | None) -> tuple[int, ...]:
+    """What tells the stack of a frame from others, as long as its code objects exist.
+
+    Not by line, and not by hashing code: either takes a microsecond for each frame.
+    """
+    key: list[int] = []
+    add = key.append
+    for _ in _WALKED:
+        if frame is None:
+            break
+        add(id(frame.f_code))
+        add(frame.f_lasti)
+        frame = frame.f_back
+    return tuple(key)
+
+
+class _Kind(IntEnum):
+    """Where a file lies."""
+
+    PROJECT = 0
+    LIBRARY = 1
+    TORCH = 2
+    HIDDEN = 3
+    """The standard library and this package."""
+
+
+class _Frame(NamedTuple):
+    path: str
+    line: int
+    function: str
+    kind: _Kind
+
+    def __str__(self) -> str:
+        text = linecache.getline(self.path, self.line).strip()
+        return f"{shorten(self.path)}:{self.line} {self.function}: {text}"
+
+
+_NOWHERE: Final = _Frame("<no Python frame>", 0, "", _Kind.HIDDEN)
 
 
 class Sites:
-    """Call sites by code object and line; `describe` is called once for each new one."""
+    """Tells the project's frames from those of libraries."""
 
     def __init__(self, torch_folder: str) -> None:
-        """`torch_folder` is where torch lies: its frames are never the user's."""
+        """`torch_folder` is where torch lies: its frames are named only where a thread has no others."""
         self._torch = torch_folder + os.sep
-        self._inner: dict[CodeType, bool] = {}
+        #: By path.
+        self._kinds: dict[str, _Kind] = {}
 
     def find(self, frame: FrameType | None) -> FrameType | None:
         """The nearest frame outside torch, the standard library and this package; None if there is none."""
-        inner = self._inner
-        while frame is not None:
-            code = frame.f_code
-            hidden = inner.get(code)
-            if hidden is None:
-                hidden = inner[code] = self._is_inner(code.co_filename)
-            if not hidden:
-                return frame
+        while frame is not None and self._kind(frame.f_code) > _Kind.LIBRARY:
             frame = frame.f_back
-        return None
+        return frame
 
     def is_project(self, frame: FrameType | None) -> bool:
-        """Whether a frame here is the project's own, or outside of it, rather than of what it has installed."""
-        outer = self.find(frame)
-        while outer is not None:
-            if "site-packages" not in outer.f_code.co_filename and "dist-packages" not in outer.f_code.co_filename:
+        """Whether a frame or one of its callers is the project's own."""
+        while frame is not None:
+            if self._kind(frame.f_code) is _Kind.PROJECT:
                 return True
-            outer = self.find(outer.f_back)
+            frame = frame.f_back
         return False
 
-    def _is_inner(self, path: str) -> bool:
-        if path.startswith("<"):
-            return path != "<stdin>" and not path.startswith("<ipython")
-        if path.startswith((self._torch, _HERE)) or path.endswith(_PLUMBING):
-            return True
-        return path.startswith(_STDLIB) and "site-packages" not in path
-
-    def describe(self, frame: FrameType) -> dict[str, object]:
-        """The place as stored in the trace, with the user's frames around it, innermost first."""
-        return {
-            "path": shorten(frame.f_code.co_filename),
-            "line": frame.f_lineno,
-            "function": _name(frame),
-            "stack": self.stack(frame),
-        }
-
-    def stack(self, frame: FrameType | None) -> list[str]:
-        """The user's frames from here outwards, innermost first."""
-        found: list[str] = []
-        outer = self.find(frame)
-        while outer is not None and len(found) < _DEEPEST:
-            path, line = outer.f_code.co_filename, outer.f_lineno
-            text = linecache.getline(path, line).strip()
-            found.append(f"{shorten(path)}:{line} {_name(outer)}: {text}")
-            outer = self.find(outer.f_back)
+    def _kind(self, code: CodeType) -> _Kind:
+        path = code.co_filename
+        found = self._kinds.get(path)
+        if found is None:
+            found = self._kinds[path] = self._kind_of(path)
         return found
 
+    def _kind_of(self, path: str) -> _Kind:
+        if path.startswith("<"):
+            return _Kind.PROJECT if path == "<stdin>" or path.startswith("<ipython") else _Kind.HIDDEN
+        if path.startswith(_HERE) or path.endswith(_PLUMBING):
+            return _Kind.HIDDEN
+        if path.startswith(self._torch):
+            return _Kind.TORCH
+        if any(folder in path for folder in _INSTALLED) or path.startswith(_SCRIPTS):
+            return _Kind.LIBRARY
+        return _Kind.HIDDEN if path.startswith(_STDLIB) else _Kind.PROJECT
 
-def _name(frame: FrameType) -> str:
-    return str(getattr(frame.f_code, "co_qualname", frame.f_code.co_name))
+    def describe(self, frame: FrameType) -> dict[str, Any]:
+        """The place of a frame, see `place`."""
+        return self.place(Stack.of(frame))
+
+    def place(self, stack: Stack, started: Stack | None = None) -> dict[str, Any]:
+        """A call's place as stored in the trace. `started`: the stack that started the thread.
+
+        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch. `via`
+        are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's, if
+        it has any. Both innermost first.
+        """
+        via, outer = self._ordered(stack)
+        site = outer[0] if outer else _NOWHERE
+        found: dict[str, Any] = {"path": shorten(site.path), "line": site.line, "function": site.function}
+        found["stack"] = list(map(str, outer))
+        if via:
+            found["via"] = list(map(str, via))
+        if started is not None:
+            found["started_at"] = list(map(str, self._ordered(started)[1]))
+        return found
+
+    def site(self, stack: Stack) -> Stack:
+        """The frame of a stack that `place` names, without the others."""
+        kinds = [self._kind(code) for code in stack.codes]
+        at = kinds.index(min(kinds)) if kinds else 0
+        return Stack(stack.codes[at : at + 1], stack.key[2 * at : 2 * at + 2])
+
+    def stack(self, frame: FrameType | None) -> list[str]:
+        """The frames of a thread that can be named, the project's before those of libraries."""
+        via, outer = self._ordered(Stack.of(frame))
+        found = list(map(str, outer))
+        return [*found[:1], *(f"via {inner}" for inner in via[:1]), *found[1:]]
+
+    def _ordered(self, stack: Stack) -> tuple[list[_Frame], list[_Frame]]:
+        """Frames of libraries inside of the site, and the frames from the site outwards."""
+        frames = [_Frame(code.co_filename, line, _name(code), self._kind(code)) for code, line in stack.lines()]
+        visible = [frame for frame in frames if frame.kind <= _Kind.LIBRARY]
+        project = [frame for frame in visible if frame.kind is _Kind.PROJECT]
+        if project:
+            return visible[: visible.index(project[0])][:_DEEPEST], project[:_DEEPEST]
+        if not visible:
+            # Not the functions of torch.distributed that every call goes through, if what has called them is known.
+            torch = [frame for frame in frames if frame.kind is _Kind.TORCH]
+            plumbing = f"{self._torch}distributed"
+            visible = [frame for frame in torch if os.path.dirname(frame.path) != plumbing] or torch
+        return [], visible[:_DEEPEST]
+
+
+def _name(code: CodeType) -> str:
+    return str(getattr(code, "co_qualname", code.co_name))
 
 
 def shorten(path: str) -> str:
-    """Relative to the current folder where the file lies below it, as the linter shows paths."""
+    """A path as the linter shows it: from the current folder where it lies below, from the folder of installed packages."""
+    for folder in _INSTALLED:
+        _, found, package = path.rpartition(f"{os.sep}{folder}{os.sep}")
+        if found:
+            return package
     try:
         relative = os.path.relpath(path)
     except (OSError, ValueError):

@@ -8,28 +8,34 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..say import say
 from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
+from . import thread_starts
 from .failures import Failures
+from .groups import Group, Stream
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
-from .sites import Sites
+from .signatures import Signatures
+from .sites import Sites, Stack, key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
     from ..environment import OnDivergence
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
-_NOWHERE: Final = {"path": "<no Python frame>", "line": 0, "function": "", "stack": []}
-#: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
-_MOST_SIGNATURES: Final = 8192
+#: So many stacks are told apart; where calls come through others without end (recursion, generated code), they go without.
+_MOST_PLACES: Final = 16_384
+#: The key of a call's stack; off the main thread with that of the stack which started the thread.
+_StackKey: TypeAlias = tuple[Any, ...]
+_Kept: TypeAlias = "tuple[Stack, Stack | None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
 
 
@@ -38,34 +44,6 @@ def _number_of_thread() -> int:
     # threading has no public name for the objects that stand for threads of C++.
     is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
     return threading.get_native_id() if is_ours else 0
-
-
-class _Stream:
-    """Calls that are counted together: those of one kind on a group, or those to or from one peer.
-
-    `hash` rolls over what of each call has to be equal on all ranks: two ranks that made as many calls and have different
-    hashes disagree about one of them.
-    """
-
-    __slots__ = ("count", "hash", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number, self.count, self.hash = number, 0, 0
-
-
-class _Group:
-    """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
-
-    __slots__ = ("id", "ranks", "ref", "signatures", "streams", "threads")
-
-    def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
-        self.id, self.ranks = number, ranks
-        self.streams: dict[Any, _Stream] = {}
-        #: Those of the tracer that have been called on this group.
-        self.signatures: dict[Any, tuple[int, int]] = {}
-        #: Threads other than the main one that have called.
-        self.threads: set[int] = set()
-        self.ref: weakref.ref[Any] | None = None
 
 
 class Tracer:
@@ -79,20 +57,18 @@ class Tracer:
         self._folder = folder
         self._source = source
         self._sites = Sites(source.folder)
-        self._find = self._sites.find
-        # A signal's handler may call in the middle of a call of the same thread.
+        # For what is new. A signal's handler may call in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._writer: Writer | None = None
         self._abandoned: Writer | None = None
         #: By the id of the library's object.
-        self._groups: dict[int, _Group] = {}
+        self._groups: dict[int, Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
-        self._places: dict[tuple[Any, int], int] = {}
-        #: Key of a signature -> its number and its weight in a stream's hash.
-        self._signatures: dict[Any, tuple[int, int]] = {}
-        self._nowhere = 0
+        #: By the keys of the call's stack and of what started its thread, with the stacks, without which keys mean nothing.
+        self._places: dict[_StackKey, tuple[int, _Kept]] = {}
+        self._signatures = Signatures(self._lock)
         #: The last event: its number, its stream, and the stream's hash before it.
-        self._latest: tuple[int, _Stream | None, int] = (0, None, 0)
+        self._latest: tuple[int, Stream | None, int] = (0, None, 0)
         self._joined: tuple[int, int, str] | None = None
         #: The exception that ends the process.
         self._error = ""
@@ -130,11 +106,11 @@ class Tracer:
         self._joined = joined
         for known in (self._groups, self._made, self._places, self._signatures):
             known.clear()
-        self._nowhere = self._writer.name("place", dict(_NOWHERE))
         if first:
             when_process_ends(self.fail, self.finish)
             # A forked child (a data loader's worker) shares the mapped file, but it is not this rank.
             os.register_at_fork(after_in_child=self._stop)
+            thread_starts.install()
         self._side.start(folder, rank, attempt)
 
     def _stop(self) -> None:
@@ -165,27 +141,28 @@ class Tracer:
 
     # ------------------------------------------------------------------------------------------------------ groups
 
-    def register(self, group: Any) -> _Group:
+    def register(self, group: Any) -> Group:
         """Give a new group its identity: its ranks, and how many groups of the same ranks came before."""
         writer = self._writer
         assert writer is not None
-        known = self._groups.get(id(group))
-        if known is not None:
-            return known
-        ranks = self._source.ranks(group)
-        ordinal = self._made.get(ranks, 0)
-        self._made[ranks] = ordinal + 1
-        stored = {
-            "ranks": ranks,
-            "ordinal": ordinal,
-            "description": self._source.description(group),
-            "timeout": self._source.timeout(group),
-        }
-        found = self._groups[id(group)] = _Group(writer.name("group", stored), ranks)
-        # The address may come again when the group is gone.
-        key = id(group)
-        found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
-        return found
+        with self._lock:
+            known = self._groups.get(id(group))
+            if known is not None:
+                return known
+            ranks = self._source.ranks(group)
+            ordinal = self._made.get(ranks, 0)
+            self._made[ranks] = ordinal + 1
+            stored = {
+                "ranks": ranks,
+                "ordinal": ordinal,
+                "description": self._source.description(group),
+                "timeout": self._source.timeout(group),
+            }
+            found = self._groups[id(group)] = Group(writer.name("group", stored), ranks)
+            # The address may come again when the group is gone.
+            key = id(group)
+            found.ref = weakref.ref(group, lambda _: self._groups.pop(key, None))
+            return found
 
     def destroy(self, group: Any) -> None:
         """The group is about to be destroyed."""
@@ -215,65 +192,64 @@ class Tracer:
         if writer is None:
             return 0
         try:
-            return self._begun(writer, kind, group, key, peer, is_async)
-        except OSError as error:
-            self.give_up(error)
-            return 0
-
-    def _begun(self, writer: Writer, kind: int, group: Any, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
-        with self._lock:
             known = self._groups.get(id(group)) or self.register(group)
             if peer >= 0:
                 peer = known.ranks[peer] if peer < len(known.ranks) else -1
             counter = kind if kind != P2P else (key[0], peer, key[2])
             stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
-            signature = known.signatures.get(key) or self._signature(writer, known, key)
-            before = stream.hash
-            stream.count = sequence = stream.count + 1
-            stream.hash = rolled = (before * 16777619 + signature[1] + peer) & 0xFFFFFFFF
-            # What has called this is ours as well.
-            frame = self._find(_frame(3))
-            if frame is None:
-                place = self._nowhere
+            signature, weight = known.signatures.get(key) or self._signatures.of(writer, known, key)
+            # What has called this is ours as well, and has been called by C++ if there is nothing before it.
+            frame = _frame(1).f_back
+            if _ident() == MAIN:
+                thread, started, stack = 0, None, key_of(frame)
             else:
-                site = (frame.f_code, frame.f_lineno)
-                place = self._places.get(site) or self._place(writer, site, frame)
-            thread = 0 if _ident() == MAIN else _number_of_thread()
-            if thread and thread not in known.threads:
-                known.threads.add(thread)
-                writer.name("caller", {"group": known.id, "thread": thread})
+                thread, started, stack = self._off_main(writer, known, frame)
+            place, _ = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
+            now = _now()
+            # No call in these three lines: neither another thread nor a signal's handler counts in between.
+            stream.count = sequence = stream.count + 1
+            before = stream.hash
+            stream.hash = rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
             number = writer.add(
-                kind, known.id, sequence, signature[0], place, peer, is_async, _now(), thread, stream.number, rolled
+                kind, known.id, sequence, signature, place, peer, is_async, now, thread, stream.number, rolled
             )
-            self._latest = (number, stream, before)
+            if stream.count == sequence:
+                self._latest = (number, stream, before)
+            else:
+                # Another call has counted further, and has been written before this one.
+                writer.recount(stream.number, stream.count, stream.hash)
             return number
+        except OSError as error:
+            self.give_up(error)
+            return 0
 
-    def _stream(self, writer: Writer, group: _Group, kind: int, counter: Any) -> _Stream:
+    def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, _StackKey]:
+        """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
+        thread, started = _number_of_thread(), thread_starts.starter()
+        if thread and thread not in group.threads:
+            group.threads.add(thread)
+            writer.name("caller", {"group": group.id, "thread": thread})
+        return thread, started, (key_of(frame), started and started.key)
+
+    def _stream(self, writer: Writer, group: Group, kind: int, counter: Any) -> Stream:
         op, peer, tag = counter if kind == P2P else ("", -1, 0)
-        number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
-        found = group.streams[counter] = _Stream(number)
-        return found
+        with self._lock:
+            if counter in group.streams:
+                return group.streams[counter]
+            number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
+            # A signal's handler may have been before us.
+            return group.streams.setdefault(counter, Stream(number))
 
-    def _signature(self, writer: Writer, group: _Group, key: tuple[Any, ...]) -> tuple[int, int]:
-        from .signatures import describe, plain, weight
-
-        found = self._signatures.get(key)
-        if found is None and len(self._signatures) < _MOST_SIGNATURES:
-            stored = describe(key)
-            found = self._signatures[key] = (writer.name("signature", stored), weight(stored))
-        if found is not None:
-            group.signatures[key] = found
+    def _place(self, writer: Writer, key: _StackKey, stack: Stack, started: Stack | None) -> tuple[int, _Kept]:
+        with self._lock:
+            if len(self._places) >= _MOST_PLACES:
+                stack, started = self._sites.site(stack), None
+                key = stack.key
+                if key in self._places:
+                    return self._places[key]
+            place = self._sites.place(stack, started)
+            found = self._places[key] = (writer.name("place", place), (stack, started))
             return found
-        # Its weight still tells when ranks disagree.
-        bare = plain(key)
-        known = self._signatures.get(bare)
-        if known is None:
-            known = self._signatures[bare] = (writer.name("signature", describe(bare)), 0)
-        return (known[0], weight(describe(key)))
-
-    def _place(self, writer: Writer, site: tuple[Any, int], frame: Any) -> int:
-        found = self._places[site] = writer.name("place", self._sites.describe(frame))
-        return found
 
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""

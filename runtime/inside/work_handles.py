@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .tracer import Tracer
 
 
+#: Bound here: an enumeration looks its members up each time.
+_DONE, _FAILED, _ISSUED, _WAITING = State.DONE, State.FAILED, State.ISSUED, State.WAITING
+
+
 class Handles:
     """Which events wait for which handle."""
 
@@ -34,14 +38,14 @@ class Handles:
             local.together.append(number)
         if work is None:
             if local.together is None:
-                self._tracer.end(number, State.DONE)
+                self._tracer.end(number, _DONE)
             return
         # Through the dispatcher Python gets its own handle for the same work after we return; the two are one object
         # only while ours lives. It lives until the next call of this thread, or until somebody waits.
         local.latest = work
         local.number = 0 if is_async else number
         if is_async:
-            self._tracer.mark(number, State.ISSUED)
+            self._tracer.mark(number, _ISSUED)
             self._keep(work, (number,))
 
     def _keep(self, work: Any, numbers: tuple[int, ...]) -> None:
@@ -63,15 +67,15 @@ class Handles:
                 known = works.get(id(work))
                 numbers = known[1] if known is not None and known[0]() is work else ()
                 for number in numbers:
-                    tracer.mark(number, State.WAITING)
+                    tracer.mark(number, _WAITING)
             try:
                 result = original(work, *args, **kwargs)
             except BaseException:
                 for number in numbers:
-                    tracer.end(number, State.FAILED)
+                    tracer.end(number, _FAILED)
                 raise
             for number in numbers:
-                tracer.end(number, State.DONE)
+                tracer.end(number, _DONE)
             return result
 
         Work.wait = wait  # type: ignore[method-assign,assignment]

@@ -168,7 +168,7 @@ def encode_event(event: Event, known: Any) -> list[Any]:
             event.start,
             event.end,
         ),
-        known([place.path, place.line, place.function, list(place.stack)]),
+        known([place.path, place.line, place.function, *map(list, (place.stack, place.via, place.started_at))]),
         event.thread,
     ]
 
@@ -177,7 +177,7 @@ def decode_event(row: list[Any], table: list[Any]) -> Event:
     """The event of a row."""
     rank, number, kind, group, sequence, peer, signature, is_async, state, start, end, place, thread = row
     ranks, ordinal, description = table[group]
-    path, line, function, stack = table[place]
+    path, line, function, *frames = table[place]
     return Event(
         rank=rank,
         number=number,
@@ -191,6 +191,6 @@ def decode_event(row: list[Any], table: list[Any]) -> Event:
         state=State(state),
         start=start,
         end=end,
-        place=Place(path, line, function, tuple(stack)),
+        place=Place(path, line, function, *map(tuple, frames)),
         thread=thread,
     )

@@ -21,6 +21,7 @@ from .ring import (
     ERROR,
     HEADER,
     HOST,
+    IN_ORDER,
     KINDS,
     LOCAL,
     MAGIC,
@@ -33,6 +34,7 @@ from .ring import (
     STREAMS_AT,
     VERSION,
     TraceError,
+    fence,
 )
 from .string_table import Names
 
@@ -151,20 +153,15 @@ class Reader:
         states = self._data[RECORDS_AT + STATE_AT :: RECORD.size]
         for state in (State.ENTERED, State.WAITING):
             slot = states.find(state)
-            while 0 <= slot < self._capacity:
+            # Behind what was written all states are 0.
+            while 0 <= slot < min(self._capacity, written):
                 (number,) = _NUMBER.unpack_from(self._data, RECORDS_AT + slot * RECORD.size)
                 if first <= number < below:
                     yield number
-                if number == 0:
-                    # Never written to, and neither is anything behind it.
-                    break
                 slot = states.find(state, slot + 1)
 
     def _rank(self, numbers: Iterable[int]) -> Rank:
-        records = [
-            RECORD.unpack_from(self._data, RECORDS_AT + (number - 1) % self._capacity * RECORD.size)
-            for number in sorted(set(numbers))
-        ]
+        records = [record for number in sorted(set(numbers)) if (record := self._record(number))]
         header = self._header()
         written, end, streams = header[8:11]
         table = [STREAM.unpack_from(self._data, STREAMS_AT + index * 16) for index in range(min(streams, STREAMS))]
@@ -201,6 +198,18 @@ class Reader:
             )
         except (OSError, ValueError):
             return None
+
+    def _record(self, number: int) -> tuple[Any, ...] | None:
+        """The record of an event; None if it is another's by now, or just being written, see ring.py."""
+        at = RECORDS_AT + (number - 1) % self._capacity * RECORD.size
+        if _NUMBER.unpack_from(self._data, at)[0] != number:
+            return None
+        if not IN_ORDER:
+            fence()
+        record = RECORD.unpack_from(self._data, at)
+        if not IN_ORDER:
+            fence()
+        return record if _NUMBER.unpack_from(self._data, at)[0] == number else None
 
     @property
     def is_running(self) -> bool:

@@ -18,11 +18,13 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
     start f64, end f64, thread u32, pad 12
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
-is the number the system gives the thread. The reader looks at `written` again when it has the records: those that may
-have been overwritten meanwhile are left out.
+is the number the system gives the thread. A record is a seqlock: `number` is 0 from before its other fields are written
+until they are (`state`, `end` and `thread` change later, each at once). The reader compares it with the number that it asked for, before and
+after it has read the record, and leaves out a record where it was another one.
 
 `NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}` (with its timeout in seconds), `{"id": 4, "place": {...}}` or
-`{"id": 5, "signature": {...}}`, each before the first record that refers to it; `{"id": 0, "stream": {...}}`, where id is
+`{"id": 5, "signature": {...}}`, each before the first record that refers to it (a place has `path`, `line`, `function`, `stack`, and where there is such `via` and
+`started_at`, lists of frames, see model.py); `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
 ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; `{"id": 1, "stack": [...], "time": 1.5}`, the answer
@@ -37,7 +39,9 @@ exit code of the process (null if it did not end) and the signal that the agent 
 
 from __future__ import annotations
 
+import platform
 import struct
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -49,6 +53,9 @@ VERSION: Final = 5
 OLDER_VERSION: Final = 4
 HEADER: Final = struct.Struct("<8sIIiiiidQII")
 RECORD: Final = struct.Struct("<QIIIIiBBBxddI12x")
+#: A record behind its number.
+BODY_AT: Final = 8
+BODY: Final = struct.Struct("<IIIIiBBBxddI12x")
 STREAM: Final = struct.Struct("<III4x")
 HOST: Final = slice(64, 184)
 BEGUN_AT: Final = 184
@@ -72,6 +79,18 @@ KINDS: Final[tuple[Kind, ...]] = ("collective", "p2p", "create", "outsider")
 ENDS: Final[tuple[End, ...]] = ("running", "finished", "raised", "untraced")
 #: 4 MiB for each rank; an older event is overwritten when it is full.
 CAPACITY: Final = 65_536
+
+
+#: Whether processors see each other's stores in the order in which they were made, and load in order as well.
+IN_ORDER: Final = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+
+
+def fence() -> None:
+    """What was read and written before is so for all processors before anything behind it: a lock released and taken again."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.release()
+    lock.acquire()
 
 
 class TraceError(Exception):

@@ -73,12 +73,11 @@ def group(value: object) -> Group:
 def place(value: object) -> Place:
     """A call site."""
     data = mapping(value)
-    return Place(
-        text(data.get("path")),
-        number(data.get("line")),
-        text(data.get("function")),
-        tuple(map(text, items(data.get("stack")))),
+    stack, via, started_at = (
+        tuple(map(text, items(frames)))
+        for frames in (data.get("stack"), data.get("via", ()), data.get("started_at", ()))
     )
+    return Place(text(data.get("path")), number(data.get("line")), text(data.get("function")), stack, via, started_at)
 
 
 def ending(value: object) -> Ending:

@@ -16,6 +16,8 @@ from .ring import (
     BEGUN,
     BEGUN_AT,
     BLOCK,
+    BODY,
+    BODY_AT,
     CAPACITY,
     END_AT,
     ENDED,
@@ -23,6 +25,7 @@ from .ring import (
     ERROR,
     HEADER,
     HOST,
+    IN_ORDER,
     LOCAL,
     MAGIC,
     RECORD,
@@ -35,6 +38,7 @@ from .ring import (
     THREAD_AT,
     VERSION,
     WRITTEN_AT,
+    fence,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
 
     from .model import End, State
 
-_pack: Final = RECORD.pack_into
+_pack: Final = BODY.pack_into
 _pack_count: Final = struct.Struct("<II").pack_into
 _pack_thread: Final = struct.Struct("<I").pack_into
 
@@ -76,8 +80,7 @@ class Writer:
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
         self._floats = self._bytes.cast("d")
-        # Handed out by C, and so never twice, also when a signal's handler calls in the middle.
-        self._numbers = itertools.count(1)
+        self._last = 0
         self._ids = itertools.count(1)
         self._streams = itertools.count()
         self.name("job", job)
@@ -113,32 +116,25 @@ class Writer:
         rolled: int,
     ) -> int:
         """Write an event that is about to start; its number. `rolled` is the hash of its stream with this event."""
-        number = next(self._numbers)
+        # No call in between: neither another thread nor a signal's handler gets the same number.
+        self._last = number = self._last + 1
         at = RECORDS_AT + (number - 1) % CAPACITY * 64
-        _pack(
-            self._map,
-            at,
-            number,
-            group,
-            sequence,
-            signature,
-            place,
-            peer,
-            kind,
-            0,
-            is_async,
-            start,
-            0.0,
-            thread,
-        )
+        words = self._words
+        words[at >> 3] = 0
+        if not IN_ORDER:
+            fence()
+        _pack(self._map, at + BODY_AT, group, sequence, signature, place, peer, kind, 0, is_async, start, 0.0, thread)
+        if not IN_ORDER:
+            fence()
+        words[at >> 3] = number
+        # Of what may have called in the middle, the last.
+        words[WRITTEN_AT >> 3] = self._last
         if stream < STREAMS:
             table = STREAMS_AT + stream * 16
             if sequence % BLOCK:
                 _pack_count(self._map, table, sequence, rolled)
             else:
                 STREAM.pack_into(self._map, table, sequence, rolled, rolled)
-        if number > self._words[WRITTEN_AT // 8]:
-            self._words[WRITTEN_AT // 8] = number
         return number
 
     def mark(self, number: int, state: State, thread: int = 0) -> None:
@@ -149,7 +145,7 @@ class Writer:
             self._bytes[at + STATE_AT] = state
 
     def recount(self, stream: int, calls: int, rolled: int) -> None:
-        """Take the last call of a stream back."""
+        """Correct how many calls a stream has had."""
         if stream < STREAMS:
             _pack_count(self._map, STREAMS_AT + stream * 16, calls, rolled)
 

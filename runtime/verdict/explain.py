@@ -27,8 +27,8 @@ def text(divergence: Divergence) -> str:
     width = max(map(len, names))
     for name, side in zip(names, divergence.sides, strict=True):
         lines.append(f"  {name:<{width}}  {_side(side)}")
-        stack = side.stack or (side.event.place.stack if side.event is not None else ())
-        lines += [f"  {'':<{width}}    {frame}" for frame in stack[:_DEEPEST]]
+        stack = side.stack[:_DEEPEST] or (side.event.place.lines(_DEEPEST) if side.event is not None else ())
+        lines += [f"  {'':<{width}}    {frame}" for frame in stack]
     lines += [f"  {note}" for note in divergence.notes]
     if divergence.rule:
         lines.append(f"  {divergence.rule} {RULES[divergence.rule]}")
@@ -173,4 +173,6 @@ def _event(event: Event | None) -> dict[str, Any] | None:
         "end": event.end or None,
         "site": {"path": event.place.path, "line": event.place.line, "function": event.place.function},
         "stack": list(event.place.stack),
+        "via": list(event.place.via),
+        "started_at": list(event.place.started_at),
     }

@@ -1,0 +1,38 @@
+"""The groups of a process as its trace numbers them, and what is counted on each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import weakref
+
+
+class Stream:
+    """Calls that are counted together: those of one kind on a group, or those to or from one peer.
+
+    `hash` rolls over what of each call has to be equal on all ranks: two ranks that made as many calls and have different
+    hashes disagree about one of them.
+    """
+
+    __slots__ = ("count", "hash", "number")
+
+    def __init__(self, number: int) -> None:
+        """`number`: its place in the trace's table."""
+        self.number, self.count, self.hash = number, 0, 0
+
+
+class Group:
+    """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
+
+    __slots__ = ("id", "ranks", "ref", "signatures", "streams", "threads")
+
+    def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
+        """Nothing has been called on it yet."""
+        self.id, self.ranks = number, ranks
+        self.streams: dict[Any, Stream] = {}
+        #: Those of the tracer that have been called on this group.
+        self.signatures: dict[Any, tuple[int, int]] = {}
+        #: Threads other than the main one that have called.
+        self.threads: set[int] = set()
+        self.ref: weakref.ref[Any] | None = None

@@ -1,0 +1,75 @@
+"""Which stack started the work that a thread does: `Thread.start`, and `submit` of a ThreadPoolExecutor."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import threading
+import weakref
+from concurrent.futures import thread as pool
+from typing import TYPE_CHECKING, Any
+
+from .sites import Stack
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+#: The starter of each thread, for as long as the thread is known to Python.
+_starters: weakref.WeakKeyDictionary[threading.Thread, Stack] = weakref.WeakKeyDictionary()
+
+
+class _Local(threading.local):
+    #: The stack that submitted what this thread of a pool is running.
+    submitter: Stack | None = None
+
+
+_local = _Local()
+
+
+def starter() -> Stack | None:
+    """The stack that started what the current thread runs: submitted it to a pool, else started the thread; None if unknown."""
+    return _local.submitter or _starters.get(threading.current_thread())
+
+
+def _starting(frame: FrameType | None) -> Stack:
+    """The stack of a frame; where another started its thread, with that behind it."""
+    stack, before = Stack.of(frame), starter()
+    return stack if before is None else stack.started_by(before)
+
+
+@functools.cache
+def install() -> None:
+    """Note from here on what starts threads. Threads, and what they raise, are as they were."""
+    start: Any = threading.Thread.start
+
+    @functools.wraps(start)
+    def noting_start(self: threading.Thread) -> None:
+        # Threads of a class that cannot be hashed name no line.
+        with contextlib.suppress(Exception):
+            _starters[self] = _starting(sys._getframe(1))
+        start(self)
+
+    threading.Thread.start = noting_start  # type: ignore[method-assign]
+    # No public name, but the same one in every version: what `submit` puts into the queue of a pool.
+    item = getattr(pool, "_WorkItem", None)
+    if item is not None:
+        pool._WorkItem = _noting(item)  # type: ignore[misc]
+
+
+def _noting(item: Any) -> Any:
+    class Item(item):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            # Behind `submit`.
+            self._submitter = _starting(sys._getframe(1).f_back)
+
+        def run(self, *args: Any, **kwargs: Any) -> None:
+            before, _local.submitter = _local.submitter, self._submitter
+            try:
+                super().run(*args, **kwargs)
+            finally:
+                _local.submitter = before
+
+    Item.__name__, Item.__qualname__, Item.__module__ = item.__name__, item.__qualname__, item.__module__
+    return Item
