@@ -120,7 +120,7 @@ def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> l
     if outcome.folder.is_dir():
         echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
-    return problems + ["the groups are not those expected"] * bool(unexpected)
+    return [*problems, *["the groups are not those expected"] * bool(unexpected), *outcome.absent.problems]
 
 
 def _warn(problems: list[str]) -> None:

@@ -20,6 +20,11 @@ NOBODY: Final = "either no process called init_process_group, or none could writ
 def conclude(outcome: Outcome, problems: list[str]) -> None:
     """Print the verdict to stderr. `problems`: what else the run has come to, in a few words each."""
     found = outcome.divergence
+    if outcome.absent.verdict:
+        headline, _, sides = outcome.absent.verdict.partition("\n")
+        echo("", err=True)
+        echo(headline, err=True, fg="red", bold=True)
+        echo(sides, err=True, nl=False)
     if found is not None:
         headline, _, sides = explain.text(found).partition("\n")
         echo("", err=True)
@@ -34,12 +39,23 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         problems = [*problems, "the trace folder was removed while the job ran"]
     problems = [*problems, *untraced(outcome.trace)]
     but = f", but {' and '.join(problems)}" if problems else ""
-    if not outcome.trace.ranks:
-        why = "the trace folder was removed while the job ran" if removed else NOBODY
-        echo(f"collectivelint: nothing was traced; {why}{but}", err=True, fg="yellow")
-    else:
+    notes = "".join(f"; {note}" for note in outcome.absent.notes)
+    if outcome.running:
+        verb = "run" if len(outcome.running) > 1 or outcome.running[0].startswith("ranks") else "runs"
+        still = f"the command has ended, but {', '.join(outcome.running)} still {verb}"
+        so_far = (
+            f"no divergence so far in {looked_at(outcome.trace)}" if outcome.trace.ranks else "nothing is traced yet"
+        )
+        follow = f"`collectivelint watch {outcome.folder}` follows the ranks"
+        echo(f"collectivelint: {still}; {so_far}{but}{notes}; {follow}", err=True, fg="yellow")
+    elif outcome.trace.ranks:
         colour = "red" if problems else "green"
-        echo(f"collectivelint: no divergence in {looked_at(outcome.trace)}{but}", err=True, fg=colour)
+        echo(f"collectivelint: no divergence in {looked_at(outcome.trace)}{but}{notes}", err=True, fg=colour)
+    else:
+        known = outcome.absent.problems or outcome.absent.notes
+        why = "" if known else f"; {'the trace folder was removed while the job ran' if removed else NOBODY}"
+        colour = "red" if outcome.absent.problems else "yellow"
+        echo(f"collectivelint: nothing was traced{why}{but}{notes}", err=True, fg=colour)
 
 
 def looked_at(trace: Trace) -> str:

@@ -18,9 +18,11 @@ from collectivelint import atomic
 from ..environment import READ_BACK, STOPPED, VARIABLE
 from ..traces import folders
 from ..verdict import explain
-from . import signals
+from . import background, signals
+from .absent import NOTHING, Absent, of_run
 from .descendants import GRACE, Descendants
 from .monitor import POLL
+from .unrecorded import UnrecordedRanks
 from .watch import Watcher, end, living
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _LEAVING: Final = 10.0
 class Outcome:
     """How a traced job ended, `folder` has its run. `code` is the job's, or 1 when `divergence` was found.
 
-    `told`: the signals that have told it to end.
+    `told`: the signals that have told it to end. `running`: the ranks that go on although the command has ended.
     """
 
     code: int
@@ -45,6 +47,8 @@ class Outcome:
     trace: Trace
     folder: Path
     told: tuple[int, ...] = ()
+    absent: Absent = NOTHING
+    running: tuple[str, ...] = ()
 
 
 class CannotStartError(Exception):
@@ -75,6 +79,7 @@ def run(
         folders.discard(run)
         raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
     told = _Told(process)
+    unrecorded = UnrecordedRanks(process, run, say)
 
     def tell(seen: Divergence) -> None:
         """While the job runs. What is found when it has ended is in the outcome, and so is the first of all."""
@@ -85,16 +90,19 @@ def run(
     watcher = Watcher(run, say, hint_after, tell)
     with signals.taken(process) as wait:
         try:
-            has_stopped = _watched(watcher, run, told, say, wait, abort=abort)
+            has_stopped = _watched(watcher, unrecorded, run, told, say, wait, abort=abort)
         except BaseException:
             # Whatever has happened to us, no process is left behind.
             stop(process, run, say)
             raise
     code = process.returncode if process.returncode is not None else 1
-    trace = watcher.conclude(told=bool(told.signals))
+    running = () if has_stopped else background.running(run)
+    goes_on = bool(told.signals or running)
+    trace = watcher.conclude(told=goes_on)
     if has_stopped or (watcher.found is not None and not told.signals):
         code = 1
-    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals))
+    absent = of_run(run, trace, unrecorded.found(), goes_on=goes_on)
+    return Outcome(code if code >= 0 else 128 - code, watcher.found, trace, run, tuple(told.signals), absent, running)
 
 
 def _why_not(name: str) -> str:
@@ -164,6 +172,7 @@ def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
 
 def _watched(
     watcher: Watcher,
+    unrecorded: UnrecordedRanks,
     run: Path,
     told: _Told,
     say: Callable[[str], None],
@@ -178,6 +187,7 @@ def _watched(
         while process.poll() is None and (left := deadline - time.monotonic()) > 0:
             for received in wait(left):
                 told.take(received, run)
+        unrecorded.look()
         # A job that has been told to end is left to do that.
         if process.poll() is None and not told.is_leaving(run) and watcher.look() and abort:
             watcher.deliver()

@@ -22,6 +22,7 @@ from ..say import say
 from ..traces import folders, jobs, processes
 from ..traces.model import Trace
 from ..verdict import explain, matching
+from .joining import JoiningWatch
 from .liveness import alive
 from .monitor import POLL, Monitor
 
@@ -53,11 +54,13 @@ class Watcher:
         self._folder, self._say = folder, say
         self._announce = tell or (lambda seen: say(explain.text(seen)))
         self._monitor = Monitor(folder, hint_after, say)
+        self._joining = JoiningWatch(folder, hint_after, say)
         self._has_failed = False
 
     def look(self) -> bool:
         """Look, every `POLL` seconds; True if a divergence was found that was not known before."""
         try:
+            self._joining.look()
             seen = self._monitor.look()
         except Exception as error:
             # That is our trouble, not the job's.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ..traces.model import State
+from .presence import Joining
 from .signatures import CREATES
 from .tracer import CREATE, OUTSIDER
 
@@ -30,7 +31,8 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], None]) -> None:
 
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         first()
-        result = original(*args, **kwargs)
+        with Joining(original, args, kwargs):
+            result = original(*args, **kwargs)
         try:
             tracer.start(c10d.get_rank(), c10d.get_world_size(), _where(c10d))
             tracer.register(c10d.GroupMember.WORLD)

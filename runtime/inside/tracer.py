@@ -15,6 +15,7 @@ from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
+from . import presence
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .sites import Sites
@@ -142,6 +143,7 @@ class Tracer:
             self._abandoned = self._writer
             self._writer.finish("untraced", f"{type(error).__name__}: {error}")
         self._writer = None
+        presence.untraced(error)
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
     def finish(self, error: str) -> None:
