@@ -15,6 +15,7 @@ from collectivelint.settings import Resolver
 from .afterwards import flight_recorder, group_usage
 from .afterwards.statistics import Statistics
 from .beside import closing, launch, watch
+from .beside.absent import of_run
 from .checkpoint import records
 from .environment import STOPPED
 from .options import NamedPath, refuse_unknown
@@ -120,7 +121,7 @@ def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> l
     if outcome.folder.is_dir():
         echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
-    return [*problems, *["the groups are not those expected"] * bool(unexpected), *outcome.absent.problems]
+    return [*problems, *["the groups are not those expected"] * bool(unexpected), *outcome.absent.wrong]
 
 
 def _warn(problems: list[str]) -> None:
@@ -196,12 +197,15 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         if export_fr is not None:
             flight_recorder.export(found, export_fr)
     except (TraceError, OSError) as error:
-        echo(f"error: {reason(error)}", err=True)
-        sys.exit(2)
+        missing = of_run(run, Trace({}))
+        closing.tell(missing, err=output_format == "json")
+        echo(f"error: {run}: nothing is recorded here" if missing.wrong else f"error: {reason(error)}", err=True)
+        sys.exit(1 if missing.wrong else 2)
     for problem in unreadable:
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     stopped = (run / STOPPED).is_file()
     divergence = matching.compare(found, over=True)
+    missing = of_run(run, found)
     numbers = Statistics(found)
     groups = group_usage.uses(found)
     unexpected = list(group_usage.unexpected(groups, expected))
@@ -212,6 +216,7 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         data = {
             "divergence": explain.as_dict(divergence) if divergence is not None else None,
             "unexpected_groups": unexpected,
+            "missing": [*missing.wrong, *missing.notes],
             "groups": group_usage.as_dicts(groups),
             "checkpoints": saved,
             **numbers.as_dict(),
@@ -229,10 +234,11 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
             echo(sides)
         else:
             echo(f"No divergence in {closing.looked_at(found)}.\n", fg="green")
+        closing.tell(missing, err=False)
         echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
         echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups)]))
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
-    wrong = divergence is not None or bool(unexpected) or any(record.get("wrong") for record in saved)
+    wrong = divergence is not None or bool(unexpected or missing.wrong) or any(record.get("wrong") for record in saved)
     sys.exit(1 if wrong else 2 * bool(unreadable))
 
 

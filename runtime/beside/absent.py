@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """`verdict` is printed as it is; `problems` are wrong, in a few words each; `notes` only have to be known."""
+    """In a few words each: jobs with ranks that `never` reached a group (`verdict` is their full text), other `problems`, and
+    `notes`, which are nothing wrong."""
 
     verdict: str = ""
+    never: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Each of them is a reason for exit code 1."""
+        return (*self.never, *self.problems)
 
 
 NOTHING: Final = Absent()
@@ -36,32 +43,37 @@ NOTHING: Final = Absent()
 def of_run(run: Path, trace: Trace, ignoring: Sequence[Unrecorded] = (), *, goes_on: bool = False) -> Absent:
     """What is missing in the trace of a run. `ignoring`: processes of it that left no record.
 
-    `goes_on`: it was told to end, or still runs. Then a rank on its way into the group proves nothing.
+    `goes_on`: it was told to end, or runs on. Then a rank on its way into the group proves nothing.
     """
     processes = rank_processes.read(run)
-    never = [] if goes_on else list(joining.absences(processes))
-    problems = [f"{absence.missing_text} never reached init_process_group" for absence in never]
+    goes_on = goes_on or any(map(joining.is_alive, processes))
+    absences = [] if goes_on else list(joining.absences(processes))
+    verdict = "".join(absence.text() for absence in absences)
+    never = tuple(f"{absence.missing_text} never reached init_process_group" for absence in absences)
     size = max((rank.world_size for rank in trace.ranks.values()), default=0)
     if not size:
-        lost = {one.rank: one for one in processes if one.joined or _why(one)}
-        problems += [*_by_reason(lost.values()), *texts(one for one in ignoring if one.rank >= 0)]
-        return Absent(_verdict(never), tuple(problems), tuple(_of_none(processes, ignoring)))
-    here = {one.rank: one for one in processes if one.world_size == size and one.rank not in trace.ranks}
+        lost = [one for one in processes if one.joined or _why(one)]
+        problems = [*_by_reason(lost), *texts(one for one in ignoring if one.rank >= 0)]
+        return Absent(verdict, never, tuple(problems), tuple(_of_none(processes, ignoring)))
+    here = {
+        one.rank: one
+        for one in processes
+        if one.world_size == size and one.rank not in trace.ranks and (_why(one) or not goes_on)
+    }
     others = [one for one in ignoring if one.world_size == size and one.rank not in {*trace.ranks, *here}]
-    problems += [*_by_reason(here.values()), *texts(others)]
+    problems = [*_by_reason(here.values()), *texts(others)]
     unseen = set(range(size)) - trace.ranks.keys() - here.keys() - {one.rank for one in others}
-    if not unseen:
-        return Absent(_verdict(never), tuple(problems))
-    hosts = {rank.host for rank in trace.ranks.values()} | {one.host for one in here.values()}
-    local = max((one.local for one in processes if one.world_size == size), default=0)
-    seen = f"no process of {ranks_text(unseen)} was seen here"
-    if local * len(hosts) > size - len(unseen):
-        return Absent(_verdict(never), (*problems, f"{seen}, where LOCAL_WORLD_SIZE is {local}"))
-    return Absent(_verdict(never), tuple(problems), (f"{seen}: another launcher may have them",))
-
-
-def _verdict(never: list[joining.Absence]) -> str:
-    return "".join(map(joining.Absence.text, never))
+    notes: list[str] = []
+    # Of a trace of an earlier release, or of another tool, nothing else is known.
+    if unseen and processes and not goes_on:
+        hosts = {rank.host for rank in trace.ranks.values()} | {one.host for one in here.values()}
+        local = max((one.local for one in processes if one.world_size == size), default=0)
+        seen = f"no process of {ranks_text(unseen)} was seen here"
+        if local * len(hosts) > size - len(unseen):
+            problems.append(f"{seen}, where LOCAL_WORLD_SIZE is {local}")
+        else:
+            notes.append(f"{seen}: another launcher may have them")
+    return Absent(verdict, never, tuple(problems), tuple(notes))
 
 
 def _of_none(processes: list[RankProcess], ignoring: Sequence[Unrecorded]) -> Iterator[str]:
@@ -76,7 +88,7 @@ def _why(one: RankProcess) -> str:
     """Why a process was not recorded, as far as it could leave that."""
     if one.untraced:
         return one.untraced
-    return "" if one.job else "not even its start could be written"
+    return "" if one.job else "not even the start of the process could be written"
 
 
 def _by_reason(lost: Iterable[RankProcess]) -> list[str]:

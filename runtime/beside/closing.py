@@ -10,6 +10,7 @@ from ..verdict import explain
 
 if TYPE_CHECKING:
     from ..traces.model import Trace
+    from .absent import Absent
     from .launch import Outcome
 
 
@@ -21,10 +22,8 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
     """Print the verdict to stderr. `problems`: what else the run has come to, in a few words each."""
     found = outcome.divergence
     if outcome.absent.verdict:
-        headline, _, sides = outcome.absent.verdict.partition("\n")
         echo("", err=True)
-        echo(headline, err=True, fg="red", bold=True)
-        echo(sides, err=True, nl=False)
+        _verdict(outcome.absent, err=True)
     if found is not None:
         headline, _, sides = explain.text(found).partition("\n")
         echo("", err=True)
@@ -52,10 +51,29 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         colour = "red" if problems else "green"
         echo(f"collectivelint: no divergence in {looked_at(outcome.trace)}{but}{notes}", err=True, fg=colour)
     else:
-        known = outcome.absent.problems or outcome.absent.notes
-        why = "" if known else f"; {'the trace folder was removed while the job ran' if removed else NOBODY}"
-        colour = "red" if outcome.absent.problems else "yellow"
-        echo(f"collectivelint: nothing was traced{why}{but}{notes}", err=True, fg=colour)
+        if outcome.absent.wrong:
+            why, colour = f"; {' and '.join(problems)}{notes}", "red"
+        elif outcome.absent.notes:
+            why, colour = f"{notes}{but}", "yellow"
+        else:
+            why, colour = f"; {'the trace folder was removed while the job ran' if removed else NOBODY}{but}", "yellow"
+        echo(f"collectivelint: nothing was traced{why}", err=True, fg=colour)
+
+
+def _verdict(absent: Absent, *, err: bool) -> None:
+    headline, _, sides = absent.verdict.partition("\n")
+    echo(headline, err=err, fg="red", bold=True)
+    echo(sides, err=err, nl=False)
+
+
+def tell(absent: Absent, *, err: bool) -> None:
+    """Print for a report what is missing in a trace."""
+    if absent.verdict:
+        _verdict(absent, err=err)
+    for text in absent.problems:
+        echo(f"MISSING: {text}", err=err, fg="red")
+    for text in absent.notes:
+        echo(f"note: {text}", err=err)
 
 
 def looked_at(trace: Trace) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HINT_AFTER: Final = 10.0
 #: Seconds between two looks, and seconds that a process may take to say where it is.
 _POLL: Final = 1.0
+_SETTLED: Final = 5.0
 _REPLY: Final = 1.5
 _DEEPEST: Final = 5
 
@@ -160,8 +161,10 @@ class JoiningWatch:
         """Called every so often."""
         if time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + _POLL
-        for absence in absences(rank_processes.read(self._folder)):
+        found = rank_processes.read(self._folder)
+        # When all are in their groups only a new attempt brings others.
+        self._next = time.monotonic() + (_POLL if any(not one.joined for one in found) else _SETTLED)
+        for absence in absences(found):
             now = time.time()
             waiting = [one for one in absence.waiting if is_alive(one) and not one.left]
             if waiting and now - min(one.entered for one in waiting) >= self._after:

@@ -43,10 +43,10 @@ class Unrecorded:
     pid: int
     rank: int
     world_size: int
-    #: Why it has left none: "ignore the environment (python -I)"; "" if that is not known.
+    #: Why it has left none: "`python -I` ignores the environment"; "" if that is not known.
     why: str
     #: What helps.
-    cure: str
+    remedy: str
 
 
 class UnrecordedRanks:
@@ -97,17 +97,17 @@ class UnrecordedRanks:
 
 
 def texts(found: Iterable[Unrecorded]) -> list[str]:
-    """`ranks 0,1 ignore the environment (python -I), so nothing is recorded of them; start them with ...`, for each reason."""
+    """`ranks 0-1 are not recorded, since `python -I` ignores the environment; start ...`, for each reason."""
     reasons: dict[tuple[str, str], list[Unrecorded]] = {}
     for one in found:
-        reasons.setdefault((one.why, one.cure), []).append(one)
+        reasons.setdefault((one.why, one.remedy), []).append(one)
     lines = []
-    for (why, cure), some in reasons.items():
+    for (why, remedy), some in reasons.items():
         ranks = {one.rank for one in some if one.rank >= 0}
-        which = ranks_text(ranks) if ranks else f"{len(some)} process{'es' * (len(some) > 1)} that use torch"
-        lines.append(
-            one_line(f"{which}: {why or 'no record was left'}, so nothing is recorded{f'; {cure}' if cure else ''}")
-        )
+        which = ranks_text(ranks) if ranks else f"{len(some)} process{'es' * (len(some) > 1)} with torch"
+        verb = "are" if len(some) > 1 else "is"
+        because = f"since {why}; {remedy}" if why else "the reason is not known"
+        lines.append(one_line(f"{which} {verb} not recorded, {because}"))
     return lines
 
 
@@ -156,12 +156,12 @@ def _judged(process: psutil.Process) -> Unrecorded | None:
     environment = process.environ()
     rank, world_size = (environment.get(name, "") for name in ("RANK", "WORLD_SIZE"))
     has_rank = rank.isdecimal() and world_size.isdecimal()
-    why, cure = _reason(process.pid, words, environment)
+    why, remedy = _reason(process.pid, words, environment)
     if not why and not has_rank:
         # A script that uses torch, a launcher.
         return None
     numbers = (int(rank), int(world_size)) if has_rank else (-1, -1)
-    return Unrecorded(process.pid, *numbers, why, cure)
+    return Unrecorded(process.pid, *numbers, why, remedy)
 
 
 def _has_torch(pid: int) -> bool:
@@ -178,11 +178,11 @@ def _reason(pid: int, words: list[str], environment: Mapping[str, str]) -> tuple
     for letter in "IES":
         if letter in options:
             what = "does not import `site`" if letter == "S" else "ignores the environment"
-            start = f"start it with `{name} -{letter} -m collectivelint.runtime {script}`"
-            return (f"`{name} -{letter}` {what}", "start it without -S" if letter == "S" else start)
+            start = f"start the script with `{name} -{letter} -m collectivelint.runtime {script}`"
+            return (f"`{name} -{letter}` {what}", "leave -S out" if letter == "S" else start)
     if VARIABLE not in environment:
         names = f"{VARIABLE}, COLLECTIVELINT_HOME, COLLECTIVELINT_RUNTIME_HOME and PYTHONPATH"
-        return (f"{VARIABLE} is not in the environment", f"pass {names} on to it")
+        return (f"{VARIABLE} is not in the environment", f"pass on {names}")
     if _BOOTSTRAP not in environment.get("PYTHONPATH", "").split(os.pathsep):
         return ("PYTHONPATH was replaced", f"keep {_BOOTSTRAP} in it")
     if os.path.isdir(f"/proc/{pid}/root") and not os.path.isdir(f"/proc/{pid}/root{_BOOTSTRAP}"):
