@@ -1,7 +1,7 @@
 """`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
 
 The trace is a run below $COLLECTIVELINT_TRACE, or below `collectivelint-trace` in the current folder. A process on each host compares the
-ranks meanwhile; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort.
+ranks meanwhile, unless that variable has the run of a launcher, which does; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from .activate import activate
-from .environment import VARIABLE
+from .environment import MANIFEST, VARIABLE, OnDivergence
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: python -m collectivelint.runtime SCRIPT [ARGS...]")
     abort = os.environ.get("COLLECTIVELINT_ON_DIVERGENCE") == "abort"
-    activate(Path(os.environ.get(VARIABLE, "collectivelint-trace")), "abort" if abort else "report")
+    folder = Path(os.environ.get(VARIABLE, "collectivelint-trace"))
+    watch: OnDivergence = "abort" if abort else "report"
+    activate(folder, None if (folder / MANIFEST).is_file() else watch)
     script = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))

@@ -32,7 +32,8 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     # The job may change its current folder before it joins a group.
     folder = folder.absolute()
     _armed.append(folder)
-
+    if os.environ.get("RANK"):
+        _appear(folder)
     _when_imported(
         {
             "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
@@ -98,6 +99,16 @@ class _Finder:
         loader.exec_module = exec_module
 
 
+def _appear(folder: Path) -> None:
+    """Leave a record of this rank's process, from its start on."""
+    try:
+        from .inside import presence
+
+        presence.start(folder)
+    except Exception as error:
+        say(f"collectivelint: what this process does before it is in a group is not seen: {error!r}\n")
+
+
 _auditors: list[Any] = []
 
 
@@ -146,10 +157,12 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
     try:
         from torch.distributed import distributed_c10d as c10d
 
+        from .inside import presence
         from .inside.group_creation import hook_init
         from .inside.torch_api import TorchSource
         from .inside.tracer import Tracer
 
+        presence.imported(folder)
         tracer = Tracer(folder, TorchSource(), watch)
         installed: list[object] = []
 
@@ -172,4 +185,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
 
 def warn(error: BaseException) -> None:
     """The job goes on without us."""
+    from .inside import presence
+
+    presence.untraced(error)
     say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")

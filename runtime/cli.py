@@ -115,7 +115,7 @@ def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> l
     if outcome.folder.is_dir():
         echo(f"collectivelint: trace in {outcome.folder}", err=True)
     problems = [f"{wrong} checkpoint{' loses' if wrong == 1 else 's lose'} data"] * bool(wrong)
-    return problems + ["the groups are not those expected"] * unexpected
+    return [*problems, *["the groups are not those expected"] * unexpected, *outcome.absent.wrong]
 
 
 def _has_unexpected_groups(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> bool:

@@ -12,3 +12,5 @@ READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
 OnDivergence: TypeAlias = Literal["report", "abort"]
 #: In the run's folder: the launcher has stopped the job, because its ranks diverged.
 STOPPED: Final = "stopped"
+#: The same: this is a run of ours, see folders.py.
+MANIFEST: Final = "run.json"

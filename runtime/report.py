@@ -16,6 +16,7 @@ from collectivelint.settings import Resolver
 from .afterwards import flight_recorder, group_usage
 from .afterwards.statistics import Statistics
 from .beside import closing, judging
+from .beside.absent import of_run
 from .beside.liveness import alive, lives_here
 from .checkpoint import records
 from .environment import STOPPED
@@ -23,6 +24,7 @@ from .options import NamedPath
 from .say import echo, reason
 from .traces import folders, jobs, run_end
 from .traces.jobs import Job
+from .traces.model import Trace
 from .traces.reader import ring_files
 from .traces.ring import TraceError
 from .verdict import matching
@@ -30,8 +32,8 @@ from .verdict import matching
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from .beside.absent import Absent
     from .beside.judging import Judged
-    from .traces.model import Trace
     from .traces.run_end import RunEnd
 
 
@@ -72,8 +74,10 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         if export_fr is not None:
             _export(found, export_fr)
     except (TraceError, OSError) as error:
-        echo(f"error: {reason(error)}", err=True)
-        sys.exit(2)
+        missing = of_run(run, Trace())
+        closing.tell_missing(missing, err=output_format == "json")
+        echo(f"error: {run}: nothing is recorded here" if missing.wrong else f"error: {reason(error)}", err=True)
+        sys.exit(1 if missing.wrong else 2)
     is_text = output_format == "text"
     if is_text and run != trace_dir:
         echo(f"Run: {folders.described(trace_dir, run)}\n")
@@ -82,16 +86,18 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     saved = records.read(*dict.fromkeys([run, *(part for job in found for part in job.folders)]), unreadable=left_out)
     warn(left_out)
     end = run_end.read(run)
+    missing = of_run(run, jobs.main_of(found).trace([]), goes_on=end is not None and bool(end.signals))
     if is_text:
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
     for problem in unreadable:
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     if is_text:
+        closing.tell_missing(missing, err=False)
         ended = end.text() if end is not None else ""
         closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
     else:
-        click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable), indent=2))
-    wrong = any(part.judged.divergence is not None or part.unexpected for part in parts)
+        click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable, missing), indent=2))
+    wrong = any(part.judged.divergence is not None or part.unexpected for part in parts) or bool(missing.wrong)
     sys.exit(1 if wrong or any(record.get("wrong") for record in saved) else 2 * bool(unreadable))
 
 
@@ -135,7 +141,12 @@ def _judged(job: Job, name: str, trace: Trace, ends: dict[Path, RunEnd | None]) 
 
 
 def _as_dict(
-    run: Path, parts: list[_Part], saved: list[dict[str, Any]], end: RunEnd | None, unreadable: list[str]
+    run: Path,
+    parts: list[_Part],
+    saved: list[dict[str, Any]],
+    end: RunEnd | None,
+    unreadable: list[str],
+    missing: Absent,
 ) -> dict[str, Any]:
     return {
         "version": judging.VERSION,
@@ -153,6 +164,7 @@ def _as_dict(
             }
             for number, part in enumerate(parts, 1)
         ],
+        "missing": [*missing.wrong, *missing.notes],
         "checkpoints": saved,
         "unreadable": unreadable,
     }

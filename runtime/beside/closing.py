@@ -11,6 +11,7 @@ from ..verdict import explain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .absent import Absent
     from .judging import Judged
     from .launch import Outcome
 
@@ -22,6 +23,9 @@ NOBODY: Final = "either no process called init_process_group, or none could writ
 def conclude(outcome: Outcome, problems: list[str]) -> None:
     """Print the verdict on each job to stderr. `problems`: what else the run has come to, in a few words each."""
     diverged = any(item.divergence is not None for item in outcome.judged)
+    if outcome.absent.verdict:
+        echo("", err=True)
+        _verdict(outcome.absent, err=True)
     # The exit code of ranks that have diverged is no news.
     if (ended := outcome.end.text()) and (outcome.end.signals or not diverged):
         problems = [*problems, ended]
@@ -29,20 +33,53 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
     traced = any(item.ranks for item in outcome.judged)
     if removed and traced:
         problems = [*problems, "the trace folder was removed while the job ran"]
+    if outcome.running and not diverged:
+        _still_running(outcome, traced=traced)
+        return
     if traced:
         if diverged:
             echo("", err=True)
-        tell(outcome.judged, problems, err=True)
+        tell(outcome.judged, problems, err=True, notes=outcome.absent.notes)
         return
     but = f", but {' and '.join(problems)}" if problems else ""
-    why = "the trace folder was removed while the job ran" if removed else NOBODY
-    echo(f"collectivelint: nothing was traced; {why}{but}", err=True, fg="yellow")
+    notes = "".join(f"; {note}" for note in outcome.absent.notes)
+    if outcome.absent.wrong:
+        why, colour = f"; {' and '.join(problems)}{notes}", "red"
+    elif outcome.absent.notes:
+        why, colour = f"{notes}{but}", "yellow"
+    else:
+        why, colour = f"; {'the trace folder was removed while the job ran' if removed else NOBODY}{but}", "yellow"
+    echo(f"collectivelint: nothing was traced{why}", err=True, fg=colour)
 
 
-def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool) -> None:
+def _still_running(outcome: Outcome, *, traced: bool) -> None:
+    verb = "run" if len(outcome.running) > 1 or outcome.running[0].startswith("ranks") else "runs"
+    still = f"the command has ended, but {', '.join(outcome.running)} still {verb}"
+    so_far = f"no divergence so far in {looked_at(outcome.judged)}" if traced else "nothing is traced yet"
+    follow = f"`collectivelint watch {outcome.folder}` follows the ranks"
+    echo(f"collectivelint: {still}; {so_far}; {follow}", err=True, fg="yellow")
+
+
+def _verdict(absent: Absent, *, err: bool) -> None:
+    headline, _, sides = absent.verdict.partition("\n")
+    echo(headline, err=err, fg="red", bold=True)
+    echo(sides, err=err, nl=False)
+
+
+def tell_missing(absent: Absent, *, err: bool) -> None:
+    """Print for a report what is missing in a trace."""
+    if absent.verdict:
+        _verdict(absent, err=err)
+    for text in absent.problems:
+        echo(f"MISSING: {text}", err=err, fg="red")
+    for text in absent.notes:
+        echo(f"note: {text}", err=err)
+
+
+def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool, notes: Sequence[str] = ()) -> None:
     """Print what each job has come to, in the order of their starts, and then all together in a line.
 
-    `problems`: what else there is to say in that line. `err`: to stderr, as what the tracer says of a job that writes to stdout.
+    `problems`: what else there is to say in that line; `notes`: what is nothing wrong. `err`: to stderr, as what the tracer says of a job that writes to stdout.
     """
     diverged = [item for item in judged if item.divergence is not None]
     for item in judged:
@@ -66,7 +103,7 @@ def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool) -> Non
             fg="red",
         )
     else:
-        but = f", but {' and '.join(problems)}" if problems else ""
+        but = (f", but {' and '.join(problems)}" if problems else "") + "".join(f"; {note}" for note in notes)
         echo(f"collectivelint: no divergence in {looked_at(judged)}{but}", err=err, fg="red" if problems else "green")
 
 

@@ -60,6 +60,11 @@ def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judge
     return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut)
 
 
+def main_trace(judged: Sequence[Judged]) -> Trace:
+    """What the largest job of a run has recorded; nothing where there is none."""
+    return jobs.main_of([item.job for item in judged]).trace([]) if judged else Trace()
+
+
 def _before_the_end(trace: Trace) -> Trace:
     """The trace as if no rank had left because it was told to. An exception of its own is another matter.
 

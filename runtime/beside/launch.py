@@ -19,9 +19,11 @@ from ..environment import READ_BACK, STOPPED, VARIABLE
 from ..traces import folders, run_end
 from ..traces.run_end import RunEnd
 from ..verdict import explain
-from . import signals
+from . import background, judging, signals
+from .absent import NOTHING, Absent, of_run
 from .descendants import GRACE, Descendants
 from .monitor import POLL
+from .unrecorded import UnrecordedRanks
 from .watch import Watcher, end, living
 
 if TYPE_CHECKING:
@@ -38,13 +40,16 @@ _LEAVING: Final = 10.0
 class Outcome:
     """How a traced run ended, `folder` has it. `code` is that of the command, or 1 when ranks of a job have diverged.
 
-    `judged`: each job and attempt with its verdict, in the order of their starts; `end`: what has told them to end.
+    `judged`: each job and attempt with its verdict, in the order of their starts; `end`: what has told them to end; `absent`: what
+    the run does not have; `running`: the ranks that go on although the command has ended.
     """
 
     code: int
     judged: tuple[Judged, ...]
     folder: Path
     end: RunEnd
+    absent: Absent = NOTHING
+    running: tuple[str, ...] = ()
 
 
 class CannotStartError(Exception):
@@ -74,6 +79,7 @@ def run(
     except OSError as error:
         folders.discard(run)
         raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
+    unrecorded = UnrecordedRanks(process, run, say)
 
     def tell(seen: Divergence, name: str) -> None:
         """While the job runs. What is found when it has ended is in the outcome, and so is the first of each job."""
@@ -89,18 +95,20 @@ def run(
     told = _Told(process, run, watcher)
     with signals.taken(process) as wait:
         try:
-            _watched(watcher, run, told, say, wait, abort=abort)
+            _watched(watcher, unrecorded, run, told, say, wait, abort=abort)
         except BaseException:
             # Whatever has happened to us, no process is left behind.
             stop(process, run, say)
             raise
     code = process.returncode if process.returncode is not None else 1
     end = replace(told.end, code=code if code >= 0 else 128 - code)
-    judged = watcher.conclude(lambda job: run_end.ended_from_outside(job, {run: end}))
+    running = () if end.stopped else background.running(run)
+    judged = watcher.conclude(lambda job: bool(running) or run_end.ended_from_outside(job, {run: end}))
     if end.stopped or (any(item.divergence for item in judged) and not (end.signals and code)):
         code = 1
     run_end.write(run, end)
-    return Outcome(code if code >= 0 else 128 - code, judged, run, end)
+    absent = of_run(run, judging.main_trace(judged), unrecorded.found(), goes_on=bool(end.signals or running))
+    return Outcome(code if code >= 0 else 128 - code, judged, run, end, absent, running)
 
 
 def _why_not(name: str) -> str:
@@ -184,6 +192,7 @@ def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
 
 def _watched(
     watcher: Watcher,
+    unrecorded: UnrecordedRanks,
     run: Path,
     told: _Told,
     say: Callable[[str], None],
@@ -198,6 +207,7 @@ def _watched(
         while process.poll() is None and (left := deadline - time.monotonic()) > 0:
             for received in wait(left):
                 told.take(received)
+        unrecorded.look()
         # A job that has been told to end is left to do that.
         if process.poll() is None and not told.is_leaving() and watcher.look() and abort:
             told.stop()

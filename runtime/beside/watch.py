@@ -19,6 +19,7 @@ from ..traces import folders, jobs, processes, run_end
 from ..traces.run_end import RunEnd
 from ..verdict import explain
 from . import judging
+from .joining import JoiningWatch
 from .monitor import POLL, Monitor
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class Watcher:
         self._monitor = Monitor(folder, hint_after, say)
         #: What another watcher of the run has reported before, and this one.
         self._records = judging.read(folder)
+        self._joining = JoiningWatch(folder, hint_after, say)
         self._has_failed = False
 
     def look(self) -> bool:
         """Look, every `POLL` seconds; True if a divergence was found that was not known before."""
         try:
+            self._joining.look()
             seen = self._monitor.look()
             if seen is not None:
                 self._tell_of_a_running_job(seen)

@@ -15,6 +15,7 @@ from ..operations import CREATORS
 from ..say import say
 from ..traces.model import State
 from . import torch_api
+from .presence import Joining
 from .signatures import CREATES
 from .tracer import CREATE, OUTSIDER
 
@@ -33,7 +34,8 @@ def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], Sequence[str]]) -> 
 
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         unseen = first()
-        result = original(*args, **kwargs)
+        with Joining(original, args, kwargs):
+            result = original(*args, **kwargs)
         try:
             tracer.start(c10d.get_rank(), c10d.get_world_size(), torch_api.meeting_place())
             tracer.register(c10d.GroupMember.WORLD)

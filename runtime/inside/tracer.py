@@ -15,7 +15,7 @@ from ..traces.folders import join_run
 from ..traces.model import State
 from ..traces.ring import KINDS
 from ..traces.writer import Writer
-from . import thread_starts
+from . import presence, thread_starts
 from .failures import Failures
 from .groups import Group, Stream
 from .process_end import when_process_ends
@@ -123,6 +123,7 @@ class Tracer:
             self._abandoned = self._writer
             self._writer.finish("untraced", f"{type(error).__name__}: {error}")
         self._writer = None
+        presence.untraced(error)
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
     def fail(self, error: BaseException) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
 
+from ..environment import MANIFEST as MANIFEST
 from ..environment import VARIABLE
 from . import processes
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER: Final = ".collectivelint-trace"
-MANIFEST: Final = "run.json"
 _VERSION: Final = 1
 _NAME: Final = re.compile(r"run-\d{8}-\d{6}-[\w.-]+-\d+")
 #: No manifest of ours has so many bytes.
