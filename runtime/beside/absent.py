@@ -47,14 +47,16 @@ def of_run(run: Path, trace: Trace, ignoring: Sequence[Unrecorded] = (), *, goes
     """
     processes = rank_processes.read(run)
     goes_on = goes_on or any(map(joining.is_alive, processes))
-    absences = [] if goes_on else list(joining.absences(processes))
+    absences = list(joining.absences(processes))
+    on_their_way = [f"{absence.missing_text} had not reached init_process_group" for absence in absences if goes_on]
+    absences = [] if goes_on else absences
     verdict = "".join(absence.text() for absence in absences)
     never = tuple(f"{absence.missing_text} never reached init_process_group" for absence in absences)
     size = max((rank.world_size for rank in trace.ranks.values()), default=0)
     if not size:
         lost = [one for one in processes if one.joined or _why(one)]
         problems = [*_by_reason(lost), *texts(one for one in ignoring if one.rank >= 0)]
-        return Absent(verdict, never, tuple(problems), tuple(_of_none(processes, ignoring)))
+        return Absent(verdict, never, tuple(problems), (*on_their_way, *_of_none(processes, ignoring)))
     here = {
         one.rank: one
         for one in processes
@@ -63,7 +65,7 @@ def of_run(run: Path, trace: Trace, ignoring: Sequence[Unrecorded] = (), *, goes
     others = [one for one in ignoring if one.world_size == size and one.rank not in {*trace.ranks, *here}]
     problems = [*_by_reason(here.values()), *texts(others)]
     unseen = set(range(size)) - trace.ranks.keys() - here.keys() - {one.rank for one in others}
-    notes: list[str] = []
+    notes = on_their_way
     # Of a trace of an earlier release, or of another tool, nothing else is known.
     if unseen and processes and not goes_on:
         hosts = {rank.host for rank in trace.ranks.values()} | {one.host for one in here.values()}

@@ -179,13 +179,15 @@ def _reason(pid: int, words: list[str], environment: Mapping[str, str]) -> tuple
         if letter in options:
             what = "does not import `site`" if letter == "S" else "ignores the environment"
             start = f"start the script with `{name} -{letter} -m collectivelint.runtime {script}`"
-            return (f"`{name} -{letter}` {what}", "leave -S out" if letter == "S" else start)
+            # What a process starts that has no rank is not traced that way.
+            has_remedy = letter != "S" and "RANK" in environment
+            return (f"`{name} -{letter}` {what}", start if has_remedy else f"leave -{letter} out")
     if VARIABLE not in environment:
         names = f"{VARIABLE}, COLLECTIVELINT_HOME, COLLECTIVELINT_RUNTIME_HOME and PYTHONPATH"
         return (f"{VARIABLE} is not in the environment", f"pass on {names}")
     if _BOOTSTRAP not in environment.get("PYTHONPATH", "").split(os.pathsep):
         return ("PYTHONPATH was replaced", f"keep {_BOOTSTRAP} in it")
-    if os.path.isdir(f"/proc/{pid}/root") and not os.path.isdir(f"/proc/{pid}/root{_BOOTSTRAP}"):
+    if os.path.isdir(f"/proc/{pid}/root") and not os.path.isfile(f"/proc/{pid}/root{_BOOTSTRAP}/sitecustomize.py"):
         return (f"{_BOOTSTRAP} cannot be seen from its container", "mount it, and the folder of the trace, there")
     return ("", "")
 

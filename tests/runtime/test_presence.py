@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.traces import folders, rank_processes
+from collectivelint.runtime.traces import folders, jobs, rank_processes
 from collectivelint.runtime.traces.writer import Writer
 
 from .conftest import JOBS, LONGEST, Job, line_of, run, torchrun
@@ -159,15 +159,11 @@ def test_ranks_that_go_on_behind_the_command(tmp_path: Path) -> None:
     finally:
         (tmp_path / "noted").touch()
     deadline = time.monotonic() + LONGEST
-    while not all(rank.end == "finished" for rank in _ranks(job.folder)) and time.monotonic() < deadline:
+    while (
+        not all(rank.end == "finished" for rank in jobs.load(job.folder).ranks.values()) and time.monotonic() < deadline
+    ):
         time.sleep(0.1)
     assert "No divergence in 2 calls of 2 ranks" in _report(job).stdout
-
-
-def _ranks(run: Path) -> list[object]:
-    from collectivelint.runtime.traces import jobs
-
-    return list(jobs.load(run).ranks.values())
 
 
 def test_a_launcher_with_a_rank_of_its_own(tmp_path: Path) -> None:
