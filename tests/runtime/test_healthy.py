@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.beside.watch import read
 from collectivelint.runtime.traces import folders, jobs
 
 from . import forked
@@ -65,7 +64,7 @@ def test_an_interrupt_is_no_divergence_and_leaves_nobody_behind(tmp_path: Path) 
         start_new_session=True,
     )
     try:
-        while not any(event for rank in read(folder)[0].ranks.values() for event in rank.events):
+        while not any(reader.written for reader in jobs.opened(folders.newest(folder), [])):
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
