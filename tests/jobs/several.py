@@ -20,13 +20,6 @@ def good() -> None:
     dist.barrier()
 
 
-def fails_once() -> None:
-    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and dist.get_rank() == 1:
-        raise OSError("lost the disk")
-    dist.all_reduce(torch.ones(1))
-    sys.stdout.write(f"done {os.environ['TORCHELASTIC_RESTART_COUNT']}\n")
-
-
 def mismatch() -> None:
     """When the other job is on its way."""
     while not Path("busy").exists():
