@@ -38,14 +38,16 @@ def test_spawned_ranks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("what", "end"),
-    [pytest.param("skip", "has finished", marks=pytest.mark.slow), ("raise", "raised ValueError: no such shard")],
+    [pytest.param("skip", "has finished", marks=pytest.mark.slow), ("raise", "raised ValueError: no such shard at ")],
 )
 def test_spawned_ranks_that_diverge(tmp_path: Path, what: str, end: str) -> None:
     job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), what)
     assert job.code == 1
     assert job.divergence is not None, job.err
     assert job.sides()[0] == ([0, 2], "barrier", line_of("        dist.barrier()", "spawned.py"))
-    assert [side["state"] for side in job.divergence["sides"]] == ["waits in", end]
+    waits, ended = (side["state"] for side in job.divergence["sides"])
+    assert waits == "waits in"
+    assert ended.startswith(end)
 
 
 # ---------------------------------------------------------------------------------------- the tracer's own troubles
