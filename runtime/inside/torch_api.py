@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What is not seen where something is missing.
 Part: TypeAlias = Literal[
     "calls from C++",
+    "reduce operations of calls from C++",
     "waits for functional collectives",
     "coalescing",
     "calls of ranks outside the group",
@@ -50,7 +51,11 @@ Around: TypeAlias = Callable[..., Any]
 
 def probe() -> tuple[Part, ...]:
     """The parts that cannot be seen with the installed torch."""
-    return tuple(part for part, things in _NEEDED.items() if not all(map(_is_there, things)))
+    missing: list[Part] = [part for part, things in _NEEDED.items() if not all(map(_is_there, things))]
+    box: Any = torch.classes
+    if "calls from C++" not in missing and reduce_number_in(box.c10d.ReduceOp()) is None:
+        missing.append("reduce operations of calls from C++")
+    return tuple(missing)
 
 
 def _is_there(alternatives: str) -> bool:
@@ -156,6 +161,12 @@ def group_in(box: Any) -> Any:
 def handle_in(box: Any) -> Any:
     """The work handle in an object of the dispatcher."""
     return c10d.Work.unbox(box)
+
+
+def reduce_number_in(box: Any) -> int | None:
+    """The number of the reduce operation in an object of the dispatcher; None where that cannot tell it, as before 2.10."""
+    tell = getattr(box, "op", None)
+    return None if tell is None else int(tell())
 
 
 def memory(tensor: torch.Tensor) -> int:
