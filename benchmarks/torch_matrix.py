@@ -44,7 +44,7 @@ class Row:
 def main() -> int:
     """Try all versions, and print the table."""
     asked = sys.argv[1:] or VERSIONS
-    pythons = cycle([found for name in PYTHONS if (found := shutil.which(name))] or [sys.executable])
+    pythons = cycle(list(filter(runs, PYTHONS)) or [sys.executable])
     rows: list[Row] = []
     for version in asked:
         python = next(pythons)
@@ -57,6 +57,11 @@ def main() -> int:
     for row in rows:
         print(line(row))
     return int(any(row.failures for row in rows))
+
+
+def runs(python: str) -> bool:
+    """Whether there is such a Python; a shim of that name may only say where one would be."""
+    return shutil.which(python) is not None and subprocess.run([python, "-V"], capture_output=True).returncode == 0
 
 
 def line(row: Row) -> str:
