@@ -39,7 +39,7 @@ _FUNCTIONAL: Final = {
 def unknown() -> Iterator[str]:
     """Operators of the installed torch that no operation has, and that nothing is known of."""
     for namespace, known in (("c10d", {*_C10D, *SILENT}), ("_c10d_functional", {*_FUNCTIONAL, *COMPOSITE, *SILENT})):
-        yield from sorted(f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known)
+        yield from sorted({f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known})
 
 
 class Kernels:
@@ -82,8 +82,9 @@ class Kernels:
         library: Any = torch.library
         registration = library.Library(namespace, "IMPL")
         self._libraries.append(registration)
-        for name, operator in torch_api.operators(namespace):
+        for name, full in torch_api.operators(namespace):
             if name in known:
+                operator = torch_api.operator(namespace, full)
                 torch_api.register(registration, operator, make(operator, known[name]))
 
     # ----------------------------------------------------------------------------------------------------- kernels

@@ -52,10 +52,17 @@ Around: TypeAlias = Callable[..., Any]
 def probe() -> tuple[Part, ...]:
     """The parts that cannot be seen with the installed torch."""
     missing: list[Part] = [part for part, things in _NEEDED.items() if not all(map(_is_there, things))]
-    box: Any = torch.classes
-    if "calls from C++" not in missing and reduce_number_in(box.c10d.ReduceOp()) is None:
+    if "calls from C++" not in missing and not _tells_reduce_operation():
         missing.append("reduce operations of calls from C++")
     return tuple(missing)
+
+
+def _tells_reduce_operation() -> bool:
+    classes: Any = torch.classes
+    try:
+        return reduce_number_in(classes.c10d.ReduceOp()) is not None
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def _is_there(alternatives: str) -> bool:
@@ -119,13 +126,18 @@ def _job_store() -> Any:
 # --------------------------------------------------------------------------------------------------------- dispatcher
 
 
-def operators(namespace: str) -> Iterator[tuple[str, Any]]:
-    """(name, operator) of each operator of a namespace of the dispatcher; one name may have several."""
+def operators(namespace: str) -> Iterator[tuple[str, str]]:
+    """(name, name with the overload) of each operator of a namespace of the dispatcher; one name may have several."""
     for full in torch._C._dispatch_get_all_op_names():
         space, _, rest = full.partition("::")
-        base, _, overload = rest.partition(".")
         if space == namespace:
-            yield base, getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
+            yield rest.partition(".")[0], rest
+
+
+def operator(namespace: str, name: str) -> Any:
+    """The operator of a name with its overload."""
+    base, _, overload = name.partition(".")
+    return getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
 
 
 def arguments(operator: Any) -> list[tuple[str, Any]]:
