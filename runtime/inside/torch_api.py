@@ -176,7 +176,7 @@ def handle_in(box: Any) -> Any:
 
 
 def reduce_number_in(box: Any) -> int | None:
-    """The number of the reduce operation in an object of the dispatcher; None where that cannot tell it, as before 2.10."""
+    """The number of the reduce operation in an object of the dispatcher; None where that cannot tell it, as in 2.9."""
     tell = getattr(box, "op", None)
     return None if tell is None else int(tell())
 
