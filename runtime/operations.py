@@ -217,8 +217,8 @@ OF_OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "scatter_object_list": ("broadcast", "scatter"),
     "send_object_list": ("send",),
 }
-#: Operators of c10d that do not communicate, and functional ones that make others, which are recorded.
-SILENT: Final = frozenset({"check_for_nan"})
+#: Operators that do not communicate, and functional ones that make others, which are recorded.
+SILENT: Final = frozenset({"check_for_nan", "_wrap_tensor_autograd", "wait_tensor"})
 COMPOSITE: Final = frozenset({"batch_p2p_ops"})
 #: Functions of torch.distributed that make one group for the ranks they are given; all others are built on them.
 CREATORS: Final = ("new_group", "split_group", "shrink_group")

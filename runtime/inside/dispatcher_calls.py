@@ -38,8 +38,8 @@ _FUNCTIONAL: Final = {
 
 def unknown() -> Iterator[str]:
     """Operators of the installed torch that no operation has, and that nothing is known of."""
-    for namespace, known in (("c10d", {*_C10D, *SILENT}), ("_c10d_functional", {*_FUNCTIONAL, *COMPOSITE, _WAIT})):
-        yield from sorted(f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known)
+    for namespace, known in (("c10d", {*_C10D, *SILENT}), ("_c10d_functional", {*_FUNCTIONAL, *COMPOSITE, *SILENT})):
+        yield from sorted({f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known})
 
 
 class Kernels:
@@ -82,8 +82,9 @@ class Kernels:
         library: Any = torch.library
         registration = library.Library(namespace, "IMPL")
         self._libraries.append(registration)
-        for name, operator in torch_api.operators(namespace):
+        for name, full in torch_api.operators(namespace):
             if name in known:
+                operator = torch_api.operator(namespace, full)
                 torch_api.register(registration, operator, make(operator, known[name]))
 
     # ----------------------------------------------------------------------------------------------------- kernels
@@ -267,9 +268,9 @@ class _Arguments:
             return (self._op, tensors, 0 if self._tag is None else int(values[self._tag]))
         if self._reduce_op is None:
             return (self._op, tensors)
-        reduce_op = values[self._reduce_op]
-        # The dispatcher hands c10d's over as a box that can tell no more than its number.
-        return (self._op, tensors, reduce_op if isinstance(reduce_op, str) else reduce_name(reduce_op.op()))
+        given = values[self._reduce_op]
+        reduce_op = given if isinstance(given, str) else torch_api.reduce_number_in(given)
+        return (self._op, tensors) if reduce_op is None else (self._op, tensors, reduce_name(reduce_op))
 
 
 _warned: list[str] = []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What is not seen where something is missing.
 Part: TypeAlias = Literal[
     "calls from C++",
+    "reduce operations of calls from C++",
     "waits for functional collectives",
     "coalescing",
     "calls of ranks outside the group",
@@ -50,7 +51,18 @@ Around: TypeAlias = Callable[..., Any]
 
 def probe() -> tuple[Part, ...]:
     """The parts that cannot be seen with the installed torch."""
-    return tuple(part for part, things in _NEEDED.items() if not all(map(_is_there, things)))
+    missing: list[Part] = [part for part, things in _NEEDED.items() if not all(map(_is_there, things))]
+    if "calls from C++" not in missing and not _tells_reduce_operation():
+        missing.append("reduce operations of calls from C++")
+    return tuple(missing)
+
+
+def _tells_reduce_operation() -> bool:
+    classes: Any = torch.classes
+    try:
+        return reduce_number_in(classes.c10d.ReduceOp()) is not None
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def _is_there(alternatives: str) -> bool:
@@ -122,13 +134,18 @@ def _job_store() -> Any:
 # --------------------------------------------------------------------------------------------------------- dispatcher
 
 
-def operators(namespace: str) -> Iterator[tuple[str, Any]]:
-    """(name, operator) of each operator of a namespace of the dispatcher; one name may have several."""
+def operators(namespace: str) -> Iterator[tuple[str, str]]:
+    """(name, name with the overload) of each operator of a namespace of the dispatcher; one name may have several."""
     for full in torch._C._dispatch_get_all_op_names():
         space, _, rest = full.partition("::")
-        base, _, overload = rest.partition(".")
         if space == namespace:
-            yield base, getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
+            yield rest.partition(".")[0], rest
+
+
+def operator(namespace: str, name: str) -> Any:
+    """The operator of a name with its overload."""
+    base, _, overload = name.partition(".")
+    return getattr(getattr(getattr(torch.ops, namespace), base), overload or "default")
 
 
 def arguments(operator: Any) -> list[tuple[str, Any]]:
@@ -164,6 +181,12 @@ def group_in(box: Any) -> Any:
 def handle_in(box: Any) -> Any:
     """The work handle in an object of the dispatcher."""
     return c10d.Work.unbox(box)
+
+
+def reduce_number_in(box: Any) -> int | None:
+    """The number of the reduce operation in an object of the dispatcher; None where that cannot tell it, as in 2.9."""
+    tell = getattr(box, "op", None)
+    return None if tell is None else int(tell())
 
 
 def memory(tensor: torch.Tensor) -> int:

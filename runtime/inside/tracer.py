@@ -52,7 +52,8 @@ class Tracer:
     def __init__(self, folder: Path, source: Source, watch: OnDivergence | None = None) -> None:
         """Nothing is written before `start`: a process that never joins a job leaves no trace.
 
-        `folder`: of the run, or of many runs, see folders.py. `source`: the library that is traced. `watch`: have a process beside the job compare the ranks, see activate.py.
+        `folder`: of the run, or of many runs, see folders.py. `source`: the library that is traced. `watch`: have a process
+        beside the job compare the ranks, see activate.py.
         """
         self._folder = folder
         self._source = source

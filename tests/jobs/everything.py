@@ -59,6 +59,14 @@ def pairs(rank: int) -> None:
         work.wait()
 
 
+def batched(rank: int) -> None:
+    """What a compiled batch_isend_irecv becomes: one operator, whose sends and receives C++ makes."""
+    tensors, group = [torch.ones(7), torch.zeros(7)], dist.group.WORLD.group_name
+    made = torch.ops._c10d_functional.batch_p2p_ops(["isend", "irecv"], [1 - rank] * 2, [0, 0], tensors, group)
+    for tensor in made:
+        torch.ops._c10d_functional.wait_tensor(tensor)
+
+
 def models(folder: Path) -> None:
     mesh = init_device_mesh("cpu", (2,))
     ddp = DistributedDataParallel(torch.nn.Linear(4, 4))
@@ -83,6 +91,7 @@ def main() -> None:
     plain(rank, world)
     objects(rank, world)
     pairs(rank)
+    batched(rank)
     models(Path(sys.argv[1]))
     dist.barrier()
     if "FR_DUMP" in os.environ:

@@ -79,6 +79,12 @@ _CASES: Final[list[tuple[str, str, list[str]]]] = [
     ("del native._resolve_process_group", "waits for functional collectives", []),
     ("del c10d._warn_not_in_group", "calls of ranks outside the group", []),
     ("del c10d.ProcessGroup.shutdown", "the end of groups", []),
+    # As with torch 2.9.
+    (
+        "from collectivelint.runtime.inside import torch_api\ntorch_api.reduce_number_in = lambda _: None",
+        "reduce operations of calls from C++",
+        [],
+    ),
     # Nothing is lost without these: what sees the calls from C++ is installed at once.
     ("del native.Reducer", "", []),
     ("del dist._broadcast_coalesced", "", []),

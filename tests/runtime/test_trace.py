@@ -51,6 +51,8 @@ def test_every_way_to_communicate_is_recorded(trace: Callable[..., Job], tmp_pat
             ("all_reduce", "async_op=True"),
             ("all_reduce", "dist.all_reduce(torch.ones(2))"),  # inference mode
             ("all_reduce", "dist.all_reduce(torch.ones(5))"),  # a thread
+            ("send", "batch_p2p_ops("),  # in C++, from one operator
+            ("recv", "batch_p2p_ops("),
             ("all_reduce", "ddp(torch.ones(2, 4)).sum().backward()"),  # DDP's C++ reducer
             ("all_gather_into_tensor", "sharded(torch.ones(2, 4)).sum().backward()"),  # FSDP2
             ("all_gather_into_tensor", "tensor.full_tensor()"),  # DTensor
