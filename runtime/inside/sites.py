@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_paths()["stdlib"] + os.sep
 _SCRIPTS: Final = sysconfig.get_paths()["scripts"] + os.sep
-#: Wrappers around torch's own functions (`@deprecated`), which call nothing by themselves.
-_PLUMBING: Final = ("typing_extensions.py",)
+#: Wrappers around torch's own functions (`@deprecated`), and what our kernels go on through: they call nothing by themselves.
+_PLUMBING: Final = ("typing_extensions.py", os.path.join("torch", "_ops.py"))
 _INSTALLED: Final = ("site-packages", "dist-packages")
 #: Frames of one kind that are stored for a call.
 _DEEPEST: Final = 12

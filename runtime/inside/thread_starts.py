@@ -45,7 +45,7 @@ def install() -> None:
 
     @functools.wraps(start)
     def noting_start(self: threading.Thread) -> None:
-        # Threads of a class that cannot be hashed name no line.
+        # Whatever goes wrong with that is not the job's trouble.
         with contextlib.suppress(Exception):
             _starters[self] = _starting(sys._getframe(1))
         start(self)

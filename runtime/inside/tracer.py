@@ -214,10 +214,15 @@ class Tracer:
                 thread, started, stack = self._off_main(writer, known, frame)
             place, _ = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
             now = _now()
-            # No call in these three lines: neither another thread nor a signal's handler counts in between.
-            stream.count = sequence = stream.count + 1
-            before = stream.hash
-            stream.hash = rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+            while True:
+                calls, before = stream.count, stream.hash
+                # To multiply runs the handlers of signals, which may call.
+                rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+                if stream.count == calls:
+                    break
+            # From there on no call: neither another thread nor a handler counts in between.
+            stream.count = sequence = calls + 1
+            stream.hash = rolled
             number = writer.add(
                 kind, known.id, sequence, signature, place, peer, is_async, now, thread, stream.number, rolled
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from torch._C._distributed_c10d import ProcessGroup, Work
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Bound here: an enumeration looks its members up each time.
 _DONE, _FAILED, _ISSUED, _WAITING = State.DONE, State.FAILED, State.ISSUED, State.WAITING
+_NONE: Final = (None, 0)
 
 
 class Handles:
@@ -42,8 +43,11 @@ class Handles:
             return
         # Through the dispatcher Python gets its own handle for the same work after we return; the two are one object
         # only while ours lives. It lives until the next call of this thread, or until somebody waits.
-        local.latest = work
-        local.number = 0 if is_async else number
+        interrupted, other = local.latest
+        if other:
+            # A signal's handler calls before torch's own function waits.
+            self._keep(interrupted, (other,))
+        local.latest = (work, 0 if is_async else number)
         if is_async:
             self._tracer.mark(number, _ISSUED)
             self._keep(work, (number,))
@@ -57,13 +61,13 @@ class Handles:
         works, local, tracer = self._works, self._local, self._tracer
 
         def wait(work: Any, *args: Any, **kwargs: Any) -> Any:
-            if local.number and local.latest is work:
+            latest, number = local.latest
+            if latest is work:
+                local.latest = _NONE
+            if number and latest is work:
                 # torch's own function, which waits before it returns: the call is still ENTERED.
-                numbers: tuple[int, ...] = (local.number,)
-                local.latest, local.number = None, 0
+                numbers: tuple[int, ...] = (number,)
             else:
-                if local.latest is work:
-                    local.latest = None
                 known = works.get(id(work))
                 numbers = known[1] if known is not None and known[0]() is work else ()
                 for number in numbers:
@@ -102,8 +106,7 @@ class Handles:
 
 
 class _Local(threading.local):
-    """Of each thread: the handle it got last with its event, and the events whose handle is still to come."""
+    """Of each thread: the handle it got last with its event (0 if the caller has the handle), and the events whose handle is still to come."""
 
-    latest: Any = None
-    number: int = 0
+    latest: tuple[Any, int] = _NONE
     together: list[int] | None = None
