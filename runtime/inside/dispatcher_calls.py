@@ -99,7 +99,9 @@ class Kernels:
         arguments = _Arguments(operator._schema, op, tensors)
         below = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
         begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self.local
-        redispatch, unbox = operator.redispatch, ProcessGroup.unbox
+        # `redispatch` is this in another function, which every call from Python would go through as well.
+        redispatch = getattr(getattr(operator, "_handle", None), "redispatch_boxed", operator.redispatch)
+        unbox = ProcessGroup.unbox
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             if local.inside:

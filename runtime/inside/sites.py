@@ -151,9 +151,9 @@ class Sites:
     def place(self, stack: Stack, started: Stack | None = None) -> dict[str, Any]:
         """A call's place as stored in the trace. `started`: the stack that started the thread.
 
-        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch. `via`
-        are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's, if
-        it has any. Both innermost first.
+        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch.
+        `via` are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's,
+        if it has any. Both innermost first.
         """
         via, outer = self._ordered(stack)
         site = outer[0] if outer else _NOWHERE

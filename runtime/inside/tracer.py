@@ -32,19 +32,12 @@ if TYPE_CHECKING:
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
 #: So many signatures are told apart; where every call has another one (splits of a mixture of experts), the rest goes without.
 _MOST_SIGNATURES: Final = 8192
-#: So many stacks are told apart; where calls come through others without end (recursion, generated code), they go without.
-_MOST_PLACES: Final = 16_384
+#: So many stacks are told apart; where there is no end of them (recursion, generated code), the rest is known by its site.
+_MOST_PLACES: Final = 4096
 #: The key of a call's stack; off the main thread with that of the stack which started the thread.
 _StackKey: TypeAlias = tuple[Any, ...]
 _Kept: TypeAlias = "tuple[Stack, Stack | None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
-
-
-def _number_of_thread() -> int:
-    """The system's number of a thread that Python has started, 0 for one of C++: that is autograd at work for another."""
-    # threading has no public name for the objects that stand for threads of C++.
-    is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
-    return threading.get_native_id() if is_ours else 0
 
 
 class _Stream:
@@ -238,7 +231,7 @@ class Tracer:
 
     def _off_main(self, writer: Writer, group: _Group, frame: FrameType | None) -> tuple[int, Stack | None, _StackKey]:
         """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
-        thread, started = _number_of_thread(), thread_starts.starter()
+        thread, started = thread_starts.number(), thread_starts.starter()
         if thread and thread not in group.threads:
             group.threads.add(thread)
             writer.name("caller", {"group": group.id, "thread": thread})
@@ -282,7 +275,7 @@ class Tracer:
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""
         if number and self._writer is not None:
-            thread = 0 if _ident() == MAIN else _number_of_thread()
+            thread = 0 if _ident() == MAIN else thread_starts.number()
             self._writer.mark(number, state, thread)
 
     def end(self, number: int, state: State) -> None:

@@ -28,16 +28,6 @@ def two_callers(_):
     train()
 
 
-def again(calls):
-    mean(torch.ones(4))
-    if calls:
-        again(calls - 1)
-
-
-def recursion(_):
-    again(20)
-
-
 def threads(folder):
     model = {"weight": torch.ones(4)}
     dcp.async_save(model, checkpoint_id=f"{folder}/first").result()

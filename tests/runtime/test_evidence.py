@@ -264,5 +264,34 @@ def test_a_handler_of_a_signal_that_calls_in_the_middle_of_a_record(tmp_path: Pa
         rolled = (rolled * 16777619 + weight(dict(event.signature)) + event.peer) & 0xFFFFFFFF
     (stream,) = rank.streams.values()
     assert (stream.calls, stream.rolled) == (sum(made), rolled)
-    # A handle of the fake backend has a `wait` of its own, in which nothing ends.
-    assert {event.state.name for event in rank.events} == {"ENTERED" if backend == "fake" else "DONE"}
+    # Those of the fake backend as well, whose handles have a `wait` of their own.
+    assert {event.state.name for event in rank.events} == {"DONE"}
+
+
+_MANY = """
+import sys
+from pathlib import Path
+import torch, torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from collectivelint.runtime.activate import activate
+from collectivelint.runtime.inside import tracer
+tracer._MOST_PLACES = 5
+activate(Path(sys.argv[1]))
+dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
+def again(calls):
+    dist.barrier()
+    if calls:
+        again(calls - 1)
+again(20)
+"""
+
+
+def test_what_has_stacks_without_end_keeps_its_site(tmp_path: Path) -> None:
+    script = tmp_path / "many.py"
+    script.write_text(_MANY)
+    subprocess.run([sys.executable, str(script), str(tmp_path / "trace")], check=True, cwd=tmp_path)
+    (rank,) = jobs.load(tmp_path / "trace").ranks.values()
+    assert {(event.place.path, event.place.line, event.place.function) for event in rank.events} == {
+        ("many.py", 12, "again")
+    }
+    assert [len(event.place.stack) for event in rank.events] == [2, 3, 4, 5, 6, *[1] * 16]
