@@ -93,7 +93,7 @@ class Kernels:
         arguments = _Arguments(operator, *known)
         below = torch_api.below()
         begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self.local
-        redispatch, group_in, handle_in = operator.redispatch, torch_api.group_in, torch_api.handle_in
+        redispatch, group_in, handle_in = torch_api.redispatch(operator), torch_api.group_in, torch_api.handle_in
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             if local.inside:

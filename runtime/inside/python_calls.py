@@ -1,7 +1,7 @@
 """The layer that sees calls from Python: the methods of ProcessGroup, which every function of torch.distributed ends in.
 
 Names that were imported early, object collectives, FSDP2, DCP, DTensor's scatter, point-to-point, threads and inference
-mode all come through here, for about six microseconds a call, record included. What C++ calls does not; see dispatcher_calls.py. A method that
+mode all come through here, for about five microseconds a call, record included. What C++ calls does not; see dispatcher_calls.py. A method that
 is called in a form that is not known here is left to the kernels as well.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _Read: TypeAlias = "tuple[tuple[Any, ...], int, bool]"
 #: Raises where the arguments are not in the form in which torch.distributed itself passes them.
 _Reader: TypeAlias = "Callable[[tuple[Any, ...], dict[str, Any]], _Read]"
-#: The number of a reduce operation. To compare torch's objects takes longer than all the rest of a record; hash and number are the same.
+#: The number of a reduce operation, which is its hash as well. To compare torch's objects takes more than a microsecond.
 _MAX: Final[Any] = ReduceOp.MAX
 _number: Final[Callable[[Any], int]] = (
     hash if hash(ReduceOp(_MAX)) == int(_MAX) else lambda operation: int(operation.op)

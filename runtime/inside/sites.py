@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_paths()["stdlib"] + os.sep
 _SCRIPTS: Final = sysconfig.get_paths()["scripts"] + os.sep
-#: Wrappers around torch's own functions (`@deprecated`), which call nothing by themselves.
-_PLUMBING: Final = ("typing_extensions.py",)
+#: Wrappers around torch's own functions (`@deprecated`), and what our kernels go on through: they call nothing by themselves.
+_PLUMBING: Final = ("typing_extensions.py", os.path.join("torch", "_ops.py"))
 _INSTALLED: Final = ("site-packages", "dist-packages")
 #: Frames of one kind that are stored for a call.
 _DEEPEST: Final = 12
@@ -151,9 +151,9 @@ class Sites:
     def place(self, stack: Stack, started: Stack | None = None) -> dict[str, Any]:
         """A call's place as stored in the trace. `started`: the stack that started the thread.
 
-        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch. `via`
-        are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's, if
-        it has any. Both innermost first.
+        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch.
+        `via` are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's,
+        if it has any. Both innermost first.
         """
         via, outer = self._ordered(stack)
         site = outer[0] if outer else _NOWHERE

@@ -1,4 +1,4 @@
-"""Which stack started the work that a thread does: `Thread.start`, and `submit` of a ThreadPoolExecutor."""
+"""Threads: their numbers, and which stack started what they do (`Thread.start`, and `submit` of a ThreadPoolExecutor)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ _local = _Local()
 
 
 def starter() -> Stack | None:
-    """The stack that started what the current thread runs: submitted it to a pool, else started the thread; None if unknown."""
+    """The stack that submitted what the current thread runs to its pool, or else started the thread; None if unknown."""
     return _local.submitter or _starters.get(threading.current_thread())
+
+
+def number() -> int:
+    """The system's number of the current thread if Python has started it, 0 for one of C++: that is autograd at work for another."""
+    # threading has no public name for the objects that stand for threads of C++.
+    is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
+    return threading.get_native_id() if is_ours else 0
 
 
 def _starting(frame: FrameType | None) -> Stack:
@@ -45,7 +52,7 @@ def install() -> None:
 
     @functools.wraps(start)
     def noting_start(self: threading.Thread) -> None:
-        # Threads of a class that cannot be hashed name no line.
+        # Whatever goes wrong with that is not the job's trouble.
         with contextlib.suppress(Exception):
             _starters[self] = _starting(sys._getframe(1))
         start(self)

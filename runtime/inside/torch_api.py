@@ -155,6 +155,12 @@ def arguments(operator: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def redispatch(operator: Any) -> Around:
+    """What goes on to the kernels below: `(keyset, *arguments)`. The operator's own method calls this in another function."""
+    found: Around = getattr(getattr(operator, "_handle", None), "redispatch_boxed", operator.redispatch)
+    return found
+
+
 def register(library: Any, operator: Any, kernel: Around) -> None:
     """Have `kernel(keyset, *arguments)` called before the kernels of all devices, as long as the library lives.
 

@@ -31,19 +31,12 @@ if TYPE_CHECKING:
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
-#: So many stacks are told apart; where calls come through others without end (recursion, generated code), they go without.
-_MOST_PLACES: Final = 16_384
+#: So many stacks are told apart; where there is no end of them (recursion, generated code), the rest is known by its site.
+_MOST_PLACES: Final = 4096
 #: The key of a call's stack; off the main thread with that of the stack which started the thread.
 _StackKey: TypeAlias = tuple[Any, ...]
 _Kept: TypeAlias = "tuple[Stack, Stack | None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
-
-
-def _number_of_thread() -> int:
-    """The system's number of a thread that Python has started, 0 for one of C++: that is autograd at work for another."""
-    # threading has no public name for the objects that stand for threads of C++.
-    is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
-    return threading.get_native_id() if is_ours else 0
 
 
 class Tracer:
@@ -208,10 +201,15 @@ class Tracer:
                 thread, started, stack = self._off_main(writer, known, frame)
             place, _ = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
             now = _now()
-            # No call in these three lines: neither another thread nor a signal's handler counts in between.
-            stream.count = sequence = stream.count + 1
-            before = stream.hash
-            stream.hash = rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+            while True:
+                calls, before = stream.count, stream.hash
+                # To multiply runs the handlers of signals, which may call.
+                rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+                if stream.count == calls:
+                    break
+            # From there on no call: neither another thread nor a handler counts in between.
+            stream.count = sequence = calls + 1
+            stream.hash = rolled
             number = writer.add(
                 kind, known.id, sequence, signature, place, peer, is_async, now, thread, stream.number, rolled
             )
@@ -227,7 +225,7 @@ class Tracer:
 
     def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, _StackKey]:
         """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
-        thread, started = _number_of_thread(), thread_starts.starter()
+        thread, started = thread_starts.number(), thread_starts.starter()
         if thread and thread not in group.threads:
             group.threads.add(thread)
             writer.name("caller", {"group": group.id, "thread": thread})
@@ -256,7 +254,7 @@ class Tracer:
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""
         if number and self._writer is not None:
-            thread = 0 if _ident() == MAIN else _number_of_thread()
+            thread = 0 if _ident() == MAIN else thread_starts.number()
             self._writer.mark(number, state, thread)
 
     def end(self, number: int, state: State) -> None:

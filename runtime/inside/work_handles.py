@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from torch.distributed import Work
 
@@ -16,85 +16,111 @@ if TYPE_CHECKING:
 
 #: Bound here: an enumeration looks its members up each time.
 _DONE, _FAILED, _ISSUED, _WAITING = State.DONE, State.FAILED, State.ISSUED, State.WAITING
+_NONE: Final = (None, 0)
 
 
 class Handles:
     """Which events wait for which handle."""
 
     def __init__(self, tracer: Tracer) -> None:
-        """Wrap `Work.wait`."""
+        """Wrap `Work.wait`; that of other handles when the first of them is issued."""
         self._tracer = tracer
         #: id of a handle -> the handle and its events. Handles come and go, and C++ makes new ones at old addresses.
         self._works: dict[int, tuple[weakref.ref[Any], tuple[int, ...]]] = {}
         self._local = _Local()
-        self._wrap_wait()
+        #: The classes of handles whose `wait` is ours. Those of backends may have one of their own.
+        self._classes: set[type] = {Work}
+        self._wrap_wait(Work)
 
     def issued(self, number: int, work: Any, is_async: bool) -> None:
         """The operation has returned, with or without a handle."""
         if not number:
             return
-        local = self._local
-        if local.together is not None:
-            local.together.append(number)
+        mine = self._local.mine
+        if mine.together is not None:
+            mine.together.append(number)
         if work is None:
-            if local.together is None:
+            if mine.together is None:
                 self._tracer.end(number, _DONE)
             return
+        if type(work) not in self._classes:
+            self._classes.add(type(work))
+            self._wrap_wait(type(work))
         # Through the dispatcher Python gets its own handle for the same work after we return; the two are one object
         # only while ours lives. It lives until the next call of this thread, or until somebody waits.
-        local.latest = work
-        local.number = 0 if is_async else number
+        interrupted, other = mine.latest
+        if other:
+            # A signal's handler calls before torch's own function waits.
+            self._keep(interrupted, (other,))
         if is_async:
+            mine.latest = (work, 0)
             self._tracer.mark(number, _ISSUED)
             self._keep(work, (number,))
+        else:
+            mine.latest = (work, number)
 
     def _keep(self, work: Any, numbers: tuple[int, ...]) -> None:
         works, key = self._works, id(work)
         works[key] = (weakref.ref(work, lambda _: works.pop(key, None)), numbers)
 
-    def _wrap_wait(self) -> None:
-        original = Work.wait
-        works, local, tracer = self._works, self._local, self._tracer
+    def _wrap_wait(self, handle: Any) -> None:
+        """Note when the `wait` of a class of handles has been called and has returned, unless it is inherited."""
+        original = vars(handle).get("wait")
+        if original is None:
+            return
+        works, local, mark, end = self._works, self._local, self._tracer.mark, self._tracer.end
 
         def wait(work: Any, *args: Any, **kwargs: Any) -> Any:
-            if local.number and local.latest is work:
-                # torch's own function, which waits before it returns: the call is still ENTERED.
-                numbers: tuple[int, ...] = (local.number,)
-                local.latest, local.number = None, 0
-            else:
-                if local.latest is work:
-                    local.latest = None
+            mine = local.mine
+            latest, number = mine.latest
+            numbers: tuple[int, ...] = ()
+            if latest is work:
+                mine.latest = _NONE
+            if latest is not work or not number:
+                number = 0
                 known = works.get(id(work))
-                numbers = known[1] if known is not None and known[0]() is work else ()
-                for number in numbers:
-                    tracer.mark(number, _WAITING)
+                if known is not None and known[0]() is work:
+                    numbers = known[1]
+                    for other in numbers:
+                        mark(other, _WAITING)
+            # Else it is torch's own function, which waits before it returns: the call is still ENTERED.
             try:
                 result = original(work, *args, **kwargs)
             except BaseException:
-                for number in numbers:
-                    tracer.end(number, _FAILED)
+                for other in numbers or (number,):
+                    end(other, _FAILED)
                 raise
-            for number in numbers:
-                tracer.end(number, _DONE)
+            if number:
+                end(number, _DONE)
+            for other in numbers:
+                end(other, _DONE)
             return result
 
-        Work.wait = wait  # type: ignore[method-assign,assignment]
+        handle.wait = wait
 
     def coalescing_begun(self) -> None:
         """Calls from here on share the handle that is still to come."""
-        self._local.together = []
+        self._local.mine.together = []
 
     def coalescing_ended(self, work: Any) -> None:
         """That is the handle; None if there is none."""
-        numbers = tuple(self._local.together or ())
-        self._local.together = None
+        numbers = tuple(self._local.mine.together or ())
+        self._local.mine.together = None
         if work is not None and numbers:
             self._keep(work, numbers)
 
 
-class _Local(threading.local):
-    """Of each thread: the handle it got last with its event, and the events whose handle is still to come."""
+class _Thread:
+    """Of a thread: its last handle with the event (0 if the caller has the handle), and events whose handle is still to come."""
 
-    latest: Any = None
-    number: int = 0
-    together: list[int] | None = None
+    __slots__ = ("latest", "together")
+
+    def __init__(self) -> None:
+        # The two are stored at once: a signal's handler may call in between.
+        self.latest: tuple[Any, int] = _NONE
+        self.together: list[int] | None = None
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.mine = _Thread()

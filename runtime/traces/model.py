@@ -52,10 +52,11 @@ class Counted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A call site: path, line from 1 and function of the project's innermost frame; of a library's where the project has none.
+    """A call site: path, line from 1 and function of the project's innermost frame; of a library's if the project has none.
 
-    Frames are texts such as `a.py:3 f: barrier()`, innermost first. `stack`: the site and what has called it. `via`: libraries' frames
-    between the site and the call. `started_at`: the stack that started the thread of the call; () for the main thread, or if unknown.
+    Frames are texts such as `a.py:3 f: barrier()`, innermost first. `stack`: the site and what has called it. `via`: frames
+    of libraries between the site and the call. `started_at`: the stack that started the thread of the call; () for the main
+    thread, or if it is not known.
     """
 
     path: str
@@ -66,7 +67,7 @@ class Place:
     started_at: tuple[str, ...] = ()
 
     def lines(self, most: int) -> list[str]:
-        """What a report says below the site: the library's frame that made the call, frames of the stack, where the thread started."""
+        """What a report shows below a site: the library's frame that made the call, the stack, and what started the thread."""
         found = [f"via {frame}" for frame in self.via[:1]] + list(self.stack[:most])
         return found + [f"started at {frame}" for frame in self.started_at[:1]]
 

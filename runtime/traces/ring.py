@@ -19,12 +19,12 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
 is the number the system gives the thread. A record is a seqlock: `number` is 0 from before its other fields are written
-until they are (`state`, `end` and `thread` change later, each at once). The reader compares it with the number that it asked for, before and
-after it has read the record, and leaves out a record where it was another one.
+until they are (`state`, `end` and `thread` change later, each at once). The reader compares it with the number that it
+asked for, before and after it has read the record, and leaves out a record where it was another one.
 
 `NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}` (with its timeout in seconds), `{"id": 4, "place": {...}}` or
-`{"id": 5, "signature": {...}}`, each before the first record that refers to it (a place has `path`, `line`, `function`, `stack`, and where there is such `via` and
-`started_at`, lists of frames, see model.py); `{"id": 0, "stream": {...}}`, where id is
+`{"id": 5, "signature": {...}}`, each before the first record that refers to it (a place has `path`, `line`, `function`,
+`stack`, and where there are such frames `via` and `started_at`, see model.py); `{"id": 0, "stream": {...}}`, where id is
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
 ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; `{"id": 1, "stack": [...], "time": 1.5}`, the answer

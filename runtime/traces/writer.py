@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .model import End, State
 
 _pack: Final = BODY.pack_into
+_WRITTEN: Final = WRITTEN_AT // 8
 _pack_count: Final = struct.Struct("<II").pack_into
 _pack_thread: Final = struct.Struct("<I").pack_into
 
@@ -120,15 +121,15 @@ class Writer:
         self._last = number = self._last + 1
         at = RECORDS_AT + (number - 1) % CAPACITY * 64
         words = self._words
-        words[at >> 3] = 0
+        words[at // 8] = 0
         if not IN_ORDER:
             fence()
         _pack(self._map, at + BODY_AT, group, sequence, signature, place, peer, kind, 0, is_async, start, 0.0, thread)
         if not IN_ORDER:
             fence()
-        words[at >> 3] = number
+        words[at // 8] = number
         # Of what may have called in the middle, the last.
-        words[WRITTEN_AT >> 3] = self._last
+        words[_WRITTEN] = self._last
         if stream < STREAMS:
             table = STREAMS_AT + stream * 16
             if sequence % BLOCK:

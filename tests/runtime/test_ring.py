@@ -122,6 +122,23 @@ def test_what_is_written_while_it_is_read_is_whole_or_left_out(tmp_path: Path) -
         thread.join()
 
 
+def test_a_record_that_is_just_being_written_is_absent_and_hides_no_other(tmp_path: Path) -> None:
+    """Its number is 0 until all of it is there: also where its process was killed before."""
+    writer = Writer(tmp_path, rank=0, world_size=1, attempt=0, started=0.0, host="host")
+    group = writer.name("group", {"ranks": [0], "ordinal": 0, "description": ""})
+    place = writer.name("place", {"path": "a.py", "line": 3, "function": "f", "stack": []})
+    signature = writer.name("signature", {"op": "barrier"})
+    for call in range(1, 6):
+        writer.add(0, group, call, signature, place, -1, False, 1.0, 0, ring.STREAMS, 0)
+    (file,) = ring_files(tmp_path)
+    with file.open("r+b") as stream:
+        stream.seek(ring.RECORDS_AT + ring.RECORD.size)
+        stream.write(bytes(8))
+    assert [event.number for event in Reader(file).whole().events] == [1, 3, 4, 5]
+    # The calls that go on and the last event: all of them.
+    assert [event.number for event in Reader(file).head().events] == [1, 3, 4, 5]
+
+
 def test_old_events_make_room(tmp_path: Path) -> None:
     rank = read_rank(write(tmp_path, ring.CAPACITY + 10))
     # The oldest that is there may be the one that is just being overwritten.
