@@ -137,18 +137,22 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def listing(checkpoint: Checkpoint) -> Iterator[str]:
-    """Each tensor with its dtype, shape, size and where its chunks lie; then the files."""
-    yield headline(checkpoint)
-    yield ""
-    width = min(60, max(map(len, checkpoint.tensors), default=0))
-    for name, tensor in checkpoint.tensors.items():
-        shape = f"{tensor.dtype}{list(tensor.shape)}"
-        yield row(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
-    for name in checkpoint.objects:
-        yield row(f"{name:<{width}}  (no tensor)")
-    yield ""
-    for name, size in checkpoint.files.items():
-        yield row(f"{amount(size):>9}  {name}")
+    """Each tensor with its dtype, shape, size and where its chunks lie; then the files. The same of the other parts, and what is not read."""
+    for unit in (checkpoint, *checkpoint.beside):
+        yield headline(unit)
+        yield ""
+        width = min(60, max(map(len, unit.tensors), default=0))
+        for name, tensor in unit.tensors.items():
+            shape = f"{tensor.dtype}{list(tensor.shape)}"
+            yield row(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
+        for name in unit.objects:
+            yield row(f"{name:<{width}}  (no tensor)")
+        yield ""
+        for name, size in unit.files.items():
+            yield row(f"{amount(size):>9}  {name}")
+        yield from (row(f"{'unread':>9}  {item.where}: {item.why}") for item in unit.unread)
+        if unit is not checkpoint or checkpoint.beside:
+            yield ""
 
 
 def coverage(tensor: Tensor) -> str:
@@ -204,6 +208,8 @@ def listed(checkpoint: Checkpoint) -> dict[str, Any]:
         },
         "objects": sorted(checkpoint.objects),
         "files": dict(checkpoint.files),
+        "unread": [{"where": item.where, "why": item.why} for item in checkpoint.unread],
+        "beside": [listed(unit) for unit in checkpoint.beside],
     }
 
 
