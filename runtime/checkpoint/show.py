@@ -223,10 +223,13 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
         yield row(f"{item.kind:<18}  {names or 'all tensors'}: {item.text}")
     if len(found) > 200:
         yield f"and {len(found) - 200} more (--json has all)"
-    if any(item.kind == "cannot be compared" and not item.first for item in found):
+    if [item.kind for item in found] == ["cannot be compared"] and not found[0].first:
         yield row(f"Nothing was compared ({first.path} and {second.path})")
         return
-    same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})
+    units = (first, *first.beside) if second.beside else (first,)
+    same = sum(len(unit.tensors) for unit in units)
+    # A tensor of another dtype may have other values as well.
+    same -= sum({(item.first, item.tensors): item.tensors for item in found if item.first or item.tensors > 1}.values())
     counts = (same, "tensor"), (len(found), "difference")
     tensors, differ = (f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
     yield row(
