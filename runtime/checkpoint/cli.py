@@ -42,7 +42,8 @@ def ckpt() -> None:
     """Look into checkpoints: does a directory hold what it should?
 
     Read are directories of torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of
-    torch.save, and folders with such a file for each rank. Nothing in them is executed, no process group is made.
+    torch.save (old ones and whole modules too), and folders with such files: of each rank, or of model, optimizer and random
+    states. Nothing in them is executed, no process group is made. Whatever is not read is named.
     """
     Memory.is_limited = True
 

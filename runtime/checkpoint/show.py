@@ -137,18 +137,22 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def listing(checkpoint: Checkpoint) -> Iterator[str]:
-    """Each tensor with its dtype, shape, size and where its chunks lie; then the files."""
-    yield headline(checkpoint)
-    yield ""
-    width = min(60, max(map(len, checkpoint.tensors), default=0))
-    for name, tensor in checkpoint.tensors.items():
-        shape = f"{tensor.dtype}{list(tensor.shape)}"
-        yield row(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
-    for name in checkpoint.objects:
-        yield row(f"{name:<{width}}  (no tensor)")
-    yield ""
-    for name, size in checkpoint.files.items():
-        yield row(f"{amount(size):>9}  {name}")
+    """Each tensor with its dtype, shape, size and where its chunks lie; then the files. The same of the other parts, and what is not read."""
+    for unit in (checkpoint, *checkpoint.beside):
+        yield headline(unit)
+        yield ""
+        width = min(60, max(map(len, unit.tensors), default=0))
+        for name, tensor in unit.tensors.items():
+            shape = f"{tensor.dtype}{list(tensor.shape)}"
+            yield row(f"{name:<{width}}  {shape:<28} {amount(tensor.bytes):>9}  {coverage(tensor)}")
+        for name in unit.objects:
+            yield row(f"{name:<{width}}  (no tensor)")
+        yield ""
+        for name, size in unit.files.items():
+            yield row(f"{amount(size):>9}  {name}")
+        yield from (row(f"{'unread':>9}  {item.where}: {item.why}") for item in unit.unread)
+        if unit is not checkpoint or checkpoint.beside:
+            yield ""
 
 
 def coverage(tensor: Tensor) -> str:
@@ -204,6 +208,8 @@ def listed(checkpoint: Checkpoint) -> dict[str, Any]:
         },
         "objects": sorted(checkpoint.objects),
         "files": dict(checkpoint.files),
+        "unread": [{"where": item.where, "why": item.why} for item in checkpoint.unread],
+        "beside": [listed(unit) for unit in checkpoint.beside],
     }
 
 
@@ -217,10 +223,13 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
         yield row(f"{item.kind:<18}  {names or 'all tensors'}: {item.text}")
     if len(found) > 200:
         yield f"and {len(found) - 200} more (--json has all)"
-    if any(item.kind == "cannot be compared" and not item.first for item in found):
+    if [item.kind for item in found] == ["cannot be compared"] and not found[0].first:
         yield row(f"Nothing was compared ({first.path} and {second.path})")
         return
-    same = sum(1 for name in first.tensors) - len({item.first for item in found if item.first})
+    units = (first, *first.beside) if second.beside else (first,)
+    same = sum(len(unit.tensors) for unit in units)
+    # A tensor of another dtype may have other values as well.
+    same -= sum({(item.first, item.tensors): item.tensors for item in found if item.first or item.tensors > 1}.values())
     counts = (same, "tensor"), (len(found), "difference")
     tensors, differ = (f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
     yield row(

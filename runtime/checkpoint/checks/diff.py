@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..files import no_progress
@@ -37,6 +37,8 @@ class Difference:
     first: str
     second: str
     text: str
+    #: How many tensors of the first it is about.
+    tensors: int = 1
 
 
 def paired(first: Checkpoint, second: Checkpoint, sides: tuple[Side, Side] | None = None) -> list[tuple[str, str]]:
@@ -110,10 +112,16 @@ def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iter
         name = _part(side, first)
         other = others.pop(name, None)
         if other is None:
-            yield Difference("only in the first", name, "", f"{len(side.checkpoint.tensors)} tensors")
+            count = len(side.checkpoint.tensors)
+            yield Difference("only in the first", name, "", f"{count} tensors", count)
         elif side.checkpoint.tensors or other.checkpoint.tensors:
             for item in _compared(side, other, progress):
-                yield Difference(item.kind, f"{name}: {item.first}", f"{name}: {item.second}", item.text)
+                yield replace(
+                    item,
+                    first=f"{name}: {item.first}" if item.first else "",
+                    second=f"{name}: {item.second}" if item.second else "",
+                    text=item.text if item.first or item.second else f"{name}: {item.text}",
+                )
     for name, side in others.items() if first.beside else ():
         yield Difference("only in the second", "", name, f"{len(side.checkpoint.tensors)} tensors")
 
@@ -128,7 +136,8 @@ def _compared(first: Side, second: Side, progress: Progress) -> Iterator[Differe
     pairs = paired(first.checkpoint, second.checkpoint, (first, second))
     if not pairs:
         if first.checkpoint.tensors or second.checkpoint.tensors:
-            yield Difference("cannot be compared", "", "", incomparable(first.checkpoint, second.checkpoint))
+            count = len(first.checkpoint.tensors)
+            yield Difference("cannot be compared", "", "", incomparable(first.checkpoint, second.checkpoint), count)
         return
     for name, other in pairs:
         one, two = first.checkpoint.tensors[name], second.checkpoint.tensors[other]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..model import CheckpointError, NoCheckpointError
+from ..model import CheckpointError, NoCheckpointError, NotReadError
 from . import dcp, folder, index, safetensors, torch_save, units
 
 if TYPE_CHECKING:
@@ -37,4 +37,7 @@ def _file(path: Path) -> Checkpoint:
         return dcp.load(path.parent)
     if not name.endswith((safetensors.SUFFIX, *torch_save.SUFFIXES)) and not torch_save.kind_of(path):
         raise NoCheckpointError(f"{path}: no checkpoint: neither safetensors nor a file of torch.save")
-    return units.single(path)
+    try:
+        return units.single(path)
+    except NotReadError as error:
+        raise NoCheckpointError(f"{path}: no checkpoint that is read: {str(error).removeprefix(f'{name}: ')}") from None

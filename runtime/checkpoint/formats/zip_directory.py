@@ -98,6 +98,10 @@ class Archive:
             if 0xFFFFFFFF in (packed, plain, header):
                 plain, packed, header = self._large(extra, plain, packed, header)
             if method != 0 or packed != plain:
+                if "/code/" in name:
+                    raise NotReadError(
+                        f"{self._piece.file}: an archive of TorchScript, whose code and weights are not read"
+                    )
                 raise self._error(f"`{name}` is compressed; torch never does that")
             yield name.partition("/")[2] or name, Entry(plain, crc, header)
 
@@ -138,8 +142,6 @@ class Archive:
 
     def check(self) -> None:
         """Whether all entries but storages have the CRC-32 they were written with; raises CheckpointError."""
-        if "constants.pkl" in self.entries:
-            raise NotReadError(f"{self._piece.file}: an archive of TorchScript, whose code and weights are not read")
         for name, entry in self.entries.items():
             if not name.startswith("data/") and entry.size:
                 self.read(name)
