@@ -63,6 +63,10 @@ def _record(line: bytes) -> dict[str, Any] | None:
         for name in ("errors", "notes", "parts"):
             for item in validation.items(data.get(name, ())):
                 validation.text(item)
+        for of in validation.mapping(data.get("parts_of", {})).values():
+            validation.text(of)
+        for number in validation.mapping(data.get("holders", {})).values():
+            validation.number(number)
         for loss in validation.items(data.get("losses", ())):
             validation.mapping(loss)
     except ValueError:
@@ -86,11 +90,27 @@ def _of_several(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             text = f"{ranks_text(ranks)} write it at the same time; whoever is last wins, or the bytes mix (CL403)"
             yield {**some[0], "wrong": True, "errors": [text]}
             continue
-        alone = [name for name in some[0].get("parts") or () if len(writers[name]) == 1]
-        if alone:
-            more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-            text = f"holds rank {some[0].get('rank')}'s part only of {', '.join(alone[:3])}{more}, and no other rank has written its own (CL401)"
-            yield {**some[0], "wrong": True, "errors": [text]}
+        for record in some:
+            holders = record.get("holders") or {}
+            alone = [name for name in record.get("parts") or () if len(writers[name]) < holders.get(name, 2)]
+            if alone:
+                text = f"{_held(record, alone)}, and {_unwritten(writers[alone[0]])} (CL401)"
+                yield {**record, "wrong": True, "errors": [text]}
+                break
+
+
+def _held(record: dict[str, Any], names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    of = (record.get("parts_of") or {}).get(names[0])
+    example = f" ({names[0]} is its part of {of})" if of is not None else ""
+    return f"holds rank {record.get('rank')}'s part only of {', '.join(names[:3])}{more}{example}"
+
+
+def _unwritten(writers: set[object]) -> str:
+    """What of the other parts was not written."""
+    if len(writers) == 1:
+        return "no other rank has written its own"
+    return f"only {ranks_text(rank for rank in writers if isinstance(rank, int))} have written theirs"
 
 
 def _at_once(records: list[dict[str, Any]]) -> list[int]:

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
 from torch.distributed.checkpoint import DefaultSavePlanner, FileSystemWriter, async_save, save
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import Self
@@ -315,6 +317,47 @@ def own_part(folder: Path) -> None:
     weight = distribute_tensor(torch.ones(8, 3), mesh(), [Shard(0)])
     if dist.get_rank() == 0:
         torch.save({"weight": weight}, f"{folder}.pt")
+
+
+def shard_of_rank_zero(folder: Path) -> None:
+    """A copy of the local shards of FSDP, in a file that only rank 0 writes; the file beside it has whole tensors."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Linear(6, 3))
+    fully_shard(network)
+    full = {name: tensor.full_tensor() for name, tensor in network.state_dict().items()}
+    if dist.get_rank() == 0:
+        torch.save({name: tensor.to_local().clone() for name, tensor in network.state_dict().items()}, f"{folder}.pt")
+        torch.save(full, f"{folder}-full.pt")
+
+
+def hand_sharded_of_rank_zero(folder: Path) -> None:
+    weight = torch.randn(2, 3) + dist.get_rank()
+    both = [torch.empty_like(weight) for _ in range(dist.get_world_size())]
+    dist.all_gather(both, weight)
+    if dist.get_rank() == 0:
+        save_file({"weight": weight, "bias": torch.ones(3)}, f"{folder}.safetensors")
+
+
+def whole_files(folder: Path) -> None:
+    """Rank 0 writes what was gathered, what every rank holds alike and was compared, and numbers of the same shapes."""
+    folder.mkdir(exist_ok=True)
+    shard = distribute_tensor(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), mesh(), [Shard(0)])
+    state = distribute_tensor(torch.zeros(6, 3), mesh(), [Shard(0)])
+    part = torch.randn(2, 3)
+    whole = torch.empty(6, 3)
+    dist.all_gather_into_tensor(whole, part)
+    alike = torch.full((4,), float(dist.get_rank())).cumsum(0)
+    dist.broadcast(alike, src=0)
+    dist.all_gather([torch.empty(4) for _ in range(3)], alike)
+    full = shard.full_tensor()
+    # Every rank its own.
+    torch.save({"shard": shard.to_local(), "part": part}, folder / f"part-{'abc'[dist.get_rank()]}.pt")
+    if dist.get_rank() == 0:
+        metrics = torch.zeros(2, 3)
+        torch.save({"shard": full, "part": whole, "alike": alike, "metrics": metrics}, folder / "whole.pt")
+        save_file({"state": state.to_local() + 1, "other": torch.randn(2, 3)}, folder / "whole.safetensors")
+    dist.barrier()
+    Path(f"{folder}-{dist.get_rank()}").write_text("saved")
 
 
 def rotten(folder: Path) -> None:

@@ -1,9 +1,9 @@
 """In the job: state dicts that a rank writes with torch.save or safetensors.
 
 Such a file knows nothing of other ranks. What it should hold is known from the distributed checkpoints of the same job: a name that is
-sharded there, or of which ranks held different parts, and that has the size of one rank's part here, is one rank's part. Tensors
-that say themselves that they are a part (DTensor) need no such help; whether every rank writes a file of its own is known when the
-job is over.
+sharded there, or of which ranks held different parts, and that has the size of one rank's part here, is one rank's part. What is
+part of a DTensor, or has been gathered from all ranks, needs no such help (parts.py); whether every rank writes a file of its own
+is known when the job is over.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...say import say
 from . import torch_api
+from .parts import Search, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ class FileHooks:
         """Nothing is exchanged yet."""
         self._context = context
         self._local = threading.local()
+        self._search = Search()
 
     def hook_torch(self, serialization: Any) -> None:
         """What torch.save writes to a path."""
@@ -80,10 +82,11 @@ class FileHooks:
         tensors = dict(_tensors(obj))
         if not tensors:
             return None
-        own = [name for name, tensor in tensors.items() if _is_part(tensor)]
+        own = {name: part for name, tensor in tensors.items() if (part := part_of(tensor)) is not None}
         known = [name for name, tensor in tensors.items() if name not in own and self._is_known_part(name, tensor)]
         # A name or two may be called as something else is; a model is known by most of its names.
         parts = known if 2 * len(known) >= len(tensors) else []
+        own |= self._search.parts({name: tensor for name, tensor in tensors.items() if name not in parts})
         rank, site = dist.get_rank(), self._context.site()
         if parts and not _is_of_rank(path, rank):
             more = f" and {len(parts) - 1} more names" if len(parts) > 1 else ""
@@ -100,6 +103,8 @@ class FileHooks:
             "site": dict(site),
             "tensors": len(tensors),
             "parts": [*parts, *own],
+            "parts_of": {name: part.of for name, part in own.items()},
+            "holders": {name: part.holders for name, part in own.items()},
         }
 
     def _is_known_part(self, name: str, tensor: Any) -> bool:
@@ -120,14 +125,6 @@ def _end(name: str, known: Mapping[str, object]) -> str:
         return name
     found = [other for other in known if other.endswith(f".{name}")]
     return found[0] if len(found) == 1 else name
-
-
-def _is_part(tensor: Any) -> bool:
-    """Whether it says itself that other ranks have the rest."""
-    mesh, placements = getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None)
-    if mesh is None or placements is None:
-        return False
-    return any(not placement.is_replicate() and mesh.size(d) > 1 for d, placement in enumerate(placements))
 
 
 def _tensors(value: Any) -> Iterator[tuple[str, Any]]:

@@ -93,6 +93,14 @@ def test_it_is_told_before_it_is_written(tmp_path: Path) -> None:
         ("file_of_rank_zero", ("CHECKPOINT HOLDS ONE RANK'S PART: `weight`: rank 0's [3, 3] of [8, 3]", "CL401")),
         ("one_file_for_all", ("write it at the same time", "CL403")),
         ("own_part", ("holds rank 0's part only of weight", "CL401")),
+        (
+            "shard_of_rank_zero",
+            ("holds rank 0's part only of 0.weight, 0.bias, 1.weight (", "DTensor of [6, 6], Shard(dim=0)"),
+        ),
+        (
+            "hand_sharded_of_rank_zero",
+            ("holds rank 0's part only of weight (weight is its part of what ranks 0-2 gather",),
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, kind: str, words: tuple[str, ...]) -> None:
@@ -173,6 +181,14 @@ def test_unusual_jobs_are_left_alone(tmp_path: Path) -> None:
     assert "could not be audited" not in job.err
     assert sorted(path.name for path in tmp_path.glob("saved-*")) == ["saved-0", "saved-1", "saved-2"]
     assert looked(tmp_path / "saved" / "normalised").is_sound
+
+
+def test_whole_files_are_left_alone(tmp_path: Path) -> None:
+    job = run_traced(tmp_path, "whole_files", launcher=torchrun)
+    assert job.code == 0, job.err
+    assert "CHECKPOINT" not in job.err
+    assert "could not be audited" not in job.err
+    assert sorted(path.name for path in tmp_path.glob("saved-*")) == ["saved-0", "saved-1", "saved-2"]
 
 
 def test_a_job_without_stderr(tmp_path: Path) -> None:
