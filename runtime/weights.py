@@ -234,11 +234,12 @@ def _part(tensor: Any, where: Slice | None, dtype: torch.dtype | None, *, is_fir
 def _place(tensor: Any) -> tuple[Slice, bool]:
     """Where a DTensor's local part lies, and whether it is this rank's to count: of replicas the first one's is counted."""
     from torch.distributed.tensor import Replicate
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    from .inside.torch_api import offsets_of
 
     if any(placement.is_partial() for placement in tensor.placements):
         raise ValueError("it is a partial sum, no rank holds its values")
-    _, offsets = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
+    offsets = offsets_of(tensor)
     coordinates = tensor.device_mesh.get_coordinate()
     if coordinates is None:
         return Slice(tuple(tensor.shape), (0,) * tensor.dim()), False
@@ -247,4 +248,4 @@ def _place(tensor: Any) -> tuple[Slice, bool]:
         for coordinate, placement in zip(coordinates, tensor.placements, strict=True)
         if isinstance(placement, Replicate)
     )
-    return Slice(tuple(tensor.shape), tuple(offsets)), not any(copies)
+    return Slice(tuple(tensor.shape), offsets), not any(copies)

@@ -18,7 +18,7 @@ from ..traces import folders
 from ..traces.reader import exit_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -46,17 +46,12 @@ def hook_close(folder: Path, module: Any) -> None:
 def _codes(context: Any) -> dict[int, int | None]:
     """The exit code of each process, None while it runs; nothing where torch keeps its processes in another form."""
     try:
-        return {pid: code() for pid, code in _processes(context)}
+        from .torch_api import started_processes
+
+        return {pid: code() for pid, code in started_processes(context)}
     except Exception:
         # Whatever it is, the agent has to end its ranks.
         return {}
-
-
-def _processes(context: Any) -> Iterator[tuple[int, Callable[[], int | None]]]:
-    for handler in (getattr(context, "subprocess_handlers", None) or {}).values():
-        yield handler.proc.pid, handler.proc.poll
-    for process in getattr(getattr(context, "_pc", None), "processes", ()):
-        yield process.pid, functools.partial(getattr, process, "exitcode")
 
 
 def _write(folder: Path, codes: dict[int, int | None], signal: str) -> None:

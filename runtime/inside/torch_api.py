@@ -271,3 +271,23 @@ def hook_outsiders(called: Callable[[str], None]) -> None:
         warn(op_name)
 
     c10d._warn_not_in_group = outsider
+
+
+# ------------------------------------------------------------------------------------------------------------ DTensor
+
+
+def offsets_of(tensor: Any) -> tuple[int, ...]:
+    """Where this rank's part of a DTensor begins in the global one."""
+    utils = importlib.import_module("torch.distributed.tensor._utils")
+    return tuple(utils.compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)[1])
+
+
+# ------------------------------------------------------------------------------------------------------------- torchrun
+
+
+def started_processes(context: Any) -> Iterator[tuple[int, Callable[[], int | None]]]:
+    """Number and exit code (None while it runs) of each process that a context of torchrun's agent has started."""
+    for handler in (getattr(context, "subprocess_handlers", None) or {}).values():
+        yield handler.proc.pid, handler.proc.poll
+    for process in getattr(getattr(context, "_pc", None), "processes", ()):
+        yield process.pid, functools.partial(getattr, process, "exitcode")

@@ -130,10 +130,10 @@ import sys
 import torch, torch.distributed as dist
 from pathlib import Path
 from collectivelint.runtime import trace
-from collectivelint.runtime.inside import tracer
+from collectivelint.runtime.inside import signatures
 from collectivelint.runtime.traces import jobs
 from torch.testing._internal.distributed.fake_pg import FakeStore
-tracer._MOST_SIGNATURES = 3
+signatures._MOST = 3
 with trace(sys.argv[1]):
     dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
     hashes = []

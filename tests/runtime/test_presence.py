@@ -163,7 +163,7 @@ def test_ranks_that_go_on_behind_the_command(tmp_path: Path) -> None:
         not all(rank.end == "finished" for rank in jobs.load(job.folder).ranks.values()) and time.monotonic() < deadline
     ):
         time.sleep(0.1)
-    assert "No divergence in 2 calls of 2 ranks" in _report(job).stdout
+    assert "no divergence in 2 calls of 2 ranks" in _report(job).stdout
 
 
 def test_a_launcher_with_a_rank_of_its_own(tmp_path: Path) -> None:

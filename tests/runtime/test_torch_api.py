@@ -25,8 +25,8 @@ _INSIDE: Final = [
     for path in sorted(_RUNTIME.glob(pattern))
     if path.name != "torch_api.py"
 ]
-#: Private names that are not torch's: of a frame and of the interpreter's threads, and of named tuples.
-_ALLOWED: Final = {"_getframe", "_current_frames", "_replace"}
+#: Private names that are not torch's: of a frame and of the interpreter's threads and pools, and of named tuples.
+_ALLOWED: Final = {"_getframe", "_current_frames", "_replace", "_thread", "_signal", "_WorkItem"}
 
 # What is removed, then what is called: on the `fake` backend, where no other rank is needed. A process for each case, forked
 # from one that has torch imported.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ...inside import shown
 from ...quantities import ranks_text
+from . import torch_api
 from .replicas import living
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def part_of(tensor: Any) -> Part | None:
         split = [(mesh.size(d), placement) for d, placement in enumerate(placements) if not placement.is_replicate()]
         holders = math.prod(_holders(count, placement, shape) for count, placement in split)
         # Of a tensor with few rows the first rank may have all.
-        has_all = tuple(tensor._local_tensor.shape) == shape and not any(p.is_partial() for _, p in split)
+        has_all = tuple(torch_api.local_part(tensor).shape) == shape and not any(p.is_partial() for _, p in split)
         text = ", ".join(map(repr, placements))
         return None if holders < 2 or has_all else Part(f"a DTensor of {list(shape)}, {text}", holders)
     if hasattr(tensor, "local_shards") and callable(getattr(tensor, "metadata", None)):
@@ -94,7 +95,7 @@ def _parts(tensors: Mapping[str, Any]) -> dict[str, Part]:
     alive: defaultdict[tuple[Any, ...], list[tuple[Any, Part]]] = defaultdict(list)
     for item in living(torch.Tensor):
         is_shard = dtensor is not None and isinstance(item, dtensor)
-        local = item._local_tensor if is_shard else item
+        local = torch_api.local_part(item) if is_shard else item
         if not _is_plain(local):
             continue
         place = local.data_ptr(), tuple(local.shape)

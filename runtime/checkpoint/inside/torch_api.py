@@ -32,6 +32,11 @@ def exchange_load(loader: Any, load: Callable[[Any], Any], ranks: Callable[[Any]
     loader._DistWrapper = ranks(loader._DistWrapper)
 
 
+def local_part(tensor: Any) -> Any:
+    """The tensor that this rank holds of a DTensor, without a collective and without a place in autograd's graph."""
+    return tensor._local_tensor
+
+
 def pool(executor: Any) -> Any:
     """The pool of threads that an executor runs a save in; None if it has none."""
     return getattr(executor, "_executor", None)

@@ -28,6 +28,9 @@ class ToySource:
     def description(self, group: Communicator) -> str:
         return "default_pg" if group.name == "world" else group.name
 
+    def timeout(self, group: Communicator) -> float:
+        return 0.0
+
     def connect(self, prefix: str) -> None:
         return None
 
