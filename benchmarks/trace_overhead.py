@@ -73,7 +73,10 @@ dist.destroy_process_group()
 
 def fake(mode: str, folder: Path) -> float:
     """Median time of one all_reduce in a fresh process without a network, in microseconds."""
-    return _run([sys.executable, "-c", FAKE, mode, str(folder)], {})
+    # A file: what `-c` runs is no place in a project, and would not be looked up as one.
+    job = folder / "job.py"
+    job.write_text(FAKE)
+    return _run([sys.executable, str(job), mode, str(folder / "trace")], {})
 
 
 def gloo(mode: str, folder: Path) -> float:
