@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..model import Checkpoint, CheckpointError, Chunk, Piece, Problem, Tensor, Values, missing_ranks, row_major, width
+from .limits import MOST_DIMENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -160,7 +161,8 @@ def _tensor(
             pass
         case _:
             raise CheckpointError(f"{file}: `{key}` is described wrongly")
-    if not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*dims, first, last)) or first > last:
+    is_number = all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*dims, first, last))
+    if not is_number or first > last or len(dims) > MOST_DIMENSIONS:
         raise CheckpointError(f"{file}: `{key}` is described wrongly")
     dtype, shape = _DTYPES.get(kind, kind), tuple(dims)
     if width(dtype) and last - first != math.prod(shape) * width(dtype):

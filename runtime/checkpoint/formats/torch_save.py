@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
+from .limits import MOST_NAMES
 from .stand_ins import Record, Stored
 from .zip_directory import Archive
 
@@ -19,6 +20,8 @@ SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt")
 #: `rank_3_model.pt`, `model.rank3.pt`, `mp_rank_03_model_states.pt`, `pytorch_model_3.bin` is not meant: no word for rank.
 _RANK: Final = re.compile(r"(?:^|[^a-z])rank[_-]?(\d+)(?!\d)", re.IGNORECASE)
 _DEEPEST: Final = 32
+#: The text of others may be longer than memory.
+_KEYS: Final = (str, int, float, bytes, type(None))
 
 
 def is_one(file: Path) -> bool:
@@ -127,11 +130,13 @@ class _Leaves:
     def __init__(self, size: int) -> None:
         """`size` (bytes) of the pickle: what it shares makes more of a few bytes, but nobody's model makes that much more."""
         self._left = max(100_000, 4 * size)
+        self._names = size + MOST_NAMES
 
     def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
         """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
         self._left -= 1
-        if self._left < 0:
+        self._names -= len(path)
+        if self._left < 0 or self._names < 0:
             raise CheckpointError("its lists and dicts refer to each other without end")
         if len(above) > _DEEPEST or id(value) in above:
             return
@@ -140,7 +145,8 @@ class _Leaves:
             value = vars(value) if len(vars(value)) > 1 else None
         if isinstance(value, dict):
             for key, item in value.items():
-                yield from self.of(item, f"{path}.{key}" if path else str(key), inside)
+                name = str(key) if isinstance(key, _KEYS) else f"<{type(key).__name__}>"
+                yield from self.of(item, f"{path}.{name}" if path else name, inside)
         elif isinstance(value, (list, tuple)) and any(isinstance(item, (Stored, dict, list, tuple)) for item in value):
             for index, item in enumerate(value):
                 yield from self.of(item, f"{path}.{index}" if path else str(index), inside)
