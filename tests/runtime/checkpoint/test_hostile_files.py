@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Runs each command of a JSON list in a child of its own, with 2 GB of memory and a minute; importing is done once.
 _RUNNER = """
-import json, os, resource, signal, sys, time
-import click
+import json, os, resource, sys
+import numpy
 from collectivelint.cli import main
 import collectivelint.runtime.checkpoint.cli
 
