@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, Tensor, missing_ranks
 from .allowed import TENSOR_NAMES
+from .limits import MOST_DIMENSIONS
 from .stand_ins import METADATA_NAMES, Properties, Record
 from .unpickle import unpickle
 
@@ -120,7 +121,9 @@ class _Metadata:
         items, storage = state.get("state_dict_metadata"), state.get("storage_data")
         if not isinstance(record, Record) or not isinstance(items, dict) or not isinstance(storage, dict):
             raise CheckpointError(f"{name}: holds no metadata of a checkpoint")
-        self._items: dict[Any, Any] = items
+        if not all(isinstance(key, str) for key in items):
+            raise CheckpointError(f"{name}: holds names that are no text")
+        self._items: dict[str, Any] = items
         meta = state.get("storage_meta")
         self.save_id = str(getattr(meta, "save_id", None) or "")
         self.problems: list[Problem] = []
@@ -169,7 +172,7 @@ class _Metadata:
             yield Chunk(offsets, sizes, piece, int(shard[1]) if shard is not None else None)
 
     def _sizes(self, name: str, value: Any) -> tuple[int, ...]:
-        if not isinstance(value, (tuple, list)) or not all(map(_is_size, value)):
+        if not isinstance(value, (tuple, list)) or len(value) > MOST_DIMENSIONS or not all(map(_is_size, value)):
             raise CheckpointError(f"{self._name}: the sizes of `{name:.80}` make no sense")
         return tuple(value)
 

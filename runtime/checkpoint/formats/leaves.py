@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..model import CheckpointError
+from .limits import MOST_NAMES
 from .made import Class, Made, number
 from .stand_ins import Stored
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 #: Python's own stack ends not far behind this.
 _DEEPEST: Final = 200
 _CONTAINERS: Final = (Stored, Made, dict, list, tuple)
+#: Keys that stand in names as they are: the text of others may be longer than memory.
+_KEYS: Final = (str, int, float, bytes, type(None))
 #: Attributes of a torch.nn.Module whose names are left out of the paths of what is below them, as `state_dict()` does.
 _OF_MODULES: Final = frozenset({"_parameters", "_buffers", "_modules"})
 
@@ -24,13 +27,15 @@ class Leaves:
     def __init__(self, size: int) -> None:
         """`size` (bytes) of the pickle: what it shares makes more of a few bytes, but no model makes that much more."""
         self._left = max(100_000, 4 * size)
+        self._names = size + MOST_NAMES
         #: Classes whose contents were not read.
         self.opaque: dict[str, None] = {}
 
     def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
         """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
         self._left -= 1
-        if self._left < 0:
+        self._names -= len(path)
+        if self._left < 0 or self._names < 0:
             raise CheckpointError("its lists and dicts refer to each other without end")
         if id(value) in above:
             return
@@ -46,7 +51,8 @@ class Leaves:
                 yield from self._object(value, path, inside)
             case dict():
                 for key, item in value.items():
-                    yield from self.of(item, f"{path}.{key}" if path else str(key), inside)
+                    name = str(key) if isinstance(key, _KEYS) else f"<{type(key).__name__}>"
+                    yield from self.of(item, f"{path}.{name}" if path else name, inside)
             case list() | tuple() if any(isinstance(item, _CONTAINERS) for item in value):
                 for index, item in enumerate(value):
                     yield from self.of(item, f"{path}.{index}" if path else str(index), inside)

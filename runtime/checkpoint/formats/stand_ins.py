@@ -9,6 +9,7 @@ import pickle
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .limits import MOST_DIMENSIONS
 from .made import Class, class_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class StorageKey(NamedTuple):
 def _integers(value: object) -> tuple[int, ...]:
     if not isinstance(value, tuple) or not all(isinstance(item, int) and 0 <= item < 1 << 62 for item in value):
         raise pickle.UnpicklingError("a tensor's sizes are not numbers")
+    if len(value) > MOST_DIMENSIONS:
+        raise pickle.UnpicklingError(f"a tensor of {len(value)} dimensions")
     return value
 
 

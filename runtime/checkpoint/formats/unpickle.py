@@ -8,6 +8,7 @@ pickle may take of memory is limited, since a few bytes can ask for any amount.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 from contextlib import contextmanager
@@ -95,6 +96,8 @@ def unpickle(
     size = len(data) if isinstance(data, bytes) else 1 << 24
     try:
         with _bounded(64 * size + (256 << 20)):
+            if Memory.is_limited and _takes_too_long(data if isinstance(data, bytes) else _next(data), names):
+                _refuse(where, "it takes more time than anything of its size needs")
             unpickler = _Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data, names)
             found = unpickler.load()
             called = [path for path, args in unpickler.calls if not is_value(path, args)]
@@ -104,6 +107,8 @@ def unpickle(
         _refuse(where, "it is nested too deeply")
     except pickle.UnpicklingError as error:
         _refuse(where, str(error))
+    except CheckpointError:
+        raise
     except Exception as error:
         # A damaged pickle fails anywhere in the unpickler, and in our stand-ins.
         _refuse(where, f"damaged: {type(error).__name__}: {error}")
@@ -118,6 +123,45 @@ def unpickle(
 
 def _refuse(where: str, reason: str) -> NoReturn:
     raise CheckpointError(f"{where}: {reason}") from None
+
+
+#: Opcodes that share a value or build a tuple. With fewer of them no key takes long: each level of sharing takes two.
+_SHARING: Final = (b"2", b"h", b"j", b"g", b"\x85", b"\x86", b"\x87", b"t")
+_FEWEST: Final = 56
+#: Seconds of computing that a pickle may take, and so many more for each of its bytes; larger ones are read once only.
+_SECONDS: Final = 1
+_SECONDS_A_BYTE: Final = 5e-6
+_LARGEST_PROBED: Final = 2 << 20
+
+
+def _next(stream: IO[bytes]) -> bytes:
+    """What comes next in a stream, as far as it is tried; it stays there."""
+    at = stream.tell()
+    data = stream.read(_LARGEST_PROBED + 1)
+    stream.seek(at)
+    return data
+
+
+def _takes_too_long(data: bytes, names: Mapping[tuple[str, str], object]) -> bool:
+    """Whether reading it does not end in time, tried in a child process.
+
+    A key of 130 bytes, a tuple of one tuple twice and so on, takes years to hash, and nothing interrupts that.
+    """
+    if not hasattr(os, "fork") or len(data) > _LARGEST_PROBED or sum(map(data.count, _SHARING)) < _FEWEST:
+        return False
+    child = os.fork()
+    if child == 0:
+        try:
+            import resource
+
+            seconds = _SECONDS + int(len(data) * _SECONDS_A_BYTE)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            _Unpickler(io.BytesIO(data), names).load()
+        finally:
+            # What is wrong with it the parent finds as well.
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 class Memory:

@@ -20,7 +20,7 @@ from ..model import Piece
 from . import digests, replicas, torch_api
 from .dcp_exchange import Known, Running, key_of, talking
 from .digests import Digest
-from .fingerprints import crc_in_file, digest_of
+from .fingerprints import crc_in_file, digests_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,18 +96,16 @@ class SaveHooks:
     def _attach(self, running: Running, plan: Any, world_size: int) -> Any:
         planner = running.planner
         state = getattr(planner, "state_dict", None) or {}
-        found: dict[Key, tuple[Any, ...]] = {}
-        placed: dict[str, str] = {}
-        for item in _items(planner, plan):
-            key, value = key_of(item.index), state.get(item.index.fqn) if isinstance(state, dict) else None
-            try:
-                found[key] = tuple(digest_of(planner, item, value, world_size))
-            except Exception as error:
-                # A tensor that cannot be read (meta) fails in the save as well, and says more there.
-                found[key] = ("plain", None, (), type(error).__name__)
-            placements = getattr(value, "placements", None)
-            if placements is not None:
-                placed[item.index.fqn] = str(tuple(placements))
+        items = [
+            (item, state.get(item.index.fqn) if isinstance(state, dict) else None) for item in _items(planner, plan)
+        ]
+        digested = digests_of(planner, items, world_size)
+        found = {key_of(item.index): tuple(digest) for (item, _), digest in zip(items, digested, strict=True)}
+        placed = {
+            item.index.fqn: str(tuple(placements))
+            for item, value in items
+            if (placements := getattr(value, "placements", None)) is not None
+        }
         # The planner keeps the plan it has made.
         plan = dataclasses.replace(plan)
         plan.__dict__[_RIDER] = (found, placed)
