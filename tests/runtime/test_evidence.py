@@ -168,7 +168,7 @@ def test_a_stack_is_told_apart_by_every_frame_and_keeps_none(monkeypatch: pytest
     assert len(Stack.of(_recursive(9, tail)).codes) == 2
 
 
-def test_what_starts_threads_is_noted_without_a_trace() -> None:
+def test_what_starts_threads_is_noted_without_a_trace(tmp_path: Path) -> None:
     """In a process of its own: the note is gone with the thread, tracebacks and results are as before."""
     code = """
 import gc, sys, threading, traceback, weakref
@@ -181,7 +181,7 @@ def fail():
     raise KeyError("mine")
 class Argument:
     pass
-def measure():
+def measure(tmp_path: Path):
     with ThreadPoolExecutor(1) as pool:
         error = pool.submit(fail).exception()
         total = sum(pool.map(abs, range(-3, 0)))
@@ -211,7 +211,7 @@ gc.collect()
 assert gone() is None and not thread_starts._starters
 assert thread_starts.starter() is None
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 
 
 _HANDLER = """
@@ -251,7 +251,7 @@ print(*made)
 def test_a_handler_of_a_signal_that_calls_in_the_middle_of_a_record(tmp_path: Path, backend: str) -> None:
     """And another thread: every call is recorded once, and the stream's count and hash are those of its records."""
     command = [sys.executable, "-c", _HANDLER, str(tmp_path), backend]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     made = list(map(int, ran.stdout.split()))
     assert "collectivelint" not in ran.stderr

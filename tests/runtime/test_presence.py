@@ -185,10 +185,10 @@ def test_ranks_that_were_not_seen(tmp_path: Path, local: str, code: int) -> None
     made = folders.create(tmp_path)
     environment = {**os.environ, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": local}
     start = "import sys, pathlib; from collectivelint.runtime.inside import presence; presence.start(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", start, str(made)], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", start, str(made)], cwd=tmp_path, env=environment, check=True)
     Writer(made, rank=0, world_size=2, attempt=0, started=1.0, host=os.uname().nodename).finish("finished")
     report = subprocess.run(
-        [sys.executable, "-m", "collectivelint", "report", str(made)], capture_output=True, text=True
+        [sys.executable, "-m", "collectivelint", "report", str(made)], cwd=tmp_path, capture_output=True, text=True
     )
     assert "no process of rank 1 was seen here" in report.stdout
     assert report.returncode == code
@@ -220,7 +220,12 @@ def test_the_thread_before_the_group_harms_nothing(tmp_path: Path) -> None:
     made = folders.create(tmp_path)
     command = [sys.executable, "-c", _FORKS, str(made)]
     ran = subprocess.run(
-        command, env={**os.environ, "RANK": "0", "WORLD_SIZE": "2"}, capture_output=True, text=True, check=False
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "RANK": "0", "WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     (one,) = rank_processes.read(made)

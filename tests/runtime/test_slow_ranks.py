@@ -87,11 +87,15 @@ def test_report_names_the_slow_rank_of_a_real_job(trace: Callable[..., Job]) -> 
     job = trace("healthy.py", "gets_slow", ranks=2)
     assert job.code == 0, job.err
     command = [sys.executable, "-m", "collectivelint", "report", "--output-format", "json", str(job.folder)]
-    (slow,) = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)["jobs"][0]["slow"]
+    (slow,) = json.loads(subprocess.run(command, cwd=job.folder, capture_output=True, check=True, text=True).stdout)[
+        "jobs"
+    ][0]["slow"]
     line = line_of("def gets_slow", "healthy.py") + 4
     assert slow["rank"] == 1
     assert slow["site"].endswith(f"healthy.py:{line}")
     assert slow["comes_from"].endswith(f"healthy.py:{line + 1}")
     assert 59 <= slow["since"] <= 67
-    text = subprocess.run([*command[:-3], str(job.folder)], capture_output=True, check=True, text=True).stdout
+    text = subprocess.run(
+        [*command[:-3], str(job.folder)], cwd=job.folder, capture_output=True, check=True, text=True
+    ).stdout
     assert "SLOW: rank 1 came last in " in text

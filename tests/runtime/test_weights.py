@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
-import torch.distributed as dist
-from collectivelint.runtime.testing import run_ranks
 from collectivelint.runtime.weights import Fingerprint, Slice, compare, fingerprint, total
-from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+
+from .conftest import JOBS, run, torchrun
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _state() -> dict[str, torch.Tensor]:
@@ -100,43 +102,11 @@ def test_what_cannot_be_told_is_refused() -> None:
         total([fingerprint({"w": torch.ones(2)}), fingerprint({"w": torch.ones(3)})])
 
 
-def _sharded() -> list[str]:
-    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
-    whole = {name: value for name, value in _state().items() if name in ("layers.0.weight", "layers.0.bias", "large")}
-    group = dist.group.WORLD
-    found = []
-    for placements in ([Shard(0), Shard(1)], [Replicate(), Shard(0)], [Shard(0), Shard(0)], [Replicate(), Replicate()]):
-        state = {
-            name: distribute_tensor(
-                value, mesh, [p if value.dim() > getattr(p, "dim", 0) else Replicate() for p in placements]
-            )
-            for name, value in whole.items()
-        }
-        found.append(str(compare(fingerprint(state, group=group), fingerprint(whole))))
-    # Plain tensors are the same on all ranks, and count once.
-    found.append(str(compare(fingerprint(whole, group=group), fingerprint(whole))))
-    model = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape))
-    before = fingerprint(model)
-    fully_shard(model)
-    found.append(str(compare(fingerprint(model, group=group), before)))
-    with torch.no_grad():
-        if dist.get_rank() == 3:
-            next(model.parameters()).to_local().add_(1)
-    found.append(str(compare(fingerprint(model, group=group), before)))
-    try:
-        fingerprint({"p": DTensor.from_local(torch.ones(2), mesh, [Partial(), Replicate()])})
-    except ValueError as error:
-        found.append(str(error))
-    return found
-
-
-def test_sharded_weights_of_real_ranks_agree_with_the_whole_ones() -> None:
-    for found in run_ranks(_sharded, 4):
-        assert found == [
+def test_sharded_weights_of_real_ranks_agree_with_the_whole_ones(tmp_path: Path) -> None:
+    job = run([*torchrun(4), str(JOBS / "sharded_weights.py")], tmp_path, tmp_path)
+    assert job.code == 0, job.err
+    for number in range(4):
+        assert json.loads((tmp_path / f"found-{number}.json").read_text()) == [
             *["3 of 3 tensors agree"] * 5,
             "4 of 4 tensors agree",
             "3 of 4 tensors agree\n  0.weight: other values",
