@@ -181,7 +181,7 @@ def fail():
     raise KeyError("mine")
 class Argument:
     pass
-def measure(tmp_path: Path):
+def measure():
     with ThreadPoolExecutor(1) as pool:
         error = pool.submit(fail).exception()
         total = sum(pool.map(abs, range(-3, 0)))
