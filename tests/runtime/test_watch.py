@@ -125,7 +125,11 @@ def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> N
             assert rank.stdout.readline() == "ready\n"
             command = [sys.executable, "-m", "collectivelint", "watch", str(tmp_path)]
             with popen(command, cwd=tmp_path, text=True, **pipes) as watching:
-                time.sleep(2)
+                ring = next(tmp_path.glob("*.ring"))
+                while watching.poll() is None and str(ring) not in Path(f"/proc/{watching.pid}/maps").read_text():
+                    time.sleep(0.05)
+                # It looks at which runs there are, then at the ranks of one.
+                time.sleep(1)
                 rank.stdin.write("\n")
                 rank.stdin.flush()
                 assert rank.stdout.readline() == "left\n"
