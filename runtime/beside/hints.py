@@ -46,7 +46,11 @@ class Hints:
         ready = [item for item in long if clock - item[0].start >= self._after + STACK_REPLY_S]
         self._hinted |= {(job, event.rank, event.number) for event, _ in ready}
         here = {reader.number: reader.pid for reader in readers}
-        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
+        asked = min((event.start for event, _ in ready), default=0.0) + self._after
+        living = [rank for rank in map(heads.ranks.__getitem__, here) if rank.alive and rank.end == "running"]
+        silent = {rank.rank for rank in living if rank.stack_time < asked}
+        stopped = {rank for rank, pid in here.items() if state_of(pid) == "T"}
+        hint = explain.straggler(heads, ready, stopped, silent)
         if hint:
             self._say(hint)
 

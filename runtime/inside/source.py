@@ -26,6 +26,9 @@ class Source(Protocol):
     def timeout(self, group: Any) -> float:
         """How long (in seconds) a call on the group may take, 0.0 if that is not known."""
 
+    def has_accelerator(self) -> bool:
+        """Whether the process computes on a device that Python has to wait for."""
+
     def connect(self, prefix: str) -> Any | None:
         """A connection of the tracer's own to the job's torch.distributed.Store or its like; None if there is none.
 

@@ -100,6 +100,16 @@ class TorchSource:
         except Exception:
             return 0.0
 
+    def has_accelerator(self) -> bool:
+        """Whether a device other than the processor is in use, CUDA or one that was registered."""
+        try:
+            names = ("cuda", "xpu", torch._C._get_privateuse1_backend_name())
+            modules = [getattr(torch, name, None) for name in names]
+            return any(module is not None and module.is_initialized() for module in modules)
+        except Exception:
+            # A module of a device need not be able to say that.
+            return False
+
     def connect(self, prefix: str) -> Any | None:
         """A connection to the job's TCPStore; None if the job has another kind of store."""
         dist: Any = torch.distributed

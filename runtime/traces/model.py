@@ -159,6 +159,22 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """What a main thread does that its source line does not show. `call`: the expression that waits for the accelerator.
+
+    `since`: when it was seen there first, in seconds since the epoch.
+    """
+
+    kind: Literal["compile", "device"]
+    call: str
+    since: float
+
+    def __str__(self) -> str:
+        """With "rank 1" in front of it: `compiles with torch.compile`."""
+        return "compiles with torch.compile" if self.kind == "compile" else f"waits for the device in `{self.call}`"
+
+
+@dataclass(frozen=True, slots=True)
 class Raised:
     """An exception that left a function of torch.distributed without the call of that function being made.
 
@@ -191,7 +207,7 @@ class Rank:
     code, and may call one day; `stack` is where the main thread was when
     that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for. `groups` are
     those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
-    `stack_time` is when `stack` was recorded. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
+    `stack_time` is when `stack` was recorded, and what the thread did there is its `activity`. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
     """
 
     rank: int
@@ -212,6 +228,7 @@ class Rank:
     groups: tuple[Group, ...] = ()
     destroyed: frozenset[GroupKey] = frozenset()
     stack_time: float = 0.0
+    activity: Activity | None = None
     ending: Ending | None = None
     raised: tuple[Raised, ...] = ()
     exit: Exit | None = None

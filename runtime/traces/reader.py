@@ -185,6 +185,7 @@ class Reader:
             groups=tuple(self._names.groups.values()),
             destroyed=frozenset(self._names.destroyed),
             stack_time=self._names.stack_time,
+            activity=self._names.activity,
             ending=self._names.ending,
             raised=tuple(self._names.raised),
             exit=self._exit(),

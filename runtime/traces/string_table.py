@@ -14,7 +14,7 @@ from .ring import TraceError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .model import Ending, Group, GroupKey, Place, Raised, StreamKey
+    from .model import Activity, Ending, Group, GroupKey, Place, Raised, StreamKey
 
 
 #: More than any job has left; what is larger is not ours.
@@ -45,6 +45,7 @@ class Names:
         self.destroyed: set[GroupKey] = set()
         self.stack: tuple[str, ...] = ()
         self.stack_time = 0.0
+        self.activity: Activity | None = None
         self.ending: Ending | None = None
         self.raised: list[Raised] = []
         self.threads: tuple[int, ...] = ()
@@ -118,6 +119,8 @@ class Names:
             case {"stack": stack}:
                 self.stack_time = validation.real(row.get("time", 0))
                 self.stack = tuple(map(validation.text, validation.items(stack)))
+                activity = row.get("activity")
+                self.activity = validation.activity(activity) if activity is not None else None
             case {"ended": ended}:
                 self.ending = validation.ending(ended)
             case {"raised": {"group": int(group)} as raised}:

@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any, Final, get_args
 
-from .model import Ending, Exit, Failure, Group, GroupKey, Place, Raised
+from .model import Activity, Ending, Exit, Failure, Group, GroupKey, Place, Raised
 
 #: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
 _LARGEST: Final = 1 << 63
@@ -88,6 +88,15 @@ def ending(value: object) -> Ending:
     if (failure := known.get(text(data.get("failure")))) is None:
         raise ValueError("no such failure")
     return Ending(failure, text(data.get("error")), real(data.get("time")), place(where) if where is not None else None)
+
+
+def activity(value: object) -> Activity:
+    """What a main thread does."""
+    data = mapping(value)
+    kind = text(data.get("kind"))
+    if kind != "compile" and kind != "device":
+        raise ValueError("no such activity")
+    return Activity(kind, text(data.get("call")), real(data.get("since")))
 
 
 def raised(value: object, group: GroupKey) -> Raised:

@@ -162,9 +162,9 @@ class Writer:
         """How often somebody has wanted to know where the main thread is."""
         return int.from_bytes(self._map[ASKED], "little")
 
-    def answer(self, number: int, stack: list[str]) -> None:
-        """Say where the main thread is."""
-        row = {"id": number, "stack": stack, "time": time.time()}
+    def answer(self, number: int, stack: list[str], activity: dict[str, Any] | None = None) -> None:
+        """Say where the main thread is, and what it does there if the source line does not show that."""
+        row = {"id": number, "stack": stack, "time": time.time(), **({"activity": activity} if activity else {})}
         self._names.write(json.dumps(row).encode() + b"\n")
 
     def finish(self, end: End, error: str = "") -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint.printable import one_line
 
 from ..quantities import ranks_text
-from .rules import RULES
+from .rules import RULES, orders_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from ..traces.model import Event, Trace
     from .model import Divergence, Side
@@ -54,7 +54,7 @@ def _headline(divergence: Divergence) -> str:
             wait = (
                 f"TIMEOUT after {divergence.waited:.1f} s: {who} waited in {divergence.what} on the {divergence.group}"
             )
-            place = next((f", at {side.stack[0].partition(': ')[0]}" for side in others if side.stack), "")
+            place = next((f", at {_at(side)}" for side in others if side.stack), "")
             count = sum(len(side.ranks) for side in others)
             return f"{wait}; {rest} {'was' if count == 1 else 'were'} slow{place}" if others else wait
         case "mismatch":
@@ -68,6 +68,12 @@ def _headline(divergence: Divergence) -> str:
             return f"UNMATCHED: {who} called {divergence.what} on the {divergence.group}; {rest} never did"
         case "outsider":
             return f"OUTSIDER: {who} called {divergence.what} on a group it is not in; the call did nothing"
+
+
+def _at(side: Side) -> str:
+    """Where a slow rank was, and what it did there."""
+    place = side.stack[0].partition(": ")[0]
+    return f"{place}, where it {side.activity}" if side.activity is not None else place
 
 
 def _side(side: Side) -> str:
@@ -105,12 +111,16 @@ def described(event: Event) -> str:
 
 
 def straggler(
-    trace: Trace, stuck: Iterable[tuple[Event, tuple[int, ...]]], stopped: Collection[int] = frozenset()
+    trace: Trace,
+    stuck: Iterable[tuple[Event, tuple[int, ...]]],
+    stopped: Collection[int] = frozenset(),
+    silent: Collection[int] = frozenset(),
 ) -> str:
     """The hint for waits that are long, but of which nobody can say that they will not end.
 
-    `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z).
+    `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z), `silent` those that do not answer where they are.
     """
+    stuck = list(stuck)
     waiting: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
     for event, absent in stuck:
         waiting[(event.op, event.group.key, event.place, absent)].append(event)
@@ -128,10 +138,28 @@ def straggler(
             rank = trace.ranks.get(member)
             if member in stopped:
                 lines.append(f"  rank {member} is stopped; `kill -CONT {trace.ranks[member].pid}` lets it go on")
+            elif member in silent:
+                lines.append(f"  rank {member} does not answer: its interpreter is locked, by C++ code or by one long call")
             elif rank is not None and rank.stack:
-                lines.append(f"  rank {member} is at {rank.stack[0]}")
+                does = f"{rank.activity}," if rank.activity is not None else "is"
+                lines.append(f"  rank {member} {does} at {rank.stack[0]}")
                 lines += [f"    {frame}" for frame in rank.stack[1:_DEEPEST]]
+    lines += [f"  {note}" for note in _crossed(trace, stuck)]
     return "".join(f"{one_line(line)}\n" for line in lines)
+
+
+def _crossed(trace: Trace, stuck: list[tuple[Event, tuple[int, ...]]]) -> Iterator[str]:
+    """Pairs of ranks of which each waits for the device, in which a call on another group waits for the other rank."""
+    waits = {
+        event.rank: (event, absent)
+        for event, absent in stuck
+        if (does := trace.ranks[event.rank].activity) is not None and does.kind == "device"
+    }
+    for number, (event, absent) in waits.items():
+        for member in absent:
+            other, others = waits.get(member, (None, ()))
+            if number < member and other is not None and number in others and other.group.key != event.group.key:
+                yield f"CL206 {RULES['CL206']}: {orders_text([number], event.group, [member], other.group)}"
 
 
 def as_dict(divergence: Divergence) -> dict[str, Any]:
@@ -150,6 +178,7 @@ def as_dict(divergence: Divergence) -> dict[str, Any]:
                 "state": side.state,
                 "event": _event(side.event),
                 "stack": list(side.stack),
+                "activity": str(side.activity) if side.activity is not None else None,
                 "consequence": side.is_consequence,
             }
             for side in divergence.sides

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from ..traces.model import Event, Group
+    from ..traces.model import Activity, Event, Group
 
 #: "mismatch": different calls meet; "deadlock": ranks wait for a call that will not come; "timeout": a call took longer than
 #: its group allows, since some rank was slow; "order": groups are created in different order; "unmatched": calls that other
@@ -19,7 +19,7 @@ class Side:
     """What some ranks do: the event they are in or made, or how they ended.
 
     `stack` is where they were instead of in that event, innermost frame first: where an exception was raised, or where they
-    were when that was asked. `is_consequence`: they ended because of what another side did.
+    were when that was asked, and `activity` what they did there. `is_consequence`: they ended because of what another side did.
     """
 
     ranks: tuple[int, ...]
@@ -27,6 +27,7 @@ class Side:
     state: str
     stack: tuple[str, ...] = ()
     is_consequence: bool = False
+    activity: Activity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,4 +79,6 @@ def _slow(rank: Rank, first: Event) -> Side:
     if not rank.stack or rank.stack_time < first.start:
         return Side((rank.rank,), rank.events[-1] if rank.events else None, f"had not called it{after}")
     into = rank.stack_time - first.start
-    return Side((rank.rank,), None, f"had not called it, {into:.1f} s into the wait it was here{after}", rank.stack)
+    does = f", where it {rank.activity}" if rank.activity is not None else ""
+    state = f"had not called it, {into:.1f} s into the wait it was here{does}{after}"
+    return Side((rank.rank,), None, state, rank.stack, activity=rank.activity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .conftest import line_of
+from .conftest import JOBS, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +46,35 @@ def test_a_slow_rank_is_named_while_the_job_runs(trace: Callable[..., Job]) -> N
     (note,) = [line for line in job.err.splitlines() if line.startswith("note: ")]
     assert note.startswith("note: rank 1 came last in ")
     assert f"healthy.py:{line_of('def gets_slow', 'healthy.py') + 4} on the default group {{0,1}} since #" in note
+
+
+def test_a_rank_that_compiles(trace: Callable[..., Job]) -> None:
+    job = trace("activities.py", "compiles", "4", "60", ranks=2, hint_after=1)
+    assert (job.code, job.divergence) == (0, None), job.err
+    place = f"activities.py:{line_of('        time.sleep(seconds if', 'activities.py')} compiles.<locals>.backend"
+    assert f"  rank 1 compiles with torch.compile, at {place}: " in job.err.replace(str(JOBS) + "/", "")
+
+
+def test_a_timeout_because_a_rank_compiled(trace: Callable[..., Job]) -> None:
+    job = trace("activities.py", "compiles", "20", "4", ranks=2)
+    assert job.code == 1
+    assert job.divergence is not None
+    assert job.divergence["verdict"] == "timeout"
+    assert [side["activity"] for side in job.divergence["sides"]] == [None, "compiles with torch.compile"]
+    assert "TIMEOUT after 4." in job.err
+    assert ", where it compiles with torch.compile\n" in job.err
+
+
+def test_ranks_that_wait_for_their_devices(trace: Callable[..., Job]) -> None:
+    """The crossing is a note: whether a device waits for a collective is not known. Nothing waits without a device."""
+    job = trace("activities.py", "device", "8", "60", ranks=2, hint_after=1)
+    assert job.code == 1
+    hints = job.err.replace(str(JOBS) + "/", "")
+    assert "  rank 1 waits for the device in `loss.item()`, at activities.py:" in hints
+    assert "  CL206 order-mismatch explains this: " in hints
+
+
+def test_a_rank_that_does_not_answer(trace: Callable[..., Job]) -> None:
+    job = trace("activities.py", "locked", "4", "60", ranks=2, hint_after=1)
+    assert (job.code, job.divergence) == (0, None), job.err
+    assert "  rank 1 does not answer: its interpreter is locked" in job.err

@@ -31,6 +31,9 @@ class ToySource:
     def timeout(self, group: Communicator) -> float:
         return 0.0
 
+    def has_accelerator(self) -> bool:
+        return False
+
     def connect(self, prefix: str) -> None:
         return None
 
