@@ -74,7 +74,8 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         if export_fr is not None:
             _export(found, export_fr)
     except (TraceError, OSError) as error:
-        missing = of_run(run, Trace())
+        end = run_end.read(run)
+        missing = of_run(run, Trace(), end.unrecorded if end is not None else ())
         closing.tell_missing(missing, err=output_format == "json")
         echo(f"error: {run}: nothing is recorded here" if missing.wrong else f"error: {reason(error)}", err=True)
         sys.exit(1 if missing.wrong else 2)
@@ -86,7 +87,8 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     saved = records.read(*dict.fromkeys([run, *(part for job in found for part in job.folders)]), unreadable=left_out)
     warn(left_out)
     end = run_end.read(run)
-    missing = of_run(run, jobs.main_of(found).trace([]), goes_on=end is not None and bool(end.signals))
+    ignoring, goes_on = (end.unrecorded, bool(end.signals)) if end is not None else ((), False)
+    missing = of_run(run, jobs.main_of(found).trace([]), ignoring, goes_on=goes_on)
     if is_text:
         echo("".join(f"{line}\n" for line in records.text(saved)), nl=False)
     for problem in unreadable:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..traces.model import Trace
     from ..traces.rank_processes import RankProcess
-    from .unrecorded import Unrecorded
+    from ..traces.run_end import Unrecorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
     if (ended := outcome.end.text()) and (outcome.end.signals or not diverged):
         problems = [*problems, ended]
     removed = not outcome.folder.is_dir()
-    traced = any(item.ranks for item in outcome.judged)
+    traced = any(item.ranks for item in outcome.judged) and not _is_empty(outcome.judged)
+    if _is_empty(outcome.judged):
+        problems = [*problems, *(problem for item in outcome.judged for problem in untraced(item))]
     if removed and traced:
         problems = [*problems, "the trace folder was removed while the job ran"]
     if outcome.running and not diverged:
@@ -43,13 +45,18 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
         return
     but = f", but {' and '.join(problems)}" if problems else ""
     notes = "".join(f"; {note}" for note in outcome.absent.notes)
-    if outcome.absent.wrong:
+    if outcome.absent.wrong or _is_empty(outcome.judged):
         why, colour = f"; {' and '.join(problems)}{notes}", "red"
     elif outcome.absent.notes:
         why, colour = f"{notes}{but}", "yellow"
     else:
         why, colour = f"; {'the trace folder was removed while the job ran' if removed else NOBODY}{but}", "yellow"
     echo(f"collectivelint: nothing was traced{why}", err=True, fg=colour)
+
+
+def _is_empty(judged: Sequence[Judged]) -> bool:
+    """Whether ranks were there, and not one call of them could be recorded."""
+    return any(item.cut for item in judged) and all(item.calls == 0 and len(item.cut) == item.ranks for item in judged)
 
 
 def _still_running(outcome: Outcome, *, traced: bool) -> None:
@@ -102,6 +109,8 @@ def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool, notes:
             err=err,
             fg="red",
         )
+    elif _is_empty(judged):
+        echo(f"collectivelint: nothing was traced; {' and '.join(problems)}", err=err, fg="red")
     else:
         but = (f", but {' and '.join(problems)}" if problems else "") + "".join(f"; {note}" for note in notes)
         echo(f"collectivelint: no divergence in {looked_at(judged)}{but}", err=err, fg="red" if problems else "green")
@@ -131,4 +140,7 @@ def _calls(judged: Sequence[Judged]) -> str:
 
 def untraced(judged: Judged) -> list[str]:
     """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
-    return [f"rank {rank} is recorded only until its call {calls}" for rank, calls in judged.cut.items()]
+    return [
+        f"rank {rank} is recorded only until its call {calls}" if calls else f"rank {rank} was not recorded"
+        for rank, calls in judged.cut.items()
+    ]

@@ -106,8 +106,9 @@ def run(
     judged = watcher.conclude(lambda job: bool(running) or run_end.ended_from_outside(job, {run: end}))
     if end.stopped or (any(item.divergence for item in judged) and not (end.signals and code)):
         code = 1
+    end = replace(end, unrecorded=tuple(unrecorded.found()))
     run_end.write(run, end)
-    absent = of_run(run, judging.main_trace(judged), unrecorded.found(), goes_on=bool(end.signals or running))
+    absent = of_run(run, judging.main_trace(judged), end.unrecorded, goes_on=bool(end.signals or running))
     return Outcome(code if code >= 0 else 128 - code, judged, run, end, absent, running)
 
 

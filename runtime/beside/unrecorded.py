@@ -9,7 +9,6 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from collectivelint.printable import one_line
 from ..environment import VARIABLE
 from ..quantities import ranks_text
 from ..traces import rank_processes
+from ..traces.run_end import Unrecorded
 from .watch import living
 
 if TYPE_CHECKING:
@@ -34,19 +34,6 @@ _PYTHON: Final = re.compile(r"(python|pypy)[\d.]*t?")
 _BOOTSTRAP: Final = str(Path(__file__).resolve().parent.parent / "bootstrap")
 #: Options of the interpreter that take the next word.
 _WITH_VALUE: Final = ("-X", "-W", "--check-hash-based-pycs")
-
-
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
-    """A process that uses torch and has left no record. `rank` and `world_size` are -1 where its environment has none."""
-
-    pid: int
-    rank: int
-    world_size: int
-    #: Why it has left none: "`python -I` ignores the environment"; "" if that is not known.
-    why: str
-    #: What helps.
-    remedy: str
 
 
 class UnrecordedRanks:

@@ -1,7 +1,8 @@
 """How the launcher saw a run end, in the run's folder: what told it to end, when, which ranks were there then, the exit code.
 
 {"collectivelint": "end", "version": 1, "signals": ["SIGINT"], "stopped": false, "at": 1790000000.5,
- "reached": ["rank0-host-4711.ring"], "diverged": [], "code": 130}
+ "reached": ["rank0-host-4711.ring"], "diverged": [], "code": 130,
+ "unrecorded": [{"pid": 4712, "rank": 1, "world_size": 2, "why": "`python -I` ignores the environment", "remedy": "..."}]}
 """
 
 from __future__ import annotations
@@ -28,11 +29,26 @@ _LARGEST: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """A process that uses torch and has left no record. `rank` and `world_size` are -1 where its environment has none.
+
+    `why` it has left none: "`python -I` ignores the environment"; "" if that is not known. `remedy`: what helps.
+    """
+
+    pid: int
+    rank: int
+    world_size: int
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnd:
     """`signals`: the names of those that told the job to end. `stopped`: the tracer ended it, since the ranks of a job diverged.
 
     `at`: when that was first, in seconds since the epoch; `reached`: the rings of the ranks that were there just before;
-    `diverged`: the rings of the job that diverged; `code`: the exit code of the command, None while that is not known.
+    `diverged`: the rings of the job that diverged; `code`: the exit code of the command, None while that is not known;
+    `unrecorded`: processes of it that left no record.
     """
 
     signals: tuple[str, ...] = ()
@@ -41,6 +57,7 @@ class RunEnd:
     reached: frozenset[str] = frozenset()
     diverged: frozenset[str] = frozenset()
     code: int | None = None
+    unrecorded: tuple[Unrecorded, ...] = ()
 
     def ended(self, files: set[str], started: float) -> bool:
         """Whether a job was brought to its end from outside: then a rank of it that did not come proves nothing."""
@@ -99,9 +116,16 @@ def read(run: Path) -> RunEnd | None:
             reached=frozenset(_texts(data.get("reached"))),
             diverged=frozenset(_texts(data.get("diverged"))),
             code=None if data.get("code") is None else validation.number(data.get("code")),
+            unrecorded=tuple(map(_unrecorded, validation.items(data.get("unrecorded", ())))),
         )
     except (OSError, ValueError):
         return None
+
+
+def _unrecorded(value: Any) -> Unrecorded:
+    data = validation.mapping(value)
+    numbers = (validation.number(data.get(name)) for name in ("pid", "rank", "world_size"))
+    return Unrecorded(*numbers, validation.text(data.get("why")), validation.text(data.get("remedy")))
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -139,7 +139,9 @@ def straggler(
             if member in stopped:
                 lines.append(f"  rank {member} is stopped; `kill -CONT {trace.ranks[member].pid}` lets it go on")
             elif member in silent:
-                lines.append(f"  rank {member} does not answer: its interpreter is locked, by C++ code or by one long call")
+                lines.append(
+                    f"  rank {member} does not answer: its interpreter is locked, by C++ code or by one long call"
+                )
             elif rank is not None and rank.stack:
                 does = f"{rank.activity}," if rank.activity is not None else "is"
                 lines.append(f"  rank {member} {does} at {rank.stack[0]}")

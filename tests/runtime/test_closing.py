@@ -78,6 +78,7 @@ _FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))"
             f"{_FAKE}; d.barrier()\n{_FULL}\nfor _ in range(3):\n    d.all_reduce(torch.ones(1))",
             "no divergence in 1 call of 1 rank, but rank 0 is recorded only until its call 1",
         ),
+        (f"{_FAKE}\n{_FULL}\nd.barrier()", "collectivelint: nothing was traced; rank 0 was not recorded"),
     ],
 )
 def test_what_was_looked_at(tmp_path: Path, code: str, last: str) -> None:

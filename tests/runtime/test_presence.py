@@ -114,6 +114,7 @@ def test_an_interpreter_that_ignores_the_environment(tmp_path: Path) -> None:
     said = f"ranks 0-1 are not recorded, since `{name} -I` ignores the environment; {remedy}"
     assert job.err.splitlines()[-1] == f"collectivelint: nothing was traced; {said}"
     assert job.code == 1
+    assert f"MISSING: {said}" in _report(job).stdout
     # And that works.
     job = _both(tmp_path, sys.executable, "-I", "-m", "collectivelint.runtime", _JOB, "agrees")
     assert job.err.splitlines()[-1] == "collectivelint: no divergence in 2 calls of 2 ranks"
