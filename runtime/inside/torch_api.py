@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -46,6 +47,7 @@ _NEEDED: Final[dict[Part, tuple[str, ...]]] = {
     "the end of groups": (f"{_GROUP}shutdown|torch.distributed.distributed_c10d:_shutdown_backend",),
     "other hosts": ("torch.distributed.distributed_c10d:_get_default_store",),
 }
+_CONNECTING: Final = timedelta(seconds=10)
 Around: TypeAlias = Callable[..., Any]
 
 
@@ -101,14 +103,11 @@ class TorchSource:
             return 0.0
 
     def has_accelerator(self) -> bool:
-        """Whether a device other than the processor is in use, CUDA or one that was registered."""
-        try:
-            names = ("cuda", "xpu", torch._C._get_privateuse1_backend_name())
-            modules = [getattr(torch, name, None) for name in names]
-            return any(module is not None and module.is_initialized() for module in modules)
-        except Exception:
-            # A module of a device need not be able to say that.
-            return False
+        """Whether a device other than the processor is in use, CUDA or one that was registered and says so."""
+        names = ("cuda", "xpu", torch._C._get_privateuse1_backend_name())
+        with suppress(Exception):
+            return any(module.is_initialized() for name in names if (module := getattr(torch, name, None)) is not None)
+        return False
 
     def connect(self, prefix: str) -> Any | None:
         """A connection to the job's TCPStore; None if the job has another kind of store."""
@@ -116,9 +115,7 @@ class TorchSource:
         store = _job_store()
         if not isinstance(store, dist.TCPStore):
             return None
-        own = dist.TCPStore(
-            store.host, store.port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=10)
-        )
+        own = dist.TCPStore(store.host, store.port, is_master=False, wait_for_workers=False, timeout=_CONNECTING)
         return dist.PrefixStore(prefix, own)
 
 

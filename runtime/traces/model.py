@@ -36,6 +36,8 @@ End: TypeAlias = Literal["running", "finished", "raised", "untraced"]
 #: Why a process ended with an exception: "own": an error of its program; "connection": another rank was gone; "timeout": a call
 #: took too long; "interrupt": Ctrl-C. Only the first and the last are causes, the others follow from what other ranks did.
 Failure: TypeAlias = Literal["own", "connection", "timeout", "interrupt"]
+#: What a main thread may do that takes long: torch.compile, or waiting for what an accelerator computes.
+ActivityKind: TypeAlias = Literal["compile", "device"]
 
 #: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer, tag).
 StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int, int]"
@@ -165,7 +167,7 @@ class Activity:
     `since`: when it was seen there first, in seconds since the epoch.
     """
 
-    kind: Literal["compile", "device"]
+    kind: ActivityKind
     call: str
     since: float
 

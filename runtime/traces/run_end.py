@@ -124,8 +124,8 @@ def read(run: Path) -> RunEnd | None:
 
 def _unrecorded(value: Any) -> Unrecorded:
     data = validation.mapping(value)
-    numbers = (validation.number(data.get(name)) for name in ("pid", "rank", "world_size"))
-    return Unrecorded(*numbers, validation.text(data.get("why")), validation.text(data.get("remedy")))
+    pid, rank, size = (validation.number(data.get(name)) for name in ("pid", "rank", "world_size"))
+    return Unrecorded(pid, rank, size, validation.text(data.get("why")), validation.text(data.get("remedy")))
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any, Final, get_args
 
-from .model import Activity, Ending, Exit, Failure, Group, GroupKey, Place, Raised
+from .model import Activity, ActivityKind, Ending, Exit, Failure, Group, GroupKey, Place, Raised
 
 #: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
 _LARGEST: Final = 1 << 63
@@ -93,8 +93,8 @@ def ending(value: object) -> Ending:
 def activity(value: object) -> Activity:
     """What a main thread does."""
     data = mapping(value)
-    kind = text(data.get("kind"))
-    if kind != "compile" and kind != "device":
+    known: dict[object, ActivityKind] = {name: name for name in get_args(ActivityKind)}
+    if (kind := known.get(text(data.get("kind")))) is None:
         raise ValueError("no such activity")
     return Activity(kind, text(data.get("call")), real(data.get("since")))
 

@@ -33,8 +33,8 @@ class OnDevice(torch.Tensor):
 
     work: Any
 
-    @staticmethod
-    def __new__(cls, work: Any) -> OnDevice:
+    @classmethod
+    def behind(cls, work: Any) -> OnDevice:
         made = torch.Tensor._make_wrapper_subclass(cls, (1,))
         made.work = work
         return made
@@ -54,8 +54,8 @@ def device(rank: int, seconds: float) -> None:
     torch._register_device_module("imagined", types.SimpleNamespace(is_initialized=lambda: True))
     groups = [dist.new_group([0, 1], timeout=timedelta(seconds=seconds)) for _ in range(2)]
     first, second = groups if rank == 0 else groups[::-1]
-    loss = OnDevice(dist.all_reduce(torch.ones(1), group=first, async_op=True))
-    print(loss.item())
+    loss = OnDevice.behind(dist.all_reduce(torch.ones(1), group=first, async_op=True))
+    assert loss.item()
     dist.all_reduce(torch.ones(1), group=second)
 
 
