@@ -67,10 +67,11 @@ def alike(rank: int, world: int) -> None:
         dist.broadcast(parameter.data.view(-1), 0)
         gradient = parameter.grad if rank else torch.zeros_like(parameter)
         dist.all_reduce(gradient)
-    ema = copy.deepcopy(module)
-    for name, parameter in module.named_parameters():
-        dist.broadcast(ema.get_parameter(name).data if rank == 0 else parameter.data, 0)
     del wrapped, late
+    both = nn.ModuleDict({"model": module, "average": copy.deepcopy(module)})
+    for name in ("model", "average"):
+        for mine, other in zip(both["model"].parameters(), both[name].parameters(), strict=True):
+            dist.broadcast(mine.data if rank else other.data, 0)
 
 
 def tied(rank: int, world: int) -> None:
@@ -152,11 +153,12 @@ def unusual(rank: int, world: int) -> None:
     module(torch.ones(1, 4)).sum().backward()
     with torch.inference_mode():
         dist.all_reduce(torch.ones(3))
+    versions = [parameter._version for parameter in module.parameters()]
     gradient, mine = next(module.parameters()).grad, torch.ones(3).as_subclass(Mine)
     with Note(), Called():
         dist.all_reduce(gradient)
         dist.all_reduce(mine)
-    print(f"seen: {seen}")
+    assert set(seen) == {"all_reduce", "c10d.allreduce_.default"}, seen
     dist.all_reduce(torch.ones(2, dtype=torch.complex64))
     for tensor in (torch.ones(0), torch.ones(2, 6)[:, ::2].clone(), torch.ones(3, dtype=torch.bool)):
         dist.broadcast(tensor, 0)
@@ -166,7 +168,7 @@ def unusual(rank: int, world: int) -> None:
     lazy(torch.ones(1, 4)).sum().backward()
     reduce_gradients(lazy)
     functional.all_reduce(next(module.parameters()).detach() * rank, "sum", dist.group.WORLD).wait()
-    assert next(module.parameters())._version == 0
+    assert [parameter._version for parameter in module.parameters()] == versions
 
 
 RIGHT = {"alike": alike, "tied": tied, "gathered": gathered, "asynchronous": asynchronous, "unusual": unusual}
