@@ -7,11 +7,11 @@ nothing of this is seen by autograd, torch.compile or the program's own modes, s
 from __future__ import annotations
 
 import ctypes
-import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from torch.utils.weak import TensorWeakRef
 
+from ..checkpoint.formats.crc import crc32
 from ..say import say
 from ..traces.model import State
 from . import torch_api
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from .tracer import Told
 
 #: So many results are remembered of calls that have not ended, the last ones: handles may be dropped without a wait.
-_MOST: Final = 1024
+_MOST: Final = 128
+#: Addresses where the memory of a tensor begins and ends.
+_Span: TypeAlias = "tuple[int, int]"
 
 
 class CheckingTracer(Tracer):
@@ -44,8 +46,8 @@ class CheckingTracer(Tracer):
         self._is_broken = False
         #: From the first group on.
         self._parameters: Parameters | None = None
-        #: By the number of a call: the tensors that its result will be in, and where their memory begins and ends.
-        self._pending: dict[int, tuple[list[TensorWeakRef], list[tuple[int, int]]]] = {}
+        #: By the number of a call: the tensors that its result will be in, and their memory.
+        self._pending: dict[int, tuple[list[TensorWeakRef], list[_Span]]] = {}
         self._ids: dict[Argument, int] = {}
 
     def start(self, rank: int, world_size: int, store: str) -> None:
@@ -65,16 +67,19 @@ class CheckingTracer(Tracer):
         if not operation.same_argument and not operation.same_result:
             return None
 
+        identifies, expects = operation.same_argument, operation.same_result
+
         def called(number: int, given: Any, result: Any = None) -> None:
-            """`given` are one or more tensors, of a functional collective those that it returns are in `result`."""
+            """`given` are one or more tensors; those that a functional collective has returned are in `result`."""
             if not number or self._is_broken:
                 return
             try:
                 with torch_api.unobserved():
-                    if operation.same_argument and result is None:
-                        self._identify(number, list(_flat(given)))
-                    if operation.same_result:
-                        self._expect(number, list(_flat(given if result is None else result)))
+                    tensors = list(_flat(given))
+                    if identifies and len(tensors) == 1:
+                        self._identify(number, tensors[0])
+                    if expects:
+                        self._expect(number, tensors if result is None else list(_flat(result)))
             except Exception as error:
                 self._break(error)
 
@@ -91,19 +96,21 @@ class CheckingTracer(Tracer):
         expected = self._pending.pop(number, None)
         if expected is None or not is_there or self._is_broken:
             return
+        refs, spans = expected
         try:
-            tensors = [ref() for ref in expected[0]]
             with torch_api.unobserved():
-                if self._writer is not None and all(tensor is not None and _is_readable(tensor) for tensor in tensors):
-                    self._writer.checksum(number, _checksum(tensors))
+                # Held while their memory is read.
+                tensors = [ref() for ref in refs]
+                if self._writer is not None and all(map(_is_there, tensors, spans)):
+                    self._writer.checksum(number, _checksum(spans))
         except Exception as error:
             self._break(error)
 
-    def _identify(self, number: int, tensors: list[Any]) -> None:
+    def _identify(self, number: int, tensor: Any) -> None:
         writer, parameters = self._writer, self._parameters
-        if len(tensors) != 1 or not torch_api.is_plain(tensors[0]) or writer is None or parameters is None:
+        if writer is None or parameters is None or not torch_api.is_plain(tensor):
             return
-        argument = parameters.of(tensors[0])
+        argument = parameters.of(tensor)
         if argument is None:
             return
         known = self._ids.get(argument)
@@ -115,13 +122,16 @@ class CheckingTracer(Tracer):
     def _expect(self, number: int, tensors: list[Any]) -> None:
         if not all(map(_is_readable, tensors)):
             return
-        spans = [(tensor.data_ptr(), tensor.data_ptr() + _size(tensor)) for tensor in tensors]
+        spans = [(begin := tensor.data_ptr(), begin + _size(tensor)) for tensor in tensors]
         # Of two calls at once on the same memory neither result is what the other ranks have to have.
         is_shared = False
         for other, (refs, taken) in list(self._pending.items()):
-            if any(begin < there and here < end for begin, end in spans for here, there in taken):
+            if all(ref() is None for ref in refs):
+                # C++ waits for it, as in DDP's reducer, or its result is not used.
                 self._pending.pop(other, None)
-                is_shared = is_shared or any(ref() is not None for ref in refs)
+            elif any(begin < there and here < end for begin, end in spans for here, there in taken):
+                self._pending.pop(other, None)
+                is_shared = True
         if not is_shared:
             self._pending[number] = ([TensorWeakRef(tensor) for tensor in tensors], spans)
             if len(self._pending) > _MOST:
@@ -164,11 +174,18 @@ def _size(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _checksum(tensors: list[Any]) -> int:
-    """CRC-32 over the bytes of the tensors, never 0."""
+def _is_there(tensor: Any, span: _Span) -> bool:
+    """Whether a tensor lives and has the memory that it had."""
+    if tensor is None or tensor.data_ptr() != span[0]:
+        return False
+    storage = _storage(tensor)
+    return bool(span[1] <= storage.data_ptr() + storage.nbytes())
+
+
+def _checksum(spans: list[_Span]) -> int:
+    """CRC-32 of the bytes in memory, never 0."""
     found = 0
-    for tensor in tensors:
-        size = _size(tensor)
-        if size:
-            found = zlib.crc32((ctypes.c_char * size).from_address(tensor.data_ptr()), found)
+    for begin, end in spans:
+        if begin < end:
+            found = crc32(memoryview((ctypes.c_char * (end - begin)).from_address(begin)), found)
     return found or 1

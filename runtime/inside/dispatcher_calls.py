@@ -136,14 +136,13 @@ class Kernels:
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             number = 0
+            values: tuple[Any, ...] = ()
             try:
                 values = arguments.complete(args, kwargs)
                 if arguments.is_imagined(values):
                     return redispatch(keyset & below, *args, **kwargs)
                 group = torch_api.group_in(values[arguments.group])
                 number = tracer.begin(arguments.kind, group, arguments.key(values), arguments.peer(values), True)
-                if told is not None:
-                    told(number, values[0])
             except Exception as error:
                 warn_once(error)
             local.inside = True
@@ -155,8 +154,8 @@ class Kernels:
             finally:
                 local.inside = False
             tracer.mark(number, State.ISSUED)
-            if told is not None:
-                told(number, None, result)
+            if told is not None and values:
+                told(number, values[0], result)
             for tensor in result if isinstance(result, (list, tuple)) else (result,):
                 fill(tensor, number)
             return result

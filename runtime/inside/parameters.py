@@ -64,7 +64,8 @@ class Parameters:
         slots = self._slots.get(size, ())
         first = self._last.get(size, 0)
         for step in range(len(slots)):
-            number = (first + step) % len(slots)
+            # The next one, then the same one again.
+            number = (first + (1 - step if step < 2 else step)) % len(slots)
             slot = slots[number]
             held = _held(slot)
             if held is None:

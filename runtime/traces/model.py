@@ -125,7 +125,7 @@ class Event:
     `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
     rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
     Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main
-    thread and those that it waits for. `argument` and `checksum`, the CRC-32 of the result, are None and 0 where they are not known.
+    thread and those that it waits for. `argument` and `checksum`, that of the result, are None and 0 where they are not known.
     """
 
     rank: int

@@ -18,7 +18,7 @@ Two files stand side by side. Version 6, little endian, every field aligned to i
     start f64, end f64, thread u32, argument u32, checksum u32, pad 4
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
-is the number the system gives the thread. `argument` is the id of what the call was passed, `checksum` the CRC-32 of its result;
+is the number the system gives the thread. `argument` is the id of what the call was passed, `checksum` that of its result;
 both are 0 where data is not checked, in older versions and until they are known. A record is a seqlock: `number` is 0 from before its other fields are written
 until they are (`state`, `end` and what follows change later, each at once). The reader compares it with the number that it
 asked for, before and after it has read the record, and leaves out a record where it was another one.

@@ -79,4 +79,4 @@ def describe_checksums(sides: Sequence[Sequence[Event]]) -> tuple[str, ...]:
     """What of the results was compared."""
     found = [f"{side[0].checksum:08x} on {ranks_text(event.rank for event in side)}" for side in sides]
     when = "its wait returned" if sides[0][0].is_async else "the call returned"
-    return (f"CRC-32 of the result when {when}: {', '.join(found)}",)
+    return (f"checksum of the result when {when}: {', '.join(found)}",)

@@ -201,7 +201,7 @@ def test_another_result_is_explained() -> None:
     assert found is not None
     assert [side.ranks for side in found.sides] == [(0,), (2,)]
     assert explain.headline(found).startswith("MISMATCH: rank 0 and rank 2 have different results of call #1")
-    assert found.notes == ("CRC-32 of the result when the call returned: 00000005 on rank 0, 00000006 on rank 2",)
+    assert found.notes == ("checksum of the result when the call returned: 00000005 on rank 0, 00000006 on rank 2",)
 
 
 # ------------------------------------------------------------------------------------------------------------ files
