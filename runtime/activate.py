@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
     from .environment import OnDivergence
+    from .inside.tracer import Tracer
 
 _armed: list[Path] = []
 
@@ -166,12 +167,7 @@ def _arm(folder: Path, watch: OnDivergence | None, *, check_data: bool) -> None:
         from .inside.tracer import Tracer
 
         presence.imported(folder)
-        kind = Tracer
-        if check_data:
-            from .inside.data_checks import CheckingTracer
-
-            kind = CheckingTracer
-        tracer = kind(folder, TorchSource(), watch)
+        tracer = (_checking() if check_data else Tracer)(folder, TorchSource(), watch)
         installed: list[object] = []
 
         def first() -> tuple[str, ...]:
@@ -189,6 +185,18 @@ def _arm(folder: Path, watch: OnDivergence | None, *, check_data: bool) -> None:
         hook_init(c10d, tracer, first)
     except Exception as error:
         warn(error)
+
+
+def _checking() -> type[Tracer]:
+    """The tracer that checks data as well, where the installed torch has what that takes."""
+    from .inside.tracer import Tracer
+
+    try:
+        from .inside.data_checks import CheckingTracer
+    except ImportError as error:
+        say(f"collectivelint: data is not checked: {error}\n")
+        return Tracer
+    return CheckingTracer
 
 
 def warn(error: BaseException) -> None:

@@ -59,8 +59,8 @@ def _headline(divergence: Divergence) -> str:
             return f"{wait}; {rest} {'was' if count == 1 else 'were'} slow{place}" if others else wait
         case "mismatch" if divergence.what == "parameter":
             calls = [(ranks_text(side.ranks), side.event) for side in divergence.sides if side.event is not None]
-            said = [f"{ranks} with {event.argument}" for ranks, event in calls]
-            said[0] = f"{who} call{'s' * (not several)} {calls[0][1].op} with {calls[0][1].argument}"
+            said = [f"{ranks} with the {event.argument}" for ranks, event in calls]
+            said[0] = f"{who} call{'s' * (not several)} {calls[0][1].op} with the {calls[0][1].argument}"
             return f"MISMATCH: {', '.join(said)}: call #{divergence.sequence} on the {divergence.group}"
         case "mismatch" if divergence.what == "result":
             return f"MISMATCH: {who} and {rest} have different results of call #{divergence.sequence} on the {divergence.group}"

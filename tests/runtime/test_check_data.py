@@ -37,12 +37,12 @@ CHECK = ("--check-data",)
         (
             "crossed",
             "# of gradients",
-            "rank 0 calls all_reduce with gradient of `2.weight`, rank 1 with gradient of `1.weight`: call #2",
+            "rank 0 calls all_reduce with the gradient of `2.weight`, rank 1 with the gradient of `1.weight`: call #2",
         ),
         (
             "set_order",
             "# in any order",
-            "rank 0 calls broadcast with parameter `0.weight`, rank 1 with parameter `3.weight`: call #1",
+            "rank 0 calls broadcast with the parameter `0.weight`, rank 1 with the parameter `3.weight`: call #1",
         ),
         ("written_early", "# written to", "rank 0 and rank 1 have different results of call #1"),
     ],
@@ -109,7 +109,7 @@ def reduces(use: list[list[int]]) -> None:
 
 def test_in_a_test_of_ones_own() -> None:
     run_ranks(reduces, 2, args=([[0, 1], [0, 1]],), check_data=True)
-    with pytest.raises(DivergenceError, match=r"rank 0 calls all_reduce with gradient of `1\.weight`, rank 1 with"):
+    with pytest.raises(DivergenceError, match=r"rank 0 calls all_reduce with the gradient of `1\.weight`, rank 1 with"):
         run_ranks(reduces, 2, args=([[0, 1], [0, 2]],), check_data=True)
 
 
