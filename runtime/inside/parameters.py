@@ -6,6 +6,7 @@ Modules are held by weak references, and what they hold is read when it is asked
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -24,7 +25,7 @@ _WRAPPERS: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_
 #: A module that stands in so many places of a model has no more names than that.
 _MOST_NAMES: Final = 8
 #: After so many tensors that are no known parameter, modules are looked for again.
-_RETRY: Final = 8
+_RETRIES: Final = frozenset(8 << doubled for doubled in range(10))
 _KEPT: Final = ("_parameters", "_buffers")
 
 
@@ -62,10 +63,10 @@ class Parameters:
             self._last.clear()
         size, memory = tensor.untyped_storage().nbytes(), torch_api.memory(tensor)
         slots = self._slots.get(size, ())
-        first = self._last.get(size, 0)
-        for step in range(len(slots)):
-            # The next one, then the same one again.
-            number = (first + (1 - step if step < 2 else step)) % len(slots)
+        last = self._last.get(size, -1)
+        # In the order of the program, or of its backward pass; or the same one again.
+        near = [number for number in (last + 1, last - 1, last) if 0 <= number < len(slots)]
+        for number in itertools.chain(near, range(len(slots))):
             slot = slots[number]
             held = _held(slot)
             if held is None:
@@ -79,15 +80,17 @@ class Parameters:
             self._last[size] = number
             return Argument(part, tuple(slot.names))
         self._misses += 1
-        if self._misses >= _RETRY and not self._misses & (self._misses - 1):
+        if self._misses in _RETRIES:
             # Copied and loaded modules are not reported. Less and less often: other tensors are no parameters at all.
             self._search()
         return None
 
     def _search(self) -> None:
+        kinds: dict[type, bool] = {}
         for found in gc.get_objects():
             # isinstance would call a `__class__` of the program's own.
-            if issubclass(type(found), torch.nn.Module):
+            kind = type(found)
+            if kinds.get(kind) or (kind not in kinds and kinds.setdefault(kind, issubclass(kind, torch.nn.Module))):
                 self._known(found)
 
     def _changed(self, module: Any, _: str, __: Any) -> None:
