@@ -25,18 +25,21 @@ def __getattr__(name: str) -> object:
 
 @contextmanager
 def trace(
-    out_dir: str | os.PathLike[str], on_divergence: Literal["report", "abort"] | None = "report"
+    out_dir: str | os.PathLike[str],
+    on_divergence: Literal["report", "abort"] | None = "report",
+    *,
+    check_data: bool = False,
 ) -> Iterator[None]:
     """Trace the process groups that this process makes from here on into a run of its own below `out_dir`.
 
     Ranks that were started by the same process share the run, a pair of files for each; nothing else in `out_dir` is touched.
     A process on each host compares the ranks meanwhile, and reports on stderr when they diverge, or ends them; with None
-    there is none. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside
+    there is none. `check_data`: compare also which parameters the ranks pass to a call, and results that have to be equal. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside
     may live longer.
     """
     from pathlib import Path
 
     from .activate import activate
 
-    activate(Path(out_dir), on_divergence)
+    activate(Path(out_dir), on_divergence, check_data=check_data)
     yield

@@ -1,7 +1,8 @@
 """`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
 
 The trace is a run below $COLLECTIVELINT_TRACE, or below `collectivelint-trace` in the current folder. A process on each host compares the
-ranks meanwhile, unless that variable has the run of a launcher, which does; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort.
+ranks meanwhile, unless that variable has the run of a launcher, which does; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort; $COLLECTIVELINT_CHECK_DATA
+has the data of calls compared.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .environment import STOPPED
+from .environment import CHECK_DATA, STOPPED
 from .say import say
 
 if TYPE_CHECKING:
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
     from .environment import OnDivergence
+    from .inside.tracer import Tracer
 
 _armed: list[Path] = []
 
 
-def activate(folder: Path, watch: OnDivergence | None = None) -> None:
+def activate(folder: Path, watch: OnDivergence | None = None, *, check_data: bool = False) -> None:
     """Trace this process into `folder` from its first process group on. Safe to call again.
 
     `folder` is that of the run, or the one that the user named: then the run's is made below it, see folders.py.
     `watch`: no launcher watches the job, so a process beside it has to; what that does when ranks have diverged.
+    `check_data`: record also what data calls are made with; the environment may ask for it as well.
     """
     if _armed:
         return
@@ -37,7 +39,9 @@ def activate(folder: Path, watch: OnDivergence | None = None) -> None:
     _when_imported(
         {
             "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
-            "torch.distributed": lambda _: _arm(folder, watch),
+            "torch.distributed": lambda _: _arm(
+                folder, watch, check_data=check_data or bool(os.environ.get(CHECK_DATA))
+            ),
             "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
             "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
             "torch.distributed.elastic.multiprocessing.api": lambda module: _hook_agent(folder, module),
@@ -152,7 +156,7 @@ def _audit(folder: Path, hook: str, module: ModuleType) -> None:
         say(f"collectivelint: checkpoints are not audited here: {type(error).__name__}: {error}\n")
 
 
-def _arm(folder: Path, watch: OnDivergence | None) -> None:
+def _arm(folder: Path, watch: OnDivergence | None, *, check_data: bool) -> None:
     """Hook init_process_group; everything else is installed when it is called, since torch itself is ready then."""
     try:
         from torch.distributed import distributed_c10d as c10d
@@ -163,7 +167,7 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
         from .inside.tracer import Tracer
 
         presence.imported(folder)
-        tracer = Tracer(folder, TorchSource(), watch)
+        tracer = (_checking() if check_data else Tracer)(folder, TorchSource(), watch)
         installed: list[object] = []
 
         def first() -> tuple[str, ...]:
@@ -181,6 +185,18 @@ def _arm(folder: Path, watch: OnDivergence | None) -> None:
         hook_init(c10d, tracer, first)
     except Exception as error:
         warn(error)
+
+
+def _checking() -> type[Tracer]:
+    """The tracer that checks data as well, where the installed torch has what that takes."""
+    from .inside.tracer import Tracer
+
+    try:
+        from .inside.data_checks import CheckingTracer
+    except ImportError as error:
+        say(f"collectivelint: data is not checked: {error}\n")
+        return Tracer
+    return CheckingTracer
 
 
 def warn(error: BaseException) -> None:

@@ -58,6 +58,11 @@ def _say(text: str) -> None:
 @click.option(
     "--read-back", is_flag=True, help="Read each checkpoint again after it was saved, and compare what is loaded."
 )
+@click.option(
+    "--check-data",
+    is_flag=True,
+    help="Compare also which parameters the ranks pass to a call, and a checksum of results that have to be equal.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.pass_context
 def trace(
@@ -66,6 +71,7 @@ def trace(
     on_divergence: str,
     hint_after: float,
     read_back: bool,
+    check_data: bool,
     command: tuple[str, ...],
 ) -> None:
     """Run a job under the tracer: collectivelint trace [OPTIONS] -- torchrun ... train.py.
@@ -88,6 +94,7 @@ def trace(
             hint_after=hint_after,
             abort=on_divergence == "abort",
             read_back=read_back,
+            check_data=check_data,
         )
     except launch.CannotStartError as error:
         raise click.UsageError(str(error)) from None

@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 VARIABLE: Final = "COLLECTIVELINT_TRACE"
 #: Set to have checkpoints read again, see checkpoint/inside/context.py.
 READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
+#: Set to have the data of calls compared, see inside/data_checks.py.
+CHECK_DATA: Final = "COLLECTIVELINT_CHECK_DATA"
 #: Let the job go on when its ranks have diverged, or end it.
 OnDivergence: TypeAlias = Literal["report", "abort"]
 #: In the run's folder: the launcher has stopped the job, because its ranks diverged.

@@ -39,6 +39,10 @@ class Operation:
     loose: bool = False
     #: A rank leaves it only when all others are there.
     synchronises: bool = False
+    #: Where ranks pass parameters of a model, or their gradients, they pass the same one. Ranks gather and scatter what differs.
+    same_argument: bool = False
+    #: All ranks have the same result; it is in the first argument of `methods` and of `c10d`, and `functional` returns it.
+    same_result: bool = False
     functions: tuple[str, ...] = ()
     methods: Mapping[str, Tensors] = field(default_factory=dict)
     c10d: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +59,8 @@ OPERATIONS: Final = (
         "all_reduce",
         _equal("reduce_op", "tensors"),
         synchronises=True,
+        same_argument=True,
+        same_result=True,
         functions=("all_reduce",),
         methods={"allreduce": "first list"},
         c10d={"allreduce_": "tensors"},
@@ -63,6 +69,7 @@ OPERATIONS: Final = (
     Operation(
         "all_reduce_coalesced",
         _equal("reduce_op", "tensors"),
+        same_result=True,
         functions=("all_reduce_coalesced",),
         methods={"allreduce_coalesced": "first list"},
         c10d={"allreduce_coalesced_": "tensors"},
@@ -72,6 +79,7 @@ OPERATIONS: Final = (
     Operation(
         "reduce",
         _equal("reduce_op", "root", "tensors"),
+        same_argument=True,
         functions=("reduce",),
         methods={"reduce": "first list"},
         c10d={"reduce_": "tensors"},
@@ -79,6 +87,8 @@ OPERATIONS: Final = (
     Operation(
         "broadcast",
         _equal("root", "tensors"),
+        same_argument=True,
+        same_result=True,
         functions=("broadcast",),
         methods={"broadcast": "first list"},
         c10d={"broadcast_": "tensors"},
@@ -88,12 +98,14 @@ OPERATIONS: Final = (
         "all_gather",
         loose=True,
         synchronises=True,
+        same_result=True,
         functions=("all_gather",),
         methods={"allgather": "second list"},
         c10d={"allgather_": "input_tensors"},
     ),
     Operation(
         "all_gather_coalesced",
+        same_result=True,
         functions=("all_gather_coalesced",),
         methods={"allgather_coalesced": "second list"},
         c10d={"allgather_coalesced_": "input_list"},
@@ -103,6 +115,7 @@ OPERATIONS: Final = (
         "all_gather_into_tensor",
         _equal("tensors"),
         synchronises=True,
+        same_result=True,
         functions=("all_gather_into_tensor", "all_gather_single"),
         methods={"_allgather_base": "second", "all_gather_single": "second"},
         c10d={"_allgather_base_": "input_tensor"},
@@ -112,6 +125,7 @@ OPERATIONS: Final = (
     Operation(
         "all_gather_into_tensor_coalesced",
         _equal("tensors"),
+        same_result=True,
         methods={"allgather_into_tensor_coalesced": "second list", "all_gather_single_coalesced": "second list"},
         c10d={"allgather_into_tensor_coalesced_": "inputs"},
         functional={"all_gather_into_tensor_coalesced": "inputs"},
@@ -233,6 +247,7 @@ ROOTED: Final = _where("root")
 SPLIT: Final = _where("splits")
 LOOSE: Final = frozenset(operation.name for operation in OPERATIONS if operation.loose)
 SYNCHRONISING: Final = frozenset(operation.name for operation in OPERATIONS if operation.synchronises)
+SAME_RESULT: Final = frozenset(operation.name for operation in OPERATIONS if operation.same_result)
 P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.kind == "p2p")
 #: Fields of a signature that have to be equal, as far as they are there, and how reports name them.
 COMPARED: Final = {"reduce_op": "reduce operation", "ranks": "ranks of the new group", "tensors": "shape"}

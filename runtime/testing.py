@@ -39,12 +39,14 @@ def run_ranks(
     *,
     backend: str | None = "gloo",
     timeout: float = 120.0,
+    check_data: bool = False,
 ) -> list[Any]:
     """Call `function(*args)` in `ranks` new processes that form a process group; what each returned, by rank.
 
     The function has to be importable (no lambda, nothing nested), and its result to be picklable. `backend` is that of the
     default group, which is made before the call and destroyed behind it; with None that is left to the function, which
     finds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set. `timeout` is in seconds, for all of it.
+    `check_data`: compare also which parameters the ranks pass to a call, and a checksum of results that have to be equal.
 
     Raises DivergenceError as soon as the ranks have diverged, also when one has died and others wait for it; RankError if a
     rank raised, died or took too long. Both name a rank that died with its exit code or signal.
@@ -56,7 +58,9 @@ def run_ranks(
         port = _free_port() if backend is None else 0
         pipes = [context.Pipe(duplex=False) for _ in range(ranks)]
         processes = [
-            context.Process(target=_main, args=(function, tuple(args), rank, ranks, folder, run, backend, port, end))
+            context.Process(
+                target=_main, args=(function, tuple(args), rank, ranks, folder, run, backend, port, end, check_data)
+            )
             for rank, (_, end) in enumerate(pipes)
         ]
         for process in processes:
@@ -171,6 +175,7 @@ def _main(
     backend: str | None,
     port: int,
     pipe: Connection,
+    check_data: bool,
 ) -> None:
     """What each process does."""
     from .activate import activate
@@ -179,7 +184,7 @@ def _main(
     if backend is None:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     try:
-        activate(run)
+        activate(run, check_data=check_data)
         import torch.distributed as dist
 
         if backend is not None:

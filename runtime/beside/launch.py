@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from collectivelint import atomic
 
-from ..environment import READ_BACK, STOPPED, VARIABLE
+from ..environment import CHECK_DATA, READ_BACK, STOPPED, VARIABLE
 from ..traces import folders, run_end
 from ..traces.run_end import RunEnd
 from ..verdict import explain
@@ -64,18 +64,21 @@ def run(
     hint_after: float = 30.0,
     abort: bool = True,
     read_back: bool = False,
+    check_data: bool = False,
 ) -> Outcome:
     """Run the job, its output untouched; when a divergence is proved, say so, and stop the job if `abort`.
 
     The trace goes into a new folder below `folder`. `hint_after`: seconds a rank waits for another that may still come, until
     it is said where that one is. `read_back`: read what checkpoints have written and loaded again.
+    `check_data`: compare which parameters are passed to calls, and results.
     """
     executable = shutil.which(command[0])
     if executable is None:
         raise CannotStartError(f"{command[0]}{_why_not(command[0])}")
     run = folders.create(folder)
+    env = environment(run, read_back=read_back, check_data=check_data)
     try:
-        process = subprocess.Popen([executable, *command[1:]], env=environment(run, read_back=read_back))
+        process = subprocess.Popen([executable, *command[1:]], env=env)
     except OSError as error:
         folders.discard(run)
         raise CannotStartError(f"{command[0]}: {error.strerror}{_with_python(command[0])}") from None
@@ -220,7 +223,7 @@ def _watched(
     told.finish(say)
 
 
-def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
+def environment(run: Path, *, read_back: bool = False, check_data: bool = False) -> dict[str, str]:
     """The job's environment: every Python process in it finds our sitecustomize first."""
     here = Path(__file__).resolve().parent.parent
     package = Path(sys.modules["collectivelint"].__file__ or "").resolve().parent
@@ -228,6 +231,7 @@ def environment(run: Path, *, read_back: bool = False) -> dict[str, str]:
     return {
         **os.environ,
         **({READ_BACK: "1"} if read_back else {}),
+        **({CHECK_DATA: "1"} if check_data else {}),
         VARIABLE: str(run.resolve()),
         "COLLECTIVELINT_HOME": str(package),
         "COLLECTIVELINT_RUNTIME_HOME": str(here),

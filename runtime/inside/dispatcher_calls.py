@@ -94,6 +94,7 @@ class Kernels:
         below = torch_api.below()
         begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self.local
         redispatch, group_in, handle_in = torch_api.redispatch(operator), torch_api.group_in, torch_api.handle_in
+        told = self._tracer.watch(known[0])
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             if local.inside:
@@ -109,6 +110,8 @@ class Kernels:
                 number = begin(arguments.kind, group, arguments.key(values), arguments.peer(values), is_async)
                 if local.parts is not None:
                     local.parts.append(number)
+                if told is not None:
+                    told(number, values[0])
             except Exception as error:
                 warn_once(error)
             try:
@@ -129,10 +132,11 @@ class Kernels:
         arguments = _Arguments(operator, *known)
         below = torch_api.below()
         tracer, local, fill = self._tracer, self.local, self._fill
-        redispatch = operator.redispatch
+        redispatch, told = operator.redispatch, tracer.watch(known[0])
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             number = 0
+            values: tuple[Any, ...] = ()
             try:
                 values = arguments.complete(args, kwargs)
                 if arguments.is_imagined(values):
@@ -150,6 +154,8 @@ class Kernels:
             finally:
                 local.inside = False
             tracer.mark(number, State.ISSUED)
+            if told is not None and values:
+                told(number, values[0], result)
             for tensor in result if isinstance(result, (list, tuple)) else (result,):
                 fill(tensor, number)
             return result

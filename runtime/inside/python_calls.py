@@ -121,6 +121,7 @@ def _wrapped(
 ) -> Any:
     kind = P2P if operation.kind == "p2p" else COLLECTIVE
     begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
+    told = tracer.watch(operation)
     # Waits before it returns: an exception is no refusal.
     failed = tracer.reject if operation.name != "monitored_barrier" else lambda number, *_: end(number, State.FAILED)
 
@@ -132,6 +133,8 @@ def _wrapped(
             # Another form of the call: what C++ makes of it has always the same form.
             kernels.install()
             return original(group, *args, **kwargs)
+        if told is not None:
+            told(number, args[0])
         local.inside = True
         try:
             work = original(group, *args, **kwargs)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard
 
 import torch
 from torch.distributed import distributed_c10d as c10d
@@ -202,6 +202,16 @@ def reduce_number_in(box: Any) -> int | None:
     return None if tell is None else int(tell())
 
 
+#: Within it the program's own modes and classes of tensors do not see what is called.
+unobserved: Final = torch._C.DisableTorchFunction
+
+
+def is_plain(value: Any) -> TypeGuard[torch.Tensor]:
+    """Whether it is a tensor with memory of its own: no subclass, none that is sparse or belongs to a transformation."""
+    is_own = type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
+    return is_own and not torch._C._functorch.is_functorch_wrapped_tensor(value)
+
+
 def memory(tensor: torch.Tensor) -> int:
     """What tells the memory of a tensor apart while it lives."""
     return int(tensor.untyped_storage()._cdata)
@@ -280,16 +290,10 @@ def hook_outsiders(called: Callable[[str], None]) -> None:
     c10d._warn_not_in_group = outsider
 
 
-# ------------------------------------------------------------------------------------------------------------ DTensor
-
-
 def offsets_of(tensor: Any) -> tuple[int, ...]:
     """Where this rank's part of a DTensor begins in the global one."""
     utils = importlib.import_module("torch.distributed.tensor._utils")
     return tuple(utils.compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)[1])
-
-
-# ------------------------------------------------------------------------------------------------------------- torchrun
 
 
 def started_processes(context: Any) -> Iterator[tuple[int, Callable[[], int | None]]]:

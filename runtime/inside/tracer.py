@@ -24,10 +24,12 @@ from .signatures import Signatures
 from .sites import Sites, Stack, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
 
     from ..environment import OnDivergence
+    from ..operations import Operation
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
@@ -36,11 +38,16 @@ _MOST_PLACES: Final = 4096
 #: The key of a call's stack; off the main thread with that of the stack which started the thread.
 _StackKey: TypeAlias = tuple[Any, ...]
 _Kept: TypeAlias = "tuple[Stack, Stack | None]"
+#: Is told a call's number and first argument before it is made.
+Told: TypeAlias = "Callable[..., None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
 
 
 class Tracer:
     """One process's record of its calls. Methods are called under the interpreter lock from any thread."""
+
+    #: Is told the number of a call whose result the program may use without a wait; see data_checks.py.
+    completed: Told | None = None
 
     def __init__(self, folder: Path, source: Source, watch: OnDivergence | None = None) -> None:
         """Nothing is written before `start`: a process that never joins a job leaves no trace.
@@ -250,6 +257,10 @@ class Tracer:
             place = self._sites.place(stack, started)
             found = self._places[key] = (writer.name("place", place), (stack, started))
             return found
+
+    def watch(self, _: Operation) -> Told | None:
+        """What is to be told of each call of an operation; None: nothing, see data_checks.py."""
+        return None
 
     def mark(self, number: int, state: State) -> None:
         """The call has come further, but not to its end."""

@@ -11,7 +11,7 @@ from torch.distributed import Work
 from ..traces.model import State
 
 if TYPE_CHECKING:
-    from .tracer import Tracer
+    from .tracer import Told, Tracer
 
 
 #: Bound here: an enumeration looks its members up each time.
@@ -97,6 +97,23 @@ class Handles:
             return result
 
         handle.wait = wait
+        polled = vars(handle).get("is_completed")
+        if polled is not None and self._tracer.completed is not None:
+            handle.is_completed = self._polled(polled, self._tracer.completed)
+
+    def _polled(self, original: Any, completed: Told) -> Any:
+        """An `is_completed` after which the program may use the result without a wait."""
+        works = self._works
+
+        def is_completed(work: Any) -> bool:
+            found = bool(original(work))
+            known = works.get(id(work)) if found else None
+            if known is not None and known[0]() is work:
+                for number in known[1]:
+                    completed(number)
+            return found
+
+        return is_completed
 
     def coalescing_begun(self) -> None:
         """Calls from here on share the handle that is still to come."""

@@ -172,12 +172,15 @@ def encode_event(event: Event, known: Any) -> list[Any]:
         ),
         known([place.path, place.line, place.function, *map(list, (place.stack, place.via, place.started_at))]),
         event.thread,
+        event.checksum,
+        -1 if event.argument is None else known(asdict(event.argument)),
     ]
 
 
 def decode_event(row: list[Any], table: list[Any]) -> Event:
     """The event of a row."""
-    rank, number, kind, group, sequence, peer, signature, is_async, state, start, end, place, thread = row
+    rank, number, kind, group, sequence, peer, signature, is_async, state, start, end, place, thread, *data = row
+    checksum, argument = data
     ranks, ordinal, description = table[group]
     path, line, function, *frames = table[place]
     return Event(
@@ -195,4 +198,6 @@ def decode_event(row: list[Any], table: list[Any]) -> Event:
         end=end,
         place=Place(path, line, function, *map(tuple, frames)),
         thread=thread,
+        argument=validation.argument(table[argument]) if argument >= 0 else None,
+        checksum=validation.number(checksum),
     )

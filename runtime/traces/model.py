@@ -107,6 +107,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Argument:
+    """What of a model a call was passed. `names`: all that the parameter or buffer has, `("embed.weight", "head.weight")` if tied."""
+
+    part: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """As reports call it: "gradient of `layers.3.weight`"."""
+        name = " or ".join(f"`{name}`" for name in self.names)
+        return f"gradient of {name}" if self.part == "gradient" else f"{self.part} {name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One call on one rank.
 
@@ -114,7 +127,7 @@ class Event:
     `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
     rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
     Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main
-    thread and those that it waits for.
+    thread and those that it waits for. `argument` and `checksum`, that of the result, are None and 0 where they are not known.
     """
 
     rank: int
@@ -131,6 +144,8 @@ class Event:
     end: float
     place: Place
     thread: int = 0
+    argument: Argument | None = None
+    checksum: int = 0
 
     @property
     def stream(self) -> StreamKey:

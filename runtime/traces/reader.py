@@ -25,7 +25,7 @@ from .ring import (
     KINDS,
     LOCAL,
     MAGIC,
-    OLDER_VERSION,
+    OLDEST_VERSION,
     RECORD,
     RECORDS_AT,
     STATE_AT,
@@ -86,9 +86,9 @@ class Reader:
         _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
             self._header()
         )
-        if version not in (VERSION, OLDER_VERSION):
+        if not OLDEST_VERSION <= version <= VERSION:
             raise TraceError(
-                f"{ring}: version {version} of the format, this release reads versions {OLDER_VERSION} and {VERSION}"
+                f"{ring}: version {version} of the format, this release reads versions {OLDEST_VERSION} to {VERSION}"
             )
         size = RECORDS_AT + self._capacity * RECORD.size
         if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
@@ -97,9 +97,9 @@ class Reader:
             raise TraceError(f"{ring}: damaged, its header is not one of ours")
         if not self._capacity or len(self._data) < size:
             raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
-        self.host = _text(self._data[HOST if version == VERSION else slice(HOST.start, ERROR.start)])
+        self.host = _text(self._data[HOST if version > OLDEST_VERSION else slice(HOST.start, ERROR.start)])
         #: When the process began; 0.0 if that is not known.
-        self.begun = float(BEGUN.unpack_from(self._data, BEGUN_AT)[0]) if version == VERSION else 0.0
+        self.begun = float(BEGUN.unpack_from(self._data, BEGUN_AT)[0]) if version > OLDEST_VERSION else 0.0
         #: How many ranks there should be on this host; 0 if nobody said.
         self.local = int.from_bytes(self._data[LOCAL], "little")
         # Last: what makes it a trace is written when its job has been named.
@@ -236,7 +236,7 @@ class Reader:
 
     def _events(self, records: list[tuple[Any, ...]], first: int) -> Iterator[Event]:
         names = self._names
-        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, thread in records:
+        for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, *more in records:
             known = names.signatures.get(signature)
             if (
                 number <= max(0, first)
@@ -264,7 +264,9 @@ class Reader:
                 start=start,
                 end=end,
                 place=names.places[place],
-                thread=thread,
+                thread=more[0],
+                argument=names.arguments.get(more[1]),
+                checksum=more[2],
             )
 
     def _belongs(self, group: int) -> bool:

@@ -1,6 +1,6 @@
 """The format of the trace file: one for each process, written so that a killed process leaves everything up to its last call.
 
-Two files stand side by side. Version 5, little endian, every field aligned to its size:
+Two files stand side by side. Version 6, little endian, every field aligned to its size:
 
 `NAME.ring`, memory-mapped:
 
@@ -15,11 +15,12 @@ Two files stand side by side. Version 5, little endian, every field aligned to i
 * `capacity` records of 64 bytes; event n (from 1) stands in slot (n - 1) % capacity:
 
     number u64, group u32, sequence u32, signature u32, place u32, peer i32, kind u8, state u8, is_async u8, pad u8,
-    start f64, end f64, thread u32, pad 12
+    start f64, end f64, thread u32, argument u32, checksum u32, pad 4
 
 `thread` is 0 for the main thread and for threads of C++, which autograd runs while the main thread waits for it; else it
-is the number the system gives the thread. A record is a seqlock: `number` is 0 from before its other fields are written
-until they are (`state`, `end` and `thread` change later, each at once). The reader compares it with the number that it
+is the number the system gives the thread. `argument` is the id of what the call was passed, `checksum` that of its result;
+both are 0 where data is not checked, in older versions and until they are known. A record is a seqlock: `number` is 0 from before its other fields are written
+until they are (`state`, `end` and what follows change later, each at once). The reader compares it with the number that it
 asked for, before and after it has read the record, and leaves out a record where it was another one.
 
 `NAME.names`, one JSON object a line, appended: `{"id": 3, "group": {...}}` (with its timeout in seconds), `{"id": 4, "place": {...}}` or
@@ -32,6 +33,9 @@ ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; 
 exception that left a function of torch.distributed before its call was made, after so many calls on the group; and
 `{"id": 11, "ended": {"failure", "error", "time", "place"}}`, the exception that ends the process: failure is `own`, `connection`,
 `timeout` or `interrupt`, place is a place or null.
+
+`{"id": 12, "argument": {"part": "gradient", "names": ["layers.3.weight"]}}` is what a call was passed: part is `parameter`, `gradient`
+or `buffer`, names are all that the parameter or buffer has in the model.
 
 `NAME.exit`, one JSON object, written by torchrun's agent if that is traced: `{"code": -15, "signal": "SIGTERM", "time": 1.5}`, the
 exit code of the process (null if it did not end) and the signal that the agent had sent to it ("" if none).
@@ -48,11 +52,11 @@ if TYPE_CHECKING:
     from .model import End, Kind
 
 MAGIC: Final = b"CLTRACE\0"
-VERSION: Final = 5
-#: Traces of the release before: they do not say when the process began.
-OLDER_VERSION: Final = 4
+VERSION: Final = 6
+#: Traces of releases before. Version 4 does not say when the process began.
+OLDEST_VERSION: Final = 4
 HEADER: Final = struct.Struct("<8sIIiiiidQII")
-RECORD: Final = struct.Struct("<QIIIIiBBBxddI12x")
+RECORD: Final = struct.Struct("<QIIIIiBBBxddIII4x")
 #: A record behind its number.
 BODY_AT: Final = 8
 BODY: Final = struct.Struct("<IIIIiBBBxddI12x")
@@ -71,6 +75,8 @@ RECORDS_AT: Final = STREAMS_AT + STREAMS * STREAM.size
 STATE_AT: Final = 29
 END_AT: Final = 40
 THREAD_AT: Final = 48
+ARGUMENT_AT: Final = 52
+CHECKSUM_AT: Final = 56
 BEGUN: Final = struct.Struct("<d")
 #: A stream's hash is kept at every so many calls, so that ranks which are a few calls apart can be compared.
 BLOCK: Final = 64

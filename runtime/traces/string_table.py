@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import reading
 
 from . import validation
-from .model import Counted
+from .model import Argument, Counted
 from .ring import TraceError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Names:
         self.places: dict[int, Place] = {}
         self.signatures: dict[int, dict[str, Any]] = {}
         self.streams: dict[int, dict[str, Any]] = {}
+        self.arguments: dict[int, Argument] = {}
         self.callers: dict[GroupKey, set[int]] = {}
         self.destroyed: set[GroupKey] = set()
         self.stack: tuple[str, ...] = ()
@@ -106,6 +107,8 @@ class Names:
                 self.places[number] = validation.place(place)
             case {"id": int(number), "signature": signature}:
                 self.signatures[number] = validation.signature(signature)
+            case {"id": int(number), "argument": argument}:
+                self.arguments[number] = validation.argument(argument)
             case {"id": int(number), "stream": stream}:
                 self.streams[number] = validation.stream(stream)
             case {"caller": {"group": int(group), "thread": thread}}:

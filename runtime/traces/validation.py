@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any, Final, get_args
 
-from .model import Activity, ActivityKind, Ending, Exit, Failure, Group, GroupKey, Place, Raised
+from .model import Activity, ActivityKind, Argument, Ending, Exit, Failure, Group, GroupKey, Place, Raised
 
 #: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
 _LARGEST: Final = 1 << 63
@@ -140,6 +140,15 @@ def _shape(value: object) -> None:
     sizes = [number(size) for size in items(value)]
     if len(sizes) > 64 or min(sizes, default=0) < 0 or math.prod(sizes) >= _LARGEST:
         raise ValueError("no shape of a tensor")
+
+
+def argument(value: object) -> Argument:
+    """What of a model a call was passed."""
+    data = mapping(value)
+    names = tuple(map(text, items(data.get("names"))))
+    if not names:
+        raise ValueError("no name of a parameter")
+    return Argument(text(data.get("part")), names)
 
 
 def stream(value: object) -> dict[str, Any]:

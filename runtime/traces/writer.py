@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import processes
 from .ring import (
+    ARGUMENT_AT,
     ASKED,
     BEGUN,
     BEGUN_AT,
@@ -19,6 +20,7 @@ from .ring import (
     BODY,
     BODY_AT,
     CAPACITY,
+    CHECKSUM_AT,
     END_AT,
     ENDED,
     ENDS,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 _pack: Final = BODY.pack_into
 _WRITTEN: Final = WRITTEN_AT // 8
 _pack_count: Final = struct.Struct("<II").pack_into
-_pack_thread: Final = struct.Struct("<I").pack_into
+_pack_number: Final = struct.Struct("<I").pack_into
 
 
 class Writer:
@@ -142,7 +144,7 @@ class Writer:
         """Note how far an event has come, and in which thread; nothing happens if the ring has moved past it."""
         at = RECORDS_AT + (number - 1) % CAPACITY * 64
         if self._words[at // 8] == number:
-            _pack_thread(self._map, at + THREAD_AT, thread)
+            _pack_number(self._map, at + THREAD_AT, thread)
             self._bytes[at + STATE_AT] = state
 
     def recount(self, stream: int, calls: int, rolled: int) -> None:
@@ -156,6 +158,19 @@ class Writer:
         if self._words[at // 8] == number:
             self._floats[(at + END_AT) // 8] = end
             self._bytes[at + STATE_AT] = state
+
+    def argument(self, number: int, argument: int) -> None:
+        """Note the id of what an event's call was passed; nothing happens if the ring has moved past it."""
+        self._note(number, ARGUMENT_AT, argument)
+
+    def checksum(self, number: int, value: int) -> None:
+        """Note the checksum of an event's result."""
+        self._note(number, CHECKSUM_AT, value)
+
+    def _note(self, number: int, where: int, value: int) -> None:
+        at = RECORDS_AT + (number - 1) % CAPACITY * 64
+        if self._words[at // 8] == number:
+            _pack_number(self._map, at + where, value)
 
     @property
     def asked(self) -> int:

@@ -57,6 +57,13 @@ def _headline(divergence: Divergence) -> str:
             place = next((f", at {_at(side)}" for side in others if side.stack), "")
             count = sum(len(side.ranks) for side in others)
             return f"{wait}; {rest} {'was' if count == 1 else 'were'} slow{place}" if others else wait
+        case "mismatch" if divergence.what == "parameter":
+            calls = [(ranks_text(side.ranks), side.event) for side in divergence.sides if side.event is not None]
+            said = [f"{ranks} with the {event.argument}" for ranks, event in calls]
+            said[0] = f"{who} call{'s' * (not several)} {calls[0][1].op} with the {calls[0][1].argument}"
+            return f"MISMATCH: {', '.join(said)}: call #{divergence.sequence} on the {divergence.group}"
+        case "mismatch" if divergence.what == "result":
+            return f"MISMATCH: {who} and {rest} have different results of call #{divergence.sequence} on the {divergence.group}"
         case "mismatch":
             what = f"MISMATCH: {who} and {rest} disagree about the {divergence.what} of call #{divergence.sequence}"
             return f"{what} on the {divergence.group}"
@@ -105,6 +112,8 @@ def described(event: Event) -> str:
     for name in ("output_split_sizes", "input_split_sizes"):
         if name in event.signature:
             found.append(f"{name}={event.signature[name]}")
+    if event.argument is not None:
+        found.append(str(event.argument))
     if "ranks" in event.signature:
         found.append(f"ranks={event.signature['ranks']}")
     return f"{event.op}({', '.join(found)})"
@@ -198,6 +207,8 @@ def _event(event: Event | None) -> dict[str, Any] | None:
         "sequence": event.sequence,
         "peer": event.peer if event.peer >= 0 else None,
         "signature": dict(event.signature),
+        "argument": str(event.argument) if event.argument is not None else None,
+        "checksum": f"{event.checksum:08x}" if event.checksum else None,
         "async": event.is_async,
         "state": event.state.name.lower(),
         "start": event.start,

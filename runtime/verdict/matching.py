@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ..operations import COMPARED, LOOSE, ROOTED, SPLIT
+from .data import conflicting_arguments, describe_checksums, results_differ
 from .model import Divergence, Side, Verdict
 from .rules import explained
 from .timeouts import timed_out
@@ -54,9 +55,10 @@ def _mismatches(trace: Trace) -> Iterator[Divergence]:
             if event.kind in ("collective", "create"):
                 streams[event.stream][event.sequence].append(event)
     for (_, kind, *_), calls in streams.items():
+        conflicts = conflicting_arguments(calls)
         for sequence in sorted(calls):
             events = calls[sequence]
-            wrong = difference(events)
+            wrong = difference(events) or "parameter" * (sequence in conflicts) or "result" * results_differ(events)
             if wrong:
                 yield _mismatch(events, sequence, wrong, "order" if kind == "create" else "mismatch")
                 break
@@ -115,7 +117,10 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
     for event in events:
         key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in COMPARED))
         splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
-        sides[repr((key, splits))].append(event)
+        data = {"parameter": event.argument, "result": event.checksum or None}.get(what, "")
+        if data is not None:
+            # Else nothing is known of the rank.
+            sides[repr(data or (key, splits))].append(event)
     ordered = sorted(sides.values(), key=lambda side: (-len(side), side[0].rank))
     return Divergence(
         verdict=verdict,
@@ -124,6 +129,7 @@ def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -
         what=what,
         sides=tuple(Side(tuple(event.rank for event in side), side[0], "calls") for side in ordered),
         waited=0.0,
+        notes=describe_checksums(ordered) if what == "result" else (),
     )
 
 

@@ -1,0 +1,82 @@
+"""Comparing the data of calls (`--check-data`): which parameter each rank passed to a call, and whether the results are equal.
+
+A parameter may have different names on two ranks in a correct program: a pipeline reduces the embedding of its first stage
+with the output layer of the last, and one rank may have wrapped its model. So different names in one call prove nothing by
+themselves. They do if both ranks passed a parameter of the same name on that group in another call: then a name means the
+same on both. A broadcast may copy one model into another; there one of the two names has to be exchanged in both directions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from ..operations import SAME_RESULT
+from ..quantities import ranks_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..traces.model import Argument, Event
+
+
+def conflicting_arguments(calls: Mapping[int, list[Event]]) -> frozenset[int]:
+    """The numbers of the calls of one group in which two ranks passed different parameters of the same model."""
+    differing: list[tuple[int, Event, Event]] = []
+    for sequence, events in calls.items():
+        known = [event for event in events if event.argument is not None]
+        differing += [(sequence, known[0], event) for event in known[1:] if not _agree(known[0], event)]
+    if not differing:
+        return frozenset()
+    passed: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
+    for events in calls.values():
+        for event in events:
+            passed[event.rank] |= _names(event.argument)
+    swapped: defaultdict[tuple[int, int], set[tuple[str, str]]] = defaultdict(set)
+    for _, one, other in differing:
+        swapped[one.rank, other.rank] |= _names(one.argument)
+        swapped[other.rank, one.rank] |= _names(other.argument)
+    found = set()
+    for sequence, one, other in differing:
+        if one.op == "broadcast":
+            here, there = swapped[one.rank, other.rank], swapped[other.rank, one.rank]
+            is_proved = bool(_names(one.argument) & there or _names(other.argument) & here)
+        else:
+            is_proved = bool(passed[one.rank] & passed[other.rank])
+        if is_proved:
+            found.add(sequence)
+    return frozenset(found)
+
+
+def _names(argument: Argument | None) -> set[tuple[str, str]]:
+    return {(argument.part, name) for name in argument.names} if argument is not None else set()
+
+
+def _agree(one: Event, other: Event) -> bool:
+    """Whether what two ranks passed can be the same; a wrapper on one of them stands in front of the name."""
+    here, there = one.argument, other.argument
+    if one.op != other.op or here is None or there is None or here == there:
+        return True
+    return here.part == there.part and any(
+        f".{name}".endswith(f".{another}") or f".{another}".endswith(f".{name}")
+        for name in here.names
+        for another in there.names
+    )
+
+
+def results_differ(events: Sequence[Event]) -> bool:
+    """Whether two ranks had different bytes as the result of one call that leaves the same on all."""
+    if events[0].op not in SAME_RESULT or len({event.checksum for event in events} - {0}) < 2:
+        return False
+    # Where ranks may pass more or less to a gather, they may also have more or less room for it.
+    given = [event.signature.get("tensors") for event in events]
+    sizes = {str([math.prod(shape) for shape, _ in tensors]) for tensors in given if tensors}
+    return len(sizes) == 1 and all(given)
+
+
+def describe_checksums(sides: Sequence[Sequence[Event]]) -> tuple[str, ...]:
+    """What of the results was compared."""
+    found = [f"{side[0].checksum:08x} on {ranks_text(event.rank for event in side)}" for side in sides]
+    when = "its wait returned" if sides[0][0].is_async else "the call returned"
+    return (f"checksum of the result when {when}: {', '.join(found)}",)
