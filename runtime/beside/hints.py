@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..traces.processes import state_of
-from ..verdict import explain, wait_graph
+from ..verdict import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ..traces.model import Trace
+    from ..traces.model import Event, Trace
     from ..traces.reader import Reader
 
 #: How long (in seconds) a process may take to say where it is.
@@ -29,12 +29,12 @@ class Hints:
         self._asked: set[tuple[Path, int, int]] = set()
         self._hinted: set[tuple[Path, int, int]] = set()
 
-    def look(self, readers: list[Reader], heads: Trace) -> None:
-        """Say of each long wait of a job which ranks it is for, and where those are."""
+    def look(self, readers: list[Reader], heads: Trace, waits: list[tuple[Event, tuple[int, ...]]]) -> None:
+        """Say of each long wait of a job which ranks it is for, and where those are. `waits`: see `wait_graph.waiting`."""
         clock, job = time.time(), readers[0].path
         long = [
             (event, absent)
-            for event, absent in wait_graph.waiting(heads)
+            for event, absent in waits
             if absent and clock - event.start >= self._after and (job, event.rank, event.number) not in self._hinted
         ]
         fresh = [(event, absent) for event, absent in long if (job, event.rank, event.number) not in self._asked]

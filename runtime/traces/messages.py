@@ -94,8 +94,9 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
                 "others": sorted(rank.others),
                 "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
                 "streams": [
-                    [group(stream[0], names.get(stream[0], "")), *stream[1:], *counted]
-                    for stream, counted in rank.streams.items()
+                    [group(key, names.get(key, "")), *rest, *counted]
+                    for streams in (rank.streams, rank.peers)
+                    for (key, *rest), counted in streams.items()
                 ],
                 "events": [encode_event(event, known) for event in rank.events],
             }
@@ -114,10 +115,11 @@ def decode(data: dict[str, Any]) -> list[Rank]:
     for row in data["ranks"]:
         world_size, pid, host, attempt, started, end, error = row["about"]
         stack_time, *stack = row["stack"]
-        streams = {}
+        streams: dict[Any, Counted] = {}
+        peers: dict[Any, Counted] = {}
         for number, *rest, calls, rolled, block in row["streams"]:
-            which: Any = (key(number), *rest)
-            streams[which] = Counted(calls, rolled, block)
+            which = (key(number), *rest)
+            (streams if len(rest) == 1 else peers)[which] = Counted(calls, rolled, block)
         found.append(
             Rank(
                 rank=row["rank"],
@@ -136,6 +138,7 @@ def decode(data: dict[str, Any]) -> list[Rank]:
                 stack=tuple(stack),
                 stack_time=validation.real(stack_time),
                 streams=streams,
+                peers=peers,
                 ending=validation.ending(row["ending"]) if row["ending"] else None,
                 raised=tuple(validation.raised(raised, key(raised["group"])) for raised in row["raised"]),
                 exit=validation.exited(row["exit"]) if row["exit"] else None,
