@@ -44,11 +44,11 @@ class Hints:
             _ask(readers, {rank for _, absent in fresh for rank in absent})
             return
         ready = [item for item in long if clock - item[0].start >= self._after + STACK_REPLY_S]
+        if not ready:
+            return
         self._hinted |= {(job, event.rank, event.number) for event, _ in ready}
         here = {reader.number: reader.pid for reader in readers}
-        hint = explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"})
-        if hint:
-            self._say(hint)
+        self._say(explain.straggler(heads, ready, {rank for rank, pid in here.items() if state_of(pid) == "T"}))
 
 
 def _ask(readers: list[Reader], ranks: set[int]) -> None:
