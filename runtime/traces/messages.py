@@ -77,8 +77,14 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
     def known(value: Any) -> int:
         return table.setdefault(json.dumps(value), len(table))
 
-    def group(key: Any, description: str = "") -> int:
-        return known([runs(key[0]), key[1], description])
+    #: By the identity of the members, of which there may be thousands; with them, so that no other tuple takes their place.
+    groups: dict[tuple[int, int, str], tuple[tuple[int, ...], int]] = {}
+
+    def group(key: GroupKey, description: str = "") -> int:
+        name = (id(key[0]), key[1], description)
+        if name not in groups:
+            groups[name] = (key[0], known([runs(key[0]), key[1], description]))
+        return groups[name][1]
 
     rows = []
     for rank in ranks:
