@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-divergence bench-scale bench-audit bench-lint soak test-matrix docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -30,6 +30,9 @@ type: $(VENV)/.installed  ## Check types; on an installed copy, since rules/ and
 
 bench-trace: $(VENV)/.installed  ## Measure what the tracer adds to a call
 	$(BIN)/python benchmarks/trace_overhead.py
+
+bench-watch: $(VENV)/.installed  ## Measure what it costs to watch a job with many streams and signatures
+	$(BIN)/python benchmarks/watch_cost.py
 
 bench-divergence: $(VENV)/.installed  ## Ask torch and the tracer about jobs that diverge (an hour)
 	$(BIN)/python benchmarks/divergence.py

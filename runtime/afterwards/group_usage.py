@@ -47,9 +47,11 @@ def uses(trace: Trace) -> list[Use]:
     for rank in trace.ranks.values():
         for group in (*rank.groups, *(event.group for event in rank.events)):
             groups.setdefault(group.key, group)
-        for (key, kind, *_), counted in rank.streams.items():
+        for (key, kind), counted in rank.streams.items():
             if kind not in ("create", "outsider"):
                 calls[key][rank.rank] += counted.calls
+        for (key, *_), counted in rank.peers.items():
+            calls[key][rank.rank] += counted.calls
     found = []
     for key, group in groups.items():
         known = calls[key]

@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..traces.processes import state_of
-from ..verdict import explain, wait_graph
+from ..verdict import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ..traces.model import Trace
+    from ..traces.model import Event, Trace
     from ..traces.reader import Reader
 
 #: How long (in seconds) a process may take to say where it is.
@@ -29,12 +29,12 @@ class Hints:
         self._asked: set[tuple[Path, int, int]] = set()
         self._hinted: set[tuple[Path, int, int]] = set()
 
-    def look(self, readers: list[Reader], heads: Trace) -> None:
-        """Say of each long wait of a job which ranks it is for, and where those are."""
+    def look(self, readers: list[Reader], heads: Trace, waits: list[tuple[Event, tuple[int, ...]]]) -> None:
+        """Say of each long wait of a job which ranks it is for, and where those are. `waits`: see `wait_graph.waiting`."""
         clock, job = time.time(), readers[0].path
         long = [
             (event, absent)
-            for event, absent in wait_graph.waiting(heads)
+            for event, absent in waits
             if absent and clock - event.start >= self._after and (job, event.rank, event.number) not in self._hinted
         ]
         fresh = [(event, absent) for event, absent in long if (job, event.rank, event.number) not in self._asked]
@@ -44,15 +44,15 @@ class Hints:
             _ask(readers, {rank for _, absent in fresh for rank in absent})
             return
         ready = [item for item in long if clock - item[0].start >= self._after + STACK_REPLY_S]
+        if not ready:
+            return
         self._hinted |= {(job, event.rank, event.number) for event, _ in ready}
         here = {reader.number: reader.pid for reader in readers}
-        asked = min((event.start for event, _ in ready), default=0.0) + self._after
+        asked = min(event.start for event, _ in ready) + self._after
         living = [rank for rank in map(heads.ranks.__getitem__, here) if rank.alive and rank.end == "running"]
         silent = {rank.rank for rank in living if rank.stack_time < asked}
         stopped = {rank for rank, pid in here.items() if state_of(pid) == "T"}
-        hint = explain.straggler(heads, ready, stopped, silent)
-        if hint:
-            self._say(hint)
+        self._say(explain.straggler(heads, ready, stopped, silent))
 
 
 def _ask(readers: list[Reader], ranks: set[int]) -> None:

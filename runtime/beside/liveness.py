@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..traces.model import Trace
-from ..traces.processes import exists, has_mapped, is_same
+from ..traces.processes import began_at, exists, has_mapped
 
 if TYPE_CHECKING:
     from ..traces.reader import Reader
@@ -46,7 +46,7 @@ def lives_here(reader: Reader) -> bool:
     if not reader.is_running or reader.host != os.uname().nodename or not exists(reader.pid):
         return False
     try:
-        return is_same(reader.pid, reader.begun) or has_mapped(reader.pid, reader.path)
+        return began_at(reader.pid, reader.begun) or has_mapped(reader.pid, reader.path)
     except OSError:
         return not Path("/proc/self/maps").exists()
 

@@ -126,8 +126,9 @@ class Monitor:
         if found is None and not self._is_waiting(_identity(readers)):
             found = self._deadlock(readers, heads)
         if found is None:
-            self._where.look(heads, readers, time.time())
-            self._hints.look(readers, heads)
+            waits = wait_graph.waiting(heads)
+            self._where.look(waits, readers, time.time())
+            self._hints.look(readers, heads, waits)
             self._slow.look(readers)
         elif self._link is not None and self._linked == _identity(readers):
             self._link.send(heads.ranks.values() if not self._leads else (), found=found)
@@ -289,9 +290,8 @@ def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]
     seen: dict[tuple[int, str, str, int], int] = {}
     for rank in heads.ranks.values():
         for stream, (calls, rolled, block) in rank.streams.items():
-            if len(stream) == 2:
-                name = (numbers(stream[0]), stream[1])
-                if calls and seen.setdefault((*name, "now", calls), rolled) != rolled:
-                    yield name
-                if calls >= BLOCK and seen.setdefault((*name, "block", calls // BLOCK), block) != block:
-                    yield name
+            name = (numbers(stream[0]), stream[1])
+            if calls and seen.setdefault((*name, "now", calls), rolled) != rolled:
+                yield name
+            if calls >= BLOCK and seen.setdefault((*name, "block", calls // BLOCK), block) != block:
+                yield name

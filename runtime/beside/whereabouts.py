@@ -5,12 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ..verdict import wait_graph
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..traces.model import Trace
+    from ..traces.model import Event
     from ..traces.reader import Reader
 
 #: Seconds of waiting before the first question, and between two of them for one rank; later a part of the time waited. Each
@@ -27,10 +25,10 @@ class Whereabouts:
         """No rank was asked yet."""
         self._asked: dict[Path, float] = {}
 
-    def look(self, heads: Trace, readers: list[Reader], now: float) -> None:
-        """Ask the ranks of this host that others wait for; `now` in seconds since the epoch."""
+    def look(self, waits: list[tuple[Event, tuple[int, ...]]], readers: list[Reader], now: float) -> None:
+        """Ask the ranks of this host that others wait for. `waits`: see `wait_graph.waiting`; `now`: seconds since the epoch."""
         waited: dict[int, float] = {}
-        for event, absent in wait_graph.waiting(heads):
+        for event, absent in waits:
             if now - event.start >= FIRST:
                 waited.update({rank: max(now - event.start, waited.get(rank, 0.0)) for rank in absent})
         for reader in readers:

@@ -77,8 +77,14 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
     def known(value: Any) -> int:
         return table.setdefault(json.dumps(value), len(table))
 
-    def group(key: Any, description: str = "") -> int:
-        return known([runs(key[0]), key[1], description])
+    #: By the identity of the members, of which there may be thousands; with them, so that no other tuple takes their place.
+    groups: dict[tuple[int, int, str], tuple[tuple[int, ...], int]] = {}
+
+    def group(key: GroupKey, description: str = "") -> int:
+        name = (id(key[0]), key[1], description)
+        if name not in groups:
+            groups[name] = (key[0], known([runs(key[0]), key[1], description]))
+        return groups[name][1]
 
     rows = []
     for rank in ranks:
@@ -95,8 +101,9 @@ def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
                 "others": sorted(rank.others),
                 "callers": [[group(key, names.get(key, "")), sorted(threads)] for key, threads in rank.callers.items()],
                 "streams": [
-                    [group(stream[0], names.get(stream[0], "")), *stream[1:], *counted]
-                    for stream, counted in rank.streams.items()
+                    [group(key, names.get(key, "")), *rest, *counted]
+                    for streams in (rank.streams, rank.peers)
+                    for (key, *rest), counted in streams.items()
                 ],
                 "events": [encode_event(event, known) for event in rank.events],
             }
@@ -115,10 +122,11 @@ def decode(data: dict[str, Any]) -> list[Rank]:
     for row in data["ranks"]:
         world_size, pid, host, attempt, started, end, error = row["about"]
         stack_time, *stack = row["stack"]
-        streams = {}
+        streams: dict[Any, Counted] = {}
+        peers: dict[Any, Counted] = {}
         for number, *rest, calls, rolled, block in row["streams"]:
-            which: Any = (key(number), *rest)
-            streams[which] = Counted(calls, rolled, block)
+            which = (key(number), *rest)
+            (streams if len(rest) == 1 else peers)[which] = Counted(calls, rolled, block)
         found.append(
             Rank(
                 rank=row["rank"],
@@ -138,6 +146,7 @@ def decode(data: dict[str, Any]) -> list[Rank]:
                 stack_time=validation.real(stack_time),
                 activity=validation.activity(row["activity"]) if row.get("activity") else None,
                 streams=streams,
+                peers=peers,
                 ending=validation.ending(row["ending"]) if row["ending"] else None,
                 raised=tuple(validation.raised(raised, key(raised["group"])) for raised in row["raised"]),
                 exit=validation.exited(row["exit"]) if row["exit"] else None,

@@ -40,7 +40,9 @@ Failure: TypeAlias = Literal["own", "connection", "timeout", "interrupt"]
 ActivityKind: TypeAlias = Literal["compile", "device"]
 
 #: What is counted together on a rank: (key of the group, kind), for point-to-point (key of the group, op, peer, tag).
-StreamKey: TypeAlias = "tuple[GroupKey, str] | tuple[GroupKey, str, int, int]"
+CollectiveKey: TypeAlias = "tuple[GroupKey, str]"
+PeerKey: TypeAlias = "tuple[GroupKey, str, int, int]"
+StreamKey: TypeAlias = "CollectiveKey | PeerKey"
 GroupKey: TypeAlias = "tuple[tuple[int, ...], int]"
 
 
@@ -222,7 +224,8 @@ class Rank:
     `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `callers` are the
     threads other than the main one that have called on a group, and may again; `others` those that run the project's own
     code, and may call one day; `stack` is where the main thread was when
-    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for. `groups` are
+    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for; point-to-point
+    calls, which may have thousands of streams, stand in `peers`. `groups` are
     those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
     `stack_time` is when `stack` was recorded, and what the thread did there is its `activity`. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
     """
@@ -241,7 +244,8 @@ class Rank:
     callers: Mapping[GroupKey, frozenset[int]] = field(default_factory=dict)
     others: frozenset[int] = frozenset()
     stack: tuple[str, ...] = ()
-    streams: Mapping[StreamKey, Counted] = field(default_factory=dict)
+    streams: Mapping[CollectiveKey, Counted] = field(default_factory=dict)
+    peers: Mapping[PeerKey, Counted] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     destroyed: frozenset[GroupKey] = frozenset()
     stack_time: float = 0.0

@@ -38,8 +38,11 @@ def started(pid: int) -> float:
 
 def is_same(pid: int, begun: float) -> bool:
     """True if the process is alive and began at that time; a time of 0.0 is not known and not compared."""
-    if not exists(pid):
-        return False
+    return exists(pid) and began_at(pid, begun)
+
+
+def began_at(pid: int, begun: float) -> bool:
+    """The same of a process that exists."""
     known = started(pid) if begun else 0.0
     return not known or _is_near(known, begun)
 

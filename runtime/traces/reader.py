@@ -36,6 +36,7 @@ from .ring import (
     TraceError,
     fence,
 )
+from .stream_table import Streams
 from .string_table import Names
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Reader:
         self.local = int.from_bytes(self._data[LOCAL], "little")
         # Last: what makes it a trace is written when its job has been named.
         self._names = Names(ring.with_suffix(".names"), keep=keep)
+        self._streams = Streams(self._names)
         #: For each group whether this rank is a member.
         self._is_member: dict[int, bool] = {}
         #: Ranks with the same belong to one job, see jobs.py.
@@ -164,9 +166,10 @@ class Reader:
         records = [record for number in sorted(set(numbers)) if (record := self._record(number))]
         header = self._header()
         written, end, streams = header[8:11]
-        table = [STREAM.unpack_from(self._data, STREAMS_AT + index * 16) for index in range(min(streams, STREAMS))]
+        table = self._data[STREAMS_AT : STREAMS_AT + min(streams, STREAMS) * STREAM.size]
         # Each name is written before the first record that needs it; so what is read after them has them all.
         self._names.update()
+        self._streams.update(table)
         return Rank(
             rank=self.number,
             world_size=self.world_size,
@@ -181,7 +184,8 @@ class Reader:
             callers={key: frozenset(threads) for key, threads in self._names.callers.items()},
             others=frozenset(self._names.threads),
             stack=self._names.stack,
-            streams=self._names.counted(table),
+            streams=self._streams.collectives,
+            peers=self._streams.peers,
             groups=tuple(self._names.groups.values()),
             destroyed=frozenset(self._names.destroyed),
             stack_time=self._names.stack_time,

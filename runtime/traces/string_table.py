@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import reading
 
 from . import validation
-from .model import Argument, Counted
+from .model import Argument
 from .ring import TraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .model import Activity, Ending, Group, GroupKey, Place, Raised, StreamKey
+    from .model import Activity, Ending, Group, GroupKey, Place, Raised
 
 
 #: More than any job has left; what is larger is not ours.
@@ -42,6 +42,8 @@ class Names:
         self.signatures: dict[int, dict[str, Any]] = {}
         self.streams: dict[int, dict[str, Any]] = {}
         self.arguments: dict[int, Argument] = {}
+        #: How often a group or a stream has come under a number that was another's: never, in what is ours.
+        self.redefined = 0
         self.callers: dict[GroupKey, set[int]] = {}
         self.destroyed: set[GroupKey] = set()
         self.stack: tuple[str, ...] = ()
@@ -82,9 +84,9 @@ class Names:
             return
         lines = bytes(self._rest + head).split(b"\n")
         self._rest = bytearray(tail)
-        for line in lines:
+        for row in validation.parsed_lines(lines):
             try:
-                self._add(validation.mapping(validation.parsed(line)))
+                self._add(validation.mapping(row))
             except ValueError:
                 self.wrong += 1
 
@@ -101,16 +103,19 @@ class Names:
     def _add(self, row: dict[str, Any]) -> None:
         """Take a line; raise ValueError if it is none of ours."""
         match row:
-            case {"id": int(number), "group": group}:
-                self.groups[number] = validation.group(group)
-            case {"id": int(number), "place": place}:
-                self.places[number] = validation.place(place)
+            # Those of which there are most come first.
             case {"id": int(number), "signature": signature}:
                 self.signatures[number] = validation.signature(signature)
             case {"id": int(number), "argument": argument}:
                 self.arguments[number] = validation.argument(argument)
             case {"id": int(number), "stream": stream}:
+                self.redefined += number in self.streams
                 self.streams[number] = validation.stream(stream)
+            case {"id": int(number), "group": group}:
+                self.redefined += number in self.groups
+                self.groups[number] = validation.group(group)
+            case {"id": int(number), "place": place}:
+                self.places[number] = validation.place(place)
             case {"caller": {"group": int(group), "thread": thread}}:
                 self.callers.setdefault(self._key(group), set()).add(validation.number(thread))
             case {"destroyed": int(group)}:
@@ -135,15 +140,3 @@ class Names:
         if group not in self.groups:
             raise ValueError("no such group")
         return self.groups[group].key
-
-    def counted(self, table: list[tuple[int, int, int]]) -> dict[StreamKey, Counted]:
-        """The table of streams by what they are."""
-        found: dict[StreamKey, Counted] = {}
-        for number, row in enumerate(table):
-            stream = self.streams.get(number)
-            if stream is not None and stream["group"] in self.groups:
-                key = self.groups[stream["group"]].key
-                is_p2p = stream["kind"] == "p2p"
-                name = (key, stream["op"], stream["peer"], stream["tag"]) if is_p2p else (key, stream["kind"])
-                found[name] = Counted(*row)
-        return found

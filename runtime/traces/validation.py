@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from .model import Activity, ActivityKind, Argument, Ending, Exit, Failure, Group, GroupKey, Place, Raised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: No tensor has more elements, and no number of a trace is larger: it has to fit into what torch counts with.
 _LARGEST: Final = 1 << 63
@@ -26,9 +29,16 @@ def parsed(line: bytes) -> Any:
         return None
 
 
+def parsed_lines(lines: list[bytes]) -> list[Any]:
+    """The value of each line of JSON, as `parsed` gives it."""
+    # As one text: Python's part in each would be most of it. No value of ours goes over the end of a line.
+    found = parsed(b"[" + b",\n".join(lines) + b"]")
+    return found if isinstance(found, list) and len(found) == len(lines) else list(map(parsed, lines))
+
+
 def number(value: object) -> int:
     """A whole number that is not true or false."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
+    if type(value) is int and -_LARGEST < value < _LARGEST:
         return value
     raise ValueError("no whole number")
 
@@ -123,23 +133,32 @@ def signature(value: object) -> dict[str, Any]:
     """What of a call has to fit between ranks, see signatures.py."""
     data = mapping(value)
     text(data.get("op"))
-    for name in ("tensors", "sent"):
-        for tensor in items(data.get(name, ())):
-            shape, dtype = items(tensor)
-            text(dtype)
-            _shape(shape)
-    for name in ("output_split_sizes", "input_split_sizes"):
-        for size in items(data.get(name, ())):
-            number(size)
-    text(data.get("reduce_op", ""))
-    number(data.get("tag", 0))
+    for name in data:
+        if (check := _SIGNATURE.get(name)) is not None:
+            check(data[name])
     return data
 
 
-def _shape(value: object) -> None:
-    sizes = [number(size) for size in items(value)]
-    if len(sizes) > 64 or min(sizes, default=0) < 0 or math.prod(sizes) >= _LARGEST:
-        raise ValueError("no shape of a tensor")
+def _tensors(value: object) -> None:
+    for tensor in items(value):
+        shape, dtype = items(tensor)
+        text(dtype)
+        if len(_sizes(shape)) > 64 or min(shape, default=0) < 0 or math.prod(shape) >= _LARGEST:
+            raise ValueError("no shape of a tensor")
+
+
+def _sizes(value: object) -> list[int]:
+    return [number(size) for size in items(value)]
+
+
+_SIGNATURE: Final[dict[str, Callable[[Any], object]]] = {
+    "tensors": _tensors,
+    "sent": _tensors,
+    "output_split_sizes": _sizes,
+    "input_split_sizes": _sizes,
+    "reduce_op": text,
+    "tag": number,
+}
 
 
 def argument(value: object) -> Argument:

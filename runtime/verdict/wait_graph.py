@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..traces.model import Numbering, State
 from . import endings
@@ -18,7 +18,7 @@ from .rules import explained
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..traces.model import Event, Rank, Trace
+    from ..traces.model import Event, GroupKey, Rank, Trace
 
 #: A rank and one of its threads.
 Node: TypeAlias = "tuple[int, int]"
@@ -27,21 +27,23 @@ Node: TypeAlias = "tuple[int, int]"
 class Counts:
     """How many calls each rank has made in each stream.
 
-    Groups are known by numbers, see Numbering.
+    Groups are known by numbers, see Numbering. Streams of point-to-point calls, of which there may be thousands, are looked up
+    when a call on one of them is asked about.
     """
 
     def __init__(self, trace: Trace) -> None:
         """Count what is counted, and what is only in the events."""
         self._ranks = trace.ranks
         self._number = Numbering()
-        self._counts: defaultdict[tuple[int, object], int] = defaultdict(int)
+        self._counts: dict[tuple[int, object], int] = {}
         self._missing: dict[object, tuple[int, ...]] = {}
         for rank in trace.ranks.values():
-            for (group, *rest), counted in rank.streams.items():
-                self._counts[(rank.rank, (self._number(group), *rest))] = counted.calls
+            for (group, kind), counted in rank.streams.items():
+                self._counts[(rank.rank, (self._number(group), kind))] = counted.calls
             for event in rank.events:
-                key = (rank.rank, self._stream(event))
-                self._counts[key] = max(self._counts[key], event.sequence)
+                stream = self._stream(event)
+                made = self._calls(rank.rank, stream, event.group.key)
+                self._counts[(rank.rank, stream)] = max(made, event.sequence)
             for event in endings.broken_off(rank):
                 key = (rank.rank, self._stream(event))
                 self._counts[key] = min(self._counts[key], event.sequence - 1)
@@ -50,13 +52,22 @@ class Counts:
         group, *rest = event.stream
         return (self._number(group), *rest)
 
+    def _calls(self, rank: int, stream: tuple[Any, ...], group: GroupKey) -> int:
+        """How many calls a rank has made in a stream of a group, of which `stream` has the number."""
+        found = self._counts.get((rank, stream))
+        if found is None and len(stream) == 4 and rank in self._ranks:
+            _, op, peer, tag = stream
+            counted = self._ranks[rank].peers.get((group, op, peer, tag))
+            return counted.calls if counted is not None else 0
+        return found or 0
+
     def call(self, event: Event) -> object:
         """What the events of one collective call on different ranks have in common; point-to-point calls are their own."""
         return (event.rank, event.number) if event.kind == "p2p" else (self._stream(event), event.sequence)
 
     def has(self, rank: int, event: Event) -> bool:
         """Whether a rank has made the call that `event` is one side of."""
-        return self._counts.get((rank, self._stream(event)), 0) >= event.sequence
+        return self._calls(rank, self._stream(event), event.group.key) >= event.sequence
 
     def missing(self, event: Event) -> tuple[int, ...]:
         """The ranks that have not made the call that `event` needs from them."""
@@ -73,7 +84,7 @@ class Counts:
             peer = self._ranks.get(event.peer)
             if peer is not None and peer.end == "untraced":
                 return
-            if event.peer >= 0 and self._counts.get((event.peer, other), 0) < event.sequence:
+            if event.peer >= 0 and self._calls(event.peer, other, event.group.key) < event.sequence:
                 yield event.peer
             return
         for member in event.group.ranks:
