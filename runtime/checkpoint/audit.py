@@ -13,8 +13,9 @@ from .checks.headers import headers
 from .checks.repeated import repeated
 from .checks.sweep import sweep
 from .files import Files, Side, no_progress
+from .formats.layout import recognised
 from .formats.load import load
-from .model import Checkpoint, CheckpointError, NoCheckpointError, Problem, Unread
+from .model import Checkpoint, CheckpointError, Layout, NoCheckpointError, Problem, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +62,7 @@ class Report:
     read: int = 0
     seconds: float = 0.0
     coverage: Coverage = field(default_factory=Coverage)
+    layout: Layout | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -109,6 +111,7 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
         with opened(path) as (side, problems):
             found = [problem for part in side.parts for problem in part.checkpoint.problems]
             report = Report(side.checkpoint, [*found, *problems], chunks=sum(len(part.values) for part in side.parts))
+            report.layout = recognised(path, [part.checkpoint for part in side.parts])
             _look(path, side, wanted, report, progress)
     except NoCheckpointError:
         raise

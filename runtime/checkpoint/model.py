@@ -162,6 +162,18 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How a checkpoint is laid out, as far as its structure tells: `DeepSpeed ZeRO-3`, and of how many ranks where its files say so."""
+
+    name: str
+    world_size: int | None = None
+
+    def __str__(self) -> str:
+        """`DeepSpeed ZeRO-3 (world size 4)`."""
+        return f"{self.name} (world size {self.world_size})" if self.world_size else self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What was found at `path`. `files` are the data files that are there, `problems` what was wrong with reading it.
 

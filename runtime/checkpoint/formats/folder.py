@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NoCheckpointError, NotReadError, Problem, Unread
-from . import dcp, units
+from . import dcp, units, universal
 from .files import kind_of
 from .names import families, is_of_time
 from .safetensors import PART
@@ -148,6 +148,10 @@ def _units(path: Path, found: _Found) -> Iterator[Checkpoint]:
             continue
         left -= set(unit.files)
         yield unit
+    by_parameter = universal.files_of(left)
+    if by_parameter:
+        left -= set(by_parameter)
+        yield universal.load(path, by_parameter)
     for family in families(left):
         left -= set(family.members.values())
         yield units.kin(path, family)
