@@ -8,7 +8,18 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .checks import companions, consolidated, families, manifest, optimizer, rank_files, resharding, same_save, tiling
+from .checks import (
+    companions,
+    consolidated,
+    families,
+    flat_groups,
+    manifest,
+    optimizer,
+    rank_files,
+    resharding,
+    same_save,
+    tiling,
+)
 from .checks.headers import headers
 from .checks.repeated import repeated
 from .checks.sweep import sweep
@@ -136,6 +147,7 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
     if path.is_dir():
         found += companions.check(path, units)
     found += same_save.check(root, side.parts)
+    found += flat_groups.check(side)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
         found += manifest.check(side, beside)

@@ -120,12 +120,12 @@ class Object:
     """Something that is no tensor: a step, a learning rate, the state of a data loader.
 
     `piece` are its bytes where it is an entry of its own, and is not read then. Of a file of torch.save `file` is its name, and `value`
-    what it is, if that is a number or a short text.
+    what it is, if that is a number, a short text, or whole numbers in a list (the sizes of a tensor).
     """
 
     name: str
     piece: Piece | None
-    value: Scalar | None = None
+    value: Scalar | Sizes | None = None
     file: str = ""
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ..model import Checkpoint, CheckpointError, Chunk, Problem, Tensor, Unread
+from . import flat_groups
 from .diff import count, incomparable, paired, placeholder
 from .rank_files import crcs, joined, of_one_rank
 from .slices import crc_of
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
     """Compare a checkpoint's shards with the consolidated file that was made of them; `unread` gets what cannot be compared."""
     of_one: set[str] = set()
-    if shards.checkpoint.local:
+    made = flat_groups.rebuilt(shards)
+    if made is not None:
+        shards = made
+    elif shards.checkpoint.local:
         parts = shards
         shards = joined(parts, whole.checkpoint)
         found = list(of_one_rank(parts, whole))

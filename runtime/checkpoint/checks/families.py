@@ -159,5 +159,5 @@ def _few(numbers: list[int]) -> str:
 def scalars(unit: Checkpoint) -> Iterator[tuple[str, str, Scalar]]:
     """Key, file and value of the plain values of a unit."""
     for item in unit.objects.values():
-        if item.value is not None:
+        if item.value is not None and not isinstance(item.value, tuple):
             yield _key(item.name), item.file, item.value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...quantities import ranks_text
 from ..files import Side
 from ..model import Checkpoint, Chunk, Problem, Tensor
+from . import flat_groups
 from .diff import paired
 from .slices import crc_of
 
@@ -62,7 +63,11 @@ def joined(shards: Side, whole: Checkpoint | None) -> Side:
 
 
 def alike(first: Side, second: Side) -> tuple[Side, Side]:
-    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together."""
+    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together.
+
+    The flat groups of ZeRO are, always.
+    """
+    first, second = (flat_groups.rebuilt(side) or side for side in (first, second))
     if first.checkpoint.local == second.checkpoint.local:
         return first, second
     if first.checkpoint.local:

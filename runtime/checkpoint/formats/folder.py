@@ -66,10 +66,11 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def _order(path: Path, unit: Checkpoint) -> tuple[bool, int, bool, str]:
+def _order(path: Path, unit: Checkpoint) -> tuple[bool, bool, int, bool, str]:
     """The weights first; what is near the top, and consists of several files, before the rest."""
     name = (unit.path if unit.path != path or not unit.files else path / min(unit.files)).relative_to(path).as_posix()
-    return bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
+    # The parameters of a universal checkpoint lie deeper than the placeholders beside them.
+    return unit.format != universal.FORMAT, bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
 
 
 def _walk(root: Path, folder: Path, found: _Found) -> None:

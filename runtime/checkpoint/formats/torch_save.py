@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ..model import Scalar, Sizes
+
 SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 #: Of these a file that does not begin as one of torch.save is damaged.
 CERTAIN: Final = (".pt", ".pth")
 _ZIP: Final = b"PK\x03\x04"
 #: A text, beside weights, that is worth keeping.
 _LONGEST: Final = 200
+#: As many as a group of an optimizer has parameters.
+_MOST_NUMBERS: Final = 1 << 16
 
 
 def kind_of(file: Path) -> str:
@@ -69,6 +73,18 @@ def _nowhere(_: Stored) -> Values:
     raise CheckpointError("a tensor without a storage")
 
 
+def _plain(leaf: object) -> Scalar | Sizes | None:
+    """A leaf that is worth keeping: a number, a short text, a list of whole numbers. None otherwise."""
+    match leaf:
+        case bool() | int() | float():
+            return leaf
+        case str() if len(leaf) <= _LONGEST:
+            return leaf
+        case list() | tuple() if len(leaf) <= _MOST_NUMBERS and all(type(item) is int for item in leaf):
+            return tuple(leaf)
+    return None
+
+
 def _content(
     value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, unsafe: list[str]
 ) -> Content:
@@ -81,8 +97,7 @@ def _content(
             chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
             tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
         else:
-            is_plain = isinstance(leaf, (bool, int, float)) or (isinstance(leaf, str) and len(leaf) <= _LONGEST)
-            objects[path] = Object(path, None, leaf if is_plain else None, name)
+            objects[path] = Object(path, None, _plain(leaf), name)
     problems = [
         Problem(
             "CK104",

@@ -20,6 +20,8 @@ FORMAT: Final = "DeepSpeed universal"
 #: `global_step10_universal/zero/model.embed.weight/exp_avg.pt`
 _FILE: Final = re.compile(r"(?:^|/)zero/([^/]+)/(\w+)\.pt$")
 _VALUES: Final = "fp32"
+#: What the state of a parameter's optimizer is called here.
+STATE: Final = "optimizer.state."
 #: What such a file calls the tensor in it.
 _INSIDE: Final = "param"
 
@@ -41,7 +43,7 @@ def load(folder: Path, names: Iterable[str]) -> Checkpoint:
         assert match is not None
         parameter, state = match.groups()
         states[parameter].add(state)
-        plain = parameter if state == _VALUES else f"optimizer.state.{parameter}.{state}"
+        plain = parameter if state == _VALUES else f"{STATE}{parameter}.{state}"
         content = read.contents.get(file)
         for name, tensor in content.tensors.items() if content is not None else ():
             full = plain if name in ("", _INSIDE) else f"{plain}.{name}"
