@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .checks.same_save import Told
-    from .files import Progress
+    from .files import Key, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,8 @@ class Report:
     seconds: float = 0.0
     coverage: Coverage = field(default_factory=Coverage)
     layout: Layout | None = None
+    #: Of each part of the checkpoint, the chunks whose values are not where they should be.
+    unreadable: tuple[frozenset[Key], ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -123,6 +125,7 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
             found = [problem for part in side.parts for problem in part.checkpoint.problems]
             report = Report(side.checkpoint, [*found, *problems], chunks=sum(len(part.values) for part in side.parts))
             report.layout = recognised(path, [part.checkpoint for part in side.parts])
+            report.unreadable = tuple(map(_unreadable, side.parts))
             _look(path, side, wanted, report, progress)
     except NoCheckpointError:
         raise
@@ -132,6 +135,12 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
     report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
     report.seconds = time.monotonic() - begun
     return report
+
+
+def _unreadable(part: Side) -> frozenset[Key]:
+    """The chunks of a part whose values were not found."""
+    keys = ((tensor.name, index) for tensor in part.checkpoint.tensors.values() for index in range(len(tensor.chunks)))
+    return frozenset(key for key in keys if key not in part.values)
 
 
 def _unnamed(error: CheckpointError, path: Path) -> str:
@@ -188,12 +197,12 @@ def _part(part: Side, report: Report, progress: Progress, *, headers_only: bool)
         broken |= {values.storage.file for key, values in part.values.items() if key not in digests}
     coverage.tensors += len(unit.tensors)
     coverage.bytes += sum({values.storage: values.storage.length for values in part.values.values()}.values())
-    coverage.files += len(unit.files)
+    pieces = [chunk.piece for tensor in unit.tensors.values() for chunk in tensor.chunks if chunk.piece is not None]
+    # A file that is not there is one of those that belong to it.
+    coverage.files += len(unit.files.keys() | {piece.file for piece in pieces})
     coverage.files_read += len(unit.files.keys() - broken - {item.where for item in unit.unread})
     coverage.unread += unit.unread
-    packed = sorted(
-        {c.piece.file for tensor in unit.tensors.values() for c in tensor.chunks if c.piece and c.piece.packed}
-    )
+    packed = sorted({piece.file for piece in pieces if piece.packed})
     coverage.unread += [
         Unread(file, "holds tensors that were transformed when they were written (compressed, say)") for file in packed
     ]

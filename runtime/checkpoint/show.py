@@ -1,17 +1,13 @@
-"""Audits, listings and comparisons as text, as plain data, and as a page with a map of each tensor."""
+"""Audits, listings and comparisons as text and as plain data."""
 
 from __future__ import annotations
 
-import html
-import json
 from collections import Counter
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import printable
 
 from ..quantities import amount, ranks_text
-from .checks.diff import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -237,52 +233,3 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
     yield row(
         f"{tensors} {'is' if same == 1 else 'are'} the same, {differ}, compared {how} ({first.path} and {second.path})"
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ page
-
-#: So many tensors are drawn, those with problems first; a page of all of a large model would not open.
-_DRAWN: Final = 1500
-
-
-def page(checkpoint: Checkpoint, problems: Sequence[Problem]) -> str:
-    """One self-contained page: each tensor as a grid of its chunks, coloured by rank, with problems marked."""
-    by_name: dict[str, list[Problem]] = {}
-    for problem in problems:
-        by_name.setdefault(problem.where, []).append(problem)
-    ordered = sorted(checkpoint.tensors, key=lambda name: name not in by_name)
-    data = {
-        "tensors": [_drawn(checkpoint.tensors[name], by_name.get(name, [])) for name in ordered[:_DRAWN]],
-        "general": [
-            [problem.code, problem.severity, problem.where, problem.text]
-            for problem in problems
-            if problem.where not in checkpoint.tensors
-        ],
-        "left": max(0, len(ordered) - _DRAWN),
-    }
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    # No `<` in the data may end the script it stands in.
-    packed = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    errors = sum(problem.severity == "error" for problem in problems)
-    summary = f"{headline(checkpoint)}. {errors} errors, {len(problems) - errors} notes."
-    return template.replace("@SUMMARY@", html.escape(summary)).replace("@DATA@", packed)
-
-
-def _drawn(tensor: Tensor, problems: Sequence[Problem]) -> dict[str, Any]:
-    marked = {index: problem.severity for problem in reversed(problems) for index in problem.chunks}
-    return {
-        "name": tensor.name,
-        "what": described(tensor),
-        "shape": list(tensor.shape),
-        "problems": [[problem.code, problem.severity, problem.text] for problem in problems],
-        "chunks": [
-            [
-                list(chunk.offsets),
-                list(chunk.sizes),
-                chunk.rank,
-                chunk.piece.file if chunk.piece else "",
-                marked.get(index, ""),
-            ]
-            for index, chunk in enumerate(tensor.chunks)
-        ],
-    }
