@@ -13,6 +13,7 @@ from .checks import (
     consolidated,
     families,
     flat_groups,
+    kinds,
     manifest,
     optimizer,
     rank_files,
@@ -155,6 +156,7 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
     root = path if path.is_dir() else path.parent
     if path.is_dir():
         found += companions.check(path, units)
+        found += kinds.check(path, units)
     found += same_save.check(root, side.parts)
     found += flat_groups.check(side)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME

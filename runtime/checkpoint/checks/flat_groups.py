@@ -32,6 +32,7 @@ _GROUP: Final = re.compile(r"optimizer_state_dict\.(fp32_flat_groups|single_part
 _STATE: Final = re.compile(
     r"optimizer_state_dict\.(?:optimizer_state_dict|base_optimizer_state)\.state\.(\d+)\.(\w+)@(\d+)$"
 )
+_COUNT: Final = re.compile(r"optimizer_state_dict\.partition_count@")
 _MODULE: Final = "module."
 #: Ranks along another dimension, whose parts DeepSpeed's own script does not merge either.
 _MODEL_RANK: Final = "mp_rank"
@@ -166,6 +167,8 @@ def _slots(side: Side) -> dict[str, _Flat]:
             group, state = _GROUP.match(name), _STATE.match(name)
             if values is None or places is None or not is_contiguous(values.sizes, values.strides):
                 continue
+            if _world_size(part) not in (None, len(places)):
+                return {}
             if group is not None:
                 is_stage_3 |= group[1] == "fp32_flat_groups"
                 found[""][int(group[2])][places[int(group[3])]] = values
@@ -189,6 +192,13 @@ def _slots(side: Side) -> dict[str, _Flat]:
         cut = {n: [replace(v, sizes=lengths[n][r]) for r, v in enumerate(some)] for n, some in flat.by_group.items()}
         slots[slot] = replace(flat, by_group=cut)
     return slots if "" in slots else {}
+
+
+def _world_size(part: Side) -> int | None:
+    """How many ranks the flat groups are of, as one of their files says."""
+    value = next((item.value for name, item in part.checkpoint.objects.items() if _COUNT.match(name)), None)
+    counts = value if isinstance(value, tuple) else (value,)
+    return max((count for count in counts if type(count) is int), default=None)
 
 
 def _ranks(part: Side) -> list[int] | None:

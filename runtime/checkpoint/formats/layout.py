@@ -21,6 +21,8 @@ _RANK_STATES: Final = re.compile(r"mp_rank_(\*|\d+)_model_states\.pt$")
 _MEGATRON: Final = re.compile(r"mp_rank_(\*|\d+)(_(\*|\d+)){0,2}/model_optim_rng\.pt$")
 _VERL: Final = re.compile(r"(?:^|/)(model|optim|extra_state)_world_size_\d+_rank_\*\.pt$")
 _ACCELERATE: Final = re.compile(r"(?:^|/)random_states_\*\.pkl$")
+#: What the metadata of torch_checkpointing have for each item that can be loaded by another number of ranks.
+TORCH_CHECKPOINTING: Final = ".nested_path_to_metadata."
 _LIGHTNING: Final = "pytorch-lightning_version"
 _FLAT: Final = "flat_param"
 #: What the formats are called where nothing says which framework wrote them.
@@ -32,11 +34,11 @@ _FORMATS: Final = {
 
 def recognised(path: Path, units: Sequence[Checkpoint]) -> Layout:
     """The layout of the parts of a checkpoint at `path`, and how many ranks its files say that it is of."""
-    inner = _deepspeed(units) or _megatron(units) or _verl(units) or _plain(units[0])
+    inner = _deepspeed(units) or _megatron(units) or _verl(units) or _torch_checkpointing(units) or _plain(units[0])
     outer = ""
     if any(_key(name) == _LIGHTNING for unit in units for name in unit.objects):
         outer = "Lightning"
-    elif path.is_dir() and (path / "trainer_state.json").is_file():
+    elif any((folder / "trainer_state.json").is_file() for folder in {path, units[0].folder} if folder.is_dir()):
         outer = "transformers Trainer"
     elif any(_ACCELERATE.search(family.form) for family in _families(units)):
         outer = "accelerate"
@@ -77,6 +79,13 @@ def _verl(units: Sequence[Checkpoint]) -> Layout | None:
     found = [(m[1], family) for family in _families(units) if (m := _VERL.search(family.form))]
     if {"model"} < {kind for kind, _ in found}:
         return Layout("verl, FSDP", found[0][1].counts.get("rank"))
+    return None
+
+
+def _torch_checkpointing(units: Sequence[Checkpoint]) -> Layout | None:
+    for unit in units:
+        if any(TORCH_CHECKPOINTING in name for name in unit.objects):
+            return Layout("torch_checkpointing", _number([unit], "world_size"))
     return None
 
 
