@@ -170,7 +170,9 @@ def fsdp1(folder: Path, kind: str) -> None:
     from torch.distributed.fsdp import FullyShardedDataParallel, StateDictType
 
     dist.init_process_group("gloo")
-    model = FullyShardedDataParallel(torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 3)), device_id=torch.device("cpu"))
+    model = FullyShardedDataParallel(
+        torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 3)), device_id=torch.device("cpu")
+    )
     model(torch.randn(2, 7)).sum().backward()
     types = {"sharded": StateDictType.SHARDED_STATE_DICT, "local": StateDictType.LOCAL_STATE_DICT}
     with FullyShardedDataParallel.state_dict_type(model, types[kind]):
@@ -197,7 +199,10 @@ def titan(folder: Path) -> None:
     model(tokens()).pow(2).mean().backward()
     optimizer.step()
     weights, states = get_state_dict(model, optimizer, options=StateDictOptions(flatten_optimizer_state_dict=True))
-    dcp.save({**weights, "optimizer": states, "train_state": {"step": 1}, "lr_scheduler": {"last_epoch": 1}}, checkpoint_id=folder)
+    dcp.save(
+        {**weights, "optimizer": states, "train_state": {"step": 1}, "lr_scheduler": {"last_epoch": 1}},
+        checkpoint_id=folder,
+    )
     whole = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if dist.get_rank() == 0:
         torch.save(whole, folder.parent / f"{folder.name}-whole.pt")

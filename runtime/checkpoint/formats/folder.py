@@ -24,6 +24,9 @@ _BESIDE: Final = re.compile(
     r"optim|sched|rng|random|scaler|train|extra|sampler|dl_state|custom|args|meta|common|ema|loss", re.IGNORECASE
 )
 
+#: The root of a database in many files whose names are hashes.
+_OCDBT: Final = "manifest.ocdbt"
+
 
 @dataclass(slots=True)
 class _Found:
@@ -76,6 +79,11 @@ def _order(path: Path, unit: Checkpoint) -> tuple[bool, bool, int, bool, str]:
 def _walk(root: Path, folder: Path, found: _Found) -> None:
     entries = sorted(folder.iterdir())
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    if any(entry.name == _OCDBT for entry in entries):
+        found.unread.append(
+            Unread(folder.relative_to(root).as_posix(), "an OCDBT database, as Orbax writes it: not read")
+        )
+        return
     is_dcp = dcp.is_one(folder)
     if is_dcp:
         found.dcp.append(folder)
@@ -92,7 +100,7 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
         match kind:
             case "index":
                 found.indexes.append(file)
-            case "safetensors" | "torch":
+            case "safetensors" | "gguf" | "torch":
                 found.data.append(name)
             case "tracker":
                 target, problem = followed(file, name, folders, has_data=is_dcp or bool(found.data))

@@ -11,7 +11,7 @@ from . import legacy
 from .allowed import TENSOR_NAMES
 from .leaves import Leaves
 from .stand_ins import Stored
-from .unpickle import unpickle
+from .unpickle import Calls, unpickle
 from .zip_directory import Archive
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def read(file: Path, name: str, rank: int | None) -> Content:
         kind = kind_of(file) if file.is_file() else ""
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            unsafe: list[str] = []
+            calls = Calls()
             if kind == "zip":
                 archive = Archive(stream.fileno(), Piece(name, 0, size))
                 archive.check()
-                value = archive.pickled(unsafe)
-                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, unsafe)
+                value = archive.pickled(calls)
+                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, calls)
             if kind == "legacy":
-                old = legacy.Legacy(stream, name, size, unsafe)
-                found = _content(old.value, name, rank, old.values, old.pickled, unsafe)
+                old = legacy.Legacy(stream, name, size, calls)
+                found = _content(old.value, name, rank, old.values, old.pickled, calls)
                 left = Unread(name, f"{old.left} bytes behind the first object that was saved into it")
                 return replace(found, unread=(*found.unread, left)) if old.left else found
             if kind == "pickle":
-                return _content(unpickle(stream, TENSOR_NAMES, name, unsafe), name, rank, _nowhere, size, unsafe)
+                return _content(unpickle(stream, TENSOR_NAMES, name, calls), name, rank, _nowhere, size, calls)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
     except (TypeError, ValueError) as error:
@@ -86,7 +86,7 @@ def _plain(leaf: object) -> Scalar | Sizes | None:
 
 
 def _content(
-    value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, unsafe: list[str]
+    value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, calls: Calls
 ) -> Content:
     tensors: dict[str, Tensor] = {}
     objects: dict[str, Object] = {}
@@ -104,7 +104,10 @@ def _content(
             name,
             f"a reader would import and call `{path:.80}`, which is not on the list; nothing of it was run",
         )
-        for path in unsafe
+        for path in calls.unsafe
     ]
     unread = [Unread(name, f"{what}: its contents were not read") for what in leaves.opaque]
+    unread += [
+        Unread(name, f"a reader would import and call `{path:.80}`, an enumeration perhaps") for path in calls.unclear
+    ]
     return Content(tensors, objects, tuple(problems), tuple(unread))

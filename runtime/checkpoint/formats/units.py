@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NotReadError, Problem, Unread
-from . import safetensors, torch_save
+from . import gguf, safetensors, torch_save
 from .index import Index
 from .names import is_of_rank, numbers
 
@@ -22,16 +22,18 @@ TORCH: Final = "torch.save"
 
 def read(file: Path, name: str, rank: int | None = None) -> Content:
     """What one file holds; raises CheckpointError. `name` is the file's in the checkpoint."""
-    if not name.endswith(safetensors.SUFFIX):
+    if not name.endswith((safetensors.SUFFIX, gguf.SUFFIX)):
         return torch_save.read(file, name, rank)
     try:
-        return safetensors.read(file, name, rank)
+        return (gguf if name.endswith(gguf.SUFFIX) else safetensors).read(file, name, rank)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
 
 
 def format_of(name: str) -> str:
-    """`safetensors` or `torch.save`."""
+    """`safetensors`, `GGUF` or `torch.save`."""
+    if name.endswith(gguf.SUFFIX):
+        return "GGUF"
     return "safetensors" if name.endswith(safetensors.SUFFIX) else TORCH
 
 

@@ -41,7 +41,7 @@ def test_all_of_it(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("model.gguf", b"GGUF\3\0\0\0" + bytes(32), "GGUF: not read"),
+        ("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(32), "HDF5: not read"),
         ("weights/part.npz", b"PK\3\4" + bytes(32), "a zip archive that is not of torch.save: not read"),
         ("state.bin", b"\xff\xfe\0\1" * 9, "of no format that is read"),
     ],
@@ -60,7 +60,7 @@ def test_a_file_that_is_not_understood(folder: Path, name: str, data: bytes, why
 
 
 def test_partial_does_not_accept_damage(folder: Path) -> None:
-    (folder / "model.gguf").write_bytes(b"GGUF" + bytes(32))
+    (folder / "model.h5").write_bytes(b"\x89HDF" + bytes(32))
     (folder / "optimizer.pt").write_bytes((folder / "optimizer.pt").read_bytes()[:500])
     code, out, _ = run("verify", "--partial", folder)
     assert code == 1
@@ -68,7 +68,7 @@ def test_partial_does_not_accept_damage(folder: Path) -> None:
     assert "1 error: safetensors, 2 tensors" in out
 
 
-@pytest.mark.parametrize("names", [(), ("notes.txt",), ("tokenizer.model", "README.md"), ("model.gguf",)])
+@pytest.mark.parametrize("names", [(), ("notes.txt",), ("tokenizer.model", "README.md"), ("model.h5",)])
 def test_nothing_to_check(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"GGUF\0\1")
