@@ -1,6 +1,6 @@
-"""Checkpoints as the libraries write them that people train with: `layouts.py KIND FOLDER`, under torchrun with two ranks.
+"""Checkpoints as the libraries write them that people train with: `layouts.py KIND FOLDER [STEPS]`, under torchrun with two ranks.
 
-Small models, two steps each. What is needed is installed by `make test-layouts`, and is not part of the ordinary tests.
+Small models, few steps. What is needed is installed by `make test-layouts`, and is not part of the ordinary tests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+STEPS = int(sys.argv[3]) if len(sys.argv) > 3 else 2
 
 
 class Net(torch.nn.Module):
@@ -62,36 +64,24 @@ def zero(folder: Path, stage: int) -> None:
     }
     optimizer = torch.optim.AdamW(groups(model), lr=1e-2)
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config, dist_init_required=True)
-    for _ in range(2):
+    for _ in range(STEPS):
         engine.backward(engine(tokens()).float().pow(2).mean())
         engine.step()
-    engine.save_checkpoint(str(folder), tag="global_step2")
+    engine.save_checkpoint(str(folder), tag=f"global_step{STEPS}")
 
 
-def accelerate_ddp(folder: Path) -> None:
-    """accelerate without sharding."""
+def accelerate(folder: Path) -> None:
+    """accelerate without sharding: with FSDP it needs a GPU."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
-    train(accelerator, folder)
-
-
-def accelerate_fsdp(folder: Path) -> None:
-    """accelerate with FSDP2, sharded state."""
-    from accelerate import Accelerator, FullyShardedDataParallelPlugin
-
-    os.environ["ACCELERATE_USE_FSDP"] = "true"
-    plugin = FullyShardedDataParallelPlugin(fsdp_version=2, state_dict_type="SHARDED_STATE_DICT")
-    train(Accelerator(cpu=True, fsdp_plugin=plugin), folder)
-
-
-def train(accelerator: Any, folder: Path) -> None:
     model = Net(tied=False)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    for _ in range(2):
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    for _ in range(STEPS):
         accelerator.backward(model(tokens()).pow(2).mean())
         optimizer.step()
         optimizer.zero_grad()
@@ -115,7 +105,7 @@ def lightning(folder: Path, strategy: str) -> None:
             return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], 1e-2)
 
     trainer = lit.Trainer(
-        max_steps=2, accelerator="cpu", devices=2, strategy=strategy, default_root_dir=folder.parent, logger=False,
+        max_steps=STEPS, accelerator="cpu", devices=2, strategy=strategy, default_root_dir=folder.parent, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
     )  # fmt: skip
     data = torch.utils.data.TensorDataset(torch.randint(0, 13, (8, 4)))
@@ -133,7 +123,7 @@ def trainer(folder: Path) -> None:
     )  # fmt: skip
     row = torch.arange(8)
     arguments = TrainingArguments(
-        output_dir=str(folder), max_steps=2, save_steps=2, per_device_train_batch_size=1, use_cpu=True, report_to=[],
+        output_dir=str(folder), max_steps=STEPS, save_steps=STEPS, per_device_train_batch_size=1, use_cpu=True, report_to=[],
         disable_tqdm=True,
     )  # fmt: skip
     Trainer(
@@ -159,7 +149,7 @@ def megatron(folder: Path) -> None:
         "decoder.weight": ShardedTensor.from_rank_offsets("decoder.weight", torch.randn(6, 4), (0, rank, 2)),
         "decoder.out": ShardedTensor.from_rank_offsets("decoder.out", torch.randn(4, 6), (1, rank, 2)),
         "norm": ShardedTensor.from_rank_offsets("norm", torch.ones(4), replica_id=rank),
-        "iteration": 100,
+        "iteration": STEPS,
     }
     dist_checkpointing.save(state, str(folder))
 
@@ -196,11 +186,12 @@ def titan(folder: Path) -> None:
     fully_shard(model.up, mesh=mesh)
     fully_shard(model, mesh=mesh)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
-    model(tokens()).pow(2).mean().backward()
-    optimizer.step()
+    for _ in range(STEPS):
+        model(tokens()).pow(2).mean().backward()
+        optimizer.step()
     weights, states = get_state_dict(model, optimizer, options=StateDictOptions(flatten_optimizer_state_dict=True))
     dcp.save(
-        {**weights, "optimizer": states, "train_state": {"step": 1}, "lr_scheduler": {"last_epoch": 1}},
+        {**weights, "optimizer": states, "train_state": {"step": STEPS}, "lr_scheduler": {"last_epoch": 1}},
         checkpoint_id=folder,
     )
     whole = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
@@ -208,11 +199,44 @@ def titan(folder: Path) -> None:
         torch.save(whole, folder.parent / f"{folder.name}-whole.pt")
 
 
+def torch_checkpointing(folder: Path) -> None:
+    """torch_checkpointing: a file for each item and rank, and metadata of what may be loaded by another number of ranks."""
+    from torch.distributed.tensor import Shard, distribute_tensor
+    from torch_checkpointing import CheckpointManager, ItemSpec
+    from torch_checkpointing.config import SyncCheckpointSaverConfig
+    from torch_checkpointing.default_resharder import DefaultResharder
+    from torch_checkpointing.metadata_manager import DefaultMetadataManager
+    from torch_checkpointing.storage.filesystem import LocalFileSystemStorageConfig
+
+    dist.init_process_group("gloo")
+    if not torch.cuda.is_available():
+        # It gathers its metadata on the device.
+        def gathered(_: object, data: object, *_args: object, **_kwargs: object) -> dict[int, object]:
+            found: list[object] = [None] * dist.get_world_size()
+            dist.all_gather_object(found, data)
+            return dict(enumerate(found))
+
+        DefaultMetadataManager._all_gather_pickled_data = gathered
+        torch.cuda.synchronize = lambda *_: None
+        torch.cuda.current_device = lambda: "cpu"
+    mesh = dist.init_device_mesh("cpu", (2,))
+    weight = distribute_tensor(torch.randn(13, 7), mesh, [Shard(0)])
+    optimizer = {"state": {"w": {"exp_avg": weight * 2, "step": torch.tensor(float(STEPS))}}}
+    config = CheckpointManager.Config(
+        save=SyncCheckpointSaverConfig(),
+        storage_config=LocalFileSystemStorageConfig(use_direct_io=False),
+        items={name: ItemSpec(resharder=DefaultResharder()) for name in ("model", "optimizer")},
+    )
+    manager = CheckpointManager(config)
+    manager.save(str(folder), {"model": {"w": weight, "bias": torch.ones(5)}, "optimizer": optimizer, "step": STEPS})
+    manager.close()
+
+
 KINDS = {
     "zero1": lambda folder: zero(folder, 1), "zero2": lambda folder: zero(folder, 2), "zero3": lambda folder: zero(folder, 3),
-    "accelerate": accelerate_ddp, "accelerate_fsdp": accelerate_fsdp, "lightning": lambda folder: lightning(folder, "ddp"),
+    "accelerate": accelerate, "lightning": lambda folder: lightning(folder, "ddp"),
     "trainer": trainer, "megatron": megatron, "fsdp1_sharded": lambda folder: fsdp1(folder, "sharded"),
-    "fsdp1_local": lambda folder: fsdp1(folder, "local"), "titan": titan,
+    "fsdp1_local": lambda folder: fsdp1(folder, "local"), "titan": titan, "torch_checkpointing": torch_checkpointing,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -175,13 +175,13 @@ def _slots(side: Side) -> dict[str, _Flat]:
                 ranks = len(places)
             elif state is not None and len(values.sizes) == 1:
                 found[state[2]][int(state[1])][places[int(state[3])]] = values
-    values_of = found.get("", {})
+    numbers = found[""].keys()
     slots: dict[str, _Flat] = {}
     for slot, groups in found.items():
         by_group = {
             n: [of[rank] for rank in range(ranks)] for n, of in sorted(groups.items()) if set(of) >= set(range(ranks))
         }
-        if by_group.keys() == values_of.keys():
+        if by_group.keys() == numbers:
             slots[slot] = _Flat(by_group, is_stage_3)
     # What pads the last part is left out of the values that are saved, and not out of the moments.
     lengths = {n: [values.sizes for values in some] for n, some in slots[""].by_group.items()} if "" in slots else {}
@@ -270,15 +270,15 @@ def _beside(model: _Model, made: Made) -> None:
     for name, shape in model.frozen.items():
         parts = [values.get((f"frozen_param_fragments.{name}@{n}", 0)) for n in range(len(places))]
         there = [part for part in parts if part is not None]
-        if there and length(there[0]) == math.prod(shape):
-            made.add(name, shape, [(0, math.prod(shape), 0, there[0])])
+        count = math.prod(shape)
+        if there and length(there[0]) == count:
+            made.add(name, shape, [(0, count, 0, there[0])])
         elif len(there) == len(places):
-            size = length(there[0])
-            made.add(name, shape, _fragments(there, size, math.prod(shape)))
+            made.add(name, shape, _fragments(there, length(there[0]), count))
     for full, tensor in tensors.items():
         name, _, rank = full.removeprefix(_MODULE).rpartition("@")
         is_own = full.startswith(_MODULE) and rank == "0"
-        if is_own and name not in made.tensors and math.prod(tensor.shape) and name not in model.tied:
+        if is_own and name not in made.tensors and 0 not in tensor.shape and name not in model.tied:
             made.copy(name, tensor, values.get((full, 0)))
     for name, source in model.tied.items():
         if source in made.tensors:

@@ -25,7 +25,7 @@ def read(file: Path, name: str, rank: int | None = None) -> Content:
     if not name.endswith((safetensors.SUFFIX, gguf.SUFFIX)):
         return torch_save.read(file, name, rank)
     try:
-        return (gguf if name.endswith(gguf.SUFFIX) else safetensors).read(file, name, rank)
+        return gguf.read(file, name, rank) if name.endswith(gguf.SUFFIX) else safetensors.read(file, name, rank)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
 

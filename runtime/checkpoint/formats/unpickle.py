@@ -23,6 +23,8 @@ from .stand_ins import StorageKey, harmful, member
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .allowed import Call
+
 #: Modules that are in a pickle to do harm: whoever finds one does not want to know what else is in there. Packages of the
 #: standard library with all that is in them, modules by their whole names: `code.config` is somebody's own.
 _HARMFUL_PACKAGES: Final = frozenset({"os", "importlib", "multiprocessing", "asyncio", "ctypes"})
@@ -113,7 +115,7 @@ def unpickle(
             unpickler = _Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data, names)
             found = unpickler.load()
             kinds = [(path, kind_of(path, args)) for path, args in unpickler.calls]
-            called = {path: kind for path, kind in kinds if kind == "unclear"}
+            called: dict[str, Call] = {path: kind for path, kind in kinds if kind == "unclear"}
             called |= {path: kind for path, kind in kinds if kind == "unsafe"}
     except MemoryError:
         _refuse(where, "it asks for more memory than anything of its size needs")
