@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.runtime.checkpoint import show
-from collectivelint.runtime.checkpoint.audit import Report, Wanted, audit
+from collectivelint.runtime.checkpoint.audit import Report, Wanted, audit, opened
 from collectivelint.runtime.checkpoint.model import CheckpointError
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ KINDS: Final = (
 )  # fmt: skip
 #: Files without which a checkpoint is what it was: scripts, settings, and a tracker that only names its folder.
 OPTIONAL: Final = re.compile(
-    r"\.py$|\.json$|(^|/)latest\w*$|training_args\.bin$|scheduler\.(pt|bin)$|random_states|rng_state|step_\d+\.pt$"
+    r"\.py$|\.json$|(^|/)latest\w*$|training_args\.bin$|scheduler\.(pt|bin)$|metadata\.pkl$|random_states|rng_state|step_\d+\.pt$"
 )
 #: Where nothing in a file tells that its bytes are others than were written.
-WITHOUT_CHECKSUMS: Final = (".safetensors", ".pkl", ".json", ".py", ".metadata")
+WITHOUT_CHECKSUMS: Final = (".safetensors", ".pkl")
 
 
 def main() -> int:
@@ -173,20 +173,32 @@ def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def _flip(file: Path) -> None:
-    """A bit of the largest run of values: what is not values has checksums of its own."""
+def _flip(file: Path, place: int) -> None:
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0x10
+    data[place] ^= 0x10
     file.write_bytes(bytes(data))
 
 
+def values_of(checkpoint: Path) -> dict[str, int]:
+    """A byte in the middle of some tensor of each file that has any."""
+    with opened(checkpoint) as (side, _):
+        return {
+            (part.checkpoint.folder / values.storage.file).relative_to(checkpoint).as_posix(): values.storage.offset
+            + values.storage.length // 2
+            for part in side.parts
+            for values in part.values.values()
+            if values.storage.length
+        }
+
+
 DAMAGES: Final[dict[str, Callable[[Path], None] | None]] = {
-    "missing": Path.unlink, "cut off": _cut, "flipped": _flip, "another step": None, "one more rank": None,
+    "missing": Path.unlink, "cut off": _cut, "flipped": None, "another step": None, "one more rank": None,
 }  # fmt: skip
 
 
 def damaged(first: Path, second: Path, copy: Path) -> Iterator[tuple[str, str, Path, bool]]:
     """Each damage of each file: what, which file, the damaged copy, and whether it has to be noticed."""
+    places = values_of(first)
     is_one = sum(not OPTIONAL.search(file.name) for file in first.rglob("*") if file.is_file()) == 1
     others = {_plain(file.relative_to(second)): file for file in second.rglob("*") if file.is_file()}
     for file in sorted(file for file in first.rglob("*") if file.is_file()):
@@ -196,7 +208,7 @@ def damaged(first: Path, second: Path, copy: Path) -> Iterator[tuple[str, str, P
             if damage == "another step" and is_one:
                 # A file alone is not mixed with any.
                 continue
-            if damage == "flipped" and (name.name.endswith(WITHOUT_CHECKSUMS) or OPTIONAL.search(name.as_posix())):
+            if damage == "flipped" and (name.as_posix() not in places or name.name.endswith(WITHOUT_CHECKSUMS)):
                 continue
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(first, copy)
@@ -211,6 +223,8 @@ def damaged(first: Path, second: Path, copy: Path) -> Iterator[tuple[str, str, P
                 if further == name.name or OPTIONAL.search(name.as_posix()):
                     continue
                 shutil.copy(file, target.with_name(further))
+            elif damage == "flipped":
+                _flip(target, places[name.as_posix()])
             elif change is not None:
                 change(target)
             yield damage, name.as_posix(), copy, is_certain

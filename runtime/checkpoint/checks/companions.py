@@ -48,7 +48,11 @@ def _common(folder: Path) -> Iterator[Problem]:
         yield Problem("CK103", "common.pt", text)
     try:
         data = json.loads((folder / "metadata.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except OSError:
+        return
+    except (ValueError, RecursionError) as error:
+        if "common.pt" in names:
+            yield Problem("CK102", "metadata.json", f"is no JSON: {error}")
         return
     is_torch = isinstance(data, dict) and "sharded_backend" in data and data.get("common_backend", "torch") == "torch"
     if is_torch and not (folder / "common.pt").is_file():

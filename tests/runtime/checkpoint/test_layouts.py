@@ -171,6 +171,12 @@ def test_an_optimizer_that_may_be_left_out_on_purpose(tmp_path: Path) -> None:
     assert [(p.severity, p.where) for p in looked(tmp_path).problems] == [("note", "optim_world_size_*")]
 
 
+def test_a_description_that_was_cut_off(tmp_path: Path) -> None:
+    _torch_dist(tmp_path)
+    (tmp_path / "metadata.json").write_text('{"sharded_back')
+    assert [(p.code, p.where) for p in looked(tmp_path).problems] == [("CK102", "metadata.json")]
+
+
 def test_zero_without_its_optimizer(tmp_path: Path) -> None:
     """Only ZeRO's optimizer leaves the shapes of its parameters with the model."""
     state = {
