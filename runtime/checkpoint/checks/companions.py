@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ..formats import dcp
 from ..formats.layout import TORCH_CHECKPOINTING
 from ..model import Problem
+from . import sharded_tensors
 from .families import MOST_FILES, few
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
         yield from _common(folder)
         yield from _accelerate(folder)
     yield from _torch_checkpointing(units)
+    yield from sharded_tensors.check(units)
     yield from _placeholders(units)
     yield from _shadowed(units)
 

@@ -39,7 +39,7 @@ def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
     pairs = paired(whole.checkpoint, shards.checkpoint, (whole, shards))
     if not pairs:
         name = whole.checkpoint.path.name
-        flat = next((n for n in shards.checkpoint.tensors if n.rpartition(".")[2] == "flat_param"), "")
+        flat = next((n for n in shards.checkpoint.tensors if n.endswith("flat_param")), "")
         text = f"cannot be compared: {incomparable(whole.checkpoint, shards.checkpoint)}"
         if flat:
             unread.append(Unread(name, text))

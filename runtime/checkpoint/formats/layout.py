@@ -24,7 +24,7 @@ _ACCELERATE: Final = re.compile(r"(?:^|/)random_states_\*\.pkl$")
 #: What the metadata of torch_checkpointing have for each item that can be loaded by another number of ranks.
 TORCH_CHECKPOINTING: Final = ".nested_path_to_metadata."
 _LIGHTNING: Final = "pytorch-lightning_version"
-_FLAT: Final = "flat_param"
+_FLAT: Final = re.compile(r"(?:^|[._])flat_param(?:$|\.0\.\d+\.tensor)")
 #: What the formats are called where nothing says which framework wrote them.
 _FORMATS: Final = {
     "dcp": "torch.distributed.checkpoint", "rank files": "a file for each rank", "torch.save": "torch.save",
@@ -92,7 +92,7 @@ def _torch_checkpointing(units: Sequence[Checkpoint]) -> Layout | None:
 def _plain(unit: Checkpoint) -> Layout:
     name = _FORMATS.get(unit.format, unit.format)
     counts = {count for family in unit.families if unit.local for count in family.counts.values()}
-    if any(_FLAT in tensor.rpartition(".")[2] for tensor in unit.tensors):
+    if any(_FLAT.search(tensor.partition("@")[0]) for tensor in unit.tensors):
         name = f"FSDP1 flat parameters, {name}"
     return Layout(name, counts.pop() if len(counts) == 1 else None)
 
