@@ -60,9 +60,9 @@ def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
     """CK103 for ranks whose shards are in no file, though those of other ranks are."""
     lost: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
     for name, tensor in found(units).items():
-        ranks = {rank for begin, rank in tensor.ranks.items() if begin not in tensor.local}
-        if ranks:
-            lost[tuple(sorted(ranks))].append(name)
+        absent = {rank for begin, rank in tensor.ranks.items() if begin not in tensor.local}
+        if absent:
+            lost[tuple(sorted(absent))].append(name)
     for ranks, names in lost.items():
         more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
         text = f"no file has the shards of {ranks_text(ranks)}{more}, which the files of the other ranks name"

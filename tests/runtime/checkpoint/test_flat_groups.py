@@ -164,6 +164,17 @@ def test_flat_groups_of_another_size(tmp_path: Path, stage: int) -> None:
     assert codes(looked(root)) == ["CK202"]
 
 
+@pytest.mark.parametrize("stage", [1, 3])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_flat_groups_of_a_rank_are_missing(tmp_path: Path, stage: int, rank: int) -> None:
+    """Of two files one is left; the states of the model say how many there are."""
+    root = zero(tmp_path / "zero", stage)
+    (root / "global_step2" / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").unlink()
+    problems = looked(root).problems
+    assert [problem.code for problem in problems] == ["CK103"]
+    assert f"no file of pp_rank {rank} of 2 (" in problems[0].text
+
+
 def _universal(root: Path) -> Path:
     """As `ds_to_universal` makes it of stage 3: flat, a folder for each parameter."""
     weights = _weights()
