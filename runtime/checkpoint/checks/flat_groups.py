@@ -14,11 +14,13 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from ..formats.limits import MOST_DIMENSIONS
+from ..formats.names import numbers
 from ..formats.universal import FORMAT as UNIVERSAL
 from ..formats.universal import STATE
 from ..model import Problem, is_contiguous
 from . import tiling
-from .put_together import Made, length, runs
+from .put_together import Made, Vector, fragments, length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
     from ..model import Sizes, Values
     from .put_together import Run
 
-_GROUP: Final = re.compile(r"optimizer_state_dict\.(fp32_flat_groups|single_partition_of_fp32_groups)\.(\d+)@(\d+)$")
+_GROUP: Final = re.compile(
+    r"optimizer_state_dict\.(fp32_flat_groups|single_partition_of_fp32_groups)\.(\d{1,9})@(\d{1,9})$"
+)
 #: The moments of the optimizer lie as the values do.
 _STATE: Final = re.compile(
-    r"optimizer_state_dict\.(?:optimizer_state_dict|base_optimizer_state)\.state\.(\d+)\.(\w+)@(\d+)$"
+    r"optimizer_state_dict\.(?:optimizer_state_dict|base_optimizer_state)\.state\.(\d{1,9})\.(\w+)@(\d{1,9})$"
 )
 _COUNT: Final = re.compile(r"optimizer_state_dict\.partition_count@")
 _MODULE: Final = "module."
@@ -144,9 +148,11 @@ def _model(side: Side) -> _Model | None:
             kind, _, name = key.removesuffix(tail).partition(".")
             if not key.endswith(tail):
                 continue
+            if isinstance(item.value, tuple) and (len(item.value) > MOST_DIMENSIONS or min(item.value, default=0) < 0):
+                continue
             if kind == "param_shapes" and isinstance(item.value, tuple):
                 number, _, name = name.partition(".")
-                groups[int(number) if number.isdigit() else 0][name] = item.value
+                groups[int(number) if number.isdecimal() and len(number) < 9 else 0][name] = item.value
             elif kind == "frozen_param_shapes" and isinstance(item.value, tuple):
                 frozen[name] = item.value
             elif kind == "shared_params" and isinstance(item.value, str):
@@ -162,26 +168,29 @@ def _slots(side: Side) -> dict[str, _Flat]:
     ranks = 0
     for part in side.parts:
         places = _ranks(part)
+        is_whole = places is not None and _world_size(part) in (None, len(places))
         for name in part.checkpoint.tensors:
             values = part.values.get((name, 0))
             group, state = _GROUP.match(name), _STATE.match(name)
             if values is None or places is None or not is_contiguous(values.sizes, values.strides):
                 continue
-            if _world_size(part) not in (None, len(places)):
+            if not is_whole and (group or state):
                 return {}
             if group is not None:
                 is_stage_3 |= group[1] == "fp32_flat_groups"
-                found[""][int(group[2])][places[int(group[3])]] = values
+                found[""][int(group[2])][places.get(int(group[3]), -1)] = values
                 ranks = len(places)
             elif state is not None and len(values.sizes) == 1:
-                found[state[2]][int(state[1])][places[int(state[3])]] = values
-    numbers = found[""].keys()
+                found[state[2]][int(state[1])][places.get(int(state[3]), -1)] = values
+    kept = found[""].keys()
+    if not kept:
+        return {}
     slots: dict[str, _Flat] = {}
     for slot, groups in found.items():
         by_group = {
             n: [of[rank] for rank in range(ranks)] for n, of in sorted(groups.items()) if set(of) >= set(range(ranks))
         }
-        if by_group.keys() == numbers:
+        if by_group.keys() == kept:
             slots[slot] = _Flat(by_group, is_stage_3)
     # What pads the last part is left out of the values that are saved, and not out of the moments.
     lengths = {n: [values.sizes for values in some] for n, some in slots[""].by_group.items()} if "" in slots else {}
@@ -201,12 +210,14 @@ def _world_size(part: Side) -> int | None:
     return max((count for count in counts if type(count) is int), default=None)
 
 
-def _ranks(part: Side) -> list[int] | None:
-    """The rank of each file of a family, in their order; None if they are of several ranks of the model."""
+def _ranks(part: Side) -> dict[int, int] | None:
+    """The number behind `@` in the names of each file of a family -> its rank; None if they are of several ranks of the model."""
     for family in part.checkpoint.families:
         own = [n for n, label in enumerate(family.labels) if label != _MODEL_RANK]
-        if len(own) == 1 and len({numbers[own[0]] for numbers in family.members}) == len(family.members):
-            return [numbers[own[0]] for numbers in sorted(family.members)]
+        tails = numbers(family)
+        ranks = {tails[path]: coordinates[own[0]] for coordinates, path in family.members.items()} if own else {}
+        if len(own) == 1 and len(set(ranks.values())) == len(ranks):
+            return dict(sorted(ranks.items()))
     return None
 
 
@@ -215,7 +226,7 @@ def _paddings(side: Side) -> dict[int, Sizes]:
     found: dict[int, Sizes] = {}
     for part in side.parts:
         for name, item in part.checkpoint.objects.items():
-            match = re.match(r"optimizer_state_dict\.param_alignment_paddings\.(\d+)(?:@0)?$", name)
+            match = re.match(r"optimizer_state_dict\.param_alignment_paddings\.(\d{1,9})(?:@0)?$", name)
             if match is not None and isinstance(item.value, tuple):
                 found[int(match[1])] = item.value
     return found
@@ -225,7 +236,7 @@ def _placed(model: _Model, flat: _Flat, paddings: Mapping[int, Sizes]) -> Iterat
     """Each parameter with its shape and the runs of its elements."""
     ranks = range(len(next(iter(flat.by_group.values()))))
     if flat.is_stage_3:
-        vectors = [[values[rank] for values in flat.by_group.values()] for rank in ranks]
+        vectors = [Vector([(rank, values[rank]) for values in flat.by_group.values()]) for rank in ranks]
         at = 0
         for name, shape in model.sizes.items():
             count = math.prod(shape)
@@ -234,18 +245,17 @@ def _placed(model: _Model, flat: _Flat, paddings: Mapping[int, Sizes]) -> Iterat
             yield (
                 name,
                 shape,
-                itertools.chain.from_iterable(
-                    runs(vectors[rank], at, begin, number, [rank] * len(vectors[rank])) for begin, number, rank in spans
-                ),
+                itertools.chain.from_iterable(vectors[rank].runs(at, begin, number) for begin, number, rank in spans),
             )
             at += part
         return
     for group, shapes in enumerate(model.groups):
         after = paddings.get(group, ())
+        vector = Vector(list(enumerate(flat.by_group[group])))
         at = 0
         for index, (name, shape) in enumerate(shapes.items()):
             count = math.prod(shape)
-            yield name, shape, runs(flat.by_group[group], at, 0, count, list(ranks))
+            yield name, shape, vector.runs(at, 0, count)
             at += count + (after[index] if index < len(after) else 0)
 
 
@@ -265,16 +275,16 @@ def _reshaped(universal: Side, model: _Model, made: Made, states: Made) -> None:
 
 def _beside(model: _Model, made: Made) -> None:
     """What is in no flat group: frozen parameters, buffers, second names."""
-    places = _ranks(model.side) or [0]
+    places = _ranks(model.side) or {0: 0}
     tensors, values = model.side.checkpoint.tensors, model.side.values
     for name, shape in model.frozen.items():
-        parts = [values.get((f"frozen_param_fragments.{name}@{n}", 0)) for n in range(len(places))]
+        parts = [values.get((f"frozen_param_fragments.{name}@{n}", 0)) for n in places]
         there = [part for part in parts if part is not None]
         count = math.prod(shape)
         if there and length(there[0]) == count:
             made.add(name, shape, [(0, count, 0, there[0])])
         elif len(there) == len(places):
-            made.add(name, shape, _fragments(there, length(there[0]), count))
+            made.add(name, shape, fragments(there, length(there[0]), count))
     for full, tensor in tensors.items():
         name, _, rank = full.removeprefix(_MODULE).rpartition("@")
         is_own = full.startswith(_MODULE) and rank == "0"
@@ -283,9 +293,3 @@ def _beside(model: _Model, made: Made) -> None:
     for name, source in model.tied.items():
         if source in made.tensors:
             made.alias(name, source)
-
-
-def _fragments(parts: Sequence[Values], size: int, count: int) -> Iterator[Run]:
-    for rank, part in enumerate(parts):
-        if rank * size < count:
-            yield rank * size, min(size, count - rank * size), rank, part

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -60,19 +62,36 @@ class Made:
             self.values[(name, index)] = self.values[(source, index)]
 
 
-def runs(vector: Sequence[Values], at: int, begin: int, count: int, ranks: Sequence[int]) -> Iterator[Run]:
-    """The elements `at` and behind of a vector in several tensors, which are those of a parameter from `begin` on."""
-    first = 0
-    for values, rank in zip(vector, ranks, strict=True):
-        low, high = max(at, first), min(at + count, first + length(values))
-        if low < high:
-            yield begin + low - at, high - low, rank, replace(values, start=values.start + low - first)
-        first += length(values)
+class Vector:
+    """One long vector in several flat tensors, each with the rank that has it."""
+
+    def __init__(self, parts: Sequence[tuple[int, Values]]) -> None:
+        """The parts follow one another."""
+        self._parts = parts
+        self._starts = list(itertools.accumulate((length(values) for _, values in parts), initial=0))
+
+    def runs(self, at: int, begin: int, count: int) -> Iterator[Run]:
+        """The elements `at` and behind, which are those of a parameter from `begin` on."""
+        index = max(0, bisect.bisect_right(self._starts, at) - 1)
+        while index < len(self._parts) and self._starts[index] < at + count:
+            low, high = max(at, self._starts[index]), min(at + count, self._starts[index + 1])
+            if low < high:
+                rank, values = self._parts[index]
+                start = values.start + low - self._starts[index]
+                yield begin + low - at, high - low, rank, replace(values, start=start)
+            index += 1
 
 
 def length(values: Values) -> int:
     """How many elements it has."""
     return math.prod(values.sizes)
+
+
+def fragments(parts: Sequence[Values], size: int, count: int) -> Iterator[Run]:
+    """Parts of equal size, one of each rank, of a tensor of `count` elements."""
+    for rank, part in enumerate(parts):
+        if rank * size < count:
+            yield rank * size, min(size, count - rank * size), rank, part
 
 
 def boxes(shape: Sizes, begin: int, end: int) -> Iterator[tuple[Sizes, Sizes]]:

@@ -175,6 +175,25 @@ def test_the_flat_groups_of_a_rank_are_missing(tmp_path: Path, stage: int, rank:
     assert f"no file of pp_rank {rank} of 2 (" in problems[0].text
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [{"up": torch.Size([3, 1 << 40])}],
+        [{"up": (1,) * 5000}],
+        [{"up": (-1, 5)}, {}],
+        {"9" * 5000: {"up": torch.Size([3])}, "\u00b2": {"up": torch.Size([2])}},
+        [],
+    ],
+)
+@pytest.mark.parametrize("stage", [2, 3])
+def test_sizes_that_make_no_sense(tmp_path: Path, stage: int, shapes: Any) -> None:
+    """Whatever a file says, there is a verdict."""
+    root = zero(tmp_path / "zero", stage)
+    for file in (root / "global_step2").glob("*model_states.pt"):
+        torch.save({**torch.load(file), "param_shapes": shapes}, file)
+    assert looked(root, consolidated=_whole(tmp_path / "whole.bin")).checkpoint is not None
+
+
 def _universal(root: Path) -> Path:
     """As `ds_to_universal` makes it of stage 3: flat, a folder for each parameter."""
     weights = _weights()
