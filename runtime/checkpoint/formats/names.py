@@ -122,6 +122,8 @@ def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]], *, 
     found = {tuple(fields[n][1] for n in ours): path for path, fields in members}
     # One file of another rank than 0 is no family: `lora_rank_8`. Random states are numbered by processes only.
     is_sure = is_sure or bool(counts) or len(found) > 1 or any(_RANDOM.search(first[n][0]) for n in ours)
+    # Ranks along several dimensions are those of a process.
+    is_sure = is_sure or sum(_DIMENSION.search(first[n][0]) is not None for n in ours) > 1
     if not ours or not (is_sure or not any(next(iter(found)))):
         return None
     form, end = "", 0

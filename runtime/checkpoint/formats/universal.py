@@ -22,6 +22,7 @@ _FILE: Final = re.compile(r"(?:^|/)zero/([^/]+)/(\w+)\.pt$")
 _VALUES: Final = "fp32"
 #: What the state of a parameter's optimizer is called here.
 STATE: Final = "optimizer.state."
+_OPTIMIZER: Final = "optimizer_state.pt"
 #: What such a file calls the tensor in it.
 _INSIDE: Final = "param"
 
@@ -51,8 +52,17 @@ def load(folder: Path, names: Iterable[str]) -> Checkpoint:
         for name, item in content.objects.items() if content is not None else ():
             full = f"{plain}.{name}" if name else plain
             objects[full] = replace(item, name=full)
-    problems = (*read.problems, *_lacking(states))
+    problems = (*read.problems, *_lacking(states), *_common(folder, read.sizes))
     return Checkpoint(folder, FORMAT, tensors, objects, read.sizes, problems, unread=tuple(read.unread))
+
+
+def _common(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
+    """What is common to all parameters is in a file of its own, without which DeepSpeed loads nothing."""
+    for head in sorted({match.string[: match.start(1)] for name in names if (match := _FILE.search(name))}):
+        if not (folder / head / _OPTIMIZER).is_file():
+            yield Problem(
+                "CK103", f"{head}{_OPTIMIZER}", "is missing: the state of the optimizer that is no parameter's"
+            )
 
 
 def _lacking(states: Mapping[str, set[str]]) -> Iterator[Problem]:

@@ -204,6 +204,7 @@ def _universal(root: Path) -> Path:
         folder.mkdir(parents=True)
         torch.save(weights[name].flatten(), folder / "fp32.pt")
         torch.save(weights[name].flatten() * 2, folder / "exp_avg.pt")
+    torch.save({"param_groups": []}, step / "zero" / "optimizer_state.pt")
     for file in (root / "from" / "global_step2").glob("*model_states.pt"):
         (step / file.name).write_bytes(file.read_bytes())
     (root / "made" / "latest_universal").write_text(step.name)
@@ -216,9 +217,15 @@ def test_universal(tmp_path: Path) -> None:
     assert (report.problems, report.coverage.unread) == ([], [])
     assert str(report.layout) == "DeepSpeed universal"
     assert _differences(made, zero(tmp_path / "again", 1)) == []
-    (made / "global_step2_universal" / "zero" / "up" / "exp_avg.pt").unlink()
+    step = made / "global_step2_universal"
+    for name in ("zero/optimizer_state.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"):
+        data = (step / name).read_bytes()
+        (step / name).unlink()
+        assert codes(looked(made)) == ["CK103"]
+        (step / name).write_bytes(data)
+    (step / "zero" / "up" / "exp_avg.pt").unlink()
     assert "lacks exp_avg.pt" in looked(made).problems[0].text
-    (made / "global_step2_universal" / "zero" / "up" / "fp32.pt").unlink()
+    (step / "zero" / "up" / "fp32.pt").unlink()
     report = looked(made)
     assert codes(report) == ["CK103"]
     assert any("the states of the model name that parameter" in problem.text for problem in report.problems)
