@@ -244,4 +244,6 @@ if __name__ == "__main__":
     torch.manual_seed(int(os.environ["RANK"]) if sys.argv[1] in ("megatron", "torch_checkpointing") else 0)
     KINDS[sys.argv[1]](Path(sys.argv[2]))
     if dist.is_initialized():
+        # A rank that leaves first breaks the connections of the other.
+        dist.barrier()
         dist.destroy_process_group()
