@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -45,6 +45,9 @@ bench-audit: $(VENV)/.installed  ## Break checkpoints and ask torch and the audi
 
 test-matrix: $(VENV)/.installed  ## Real jobs with several versions of torch, each newly installed (VERSIONS="2.9.* 2.14.*"; gigabytes, minutes each)
 	$(BIN)/python benchmarks/torch_matrix.py $(VERSIONS)
+
+test-layouts: $(VENV)/.installed  ## Checkpoints of DeepSpeed, Lightning, Megatron and others, made by their libraries, whole and damaged (gigabytes; LAYOUTS_PYTHON=an environment that has them)
+	$(BIN)/python benchmarks/checkpoint_layouts.py $(if $(LAYOUTS_PYTHON),--python "$(LAYOUTS_PYTHON)") $(KINDS)
 
 soak: $(VENV)/.installed  ## A correct job under the tracer for SECONDS (120)
 	$(BIN)/python benchmarks/soak.py $(SECONDS)

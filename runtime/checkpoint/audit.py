@@ -8,20 +8,33 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .checks import companions, consolidated, families, manifest, optimizer, rank_files, resharding, same_save, tiling
+from .checks import (
+    companions,
+    consolidated,
+    families,
+    flat_groups,
+    kinds,
+    manifest,
+    optimizer,
+    rank_files,
+    resharding,
+    same_save,
+    tiling,
+)
 from .checks.headers import headers
 from .checks.repeated import repeated
 from .checks.sweep import sweep
 from .files import Files, Side, no_progress
+from .formats.layout import recognised
 from .formats.load import load
-from .model import Checkpoint, CheckpointError, NoCheckpointError, Problem, Unread
+from .model import Checkpoint, CheckpointError, Layout, NoCheckpointError, Problem, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from .checks.same_save import Told
-    from .files import Progress
+    from .files import Key, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,9 @@ class Report:
     read: int = 0
     seconds: float = 0.0
     coverage: Coverage = field(default_factory=Coverage)
+    layout: Layout | None = None
+    #: Of each part of the checkpoint, the chunks whose values are not where they should be.
+    unreadable: tuple[frozenset[Key], ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -109,6 +125,8 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
         with opened(path) as (side, problems):
             found = [problem for part in side.parts for problem in part.checkpoint.problems]
             report = Report(side.checkpoint, [*found, *problems], chunks=sum(len(part.values) for part in side.parts))
+            report.layout = recognised(path, [part.checkpoint for part in side.parts])
+            report.unreadable = tuple(map(_unreadable, side.parts))
             _look(path, side, wanted, report, progress)
     except NoCheckpointError:
         raise
@@ -118,6 +136,12 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
     report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
     report.seconds = time.monotonic() - begun
     return report
+
+
+def _unreadable(part: Side) -> frozenset[Key]:
+    """The chunks of a part whose values were not found."""
+    keys = ((tensor.name, index) for tensor in part.checkpoint.tensors.values() for index in range(len(tensor.chunks)))
+    return frozenset(key for key in keys if key not in part.values)
 
 
 def _unnamed(error: CheckpointError, path: Path) -> str:
@@ -132,7 +156,9 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
     root = path if path.is_dir() else path.parent
     if path.is_dir():
         found += companions.check(path, units)
+        found += kinds.check(path, units)
     found += same_save.check(root, side.parts)
+    found += flat_groups.check(side)
     beside = wanted.manifest or checkpoint.folder / manifest.NAME
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
         found += manifest.check(side, beside)
@@ -173,12 +199,12 @@ def _part(part: Side, report: Report, progress: Progress, *, headers_only: bool)
         broken |= {values.storage.file for key, values in part.values.items() if key not in digests}
     coverage.tensors += len(unit.tensors)
     coverage.bytes += sum({values.storage: values.storage.length for values in part.values.values()}.values())
-    coverage.files += len(unit.files)
+    pieces = [chunk.piece for tensor in unit.tensors.values() for chunk in tensor.chunks if chunk.piece is not None]
+    # A file that is not there is one of those that belong to it.
+    coverage.files += len(unit.files.keys() | {piece.file for piece in pieces})
     coverage.files_read += len(unit.files.keys() - broken - {item.where for item in unit.unread})
     coverage.unread += unit.unread
-    packed = sorted(
-        {c.piece.file for tensor in unit.tensors.values() for c in tensor.chunks if c.piece and c.piece.packed}
-    )
+    packed = sorted({piece.file for piece in pieces if piece.packed})
     coverage.unread += [
         Unread(file, "holds tensors that were transformed when they were written (compressed, say)") for file in packed
     ]

@@ -24,6 +24,7 @@ from .checks.sweep import sweep
 from .formats.load import load
 from .formats.unpickle import Memory
 from .model import CheckpointError
+from .page import of_listing, of_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
     with _errors():
         checkpoint = load(path)
         if page is not None:
-            atomic.write(page, show.page(checkpoint, checkpoint.problems))
+            atomic.write(page, of_listing(checkpoint))
         click.echo(json.dumps(show.listed(checkpoint), indent=2) if as_json else "\n".join(show.listing(checkpoint)))
 
 
@@ -99,7 +100,7 @@ def verify(
         with _bar(path, hidden=as_json) as progress:
             report = audit(path, wanted, progress)
         if page is not None and report.checkpoint is not None:
-            atomic.write(page, show.page(report.checkpoint, report.problems))
+            atomic.write(page, of_report(report, report.checkpoint))
         if write_manifest and not path.is_dir():
             raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
         if write_manifest and report.is_sound and report.is_complete and report.checkpoint is not None:

@@ -120,12 +120,12 @@ class Object:
     """Something that is no tensor: a step, a learning rate, the state of a data loader.
 
     `piece` are its bytes where it is an entry of its own, and is not read then. Of a file of torch.save `file` is its name, and `value`
-    what it is, if that is a number or a short text.
+    what it is, if that is a number, a short text, or whole numbers in a list (the sizes of a tensor).
     """
 
     name: str
     piece: Piece | None
-    value: Scalar | None = None
+    value: Scalar | Sizes | None = None
     file: str = ""
 
 
@@ -159,6 +159,18 @@ class Family:
     labels: tuple[str, ...]
     members: Mapping[Sizes, str]
     counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a checkpoint is laid out, as far as its structure tells: `DeepSpeed ZeRO-3`, and of how many ranks where its files say so."""
+
+    name: str
+    world_size: int | None = None
+
+    def __str__(self) -> str:
+        """`DeepSpeed ZeRO-3 (world size 4)`."""
+        return f"{self.name} (world size {self.world_size})" if self.world_size else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,13 @@
-"""Audits, listings and comparisons as text, as plain data, and as a page with a map of each tensor."""
+"""Audits, listings and comparisons as text and as plain data."""
 
 from __future__ import annotations
 
-import html
-import json
 from collections import Counter
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import printable
 
 from ..quantities import amount, ranks_text
-from .checks.diff import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +57,7 @@ def text(report: Report) -> Iterator[str]:
 
 
 def verdict(report: Report) -> str:
-    """`Sound: 291 tensors, 2.1 GB, 4 of 4 files read in 1.20 s.`, and what that does not say."""
+    """`Sound: DeepSpeed ZeRO-3 (world size 4), 291 tensors, 2.1 GB, 4 of 4 files read in 1.20 s.`, and what that does not say."""
     errors = sum(problem.severity == "error" for problem in report.problems)
     notes = len(report.problems) - errors
     parts = [f"{count} {word}{'s' * (count != 1)}" for count, word in ((errors, "error"), (notes, "note")) if count]
@@ -73,7 +69,7 @@ def verdict(report: Report) -> str:
     files = f"{covered.files_read} of {covered.files} file{'s' * (covered.files != 1)}"
     read = f"{files} read" if report.read or not covered.bytes else f"headers of {files} read"
     tensors = f"{covered.tensors} tensor{'s' * (covered.tensors != 1)}"
-    text = f"{found}: {tensors}, {amount(covered.bytes)}, {read} in {report.seconds:.2f} s."
+    text = f"{found}: {report.layout}, {tensors}, {amount(covered.bytes)}, {read} in {report.seconds:.2f} s."
     if covered.one_save == "cannot be told" and not errors:
         text += f" Whether all {covered.files} files are of one save cannot be told without a manifest."
     return text
@@ -109,6 +105,8 @@ def as_dict(report: Report) -> dict[str, Any]:
         "complete": report.is_complete,
         "path": str(checkpoint.path) if checkpoint is not None else None,
         "format": checkpoint.format if checkpoint is not None else None,
+        "layout": report.layout.name if report.layout is not None else None,
+        "world_size": report.layout.world_size if report.layout is not None else None,
         "tensors": report.coverage.tensors,
         "bytes": report.coverage.bytes,
         "files": report.coverage.files,
@@ -235,52 +233,3 @@ def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoi
     yield row(
         f"{tensors} {'is' if same == 1 else 'are'} the same, {differ}, compared {how} ({first.path} and {second.path})"
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ page
-
-#: So many tensors are drawn, those with problems first; a page of all of a large model would not open.
-_DRAWN: Final = 1500
-
-
-def page(checkpoint: Checkpoint, problems: Sequence[Problem]) -> str:
-    """One self-contained page: each tensor as a grid of its chunks, coloured by rank, with problems marked."""
-    by_name: dict[str, list[Problem]] = {}
-    for problem in problems:
-        by_name.setdefault(problem.where, []).append(problem)
-    ordered = sorted(checkpoint.tensors, key=lambda name: name not in by_name)
-    data = {
-        "tensors": [_drawn(checkpoint.tensors[name], by_name.get(name, [])) for name in ordered[:_DRAWN]],
-        "general": [
-            [problem.code, problem.severity, problem.where, problem.text]
-            for problem in problems
-            if problem.where not in checkpoint.tensors
-        ],
-        "left": max(0, len(ordered) - _DRAWN),
-    }
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    # No `<` in the data may end the script it stands in.
-    packed = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    errors = sum(problem.severity == "error" for problem in problems)
-    summary = f"{headline(checkpoint)}. {errors} errors, {len(problems) - errors} notes."
-    return template.replace("@SUMMARY@", html.escape(summary)).replace("@DATA@", packed)
-
-
-def _drawn(tensor: Tensor, problems: Sequence[Problem]) -> dict[str, Any]:
-    marked = {index: problem.severity for problem in reversed(problems) for index in problem.chunks}
-    return {
-        "name": tensor.name,
-        "what": described(tensor),
-        "shape": list(tensor.shape),
-        "problems": [[problem.code, problem.severity, problem.text] for problem in problems],
-        "chunks": [
-            [
-                list(chunk.offsets),
-                list(chunk.sizes),
-                chunk.rank,
-                chunk.piece.file if chunk.piece else "",
-                marked.get(index, ""),
-            ]
-            for index, chunk in enumerate(tensor.chunks)
-        ],
-    }

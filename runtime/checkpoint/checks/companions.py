@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from ..formats import dcp
+from ..formats.layout import TORCH_CHECKPOINTING
 from ..model import Problem
+from . import sharded_tensors
+from .families import MOST_FILES, few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 _MODEL: Final = re.compile(r"pytorch_model_fsdp_(\d+)")
 _OPTIMIZER: Final = re.compile(r"optimizer_(\d+)")
 _TRAINING: Final = "random_states_"
+_ITEM: Final = re.compile(r"(\w+?)_(\d+)\.pt")
 
 
 def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
@@ -26,19 +32,59 @@ def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
     for folder in sorted({root, *folders, *(folder.parent for folder in folders if folder != root)}):
         yield from _common(folder)
         yield from _accelerate(folder)
+    yield from _torch_checkpointing(units)
+    yield from sharded_tensors.check(units)
     yield from _placeholders(units)
     yield from _shadowed(units)
 
 
 def _common(folder: Path) -> Iterator[Problem]:
-    """Megatron's torch_dist: `metadata.json` says that there is a `common.pt`."""
+    """Megatron's torch_dist: `metadata.json` says that there is a `common.pt`. It is written last, and without it nothing is loaded."""
+    names = {entry.name for entry in folder.iterdir()}
+    if "common.pt" in names and dcp.is_one(folder) and not names & {"metadata.json", ".metadata.json"}:
+        yield Problem(
+            "CK103", "metadata.json", "is missing beside common.pt: the save did not finish, or was not copied whole"
+        )
+    if names == {"common.pt"}:
+        text = "is alone: the shards that Megatron Core writes beside it are missing"
+        yield Problem("CK103", "common.pt", text)
     try:
         data = json.loads((folder / "metadata.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except OSError:
+        return
+    except (ValueError, RecursionError) as error:
+        if "common.pt" in names:
+            yield Problem("CK102", "metadata.json", f"is no JSON: {error}")
         return
     is_torch = isinstance(data, dict) and "sharded_backend" in data and data.get("common_backend", "torch") == "torch"
     if is_torch and not (folder / "common.pt").is_file():
         yield Problem("CK103", "common.pt", "is missing: metadata.json says that it was written beside the shards")
+
+
+def _torch_checkpointing(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """torch_checkpointing: each item has a file of each rank, `ITEM_RANK.pt`, and the metadata say how many ranks there are."""
+    metadata = next((unit for unit in units if any(TORCH_CHECKPOINTING in name for name in unit.objects)), None)
+    size = metadata.objects.get("world_size") if metadata is not None else None
+    if metadata is None or size is None or not isinstance(size.value, int) or not 0 < size.value < MOST_FILES:
+        return
+    there: defaultdict[str, set[int]] = defaultdict(set)
+    for name in metadata.objects:
+        item, found, _ = name.removeprefix("metadata.").partition(TORCH_CHECKPOINTING)
+        # An item may have a layout of its own, with other names.
+        if found and not any(other.startswith(f"metadata.{item}.rank_to_layout_info.0.") for other in metadata.objects):
+            there[item] = set()
+    for file in (file for unit in units for file in unit.files):
+        match = _ITEM.fullmatch(file)
+        if match is not None:
+            there[match[1]].add(int(match[2]))
+    for item, ranks in sorted(there.items()):
+        missing = [rank for rank in range(size.value) if rank not in ranks]
+        if missing:
+            text = f"no file of rank {few(missing)} of {size.value} (world_size in {metadata.path.name})"
+            yield Problem("CK103", f"{item}_*.pt", text)
+        if beyond := sorted(rank for rank in ranks if rank >= size.value):
+            text = f"there is a file of rank {few(beyond)}, of {size.value} (world_size in {metadata.path.name})"
+            yield Problem("CK205", f"{item}_*.pt", f"{text}: left over from another save")
 
 
 def _accelerate(folder: Path) -> Iterator[Problem]:

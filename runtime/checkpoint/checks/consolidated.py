@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ..model import Checkpoint, CheckpointError, Chunk, Problem, Tensor, Unread
+from . import flat_groups
 from .diff import count, incomparable, paired, placeholder
 from .rank_files import crcs, joined, of_one_rank
 from .slices import crc_of
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
     """Compare a checkpoint's shards with the consolidated file that was made of them; `unread` gets what cannot be compared."""
     of_one: set[str] = set()
-    if shards.checkpoint.local:
+    made = flat_groups.rebuilt(shards)
+    if made is not None:
+        shards = made
+    elif shards.checkpoint.local:
         parts = shards
         shards = joined(parts, whole.checkpoint)
         found = list(of_one_rank(parts, whole))
@@ -35,7 +39,7 @@ def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
     pairs = paired(whole.checkpoint, shards.checkpoint, (whole, shards))
     if not pairs:
         name = whole.checkpoint.path.name
-        flat = next((n for n in shards.checkpoint.tensors if n.rpartition(".")[2] == "flat_param"), "")
+        flat = next((n for n in shards.checkpoint.tensors if n.endswith("flat_param")), "")
         text = f"cannot be compared: {incomparable(whole.checkpoint, shards.checkpoint)}"
         if flat:
             unread.append(Unread(name, text))

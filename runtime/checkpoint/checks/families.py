@@ -28,7 +28,7 @@ _INSIDE: Final = {
     "expert_model_parallel_size": ("mp_rank.2",), "world_size": ("rank",),
 }  # fmt: skip
 #: Nothing has more files; a larger number is no count.
-_MOST: Final = 1 << 20
+MOST_FILES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _count(label: str, family: Family, units: Sequence[Checkpoint]) -> _Count:
         if (key := _key(item.name)) in _INSIDE
         and label in _INSIDE[key]
         and isinstance(value := item.value, int)
-        and 0 < value < _MOST
+        and 0 < value < MOST_FILES
     ]
     if inside:
         return max(inside, key=lambda count: count.number)
@@ -111,7 +111,7 @@ def _expected(family: Family, counts: dict[str, _Count]) -> list[range]:
 
 def _missing(family: Family, counts: dict[str, _Count]) -> Iterator[str]:
     spans = _expected(family, counts)
-    if math.prod(map(len, spans)) > _MOST:
+    if math.prod(map(len, spans)) > MOST_FILES:
         return
     absent = [numbers for numbers in itertools.product(*spans) if numbers not in family.members]
     if not absent:
@@ -128,7 +128,7 @@ def _missing(family: Family, counts: dict[str, _Count]) -> Iterator[str]:
             )
             if not count.said and gone[-1] == spans[n][-1]:
                 said = "though other files are of that one"
-            yield f"no file of {_words(label)} {_few(gone)}{',' if not count.said else ''} {said}"
+            yield f"no file of {_words(label)} {few(gone)}{',' if not count.said else ''} {said}"
             absent = [numbers for numbers in absent if numbers[n] not in gone]
     if absent:
         first = ", ".join(f"{_words(label)} {number}" for label, number in zip(family.labels, absent[0], strict=True))
@@ -139,9 +139,7 @@ def _too_many(family: Family, counts: dict[str, _Count]) -> Iterator[Problem]:
     for n, (label, span) in enumerate(zip(family.labels, _expected(family, counts), strict=True)):
         beyond = sorted({members[n] for members in family.members if members[n] not in span})
         if beyond and counts[label].said:
-            text = (
-                f"there is a file of {_words(label)} {_few(beyond)}, of {counts[label].number} ({counts[label].said})"
-            )
+            text = f"there is a file of {_words(label)} {few(beyond)}, of {counts[label].number} ({counts[label].said})"
             yield Problem("CK205", family.form, f"{text}: left over from another save")
 
 
@@ -151,7 +149,8 @@ def _words(label: str) -> str:
     return f"{'second' if more == '1' else 'third'} number of {word}" if more else word or "number"
 
 
-def _few(numbers: list[int]) -> str:
+def few(numbers: list[int]) -> str:
+    """`0, 1, 2, 3, ... (7 in all)`."""
     shown = ", ".join(map(str, numbers[:4]))
     return f"{shown}, ... ({len(numbers)} in all)" if len(numbers) > 4 else shown
 
@@ -159,5 +158,5 @@ def _few(numbers: list[int]) -> str:
 def scalars(unit: Checkpoint) -> Iterator[tuple[str, str, Scalar]]:
     """Key, file and value of the plain values of a unit."""
     for item in unit.objects.values():
-        if item.value is not None:
+        if item.value is not None and not isinstance(item.value, tuple):
             yield _key(item.name), item.file, item.value

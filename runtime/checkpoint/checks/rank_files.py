@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...quantities import ranks_text
 from ..files import Side
 from ..model import Checkpoint, Chunk, Problem, Tensor
+from . import flat_groups, sharded_tensors
 from .diff import paired
 from .slices import crc_of
 
@@ -29,12 +30,19 @@ def crcs(name: str, shards: Side) -> list[int | None]:
 def joined(shards: Side, whole: Checkpoint | None) -> Side:
     """A checkpoint with a file for each rank as one of global tensors, put together as the consolidated file's shapes say."""
     parts: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name in shards.checkpoint.tensors:
+    sharded = sharded_tensors.joined(shards.checkpoint, sharded_tensors.found([shards.checkpoint]))
+    known = {name for _, names in sharded.values() for name in names}
+    for name in (name for name in shards.checkpoint.tensors if name not in known):
         plain, _, rank = name.rpartition("@")
         parts[plain].append((int(rank), name))
     lookup = _shapes(parts, whole) if whole is not None else {}
     tensors: dict[str, Tensor] = {}
     values: dict[Key, Values] = {}
+    for plain, (tensor, names) in sharded.items():
+        tensors[plain] = tensor
+        values.update(
+            {(plain, n): shards.values[(name, 0)] for n, name in enumerate(names) if (name, 0) in shards.values}
+        )
     for plain, some in parts.items():
         locals_ = [shards.checkpoint.tensors[name] for _, name in sorted(some)]
         along = _dimension([tensor.shape for tensor in locals_], lookup.get(plain))
@@ -62,7 +70,11 @@ def joined(shards: Side, whole: Checkpoint | None) -> Side:
 
 
 def alike(first: Side, second: Side) -> tuple[Side, Side]:
-    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together."""
+    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together.
+
+    The flat groups of ZeRO are, always.
+    """
+    first, second = (flat_groups.rebuilt(side) or side for side in (first, second))
     if first.checkpoint.local == second.checkpoint.local:
         return first, second
     if first.checkpoint.local:

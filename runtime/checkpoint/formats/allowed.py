@@ -6,8 +6,9 @@ What is not on it, and is called, is reported: a stock reader would import and r
 from __future__ import annotations
 
 import pickle
+import re
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from .made import Class, Made, class_of
 from .stand_ins import (
@@ -135,8 +136,23 @@ TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
 }  # fmt: skip
 
 
-def is_value(path: str, args: tuple[Any, ...]) -> bool:
-    """Whether a call looks as a member of an enumeration is pickled: a class, by its own name, of one number or word.
+#: Libraries that leave members of enumerations in checkpoints, and what those enumerations are called there.
+_LIBRARIES: Final = frozenset({
+    "accelerate", "apex", "colossalai", "composer", "datasets", "deepspeed", "diffusers", "fairseq", "hydra", "lightning",
+    "lightning_fabric", "lightning_utilities", "megatron", "modelopt", "nemo", "omegaconf", "peft", "pytorch_lightning",
+    "sentence_transformers", "torchao", "torchmetrics", "torchtitan", "torchtune", "transformer_engine", "transformers", "trl",
+    "verl", "vllm",
+})  # fmt: skip
+_ENUMERATION: Final = re.compile(
+    r"(Enum|Type|Types|Strategy|Mode|Names?|Option|Kind|Level|Backend|Method|Status|State|Fn|Policy|Stage|Precision|Device"
+    r"|Reduction|Key|Flag|Verbosity|Scheme|Format|Version|Schedule|Config)$"
+)
+Call: TypeAlias = "Literal['value', 'unclear', 'unsafe']"
+
+
+def kind_of(path: str, args: tuple[Any, ...]) -> Call:
+    """What a call of a class that is not on the list is. "value": a known library's enumeration. "unclear": one of a class by its own
+    name, of one number or word, as any other enumeration is pickled, and as code that runs may be.
 
     Which classes are enumerations is not known without importing them. None of the standard library, and by a word none of torch
     or numpy: their classes that do something when they are made are known too well.
@@ -145,10 +161,15 @@ def is_value(path: str, args: tuple[Any, ...]) -> bool:
     parts = name.split(".")
     first = next((n for n, part in enumerate(parts) if part[:1].isupper()), len(parts) - 1)
     if root in sys.stdlib_module_names or len(args) != 1 or not all(part[:1].isupper() for part in parts[first:]):
-        return False
+        return "unsafe"
     match args[0]:
         case bool() | int() | float():
-            return True
-        case str(word):
-            return root not in ("torch", "numpy") and len(word) <= 64 and all(c.isalnum() or c in "._-" for c in word)
-    return False
+            is_known = root in ("torch", "numpy")
+        case str(word) if (
+            len(word) <= 64 and all(c.isalnum() or c in "._-" for c in word) and root not in ("torch", "numpy")
+        ):
+            is_known = False
+        case _:
+            return "unsafe"
+    is_enumeration = root in _LIBRARIES and (_ENUMERATION.search(name) or "enums" in parts)
+    return "value" if is_known or is_enumeration else "unclear"

@@ -13,7 +13,7 @@ from ..model import Checkpoint, CheckpointError, Chunk, Object, Piece, Problem, 
 from .allowed import TENSOR_NAMES
 from .limits import MOST_DIMENSIONS
 from .stand_ins import METADATA_NAMES, Properties, Record
-from .unpickle import unpickle
+from .unpickle import Calls, unpickle
 
 if TYPE_CHECKING:
     import os
@@ -59,11 +59,11 @@ def load(folder: Path) -> Checkpoint:
     problems: list[Problem] = []
     save_id = ""
     for name in names:
-        unsafe: list[str] = []
-        read = _Metadata(name, _record(folder, name, unsafe))
+        calls = Calls()
+        read = _Metadata(name, _record(folder, name, calls))
         problems += [
             Problem("CK104", name, f"{UNSAFE} `{path:.80}`, which is not on the list; nothing of it was run")
-            for path in unsafe
+            for path in (*calls.unsafe, *calls.unclear)
         ]
         for tensor in read.tensors():
             tensors[tensor.name].append(tensor)
@@ -104,12 +104,12 @@ def _files(folder: Path) -> dict[str, os.stat_result]:
     return found
 
 
-def _record(folder: Path, name: str, unsafe: list[str]) -> Any:
+def _record(folder: Path, name: str, calls: Calls) -> Any:
     try:
         data = (folder / name).read_bytes()
     except OSError as error:
         raise CheckpointError(f"{folder / name}: {error.strerror or error}") from None
-    return unpickle(data, _NAMES, str(folder / name), unsafe)
+    return unpickle(data, _NAMES, str(folder / name), calls)
 
 
 class _Metadata:

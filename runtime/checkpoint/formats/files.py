@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from . import index, safetensors, torch_save
+from . import gguf, index, safetensors, torch_save
 from .dcp import NAME as METADATA
 from .dcp import OF_RANK, SHARD, is_temporary
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: "of DCP": part of a folder of torch.distributed.checkpoint, whose own reader knows it. "aside": nothing that is loaded as weights.
 Kind: TypeAlias = Literal[
-    "safetensors", "torch", "index", "tracker", "of DCP", "temporary", "pointer", "aside", "unknown"
+    "safetensors", "gguf", "torch", "index", "tracker", "of DCP", "temporary", "pointer", "aside", "unknown"
 ]
 
 #: Binary files beside weights that are none: pictures, tokenizers, event logs.
@@ -36,7 +36,7 @@ _ASIDE: Final = (
 _EVENTS: Final = "events.out.tfevents"
 #: Formats that are known by how they begin, and not read.
 _MAGIC: Final = {
-    b"GGUF": "GGUF", b"\x89HDF": "HDF5", b"\x93NUM": "an array of numpy", b"PK\x03\x04": "a zip archive that is not of torch.save",
+    b"\x89HDF": "HDF5", b"\x93NUM": "an array of numpy", b"PK\x03\x04": "a zip archive that is not of torch.save",
     b"ustar": "a tar archive", b"\x08\x03\x12": "ONNX or another protocol buffer", b"\x28\xb5\x2f\xfd": "compressed by zstd",
 }  # fmt: skip
 #: What Git has in the place of a large file that was not fetched.
@@ -55,10 +55,12 @@ def kind_of(file: Path) -> tuple[Kind, str]:
         return "index", ""
     with file.open("rb") as stream:
         begin = stream.read(4096)
-    if begin.startswith(_POINTER) and name.endswith((safetensors.SUFFIX, *torch_save.SUFFIXES)):
+    if begin.startswith(_POINTER) and name.endswith((safetensors.SUFFIX, gguf.SUFFIX, *torch_save.SUFFIXES)):
         return "pointer", ""
     if name.endswith(safetensors.SUFFIX):
         return "safetensors", ""
+    if name.endswith(gguf.SUFFIX):
+        return "gguf", ""
     if name.endswith(torch_save.CERTAIN) or (name.endswith(torch_save.SUFFIXES) and torch_save.kind_of(file)):
         return "torch", ""
     if "latest" in name.lower() and file.suffix in ("", ".txt") and len(begin) <= _MOST:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NoCheckpointError, NotReadError, Problem, Unread
-from . import dcp, units
+from . import dcp, units, universal
 from .files import kind_of
 from .names import families, is_of_time
 from .safetensors import PART
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _BESIDE: Final = re.compile(
     r"optim|sched|rng|random|scaler|train|extra|sampler|dl_state|custom|args|meta|common|ema|loss", re.IGNORECASE
 )
+
+#: The root of a database in many files whose names are hashes.
+_OCDBT: Final = "manifest.ocdbt"
 
 
 @dataclass(slots=True)
@@ -66,15 +69,21 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def _order(path: Path, unit: Checkpoint) -> tuple[bool, int, bool, str]:
+def _order(path: Path, unit: Checkpoint) -> tuple[bool, bool, int, bool, str]:
     """The weights first; what is near the top, and consists of several files, before the rest."""
     name = (unit.path if unit.path != path or not unit.files else path / min(unit.files)).relative_to(path).as_posix()
-    return bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
+    # The parameters of a universal checkpoint lie deeper than the placeholders beside them.
+    return unit.format != universal.FORMAT, bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
 
 
 def _walk(root: Path, folder: Path, found: _Found) -> None:
     entries = sorted(folder.iterdir())
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    if any(entry.name == _OCDBT for entry in entries):
+        found.unread.append(
+            Unread(folder.relative_to(root).as_posix(), "an OCDBT database, as Orbax writes it: not read")
+        )
+        return
     is_dcp = dcp.is_one(folder)
     if is_dcp:
         found.dcp.append(folder)
@@ -91,7 +100,7 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
         match kind:
             case "index":
                 found.indexes.append(file)
-            case "safetensors" | "torch":
+            case "safetensors" | "gguf" | "torch":
                 found.data.append(name)
             case "tracker":
                 target, problem = followed(file, name, folders, has_data=is_dcp or bool(found.data))
@@ -148,6 +157,10 @@ def _units(path: Path, found: _Found) -> Iterator[Checkpoint]:
             continue
         left -= set(unit.files)
         yield unit
+    by_parameter = universal.files_of(left)
+    if by_parameter:
+        left -= set(by_parameter)
+        yield universal.load(path, by_parameter)
     for family in families(left):
         left -= set(family.members.values())
         yield units.kin(path, family)

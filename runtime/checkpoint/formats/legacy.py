@@ -12,6 +12,7 @@ from .zip_directory import placed
 
 if TYPE_CHECKING:
     from .stand_ins import Stored
+    from .unpickle import Calls
 
 #: The first pickle: torch's magic number, as LONG1.
 MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -21,18 +22,18 @@ _COUNT: Final = struct.Struct("<q")
 class Legacy:
     """Such a file: what was saved, in stand-ins, and where the values of its tensors lie."""
 
-    def __init__(self, stream: IO[bytes], name: str, size: int, unsafe: list[str]) -> None:
-        """Read the pickles, and where each storage begins; raises CheckpointError. `unsafe` as for `unpickle`."""
+    def __init__(self, stream: IO[bytes], name: str, size: int, calls: Calls) -> None:
+        """Read the pickles, and where each storage begins; raises CheckpointError. `calls` as for `unpickle`."""
         self._name = name
         for _ in range(2):
-            unpickle(stream, TENSOR_NAMES, name, unsafe)
-        system = unpickle(stream, TENSOR_NAMES, name, unsafe)
+            unpickle(stream, TENSOR_NAMES, name, calls)
+        system = unpickle(stream, TENSOR_NAMES, name, calls)
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise CheckpointError(f"{name}: its numbers are big-endian; that is not read")
         self.storages: dict[str, Piece] = {}
         dtypes: dict[str, str] = {}
-        self.value = unpickle(stream, TENSOR_NAMES, name, unsafe, dtypes)
-        keys = unpickle(stream, TENSOR_NAMES, name, unsafe)
+        self.value = unpickle(stream, TENSOR_NAMES, name, calls, dtypes)
+        keys = unpickle(stream, TENSOR_NAMES, name, calls)
         self.pickled = position = stream.tell()
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise CheckpointError(f"{name}: damaged: the list of its storages is missing")

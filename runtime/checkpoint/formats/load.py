@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..model import CheckpointError, NoCheckpointError, NotReadError
-from . import dcp, folder, index, safetensors, torch_save, units
+from . import dcp, folder, gguf, index, safetensors, torch_save, units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +35,8 @@ def _file(path: Path) -> Checkpoint:
         return units.indexed(path, path.parent, (file.name for file in path.parent.iterdir() if file.is_file()))
     if name == dcp.NAME or dcp.SHARD.fullmatch(name):
         return dcp.load(path.parent)
-    if not name.endswith((safetensors.SUFFIX, *torch_save.SUFFIXES)) and not torch_save.kind_of(path):
-        raise NoCheckpointError(f"{path}: no checkpoint: neither safetensors nor a file of torch.save")
+    if not name.endswith((safetensors.SUFFIX, gguf.SUFFIX, *torch_save.SUFFIXES)) and not torch_save.kind_of(path):
+        raise NoCheckpointError(f"{path}: no checkpoint: neither safetensors nor GGUF nor a file of torch.save")
     try:
         return units.single(path)
     except NotReadError as error:

@@ -79,11 +79,11 @@ def families(paths: Iterable[str]) -> list[Family]:
         kin[(_NUMBER.sub("*", path), fixed)].append((path, fields))
     found = [family for members in kin.values() if (family := _family(members)) is not None]
     known = {path for family in found for path in family.members.values()}
-    labels = {(folder_of(family), family.labels) for family in found}
+    labels = {(folder_of(family), label) for family in found for label in family.labels}
     # A file alone, of another rank than 0, beside others of ranks.
     for members in kin.values():
         family = _family(members, is_sure=True) if len(members) == 1 and members[0][0] not in known else None
-        if family is not None and (folder_of(family), family.labels) in labels:
+        if family is not None and any((folder_of(family), label) in labels for label in family.labels):
             found.append(family)
     return found
 
@@ -122,6 +122,8 @@ def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]], *, 
     found = {tuple(fields[n][1] for n in ours): path for path, fields in members}
     # One file of another rank than 0 is no family: `lora_rank_8`. Random states are numbered by processes only.
     is_sure = is_sure or bool(counts) or len(found) > 1 or any(_RANDOM.search(first[n][0]) for n in ours)
+    # Ranks along several dimensions are those of a process.
+    is_sure = is_sure or sum(_DIMENSION.search(first[n][0]) is not None for n in ours) > 1
     if not ours or not (is_sure or not any(next(iter(found)))):
         return None
     form, end = "", 0

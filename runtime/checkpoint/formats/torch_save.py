@@ -11,12 +11,14 @@ from . import legacy
 from .allowed import TENSOR_NAMES
 from .leaves import Leaves
 from .stand_ins import Stored
-from .unpickle import unpickle
+from .unpickle import Calls, unpickle
 from .zip_directory import Archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from ..model import Scalar, Sizes
 
 SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 #: Of these a file that does not begin as one of torch.save is damaged.
@@ -24,6 +26,8 @@ CERTAIN: Final = (".pt", ".pth")
 _ZIP: Final = b"PK\x03\x04"
 #: A text, beside weights, that is worth keeping.
 _LONGEST: Final = 200
+#: As many as a group of an optimizer has parameters.
+_MOST_NUMBERS: Final = 1 << 16
 
 
 def kind_of(file: Path) -> str:
@@ -43,19 +47,19 @@ def read(file: Path, name: str, rank: int | None) -> Content:
         kind = kind_of(file) if file.is_file() else ""
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            unsafe: list[str] = []
+            calls = Calls()
             if kind == "zip":
                 archive = Archive(stream.fileno(), Piece(name, 0, size))
                 archive.check()
-                value = archive.pickled(unsafe)
-                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, unsafe)
+                value = archive.pickled(calls)
+                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, calls)
             if kind == "legacy":
-                old = legacy.Legacy(stream, name, size, unsafe)
-                found = _content(old.value, name, rank, old.values, old.pickled, unsafe)
+                old = legacy.Legacy(stream, name, size, calls)
+                found = _content(old.value, name, rank, old.values, old.pickled, calls)
                 left = Unread(name, f"{old.left} bytes behind the first object that was saved into it")
                 return replace(found, unread=(*found.unread, left)) if old.left else found
             if kind == "pickle":
-                return _content(unpickle(stream, TENSOR_NAMES, name, unsafe), name, rank, _nowhere, size, unsafe)
+                return _content(unpickle(stream, TENSOR_NAMES, name, calls), name, rank, _nowhere, size, calls)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
     except (TypeError, ValueError) as error:
@@ -69,8 +73,20 @@ def _nowhere(_: Stored) -> Values:
     raise CheckpointError("a tensor without a storage")
 
 
+def _plain(leaf: object) -> Scalar | Sizes | None:
+    """A leaf that is worth keeping: a number, a short text, a list of whole numbers. None otherwise."""
+    match leaf:
+        case bool() | int() | float():
+            return leaf
+        case str() if len(leaf) <= _LONGEST:
+            return leaf
+        case list() | tuple() if len(leaf) <= _MOST_NUMBERS and all(type(item) is int for item in leaf):
+            return tuple(leaf)
+    return None
+
+
 def _content(
-    value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, unsafe: list[str]
+    value: Any, name: str, rank: int | None, where: Callable[[Stored], Values], size: int, calls: Calls
 ) -> Content:
     tensors: dict[str, Tensor] = {}
     objects: dict[str, Object] = {}
@@ -81,15 +97,17 @@ def _content(
             chunk = Chunk((0,) * len(values.sizes), values.sizes, values.storage, rank, values)
             tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
         else:
-            is_plain = isinstance(leaf, (bool, int, float)) or (isinstance(leaf, str) and len(leaf) <= _LONGEST)
-            objects[path] = Object(path, None, leaf if is_plain else None, name)
+            objects[path] = Object(path, None, _plain(leaf), name)
     problems = [
         Problem(
             "CK104",
             name,
             f"a reader would import and call `{path:.80}`, which is not on the list; nothing of it was run",
         )
-        for path in unsafe
+        for path in calls.unsafe
     ]
     unread = [Unread(name, f"{what}: its contents were not read") for what in leaves.opaque]
+    unread += [
+        Unread(name, f"a reader would import and call `{path:.80}`, an enumeration perhaps") for path in calls.unclear
+    ]
     return Content(tensors, objects, tuple(problems), tuple(unread))

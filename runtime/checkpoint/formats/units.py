@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NotReadError, Problem, Unread
-from . import safetensors, torch_save
+from . import gguf, safetensors, torch_save
 from .index import Index
 from .names import is_of_rank, numbers
 
@@ -22,16 +22,18 @@ TORCH: Final = "torch.save"
 
 def read(file: Path, name: str, rank: int | None = None) -> Content:
     """What one file holds; raises CheckpointError. `name` is the file's in the checkpoint."""
-    if not name.endswith(safetensors.SUFFIX):
+    if not name.endswith((safetensors.SUFFIX, gguf.SUFFIX)):
         return torch_save.read(file, name, rank)
     try:
-        return safetensors.read(file, name, rank)
+        return gguf.read(file, name, rank) if name.endswith(gguf.SUFFIX) else safetensors.read(file, name, rank)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror or error}") from None
 
 
 def format_of(name: str) -> str:
-    """`safetensors` or `torch.save`."""
+    """`safetensors`, `GGUF` or `torch.save`."""
+    if name.endswith(gguf.SUFFIX):
+        return "GGUF"
     return "safetensors" if name.endswith(safetensors.SUFFIX) else TORCH
 
 
@@ -44,10 +46,11 @@ def single(file: Path) -> Checkpoint:
     )
 
 
-class _Read:
+class Read:
     """Several files, as far as they can be read."""
 
     def __init__(self, folder: Path, ranks: Mapping[str, int | None]) -> None:
+        """Read them, each with the rank that it is of; raises OSError."""
         self.contents: dict[str, Content] = {}
         self.problems: list[Problem] = []
         self.unread: list[Unread] = []
@@ -66,6 +69,7 @@ class _Read:
 
     @property
     def objects(self) -> dict[str, Object]:
+        """What is no tensor, of all of them."""
         return {name: item for content in self.contents.values() for name, item in content.objects.items()}
 
 
@@ -84,7 +88,7 @@ def indexed(file: Path, folder: Path, siblings: Iterable[str]) -> Checkpoint:
     # Files of the same numbered form are its own too, also those that it does not name.
     forms = {re.sub(r"\d+", "*", name) for name in index.files if re.search(r"-\d+-of-\d+", name)}
     own = sorted({name for name in there if name in index.files or re.sub(r"\d+", "*", name) in forms})
-    found = _Read(folder, {f"{head}{name}": None for name in own})
+    found = Read(folder, {f"{head}{name}": None for name in own})
     contents = {name.removeprefix(head): content for name, content in found.contents.items()}
     problems = [*found.problems, *index.check(contents, missing)]
     # Where each tensor is whole; a second copy elsewhere is a problem that the index has named.
@@ -103,7 +107,7 @@ def indexed(file: Path, folder: Path, siblings: Iterable[str]) -> Checkpoint:
 
 def parts(folder: Path, names: Iterable[str]) -> Checkpoint:
     """Files with parts of the same tensors, as DCP writes them for Hugging Face."""
-    found = _Read(folder, dict.fromkeys(names))
+    found = Read(folder, dict.fromkeys(names))
     problems = [*found.problems, *safetensors.gaps(found.sizes)]
     tensors = safetensors.joined((content.tensors for content in found.contents.values()), problems)
     return Checkpoint(folder, "safetensors", tensors, {}, found.sizes, tuple(problems), unread=tuple(found.unread))
@@ -113,7 +117,7 @@ def kin(folder: Path, family: Family) -> Checkpoint:
     """A family of files: each rank's own tensors, `NAME@RANK`, or tensors that are in one file each."""
     ranks = numbers(family)
     is_single = len(family.labels) == 1
-    found = _Read(folder, {name: rank if is_single else None for name, rank in ranks.items()})
+    found = Read(folder, {name: rank if is_single else None for name, rank in ranks.items()})
     names = [name for content in found.contents.values() for name in content.tensors]
     is_local = any(map(is_of_rank, family.labels)) or len(set(names)) < len(names)
     tensors: dict[str, Tensor] = {}

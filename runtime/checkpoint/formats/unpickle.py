@@ -12,15 +12,18 @@ import os
 import pickle
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from ..model import CheckpointError
-from .allowed import is_value
+from .allowed import kind_of
 from .made import Class, class_of
 from .stand_ins import StorageKey, harmful, member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from .allowed import Call
 
 #: Modules that are in a pickle to do harm: whoever finds one does not want to know what else is in there. Packages of the
 #: standard library with all that is in them, modules by their whole names: `code.config` is somebody's own.
@@ -34,6 +37,17 @@ _HARMFUL_BUILTINS: Final = frozenset({
     "eval", "exec", "compile", "__import__", "setattr", "delattr", "open", "input", "breakpoint", "globals",
     "locals", "vars", "apply", "execfile", "file", "memoryview", "exit", "quit", "help",
 })  # fmt: skip
+
+
+@dataclass(slots=True)
+class Calls:
+    """Names that an unpickler would import and call, and that are not on the list of what is allowed.
+
+    `unclear` are called as members of enumerations are made.
+    """
+
+    unsafe: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -85,13 +99,13 @@ def unpickle(
     data: bytes | IO[bytes],
     names: Mapping[tuple[str, str], object],
     where: str,
-    unsafe: list[str] | None = None,
+    calls: Calls | None = None,
     storages: dict[str, str] | None = None,
 ) -> Any:
     """What a pickle says, in stand-ins; raises CheckpointError, which names `where`, if it is damaged or there to do harm.
 
-    Of a stream its next pickle. `unsafe` gets the names that an unpickler would import and call, and that are not on the list of what is
-    allowed (`names`); without such a list these are refused as well. `storages` gets the dtypes of the storages by their keys.
+    Of a stream its next pickle. `calls` gets what an unpickler would import and call, and is not on the list of what is allowed
+    (`names`); where there is none these are refused as well. `storages` gets the dtypes of the storages by their keys.
     """
     size = len(data) if isinstance(data, bytes) else 1 << 24
     try:
@@ -100,7 +114,9 @@ def unpickle(
                 _refuse(where, "it takes more time than anything of its size needs")
             unpickler = _Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data, names)
             found = unpickler.load()
-            called = [path for path, args in unpickler.calls if not is_value(path, args)]
+            kinds = [(path, kind_of(path, args)) for path, args in unpickler.calls]
+            called: dict[str, Call] = {path: kind for path, kind in kinds if kind == "unclear"}
+            called |= {path: kind for path, kind in kinds if kind == "unsafe"}
     except MemoryError:
         _refuse(where, "it asks for more memory than anything of its size needs")
     except RecursionError:
@@ -112,12 +128,13 @@ def unpickle(
     except Exception as error:
         # A damaged pickle fails anywhere in the unpickler, and in our stand-ins.
         _refuse(where, f"damaged: {type(error).__name__}: {error}")
-    if called and unsafe is None:
-        _refuse(where, f"it would import and call `{called[0]:.80}`; nothing of it was run")
+    if called and calls is None:
+        _refuse(where, f"it would import and call `{next(iter(called)):.80}`; nothing of it was run")
     if storages is not None:
         storages.update(unpickler.storages)
-    if unsafe is not None:
-        unsafe += dict.fromkeys(called)
+    if calls is not None:
+        calls.unsafe += [path for path, kind in called.items() if kind == "unsafe"]
+        calls.unclear += [path for path, kind in called.items() if kind == "unclear"]
     return found
 
 

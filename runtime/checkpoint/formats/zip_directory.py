@@ -21,6 +21,8 @@ from .unpickle import unpickle
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .unpickle import Calls
+
 _END: Final = struct.Struct("<IHHHHIIH")
 _END64_LOCATOR: Final = struct.Struct("<IIQI")
 _END64: Final = struct.Struct("<IQHHIIQQQQ")
@@ -151,11 +153,11 @@ class Archive:
             raise self._error(f"`{name}` is missing")
         return self.entries[name]
 
-    def pickled(self, unsafe: list[str] | None = None) -> object:
-        """What was saved, in stand-ins; `unsafe` as for `unpickle`."""
+    def pickled(self, calls: Calls | None = None) -> object:
+        """What was saved, in stand-ins; `calls` as for `unpickle`."""
         if self.entries.get("byteorder") is not None and self.read("byteorder") != b"little":
             raise self._error("its numbers are big-endian; that is not read")
-        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, unsafe)
+        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, calls)
 
     def values(self, stored: Stored) -> Values:
         """Where the values of a tensor of this archive lie."""

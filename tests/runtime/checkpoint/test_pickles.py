@@ -8,6 +8,7 @@ import enum
 import os
 import pickle
 import random
+import sys
 import types
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,6 @@ def test_what_is_read(tmp_path: Path, is_legacy: bool) -> None:
         "numbers": (np.float64(2.5), np.int64(7)),
         "array": np.arange(4),
         "random": (random.getstate(), np.random.get_state(), np.random.default_rng(0).bit_generator.state),
-        "mode": [Mode.FAST, Mode.SLOW],
         "settings": Settings(),
         "kind": nn.ReLU,
     }
@@ -112,7 +112,60 @@ def test_what_is_read(tmp_path: Path, is_legacy: bool) -> None:
     values = {name: item.value for name, item in report.checkpoint.objects.items()}
     assert [values[f"numbers.{n}"] for n in range(2)] == [2.5, 7]
     assert (values["args.lr"], values["args.inner.n"], values["settings.depth"]) == (0.5, 3, 4)
+
+
+def _library(monkeypatch: pytest.MonkeyPatch, path: str, kind: type) -> type:
+    """The class, as if it were that of a library."""
+    module, _, name = path.rpartition(".")
+    parts = module.split(".")
+    packages = [types.ModuleType(".".join(parts[: n + 1])) for n in range(len(parts))]
+    for package in packages:
+        package.__path__ = []
+        monkeypatch.setitem(sys.modules, package.__name__, package)
+    setattr(packages[-1], name, kind)
+    kind.__module__, kind.__qualname__ = module, name
+    return kind
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "transformers.trainer_utils.IntervalStrategy",
+        "megatron.core.transformer.enums.AttnMask",
+        "deepspeed.runtime.zero.config.ZeroStageEnum",
+    ],
+)
+def test_enumerations_of_libraries_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    kind: Any = _library(monkeypatch, path, enum.Enum("Kind", {"FAST": 1, "SLOW": "slow.one"}))
+    torch.save({"w": torch.ones(2), "mode": [kind.FAST, kind.SLOW]}, tmp_path / "model.pt")
+    report = looked(tmp_path / "model.pt")
+    assert (report.problems, report.coverage.unread) == ([], [])
+    assert report.checkpoint is not None
+    values = {name: item.value for name, item in report.checkpoint.objects.items()}
     assert (values["mode.0"], values["mode.1"]) == (1, "slow.one")
+
+
+@pytest.mark.parametrize("path", ["evil.Payload", "evil.payload_enums.Type", "transformers.hub.Loader"])
+@pytest.mark.parametrize("argument", ["x", 3])
+def test_what_may_be_no_enumeration_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, argument: str | int
+) -> None:
+    """A class that is called with one word or number: so enumerations are pickled, and so is anything else."""
+
+    class Payload:
+        def __init__(self, word: object) -> None:
+            self.word = word
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return type(self), (self.word,)
+
+    kind = _library(monkeypatch, path, Payload)
+    torch.save({"w": torch.ones(2), "mode": kind(argument)}, tmp_path / "model.pt")
+    report = looked(tmp_path / "model.pt")
+    assert report.is_sound
+    assert [item.why for item in report.coverage.unread] == [
+        f"a reader would import and call `{path}`, an enumeration perhaps"
+    ]
 
 
 @pytest.mark.parametrize("is_legacy", [False, True])

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def test_all_of_it(folder: Path) -> None:
     code, out, _ = run("verify", folder)
     assert code == 0
-    assert "\nSound: 3 tensors, 184 B, 2 of 2 files read in " in out
+    assert "\nSound: safetensors, 3 tensors, 184 B, 2 of 2 files read in " in out
     data = json.loads(run("verify", "--json", folder)[1])
     facts = ("sound", "complete", "tensors", "bytes", "files", "files_read", "unread", "apart", "one_save")
     assert [data[key] for key in facts] == [True, True, 3, 184, 2, 2, [], [], "cannot be told"]
@@ -41,7 +41,7 @@ def test_all_of_it(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("model.gguf", b"GGUF\3\0\0\0" + bytes(32), "GGUF: not read"),
+        ("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(32), "HDF5: not read"),
         ("weights/part.npz", b"PK\3\4" + bytes(32), "a zip archive that is not of torch.save: not read"),
         ("state.bin", b"\xff\xfe\0\1" * 9, "of no format that is read"),
     ],
@@ -51,7 +51,7 @@ def test_a_file_that_is_not_understood(folder: Path, name: str, data: bytes, why
     (folder / name).write_bytes(data)
     code, out, _ = run("verify", folder)
     assert code == 1
-    assert f"\nunread {name}: {why}\nSound as far as read: 3 tensors" in out
+    assert f"\nunread {name}: {why}\nSound as far as read: safetensors, 3 tensors" in out
     assert run("verify", "--partial", folder)[0] == 0
     assert json.loads(run("verify", "--json", folder)[1])["unread"] == [{"where": name, "why": why}]
     # No manifest is left of what was not read whole.
@@ -60,15 +60,15 @@ def test_a_file_that_is_not_understood(folder: Path, name: str, data: bytes, why
 
 
 def test_partial_does_not_accept_damage(folder: Path) -> None:
-    (folder / "model.gguf").write_bytes(b"GGUF" + bytes(32))
+    (folder / "model.h5").write_bytes(b"\x89HDF" + bytes(32))
     (folder / "optimizer.pt").write_bytes((folder / "optimizer.pt").read_bytes()[:500])
     code, out, _ = run("verify", "--partial", folder)
     assert code == 1
     assert "CK102 [unreadable] optimizer.pt" in out
-    assert "1 error: 2 tensors" in out
+    assert "1 error: safetensors, 2 tensors" in out
 
 
-@pytest.mark.parametrize("names", [(), ("notes.txt",), ("tokenizer.model", "README.md"), ("model.gguf",)])
+@pytest.mark.parametrize("names", [(), ("notes.txt",), ("tokenizer.model", "README.md"), ("model.h5",)])
 def test_nothing_to_check(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"GGUF\0\1")
@@ -91,7 +91,7 @@ def test_checkpoints_of_their_own(folder: Path) -> None:
     code, out, _ = run("verify", folder.parent)
     assert code == 0
     assert "apart  checkpoint-9: a checkpoint of its own, not looked at" in out
-    assert "Sound: 1 tensor, 16 B, 1 of 1 file read" in out
+    assert "Sound: safetensors, 1 tensor, 16 B, 1 of 1 file read" in out
 
 
 def test_what_says_that_files_are_of_one_save(folder: Path, made: Path) -> None:

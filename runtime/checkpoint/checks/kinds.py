@@ -1,0 +1,101 @@
+"""CK103 for kinds of files of which none is there, although others were written in the same save.
+
+A file that is alone says nothing about the rest: weights are copied without their optimizer all the time. Reported is only what a library
+never writes without the other.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..formats.universal import FORMAT as UNIVERSAL
+from ..model import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ..model import Checkpoint, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Where a file of each form in `there` is in a folder, one of `wanted` is as well, or `where` is missing. Whole names."""
+
+    there: tuple[str, ...]
+    wanted: str
+    where: str
+    text: str
+    severity: Severity = "error"
+
+
+_WEIGHTS: Final = (
+    r"(model|pytorch_model|adapter_model|consolidated|diffusion_pytorch_model|tf_model|flax_model)[\w.-]*"
+    r"|.*\.safetensors|shard-.*|global_step\d+|__\d+_\d+\.distcp|\.metadata|unet|transformer|text_encoder.*"
+)
+_RULES: Final = (
+    _Rule((r"trainer_state\.json", r"scheduler\.pt"), r"optimizer.*|global_step\d+|user_content\.pt", "optimizer.pt",
+          "is missing: the Trainer writes it with scheduler.pt, which is there"),
+    _Rule((r"trainer_state\.json", r"optimizer\.pt"), _WEIGHTS, "model.safetensors",
+          "no file has weights, and there are optimizer.pt and trainer_state.json"),
+    _Rule((r"random_states_\d+\.pkl", r"scheduler(_\d+)?\.bin"), r"optimizer.*|pytorch_model|global_step\d+", "optimizer.bin",
+          "is missing: accelerate writes it with its scheduler, which is there"),
+    _Rule((r"random_states_\d+\.pkl", r"optimizer(_\d+)?(\.bin)?"), _WEIGHTS, "model.safetensors",
+          "no file has weights, and there are those of the optimizer and random states"),
+    _Rule((r"(bf16_|fp16_)?zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt",), r".*model_states\.pt", "mp_rank_00_model_states.pt",
+          "no file has the states of the model, and there are those of its optimizer"),
+    _Rule((r"optim_world_size_\d+_rank_\d+\.pt", r"extra_state_world_size_\d+_rank_\d+\.pt"), r"model_world_size_.*",
+          "model_world_size_*", "no file has weights, and there are those of the optimizer and the extra state of each rank"),
+    _Rule((r"model_world_size_\d+_rank_\d+\.pt", r"extra_state_world_size_\d+_rank_\d+\.pt"), r"optim_world_size_.*",
+          "optim_world_size_*", "no file has states of an optimizer, and there are weights and the extra state of each rank: "
+          "training cannot go on from it, unless it was saved without on purpose", "note"),
+)  # fmt: skip
+
+
+def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """What is missing altogether in the folders of a checkpoint."""
+    folders = {root}
+    for unit in units:
+        folders |= {(unit.folder / file).parent for file in unit.files}
+    for folder in sorted(folders):
+        names = _names(folder)
+        for rule in _RULES:
+            is_there = all(any(re.fullmatch(form, name) for name in names) for form in rule.there)
+            if is_there and not any(re.fullmatch(rule.wanted, name) for name in names):
+                head = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+                yield Problem("CK103", head + rule.where, rule.text, rule.severity)
+    yield from _zero(units)
+    yield from _lightning(units)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; folders in which there is nothing are left out."""
+    names = []
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            if not entry.is_dir() or any(entry.iterdir()):
+                names.append(entry.name)
+    return names
+
+
+def _zero(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Only ZeRO's optimizer writes the shapes of its parameters into the states of the model, and it writes its own files too."""
+    for unit in units:
+        has_shapes = any(name.startswith("param_shapes.") for name in unit.objects)
+        has_weights = any(tensor.bytes for name, tensor in unit.tensors.items() if name.startswith("module."))
+        is_universal = any(other.format == UNIVERSAL for other in units)
+        has_optimizer = any(file.endswith("optim_states.pt") for other in units for file in other.files)
+        if has_shapes and has_weights and not is_universal and not has_optimizer:
+            text = "no file has the states of ZeRO's optimizer: the states of the model say that it was saved with them"
+            yield Problem("CK103", "*_optim_states.pt", text)
+
+
+def _lightning(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Lightning writes `meta.pt` beside the shards of a model."""
+    for unit in units:
+        is_meta = unit.path.name == "meta.pt" and "pytorch-lightning_version" in unit.objects
+        if is_meta and not any(other.format == "dcp" for other in units):
+            yield Problem("CK103", "meta.pt", "is alone: the shards that Lightning writes beside it are missing")

@@ -1,0 +1,87 @@
+"""ShardedTensors in files of torch.save, as FSDP1 leaves them: each rank's shards, and what says where all of them lie."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ...quantities import ranks_text
+from ..model import Chunk, Problem, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..model import Checkpoint, Sizes
+
+#: The state of a ShardedTensor is (its shards here, metadata of all, ...): `NAME.0.N.tensor`, `NAME.1.shards_metadata.N.placement._rank`.
+_LOCAL: Final = re.compile(r"(.+)\.0\.(\d+)\.tensor((?:@\d+)?)")
+_SHARD: Final = re.compile(r"(.+)\.1\.shards_metadata\.\d+\.shard_offsets((?:@\d+)?)")
+
+
+@dataclass(slots=True)
+class Sharded:
+    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is."""
+
+    shape: Sizes
+    local: dict[Sizes, str] = field(default_factory=dict)
+    ranks: dict[Sizes, int] = field(default_factory=dict)
+
+
+def found(units: Sequence[Checkpoint]) -> dict[str, Sharded]:
+    """The ShardedTensors of some parts of a checkpoint by name."""
+    tensors: dict[str, Sharded] = {}
+    for unit in units:
+        for key, item in unit.objects.items():
+            match = _SHARD.fullmatch(key)
+            if match is None or not isinstance(item.value, tuple):
+                continue
+            name, tail = match.groups()
+            size = unit.objects.get(f"{name}.1.size{tail}")
+            place = unit.objects.get(key.replace(".shard_offsets", ".placement._rank"))
+            if (
+                size is not None
+                and isinstance(size.value, tuple)
+                and place is not None
+                and isinstance(place.value, int)
+            ):
+                tensors.setdefault(name, Sharded(size.value)).ranks[item.value] = place.value
+        for key in unit.tensors:
+            match = _LOCAL.fullmatch(key)
+            if match is not None and match[1] in tensors:
+                begin = unit.objects.get(f"{match[1]}.0.{match[2]}.metadata.shard_offsets{match[3]}")
+                if begin is not None and isinstance(begin.value, tuple):
+                    tensors[match[1]].local[begin.value] = key
+    return {name: tensor for name, tensor in tensors.items() if tensor.local}
+
+
+def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """CK103 for ranks whose shards are in no file, though those of other ranks are."""
+    lost: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
+    for name, tensor in found(units).items():
+        absent = {rank for begin, rank in tensor.ranks.items() if begin not in tensor.local}
+        if absent:
+            lost[tuple(sorted(absent))].append(name)
+    for ranks, names in lost.items():
+        more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
+        text = f"no file has the shards of {ranks_text(ranks)}{more}, which the files of the other ranks name"
+        yield Problem("CK103", names[0], text)
+
+
+def joined(checkpoint: Checkpoint, tensors: Mapping[str, Sharded]) -> dict[str, tuple[Tensor, list[str]]]:
+    """Each as one tensor, and what its chunks are called in the files."""
+    made = {}
+    for name, tensor in tensors.items():
+        chunks, names = [], []
+        for begin, key in sorted(tensor.local.items()):
+            local = checkpoint.tensors[key]
+            if len(begin) == len(local.shape) == len(tensor.shape):
+                chunks.append(
+                    Chunk(begin, local.shape, local.chunks[0].piece, tensor.ranks.get(begin), local.chunks[0].values)
+                )
+                names.append(key)
+        if chunks:
+            dtype = checkpoint.tensors[names[0]].dtype
+            made[name] = (Tensor(name, dtype, tensor.shape, tuple(chunks)), names)
+    return made

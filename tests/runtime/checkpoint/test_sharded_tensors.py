@@ -1,0 +1,54 @@
+"""ShardedTensors in a file for each rank, as FSDP1 makes them: by a job of two ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from ..conftest import JOBS, run, torchrun
+from .conftest import codes, looked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`local` with the flat parameters of each rank, `sharded` with its shards of each tensor, and `whole.pt`."""
+    folder = tmp_path_factory.mktemp("fsdp1")
+    ran = run([*torchrun(2), str(JOBS / "sharded_tensors.py"), str(folder)], folder, folder)
+    assert ran.code == 0, ran.err
+    return folder
+
+
+def test_shards_are_put_together(saved: Path, tmp_path: Path) -> None:
+    report = looked(saved / "sharded", consolidated=saved / "whole.pt")
+    assert (report.problems, report.coverage.unread) == ([], [])
+    state = torch.load(saved / "whole.pt")
+    state["0.weight"][4, 6] += 2
+    torch.save(state, tmp_path / "wrong.pt")
+    problems = looked(saved / "sharded", consolidated=tmp_path / "wrong.pt").problems
+    assert [(problem.code, problem.where) for problem in problems] == [("CK302", "0.weight")]
+    assert "1 of 35 elements differ, by at most 2, the first at [4, 6]" in problems[0].text
+
+
+@pytest.mark.parametrize("kind", ["local", "sharded"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_file_of_a_rank_is_missing(saved: Path, tmp_path: Path, kind: str, rank: int) -> None:
+    """One file is left, and says of how many it is one."""
+    (tmp_path / "left").mkdir()
+    name = f"rank_{1 - rank}_model.pt"
+    (tmp_path / "left" / name).write_bytes((saved / kind / name).read_bytes())
+    report = looked(tmp_path / "left")
+    assert codes(report) == ["CK103"]
+    assert f"no file has the shards of rank {rank}" in report.problems[0].text
+    assert looked(saved / kind).problems == []
+
+
+def test_flat_parameters_are_named(saved: Path) -> None:
+    report = looked(saved / "local", consolidated=saved / "whole.pt")
+    assert str(report.layout) == "FSDP1 flat parameters, a file for each rank"
+    assert report.problems == []
+    assert ["cannot be compared" in item.why for item in report.coverage.unread] == [True]
