@@ -8,7 +8,6 @@ import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..formats.zip_directory import read_exactly
 from ..model import CheckpointError, Problem
 from . import manifest
 from .families import scalars
@@ -78,7 +77,7 @@ def number(tensor: Tensor, values: Values | None, side: Side) -> float | None:
     if values.storage.length < (values.start + 1) * form.size:
         return None
     try:
-        data = read_exactly(side.files.open(values.storage.file), begin, form.size, values.storage.file)
+        data = side.files.open(values.storage.file).read(begin, form.size)
     except CheckpointError:
         return None
     found: float = form.unpack(data)[0]
