@@ -13,7 +13,7 @@ from .objects import StoreFile, opened
 from .store import Info, Store, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 #: Files whose ends are read when the first of them is opened.
@@ -74,9 +74,9 @@ class StorePath(PosixPath):
         """Never."""
         return False
 
-    def iterdir(self) -> Iterator[StorePath]:
+    def iterdir(self) -> Generator[StorePath, None, None]:
         """What is in the folder."""
-        return iter([self / name for name in self.store.list(str(self)) if name])
+        yield from [self / name for name in self.store.list(str(self)) if name]
 
     def source(self, name: str) -> StoreFile:
         """The bytes of the file by position; `name` is what messages call it."""
@@ -85,7 +85,7 @@ class StorePath(PosixPath):
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(self))
         return StoreFile(self.store, str(self), name, found.size)
 
-    def open(self, mode: str = "r", *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    def open(self, mode: str = "r", *_: Any, **__: Any) -> Any:
         """A stream of bytes; raises OSError for every mode but reading them."""
         if mode != "rb":
             raise OSError(errno.EROFS, "a store is only read from", str(self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class Store:
         if folder in self._listed:
             found = self._listed[folder].get(name)
             if found is None:
-                raise FileNotFoundError(errno.ENOENT, "no such file or directory", path)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             return found
         if path in self._listed:
             return Info(is_folder=True)
@@ -195,7 +196,7 @@ def _refuse(error: Exception, path: str, more: str = "") -> NoReturn:
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
     if isinstance(error, FileNotFoundError):
         # The text of some clients is the path.
-        text = text if "bucket" in text.lower() else "no such file or directory"
+        text = text if "bucket" in text.lower() else os.strerror(errno.ENOENT)
         raise FileNotFoundError(errno.ENOENT, text, path) from None
     if isinstance(error, PermissionError):
         raise PermissionError(errno.EACCES, f"{text} (are the credentials right?)", path) from None
