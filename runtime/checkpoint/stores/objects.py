@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ..model import CheckpointError
@@ -61,7 +62,7 @@ class StoreFile:
         end = offset + length
         coming = deque(
             (begin, self._store.submit(self._fetch, begin, min(begin + BLOCK, end)))
-            for begin, _ in zip(begins, range(_AHEAD), strict=False)
+            for begin in islice(begins, _AHEAD)
         )
         try:
             while coming:

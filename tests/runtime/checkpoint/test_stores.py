@@ -318,7 +318,7 @@ def test_files_here_need_no_fsspec(made: Path) -> None:
 
 
 def test_values_are_read_in_parallel(tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = upload(large(tmp_path / "large", 2, 9_000_000), f"{memory}/large")
+    address = upload(large(tmp_path / "large", 1, 17_000_000), f"{memory}/large")
     barrier = threading.Barrier(4)
     read = store.Store.read
 
