@@ -22,12 +22,12 @@ TURNS = int(os.environ.get("TURNS", "5"))
 
 
 def made(folder: Path, megabytes: int) -> Path:
-    """Chunks of 16 MB in files of about 250 MB."""
+    """Chunks of 16 MB in files of about 32 MB: the server reads all of a file for each range of it."""
     import torch
     import torch.distributed.checkpoint as dcp
 
     state = {f"layers.{n}.weight": torch.randn(4 << 20) for n in range(megabytes // 16)}
-    writer = dcp.FileSystemWriter(folder, single_file_per_rank=True, thread_count=max(1, megabytes // 256))
+    writer = dcp.FileSystemWriter(folder, single_file_per_rank=True, thread_count=max(1, megabytes // 32))
     dcp.save(state, storage_writer=writer, no_dist=True)
     return folder
 
@@ -39,7 +39,9 @@ def s3(folder: Path) -> None:
     from collectivelint.runtime.checkpoint.stores.path import path_of
 
     code = "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"
-    server = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     try:
         assert server.stderr is not None
         url = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
@@ -83,7 +85,9 @@ def s3(folder: Path) -> None:
         time.sleep(0.5)
         print(f"| headers of {report.chunks} chunks | {took:.2f} s, {len(requests) - before} requests |")
         peaks = [peak("s3://bench/large", how) for how in ("whole", "headers")]
-        print(f"| peak memory of verify, beyond that of `--headers` | {peaks[0] - peaks[1]:.0f} MB ({peaks[0]:.0f} in all) |")
+        print(
+            f"| peak memory of verify, beyond that of `--headers` | {peaks[0] - peaks[1]:.0f} MB ({peaks[0]:.0f} in all) |"
+        )
     finally:
         server.kill()
         server.wait()
@@ -103,9 +107,36 @@ def peak(address: str, how: str) -> float:
     return float(ran.stdout)
 
 
+def engine(folder: Path) -> None:
+    """The same checkpoint by this process, and by one, two and four processes of Spark; what starting it takes is separate."""
+    from collectivelint.runtime.checkpoint.audit import Wanted, audit
+    from collectivelint.runtime.checkpoint.cluster import connected
+
+    target = made(folder / "large", MEGABYTES)
+    print(f"\n{MEGABYTES} MB here, {os.cpu_count()} CPU, medians of {TURNS}\n\n| | s | start (s) |\n|---|---|---|")
+    times = []
+    for _ in range(TURNS):
+        begun = time.perf_counter()
+        assert audit(target, Wanted()).is_sound
+        times.append(time.perf_counter() - begun)
+    print(f"| without | {statistics.median(times):.2f} | |")
+    for tasks in (1, 2, 4):
+        begun = time.perf_counter()
+        with connected(f"local[{tasks}]") as spark:
+            # The first one starts the processes of Python.
+            assert audit(target, Wanted(headers_only=True, engine=spark)).is_sound
+            start = time.perf_counter() - begun
+            times = []
+            for _ in range(TURNS):
+                begun = time.perf_counter()
+                assert audit(target, Wanted(engine=spark)).is_sound
+                times.append(time.perf_counter() - begun)
+        print(f"| local[{tasks}] | {statistics.median(times):.2f} | {start:.1f} |", flush=True)
+
+
 def main() -> None:
     """Run what is named, or everything."""
-    parts = {"s3": s3}
+    parts = {"s3": s3, "engine": engine}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as folder:
             parts[name](Path(folder))

@@ -88,7 +88,7 @@ def opened(path: Path, progress: Progress = no_progress, engine: Engine = HERE) 
             sides: list[Side] = []
             problems: list[Problem] = []
             for unit in (checkpoint, *checkpoint.beside):
-                files = stack.enter_context(closing(Files(unit)))
+                files = stack.enter_context(closing(Files(unit.folder)))
                 values, wrong = headers(unit, files, progress, engine)
                 sides.append(Side(unit, files, values))
                 problems += wrong

@@ -20,6 +20,7 @@ from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
 from .checks.diff import compare, correspondence, paired
+from .checks.engine import HERE
 from .checks.rank_files import alike
 from .checks.sweep import sweep
 from .formats.load import load
@@ -31,6 +32,7 @@ from .stores.store import forget
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .checks.engine import Engine
     from .files import Progress
 
 
@@ -90,6 +92,11 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
 @click.option(
     "--manifest", "manifest_file", type=_ADDRESS, help=f"What the save wrote; by default {manifest.NAME} beside it."
 )
+@click.option(
+    "--engine",
+    metavar="MASTER",
+    help="Read on a Spark cluster: spark://HOST:7077, yarn, k8s://...; local[4] is here, by four processes.",
+)
 @click.option("--partial", is_flag=True, help="Accept that a part of it was not read, if the rest is sound.")
 @click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
 @_JSON
@@ -100,6 +107,7 @@ def verify(
     consolidated: Path | None,
     world_size: int | None,
     manifest_file: Path | None,
+    engine: str | None,
     partial: bool,
     write_manifest: bool,
     as_json: bool,
@@ -114,8 +122,8 @@ def verify(
         settings = resolver.settings(Path.cwd())
         for problem in resolver.problems:
             click.echo(f"error: {problem}", err=True)
-        wanted = Wanted(headers, consolidated, world_size, manifest_file, settings.per_rank_tensors)
-        with _bar(path, hidden=as_json) as progress:
+        with _engine(engine) as where, _bar(path, hidden=as_json or where is not HERE) as progress:
+            wanted = Wanted(headers, consolidated, world_size, manifest_file, settings.per_rank_tensors, where)
             report = audit(path, wanted, progress)
         if page is not None and report.checkpoint is not None:
             atomic.write(page, show.page(report.checkpoint, report.problems))
@@ -160,6 +168,17 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint, how)))
         is_nothing = [item.kind for item in found] == ["cannot be compared"] and not found[0].first
         sys.exit(2 if is_nothing else int(bool(found or damaged)))
+
+
+@contextmanager
+def _engine(master: str | None) -> Iterator[Engine]:
+    if not master:
+        yield HERE
+        return
+    from .cluster import connected
+
+    with connected(master) as engine:
+        yield engine
 
 
 @contextmanager

@@ -30,9 +30,9 @@ Progress: TypeAlias = "Callable[[int], object]"
 class Files:
     """The files of a checkpoint, each opened once; reading is by position, from any thread."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, folder: Path) -> None:
         """Nothing is opened yet."""
-        self._folder = checkpoint.folder
+        self._folder = folder
         self._open: dict[str, Source] = {}
 
     @property

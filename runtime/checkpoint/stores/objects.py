@@ -61,8 +61,7 @@ class StoreFile:
         begins = iter(range(offset, offset + length, BLOCK))
         end = offset + length
         coming = deque(
-            (begin, self._store.submit(self._fetch, begin, min(begin + BLOCK, end)))
-            for begin in islice(begins, _AHEAD)
+            (begin, self._store.submit(self._fetch, begin, min(begin + BLOCK, end))) for begin in islice(begins, _AHEAD)
         )
         try:
             while coming:
