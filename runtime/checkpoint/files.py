@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 from .model import CheckpointError
@@ -34,6 +35,7 @@ class Files:
         """Nothing is opened yet."""
         self._folder = folder
         self._open: dict[str, Source] = {}
+        self._lock = Lock()
 
     @property
     def folder(self) -> Path:
@@ -50,7 +52,9 @@ class Files:
         """A file; raises CheckpointError if that is missing, or no regular file."""
         source = self._open.get(name)
         if source is None:
-            source = self._open[name] = open_source(self._folder / name, name)
+            with self._lock:
+                source = self._open.get(name) or open_source(self._folder / name, name)
+                self._open[name] = source
         return source
 
     def size(self, name: str) -> int:
@@ -66,7 +70,7 @@ class Files:
         return b"".join(map(bytes, self.blocks(piece)))
 
     def warm(self, pieces: Iterable[Piece]) -> None:
-        """Announce small reads to come: a store answers all of them at once. At most some 16 MB are kept."""
+        """Announce small reads to come: a store answers all of them at once. The last 24 MB are kept."""
         if not isinstance(self._folder, StorePath):
             return
         ranges: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)

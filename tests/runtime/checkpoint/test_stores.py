@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
 from collectivelint.runtime.checkpoint.checks import manifest
 from collectivelint.runtime.checkpoint.cli import ckpt
+from collectivelint.runtime.checkpoint.formats import torch_save
 from collectivelint.runtime.checkpoint.stores import objects, store
 from collectivelint.runtime.checkpoint.stores.path import StorePath, path_of
 
@@ -330,6 +331,19 @@ def test_values_are_read_in_parallel(tmp_path: Path, memory: str, monkeypatch: p
 
     monkeypatch.setattr(store.Store, "read", together)
     assert audit(path_of(address), Wanted()).is_sound
+
+
+def test_files_of_ranks_are_read_in_parallel(made: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = upload(made / "hand_made-ranks", f"{memory}/ranks")
+    barrier = threading.Barrier(4)
+    read = torch_save.read
+
+    def together(file: Path, name: str, rank: int | None) -> Any:
+        barrier.wait(60)
+        return read(file, name, rank)
+
+    monkeypatch.setattr(torch_save, "read", together)
+    assert audit(path_of(address), Wanted(headers_only=True)).coverage.files_read == 4
 
 
 def test_an_address_is_a_path() -> None:
