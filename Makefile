@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -42,6 +42,13 @@ bench-scale: $(VENV)/.installed  ## Measure the checker with 10,000 ranks
 
 bench-audit: $(VENV)/.installed  ## Break checkpoints and ask torch and the auditor; measure what looking costs
 	$(BIN)/python benchmarks/audit.py
+
+test-engine: $(VENV)/.installed  ## Checkpoints verified by Spark (installs pyspark, 400 MB; needs Java 17)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
+	$(BIN)/pytest -m slow tests/runtime/checkpoint/test_engine.py
+
+bench-stores: $(VENV)/.installed  ## Measure verifying in a store (MEGABYTES=512), and by Spark where that is installed
+	$(BIN)/python benchmarks/stores.py
 
 test-matrix: $(VENV)/.installed  ## Real jobs with several versions of torch, each newly installed (VERSIONS="2.9.* 2.14.*"; gigabytes, minutes each)
 	$(BIN)/python benchmarks/torch_matrix.py $(VERSIONS)

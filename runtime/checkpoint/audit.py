@@ -21,6 +21,7 @@ from .checks import (
     same_save,
     tiling,
 )
+from .checks.engine import HERE
 from .checks.headers import headers
 from .checks.repeated import repeated
 from .checks.sweep import sweep
@@ -28,11 +29,14 @@ from .files import Files, Side, no_progress
 from .formats.layout import recognised
 from .formats.load import load
 from .model import Checkpoint, CheckpointError, Layout, NoCheckpointError, Problem, Unread
+from .stores.path import changed
+from .stores.store import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from .checks.engine import Engine
     from .checks.same_save import Told
     from .files import Key, Progress
 
@@ -48,6 +52,8 @@ class Wanted:
     manifest: Path | None = None
     #: Patterns of names of tensors whose values mean something on each rank.
     per_rank: Sequence[str] = ()
+    #: What reads headers and values: this process, or a cluster.
+    engine: Engine = HERE
 
 
 @dataclass(slots=True)
@@ -90,7 +96,7 @@ class Report:
 
 
 @contextmanager
-def opened(path: Path, progress: Progress = no_progress) -> Iterator[tuple[Side, list[Problem]]]:
+def opened(path: Path, progress: Progress = no_progress, engine: Engine = HERE) -> Iterator[tuple[Side, list[Problem]]]:
     """A checkpoint and its parts with the headers of their chunks, and what was wrong with those. Raises CheckpointError."""
     with ExitStack() as stack:
         with _uncollected():
@@ -98,8 +104,8 @@ def opened(path: Path, progress: Progress = no_progress) -> Iterator[tuple[Side,
             sides: list[Side] = []
             problems: list[Problem] = []
             for unit in (checkpoint, *checkpoint.beside):
-                files = stack.enter_context(closing(Files(unit)))
-                values, wrong = headers(unit, files, progress)
+                files = stack.enter_context(closing(Files(unit.folder)))
+                values, wrong = headers(unit, files, progress, engine)
                 sides.append(Side(unit, files, values))
                 problems += wrong
         yield replace(sides[0], beside=tuple(sides[1:])), problems
@@ -120,14 +126,16 @@ def _uncollected() -> Iterator[None]:
 def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Report:
     """Look at it. `progress` is told of bytes. Raises NoCheckpointError if there is nothing to check."""
     begun = time.monotonic()
+    forget()
     report = Report(None, [])
     try:
-        with opened(path) as (side, problems):
+        with opened(path, engine=wanted.engine) as (side, problems):
             found = [problem for part in side.parts for problem in part.checkpoint.problems]
             report = Report(side.checkpoint, [*found, *problems], chunks=sum(len(part.values) for part in side.parts))
             report.layout = recognised(path, [part.checkpoint for part in side.parts])
             report.unreadable = tuple(map(_unreadable, side.parts))
             _look(path, side, wanted, report, progress)
+            report.problems += _changed(side)
     except NoCheckpointError:
         raise
     except CheckpointError as error:
@@ -142,6 +150,13 @@ def _unreadable(part: Side) -> frozenset[Key]:
     """The chunks of a part whose values were not found."""
     keys = ((tensor.name, index) for tensor in part.checkpoint.tensors.values() for index in range(len(tensor.chunks)))
     return frozenset(key for key in keys if key not in part.values)
+
+
+def _changed(side: Side) -> Iterator[Problem]:
+    """Files of a store that are not what they were when it was listed: what was found may be of two saves."""
+    for part in side.parts:
+        for name in changed(part.checkpoint.folder, part.checkpoint.files):
+            yield Problem("CK102", name, "was changed while it was read; verify it again")
 
 
 def _unnamed(error: CheckpointError, path: Path) -> str:
@@ -163,7 +178,7 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
     if wanted.manifest is not None or (checkpoint.path.is_dir() and beside.is_file()):
         found += manifest.check(side, beside)
     for part in side.parts:
-        _part(part, report, progress, headers_only=wanted.headers_only)
+        _part(part, report, progress, wanted)
     report.coverage.one_save = same_save.told(side.parts)
     report.coverage.apart = checkpoint.apart
     if wanted.world_size is not None:
@@ -171,16 +186,16 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
         found += resharding.check(whole, wanted.world_size, wanted.per_rank)
     if wanted.consolidated is not None:
         try:
-            with opened(wanted.consolidated) as (file, problems):
+            with opened(wanted.consolidated, engine=wanted.engine) as (file, problems):
                 found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file, report.coverage.unread)]
                 report.coverage.unread += file.checkpoint.unread
                 if not wanted.headers_only:
-                    found += sweep(file.checkpoint, file.values, file.files, progress)[1]
+                    found += sweep(file.checkpoint, file.values, file.files, progress, wanted.engine)[1]
         except CheckpointError as error:
             found.append(Problem("CK302", str(wanted.consolidated), _unnamed(error, wanted.consolidated)))
 
 
-def _part(part: Side, report: Report, progress: Progress, *, headers_only: bool) -> None:
+def _part(part: Side, report: Report, progress: Progress, wanted: Wanted) -> None:
     """The checks of one part of a checkpoint, and what of it was read."""
     unit, found, coverage = part.checkpoint, report.problems, report.coverage
     for tensor in unit.tensors.values():
@@ -192,8 +207,8 @@ def _part(part: Side, report: Report, progress: Progress, *, headers_only: bool)
     broken = {
         p.where for p in found if p.severity == "error" and p.code in ("CK102", "CK103") and p.where in unit.files
     }
-    if not headers_only:
-        digests, wrong = sweep(unit, part.values, part.files, progress)
+    if not wanted.headers_only:
+        digests, wrong = sweep(unit, part.values, part.files, progress, wanted.engine)
         found += wrong
         report.read += sum(values.storage.length for key, values in part.values.items() if key in digests)
         broken |= {values.storage.file for key, values in part.values.items() if key not in digests}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,19 +20,36 @@ from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
 from .checks.diff import compare, correspondence, paired
+from .checks.engine import HERE
 from .checks.rank_files import alike
 from .checks.sweep import sweep
 from .formats.load import load
 from .formats.unpickle import Memory
 from .model import CheckpointError
 from .page import of_listing, of_report
+from .stores.path import path_of
+from .stores.store import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .checks.engine import Engine
     from .files import Progress
 
+
+class _Address(NamedPath):
+    """A path here, or an address of a store."""
+
+    name = "path or address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        found = super().convert(value, param, ctx)
+        return path_of(os.fspath(value)) if isinstance(found, Path) else found
+
+
 _PATH: Final = NamedPath()
+_ADDRESS: Final = _Address()
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")
 _HTML: Final = click.option(
     "--html", "page", type=_PATH, help="Write a page with a map of each tensor: chunks by rank, problems marked."
@@ -45,12 +63,15 @@ def ckpt() -> None:
     Read are directories of torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of
     torch.save (old ones and whole modules too), and folders with such files: of each rank, or of model, optimizer and random
     states. Nothing in them is executed, no process group is made. Whatever is not read is named.
+
+    A path may be an address: s3://bucket/run/step_1000, gs://, az://, and what else fsspec reaches (extra `stores`).
     """
     Memory.is_limited = True
+    forget()
 
 
 @ckpt.command()
-@click.argument("path", type=_PATH)
+@click.argument("path", type=_ADDRESS)
 @_JSON
 @_HTML
 def inspect(path: Path, as_json: bool, page: Path | None) -> None:
@@ -63,14 +84,19 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
 
 
 @ckpt.command()
-@click.argument("path", type=_PATH)
+@click.argument("path", type=_ADDRESS)
 @click.option(
     "--headers", is_flag=True, help="Read metadata and headers only: milliseconds, but no value is looked at."
 )
-@click.option("--consolidated", type=_PATH, help="A file, or files with an index, that was made of this checkpoint.")
+@click.option("--consolidated", type=_ADDRESS, help="A file, or files with an index, that was made of this checkpoint.")
 @click.option("--world-size", type=click.IntRange(min=1), help="Can so many ranks load it?")
 @click.option(
-    "--manifest", "manifest_file", type=_PATH, help=f"What the save wrote; by default {manifest.NAME} beside it."
+    "--manifest", "manifest_file", type=_ADDRESS, help=f"What the save wrote; by default {manifest.NAME} beside it."
+)
+@click.option(
+    "--engine",
+    metavar="MASTER",
+    help="Read on a Spark cluster: spark://HOST:7077, yarn, k8s://...; local[4] is here, by four processes.",
 )
 @click.option("--partial", is_flag=True, help="Accept that a part of it was not read, if the rest is sound.")
 @click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
@@ -82,6 +108,7 @@ def verify(
     consolidated: Path | None,
     world_size: int | None,
     manifest_file: Path | None,
+    engine: str | None,
     partial: bool,
     write_manifest: bool,
     as_json: bool,
@@ -96,8 +123,8 @@ def verify(
         settings = resolver.settings(Path.cwd())
         for problem in resolver.problems:
             click.echo(f"error: {problem}", err=True)
-        wanted = Wanted(headers, consolidated, world_size, manifest_file, settings.per_rank_tensors)
-        with _bar(path, hidden=as_json) as progress:
+        with _engine(engine) as where, _bar(path, hidden=as_json or where is not HERE) as progress:
+            wanted = Wanted(headers, consolidated, world_size, manifest_file, settings.per_rank_tensors, where)
             report = audit(path, wanted, progress)
         if page is not None and report.checkpoint is not None:
             atomic.write(page, of_report(report, report.checkpoint))
@@ -111,8 +138,8 @@ def verify(
 
 
 @ckpt.command()
-@click.argument("first", type=_PATH)
-@click.argument("second", type=_PATH)
+@click.argument("first", type=_ADDRESS)
+@click.argument("second", type=_ADDRESS)
 @click.option("--headers", is_flag=True, help="Believe the checksums in the files, where there are some.")
 @_JSON
 def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
@@ -142,6 +169,17 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint, how)))
         is_nothing = [item.kind for item in found] == ["cannot be compared"] and not found[0].first
         sys.exit(2 if is_nothing else int(bool(found or damaged)))
+
+
+@contextmanager
+def _engine(master: str | None) -> Iterator[Engine]:
+    if not master:
+        yield HERE
+        return
+    from .cluster import connected
+
+    with connected(master) as engine:
+        yield engine
 
 
 @contextmanager

@@ -2,86 +2,96 @@
 
 from __future__ import annotations
 
-import os
-import stat
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias
 
 from .model import CheckpointError
+from .sources import BLOCK, open_local
+from .stores.objects import StoreFile, warm
+from .stores.path import StorePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from .model import Checkpoint, Piece, Values
+    from .sources import Source
+
+__all__ = ["BLOCK", "Files", "Key", "Progress", "Side", "no_progress", "open_source"]
 
 #: Name of a tensor, and which of its chunks.
 Key: TypeAlias = "tuple[str, int]"
 #: Told how many bytes, or chunks, have been done.
 Progress: TypeAlias = "Callable[[int], object]"
 
-BLOCK: Final = 1 << 20
-_AHEAD: Final = 16 * BLOCK
-
 
 class Files:
     """The files of a checkpoint, each opened once; reading is by position, from any thread."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, folder: Path) -> None:
         """Nothing is opened yet."""
-        self._folder = checkpoint.folder
-        self._open: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
+        self._folder = folder
+        self._open: dict[str, Source] = {}
+        self._lock = Lock()
+
+    @property
+    def folder(self) -> Path:
+        """What the names of files are relative to."""
+        return self._folder
 
     def close(self) -> None:
         """Close all."""
-        for fd in self._open.values():
-            os.close(fd)
+        for source in self._open.values():
+            source.close()
         self._open.clear()
 
-    def open(self, name: str) -> int:
-        """The descriptor of a file; raises CheckpointError if that is missing, or no regular file."""
-        fd = self._open.get(name)
-        if fd is None:
-            try:
-                fd = os.open(self._folder / name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-            except OSError as error:
-                raise CheckpointError(f"{name}: {error.strerror}") from None
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                os.close(fd)
-                raise CheckpointError(f"{name}: no regular file")
-            self._open[name], self._sizes[name] = fd, info.st_size
-        return fd
+    def open(self, name: str) -> Source:
+        """A file; raises CheckpointError if that is missing, or no regular file."""
+        source = self._open.get(name)
+        if source is None:
+            with self._lock:
+                source = self._open.get(name) or open_source(self._folder / name, name)
+                self._open[name] = source
+        return source
 
     def size(self, name: str) -> int:
         """Its size in bytes."""
-        self.open(name)
-        return self._sizes[name]
+        return self.open(name).size
 
     def blocks(self, piece: Piece, buffer: bytearray | None = None) -> Iterator[memoryview]:
-        """The bytes of a piece, block by block, all in the same buffer."""
-        fd = self.open(piece.file)
-        buffer = buffer if buffer is not None else bytearray(min(BLOCK, max(1, piece.length)))
-        view = memoryview(buffer)
-        position, end = piece.offset, piece.offset + piece.length
-        ahead = position + len(buffer)
-        while position < end:
-            try:
-                if ahead < min(end, position + _AHEAD) and hasattr(os, "posix_fadvise"):
-                    # The system reads on while we digest. Asking costs, so it is not done for every block.
-                    os.posix_fadvise(fd, ahead, min(_AHEAD, end - ahead), os.POSIX_FADV_WILLNEED)
-                    ahead += _AHEAD
-                got = os.preadv(fd, [view[: min(len(buffer), end - position)]], position)
-            except OSError as error:
-                raise CheckpointError(f"{piece.file}: {error.strerror} at byte {position}") from None
-            if not got:
-                raise CheckpointError(f"{piece.file}: ends at byte {position}, {end - position} bytes short")
-            yield view[:got]
-            position += got
+        """The bytes of a piece, block by block; each is valid until the next. They may be in `buffer`."""
+        return self.open(piece.file).blocks(piece.offset, piece.length, buffer)
 
     def read(self, piece: Piece) -> bytes:
         """All bytes of a piece."""
         return b"".join(map(bytes, self.blocks(piece)))
+
+    def warm(self, pieces: Iterable[Piece]) -> None:
+        """Announce small reads to come: a store answers all of them at once. The last 24 MB are kept."""
+        if not isinstance(self._folder, StorePath):
+            return
+        ranges: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for piece in pieces:
+            ranges[piece.file].append((piece.offset, piece.length))
+        sources = []
+        for name, some in ranges.items():
+            with suppress(CheckpointError):
+                source = self.open(name)
+                sources += [(source, some)] if isinstance(source, StoreFile) else []
+        warm(sources)
+
+
+def open_source(file: Path, name: str) -> Source:
+    """A file here or in a store; raises CheckpointError if it cannot be opened. `name` is what messages call it."""
+    if not isinstance(file, StorePath):
+        return open_local(file, name)
+    try:
+        return file.source(name)
+    except OSError as error:
+        raise CheckpointError(f"{name}: {error.strerror}") from None
 
 
 def no_progress(_: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..files import BLOCK
@@ -50,8 +51,9 @@ def _repeats(values: Values, size: int, files: Files) -> bool:
     return last == whole and (values.crc is None or values.crc == _crc_of(pattern, piece.length))
 
 
+@lru_cache(maxsize=16)
 def _crc_of(pattern: bytes, length: int) -> int:
-    """The CRC-32 of a number repeated."""
+    """The CRC-32 of a number repeated. Fresh states of an optimizer are the same zeros in many chunks."""
     block = pattern * max(1, BLOCK // len(pattern))
     crc = 0
     for _ in range(length // len(block)):

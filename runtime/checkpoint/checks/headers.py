@@ -10,22 +10,30 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..files import no_progress
-from ..formats.zip_directory import Archive
 from ..model import CheckpointError, Problem
+from .engine import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..files import Files, Key, Progress
-    from ..model import Checkpoint, Chunk, Tensor, Values
+    from ..model import Checkpoint, Chunk, Piece, Tensor, Values
+    from .engine import Engine
 
 
 def headers(
-    checkpoint: Checkpoint, files: Files, progress: Progress = no_progress
+    checkpoint: Checkpoint, files: Files, progress: Progress = no_progress, engine: Engine = HERE
 ) -> tuple[dict[Key, Values], list[Problem]]:
     """Where the values of each chunk lie. Chunks that cannot be read are left out, and told of."""
     found: dict[Key, Values] = {}
     problems: list[Problem] = []
+    in_archives = [
+        chunk.piece
+        for tensor in checkpoint.tensors.values()
+        for chunk in tensor.chunks
+        if chunk.values is None and chunk.piece is not None and not chunk.piece.packed
+    ]
+    described = dict(zip(in_archives, engine.headers(files, in_archives), strict=True))
     broken: defaultdict[str, list[tuple[Key, str]]] = defaultdict(list)
     for tensor in checkpoint.tensors.values():
         for index, chunk in enumerate(tensor.chunks):
@@ -33,7 +41,7 @@ def headers(
             if chunk.piece is not None and chunk.piece.packed:
                 continue
             try:
-                values = _header(chunk, files)
+                values = _header(chunk, files, described)
             except CheckpointError as error:
                 broken[chunk.piece.file if chunk.piece is not None else ""].append(((tensor.name, index), str(error)))
                 continue
@@ -46,7 +54,7 @@ def headers(
     return found, problems
 
 
-def _header(chunk: Chunk, files: Files) -> Values:
+def _header(chunk: Chunk, files: Files, described: Mapping[Piece, Values | str]) -> Values:
     if chunk.values is not None:
         values = chunk.values
         if values.storage.offset + values.storage.length > files.size(values.storage.file):
@@ -54,12 +62,10 @@ def _header(chunk: Chunk, files: Files) -> Values:
         return values
     if chunk.piece is None:
         raise CheckpointError("the metadata do not say where it lies")
-    size = files.size(chunk.piece.file)
-    if chunk.piece.offset + chunk.piece.length > size:
-        raise CheckpointError(
-            f"{chunk.piece.file}: has {size} bytes, this chunk ends at {chunk.piece.offset + chunk.piece.length}"
-        )
-    return Archive(files.open(chunk.piece.file), chunk.piece).chunk()
+    found = described[chunk.piece]
+    if isinstance(found, str):
+        raise CheckpointError(found)
+    return found
 
 
 def _differs(tensor: Tensor, chunk: Chunk, values: Values) -> str:

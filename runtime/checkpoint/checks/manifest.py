@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import atomic
 
 from ..model import CheckpointError, Problem
+from ..stores.path import StorePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +51,12 @@ def make(side: Side, facts: Mapping[str, Any]) -> dict[str, Any]:
 def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
     """Write it in one step: there is the old one, or the new one. Raises OSError."""
     target = folder / NAME
-    atomic.write(target, json.dumps(manifest, separators=(",", ":")), follow=False)
+    text = json.dumps(manifest, separators=(",", ":"))
+    if isinstance(target, StorePath):
+        # An object appears at once and whole, and only if there is none yet.
+        target.create(text.encode())
+    else:
+        atomic.write(target, text, follow=False)
     return target
 
 

@@ -99,6 +99,7 @@ class _Parameters:
 def _missing(prefix: str, parameters: Mapping[str, object], known: _Parameters, side: Side) -> Iterator[Problem]:
     begin = f"{prefix}.param_groups." if prefix else "param_groups."
     names = set()
+    side.files.warm(item.piece for item in side.checkpoint.objects.values() if item.piece and ".params." in item.name)
     for name, item in side.checkpoint.objects.items():
         rest = name.removeprefix(begin)
         if not name.startswith(begin):

@@ -8,7 +8,6 @@ import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..formats.zip_directory import read_exactly
 from ..model import CheckpointError, Problem
 from . import manifest
 from .families import scalars
@@ -28,6 +27,8 @@ _OF_JOB: Final = ("global_steps", "global_step", "iteration")
 #: Those of an optimizer: of all parameters the highest counts, since one without a gradient stands still.
 _STEP: Final = "step"
 _NUMBERS: Final = {"float32": "<f", "float64": "<d", "int64": "<q", "int32": "<i"}
+#: Bytes of the storage of a number, at most.
+_NUMBER: Final = 64
 #: `global_step10`, `iter_0000100`, `checkpoint-500`, `epoch=0-step=3.ckpt`
 _IN_NAME: Final = re.compile(r"(?:global_step_?|iter_|checkpoint-|[-_]step=)0*(\d+)(?=[/.]|$)")
 _TRAINER: Final = "trainer_state.json"
@@ -62,11 +63,13 @@ def _steps(side: Side) -> Iterator[tuple[str, str, float]]:
     for key, file, value in scalars(side.checkpoint):
         if key in (*_OF_JOB, _STEP) and isinstance(value, (int, float)) and not isinstance(value, bool):
             yield file, key, value
-    for tensor in side.checkpoint.tensors.values():
-        if tensor.name.partition("@")[0].endswith(f".{_STEP}"):
-            found = number(tensor, side.values.get((tensor.name, 0)), side)
-            if found is not None and tensor.chunks[0].piece is not None:
-                yield tensor.chunks[0].piece.file, _STEP, found
+    counters = [t for t in side.checkpoint.tensors.values() if t.name.partition("@")[0].endswith(f".{_STEP}")]
+    known = [side.values[(tensor.name, 0)].storage for tensor in counters if (tensor.name, 0) in side.values]
+    side.files.warm(piece for piece in known if piece.length <= _NUMBER)
+    for tensor in counters:
+        found = number(tensor, side.values.get((tensor.name, 0)), side)
+        if found is not None and tensor.chunks[0].piece is not None:
+            yield tensor.chunks[0].piece.file, _STEP, found
 
 
 def number(tensor: Tensor, values: Values | None, side: Side) -> float | None:
@@ -78,7 +81,7 @@ def number(tensor: Tensor, values: Values | None, side: Side) -> float | None:
     if values.storage.length < (values.start + 1) * form.size:
         return None
     try:
-        data = read_exactly(side.files.open(values.storage.file), begin, form.size, values.storage.file)
+        data = side.files.open(values.storage.file).read(begin, form.size)
     except CheckpointError:
         return None
     found: float = form.unpack(data)[0]

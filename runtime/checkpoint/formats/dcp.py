@@ -6,6 +6,7 @@ import re
 import stat
 from collections import defaultdict
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -168,8 +169,7 @@ class _Metadata:
             sizes = self._sizes(name, getattr(chunk, "sizes", None))
             # A tensor that is not sharded may be filed without an offset.
             piece = self._where.get((name, offsets), self._where.get((name, None)))
-            shard = SHARD.fullmatch(PurePosixPath(piece.file).name) if piece is not None else None
-            yield Chunk(offsets, sizes, piece, int(shard[1]) if shard is not None else None)
+            yield Chunk(offsets, sizes, piece, _rank_of(piece.file) if piece is not None else None)
 
     def _sizes(self, name: str, value: Any) -> tuple[int, ...]:
         if not isinstance(value, (tuple, list)) or len(value) > MOST_DIMENSIONS or not all(map(_is_size, value)):
@@ -186,6 +186,14 @@ def _is_size(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and 0 <= value < 1 << 62
 
 
+@lru_cache(maxsize=4096)
+def _rank_of(file: str) -> int | None:
+    """The rank that wrote a file of a chunk, if its name says so. Many chunks lie in few files."""
+    shard = SHARD.fullmatch(PurePosixPath(file).name)
+    return int(shard[1]) if shard is not None else None
+
+
+@lru_cache(maxsize=4096)
 def _is_inside(path: str) -> bool:
     """Whether that is a file below the folder it is relative to."""
     parts = PurePosixPath(path).parts

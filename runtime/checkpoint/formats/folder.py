@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NoCheckpointError, NotReadError, Problem, Unread
+from ..stores.path import StorePath
 from . import dcp, units, universal
 from .files import kind_of
 from .names import families, is_of_time
@@ -123,6 +124,8 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
 
 
 def _has_files(folder: Path) -> bool:
+    if isinstance(folder, StorePath):
+        return any(folder.iterdir())
     return any(names for _, _, names in os.walk(folder))
 
 

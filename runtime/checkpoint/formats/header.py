@@ -54,7 +54,8 @@ class Header:
 def read(file: Path) -> Header:
     """The header of a file; raises CheckpointError where that breaks the format, and OSError."""
     with file.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
         length = int.from_bytes(stream.read(8), "little")
         if size < 10 or length > min(_LONGEST, size - 8):
             _refuse(file, f"not a safetensors file, or cut off (a header of {length} bytes in {size})")

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..model import CheckpointError, NoCheckpointError, NotReadError
+from ..stores.path import StorePath
 from . import dcp, folder, gguf, index, safetensors, torch_save, units
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 def load(path: Path) -> Checkpoint:
     """What lies at a path: headers and metadata are read, no values. Raises NoCheckpointError, or CheckpointError if it cannot be read."""
-    if not os.path.lexists(path):
+    try:
+        is_there = path.exists() if isinstance(path, StorePath) else os.path.lexists(path)
+    except OSError as error:
+        # A store that does not answer, or does not let us in.
+        raise NoCheckpointError(f"{path}: {error.strerror or error}") from None
+    if not is_there:
         raise NoCheckpointError(f"{path}: no such file or directory")
     try:
         if path.is_dir():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ..files import open_source
 from ..model import CheckpointError, Chunk, Content, Object, Piece, Problem, Tensor, Unread, Values
 from . import legacy
 from .allowed import TENSOR_NAMES
@@ -45,14 +47,16 @@ def read(file: Path, name: str, rank: int | None) -> Content:
     """Tensors and other values by their path in the saved object; raises CheckpointError. `name` is the file's in the checkpoint."""
     try:
         kind = kind_of(file) if file.is_file() else ""
-        with file.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            calls = Calls()
-            if kind == "zip":
-                archive = Archive(stream.fileno(), Piece(name, 0, size))
+        calls = Calls()
+        if kind == "zip":
+            with closing(open_source(file, name)) as source:
+                archive = Archive(source, Piece(name, 0, source.size))
                 archive.check()
                 value = archive.pickled(calls)
                 return _content(value, name, rank, archive.values, archive.where("data.pkl").length, calls)
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
             if kind == "legacy":
                 old = legacy.Legacy(stream, name, size, calls)
                 found = _content(old.value, name, rank, old.values, old.pickled, calls)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NotReadError, Problem, Unread
+from ..stores.path import each
 from . import gguf, safetensors, torch_save
 from .index import Index
 from .names import is_of_rank, numbers
@@ -55,13 +56,18 @@ class Read:
         self.problems: list[Problem] = []
         self.unread: list[Unread] = []
         self.sizes = {name: (folder / name).stat().st_size for name in ranks}
-        for name, rank in ranks.items():
+
+        def one(name: str) -> Content | CheckpointError:
             try:
-                content = read(folder / name, name, rank)
-            except NotReadError as error:
-                self.unread.append(Unread(name, _without(error, folder / name, name)))
+                return read(folder / name, name, ranks[name])
             except CheckpointError as error:
-                self.problems.append(Problem("CK102", name, _without(error, folder / name, name)))
+                return error
+
+        for name, content in zip(ranks, each(folder, one, ranks), strict=True):
+            if isinstance(content, NotReadError):
+                self.unread.append(Unread(name, _without(content, folder / name, name)))
+            elif isinstance(content, CheckpointError):
+                self.problems.append(Problem("CK102", name, _without(content, folder / name, name)))
             else:
                 self.contents[name] = content
                 self.problems += content.problems

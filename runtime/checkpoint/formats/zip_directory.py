@@ -7,7 +7,6 @@ Only the directory at the end is read, and the header of an entry. `zipfile` wou
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from .unpickle import unpickle
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..sources import Source
     from .unpickle import Calls
 
 _END: Final = struct.Struct("<IHHHHIIH")
@@ -29,8 +29,10 @@ _END64: Final = struct.Struct("<IQHHIIQQQQ")
 _ENTRY: Final = struct.Struct("<IHHHHHHIIIHHHHHII")
 _LOCAL: Final = struct.Struct("<IHHHHHIIIHH")
 #: Read at once: before a chunk's values lie its pickle and what is small, behind them the whole directory.
-_HEAD: Final = 1024
-_TAIL: Final = 1536
+HEAD: Final = 1024
+TAIL: Final = 1536
+#: Bytes of the name of an entry and what fills its header up to 64 bytes, mostly.
+_NAME: Final = 128
 #: No directory of torch's is longer; a longer one asks for memory.
 _LONGEST: Final = 256 << 20
 
@@ -47,11 +49,11 @@ class Entry:
 class Archive:
     """A zip archive at `piece` of an open file."""
 
-    def __init__(self, fd: int, piece: Piece) -> None:
+    def __init__(self, source: Source, piece: Piece) -> None:
         """Read the directory; raises CheckpointError if there is none or it cannot be."""
-        self._fd, self._piece = fd, piece
+        self._source, self._piece = source, piece
         self._head = b""
-        self._head = self._bytes(0, min(_HEAD, piece.length))
+        self._head = self._bytes(0, min(HEAD, piece.length))
         self.entries: Mapping[str, Entry] = dict(self._directory())
         pickled = self.entries.get("data.pkl")
         if pickled is None:
@@ -67,11 +69,11 @@ class Archive:
             raise self._error("damaged: its directory points outside")
         if offset + length <= len(self._head):
             return self._head[offset : offset + length]
-        return read_exactly(self._fd, self._piece.offset + offset, length, self._piece.file)
+        return self._source.read(self._piece.offset + offset, length)
 
     def _directory(self) -> Iterator[tuple[str, Entry]]:
         length = self._piece.length
-        start = max(0, length - _TAIL)
+        start = max(0, length - TAIL)
         tail = self._bytes(start, length - start)
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or at + _END.size > len(tail):
@@ -144,6 +146,8 @@ class Archive:
 
     def check(self) -> None:
         """Whether all entries but storages have the CRC-32 they were written with; raises CheckpointError."""
+        begin = self._piece.offset
+        self._source.warm((begin + entry.header, _LOCAL.size + _NAME) for entry in self.entries.values())
         for name, entry in self.entries.items():
             if not name.startswith("data/") and entry.size:
                 self.read(name)
@@ -188,19 +192,3 @@ def placed(stored: Stored, piece: Piece, crc: int | None) -> Values:
     if len(found.sizes) != len(found.strides) or (0 not in found.sizes and (last + 1) * size > piece.length):
         raise CheckpointError(f"{piece.file}: a tensor {list(found.sizes)} of {found.dtype} in {piece.length} bytes")
     return found
-
-
-def read_exactly(fd: int, offset: int, length: int, name: str) -> bytes:
-    """Bytes of a file; raises CheckpointError if it ends before, or cannot be read there."""
-    parts = []
-    while length:
-        try:
-            part = os.pread(fd, length, offset)
-        except OSError as error:
-            raise CheckpointError(f"{name}: {error.strerror} at byte {offset}") from None
-        if not part:
-            raise CheckpointError(f"{name}: ends at byte {offset}, {length} bytes short")
-        parts.append(part)
-        offset += len(part)
-        length -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...say import say
 from ..formats.zip_directory import Archive
 from ..model import Piece
+from ..sources import LocalFile
 from . import torch_api
 from .dcp_exchange import talking
 from .fingerprints import crc_of
@@ -70,7 +71,9 @@ class LoadHooks:
                 if info.relative_path not in opened:
                     opened[info.relative_path] = os.open(folder / info.relative_path, os.O_RDONLY)
                 fd = opened[info.relative_path]
-                values = Archive(fd, Piece(info.relative_path, info.offset, info.length)).chunk()
+                values = Archive(
+                    LocalFile(fd, info.relative_path), Piece(info.relative_path, info.offset, info.length)
+                ).chunk()
                 there = running.planner.resolve_tensor(item)
                 same_dtype = str(there.dtype).removeprefix("torch.") == values.dtype
                 if same_dtype and values.is_whole and values.crc is not None and crc_of(there) != values.crc:

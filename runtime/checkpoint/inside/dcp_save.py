@@ -17,6 +17,7 @@ from ...say import say
 from ..checks import manifest
 from ..formats.zip_directory import Archive
 from ..model import Piece
+from ..sources import LocalFile
 from . import digests, replicas, torch_api
 from .dcp_exchange import Known, Running, key_of, talking
 from .digests import Digest
@@ -180,7 +181,9 @@ class SaveHooks:
                 if info.relative_path not in opened:
                     opened[info.relative_path] = os.open(folder / info.relative_path, os.O_RDONLY)
                 fd = opened[info.relative_path]
-                archive = Archive(fd, Piece(info.relative_path, info.offset, info.length))
+                archive = Archive(
+                    LocalFile(fd, info.relative_path), Piece(info.relative_path, info.offset, info.length)
+                )
                 entry = archive.entries.get("data/0")
                 if entry is None or not archive.has_checksums:
                     continue

@@ -1,0 +1,1 @@
+"""Checkpoints in object stores: `s3://`, `gs://`, `az://`, `memory://` and what else fsspec reaches."""
