@@ -138,9 +138,6 @@ def _job_store() -> Any:
     return store
 
 
-# --------------------------------------------------------------------------------------------------------- dispatcher
-
-
 def operators(namespace: str) -> Iterator[tuple[str, str]]:
     """(name, name with the overload) of each operator of a namespace of the dispatcher; one name may have several."""
     for full in torch._C._dispatch_get_all_op_names():
@@ -240,9 +237,6 @@ def hook_users(first: Callable[[], None]) -> None:
         for module in [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module]:
             if vars(module).get(name) is original:
                 setattr(module, name, wrapped)
-
-
-# -------------------------------------------------------------------------------------------------------------- groups
 
 
 def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> None:

@@ -84,13 +84,11 @@ class Reader:
         self._data = _mapped(ring)
         if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
-        _, version, self._capacity, self.number, self.world_size, self.pid, self.attempt, self.started, *_ = (
-            self._header()
-        )
+        _, version, self._capacity, self.number, self.world_size, self.pid, *rest = self._header()
+        self.attempt, self.started = rest[:2]
         if not OLDEST_VERSION <= version <= VERSION:
-            raise TraceError(
-                f"{ring}: version {version} of the format, this release reads versions {OLDEST_VERSION} to {VERSION}"
-            )
+            known = f"this release reads versions {OLDEST_VERSION} to {VERSION}"
+            raise TraceError(f"{ring}: version {version} of the format, {known}")
         size = RECORDS_AT + self._capacity * RECORD.size
         if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
             raise TraceError(f"{ring}: damaged, rank {self.number} of {self.world_size} started at {self.started}")

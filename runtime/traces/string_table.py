@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import reading
 
 from . import validation
-from .model import Argument
 from .ring import TraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .model import Activity, Ending, Group, GroupKey, Place, Raised
+    from .model import Activity, Argument, Ending, Group, GroupKey, Place, Raised
 
 
 #: More than any job has left; what is larger is not ours.

@@ -53,7 +53,8 @@ class _Header:
 
     def __init__(self, stream: IO[bytes], file: Path) -> None:
         self._stream, self._file = stream, file
-        self._size = os.fstat(stream.fileno()).st_size
+        self._size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
         if self._bytes(4) != _MAGIC:
             self._refuse("not a GGUF file")
         (version,) = self._numbers("I")
