@@ -20,7 +20,10 @@ HOME: Final = Path(runtime.__file__ or "").parent
 #: From the bottom to the top; a module imports from the rooms in front of its own, and from its own.
 ROOMS: Final = (
     ("environment", "operations", "options", "quantities", "say", "group_ops", "checkpoint.model"),
-    ("traces", "checkpoint.files", "checkpoint.formats"),
+    ("traces", "checkpoint.sources"),
+    ("checkpoint.stores",),
+    ("checkpoint.files",),
+    ("checkpoint.formats",),
     ("verdict", "inside", "checkpoint.checks"),
     ("beside", "afterwards", "checkpoint", "checkpoint.inside"),
     ("activate", "report"),
