@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds of waiting in init_process_group after which the ranks that have not come are named, if `--hint-after` is no less.
 HINT_AFTER: Final = 10.0
+#: How many times as long ranks may take to connect when all are there.
+_CONNECTING: Final = 3
 #: Seconds between two looks, and seconds that a process may take to say where it is.
 _POLL: Final = 1.0
 _SETTLED: Final = 5.0
@@ -56,6 +58,11 @@ class Absence:
         """The same while the job runs."""
         first = min(self.waiting, key=lambda one: one.entered)
         place = f" at {_place(first)}" if first.frames else ""
+        if not self.missing:
+            text = f"note: all {first.world_size} ranks are in init_process_group(){place} and have not connected for "
+            return _joined(
+                [f"{text}{now - max(one.entered for one in self.waiting):.0f} s", *_of_attempt(first.attempt)]
+            )
         verb = "have" if len(self.waiting) > 1 else "has"
         which = ranks_text(one.rank for one in self.waiting)
         waited = f"note: {which} {verb} waited {now - first.entered:.0f} s in init_process_group(){place}"
@@ -75,8 +82,21 @@ class Absence:
             yield f"  no process of {ranks_text(unseen)} was seen on this host{_elsewhere(self.waiting)}"
 
 
+def _of_attempt(attempt: int) -> Iterator[str]:
+    if attempt:
+        yield (
+            f"  this is attempt {attempt}: ranks may have got addresses of the attempt before from the store of torchrun, which "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 makes anew"
+        )
+
+
 def absences(found: Iterable[RankProcess]) -> Iterator[Absence]:
-    """Of each job whose ranks are not in a group: which wait for which. A group exists as soon as one rank is in it."""
+    """Of each job whose ranks are not in a group and not all on their way: which wait for which."""
+    return (absence for absence in joining(found) if absence.missing)
+
+
+def joining(found: Iterable[RankProcess]) -> Iterator[Absence]:
+    """The same, and jobs all of whose ranks are on their way. A group exists as soon as one rank is in it."""
     for ranks in rank_processes.by_job(found):
         if any(one.joined for one in ranks.values()):
             continue
@@ -85,8 +105,7 @@ def absences(found: Iterable[RankProcess]) -> Iterator[Absence]:
         if waiting:
             numbers = range(waiting[0].world_size)
             missing = {number: ranks.get(number) for number in numbers if not _has_entered(ranks.get(number))}
-            if missing:
-                yield Absence(waiting, missing)
+            yield Absence(waiting, missing)
 
 
 def _has_entered(one: RankProcess | None) -> bool:
@@ -164,16 +183,21 @@ class JoiningWatch:
         found = rank_processes.read(self._folder)
         # When all are in their groups only a new attempt brings others.
         self._next = time.monotonic() + (_POLL if any(not one.joined for one in found) else _SETTLED)
-        for absence in absences(found):
+        for absence in joining(found):
             now = time.time()
             waiting = [one for one in absence.waiting if is_alive(one) and not one.left]
-            if waiting and now - min(one.entered for one in waiting) >= self._after:
+            if not absence.missing:
+                # Of other hosts it is not known whether their ranks are still there.
+                is_long = now - max(one.entered for one in absence.waiting) >= _CONNECTING * self._after
+                if is_long and len(waiting) == len(absence.waiting) == waiting[0].world_size:
+                    self._hint(absence, now)
+            elif waiting and now - min(one.entered for one in waiting) >= self._after:
                 self._hint(Absence(tuple(waiting), absence.missing), now)
 
     def _hint(self, absence: Absence, now: float) -> None:
         first = absence.waiting[0]
         gone = frozenset(number for number, one in absence.missing.items() if one is not None and not is_alive(one))
-        key = (first.job, first.world_size, gone)
+        key = (first.job, first.world_size, gone, not absence.missing and first.attempt)
         if key in self._said:
             return
         if key not in self._asked:

@@ -1,4 +1,4 @@
-"""Ranks on their way into the default group: `joining.py [agrees|dies|sleeps|late|full|lasts] [FOLDER]`."""
+"""Ranks on their way into the default group: `joining.py [agrees|dies|sleeps|late|full|lasts|apart] [FOLDER]`."""
 
 from __future__ import annotations
 
@@ -39,10 +39,16 @@ from datetime import timedelta  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 
-if WHAT == "sleeps":
+if WHAT in ("sleeps", "apart"):
     threading.Thread(target=lambda: (wait_for("noted"), os._exit(0))).start()
+# Each waits for the other in a store of its own.
+STORE = (
+    {"init_method": f"file://{FOLDER.resolve()}/store{RANK}", "rank": int(RANK), "world_size": 2}
+    if WHAT == "apart"
+    else {}
+)
 try:
-    dist.init_process_group("gloo", timeout=timedelta(seconds=2 if WHAT == "dies" else 60))
+    dist.init_process_group("gloo", timeout=timedelta(seconds=2 if WHAT == "dies" else 60), **STORE)
 except dist.DistError:
     # The exit code is not what tells.
     sys.exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -96,6 +97,13 @@ def test_a_rank_that_does_something_else(tmp_path: Path) -> None:
     assert above.endswith('<module>: wait_for("noted")')
     assert last == "collectivelint: nothing was traced; rank 1 never reached init_process_group"
     assert job.code == 1
+
+
+def test_ranks_that_do_not_connect(tmp_path: Path) -> None:
+    """All are there."""
+    job, said = _noted(tmp_path, "apart", "all 2 ranks are in init_process_group() at ")
+    assert re.search(r" have not connected for \d+ s$", said.splitlines()[0]), said
+    assert job.code == 0
 
 
 def test_a_rank_that_is_late_and_what_it_runs_is_no_rank(tmp_path: Path) -> None:
