@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
-#: Where torch.compile compiles: the function, its backward pass, a kernel that is being tuned.
-_COMPILERS: Final = tuple(
-    os.path.join("torch", *path)
-    for path in (
-        ("_dynamo", "convert_frame.py"),
-        ("_inductor", "compile_fx.py"),
-        ("_inductor", "runtime", "triton_heuristics.py"),
-    )
-)
+#: Where torch.compile compiles: a function, its backward pass, a kernel that is being tuned. By file, how the names of functions
+#: begin that do so; others there run what was compiled.
+_COMPILERS: Final[dict[str, tuple[str, ...]]] = {
+    os.path.join("torch", "_dynamo", "convert_frame.py"): ("",),
+    os.path.join("torch", "_inductor", "compile_fx.py"): ("compile", "_compile", "fx_codegen", "codegen", "fw_", "bw_"),
+    os.path.join("torch", "_inductor", "runtime", "triton_heuristics.py"): (
+        "autotune",
+        "bench",
+        "precompile",
+        "coordinate",
+    ),
+}
+_FILES: Final = tuple(_COMPILERS)
 #: Expressions that return only when the accelerator has computed a value.
 _SYNCHRONISES: Final = re.compile(r"\.(item|tolist|cpu|numpy|nonzero|synchronize)\([^()]*\)\W*$")
 
@@ -28,14 +32,18 @@ def activity(frame: FrameType | None, *, has_accelerator: bool) -> dict[str, Any
 
     What a compiler runs, such as a kernel that it measures, is a part of compiling.
     """
-    call = ""
+    # C++ waits for the accelerator: no frame stands inside of that.
+    call = _synchronising(frame) if has_accelerator and frame is not None else ""
     while frame is not None:
-        if frame.f_code.co_filename.endswith(_COMPILERS):
+        if frame.f_code.co_filename.endswith(_FILES) and _compiles(frame.f_code):
             return {"kind": "compile", "call": ""}
-        if has_accelerator and not call:
-            call = _synchronising(frame)
         frame = frame.f_back
     return {"kind": "device", "call": call} if call else None
+
+
+def _compiles(code: CodeType) -> bool:
+    names = next(names for file, names in _COMPILERS.items() if code.co_filename.endswith(file))
+    return code.co_name.startswith(names)
 
 
 def _synchronising(frame: FrameType) -> str:

@@ -26,16 +26,19 @@ _WRAPPERS: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_
 _MOST_NAMES: Final = 8
 #: After so many tensors that are no known parameter, modules are looked for again.
 _RETRIES: Final = frozenset(8 << doubled for doubled in range(10))
+#: How often the names are made anew because a parameter has got other memory; later it has none.
+_RENEWALS: Final = 16
 _KEPT: Final = ("_parameters", "_buffers")
 
 
 class _Slot(NamedTuple):
-    """A place of a module that has a parameter or a buffer, with all names of what is there."""
+    """A place of a module that has a parameter or a buffer, with all names of what was there, and its memory, when it was looked at."""
 
     module: weakref.ref[Any]
     kept: str
     attribute: str
     names: list[str]
+    memory: int
 
 
 class Parameters:
@@ -50,6 +53,7 @@ class Parameters:
         self._last: dict[int, int] = {}
         self._is_stale = True
         self._misses = 0
+        self._renewals = _RENEWALS
         self._search()
         hooks.register_module_parameter_registration_hook(self._changed)
         hooks.register_module_module_registration_hook(self._changed)
@@ -77,6 +81,13 @@ class Parameters:
                 part = "gradient"
             else:
                 continue
+            if torch_api.memory(held) != slot.memory:
+                # It was given other memory (`.data = `), which may be that of another parameter. Programs may do that in each step.
+                if self._renewals == 0:
+                    return None
+                self._renewals -= 1
+                self._is_stale = True
+                return self.of(tensor)
             self._last[size] = number
             return Argument(part, tuple(slot.names))
         self._misses += 1
@@ -140,7 +151,8 @@ def _indexed(modules: list[Any]) -> dict[int, list[_Slot]]:
                 held = _held(slot)
                 if held is None:
                     continue
-                known = by_memory.setdefault(torch_api.memory(held), slot)
+                slot = slot._replace(memory=torch_api.memory(held))
+                known = by_memory.setdefault(slot.memory, slot)
                 if known is slot:
                     found[held.numel() * held.element_size()].append(slot)
                 elif len(known.names) < _MOST_NAMES:
@@ -177,4 +189,4 @@ def _walk(root: Any) -> Iterator[tuple[Any, str]]:
 def _slots(module: Any, prefix: str) -> Iterator[_Slot]:
     for kept in _KEPT:
         for name in list(_members(module, kept)):
-            yield _Slot(weakref.ref(module), kept, name, [prefix + name])
+            yield _Slot(weakref.ref(module), kept, name, [prefix + name], 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -100,6 +101,10 @@ class Handles:
         polled = vars(handle).get("is_completed")
         if polled is not None and self._tracer.completed is not None:
             handle.is_completed = self._polled(polled, self._tracer.completed)
+        for name in ("get_future", "get_future_result"):
+            taken = vars(handle).get(name)
+            if taken is not None and self._tracer.completed is not None:
+                setattr(handle, name, self._given_away(taken, self._tracer.completed))
 
     def _polled(self, original: Any, completed: Told) -> Any:
         """An `is_completed` after which the program may use the result without a wait."""
@@ -114,6 +119,20 @@ class Handles:
             return found
 
         return is_completed
+
+    def _given_away(self, original: Any, completed: Told) -> Any:
+        """A method that gives the program another way to wait: when it does, and may change the result, is not seen."""
+        works = self._works
+
+        @functools.wraps(original)
+        def future(work: Any, *args: Any, **kwargs: Any) -> Any:
+            known = works.get(id(work))
+            if known is not None and known[0]() is work:
+                for number in known[1]:
+                    completed(number, is_there=False)
+            return original(work, *args, **kwargs)
+
+        return future
 
     def coalescing_begun(self) -> None:
         """Calls from here on share the handle that is still to come."""

@@ -2,8 +2,10 @@
 
 A parameter may have different names on two ranks in a correct program: a pipeline reduces the embedding of its first stage
 with the output layer of the last, and one rank may have wrapped its model. So different names in one call prove nothing by
-themselves. They do if both ranks passed a parameter of the same name on that group in another call: then a name means the
-same on both. A broadcast may copy one model into another; there one of the two names has to be exchanged in both directions.
+themselves. Those of gradients do if both ranks passed a gradient of the same name on that group in another call: then a name means
+the same on both. Parameters and buffers may be averaged that each rank has for itself (`members[rank]`); there one of the two names
+has to have been passed by both ranks. A broadcast may copy one model into another; there one of the two names has to be exchanged
+in both directions, with the same root.
 """
 
 from __future__ import annotations
@@ -33,17 +35,21 @@ def conflicting_arguments(calls: Mapping[int, list[Event]]) -> frozenset[int]:
     for events in calls.values():
         for event in events:
             passed[event.rank] |= _names(event.argument)
-    swapped: defaultdict[tuple[int, int], set[tuple[str, str]]] = defaultdict(set)
+    swapped: defaultdict[tuple[int, int, int], set[tuple[str, str]]] = defaultdict(set)
     for _, one, other in differing:
-        swapped[one.rank, other.rank] |= _names(one.argument)
-        swapped[other.rank, one.rank] |= _names(other.argument)
+        swapped[one.rank, other.rank, one.peer] |= _names(one.argument)
+        swapped[other.rank, one.rank, one.peer] |= _names(other.argument)
     found = set()
     for sequence, one, other in differing:
         if one.op == "broadcast":
-            here, there = swapped[one.rank, other.rank], swapped[other.rank, one.rank]
+            here, there = swapped[one.rank, other.rank, one.peer], swapped[other.rank, one.rank, one.peer]
             is_proved = bool(_names(one.argument) & there or _names(other.argument) & here)
+        elif all(event.argument is not None and event.argument.part == "gradient" for event in (one, other)):
+            both = passed[one.rank] & passed[other.rank]
+            is_proved = any(part == "gradient" for part, _ in both)
         else:
-            is_proved = bool(passed[one.rank] & passed[other.rank])
+            here, there = passed[one.rank], passed[other.rank]
+            is_proved = bool(_names(one.argument) & there or _names(other.argument) & here)
         if is_proved:
             found.add(sequence)
     return frozenset(found)

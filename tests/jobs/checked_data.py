@@ -116,6 +116,11 @@ def asynchronous(rank: int, world: int) -> None:
         time.sleep(0.001)
     tensor += rank
     work.wait()
+    # The future is waited for instead.
+    work = dist.all_reduce(tensor, async_op=True)
+    work.get_future().wait()
+    tensor += rank
+    work.wait()
     # Two on the same memory: which ends first is another on each rank.
     first, second = (dist.all_reduce(tensor[: 3 + number], async_op=True) for number in range(2))
     second.wait()
@@ -127,6 +132,24 @@ def asynchronous(rank: int, world: int) -> None:
     dist.barrier()
     shared = torch.ones(4).share_memory_()
     dist.all_reduce(shared)
+
+
+def owned(rank: int, world: int) -> None:
+    """Models that ranks exchange, average, or tie behind torch's back: names differ by design."""
+    both = nn.ModuleDict({"student": model(), "teacher": model()})
+    for source in range(world):
+        for mine, theirs in zip(both["student"].parameters(), both["teacher"].parameters(), strict=True):
+            dist.broadcast((mine if rank == source else theirs).data, source)
+    soup = nn.ModuleDict({"trunk": model(), "members": nn.ModuleList(model() for _ in range(world))})
+    for parameter in (*soup["trunk"].parameters(), *soup["members"][rank].parameters()):
+        dist.all_reduce(parameter.data)
+    tied = nn.ModuleDict({"a": nn.Linear(6, 6), "b": nn.Linear(6, 6)})
+    dist.all_reduce(tied["a"].bias.data)
+    tied["b"].weight.data = tied["a"].weight.data
+    alone = [dist.new_group([number]) for number in range(world)][rank]
+    dist.all_reduce(tied["a" if rank else "b"].bias.data, group=alone)
+    dist.all_reduce(tied["b"].weight.data)
+    dist.all_reduce(tied["a"].bias.data)
 
 
 def unusual(rank: int, world: int) -> None:
@@ -171,7 +194,14 @@ def unusual(rank: int, world: int) -> None:
     assert [parameter._version for parameter in module.parameters()] == versions
 
 
-RIGHT = {"alike": alike, "tied": tied, "gathered": gathered, "asynchronous": asynchronous, "unusual": unusual}
+RIGHT = {
+    "alike": alike,
+    "tied": tied,
+    "gathered": gathered,
+    "asynchronous": asynchronous,
+    "owned": owned,
+    "unusual": unusual,
+}
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def test_the_ranks_that_differ_are_told_apart(trace: Callable[..., Job]) -> None
 
 
 def test_correct_data_is_left_alone(trace: Callable[..., Job]) -> None:
-    job = trace(SCRIPT, "alike,tied,gathered,asynchronous,unusual", ranks=2, options=CHECK)
+    job = trace(SCRIPT, "alike,tied,gathered,asynchronous,owned,unusual", ranks=2, options=CHECK)
     assert (job.code, job.divergence) == (0, None), job.err
     for rank in jobs.load(job.folder).ranks.values():
         passed = [str(event.argument) for event in rank.events if event.argument is not None]
