@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 #: Sides that are drawn, and the units of the drawing.
 _SIDES: Final = 8
-_ROW, _TOP, _LEFT, _RIGHT, _WIDTH, _HEIGHT = 84, 12, 104, 190, 270, 52
+_ROW, _TOP, _LEFT, _RIGHT, _WIDTH, _HEIGHT = 104, 12, 104, 190, 270, 52
 
 
 def graph(nodes: Sequence[Node]) -> str:
     """An `<svg>` with a row for each side, at most 8."""
     shown = nodes[:_SIDES]
     left_over = f"<p class=faint>and {len(nodes) - _SIDES} more sides</p>" if len(nodes) > _SIDES else ""
-    height = 2 * _TOP + _ROW * len(shown)
+    height = 2 * _TOP + _ROW * (len(shown) - 1) + _HEIGHT
     said = "; ".join(
         f"{node.ranks}: {node.call}" + (f", lacks {ranks_text(node.lacks)}" if node.lacks else "") for node in shown
     )
@@ -45,7 +45,7 @@ def graph(nodes: Sequence[Node]) -> str:
         ended = "" if node.waits else " ended"
         parts.append(
             f'<rect class="box{ended}" x="{_RIGHT}" y="{y - 26}" width="{_WIDTH}" height="{_HEIGHT}" rx="5"/>'
-            f'<text class="name" x="{_RIGHT + 12}" y="{y - 4}">{_text(node.call, 38)}</text>'
+            f'<text class="name" x="{_RIGHT + 12}" y="{y - 4}">{_text(node.call, 33)}</text>'
         )
         event = node.side.event
         if node.waits and event is not None:
@@ -57,7 +57,7 @@ def graph(nodes: Sequence[Node]) -> str:
             )
             parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">{_text(group, 42)}</text>')
         else:
-            parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">makes no call that is waited for</text>')
+            parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">does not come</text>')
     return "".join(parts) + f"</svg>{left_over}"
 
 
@@ -66,11 +66,12 @@ def _lacks(number: int, other: int, words: str) -> str:
     down = 1 if other > number else -1
     start = _TOP + number * _ROW + _HEIGHT // 2 + 14 * down
     stop = _TOP + other * _ROW + _HEIGHT // 2 - 18 * down
-    x = 54 + 14 * (number % 3)
+    x = 34 + 48 * (down < 0) + 6 * (number % 3)
     middle = (start + stop) / 2
+    label = start + (30 if down > 0 else -20)
     return (
-        f'<path class="lacks" d="M{_RIGHT - 2} {start}C{x + 60} {start} {x} {middle} {x} {stop}" marker-end="url(#tip)"/>'
-        f'<text class="lack" x="{x + 44}" y="{middle + 14 * down}">lacks {_text(words, 18)}</text>'
+        f'<path class="lacks" d="M{_RIGHT - 2} {start}C{x + 70} {start} {x} {middle} {x} {stop}" marker-end="url(#tip)"/>'
+        f'<text class="lack" x="{_RIGHT + 12}" y="{label}">lacks {_text(words, 30)}</text>'
     )
 
 

@@ -51,8 +51,9 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
     first, last = min(times, default=0.0), max(times, default=0.0)
     if found is not None:
         last = max(last, min(last + found.waited, _latest(found, shift) + found.waited))
-    # A stuck call needs some room to be seen in.
-    last += max(0.02 * (last - first), 1e-3)
+    # A call that is stuck is open to the right: it needs room to be seen in.
+    span = last - first
+    last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
     tick = max(_TICK_S, (last - first) / (2**32 - 2))
     waits, lasts, at = _arrivals(trace, shift)
     diverged = (
@@ -92,7 +93,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
             columns["took"].append(ended - start)
             columns["wait"].append(
                 ended - start
-                if is_open and not event.is_async
+                if (is_open and not event.is_async) or event.state is State.FAILED
                 else min(ended - start, round(waits.get((event.rank, event.number), 0.0) / tick))
             )
             columns["what"].append(whats((ops(event.op), group, sites(f"{event.place.path}:{event.place.line}"))))

@@ -236,7 +236,7 @@ class Lanes {
     const X = t => gut + t / end * (right - gut);
     if (this.data.diverged) { x.fillStyle = C.bad; x.fillRect(X(this.data.at), 0, 2, 28); }
     x.strokeStyle = C.ink; x.lineWidth = 1.5; x.strokeRect(X(this.a) + .75, .75, Math.max(3, X(this.b) - X(this.a) - 1.5), 26.5);
-    x.font = `11px ${FONT}`; x.fillStyle = C.faint; x.textAlign = "left"; x.fillText("0 s", gut, 37); x.textAlign = "right"; x.fillText(`${(end * this.data.tick).toFixed(1)} s`, right, 37);
+    x.font = `11px ${FONT}`; x.fillStyle = C.faint; x.textAlign = "left"; x.fillText("0 s", gut, 37); x.textAlign = "right"; x.fillText(this.time(end), right, 37);
     x.fillText("run", gut - 8, 14);
   }
 

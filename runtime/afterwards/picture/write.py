@@ -141,8 +141,8 @@ def _short(place: str) -> str:
 
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
-<p class="say">Rank by time. Hatched: in the call, waiting for the last rank of the group. Solid: all ranks are there. Blank: the rank's own
-work. Red outline: the call of the divergence.</p>
+<p class="say">Rank by time. Hatched: in the call, before the last rank of the group is there. Solid: the rest of the call. Half height:
+asynchronous. Blank: the rank's own work. Red outline: a call of the divergence.</p>
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
 <span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button data-do="s" aria-label="zoom out">-</button
@@ -176,7 +176,7 @@ def _frames(above: stacks.Frame, ranks: frozenset[int]) -> Iterator[str]:
         part = frame(inner.text)
         without = ranks - set(inner.ranks)
         missing = f" <span class=faint>| not {_ranks(without)}</span>" if without else ""
-        yield f'<div class="branch"><div class="frame"><b>{_text(part.function or part.text)}</b> <span>{_text(_short(part.place))}</span>'
+        yield f'<div class="branch"><div class="frame{" part" * bool(without)}"><b>{_text(part.function or part.text)}</b> <span>{_text(_short(part.place))}</span>'
         yield f"<i>{_text(part.source)}</i><em>{_ranks(inner.ranks)}{missing}</em></div>"
         below = "".join(_frames(inner, ranks))
         yield (f'<div class="inner">{below}</div>' if below else "") + "</div>"
