@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..operations import SYNCHRONISING
-from ..traces.model import State
+from ..traces.model import Numbering, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..traces.model import Event, StreamKey, Trace
+    from ..traces.model import Event, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,12 @@ class Meeting:
 def meetings(trace: Trace) -> list[Meeting]:
     """The collectives that are recorded on all ranks of their group and have ended there, in the order in which they ended."""
     shift = offsets(trace)
-    met: defaultdict[tuple[StreamKey, int], list[Event]] = defaultdict(list)
+    met: defaultdict[tuple[int, int], list[Event]] = defaultdict(list)
+    number = Numbering()
     for rank in trace.ranks.values():
         for event in rank.events:
             if event.kind == "collective":
-                met[(event.stream, event.sequence)].append(event)
+                met[(number(event.group.key), event.sequence)].append(event)
     complete = [
         events
         for events in met.values()

@@ -9,11 +9,11 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ...traces.model import State
+from ...traces.model import Numbering, State
 from ...verdict.meetings import meetings, offsets
 
 if TYPE_CHECKING:
-    from ...traces.model import Event, GroupKey, Trace
+    from ...traces.model import Event, StreamKey, Trace
     from ...verdict.model import Divergence
 
 #: Bits of a call's flags, as page.js has them.
@@ -56,36 +56,24 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
     last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
     tick = max(_TICK_S, (last - first) / (2**32 - 2))
     waits, lasts, at = _arrivals(trace, shift)
-    diverged = (
-        {
-            (rank, side.event.stream, side.event.sequence)
-            for side in found.sides
-            if side.event is not None and side.state.startswith(("wait", "call"))
-            for rank in side.ranks
-        }
-        if found is not None
-        else set()
-    )
+    diverged = _diverged(found)
+    # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
+    numbers = {sequence for _, _, sequence in diverged}
     ops, sites, whats = _Table(), _Table(), _Table()
-    groups: dict[GroupKey, int] = {}
-    labels: list[list[Any]] = []
+    number = Numbering()
+    labels: list[list[str]] = []
     columns = {name: array(_UINT) for name in ("start", "wait", "took", "what", "sequence", "flags")}
-    counts = []
+    counts, stuck = [], []
     for rank in trace.ranks.values():
         offset, before = shift[rank.rank] + first, 0
         events = sorted(rank.events, key=lambda event: event.start)
         counts.append(len(events))
         for event in events:
-            key = event.group.key
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = len(groups)
-                labels.append(
-                    [
-                        str(event.group) if len(key[0]) <= 64 else f"{event.group.description} of {len(key[0])} ranks",
-                        event.group.description,
-                    ]
-                )
+            group = number(event.group.key)
+            if group == len(labels):
+                members = len(event.group.ranks)
+                named = str(event.group) if members <= 64 else f"{event.group.description} of {members} ranks"
+                labels.append([named, event.group.description])
             start = max(before, round((event.start - offset) / tick))
             is_open = not event.end
             ended = max(start, round(((last - first) if is_open else event.end - offset) / tick))
@@ -102,12 +90,14 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
                 OPEN * is_open
                 + ASYNC * event.is_async
                 + LAST * ((event.rank, event.number) in lasts)
-                + DIVERGED * ((event.rank, event.stream, event.sequence) in diverged)
+                + DIVERGED * (event.sequence in numbers and (event.rank, event.stream, event.sequence) in diverged)
                 + PAIR * (event.kind != "collective")
             )
+            if columns["flags"][-1] & DIVERGED:
+                stuck.append(event.start - shift[event.rank])
             before = start
     if found is not None:
-        at = _latest(found, shift)
+        at = max(stuck, default=_latest(found, shift))
     return {
         "tick": tick,
         "end": round((last - first) / tick),
@@ -140,6 +130,16 @@ def _arrivals(
         if meeting.late > latest:
             at, latest = event.start - shift[event.rank], meeting.late
     return waits, lasts, at
+
+
+def _diverged(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
+    """The calls of the divergence: rank, stream and number. A rank that made its last call before it has none."""
+    return {
+        (rank, side.event.stream, side.event.sequence)
+        for side in (found.sides if found is not None else ())
+        if side.event is not None and side.state.startswith(("wait", "call"))
+        for rank in side.ranks
+    }
 
 
 def _latest(found: Divergence, shift: dict[int, float]) -> float:

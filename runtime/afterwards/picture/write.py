@@ -28,6 +28,8 @@ _RANKS: Final = 16
 _BRANCHES: Final = 6
 #: How many groups of ranks are named in full.
 _NAMED: Final = 64
+#: The states of several ranks.
+_PLURAL: Final = {"waits in": "wait in", "calls": "call", "has finished": "have finished"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ def _verdict(picture: Picture) -> Iterator[str]:
 
 
 def _card(card: Card) -> str:
-    parts = [f'<h2>{_text(card.ranks)}</h2><p class="state">{_text(card.state.rstrip(":"))}</p>']
+    state = _PLURAL.get(card.state, card.state) if card.ranks.startswith("ranks") else card.state
+    parts = [f'<h2>{_text(card.ranks)}</h2><p class="state">{_text(state.rstrip(":"))}</p>']
     if card.call:
         label = "" if card.state in ("waits in", "waited in", "calls", "called") else "last call "
         parts.append(
@@ -141,7 +144,7 @@ def _short(place: str) -> str:
 
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
-<p class="say">Rank by time. Hatched: in the call, before the last rank of the group is there. Solid: the rest of the call. Half height:
+<p class="say">Rank by time. Hatched: in the call before the last rank of the group is there, or in one that failed or did not end. Solid: the rest of the call. Half height:
 asynchronous. Blank: the rank's own work. Red outline: a call of the divergence.</p>
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
