@@ -84,14 +84,15 @@ def offsets(trace: Trace) -> dict[int, float]:
     if not trace.ranks:
         return {}
     reference = next(iter(trace.ranks.values()))
-    ends = {(event.stream, event.sequence): event.end for event in reference.events if _is_common(event)}
+    number = Numbering()
+    ends = {(number(event.group.key), event.sequence): event.end for event in reference.events if _is_common(event)}
     by_host: defaultdict[str, list[float]] = defaultdict(list)
     for rank in trace.ranks.values():
         if rank.host != reference.host:
             by_host[rank.host] += [
-                event.end - ends[(event.stream, event.sequence)]
+                event.end - ends[call]
                 for event in rank.events
-                if _is_common(event) and (event.stream, event.sequence) in ends
+                if _is_common(event) and (call := (number(event.group.key), event.sequence)) in ends
             ]
     shift = {host: statistics.median(differences) if differences else 0.0 for host, differences in by_host.items()}
     return {number: shift.get(rank.host, 0.0) for number, rank in trace.ranks.items()}
