@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...traces.model import Numbering, State
 from ...verdict.meetings import meetings, offsets
+from .named import compact
 
 if TYPE_CHECKING:
     from ...traces.model import Event, StreamKey, Trace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OPEN, ASYNC, LAST, DIVERGED, PAIR = 1, 2, 4, 8, 16
 #: The shortest unit of time in seconds; it is longer where a run does not fit into 32 bits of it.
 _TICK_S: Final = 1e-6
+#: So many sides of a divergence have lanes of their own, and so many ranks of each.
+_SIDES, _OF_A_SIDE = 8, 3
 _UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
 
 
@@ -71,9 +74,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
         for event in events:
             group = number(event.group.key)
             if group == len(labels):
-                members = len(event.group.ranks)
-                named = str(event.group) if members <= 64 else f"{event.group.description} of {members} ranks"
-                labels.append([named, event.group.description])
+                labels.append([compact(str(event.group)), event.group.description])
             start = max(before, round((event.start - offset) / tick))
             is_open = not event.end
             ended = max(start, round(((last - first) if is_open else event.end - offset) / tick))
@@ -103,6 +104,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
         "end": round((last - first) / tick),
         "at": max(0, round((at - first) / tick)) if at else None,
         "diverged": found is not None,
+        "named": _named(trace, found),
         "ranks": list(trace.ranks),
         "hosts": [rank.host for rank in trace.ranks.values()],
         "counts": counts,
@@ -140,6 +142,13 @@ def _diverged(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
         if side.event is not None and side.state.startswith(("wait", "call"))
         for rank in side.ranks
     }
+
+
+def _named(trace: Trace, found: Divergence | None) -> list[int]:
+    """Which of the ranks (by their position) have lanes of their own where not all have: the first of each side."""
+    positions = {rank: position for position, rank in enumerate(trace.ranks)}
+    sides = found.sides[:_SIDES] if found is not None else ()
+    return [positions[rank] for side in sides for rank in side.ranks[:_OF_A_SIDE] if rank in positions]
 
 
 def _latest(found: Divergence, shift: dict[int, float]) -> float:

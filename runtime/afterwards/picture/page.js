@@ -39,8 +39,6 @@ class Lanes {
     this.kind = Uint8Array.from(data.whats, ([, group]) => colourOf(data.groups[group][1]));
     this.texts = data.whats.map(([op, group, site]) => `${data.ops[op]} ${data.groups[group].join(" ")} ${kindOf(data.groups[group][1])} ${data.sites[site]}`.toLowerCase());
     this.diverged = new Set();
-    this.lateBy = new Float64Array(data.ranks.length);
-    this.owner = i => bisect(0, data.ranks.length - 1, r => this.first[r + 1] > i);
     for (let r = 0; r < data.ranks.length; r++) for (let i = this.first[r]; i < this.first[r + 1]; i++) if (this.flags[i] & DIVERGED) this.diverged.add(i);
     this.one(".draw").hidden = false;
     for (const element of root.querySelectorAll(".to")) element.textContent = data.diverged ? "divergence" : "latest arrival";
@@ -62,19 +60,14 @@ class Lanes {
     });
   }
 
-  // A lane for each rank up to 64 of them. Beyond that the ranks of the divergence (two of each lane's host), the latest 8 and those searched
-  // for stand on top, and the others share lanes by host, at most 48.
+  // A lane for each rank up to 64 of them. Beyond that three ranks of each side of the divergence, the 8 that came last most often and those
+  // searched for stand on top, and the others share lanes by host, at most 48.
   arrange() {
     const { ranks, hosts } = this.data, all = ranks.map((_, r) => r);
     if (ranks.length <= 64) { this.lanes = all.map(r => ({ ranks: [r], label: `${ranks[r]}` })); return; }
-    const alone = new Set(all.filter(r => this.words.includes(`rank:${ranks[r]}`)).slice(0, 16)), seen = new Map();
-    for (const i of this.diverged) {
-      const key = this.what[i], count = seen.get(key) || 0;
-      if (count < 3 && seen.size < 8) { seen.set(key, count + 1); alone.add(this.owner(i)); }
-    }
+    const alone = new Set([...this.data.named, ...all.filter(r => this.words.includes(`rank:${ranks[r]}`)).slice(0, 16)]), shared = new Map();
     if (this.picked !== null) alone.add(this.picked[0]);
     for (const r of this.latest()) alone.add(r);
-    const shared = new Map();
     for (const r of all) if (!shared.has(hosts[r])) shared.set(hosts[r], [r]); else shared.get(hosts[r]).push(r);
     const list = [...shared.values()].sort((a, b) => a[0] - b[0]), each = Math.ceil(list.length / 48), merged = [];
     if (list.length === 1) for (let k = 0; k < all.length; k += Math.ceil(all.length / 48)) merged.push(all.slice(k, k + Math.ceil(all.length / 48)));
@@ -203,9 +196,9 @@ class Lanes {
     if (!(this.flags[i] & OPEN)) x.closePath();
     x.stroke();
     const words = [`${this.data.ops[op]} #${this.sequence[i]}`, ` on ${this.data.groups[group][0]}`, `, ${this.data.sites[site].split("/").pop()}`];
-    x.font = `600 11.5px ${FONT}`; x.textAlign = "left"; let text = "";
+    x.font = `600 ${bh > 14 ? 11.5 : 10}px ${FONT}`; x.textAlign = "left"; let text = "";
     for (const word of words) if (x.measureText(text + word).width < to - from - 24) text += word; else break;
-    if (text && bh > 10) { x.fillStyle = this.tint[this.kind[this.what[i]]]; x.fillRect(from + 8, y + 2, x.measureText(text).width + 8, bh - 4); x.fillStyle = C.ink; x.fillText(text, from + 12, y + bh / 2 + .5); }
+    if (text && bh > 10) { x.fillStyle = this.tint[this.kind[this.what[i]]]; x.fillRect(from + 8, y + 1, x.measureText(text).width + 8, bh - 2); x.fillStyle = C.ink; x.fillText(text, from + 12, y + bh / 2 + .5); }
     x.globalAlpha = 1;
   }
   // The calls of other ranks that belong to one: same group and number, and overlapping in time.

@@ -15,6 +15,7 @@ from collectivelint.printable import one_line
 from ...quantities import amount, ranks_text
 from .drawing import graph
 from .model import frame
+from .named import compact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 _ROWS: Final = 200
 _RANKS: Final = 16
 _BRANCHES: Final = 6
-#: How many groups of ranks are named in full.
-_NAMED: Final = 64
+#: So many characters of a list of ranks are shown.
+_LONG: Final = 200
 #: The states of several ranks.
 _PLURAL: Final = {"waits in": "wait in", "calls": "call", "has finished": "have finished"}
 
@@ -84,7 +85,7 @@ def page(run: str, sections: Sequence[Section], problems: Iterable[str], checkpo
 
 
 def _text(value: object) -> str:
-    return escape(one_line(str(value)))
+    return escape(one_line(compact(str(value))))
 
 
 def _code(value: object) -> str:
@@ -135,7 +136,7 @@ def _card(card: Card) -> str:
 
 
 def _group(group: str, kind: str) -> str:
-    return f'<span class="group" data-kind="{_text(kind)}">{_text(group if len(group) < 400 else group[:400] + " ...")}</span>'
+    return f'<span class="group" data-kind="{_text(kind)}">{_text(group)}</span>'
 
 
 def _short(place: str) -> str:
@@ -189,7 +190,7 @@ def _frames(above: stacks.Frame, ranks: frozenset[int]) -> Iterator[str]:
 
 def _ranks(ranks: Iterable[int]) -> str:
     text = ranks_text(ranks)
-    return _text(text if len(text) < 200 else f"{text[:200].rpartition(',')[0]} and more")
+    return _text(text if len(text) <= _LONG else f"{text[:_LONG].rpartition(',')[0]} and more")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "") -> str:
@@ -249,17 +250,17 @@ def _tables(picture: Picture) -> Iterator[str]:
     )
     uses = [
         (
-            _group(_cut(str(use.group), len(use.group.ranks)), use.group.description),
+            _group(str(use.group), use.group.description),
             f"{use.calls:,}",
-            _text(_cut(str(use), len(use.absent))),
+            _text(_cut(str(use))),
         )
         for use in picture.uses[:_ROWS]
     ]
     yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups'))}</section>"
 
 
-def _cut(text: str, ranks: int) -> str:
-    return text if ranks <= _NAMED else f"{text[:200]} ... ({ranks} ranks)"
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
 
 
 def _kind(picture: Picture, group: str) -> str:
