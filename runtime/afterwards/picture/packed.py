@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...verdict.model import Divergence
 
 #: Bits of a call's flags, as page.js has them.
-OPEN, ASYNC, LAST, DIVERGED, PAIR = 1, 2, 4, 8, 16
+OPEN, ASYNC, LAST, DIVERGED, PAIR, FAILED = 1, 2, 4, 8, 16, 32
 #: The shortest unit of time in seconds; it is longer where a run does not fit into 32 bits of it.
 _TICK_S: Final = 1e-6
 #: So many sides of a divergence have lanes of their own, and so many ranks of each.
@@ -93,6 +93,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
                 + LAST * ((event.rank, event.number) in lasts)
                 + DIVERGED * (event.sequence in numbers and (event.rank, event.stream, event.sequence) in diverged)
                 + PAIR * (event.kind != "collective")
+                + FAILED * (event.state is State.FAILED)
             )
             if columns["flags"][-1] & DIVERGED:
                 stuck.append(event.start - shift[event.rank])

@@ -1,5 +1,5 @@
 "use strict";
-const OPEN = 1, ASYNC = 2, LAST = 4, DIVERGED = 8, PAIR = 16;
+const OPEN = 1, ASYNC = 2, LAST = 4, DIVERGED = 8, PAIR = 16, FAILED = 32;
 const FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Liberation Sans", system-ui, sans-serif';
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 // The kind of a group: its description without numbers. A colour belongs to a kind, since there may be 500 groups.
@@ -46,6 +46,7 @@ class Lanes {
     this.one(".legend").append(...[...used].slice(0, 8).map(([kind, colour]) => { const chip = document.createElement("span"); chip.className = "group"; chip.style.setProperty("--g", `var(--g${colour})`); chip.append(kind); return chip; }));
     this.cv = this.one(".cv"); this.mini = this.one(".mini");
     this.colours(); this.filter(new URLSearchParams(location.hash.slice(1)).get("q") || ""); this.goTo(); this.events();
+    for (const r of data.named) for (let i = this.first[r + 1]; i-- > this.first[r] && !this.picked;) if (this.diverged.has(i)) this.pick(r, i);
   }
 
   colours() {
@@ -235,8 +236,8 @@ class Lanes {
 
   pick(r, i) {
     this.picked = [r, i]; const [op, group, site] = this.data.whats[this.what[i]], flags = this.flags[i], parts = this.partners(this.picked);
-    const how = flags & OPEN ? `did not end; ${parts.length} rank${parts.length > 1 ? "s are" : " is"} in it` : `took ${this.time(this.took[i])}`;
-    const waited = flags & ASYNC ? "asynchronous" : this.wait[i] && !(flags & OPEN) ? `${this.time(this.wait[i])} of it waiting for the last rank` : flags & LAST ? "came last" : "";
+    const how = flags & OPEN ? `did not end; ${parts.length} rank${parts.length > 1 ? "s are" : " is"} in it` : `${flags & FAILED ? "failed after" : "took"} ${this.time(this.took[i])}`;
+    const waited = flags & ASYNC ? "asynchronous" : this.wait[i] && !(flags & (OPEN | FAILED)) ? `${this.time(this.wait[i])} of it waiting for the last rank` : flags & LAST ? "came last" : "";
     this.one(".detail").textContent = [`Rank ${this.data.ranks[r]}: ${this.data.ops[op]} #${this.sequence[i]} on ${this.data.groups[group][0]}`, this.data.sites[site], how, waited].filter(Boolean).join(", ");
     if (this.start[i] + this.took[i] < this.a || this.start[i] > this.b) { const half = (this.b - this.a) / 2; this.look(this.start[i] - half, this.start[i] + half); }
     if (!this.lanes.some(lane => lane.ranks.length === 1 && lane.ranks[0] === r)) this.arrange();
