@@ -117,7 +117,7 @@ def _made_up_page(trace: Trace) -> str:
     job = TracedJob("", len(trace.ranks), 0, 0.0, recorded=trace)
     judged = judging.summed(job, "", trace, matching.compare(trace, over=True))
     drawn = picture(judged, trace, Statistics(trace), group_usage.uses(trace))
-    return write.page("run", [write.section(drawn)], [], [])
+    return write.page("run", [write.section(drawn)], [], [], [])
 
 
 def test_hostile_names_stay_text() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...beside.closing import looked_at
+from ...beside.closing import looked_at, untraced
 from ...quantities import ranks_text
 from ...verdict.explain import described
 from ...verdict.meetings import meetings
@@ -79,12 +79,13 @@ def picture(judged: Judged, trace: Trace, numbers: Statistics, uses: list[Use]) 
     """The picture of a job from its trace, the verdict on it, its statistics and the usage of its groups."""
     found = judged.divergence
     nodes = waits.graph(found, trace) if found is not None else []
-    looked = f"no divergence in {looked_at([judged])}"
+    but = "".join(f", but {problem}" for problem in untraced(judged))
+    looked = f"no divergence in {looked_at([judged])}{but}"
     if found is not None:
         said = waits.sentences(found, nodes)
         after = f" after {found.waited:.1f} s" if found.waited >= 0.05 else ""
         title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
-        notes = (*found.notes, f"compared {judged.calls} call{'s' * (judged.calls != 1)} of {judged.ranks} ranks")
+        notes = (*found.notes, f"compared {looked_at([judged])}{but}")
     else:
         said = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow[:3]]
         title, notes = looked, ()

@@ -52,8 +52,13 @@ def section(picture: Picture) -> Section:
     return Section(picture.name, picture.diverged, " ".join(picture.sentences), "".join(parts), calls)
 
 
-def page(run: str, sections: Sequence[Section], problems: Iterable[str], checkpoints: Iterable[str]) -> str:
-    """The whole page. The first job that diverged comes first and is open. `checkpoints`, `problems`: lines."""
+def page(
+    run: str, sections: Sequence[Section], problems: Iterable[str], notes: Iterable[str], checkpoints: Iterable[str]
+) -> str:
+    """The whole page. The first job that diverged comes first and is open.
+
+    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report.
+    """
     first = next((number for number, part in enumerate(sections) if part.diverged), 0)
     order = [first, *(number for number in range(len(sections)) if number != first)] if sections else []
     bodies = []
@@ -77,7 +82,8 @@ def page(run: str, sections: Sequence[Section], problems: Iterable[str], checkpo
         "RUN": _text(run),
         "STYLE": files["css"],
         "SCRIPT": files["js"],
-        "PROBLEMS": "".join(f'<p class="bad">{_text(problem)}</p>' for problem in problems),
+        "PROBLEMS": "".join(f'<p class="bad">{_text(problem)}</p>' for problem in problems)
+        + "".join(f'<p class="faint">note: {_text(note)}</p>' for note in notes),
         "BODY": "".join(bodies) + saved,
     }
     # All places at once: what stands in one of them may look like another.
