@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collectivelint import atomic
 from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
 from .afterwards import flight_recorder, group_usage
+from .afterwards.picture import write
+from .afterwards.picture.model import picture
 from .afterwards.statistics import Statistics
 from .beside import closing, judging
 from .beside.absent import of_run
@@ -41,12 +44,14 @@ if TYPE_CHECKING:
 class _Part:
     """What is reported of one job, without its events: those of all jobs together may not fit into memory.
 
-    `unexpected`: how its groups differ from those that the configuration names; `data`: its tables, for JSON.
+    `unexpected`: how its groups differ from those that the configuration names; `data`: its tables, for JSON; `section`: what the
+    page has of it, None where none is written.
     """
 
     judged: Judged
     unexpected: list[str]
     data: dict[str, Any]
+    section: write.Section | None
 
 
 @click.command()
@@ -57,7 +62,13 @@ class _Part:
     type=NamedPath(file_okay=False),
     help="Write Flight Recorder dumps of the largest job into this folder; torch's own analyser reads them.",
 )
-def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
+@click.option(
+    "--html",
+    "page",
+    type=NamedPath(dir_okay=False),
+    help="Write a page with the verdict, the calls of all ranks over time, stacks and tables into this file.",
+)
+def report(trace_dir: Path, output_format: str, export_fr: Path | None, page: Path | None) -> None:
     """Explain what traced jobs did; the verdict on each comes last.
 
     Exit codes: 1 if ranks of a job diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or
@@ -82,7 +93,9 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
     is_text = output_format == "text"
     if is_text and run != trace_dir:
         echo(f"Run: {folders.described(trace_dir, run)}\n")
-    parts = _parts(found, expected, unreadable, stopped=(run / STOPPED).is_file(), is_text=is_text)
+    parts = _parts(
+        found, expected, unreadable, stopped=(run / STOPPED).is_file(), is_text=is_text, is_page=page is not None
+    )
     left_out: list[str] = []
     saved = records.read(*dict.fromkeys([run, *(part for job in found for part in job.folders)]), unreadable=left_out)
     warn(left_out)
@@ -95,10 +108,14 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None) -> None:
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     if is_text:
         closing.tell_missing(missing, err=False)
-        ended = end.text() if end is not None else ""
-        closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
-    else:
-        click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable, missing), indent=2))
+        label = run.name + (f"; {end.text()}" if end is not None and end.text() else "")
+        problems = [*missing.wrong, *unreadable, *(line for part in parts for line in part.unexpected)]
+        sections = [part.section for part in parts if part.section is not None]
+        try:
+            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved)))
+        except OSError as error:
+            echo(f"error: {reason(error)}", err=True)
+            sys.exit(2)
     wrong = any(part.judged.divergence is not None or part.unexpected for part in parts) or bool(missing.wrong)
     sys.exit(1 if wrong or any(record.get("wrong") for record in saved) else 2 * bool(unreadable))
 
@@ -115,9 +132,15 @@ def _jobs(run: Path, unreadable: list[str]) -> list[Job]:
 
 
 def _parts(
-    found: list[Job], expected: Mapping[str, Collection[str]], unreadable: list[str], *, stopped: bool, is_text: bool
+    found: list[Job],
+    expected: Mapping[str, Collection[str]],
+    unreadable: list[str],
+    *,
+    stopped: bool,
+    is_text: bool,
+    is_page: bool,
 ) -> list[_Part]:
-    """Judge each job, and print its tables if `is_text`. `stopped`: the tracer has ended the run."""
+    """Judge each job, print its tables if `is_text`, and draw it if `is_page`. `stopped`: the tracer has ended the run."""
     ends: dict[Path, RunEnd | None] = {}
     main = jobs.main_of(found)
     parts = []
@@ -131,7 +154,9 @@ def _parts(
             echo("".join(f"GROUPS: {one_line(problem)}\n" for problem in unexpected), nl=False)
             echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups), ""]))
         data = {} if is_text else {"groups": group_usage.as_dicts(groups), **numbers.as_dict()}
-        parts.append(_Part(_judged(job, name, trace, ends), unexpected, data))
+        judged = _judged(job, name, trace, ends)
+        section = write.section(picture(judged, trace, numbers, groups)) if is_page else None
+        parts.append(_Part(judged, unexpected, data, section))
     return parts
 
 

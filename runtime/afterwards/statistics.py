@@ -18,7 +18,7 @@ from ..verdict.slow_ranks import slow_ranks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..traces.model import Event, Trace
+    from ..traces.model import Event, Group, Trace
     from ..verdict.meetings import Meeting
 
 
@@ -56,6 +56,8 @@ class Statistics:
     def __init__(self, trace: Trace) -> None:
         """Count everything."""
         self.trace = trace
+        #: By the identity of a group, which the trace keeps.
+        self._names: dict[int, str] = {}
         self.rows: dict[tuple[str, str, str], Row] = {}
         self.ranks: dict[int, Lateness] = {rank: Lateness() for rank in trace.ranks}
         for rank in trace.ranks.values():
@@ -72,8 +74,15 @@ class Statistics:
             self._meet(meeting)
         self.slow = slow_ranks(trace)
 
+    def _named(self, group: Group) -> str:
+        """A group as reports call it. It may have thousands of members: each is written once."""
+        named = self._names.get(id(group))
+        if named is None:
+            named = self._names[id(group)] = str(group)
+        return named
+
     def _row(self, event: Event) -> Row:
-        key = (event.op, str(event.group), f"{event.place.path}:{event.place.line}")
+        key = (event.op, self._named(event.group), f"{event.place.path}:{event.place.line}")
         return self.rows.setdefault(key, Row(*key))
 
     def _meet(self, meeting: Meeting) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..operations import SYNCHRONISING
-from ..traces.model import State
+from ..traces.model import Numbering, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..traces.model import Event, StreamKey, Trace
+    from ..traces.model import Event, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,12 @@ class Meeting:
 def meetings(trace: Trace) -> list[Meeting]:
     """The collectives that are recorded on all ranks of their group and have ended there, in the order in which they ended."""
     shift = offsets(trace)
-    met: defaultdict[tuple[StreamKey, int], list[Event]] = defaultdict(list)
+    met: defaultdict[tuple[int, int], list[Event]] = defaultdict(list)
+    number = Numbering()
     for rank in trace.ranks.values():
         for event in rank.events:
             if event.kind == "collective":
-                met[(event.stream, event.sequence)].append(event)
+                met[(number(event.group.key), event.sequence)].append(event)
     complete = [
         events
         for events in met.values()
@@ -83,14 +84,15 @@ def offsets(trace: Trace) -> dict[int, float]:
     if not trace.ranks:
         return {}
     reference = next(iter(trace.ranks.values()))
-    ends = {(event.stream, event.sequence): event.end for event in reference.events if _is_common(event)}
+    number = Numbering()
+    ends = {(number(event.group.key), event.sequence): event.end for event in reference.events if _is_common(event)}
     by_host: defaultdict[str, list[float]] = defaultdict(list)
     for rank in trace.ranks.values():
         if rank.host != reference.host:
             by_host[rank.host] += [
-                event.end - ends[(event.stream, event.sequence)]
+                event.end - ends[call]
                 for event in rank.events
-                if _is_common(event) and (event.stream, event.sequence) in ends
+                if _is_common(event) and (call := (number(event.group.key), event.sequence)) in ends
             ]
     shift = {host: statistics.median(differences) if differences else 0.0 for host, differences in by_host.items()}
     return {number: shift.get(rank.host, 0.0) for number, rank in trace.ranks.items()}

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint.printable import one_line
 
+from ..traces.model import Numbering
 from .meetings import meetings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..traces.model import Event, GroupKey, Trace
+    from ..traces.model import Event, Trace
     from .meetings import Meeting
 
 #: Of the calls at one place, the share in which a slow rank is last.
@@ -74,11 +75,12 @@ class SlowRank:
 
 def slow_ranks(trace: Trace) -> list[SlowRank]:
     """The ranks that are late at some call time and again, the most expensive first; one entry for each rank and group."""
-    places: defaultdict[tuple[GroupKey, str, str, int], list[Meeting]] = defaultdict(list)
+    places: defaultdict[tuple[int, str, str, int], list[Meeting]] = defaultdict(list)
+    number = Numbering()
     for meeting in meetings(trace):
         event = meeting.events[meeting.last]
-        places[(event.group.key, event.op, event.place.path, event.place.line)].append(meeting)
-    found: dict[tuple[int, GroupKey], SlowRank] = {}
+        places[(number(event.group.key), event.op, event.place.path, event.place.line)].append(meeting)
+    found: dict[tuple[int, int], SlowRank] = {}
     for (group, *_), calls in places.items():
         for slow in _slow(trace, calls):
             key = (slow.rank, group)

@@ -26,6 +26,7 @@ ROOMS: Final = (
     ("checkpoint.formats",),
     ("verdict", "inside", "checkpoint.checks"),
     ("beside", "afterwards", "checkpoint", "checkpoint.inside"),
+    ("afterwards.picture",),
     ("activate", "report"),
     ("cli",),
     ("", "__main__", "bootstrap", "testing"),

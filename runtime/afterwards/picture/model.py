@@ -1,0 +1,167 @@
+"""What the page shows of one job: plain typed data, computed from its trace and the verdict on it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...beside.closing import looked_at, untraced
+from ...quantities import ranks_text
+from ...verdict.explain import described
+from ...verdict.meetings import meetings
+from ...verdict.rules import RULES
+from . import packed, stacks, waits
+
+if TYPE_CHECKING:
+    from ...beside.judging import Judged
+    from ...traces.model import Trace
+    from ...verdict.model import Side
+    from ..group_usage import Use
+    from ..statistics import Row, Statistics
+
+#: `path:line function: source`, as stacks have it.
+_FRAME: Final = re.compile(r"(?P<path>.*?):(?P<line>\d+) (?P<function>[^:]*)(?:: (?P<source>.*))?$", re.S)
+#: Lines of source on each side of the call, and the largest file in bytes that is read for them.
+_AROUND: Final = 2
+_LARGEST: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of a stack; `text` alone where it has no place."""
+
+    text: str
+    place: str
+    function: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One side of a divergence. `call`, `group` and `place` are "" where there is none.
+
+    `source`: lines of the file with their numbers, the call's with True; () where the file is not there or has another text.
+    """
+
+    ranks: str
+    state: str
+    call: str
+    group: str
+    kind: str
+    sequence: int
+    place: str
+    source: tuple[tuple[int, str, bool], ...]
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A job as the page shows it. `title`: the kind of divergence, or what was looked at; `calls`: see packed.py."""
+
+    name: str
+    diverged: bool
+    title: str
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...]
+    cards: tuple[Card, ...]
+    rule: str
+    nodes: tuple[waits.Node, ...]
+    stacks: stacks.Frame
+    rows: tuple[Row, ...]
+    late: tuple[tuple[int, str, float, float, int, float], ...]
+    uses: tuple[Use, ...]
+    calls: dict[str, Any]
+
+
+def picture(judged: Judged, trace: Trace, numbers: Statistics, uses: list[Use]) -> Picture:
+    """The picture of a job from its trace, the verdict on it, its statistics and the usage of its groups."""
+    found = judged.divergence
+    nodes = waits.graph(found, trace) if found is not None else []
+    but = "".join(f", but {problem}" for problem in untraced(judged))
+    looked = f"no divergence in {looked_at([judged])}{but}"
+    if found is not None:
+        said = waits.sentences(found, nodes)
+        after = f" after {found.waited:.1f} s" if found.waited >= 0.05 else ""
+        title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
+        notes = (*found.notes, f"compared {looked_at([judged])}{but}")
+    else:
+        said = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow[:3]]
+        title, notes = looked, ()
+        if not said:
+            said = [f"{looked[:1].upper()}{looked[1:]}."]
+            title = ""
+            notes = _longest(trace)
+    late = sorted(numbers.ranks.items(), key=lambda item: -item[1].late)
+    return Picture(
+        name=judged.name,
+        diverged=found is not None,
+        title=title,
+        sentences=tuple(said),
+        notes=notes,
+        cards=tuple(map(_card, found.sides)) if found is not None else (),
+        rule=f"{found.rule} {RULES[found.rule]}" if found is not None and found.rule else "",
+        nodes=tuple(nodes),
+        stacks=stacks.merged(trace),
+        rows=tuple(numbers.sorted()),
+        late=tuple(
+            (rank, trace.ranks[rank].host, item.seconds, item.waited, item.last, item.late) for rank, item in late
+        ),
+        uses=tuple(uses),
+        calls=packed.packed(trace, found),
+    )
+
+
+def _longest(trace: Trace) -> tuple[str, ...]:
+    """The collective whose last rank came latest, in a sentence; () where no collective is recorded on all of its ranks."""
+    latest = max(meetings(trace), key=lambda meeting: meeting.late, default=None)
+    if latest is None:
+        return ()
+    event = latest.events[latest.last]
+    place = f"{event.op} at {event.place.path}:{event.place.line}"
+    return (f"The latest arrival: rank {latest.last} came to {place} {latest.late:.3f} s behind the rank before it.",)
+
+
+def _card(side: Side) -> Card:
+    event = side.event
+    stack = tuple(map(frame, side.stack or (event.place.stack if event is not None else ())))
+    is_there = event is not None and not side.stack
+    place = f"{event.place.path}:{event.place.line}" if event is not None and is_there else ""
+    place = place or (stack[0].place if stack else "")
+    return Card(
+        ranks=ranks_text(side.ranks),
+        state=side.state,
+        call=described(event) if event is not None else "",
+        group=str(event.group) if event is not None else "",
+        kind=event.group.description if event is not None else "",
+        sequence=event.sequence if event is not None else 0,
+        place=place,
+        source=_source(stack[0]) if stack else (),
+        stack=stack,
+    )
+
+
+def frame(text: str) -> Frame:
+    """The parts of `a.py:3 f: barrier()`."""
+    match = _FRAME.match(text)
+    if match is None:
+        return Frame(text, "", "", "")
+    return Frame(text, f"{match['path']}:{match['line']}", match["function"], match["source"] or "")
+
+
+def _source(top: Frame) -> tuple[tuple[int, str, bool], ...]:
+    """The lines around a frame. The file may have changed since, or be none of the program: its line has to be the recorded one."""
+    path, _, number = top.place.rpartition(":")
+    file = Path(path)
+    try:
+        if file.suffix != ".py" or not top.source or not file.is_file() or file.stat().st_size > _LARGEST:
+            return ()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError):
+        return ()
+    here = int(number)
+    if not 0 < here <= len(lines) or lines[here - 1].strip() != top.source.strip():
+        return ()
+    shown = range(max(1, here - _AROUND), min(len(lines), here + _AROUND) + 1)
+    return tuple((line, lines[line - 1], line == here) for line in shown)

@@ -1,0 +1,25 @@
+"""Groups of many ranks, as the page names them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ...quantities import ranks_text
+
+#: The members of a group in a text, from nine on, and how many characters of them are shown.
+_MEMBERS: Final = re.compile(r"\{(\d+(?:,\d+){8,})\}")
+_SHOWN: Final = 60
+
+
+def compact(text: str) -> str:
+    """The text with members of large groups as runs: `default group {0-999}`."""
+    return _MEMBERS.sub(_runs, text)
+
+
+def _runs(members: re.Match[str]) -> str:
+    ranks = {int(rank) for rank in members[1].split(",")}
+    shown = ranks_text(ranks).partition(" ")[2]
+    return (
+        f"{{{shown}}}" if len(shown) <= _SHOWN else f"{{{shown[:_SHOWN].rpartition(',')[0]}, ...: {len(ranks)} ranks}}"
+    )

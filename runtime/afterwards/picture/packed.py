@@ -1,0 +1,167 @@
+"""The calls of a job as packed columns: what the lanes of the page are drawn from."""
+
+from __future__ import annotations
+
+import base64
+import sys
+import zlib
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ...traces.model import Numbering, State
+from ...verdict.meetings import meetings, offsets
+from .named import compact
+
+if TYPE_CHECKING:
+    from ...traces.model import Event, StreamKey, Trace
+    from ...verdict.model import Divergence
+
+#: Bits of a call's flags, as page.js has them.
+OPEN, ASYNC, LAST, DIVERGED, PAIR, FAILED = 1, 2, 4, 8, 16, 32
+#: The shortest unit of time in seconds; it is longer where a run does not fit into 32 bits of it.
+_TICK_S: Final = 1e-6
+#: So many sides of a divergence have lanes of their own, and so many ranks of each.
+_SIDES, _OF_A_SIDE = 8, 3
+_UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
+
+
+@dataclass(slots=True)
+class _Table:
+    """Values by index, in the order in which they came."""
+
+    numbers: dict[Any, int] = field(default_factory=dict)
+
+    def __call__(self, value: Any) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
+
+
+def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
+    """Plain data for JSON: tables, and columns that are deflated and in base64.
+
+    One entry a call in each column (32 bits, little-endian), rank after rank, each in the order of the starts. Times are in ticks:
+    "start" since the previous call of the rank began, "wait" until the last rank was there, "took" until the call ended or the
+    record does. "what" is an index into "whats": [op, group, site].
+    """
+    shift = offsets(trace)
+    times = [
+        time - shift[rank.rank]
+        for rank in trace.ranks.values()
+        for e in rank.events
+        for time in (e.start, e.end)
+        if time
+    ]
+    first, last = min(times, default=0.0), max(times, default=0.0)
+    if found is not None:
+        last = max(last, min(last + found.waited, _latest(found, shift) + found.waited))
+    # A call that is stuck is open to the right: it needs room to be seen in.
+    span = last - first
+    last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
+    tick = max(_TICK_S, (last - first) / (2**32 - 2))
+    waits, lasts, at = _arrivals(trace, shift)
+    diverged = _diverged(found)
+    # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
+    numbers = {sequence for _, _, sequence in diverged}
+    ops, sites, whats = _Table(), _Table(), _Table()
+    number = Numbering()
+    labels: list[list[str]] = []
+    columns = {name: array(_UINT) for name in ("start", "wait", "took", "what", "sequence", "flags")}
+    counts, stuck = [], []
+    for rank in trace.ranks.values():
+        offset, before = shift[rank.rank] + first, 0
+        events = sorted(rank.events, key=lambda event: event.start)
+        counts.append(len(events))
+        for event in events:
+            group = number(event.group.key)
+            if group == len(labels):
+                labels.append([compact(str(event.group)), event.group.description])
+            start = max(before, round((event.start - offset) / tick))
+            is_open = not event.end
+            ended = max(start, round(((last - first) if is_open else event.end - offset) / tick))
+            columns["start"].append(start - before)
+            columns["took"].append(ended - start)
+            columns["wait"].append(
+                ended - start
+                if (is_open and not event.is_async) or event.state is State.FAILED
+                else min(ended - start, round(waits.get((event.rank, event.number), 0.0) / tick))
+            )
+            columns["what"].append(whats((ops(event.op), group, sites(f"{event.place.path}:{event.place.line}"))))
+            columns["sequence"].append(event.sequence)
+            columns["flags"].append(
+                OPEN * is_open
+                + ASYNC * event.is_async
+                + LAST * ((event.rank, event.number) in lasts)
+                + DIVERGED * (event.sequence in numbers and (event.rank, event.stream, event.sequence) in diverged)
+                + PAIR * (event.kind != "collective")
+                + FAILED * (event.state is State.FAILED)
+            )
+            if columns["flags"][-1] & DIVERGED:
+                stuck.append(event.start - shift[event.rank])
+            before = start
+    if found is not None:
+        at = max(stuck, default=_latest(found, shift))
+    return {
+        "tick": tick,
+        "end": round((last - first) / tick),
+        "at": max(0, round((at - first) / tick)) if at else None,
+        "diverged": found is not None,
+        "named": _named(trace, found),
+        "ranks": list(trace.ranks),
+        "hosts": [rank.host for rank in trace.ranks.values()],
+        "counts": counts,
+        "ops": list(ops.numbers),
+        "groups": labels,
+        "sites": list(sites.numbers),
+        "whats": list(whats.numbers),
+        "columns": {name: _text(column) for name, column in columns.items()},
+    }
+
+
+def _arrivals(
+    trace: Trace, shift: dict[int, float]
+) -> tuple[dict[tuple[int, int], float], set[tuple[int, int]], float]:
+    """Seconds that each call waited, the calls that came last, and when the call with the latest of all these was complete."""
+    waits: dict[tuple[int, int], float] = {}
+    lasts = set()
+    at, latest = 0.0, 0.0
+    for meeting in meetings(trace):
+        event = meeting.events[meeting.last]
+        lasts.add((event.rank, event.number))
+        for rank, seconds in meeting.waits.items():
+            if seconds:
+                waits[(rank, meeting.events[rank].number)] = seconds
+        if meeting.late > latest:
+            at, latest = event.start - shift[event.rank], meeting.late
+    return waits, lasts, at
+
+
+def _diverged(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
+    """The calls of the divergence: rank, stream and number. A rank that made its last call before it has none."""
+    return {
+        (rank, side.event.stream, side.event.sequence)
+        for side in (found.sides if found is not None else ())
+        if side.event is not None and side.state.startswith(("wait", "call"))
+        for rank in side.ranks
+    }
+
+
+def _named(trace: Trace, found: Divergence | None) -> list[int]:
+    """Which of the ranks (by their position) have lanes of their own where not all have: the first of each side."""
+    positions = {rank: position for position, rank in enumerate(trace.ranks)}
+    sides = found.sides[:_SIDES] if found is not None else ()
+    return [positions[rank] for side in sides for rank in side.ranks[:_OF_A_SIDE] if rank in positions]
+
+
+def _latest(found: Divergence, shift: dict[int, float]) -> float:
+    """When the last of the ranks that wait came."""
+    events: list[Event] = [side.event for side in found.sides if side.event is not None and not side.is_consequence]
+    return max(
+        (event.start - shift.get(event.rank, 0.0) for event in events if event.state is not State.DONE),
+        default=max((event.start - shift.get(event.rank, 0.0) for event in events), default=0.0),
+    )
+
+
+def _text(column: array[int]) -> str:
+    if sys.byteorder == "big":
+        column.byteswap()
+    return base64.b64encode(zlib.compress(column.tobytes(), 6)).decode()
