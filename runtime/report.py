@@ -113,16 +113,11 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None, page: Pa
     else:
         click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable, missing), indent=2))
     if page is not None:
-        ended = end.text() if end is not None else ""
-        problems = [
-            *missing.wrong,
-            *unreadable,
-            *(line for part in parts for line in part.unexpected),
-            *[ended] * bool(ended),
-        ]
+        label = run.name + (f"; {end.text()}" if end is not None and end.text() else "")
+        problems = [*missing.wrong, *unreadable, *(line for part in parts for line in part.unexpected)]
         sections = [part.section for part in parts if part.section is not None]
         try:
-            atomic.write(page, write.page(run.name, sections, problems, missing.notes, records.text(saved)))
+            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved)))
         except OSError as error:
             echo(f"error: {reason(error)}", err=True)
             sys.exit(2)
