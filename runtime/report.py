@@ -108,6 +108,11 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None, page: Pa
         echo(f"error: {one_line(problem)}; what follows is about the other ranks only", err=True)
     if is_text:
         closing.tell_missing(missing, err=False)
+        ended = end.text() if end is not None else ""
+        closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
+    else:
+        click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable, missing), indent=2))
+    if page is not None:
         label = run.name + (f"; {end.text()}" if end is not None and end.text() else "")
         problems = [*missing.wrong, *unreadable, *(line for part in parts for line in part.unexpected)]
         sections = [part.section for part in parts if part.section is not None]
