@@ -18,6 +18,7 @@ from .afterwards import flight_recorder, group_usage
 from .afterwards.picture import write
 from .afterwards.picture.model import picture
 from .afterwards.statistics import Statistics
+from .afterwards.tables import parquet as tables
 from .beside import closing, judging
 from .beside.absent import of_run
 from .beside.liveness import alive, lives_here
@@ -68,7 +69,14 @@ class _Part:
     type=NamedPath(dir_okay=False),
     help="Write a page with the verdict, the calls of all ranks over time, stacks and tables into this file.",
 )
-def report(trace_dir: Path, output_format: str, export_fr: Path | None, page: Path | None) -> None:
+@click.option(
+    "--parquet",
+    type=NamedPath(file_okay=False),
+    help="Write the calls of all jobs as Parquet tables into this folder, a new one or one that has such tables.",
+)
+def report(
+    trace_dir: Path, output_format: str, export_fr: Path | None, page: Path | None, parquet: Path | None
+) -> None:
     """Explain what traced jobs did; the verdict on each comes last.
 
     Exit codes: 1 if ranks of a job diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or
@@ -84,6 +92,8 @@ def report(trace_dir: Path, output_format: str, export_fr: Path | None, page: Pa
         found = _jobs(run, unreadable)
         if export_fr is not None:
             _export(found, export_fr)
+        if parquet is not None:
+            _tables(found, parquet)
     except (TraceError, OSError) as error:
         end = run_end.read(run)
         missing = of_run(run, Trace(), end.unrecorded if end is not None else ())
@@ -208,6 +218,15 @@ def _export(found: list[Job], folder: Path) -> None:
     if len(found) > 1:
         name = next(name for job, name in zip(found, jobs.names(found), strict=True) if job is main)
         echo(f"collectivelint: {folder} has the dumps of {name}", err=True)
+
+
+def _tables(found: list[Job], folder: Path) -> None:
+    try:
+        # What is wrong with a rank is said once, by what reads it for the report.
+        tables.write(found, folder, [])
+    except (tables.TablesError, OSError) as error:
+        echo(f"error: {error if isinstance(error, tables.TablesError) else reason(error)}", err=True)
+        sys.exit(2)
 
 
 def warn(problems: Iterable[str]) -> None:
