@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ...quantities import ranks_text
+from ..formats.limits import MOST_DIMENSIONS
 from ..model import Chunk, Problem, Tensor
+from . import tiling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +24,14 @@ _SHARD: Final = re.compile(r"(.+)\.1\.shards_metadata\.\d+\.shard_offsets((?:@\d
 
 @dataclass(slots=True)
 class Sharded:
-    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is."""
+    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is.
+
+    `shards` are where all begin and their sizes, as its metadata say; `local_sizes` the sizes that a file gives for a shard in it.
+    """
 
     shape: Sizes
+    shards: set[tuple[Sizes, Sizes]] = field(default_factory=set)
+    local_sizes: dict[str, Sizes] = field(default_factory=dict)
     local: dict[Sizes, str] = field(default_factory=dict)
     ranks: dict[Sizes, int] = field(default_factory=dict)
 
@@ -46,20 +53,38 @@ def found(units: Sequence[Checkpoint]) -> dict[str, Sharded]:
                 and place is not None
                 and isinstance(place.value, int)
             ):
-                tensors.setdefault(name, Sharded(size.value)).ranks[item.value] = place.value
+                tensor = tensors.setdefault(name, Sharded(size.value))
+                tensor.ranks[item.value] = place.value
+                sizes = unit.objects.get(key.replace(".shard_offsets", ".shard_sizes"))
+                if sizes is not None and isinstance(sizes.value, tuple):
+                    tensor.shards.add((item.value, sizes.value))
         for key in unit.tensors:
             match = _LOCAL.fullmatch(key)
             if match is not None and match[1] in tensors:
                 begin = unit.objects.get(f"{match[1]}.0.{match[2]}.metadata.shard_offsets{match[3]}")
                 if begin is not None and isinstance(begin.value, tuple):
                     tensors[match[1]].local[begin.value] = key
+                sizes = unit.objects.get(f"{match[1]}.0.{match[2]}.metadata.shard_sizes{match[3]}")
+                if sizes is not None and isinstance(sizes.value, tuple):
+                    tensors[match[1]].local_sizes[key] = sizes.value
     return {name: tensor for name, tensor in tensors.items() if tensor.local}
 
 
 def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """CK103 for ranks whose shards are in no file, though those of other ranks are."""
+    """CK103 for ranks whose shards are in no file, though those of other ranks are; CK201 and CK202 for shards that do not fit.
+
+    The shards of the metadata have to tile the tensor, and each file has to hold of its shards what it says of them.
+    """
     lost: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
+    stored = {name: tensor for unit in units for name, tensor in unit.tensors.items()}
     for name, tensor in found(units).items():
+        if max(len(tensor.shape), *(len(begin) for begin, _ in tensor.shards), 0) <= MOST_DIMENSIONS:
+            chunks = tuple(Chunk(begin, sizes) for begin, sizes in sorted(tensor.shards))
+            yield from tiling.check(Tensor(name, "", tensor.shape, chunks))
+        for key, sizes in tensor.local_sizes.items():
+            if stored[key].shape != sizes:
+                text = f"has {list(stored[key].shape)} where its file says that the shard has {list(sizes)}"
+                yield Problem("CK202", key, text)
         absent = {rank for begin, rank in tensor.ranks.items() if begin not in tensor.local}
         if absent:
             lost[tuple(sorted(absent))].append(name)
