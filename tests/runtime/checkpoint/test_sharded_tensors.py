@@ -69,7 +69,13 @@ def _by_hand(folder: Path, rows: int = 4, offset: int = 2, shard: tuple[int, ...
 
 
 def test_shards_tile_their_tensor(tmp_path: Path) -> None:
-    assert looked(_by_hand(tmp_path / "sound")).problems == []
+    sound = _by_hand(tmp_path / "sound")
+    assert looked(sound).problems == []
+    # A stage of a pipeline with a tensor of that name.
+    metadata = {"shard_offsets": [0, 0], "shard_sizes": [5, 7], "placement": {"_rank": 2}}
+    local = [{"tensor": torch.ones(5, 7), "metadata": metadata}]
+    torch.save({"w": [local, {"shards_metadata": [metadata], "size": torch.Size((5, 7))}]}, sound / "rank_2_model.pt")
+    assert codes(looked(sound)) == []
     for number, (rows, offset, text) in enumerate(
         [(40, 2, "no chunk has [4:40, :]"), (4, 1, "overlap"), (3, 2, "does not lie in [3, 3]")]
     ):
