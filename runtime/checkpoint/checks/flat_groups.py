@@ -14,32 +14,23 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from ...quantities import ranks_text
 from ..formats.limits import MOST_DIMENSIONS
-from ..formats.names import numbers
 from ..formats.universal import FORMAT as UNIVERSAL
 from ..formats.universal import STATE
-from ..model import Problem, is_contiguous
-from . import tiling
+from ..model import Problem
+from . import flat_slots, tiling
 from .put_together import Made, Vector, fragments, length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ..files import Side
-    from ..model import Sizes, Values
+    from ..model import Sizes
+    from .flat_slots import Flat
     from .put_together import Run
 
-_GROUP: Final = re.compile(
-    r"optimizer_state_dict\.(fp32_flat_groups|single_partition_of_fp32_groups)\.(\d{1,9})@(\d{1,9})$"
-)
-#: The moments of the optimizer lie as the values do.
-_STATE: Final = re.compile(
-    r"optimizer_state_dict\.(?:optimizer_state_dict|base_optimizer_state)\.state\.(\d{1,9})\.(\w+)@(\d{1,9})$"
-)
-_COUNT: Final = re.compile(r"optimizer_state_dict\.partition_count@")
 _MODULE: Final = "module."
-#: Ranks along another dimension, whose parts DeepSpeed's own script does not merge either.
-_MODEL_RANK: Final = "mp_rank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +48,6 @@ class _Model:
         return {name: sizes for group in self.groups for name, sizes in group.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Flat:
-    """The flat tensors of a slot ("" for the values) by group, of each rank in order, and how stage 3 cuts them."""
-
-    by_group: Mapping[int, Sequence[Values]]
-    is_stage_3: bool
-
-
 def rebuilt(side: Side) -> Side | None:
     """A checkpoint of ZeRO, or a universal one, as global tensors, with `optimizer.state.NAME.SLOT` beside them.
 
@@ -78,8 +61,8 @@ def rebuilt(side: Side) -> Side | None:
     if universal is not None:
         _reshaped(universal, model, made, states)
     else:
-        slots = _slots(side)
-        if "" not in slots or len(slots[""].by_group) < len(model.groups) * (not slots[""].is_stage_3):
+        slots = flat_slots.slots(side)
+        if "" not in slots or any(_lacking(model, slots[""])):
             return None
         for slot, flat in slots.items():
             for name, shape, runs in _placed(model, flat, _paddings(side)):
@@ -92,8 +75,10 @@ def rebuilt(side: Side) -> Side | None:
 
 
 def check(side: Side) -> Iterator[Problem]:
-    """CK103 and CK201: parameters of which a universal checkpoint has no folder, or the flat groups not as many elements as they need."""
+    """CK103, CK201 and CK202: parameters of which a universal checkpoint has no folder, or the ranks not as many elements as they need."""
     model = _model(side)
+    if model is not None:
+        yield from _frozen(model)
     universal = next((part for part in side.parts if part.checkpoint.format == UNIVERSAL), None)
     if model is not None and universal is not None:
         there = universal.checkpoint.tensors
@@ -104,20 +89,68 @@ def check(side: Side) -> Iterator[Problem]:
                 text = f"has {list(there[name].shape)}, the states of the model say {list(sizes)}"
                 yield Problem("CK202", name, text)
         return
-    whole = rebuilt(side)
-    if model is None or whole is None:
+    yield from flat_slots.check(side)
+    flat = flat_slots.slots(side).get("")
+    if model is None or flat is None:
         return
-    flat = _slots(side)[""]
+    yield from _lacking(model, flat)
+    yield from _beyond(model, flat)
+    whole = rebuilt(side)
+    if whole is None:
+        return
     for name in model.sizes:
         yield from tiling.check(whole.checkpoint.tensors[name])
     yield from _left(model, flat, _paddings(side))
 
 
-def _left(model: _Model, flat: _Flat, paddings: Mapping[int, Sizes]) -> Iterator[Problem]:
+def _lacking(model: _Model, flat: Flat) -> Iterator[Problem]:
+    """Groups of parameters that have no flat group on any rank; stage 3 divides its flat groups otherwise."""
+    for group, shapes in enumerate(() if flat.is_stage_3 else model.groups):
+        if group not in flat.by_group and shapes:
+            first, *others = shapes
+            what = f"`{first}`" + (f" and {len(others)} more" if others else "")
+            text = f"is in no file: param_shapes says that it has the fp32 values of {what}"
+            yield Problem("CK103", f"flat group {group}", text)
+
+
+def _beyond(model: _Model, flat: Flat) -> Iterator[Problem]:
+    """Flat groups of which the states of the model name no parameters."""
+    for group, values in flat.by_group.items():
+        count = sum(map(length, values))
+        if not flat.is_stage_3 and 0 < len(model.groups) <= group and count:
+            text = f"flat group {group} has {count} elements, and param_shapes names the parameters of {len(model.groups)} groups"
+            yield Problem("CK202", values[0].storage.file, text)
+
+
+def _frozen(model: _Model) -> Iterator[Problem]:
+    """Frozen parameters whose fragments some ranks lack, or that are too short."""
+    made, places = Made(), flat_slots.ranks_of(model.side)
+    objects = model.side.checkpoint.objects
+    world_size = next((item.value for name, item in objects.items() if name.startswith("dp_world_size@")), None)
+    is_split = any(len(family.members) > 1 for family in model.side.checkpoint.families)
+    if is_split if places is None else len(places) != (world_size or len(places)):
+        # Of several ranks of the model, or without the file of one, which is reported as that.
+        return
+    places = places or {0: 0}
+    _beside(model, made)
+    read = flat_slots.read_by(model.side, places)
+    for name in model.frozen:
+        full = f"frozen_param_fragments.{name}"
+        absent = {r for n, r in places.items() if r in read and f"{full}@{n}" not in model.side.checkpoint.tensors}
+        if absent:
+            text = f"is missing from the file of {ranks_text(absent)}: frozen_param_shapes names that parameter"
+            yield Problem("CK103", full, text)
+        elif name in made.tensors:
+            yield from tiling.check(made.tensors[name])
+
+
+def _left(model: _Model, flat: Flat, paddings: Mapping[int, Sizes]) -> Iterator[Problem]:
     """Elements that no parameter has. DeepSpeed's own script refuses them, beyond what it pads with."""
     ranks = len(next(iter(flat.by_group.values())))
     groups = [model.sizes] if flat.is_stage_3 else list(model.groups)
     for group, shapes in enumerate(groups):
+        if not shapes:
+            continue
         parts = [
             sum(length(values[rank]) for values in flat.by_group.values())
             if flat.is_stage_3
@@ -157,67 +190,10 @@ def _model(side: Side) -> _Model | None:
                 frozen[name] = item.value
             elif kind == "shared_params" and isinstance(item.value, str):
                 tied[name] = item.value
-        return _Model(part, tuple(groups[number] for number in sorted(groups)), frozen, tied)
-    return None
-
-
-def _slots(side: Side) -> dict[str, _Flat]:
-    """The flat tensors by slot; {} where one of a rank is missing."""
-    found: defaultdict[str, defaultdict[int, dict[int, Values]]] = defaultdict(lambda: defaultdict(dict))
-    is_stage_3 = False
-    ranks = 0
-    for part in side.parts:
-        places = _ranks(part)
-        is_whole = places is not None and _world_size(part) in (None, len(places))
-        for name in part.checkpoint.tensors:
-            values = part.values.get((name, 0))
-            group, state = _GROUP.match(name), _STATE.match(name)
-            if values is None or places is None or not is_contiguous(values.sizes, values.strides):
-                continue
-            if not is_whole and (group or state):
-                return {}
-            if group is not None:
-                is_stage_3 |= group[1] == "fp32_flat_groups"
-                found[""][int(group[2])][places.get(int(group[3]), -1)] = values
-                ranks = len(places)
-            elif state is not None and len(values.sizes) == 1:
-                found[state[2]][int(state[1])][places.get(int(state[3]), -1)] = values
-    kept = found[""].keys()
-    if not kept:
-        return {}
-    slots: dict[str, _Flat] = {}
-    for slot, groups in found.items():
-        by_group = {
-            n: [of[rank] for rank in range(ranks)] for n, of in sorted(groups.items()) if set(of) >= set(range(ranks))
-        }
-        if by_group.keys() == kept:
-            slots[slot] = _Flat(by_group, is_stage_3)
-    # What pads the last part is left out of the values that are saved, and not out of the moments.
-    lengths = {n: [values.sizes for values in some] for n, some in slots[""].by_group.items()} if "" in slots else {}
-    for slot, flat in list(slots.items()):
-        if any(length(v) < math.prod(lengths[n][r]) for n, some in flat.by_group.items() for r, v in enumerate(some)):
-            del slots[slot]
-            continue
-        cut = {n: [replace(v, sizes=lengths[n][r]) for r, v in enumerate(some)] for n, some in flat.by_group.items()}
-        slots[slot] = replace(flat, by_group=cut)
-    return slots if "" in slots else {}
-
-
-def _world_size(part: Side) -> int | None:
-    """How many ranks the flat groups are of, as one of their files says."""
-    value = next((item.value for name, item in part.checkpoint.objects.items() if _COUNT.match(name)), None)
-    counts = value if isinstance(value, tuple) else (value,)
-    return max((count for count in counts if type(count) is int), default=None)
-
-
-def _ranks(part: Side) -> dict[int, int] | None:
-    """The number behind `@` in the names of each file of a family -> its rank; None if they are of several ranks of the model."""
-    for family in part.checkpoint.families:
-        own = [n for n, label in enumerate(family.labels) if label != _MODEL_RANK]
-        tails = numbers(family)
-        ranks = {tails[path]: coordinates[own[0]] for coordinates, path in family.members.items()} if own else {}
-        if len(own) == 1 and len(set(ranks.values())) == len(ranks):
-            return dict(sorted(ranks.items()))
+        # One without parameters is not named; the flat groups are numbered with it.
+        last = max(groups, default=-1)
+        order = range(last + 1) if last < len(objects) else sorted(groups)
+        return _Model(part, tuple(groups[number] for number in order), frozen, tied)
     return None
 
 
@@ -232,7 +208,7 @@ def _paddings(side: Side) -> dict[int, Sizes]:
     return found
 
 
-def _placed(model: _Model, flat: _Flat, paddings: Mapping[int, Sizes]) -> Iterator[tuple[str, Sizes, Iterator[Run]]]:
+def _placed(model: _Model, flat: Flat, paddings: Mapping[int, Sizes]) -> Iterator[tuple[str, Sizes, Iterator[Run]]]:
     """Each parameter with its shape and the runs of its elements."""
     ranks = range(len(next(iter(flat.by_group.values()))))
     if flat.is_stage_3:
@@ -250,6 +226,8 @@ def _placed(model: _Model, flat: _Flat, paddings: Mapping[int, Sizes]) -> Iterat
             at += part
         return
     for group, shapes in enumerate(model.groups):
+        if not shapes:
+            continue
         after = paddings.get(group, ())
         vector = Vector(list(enumerate(flat.by_group[group])))
         at = 0
@@ -275,7 +253,7 @@ def _reshaped(universal: Side, model: _Model, made: Made, states: Made) -> None:
 
 def _beside(model: _Model, made: Made) -> None:
     """What is in no flat group: frozen parameters, buffers, second names."""
-    places = _ranks(model.side) or {0: 0}
+    places = flat_slots.ranks_of(model.side) or {0: 0}
     tensors, values = model.side.checkpoint.tensors, model.side.values
     for name, shape in model.frozen.items():
         parts = [values.get((f"frozen_param_fragments.{name}@{n}", 0)) for n in places]
@@ -284,7 +262,7 @@ def _beside(model: _Model, made: Made) -> None:
         if there and length(there[0]) == count:
             made.add(name, shape, [(0, count, 0, there[0])])
         elif len(there) == len(places):
-            made.add(name, shape, fragments(there, length(there[0]), count))
+            made.add(name, shape, fragments(there, max(map(length, there)), count))
     for full, tensor in tensors.items():
         name, _, rank = full.removeprefix(_MODULE).rpartition("@")
         is_own = full.startswith(_MODULE) and rank == "0"

@@ -88,10 +88,10 @@ def length(values: Values) -> int:
 
 
 def fragments(parts: Sequence[Values], size: int, count: int) -> Iterator[Run]:
-    """Parts of equal size, one of each rank, of a tensor of `count` elements."""
+    """Parts of `size` elements, one of each rank, of a tensor of `count` elements; one that is shorter leaves a hole."""
     for rank, part in enumerate(parts):
         if rank * size < count:
-            yield rank * size, min(size, count - rank * size), rank, part
+            yield rank * size, min(length(part), count - rank * size), rank, part
 
 
 def boxes(shape: Sizes, begin: int, end: int) -> Iterator[tuple[Sizes, Sizes]]:

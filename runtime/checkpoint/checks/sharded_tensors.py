@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ...quantities import ranks_text
+from ..formats.limits import MOST_DIMENSIONS
 from ..model import Chunk, Problem, Tensor
+from . import tiling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +24,15 @@ _SHARD: Final = re.compile(r"(.+)\.1\.shards_metadata\.\d+\.shard_offsets((?:@\d
 
 @dataclass(slots=True)
 class Sharded:
-    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is."""
+    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is.
+
+    `layouts` are its size, and where all shards begin and their sizes, as each file says; `local_sizes` those that a file gives for a
+    shard in it.
+    """
 
     shape: Sizes
+    layouts: dict[str, tuple[Sizes, set[tuple[Sizes, Sizes]]]] = field(default_factory=dict)
+    local_sizes: dict[str, Sizes] = field(default_factory=dict)
     local: dict[Sizes, str] = field(default_factory=dict)
     ranks: dict[Sizes, int] = field(default_factory=dict)
 
@@ -46,18 +54,25 @@ def found(units: Sequence[Checkpoint]) -> dict[str, Sharded]:
                 and place is not None
                 and isinstance(place.value, int)
             ):
-                tensors.setdefault(name, Sharded(size.value)).ranks[item.value] = place.value
+                tensor = tensors.setdefault(name, Sharded(size.value))
+                tensor.ranks[item.value] = place.value
+                sizes = unit.objects.get(key.replace(".shard_offsets", ".shard_sizes"))
+                if sizes is not None and isinstance(sizes.value, tuple):
+                    tensor.layouts.setdefault(tail, (size.value, set()))[1].add((item.value, sizes.value))
         for key in unit.tensors:
             match = _LOCAL.fullmatch(key)
             if match is not None and match[1] in tensors:
                 begin = unit.objects.get(f"{match[1]}.0.{match[2]}.metadata.shard_offsets{match[3]}")
                 if begin is not None and isinstance(begin.value, tuple):
                     tensors[match[1]].local[begin.value] = key
+                sizes = unit.objects.get(f"{match[1]}.0.{match[2]}.metadata.shard_sizes{match[3]}")
+                if sizes is not None and isinstance(sizes.value, tuple):
+                    tensors[match[1]].local_sizes[key] = sizes.value
     return {name: tensor for name, tensor in tensors.items() if tensor.local}
 
 
 def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """CK103 for ranks whose shards are in no file, though those of other ranks are."""
+    """CK103 for ranks whose shards are in no file, though those of other ranks are; CK201 and CK202 for shards that do not fit."""
     lost: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
     for name, tensor in found(units).items():
         absent = {rank for begin, rank in tensor.ranks.items() if begin not in tensor.local}
@@ -67,6 +82,22 @@ def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
         more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
         text = f"no file has the shards of {ranks_text(ranks)}{more}, which the files of the other ranks name"
         yield Problem("CK103", names[0], text)
+    for unit in units:
+        yield from _fit(unit)
+
+
+def _fit(unit: Checkpoint) -> Iterator[Problem]:
+    """Shards of the metadata that do not tile their tensor, and shards in a file that are not as large as that says."""
+    for name, tensor in found([unit]).items():
+        # Files that say the same are of one tensor; stages of a pipeline may each have one of that name.
+        for shape, shards in sorted({(size, tuple(sorted(some))) for size, some in tensor.layouts.values()}):
+            if max(len(shape), *(len(begin) for begin, _ in shards)) <= MOST_DIMENSIONS:
+                chunks = tuple(Chunk(begin, sizes) for begin, sizes in shards)
+                yield from tiling.check(Tensor(name, "", shape, chunks))
+        for key, sizes in tensor.local_sizes.items():
+            if unit.tensors[key].shape != sizes:
+                text = f"has {list(unit.tensors[key].shape)} where its file says that the shard has {list(sizes)}"
+                yield Problem("CK202", key, text)
 
 
 def joined(checkpoint: Checkpoint, tensors: Mapping[str, Sharded]) -> dict[str, tuple[Tensor, list[str]]]:

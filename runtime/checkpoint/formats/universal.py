@@ -39,6 +39,8 @@ def load(folder: Path, names: Iterable[str]) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     objects: dict[str, Object] = {}
     states: defaultdict[str, set[str]] = defaultdict(set)
+    # Whether a tensor is in the file of each state that was read.
+    has_tensor: dict[tuple[str, str], bool] = {}
     for file in read.sizes:
         match = _FILE.search(file)
         assert match is not None
@@ -46,13 +48,15 @@ def load(folder: Path, names: Iterable[str]) -> Checkpoint:
         states[parameter].add(state)
         plain = parameter if state == _VALUES else f"{STATE}{parameter}.{state}"
         content = read.contents.get(file)
+        if content is not None:
+            has_tensor[(parameter, state)] = not content.tensors.keys().isdisjoint(("", _INSIDE))
         for name, tensor in content.tensors.items() if content is not None else ():
             full = plain if name in ("", _INSIDE) else f"{plain}.{name}"
             tensors[full] = replace(tensor, name=full)
         for name, item in content.objects.items() if content is not None else ():
             full = f"{plain}.{name}" if name else plain
             objects[full] = replace(item, name=full)
-    problems = (*read.problems, *_lacking(states), *_common(folder, read.sizes))
+    problems = (*read.problems, *_lacking(states), *_empty(has_tensor), *_common(folder, read.sizes))
     return Checkpoint(folder, FORMAT, tensors, objects, read.sizes, problems, unread=tuple(read.unread))
 
 
@@ -74,3 +78,13 @@ def _lacking(states: Mapping[str, set[str]]) -> Iterator[Problem]:
         if lacks:
             text = f"lacks {', '.join(f'{state}.pt' for state in lacks)}, which the other parameters have"
             yield Problem("CK103", f"zero/{parameter}", text)
+
+
+def _empty(has_tensor: Mapping[tuple[str, str], bool]) -> Iterator[Problem]:
+    """Files without the tensor that most others of that state have."""
+    counts = Counter(state for _, state in has_tensor)
+    filled = Counter(state for (_, state), is_there in has_tensor.items() if is_there)
+    for (parameter, state), is_there in has_tensor.items():
+        if not is_there and 2 * filled[state] > counts[state]:
+            text = f"holds no tensor `{_INSIDE}`; {state}.pt of the other parameters does"
+            yield Problem("CK103", f"zero/{parameter}/{state}.pt", text)

@@ -149,8 +149,12 @@ def test_stages_and_numbers_of_ranks_are_compared(tmp_path: Path) -> None:
 
 def _change(file: Path, change: Any) -> None:
     state = torch.load(file, weights_only=False)
-    change(state["optimizer_state_dict"])
+    change(state.get("optimizer_state_dict", state))
     torch.save(state, file)
+
+
+def _errors(root: Path) -> list[tuple[str, str]]:
+    return [(problem.code, problem.where) for problem in looked(root).problems if problem.severity == "error"]
 
 
 @pytest.mark.parametrize("stage", [2, 3])
@@ -173,6 +177,75 @@ def test_the_flat_groups_of_a_rank_are_missing(tmp_path: Path, stage: int, rank:
     problems = looked(root).problems
     assert [problem.code for problem in problems] == ["CK103"]
     assert f"no file of pp_rank {rank} of 2 (" in problems[0].text
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_rank_has_a_flat_group_fewer(tmp_path: Path, stage: int) -> None:
+    root = zero(tmp_path / "zero", stage)
+    key = "fp32_flat_groups" if stage == 3 else "single_partition_of_fp32_groups"
+    _change(root / "global_step2" / "zero_pp_rank_1_mp_rank_00_optim_states.pt", lambda state: state[key].pop())
+    assert _errors(root) == [("CK103", f"optimizer_state_dict.{key}.1")]
+    assert "is missing from the file of rank 1, and" in looked(root).problems[0].text
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_flat_group_is_on_no_rank(tmp_path: Path, stage: int) -> None:
+    root = zero(tmp_path / "zero", stage)
+    for file in (root / "global_step2").glob("*optim_states.pt"):
+        _change(file, lambda state: state["single_partition_of_fp32_groups"].pop())
+    assert _errors(root) == [("CK103", "flat group 1")]
+    assert "the fp32 values of `scale` and 1 more" in looked(root).problems[0].text
+
+
+def test_a_flat_group_without_parameters(tmp_path: Path) -> None:
+    """A group in which all is frozen has neither elements nor shapes, and keeps its number."""
+    root = zero(tmp_path / "zero", 2)
+    model = root / "global_step2" / "mp_rank_00_model_states.pt"
+    _change(model, lambda state: state["param_shapes"].insert(1, {}))
+    for file in (root / "global_step2").glob("*optim_states.pt"):
+        _change(file, lambda state: state["single_partition_of_fp32_groups"].insert(1, torch.empty(0)))
+    assert looked(root, consolidated=_whole(tmp_path / "whole.bin")).problems == []
+    _change(model, lambda state: state["param_shapes"].pop())
+    report = looked(root)
+    assert codes(report) == ["CK202"]
+    assert "flat group 2 has 8 elements, and param_shapes names the parameters of 1 groups" in report.problems[0].text
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_fragment_of_a_frozen_parameter_is_short(tmp_path: Path, rank: int, count: int) -> None:
+    root = zero(tmp_path / "zero", 3)
+    file = root / "global_step2" / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt"
+    _change(file, lambda state: state["frozen_param_fragments"].update(frozen=torch.ones(count)))
+    assert _errors(root) == [("CK201", "frozen")]
+    _change(file, lambda state: state["frozen_param_fragments"].clear())
+    assert _errors(root) == [("CK103", "frozen_param_fragments.frozen")]
+    file.unlink()
+    assert codes(looked(root)) == ["CK103"]
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_the_moments_of_a_rank(tmp_path: Path, stage: int) -> None:
+    root = zero(tmp_path / "zero", stage)
+    inner = "optimizer_state_dict" if stage == 3 else "base_optimizer_state"
+    file = root / "global_step2" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    name = f"optimizer_state_dict.{inner}.state.0.exp_avg"
+    _change(file, lambda state: state[inner]["state"][0].update(exp_avg=torch.ones(3)))
+    assert _errors(root) == [("CK202", name)]
+    assert "has 3 elements on rank 1, and flat group 0 has" in looked(root).problems[0].text
+    _change(file, lambda state: state[inner]["state"].pop(0))
+    assert _errors(root) == [("CK103", name)]
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_states_that_do_not_lie_as_the_values(tmp_path: Path, stage: int) -> None:
+    """A scale of each block, moments that lie elsewhere, or a state of one group only."""
+    root = zero(tmp_path / "zero", stage)
+    inner = "optimizer_state_dict" if stage == 3 else "base_optimizer_state"
+    for rank, file in enumerate(sorted((root / "global_step2").glob("*optim_states.pt"))):
+        state = {"absmax": torch.ones(3 - rank), "elsewhere": torch.empty(0), "max_exp_avg": torch.ones(100)}
+        _change(file, lambda found, state=state: found[inner]["state"][0].update(state))
+    assert looked(root).problems == []
 
 
 @pytest.mark.parametrize(
@@ -223,6 +296,12 @@ def test_universal(tmp_path: Path) -> None:
         (step / name).unlink()
         assert codes(looked(made)) == ["CK103"]
         (step / name).write_bytes(data)
+    data = (step / "zero" / "up" / "exp_avg.pt").read_bytes()
+    for empty in ({}, {"other": torch.ones(30)}):
+        torch.save(empty, step / "zero" / "up" / "exp_avg.pt")
+        assert _errors(made) == [("CK103", "zero/up/exp_avg.pt")]
+    (step / "zero" / "up" / "exp_avg.pt").write_bytes(data)
+    assert looked(made).problems == []
     (step / "zero" / "up" / "exp_avg.pt").unlink()
     assert "lacks exp_avg.pt" in looked(made).problems[0].text
     (step / "zero" / "up" / "fp32.pt").unlink()
