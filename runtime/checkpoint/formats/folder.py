@@ -85,6 +85,10 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
             Unread(folder.relative_to(root).as_posix(), "an OCDBT database, as Orbax writes it: not read")
         )
         return
+    if isinstance(folder, StorePath):
+        here = folder.relative_to(root).as_posix()
+        why = "a name of an object that no file can have: not read"
+        found.unread += [Unread(f"{here}/{name}".removeprefix("./"), why) for name in folder.unreachable()]
     is_dcp = dcp.is_one(folder)
     if is_dcp:
         found.dcp.append(folder)

@@ -98,7 +98,9 @@ class _Header:
             yield Tensor(key, dtype, shape, (Chunk((0,) * len(shape), shape, values.storage, rank, values),))
         if self._size > begin + expected:
             text = f"{self._size - begin - expected} bytes of no tensor lie behind the last"
-            self.problems.append(Problem("CK102", name, text, "note"))
+            # Room for alignment is nothing; more may be a tensor that the header does not count.
+            is_room = self._size - begin - expected < alignment
+            self.problems.append(Problem("CK102", name, text, "note" if is_room else "error"))
 
     def _described(self) -> tuple[str, tuple[int, ...], str, int, int]:
         """Name, shape, type, bytes and offset of a tensor."""

@@ -82,6 +82,10 @@ class StorePath(PosixPath):
         """What is in the folder."""
         yield from [self / name for name in self.store.list(str(self)) if name]
 
+    def unreachable(self) -> list[str]:
+        """Names in the folder, which was listed, of objects that no path leads to."""
+        return self.store.unreachable.get(str(self), [])
+
     def source(self, name: str) -> StoreFile:
         """The bytes of the file by position; `name` is what messages call it."""
         found: Info = self.info

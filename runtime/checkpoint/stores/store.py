@@ -64,6 +64,8 @@ class Store:
         self._pool = ThreadPoolExecutor(CONNECTIONS if is_parallel else 1, thread_name_prefix="store")
         self._listed: dict[str, dict[str, Info]] = {}
         self._infos: dict[str, Info] = {}
+        #: By folder that was listed: names in it that no path leads to.
+        self.unreachable: dict[str, list[str]] = {}
         self.pages = Pages()
         self._failed = 0
         # The client keeps listings of its own.
@@ -89,8 +91,22 @@ class Store:
                 _refuse(error, folder)
             # Some stores list the folder itself, as an empty object.
             own = path.strip("/")
-            names = {str(entry["name"]).strip("/"): entry for entry in entries}
-            found = {name.rpartition("/")[2]: _info(entry) for name, entry in names.items() if name != own}
+            found: dict[str, Info] = {}
+            unreachable = []
+            for entry in entries:
+                whole = str(entry["name"]).strip("/")
+                name, info = whole.rpartition("/")[2], _info(entry)
+                if whole == own:
+                    continue
+                if name in (".", ".."):
+                    unreachable.append(name)
+                elif name in found and info.is_folder != found[name].is_folder:
+                    # A key of an object may go on below another one. The object is the file.
+                    unreachable.append(f"{name}/")
+                    found[name] = found[name] if info.is_folder else info
+                else:
+                    found[name] = info
+            self.unreachable[folder] = unreachable
             if again:
                 return found
             self._listed[folder] = found

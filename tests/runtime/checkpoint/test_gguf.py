@@ -70,6 +70,9 @@ def test_names_and_counts(tmp_path: Path) -> None:
     assert "says that it has" in looked(file).problems[0].text
     report = looked(_write(tmp_path / "more.gguf", TENSORS, more=5))
     assert [(p.severity, p.text) for p in report.problems] == [("note", "5 bytes of no tensor lie behind the last")]
+    # A tensor that the header does not count.
+    report = looked(_write(tmp_path / "uncounted.gguf", TENSORS, more=64))
+    assert [(p.severity, p.text) for p in report.problems] == [("error", "64 bytes of no tensor lie behind the last")]
 
 
 def test_one_of_several_is_missing(tmp_path: Path) -> None:

@@ -251,6 +251,26 @@ def test_what_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert run("verify", f"{bucket}/run")[::2] == (2, f"error: {bucket}/run: Unable to locate credentials\n")
 
 
+def test_names_that_no_file_can_have(bucket: str, tmp_path: Path) -> None:
+    """An object below a name that is another's, and parts of names that mean folders: none is followed, none is passed over."""
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(4)}, tmp_path / "a.safetensors")
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    fs, path = fsspec.core.url_to_fs(bucket)
+    fs.pipe({f"{path}/below/a.safetensors": whole, f"{path}/below/b.safetensors": whole[:-3]})
+    fs.pipe(f"{path}/below/b.safetensors/note.txt", b"x")
+    data = findings(f"{bucket}/below")
+    assert [problem["where"] for problem in data["problems"]] == ["b.safetensors"]
+    assert [item["where"] for item in data["unread"]] == ["b.safetensors/"]
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/odd/a.safetensors": whole, "/odd/./b.safetensors": whole, "/odd/../c.safetensors": whole})
+    data = findings("memory://odd")
+    memory.rm("/odd", recursive=True)
+    assert (data["problems"], {item["where"] for item in data["unread"]}) == ([], {".", ".."})
+
+
 # --------------------------------------------------------------------------------------------------------- memory
 
 
