@@ -32,7 +32,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 def _page(job: Job, code: int) -> Path:
     page = job.folder.parent / "run.html"
     command = [sys.executable, "-m", "collectivelint", "report", str(job.folder), "--html", str(page)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=page.parent, capture_output=True, text=True, check=False)
     assert ran.returncode == code, ran.stderr
     return page
 
