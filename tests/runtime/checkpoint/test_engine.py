@@ -38,7 +38,7 @@ def test_the_verdict_is_that_of_one_machine(made: Path, copy: Callable[[str], Pa
     broken = copy("tensor_parallel")
     damages["flipped_bit"](broken)
     (broken / "__3_0.distcp").unlink()
-    # Objects beside tensors, NaN, views; a damaged one, by a path that is relative to a folder the workers do not have.
+    # Tensors with objects beside them, and a damaged one; by paths that are relative to the folder of the command.
     for path, code in ((made / "fsdp", 0), (broken, 1)):
         alone = verify(path.name, cwd=path.parent)
         spread = verify(path.name, "--engine", "local[2]", cwd=path.parent)
