@@ -135,7 +135,7 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
             report.layout = recognised(path, [part.checkpoint for part in side.parts])
             report.unreadable = tuple(map(_unreadable, side.parts))
             _look(path, side, wanted, report, progress)
-            report.problems += _changed(side)
+            report.problems += _changed(path, side)
     except NoCheckpointError:
         raise
     except CheckpointError as error:
@@ -152,11 +152,19 @@ def _unreadable(part: Side) -> frozenset[Key]:
     return frozenset(key for key in keys if key not in part.values)
 
 
-def _changed(side: Side) -> Iterator[Problem]:
+def _changed(path: Path, side: Side) -> Iterator[Problem]:
     """Files of a store that are not what they were when it was listed: what was found may be of two saves."""
     for part in side.parts:
-        for name in changed(part.checkpoint.folder, part.checkpoint.files):
-            yield Problem("CK102", name, "was changed while it was read; verify it again")
+        try:
+            for name in changed(part.checkpoint.folder, part.checkpoint.files):
+                yield Problem("CK102", name, "was changed while it was read; verify it again")
+        except OSError as error:
+            # What was found until the store went away is worth telling.
+            text = (
+                f"cannot be listed again, so its files may have changed while they were read: {error.strerror or error}"
+            )
+            yield Problem("CK102", path.name or str(path), text)
+            return
 
 
 def _unnamed(error: CheckpointError, path: Path) -> str:

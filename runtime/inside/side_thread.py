@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 from ..say import say
@@ -56,7 +55,6 @@ class SideThread:
         if self._watch is not None and os.environ.get("LOCAL_RANK", "0") == "0":
             _start_watcher(folder, self._watch)
         answered = 0
-        before: tuple[object, float] = (None, 0.0)
         others: list[int] = []
         carrier: Carrier | None = Carrier(folder, rank, attempt, self._source.connect)
         while (writer := self._writer()) is not None and not self._ended.is_set():
@@ -70,9 +68,7 @@ class SideThread:
                     does = activity(frame, has_accelerator=self._source.has_accelerator())
                     # A frame kept here would keep the job's variables.
                     del frame
-                    if (stack, does) != before[0]:
-                        before = ((stack, does), time.time())
-                    writer.answer(asked, stack, {**does, "since": before[1]} if does is not None else None)
+                    writer.answer(asked, stack, does)
                 if (now := self._working()) != others:
                     others = now
                     writer.name("threads", others)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,10 @@ class Counted(NamedTuple):
     calls: int
     rolled: int
     block: int
+
+
+#: A frame as stacks have it: `path:line function: source`.
+FRAME: Final = re.compile(r"(?P<path>.*?):(?P<line>\d+) (?P<function>.*?)(?:: (?P<source>.*))?$", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +184,10 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a main thread does that its source line does not show. `call`: the expression that waits for the accelerator.
-
-    `since`: when it was seen there first, in seconds since the epoch.
-    """
+    """What a main thread does that its source line does not show. `call`: the expression that waits for the accelerator."""
 
     kind: ActivityKind
     call: str
-    since: float
 
     def __str__(self) -> str:
         """With "rank 1" in front of it: `compiles with torch.compile`."""
@@ -227,7 +228,8 @@ class Rank:
     that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for; point-to-point
     calls, which may have thousands of streams, stand in `peers`. `groups` are
     those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
-    `stack_time` is when `stack` was recorded, and what the thread did there is its `activity`. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
+    `stack_time` is when `stack` was recorded, and what the thread did there is its `activity`. `ending` has more about
+    `error`, `exit` what the launcher saw; both may be None.
     """
 
     rank: int

@@ -29,7 +29,7 @@ asked for, before and after it has read the record, and leaves out a record wher
 the place in the table of streams; `{"id": 6, "caller": {"group": 3, "thread": 4711}}` for a thread other than the main one
 that calls on a group; `{"id": 7, "threads": [4711]}`, those that run the project's own code now; `{"id": 8, "job": "..."}`, where the
 ranks of the job meet; `{"id": 9, "destroyed": 3}`, a group that was destroyed; `{"id": 1, "stack": [...], "time": 1.5, "activity":
-{"kind", "call", "since"}}`, the answer to the first question, innermost frame first (the activity is not always there); `{"id": 10, "raised": {"op", "group": 3, "calls", "error", "time", "place"}}`, an
+{"kind", "call"}}`, the answer to the first question, innermost frame first (the activity is not always there); `{"id": 10, "raised": {"op", "group": 3, "calls", "error", "time", "place"}}`, an
 exception that left a function of torch.distributed before its call was made, after so many calls on the group; and
 `{"id": 11, "ended": {"failure", "error", "time", "place"}}`, the exception that ends the process: failure is `own`, `connection`,
 `timeout` or `interrupt`, place is a place or null.

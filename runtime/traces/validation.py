@@ -106,7 +106,7 @@ def activity(value: object) -> Activity:
     known: dict[object, ActivityKind] = {name: name for name in get_args(ActivityKind)}
     if (kind := known.get(text(data.get("kind")))) is None:
         raise ValueError("no such activity")
-    return Activity(kind, text(data.get("call")), real(data.get("since")))
+    return Activity(kind, text(data.get("call")))
 
 
 def raised(value: object, group: GroupKey) -> Raised:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint.printable import one_line
 
 from ..quantities import ranks_text
-from .rules import RULES, orders_text
+from .rules import RULES, explanation, orders_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -31,7 +31,7 @@ def text(divergence: Divergence) -> str:
         lines += [f"  {'':<{width}}    {frame}" for frame in stack]
     lines += [f"  {note}" for note in divergence.notes]
     if divergence.rule:
-        lines.append(f"  {divergence.rule} {RULES[divergence.rule]}")
+        lines.append(f"  {explanation(divergence.rule)}")
     return "".join(f"{one_line(line)}\n" for line in lines)
 
 
@@ -149,7 +149,7 @@ def straggler(
                 lines.append(f"  rank {member} is stopped; `kill -CONT {trace.ranks[member].pid}` lets it go on")
             elif member in silent:
                 lines.append(
-                    f"  rank {member} does not answer: its interpreter is locked, by C++ code or by one long call"
+                    f"  rank {member} has not answered where it is: C++ code or one long call may hold its interpreter's lock"
                 )
             elif rank is not None and rank.stack:
                 does = f"{rank.activity}," if rank.activity is not None else "is"
@@ -170,7 +170,8 @@ def _crossed(trace: Trace, stuck: list[tuple[Event, tuple[int, ...]]]) -> Iterat
         for member in absent:
             other, others = waits.get(member, (None, ()))
             if number < member and other is not None and number in others and other.group.key != event.group.key:
-                yield f"CL206 {RULES['CL206']}: {orders_text([number], event.group, [member], other.group)}"
+                orders = orders_text([number], event.group, [member], other.group)
+                yield f"each may wait for the other (CL206 {RULES['CL206'][0]}): {orders}"
 
 
 def as_dict(divergence: Divergence) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..quantities import ranks_text
+from ..traces.model import FRAME
 from . import endings
 
 if TYPE_CHECKING:
@@ -15,22 +15,27 @@ if TYPE_CHECKING:
     from ..traces.model import Event, Group, Raised, Rank, Trace
     from .model import Divergence, Side
 
+#: The linter's rules: name, and what in the code explains the divergence.
 RULES: Final = {
-    "CL101": "missing-group explains this: the call has no `group` argument, so it waits for every rank in the job",
-    "CL105": "conditional-new-group explains this: every rank has to create the same groups in the same order",
-    "CL107": "outsider-call explains this: only members may call on a group",
-    "CL108": "divergent-argument explains this: the argument differs between ranks",
-    "CL201": "rank-conditional explains this: only some ranks reach the call",
-    "CL204": "exception-divergence explains this: an exception on one rank skipped the call",
-    "CL205": "divergent-loop explains this: ranks make this call a different number of times",
-    "CL206": "order-mismatch explains this: ranks use groups in different order",
-    "CL207": "async-context explains this: two threads of a rank call on one group, in an order that differs between ranks",
-    "CL303": "p2p-deadlock explains this: neighbours wait for each other",
+    "CL101": ("missing-group", "the call has no `group` argument, so it waits for every rank in the job"),
+    "CL105": ("conditional-new-group", "every rank has to create the same groups in the same order"),
+    "CL107": ("outsider-call", "only members may call on a group"),
+    "CL108": ("divergent-argument", "the argument differs between ranks"),
+    "CL201": ("rank-conditional", "only some ranks reach the call"),
+    "CL204": ("exception-divergence", "an exception on one rank skipped the call"),
+    "CL205": ("divergent-loop", "ranks make this call a different number of times"),
+    "CL206": ("order-mismatch", "ranks use groups in different order"),
+    "CL207": ("async-context", "two threads of a rank call on one group, in an order that differs between ranks"),
+    "CL303": ("p2p-deadlock", "neighbours wait for each other"),
 }
 _DEFAULT: Final = "default_pg"
-#: `path:line function: source`, as stacks have it.
-_FRAME: Final = re.compile(r"(?P<path>.*?):(?P<line>\d+) (?P<function>.*?)(: |$)")
 _ARGUMENTS: Final = frozenset({"root rank", "reduce operation"})
+
+
+def explanation(code: str) -> str:
+    """`CL201 rank-conditional explains this: only some ranks reach the call`."""
+    name, why = RULES[code]
+    return f"{code} {name} explains this: {why}"
 
 
 def explained(found: Divergence, trace: Trace) -> Divergence:
@@ -111,7 +116,7 @@ def _branches(one: Event, other: Event) -> bool:
 
 
 def _functions(event: Event) -> dict[tuple[str, str], int]:
-    frames = (_FRAME.match(frame) for frame in event.place.stack)
+    frames = (FRAME.match(frame) for frame in event.place.stack)
     found = {(frame["path"], frame["function"]): int(frame["line"]) for frame in frames if frame is not None}
     return {(event.place.path, event.place.function): event.place.line, **found}
 

@@ -141,6 +141,11 @@ def test_the_parameter_of_a_tensor() -> None:
     assert known.of(model["same"].weight) == Argument("parameter", ("same.weight", "again.weight"))
     model["same"].weight.grad = torch.ones(3, 3)
     assert str(known.of(model["same"].weight.grad[0])) == "gradient of `same.weight` or `again.weight`"
+    # Tied behind torch's back, whichever was passed before.
+    tied = torch.nn.ModuleDict({"a": torch.nn.Linear(7, 7, bias=False), "b": torch.nn.Linear(7, 7, bias=False)})
+    assert str(known.of(tied["b"].weight)) == "parameter `b.weight`"
+    tied["b"].weight.data = tied["a"].weight.data
+    assert known.of(tied["b"].weight) == Argument("parameter", ("a.weight", "b.weight"))
     # Whatever has the same memory, and nothing else.
     assert known.of(torch.ones(3, 3)) is None
     assert known.of(model["same"].weight.clone()) is None

@@ -72,13 +72,13 @@ def test_ranks_that_wait_for_their_devices(trace: Callable[..., Job]) -> None:
     assert (job.code, job.divergence) == (0, None), job.err
     hints = job.err.replace(str(JOBS) + "/", "")
     assert "  rank 1 waits for the device in `loss.item()`, at activities.py:" in hints
-    assert "  CL206 order-mismatch explains this: " in hints
+    assert "  each may wait for the other (CL206 order-mismatch): rank 0 uses " in hints
 
 
 def test_a_rank_that_does_not_answer(trace: Callable[..., Job]) -> None:
     job = trace("activities.py", "locked", "4", "60", ranks=2, hint_after=1)
     assert (job.code, job.divergence) == (0, None), job.err
-    assert "  rank 1 does not answer: its interpreter is locked" in job.err
+    assert "  rank 1 has not answered where it is: " in job.err
 
 
 def test_what_runs_compiled_code_does_not_compile(tmp_path: Path) -> None:

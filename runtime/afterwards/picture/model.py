@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...beside.closing import looked_at, untraced
 from ...quantities import ranks_text
+from ...traces.model import FRAME
 from ...verdict.explain import described
 from ...verdict.meetings import meetings
-from ...verdict.rules import RULES
 from . import packed, stacks, waits
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ..group_usage import Use
     from ..statistics import Row, Statistics
 
-#: `path:line function: source`, as stacks have it.
-_FRAME: Final = re.compile(r"(?P<path>.*?):(?P<line>\d+) (?P<function>[^:]*)(?:: (?P<source>.*))?$", re.S)
 #: Lines of source on each side of the call, and the largest file in bytes that is read for them.
 _AROUND: Final = 2
 _LARGEST: Final = 1 << 20
@@ -58,7 +55,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A job as the page shows it. `title`: the kind of divergence, or what was looked at; `calls`: see packed.py."""
+    """A job as the page shows it. `title`: the kind of divergence, or what was looked at; `rule`: a code, "" for none; `calls`: see packed.py."""
 
     name: str
     diverged: bool
@@ -101,7 +98,7 @@ def picture(judged: Judged, trace: Trace, numbers: Statistics, uses: list[Use]) 
         sentences=tuple(said),
         notes=notes,
         cards=tuple(map(_card, found.sides)) if found is not None else (),
-        rule=f"{found.rule} {RULES[found.rule]}" if found is not None and found.rule else "",
+        rule=found.rule if found is not None else "",
         nodes=tuple(nodes),
         stacks=stacks.merged(trace),
         rows=tuple(numbers.sorted()),
@@ -144,7 +141,7 @@ def _card(side: Side) -> Card:
 
 def frame(text: str) -> Frame:
     """The parts of `a.py:3 f: barrier()`."""
-    match = _FRAME.match(text)
+    match = FRAME.match(text)
     if match is None:
         return Frame(text, "", "", "")
     return Frame(text, f"{match['path']}:{match['line']}", match["function"], match["source"] or "")

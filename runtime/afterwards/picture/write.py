@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from collectivelint.printable import one_line
 
 from ...quantities import amount, ranks_text
+from ...verdict.rules import RULES
 from .drawing import graph
 from .model import frame
 from .named import compact
@@ -105,10 +106,9 @@ def _verdict(picture: Picture) -> Iterator[str]:
     if picture.cards:
         yield f'<div class="sides">{"".join(map(_card, picture.cards))}</div>'
     if picture.rule:
-        code, _, rest = picture.rule.partition(" ")
-        name, _, words = rest.partition(" explains this: ")
-        yield f'<p class="rule"><b>{_text(code)} {_text(name)}</b> explains this: {_text(words)} '
-        yield f"<span class=faint>(<code>collectivelint rule {_text(code)}</code> has the details)</span></p>"
+        name, why = RULES[picture.rule]
+        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_text(why)} '
+        yield f"<span class=faint>(<code>collectivelint rule {picture.rule}</code> has the details)</span></p>"
     yield "".join(f'<p class="faint">{_text(note)}</p>' for note in picture.notes)
     yield "</section>"
 

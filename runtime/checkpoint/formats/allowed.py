@@ -144,8 +144,8 @@ _LIBRARIES: Final = frozenset({
     "verl", "vllm",
 })  # fmt: skip
 _ENUMERATION: Final = re.compile(
-    r"(Enum|Type|Types|Strategy|Mode|Names?|Option|Kind|Level|Backend|Method|Status|State|Fn|Policy|Stage|Precision|Device"
-    r"|Reduction|Key|Flag|Verbosity|Scheme|Format|Version|Schedule|Config)$"
+    r"(Enum|Type|Types|Strategy|Mode|Names?|Option|Kind|Level|Backend|Method|Status|State|Policy|Stage|Precision|Device"
+    r"|Reduction|Key|Flag|Verbosity|Scheme|Format|Version|Schedule)$"
 )
 Call: TypeAlias = "Literal['value', 'unclear', 'unsafe']"
 

@@ -97,6 +97,8 @@ class Store:
                 whole = str(entry["name"]).strip("/")
                 name, info = whole.rpartition("/")[2], _info(entry)
                 if whole == own:
+                    # Keys with two slashes in a row go on below a folder without a name.
+                    unreachable += ["/"] if info.is_folder and str(entry["name"]).endswith("/") else []
                     continue
                 if name in (".", ".."):
                     unreachable.append(name)

@@ -1,30 +1,21 @@
-"""Checkpoints in stores: a real S3 server on loopback, one whose connections break, and memory."""
+"""Checkpoints in stores: a real S3 server on loopback, and one whose connections break."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import select
-import shutil
-import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
 from collectivelint.runtime.checkpoint.checks import manifest
-from collectivelint.runtime.checkpoint.cli import ckpt
-from collectivelint.runtime.checkpoint.formats import torch_save
-from collectivelint.runtime.checkpoint.stores import objects, store
-from collectivelint.runtime.checkpoint.stores.path import StorePath, path_of
+from collectivelint.runtime.checkpoint.stores import store
+from collectivelint.runtime.checkpoint.stores.path import path_of
 
 from .conftest import codes, module
+from .stored import Proxy, findings, large, run, upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,74 +23,6 @@ if TYPE_CHECKING:
 
 fsspec = pytest.importorskip("fsspec")
 damages = module("damages").DAMAGES
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(ckpt, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, result.stdout, result.stderr
-
-
-def findings(path: object, *options: object) -> Any:
-    """What `verify --json` says, without times and paths. Notes of a file that is newer than others are left out."""
-    text = run("verify", "--json", path, *options)[1].replace(f"{path}", "PATH")
-    data = json.loads(text)
-    del data["seconds"]
-    data["problems"] = [problem for problem in data["problems"] if " s newer than " not in problem["text"]]
-    return data
-
-
-class Proxy:
-    """Passes connections on to a server. Answers with values are cut off after `cut_at` bytes, `cuts` times."""
-
-    def __init__(self, port: int) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._target = port
-        self.port = self._server.getsockname()[1]
-        self.cuts = 0
-        self.cut_at = 4096
-        self.requests: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            left = -1
-            while True:
-                for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(1 << 16)
-                    if not data:
-                        return
-                    if ready is client:
-                        left = self._budget(data)
-                        server.sendall(data)
-                    elif left < 0:
-                        client.sendall(data)
-                    else:
-                        client.sendall(data[:left])
-                        left -= len(data)
-                        if left <= 0:
-                            return
-
-    def _budget(self, request: bytes) -> int:
-        """How many bytes of the answer are passed on; -1 for all."""
-        line, _, headers = request.partition(b"\r\n")
-        with self._lock:
-            words = line.decode("latin-1").split(" ")
-            self.requests[words[0] + (" range" if b"range:" in headers.lower() else "")] += 1
-            if self.cuts and b"range:" in headers.lower() and b".distcp" in line:
-                self.cuts -= 1
-                return self.cut_at
-        return -1
 
 
 @pytest.fixture(scope="session")
@@ -136,29 +59,6 @@ def bucket(s3: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     store.forget()
     # An instance that is kept has the endpoint of this test.
     fsspec.filesystem("s3").clear_instance_cache()
-
-
-def upload(folder: Path, address: str) -> str:
-    """Put it there; the address."""
-    fs, path = fsspec.core.url_to_fs(address)
-    if folder.is_dir():
-        fs.put(f"{folder}/", f"{path}/", recursive=True)
-    else:
-        fs.put(str(folder), path)
-    return address
-
-
-def large(folder: Path, chunks: int, size: int) -> Path:
-    """A checkpoint of one file, chunks of `size` bytes."""
-    import torch
-    import torch.distributed.checkpoint as dcp
-
-    torch.manual_seed(0)
-    dcp.save({f"w{n}": torch.randn(size // 4) for n in range(chunks)}, checkpoint_id=folder, no_dist=True)
-    return folder
-
-
-# ------------------------------------------------------------------------------------------------------------- s3
 
 
 def test_the_verdict_is_that_of_the_files(copy: Callable[[str], Path], bucket: str) -> None:
@@ -238,6 +138,22 @@ def test_a_connection_that_breaks(tmp_path: Path, s3: Proxy, bucket: str, monkey
     assert re.search(r"__0_0\.distcp.* at byte \d+", f"{report.problems[0].where} {report.problems[0].text}")
 
 
+def test_a_store_that_goes_away(tmp_path: Path, s3: Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = upload(large(tmp_path / "large", 2, 6_000_000), f"{bucket}/large")
+    monkeypatch.setattr(store, "_WAITS", (0.0,))
+
+    def gone(_: int) -> None:
+        s3.is_gone = True
+
+    try:
+        report = audit(path_of(address), Wanted(), gone)
+    finally:
+        s3.is_gone = False
+    assert set(codes(report)) == {"CK102"}
+    assert report.coverage.files == 1
+    assert "large" in [problem.where for problem in report.problems]
+
+
 def test_what_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for address in (f"{bucket}/nothing", "s3://no-such-bucket/run"):
         code, out, err = run("verify", address)
@@ -269,110 +185,11 @@ def test_names_that_no_file_can_have(bucket: str, tmp_path: Path) -> None:
     data = findings("memory://odd")
     memory.rm("/odd", recursive=True)
     assert (data["problems"], {item["where"] for item in data["unread"]}) == ([], {".", ".."})
-
-
-# --------------------------------------------------------------------------------------------------------- memory
-
-
-@pytest.fixture
-def memory() -> Iterator[str]:
-    fs = fsspec.filesystem("memory")
-    yield "memory://runs"
-    if fs.exists("/runs"):
-        fs.rm("/runs", recursive=True)
-
-
-def test_every_format(made: Path, memory: str) -> None:
-    upload(made, memory)
-    for path in sorted(made.iterdir()):
-        assert findings(f"{memory}/{path.name}") == findings(path), path.name
-
-
-def test_every_damage(made: Path, memory: str, tmp_path: Path) -> None:
-    for name, damage in damages.items():
-        folder = tmp_path / name / "tensor_parallel"
-        shutil.copytree(made / "tensor_parallel", folder)
-        shutil.copytree(made / "tensor_parallel-later", f"{folder}-later")
-        damage(folder)
-        address = upload(folder, f"{memory}/{name}/tensor_parallel")
-        # A store has no empty folders, links and times of its own: what is an error is one there too.
-        ours, theirs = findings(address), findings(folder)
-        errors = [[p["code"] for p in data["problems"] if p["severity"] == "error"] for data in (ours, theirs)]
-        assert errors[0] == errors[1], name
-
-
-def test_a_file_that_is_changed_meanwhile(copy: Callable[[str], Path], memory: str) -> None:
-    folder = copy("tensor_parallel")
-    address = upload(folder, f"{memory}/run")
-    upload(folder, f"{memory}/twin")
-    fs = fsspec.filesystem("memory")
-
-    def replaced(_: int) -> None:
-        fs.pipe("/runs/run/__1_0.distcp", (folder / "__1_0.distcp").read_bytes())
-
-    report = audit(path_of(address), Wanted(), replaced)
-    assert [(p.where, p.text) for p in report.problems] == [
-        ("__1_0.distcp", "was changed while it was read; verify it again")
-    ]
-    assert audit(path_of(f"{memory}/twin"), Wanted(), lambda _: None).is_sound
-
-
-def test_a_package_that_is_missing() -> None:
-    pytest.importorskip("s3fs")
-    code = "import sys; sys.modules['s3fs'] = None; from collectivelint.cli import main; main()"
-    command = [sys.executable, "-c", code, "ckpt", "verify", "s3://bucket/run"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("error: s3://bucket/run: ")
-    assert "s3fs" in ran.stderr
-    assert "Traceback" not in ran.stderr
-
-
-def test_files_here_need_no_fsspec(made: Path) -> None:
-    code = "import sys; sys.modules['fsspec'] = None; from collectivelint.cli import main; main()"
-    command = [sys.executable, "-c", code, "ckpt", "verify", str(made / "tensor_parallel")]
-    assert subprocess.run(command, capture_output=True, check=False, cwd=os.sep).returncode == 0
-    command[-1] = "s3://bucket/run"
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
-    text = "error: s3://bucket/run: addresses such as s3:// need fsspec: pip install 'collectivelint[stores]'\n"
-    assert (ran.returncode, ran.stderr) == (2, text)
-
-
-def test_values_are_read_in_parallel(tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = upload(large(tmp_path / "large", 1, 17_000_000), f"{memory}/large")
-    barrier = threading.Barrier(4)
-    read = store.Store.read
-
-    def together(self: store.Store, path: str, begin: int, end: int) -> bytes:
-        # Would wait for ever if one were read after the other; pages are read by fewer.
-        if end - begin == objects.BLOCK:
-            barrier.wait(60)
-        return read(self, path, begin, end)
-
-    monkeypatch.setattr(store.Store, "read", together)
-    assert audit(path_of(address), Wanted()).is_sound
-
-
-def test_files_of_ranks_are_read_in_parallel(made: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = upload(made / "hand_made-ranks", f"{memory}/ranks")
-    barrier = threading.Barrier(4)
-    read = torch_save.read
-
-    def together(file: Path, name: str, rank: int | None) -> Any:
-        barrier.wait(60)
-        return read(file, name, rank)
-
-    monkeypatch.setattr(torch_save, "read", together)
-    assert audit(path_of(address), Wanted(headers_only=True)).coverage.files_read == 4
-
-
-def test_an_address_is_a_path() -> None:
-    path = path_of("s3://bucket/run/step_1")
-    assert isinstance(path, StorePath)
-    assert (str(path), str(path.parent), path.name) == ("s3://bucket/run/step_1", "s3://bucket/run", "step_1")
-    assert str(path / "a" / "b.pt") == "s3://bucket/run/step_1/a/b.pt"
-    assert (path / "a").relative_to(path).as_posix() == "a"
-    assert path == path_of("s3://bucket/run") / "step_1"
-    assert str(path_of("memory://")) == "memory://"
-    assert not isinstance(path_of("s3:/bucket"), StorePath)
-    assert str(path_of("file:///tmp/x")) == "/tmp/x"
+    fs.pipe({f"{path}/empty/a.safetensors": whole, f"{path}/empty/x/c.safetensors": whole})
+    # Two slashes: the client would make one of them.
+    for key in ("empty//b.safetensors", "empty/x//d.safetensors"):
+        fs.call_s3("put_object", Bucket=path, Key=key, Body=whole[:-3])
+    # An object that only marks the folder is nothing that could be read.
+    fs.call_s3("put_object", Bucket=path, Key="empty/", Body=b"")
+    data = findings(f"{bucket}/empty")
+    assert [item["where"] for item in data["unread"]] == ["/", "x//"]
