@@ -141,9 +141,9 @@ def test_the_parameter_of_a_tensor() -> None:
     assert known.of(model["same"].weight) == Argument("parameter", ("same.weight", "again.weight"))
     model["same"].weight.grad = torch.ones(3, 3)
     assert str(known.of(model["same"].weight.grad[0])) == "gradient of `same.weight` or `again.weight`"
-    # Tied behind torch's back, whichever was passed before.
+    # Tied behind torch's back: behind `a` it is `b` that is looked at first.
     tied = torch.nn.ModuleDict({"a": torch.nn.Linear(7, 7, bias=False), "b": torch.nn.Linear(7, 7, bias=False)})
-    assert str(known.of(tied["b"].weight)) == "parameter `b.weight`"
+    assert str(known.of(tied["a"].weight)) == "parameter `a.weight`"
     tied["b"].weight.data = tied["a"].weight.data
     assert known.of(tied["b"].weight) == Argument("parameter", ("a.weight", "b.weight"))
     # Whatever has the same memory, and nothing else.
