@@ -11,7 +11,7 @@ from collectivelint.printable import one_line
 from ..quantities import ranks_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from ..traces.model import Group, GroupKey, Trace
 
@@ -53,16 +53,25 @@ def uses(trace: Trace) -> list[Use]:
         for (key, *_), counted in rank.peers.items():
             calls[key][rank.rank] += counted.calls
     found = []
+    ends = {rank.rank: rank.end for rank in trace.ranks.values()}
     for key, group in groups.items():
         known = calls[key]
         destroyed = tuple(sorted(rank.rank for rank in trace.ranks.values() if key in rank.destroyed))
         users = tuple(sorted(rank for rank, count in known.items() if count))
-        absent = tuple(
-            rank
-            for rank in group.ranks
-            if users and rank in trace.ranks and rank not in users and trace.ranks[rank].end != "untraced"
-        )
-        found.append(Use(group, sum(known.values()), users, absent, destroyed))
+        found.append(Use(group, sum(known.values()), users, absent_of(group, users, ends), destroyed))
+    return by_calls(found)
+
+
+def absent_of(group: Group, users: Collection[int], ends: Mapping[int, str]) -> tuple[int, ...]:
+    """The members of a group that never called on it although others did. `ends`: how each traced rank ended."""
+    known = frozenset(users)
+    return tuple(
+        rank for rank in group.ranks if known and rank not in known and ends.get(rank, "untraced") != "untraced"
+    )
+
+
+def by_calls(found: Iterable[Use]) -> list[Use]:
+    """The most calls first."""
     return sorted(found, key=lambda use: (-use.calls, use.group.ranks))
 
 

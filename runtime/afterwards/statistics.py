@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from ..traces.model import Event, Group, Trace
     from ..verdict.meetings import Meeting
+    from ..verdict.slow_ranks import SlowRank
+
+
+_STOPPED: Final = "ended when the tracer stopped the job"
+#: How many ranks are listed.
+_MOST: Final = 16
 
 
 @dataclass(slots=True)
@@ -50,16 +56,115 @@ class Lateness:
     late: float = 0.0
 
 
-class Statistics:
-    """The numbers of a trace. Calls that did not end are counted and have no time."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a rank is and how it ended, as its trace says; `calls` are recorded, `lost` ones were overwritten."""
+
+    rank: int
+    world_size: int
+    pid: int
+    host: str
+    end: str
+    error: str
+    calls: int
+    lost: int
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The numbers of a job, wherever they were made. Calls that did not end are counted and have no time."""
+
+    heads: list[Head]
+    #: By operation, group and site.
+    rows: dict[tuple[str, str, str], Row]
+    ranks: dict[int, Lateness]
+    slow: list[SlowRank]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "calls": [
+                {
+                    "op": row.op,
+                    "group": row.group,
+                    "site": row.site,
+                    "ranks": sorted(row.ranks),
+                    "calls": row.calls,
+                    "bytes": row.bytes,
+                    "seconds": row.seconds,
+                    "waited": row.waited,
+                    "skew": row.skew,
+                }
+                for row in self.sorted()
+            ],
+            "ranks": [
+                {
+                    "rank": head.rank,
+                    "pid": head.pid,
+                    "host": head.host,
+                    "end": head.end,
+                    "error": head.error or None,
+                    "seconds": self.ranks[head.rank].seconds,
+                    "waited": self.ranks[head.rank].waited,
+                    "last": self.ranks[head.rank].last,
+                    "late": self.ranks[head.rank].late,
+                }
+                for head in self.heads
+            ],
+            "slow": [slow.as_dict() for slow in self.slow],
+        }
+
+    def sorted(self) -> list[Row]:
+        """The rows, the most time first."""
+        return sorted(self.rows.values(), key=lambda row: -row.seconds)
+
+    def text(self, *, stopped: bool = False) -> Iterator[str]:
+        """In a screenful: ranks, then calls. `stopped`: the launcher has stopped the job."""
+        return map(
+            one_line, self._lines("no record of its end (killed, or still running)" if not stopped else _STOPPED)
+        )
+
+    def _lines(self, killed: str) -> Iterator[str]:
+        for head in self.heads:
+            ended = {
+                "raised": f"raised {head.error}",
+                "untraced": f"not recorded from there on, {head.error}",
+                "running": killed,
+            }.get(head.end, head.end)
+            lost = f", the first {head.lost} overwritten" if head.lost else ""
+            who = f"rank {head.rank} of {head.world_size}"
+            yield f"{who}: {head.calls} calls{lost}; {ended} (pid {head.pid} on {head.host})"
+        if not self.rows:
+            return
+        yield ""
+        yield f"{'rank':>7} {'in calls':>9} {'waited':>9} {'was last':>9} {'late':>9}"
+        slowest = sorted(self.ranks.items(), key=lambda item: -item[1].late)
+        for number, late in slowest[:_MOST]:
+            yield f"{number:>7} {late.seconds:>9.3f} {late.waited:>9.3f} {late.last:>9} {late.late:>9.3f}"
+        if len(slowest) > _MOST:
+            yield f"        and {len(slowest) - _MOST} ranks that were less late"
+        yield from (f"SLOW: {slow}" for slow in self.slow[:_MOST])
+        yield ""
+        heads = f"{'calls':>7} {'bytes':>9} {'seconds':>9} {'waited':>9} {'skew':>8}"
+        yield f"{heads}  {'ranks':<10} {'operation':<24} {'group':<28} site"
+        for row in self.sorted():
+            numbers = f"{row.calls:>7} {amount(row.bytes):>9} {row.seconds:>9.3f} {row.waited:>9.3f} {row.skew:>8.3f}"
+            ranks = ranks_text(row.ranks).partition(" ")[2]
+            yield f"{numbers}  {ranks:<10} {row.op:<24} {row.group:<28} {row.site}"
+
+
+class Statistics(Numbers):
+    """The numbers of a trace in memory. analysis.py has the same for tables; a test compares them."""
 
     def __init__(self, trace: Trace) -> None:
         """Count everything."""
-        self.trace = trace
+        heads = [
+            Head(number, rank.world_size, rank.pid, rank.host, rank.end, rank.error, len(rank.events), rank.lost)
+            for number, rank in trace.ranks.items()
+        ]
+        super().__init__(heads, {}, {rank: Lateness() for rank in trace.ranks}, slow_ranks(trace))
         #: By the identity of a group, which the trace keeps.
         self._names: dict[int, str] = {}
-        self.rows: dict[tuple[str, str, str], Row] = {}
-        self.ranks: dict[int, Lateness] = {rank: Lateness() for rank in trace.ranks}
         for rank in trace.ranks.values():
             for event in rank.events:
                 row = self._row(event)
@@ -72,7 +177,6 @@ class Statistics:
                     self.ranks[event.rank].seconds += taken
         for meeting in meetings(trace):
             self._meet(meeting)
-        self.slow = slow_ranks(trace)
 
     def _named(self, group: Group) -> str:
         """A group as reports call it. It may have thousands of members: each is written once."""
@@ -94,83 +198,6 @@ class Statistics:
             row.waited += meeting.waits[rank]
             row.skew = max(row.skew, meeting.skew)
             self.ranks[rank].waited += meeting.waits[rank]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "calls": [
-                {
-                    "op": row.op,
-                    "group": row.group,
-                    "site": row.site,
-                    "ranks": sorted(row.ranks),
-                    "calls": row.calls,
-                    "bytes": row.bytes,
-                    "seconds": row.seconds,
-                    "waited": row.waited,
-                    "skew": row.skew,
-                }
-                for row in self.sorted()
-            ],
-            "ranks": [
-                {
-                    "rank": number,
-                    "pid": rank.pid,
-                    "host": rank.host,
-                    "end": rank.end,
-                    "error": rank.error or None,
-                    "seconds": self.ranks[number].seconds,
-                    "waited": self.ranks[number].waited,
-                    "last": self.ranks[number].last,
-                    "late": self.ranks[number].late,
-                }
-                for number, rank in self.trace.ranks.items()
-            ],
-            "slow": [slow.as_dict() for slow in self.slow],
-        }
-
-    def sorted(self) -> list[Row]:
-        """The rows, the most time first."""
-        return sorted(self.rows.values(), key=lambda row: -row.seconds)
-
-    def text(self, *, stopped: bool = False) -> Iterator[str]:
-        """In a screenful: ranks, then calls. `stopped`: the launcher has stopped the job."""
-        return map(
-            one_line, self._lines("no record of its end (killed, or still running)" if not stopped else _STOPPED)
-        )
-
-    def _lines(self, killed: str) -> Iterator[str]:
-        for number, rank in self.trace.ranks.items():
-            ended = {
-                "raised": f"raised {rank.error}",
-                "untraced": f"not recorded from there on, {rank.error}",
-                "running": killed,
-            }.get(rank.end, rank.end)
-            lost = f", the first {rank.lost} overwritten" if rank.lost else ""
-            who = f"rank {number} of {rank.world_size}"
-            yield f"{who}: {len(rank.events)} calls{lost}; {ended} (pid {rank.pid} on {rank.host})"
-        if not self.rows:
-            return
-        yield ""
-        yield f"{'rank':>7} {'in calls':>9} {'waited':>9} {'was last':>9} {'late':>9}"
-        slowest = sorted(self.ranks.items(), key=lambda item: -item[1].late)
-        for number, late in slowest[:_MOST]:
-            yield f"{number:>7} {late.seconds:>9.3f} {late.waited:>9.3f} {late.last:>9} {late.late:>9.3f}"
-        if len(slowest) > _MOST:
-            yield f"        and {len(slowest) - _MOST} ranks that were less late"
-        yield from (f"SLOW: {slow}" for slow in self.slow[:_MOST])
-        yield ""
-        heads = f"{'calls':>7} {'bytes':>9} {'seconds':>9} {'waited':>9} {'skew':>8}"
-        yield f"{heads}  {'ranks':<10} {'operation':<24} {'group':<28} site"
-        for row in self.sorted():
-            numbers = f"{row.calls:>7} {amount(row.bytes):>9} {row.seconds:>9.3f} {row.waited:>9.3f} {row.skew:>8.3f}"
-            ranks = ranks_text(row.ranks).partition(" ")[2]
-            yield f"{numbers}  {ranks:<10} {row.op:<24} {row.group:<28} {row.site}"
-
-
-_STOPPED: Final = "ended when the tracer stopped the job"
-#: How many ranks are listed.
-_MOST: Final = 16
 
 
 def size(signature: Mapping[str, Any]) -> int:

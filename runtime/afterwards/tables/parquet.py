@@ -1,47 +1,31 @@
-"""The tables of a run as Parquet files: their columns, and writing them rank by rank (docs/tables.md)."""
+"""Writing the tables of a run as Parquet files, rank by rank (docs/tables.md)."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from collectivelint import atomic
+
 from ...traces.model import Numbering
+from ...traces.reader import read_rank
 from ...traces.ring import TraceError
 from ..statistics import size
+from .schema import KEY, MARKER, TABLES, VERSION, TablesError, check_replaceable, file_of, marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ...traces.jobs import Job
-    from ...traces.model import Event, Rank
+    from ...traces.model import Event, Group, Place, Rank
 
-#: Goes up when a column changes its meaning or goes.
-VERSION: Final = 1
-MARKER: Final = "collectivelint-tables.json"
-#: Column -> Arrow type; "?" marks columns that may be null, "[]" lists.
-TABLES: Final[dict[str, dict[str, str]]] = {
-    "jobs": {"job": "int32", "store": "string", "world_size": "int32", "attempt": "int32", "started": "float64"},
-    "ranks": {
-        "job": "int32", "rank": "int32", "pid": "int32", "host": "string", "started": "float64", "end": "string",
-        "error": "string?", "events": "int64", "lost": "int64",
-    },
-    "groups": {"job": "int32", "group": "int32", "description": "string", "ordinal": "int32", "ranks": "int32[]"},
-    "sites": {"job": "int32", "site": "int32", "path": "string", "line": "int32", "function": "string", "stack": "string[]"},
-    "signatures": {"job": "int32", "signature": "int32", "text": "string"},
-    "events": {
-        "job": "int32", "rank": "int32", "number": "int64", "kind": "string", "op": "string", "group": "int32",
-        "sequence": "int64", "peer": "int32?", "signature": "int32", "bytes": "int64", "is_async": "bool",
-        "state": "string", "start": "float64", "end": "float64?", "thread": "int64", "site": "int32",
-    },
-}  # fmt: skip
-#: Rows that are held in memory before they are written.
+#: Rows of a table that are held in memory before they are written.
 BATCH: Final = 1 << 16
-
-
-class TablesError(Exception):
-    """The tables cannot be written; its text says why."""
+#: Calls that are none on the group: a rank makes it, or calls on a group that it is not in.
+NOT_ON_GROUP: Final = ("create", "outsider")
 
 
 def write(jobs: Iterable[Job], folder: Path, unreadable: list[str]) -> None:
@@ -53,19 +37,17 @@ def write(jobs: Iterable[Job], folder: Path, unreadable: list[str]) -> None:
     try:
         import pyarrow as pa  # noqa: F401
     except ImportError:
-        raise TablesError("--parquet needs pyarrow: pip install 'collectivelint[report]'") from None
+        raise TablesError("tables need pyarrow: pip install 'collectivelint[report]'") from None
     folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / MARKER
-    if not marker.is_file() and any(folder.iterdir()):
-        raise TablesError(f"{folder}: has other files, and no tables of collectivelint")
-    marker.write_text(json.dumps({"version": VERSION}) + "\n", encoding="utf-8")
+    check_replaceable(folder)
+    atomic.write(folder / MARKER, marker(), follow=False)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as name:
         writers = _Writers(Path(name))
         for number, job in enumerate(jobs):
-            _job(writers, number, job, unreadable)
+            _Job(writers, number, job).write(unreadable)
         writers.close()
         for table in TABLES:
-            Path(name, f"{table}.parquet").replace(folder / f"{table}.parquet")
+            file_of(Path(name), table).replace(file_of(folder, table))
 
 
 class _Writers:
@@ -77,7 +59,7 @@ class _Writers:
 
         self._schemas = {table: _schema(pa, columns) for table, columns in TABLES.items()}
         self._files = {
-            table: parquet.ParquetWriter(folder / f"{table}.parquet", schema, compression="zstd")
+            table: parquet.ParquetWriter(file_of(folder, table), schema, compression="zstd")
             for table, schema in self._schemas.items()
         }
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
@@ -112,55 +94,90 @@ def _schema(pa: Any, columns: dict[str, str]) -> Any:
     for name, kind in columns.items():
         base = pa.type_for_alias(kind.rstrip("?").removesuffix("[]"))
         fields.append(pa.field(name, pa.list_(base) if kind.endswith("[]") else base, nullable=kind.endswith("?")))
-    return pa.schema(fields, metadata={"collectivelint.tables": str(VERSION)})
+    return pa.schema(fields, metadata={KEY: str(VERSION)})
 
 
-def _job(writers: _Writers, number: int, job: Job, unreadable: list[str]) -> None:
-    writers.add("jobs", number, job.store, job.world_size, job.attempt, job.started)
-    numbering = Numbering()
-    groups: set[int] = set()
-    known: dict[str, dict[Any, int]] = {"sites": {}, "signatures": {}}
+class _Job:
+    """The rows of one job. Groups, sites and signatures are numbered as they come."""
 
-    def identity(table: str, key: Any, *row: Any) -> int:
-        found = known[table].get(key)
-        if found is None:
-            found = known[table][key] = len(known[table])
-            writers.add(table, number, found, *row)
-        return found
+    def __init__(self, writers: _Writers, number: int, job: Job) -> None:
+        self._writers, self._number, self._job = writers, number, job
+        self._numbering = Numbering()
+        self._groups: set[int] = set()
+        self._sites: dict[Place, int] = {}
+        self._signatures: dict[str, int] = {}
+        #: By the identity of what a rank's events share while it is written, of sites and signatures: their number; the bytes of
+        #: the tensors of a signature, else 0.
+        self._known: dict[int, tuple[int, int]] = {}
 
-    def group_of(group: Any) -> int:
-        found = numbering(group.key)
-        if found not in groups:
-            groups.add(found)
-            writers.add("groups", number, found, group.description, group.ordinal, group.ranks)
-        return found
+    def write(self, unreadable: list[str]) -> None:
+        """All rows."""
+        job, number = self._job, self._number
+        self._writers.add("jobs", number, job.store, job.world_size, job.attempt, job.started)
+        for rank in _ranks(job, unreadable):
+            self._writers.add(
+                "ranks", number, rank.rank, rank.world_size, rank.pid, rank.host, rank.started, rank.end,
+                rank.error or None, len(rank.events), rank.lost,
+            )  # fmt: skip
+            self._known.clear()
+            for event in rank.events:
+                self._event(event)
+            self._members(rank)
 
-    def add(event: Event) -> None:
-        place, text = event.place, json.dumps(event.signature, sort_keys=True, default=str)
-        site = identity("sites", place, place.path, place.line, place.function, place.stack)
-        writers.add(
-            "events", number, event.rank, event.number, event.kind, event.op, group_of(event.group), event.sequence,
-            None if event.peer < 0 else event.peer, identity("signatures", text, text), size(event.signature),
-            event.is_async, event.state.name.lower(), event.start, event.end or None, event.thread, site,
+    def _event(self, event: Event) -> None:
+        known = self._known
+        signature, length = known.get(id(event.signature)) or known.setdefault(
+            id(event.signature), (self._signature(event), size(event.signature))
+        )
+        site, _ = known.get(id(event.place)) or known.setdefault(id(event.place), (self._site(event.place), 0))
+        self._writers.add(
+            "events", self._number, event.rank, event.number, event.kind, event.op, self._group(event.group),
+            event.sequence, None if event.peer < 0 else event.peer, signature, length, event.is_async,
+            event.state.name.lower(), event.start, event.end or None, event.thread, site,
         )  # fmt: skip
 
-    for rank in _ranks(job, unreadable):
-        count, lost = len(rank.events), rank.lost
-        writers.add(
-            "ranks", number, rank.rank, rank.pid, rank.host, rank.started, rank.end, rank.error or None, count, lost
-        )
-        for group in rank.groups:
-            group_of(group)
-        for event in rank.events:
-            add(event)
+    def _members(self, rank: Rank) -> None:
+        """The groups that a rank is in or has called on, with all its calls on each, also those that were overwritten."""
+        calls: Counter[int] = Counter()
+        for (key, kind), counted in rank.streams.items():
+            if kind not in NOT_ON_GROUP:
+                calls[self._numbering(key)] += counted.calls
+        for (key, *_), counted in rank.peers.items():
+            calls[self._numbering(key)] += counted.calls
+        destroyed = {self._numbering(key) for key in rank.destroyed}
+        mine = {self._group(group) for group in rank.groups}
+        for group in sorted(mine | (calls.keys() | destroyed) & self._groups):
+            self._writers.add("members", self._number, rank.rank, group, calls[group], group in destroyed)
+
+    def _group(self, group: Group) -> int:
+        found = self._numbering(group.key)
+        if found not in self._groups:
+            self._groups.add(found)
+            self._writers.add("groups", self._number, found, group.description, group.ordinal, group.ranks)
+        return found
+
+    def _site(self, place: Place) -> int:
+        found = self._sites.get(place)
+        if found is None:
+            found = self._sites[place] = len(self._sites)
+            self._writers.add("sites", self._number, found, place.path, place.line, place.function, place.stack)
+        return found
+
+    def _signature(self, event: Event) -> int:
+        text = json.dumps(event.signature, sort_keys=True, default=str)
+        found = self._signatures.get(text)
+        if found is None:
+            found = self._signatures[text] = len(self._signatures)
+            self._writers.add("signatures", self._number, found, text)
+        return found
 
 
 def _ranks(job: Job, unreadable: list[str]) -> Iterator[Rank]:
-    """The ranks of a job, each read when it is its turn."""
+    """The ranks of a job, each read when it is its turn, and forgotten after it: so are the names that its reader keeps."""
     if job.recorded is not None:
         yield from job.recorded.ranks.values()
     for reader in job.readers:
         try:
-            yield reader.whole()
+            yield read_rank(reader.path)
         except TraceError as error:
             unreadable.append(str(error))

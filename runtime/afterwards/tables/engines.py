@@ -1,0 +1,106 @@
+"""Where the tables are computed on: DuckDB in this process, or a Spark cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from .schema import TABLES, TablesError, check_readable, file_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .numbers import Analysed, Keep
+
+DUCKDB: Final = "duckdb"
+
+
+def analysed(folder: Path, engine: str) -> list[Analysed]:
+    """What the report says of each job in a folder of tables. Raises TablesError where that cannot be computed."""
+    check_readable(folder)
+    try:
+        import ibis
+
+        from . import numbers
+    except ImportError:
+        raise TablesError(f"--engine {engine} needs ibis: pip install 'collectivelint[report]'") from None
+    with _connected(engine) as connection:
+        try:
+            tables = {table: connection.read_parquet(_address(folder, table)) for table in TABLES}
+            return numbers.read(tables, _kept_by(connection))
+        except ibis.common.exceptions.IbisError as error:
+            raise TablesError(f"--engine {engine}: {_shown(error)}") from None
+        except Exception as error:
+            # What an engine raises has no common class: a file that is damaged, a machine that is lost, no memory left.
+            if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb", "pyspark", "py4j"):
+                raise
+            raise TablesError(f"--engine {engine}: {_shown(error)}") from None
+
+
+def _address(folder: Path, table: str) -> str:
+    """What an engine with another current folder finds it by."""
+    return os.path.abspath(file_of(folder, table))
+
+
+def _kept_by(connection: Any) -> Keep:
+    """How a connection computes an expression once, for all that use it."""
+    if connection.name == DUCKDB:
+        # Not cache(): ibis 12 with sqlglot 30 cannot drop such a table, and says so on stderr.
+        return lambda name, table: connection.create_table(name, table, temp=True)
+    return lambda name, table: table.cache()  # noqa: ARG005  # the same form
+
+
+@contextmanager
+def _connected(engine: str) -> Iterator[Any]:
+    """A connection of ibis to the engine, closed afterwards."""
+    if engine == DUCKDB:
+        import ibis
+
+        # What does not fit into memory goes there.
+        with tempfile.TemporaryDirectory(prefix="collectivelint-") as spill:
+            connection = ibis.duckdb.connect(temp_directory=spill)
+            try:
+                yield connection
+            finally:
+                connection.disconnect()
+        return
+    with _session(engine) as session:
+        import ibis
+
+        yield ibis.pyspark.connect(session)
+
+
+@contextmanager
+def _session(master: str) -> Iterator[Any]:
+    """A session on a cluster, ended afterwards."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise TablesError(f"--engine {master} needs pyspark: pip install 'collectivelint[report,spark]'") from None
+    if master.startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(master).appName("collectivelint")
+    for key, value in {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}.items():
+        builder = builder.config(key, value)
+    if master.startswith("local"):
+        # 200 by default, for large clusters: on one machine a small run would take minutes.
+        builder = builder.config("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        raise TablesError(f"--engine {master}: {_shown(error)}") from None
+    try:
+        session.sparkContext.setLogLevel("ERROR")
+        yield session
+    finally:
+        with suppress(Exception):
+            session.stop()
+
+
+def _shown(error: Exception) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
