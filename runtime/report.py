@@ -14,11 +14,12 @@ from collectivelint import atomic
 from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
+from . import of_tables
 from .afterwards import flight_recorder, group_usage
 from .afterwards.picture import write
 from .afterwards.picture.model import picture
 from .afterwards.statistics import Statistics
-from .afterwards.tables import parquet as tables
+from .afterwards.tables import schema
 from .beside import closing, judging
 from .beside.absent import of_run
 from .beside.liveness import alive, lives_here
@@ -34,8 +35,9 @@ from .traces.ring import TraceError
 from .verdict import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from .afterwards.tables.numbers import Analysed
     from .beside.absent import Absent
     from .beside.judging import Judged
     from .traces.run_end import RunEnd
@@ -74,8 +76,24 @@ class _Part:
     type=NamedPath(file_okay=False),
     help="Write the calls of all jobs as Parquet tables into this folder, a new one or one that has such tables.",
 )
+@click.option(
+    "--perfetto",
+    type=NamedPath(dir_okay=False),
+    help="Write the calls of all jobs into this file, for the Perfetto UI.",
+)
+@click.option(
+    "--engine",
+    metavar="ENGINE",
+    help="Compute the numbers on `duckdb`, on a Spark cluster (`spark://host:port`), or on Spark here (`local[2]`).",
+)
 def report(
-    trace_dir: Path, output_format: str, export_fr: Path | None, page: Path | None, parquet: Path | None
+    trace_dir: Path,
+    output_format: str,
+    export_fr: Path | None,
+    page: Path | None,
+    parquet: Path | None,
+    perfetto: Path | None,
+    engine: str | None,
 ) -> None:
     """Explain what traced jobs did; the verdict on each comes last.
 
@@ -83,8 +101,13 @@ def report(
     the configuration cannot be read.
 
     TRACE_DIR is the folder of a run, one with runs below it (the newest is read), or one with the dumps of torch's Flight
-    Recorder, one for each rank.
+    Recorder, one for each rank. It may be a folder of tables (see --parquet) too, for a run that is too large for this
+    machine: there are numbers and groups in them, and no verdict.
     """
+    if schema.version(trace_dir) is not None:
+        needs = {"--export-fr": export_fr, "--html": page, "--parquet": parquet, "--perfetto": perfetto}
+        of_tables.report(trace_dir, engine, output_format, [name for name, value in needs.items() if value is not None])
+        return
     expected = expected_groups()
     run = folders.newest(trace_dir)
     unreadable: list[str] = []
@@ -92,8 +115,9 @@ def report(
         found = _jobs(run, unreadable)
         if export_fr is not None:
             _export(found, export_fr)
-        if parquet is not None:
-            _tables(found, parquet)
+        if perfetto is not None:
+            of_tables.write_perfetto(found, perfetto)
+        analysed = of_tables.analysed(found, parquet, engine)
     except (TraceError, OSError) as error:
         end = run_end.read(run)
         missing = of_run(run, Trace(), end.unrecorded if end is not None else ())
@@ -103,9 +127,8 @@ def report(
     is_text = output_format == "text"
     if is_text and run != trace_dir:
         echo(f"Run: {folders.described(trace_dir, run)}\n")
-    parts = _parts(
-        found, expected, unreadable, stopped=(run / STOPPED).is_file(), is_text=is_text, is_page=page is not None
-    )
+    stopped = (run / STOPPED).is_file()
+    parts = _parts(found, expected, analysed, unreadable, stopped=stopped, is_text=is_text, is_page=page is not None)
     left_out: list[str] = []
     saved = records.read(*dict.fromkeys([run, *(part for job in found for part in job.folders)]), unreadable=left_out)
     warn(left_out)
@@ -149,19 +172,26 @@ def _jobs(run: Path, unreadable: list[str]) -> list[Job]:
 def _parts(
     found: list[Job],
     expected: Mapping[str, Collection[str]],
+    analysed: Sequence[Analysed],
     unreadable: list[str],
     *,
     stopped: bool,
     is_text: bool,
     is_page: bool,
 ) -> list[_Part]:
-    """Judge each job, print its tables if `is_text`, and draw it if `is_page`. `stopped`: the tracer has ended the run."""
+    """Judge each job, print its tables if `is_text`, and draw it if `is_page`. `stopped`: the tracer has ended the run.
+
+    `analysed`: what an engine has found of each job; nothing where it is computed here.
+    """
     ends: dict[Path, RunEnd | None] = {}
     main = jobs.main_of(found)
     parts = []
-    for job, name in zip(found, jobs.names(found), strict=True):
+    for index, (job, name) in enumerate(zip(found, jobs.names(found), strict=True)):
         trace = job.trace(unreadable)
-        groups, numbers = group_usage.uses(trace), Statistics(trace)
+        if analysed:
+            groups, numbers = analysed[index].uses, analysed[index].numbers
+        else:
+            groups, numbers = group_usage.uses(trace), Statistics(trace)
         unexpected = list(group_usage.unexpected(groups, expected)) if job is main else []
         if is_text:
             if name:
@@ -218,15 +248,6 @@ def _export(found: list[Job], folder: Path) -> None:
     if len(found) > 1:
         name = next(name for job, name in zip(found, jobs.names(found), strict=True) if job is main)
         echo(f"collectivelint: {folder} has the dumps of {name}", err=True)
-
-
-def _tables(found: list[Job], folder: Path) -> None:
-    try:
-        # What is wrong with a rank is said once, by what reads it for the report.
-        tables.write(found, folder, [])
-    except (tables.TablesError, OSError) as error:
-        echo(f"error: {error if isinstance(error, tables.TablesError) else reason(error)}", err=True)
-        sys.exit(2)
 
 
 def warn(problems: Iterable[str]) -> None:

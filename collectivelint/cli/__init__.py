@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
+    "sql": ("collectivelint.runtime.afterwards.tables.sql:sql", "Query the calls of a traced job with SQL."),
     "ckpt": ("collectivelint.runtime.checkpoint.cli:ckpt", "Check a checkpoint, list it, compare two."),
     "confirm": ("collectivelint.runtime.afterwards.confirm_cli:confirm", "Say which findings a traced job confirms."),
 }

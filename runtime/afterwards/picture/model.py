@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...traces.model import Trace
     from ...verdict.model import Side
     from ..group_usage import Use
-    from ..statistics import Row, Statistics
+    from ..statistics import Numbers, Row
 
 #: Lines of source on each side of the call, and the largest file in bytes that is read for them.
 _AROUND: Final = 2
@@ -72,7 +72,7 @@ class Picture:
     calls: dict[str, Any]
 
 
-def picture(judged: Judged, trace: Trace, numbers: Statistics, uses: list[Use]) -> Picture:
+def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> Picture:
     """The picture of a job from its trace, the verdict on it, its statistics and the usage of its groups."""
     found = judged.divergence
     nodes = waits.graph(found, trace) if found is not None else []

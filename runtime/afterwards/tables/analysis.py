@@ -94,7 +94,9 @@ def calls_of_ranks(tables: Tables, clock: Table, met: Table) -> Table:
     known = met.select(*_CALL, "kind", "latest", "skew")
     timed = events.join(clock, ["job", "rank"]).left_join(known, [*_CALL, "kind"])
     taken = ibis.greatest(timed.end - timed.start, 0.0)
-    waits = ibis.least(timed.latest - (timed.start - timed["shift"]), ibis.greatest(timed.end.fill_null(0.0) - timed.start, 0.0))
+    waits = ibis.least(
+        timed.latest - (timed.start - timed["shift"]), ibis.greatest(timed.end.fill_null(0.0) - timed.start, 0.0)
+    )
     timed = timed.select(
         "job", "op", "group", "site", "rank", "number", "bytes",
         seconds=taken.fill_null(0.0),

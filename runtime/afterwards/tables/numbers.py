@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...traces.jobs import Job
-from ...traces.model import Event, Group, Place, State
+from ...traces.model import Event, Group, Place, Rank, State, Trace
 from ...verdict.slow_ranks import SlowRank
 from ..group_usage import Use, absent_of, by_calls
 from ..statistics import Head, Lateness, Numbers, Row
@@ -25,10 +25,9 @@ Keep: TypeAlias = "Callable[[str, Table], Table]"
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """A job, its numbers and the usage of its groups. The job has no trace, and `ranks` says which ranks it has."""
+    """A job, its numbers and the usage of its groups. The ranks of the job have no events."""
 
     job: Job
-    ranks: tuple[int, ...]
     numbers: Numbers
     uses: list[Use]
 
@@ -46,9 +45,9 @@ def read(tables: Mapping[str, Table], keep: Keep) -> list[Analysed]:
     found = []
     for row in sorted(_rows(tables["jobs"]), key=lambda row: row["job"]):
         number = row["job"]
-        job = Job(row["store"], row["world_size"], row["attempt"], row["started"])
         named = {group["group"]: _group(group) for group in groups[number]}
-        mine = sorted((_head(head) for head in heads[number]), key=lambda head: head.rank)
+        heads[number].sort(key=lambda head: head["rank"])
+        mine = [_head(head) for head in heads[number]]
         numbers = Numbers(
             mine,
             _calls(rows[number], named),
@@ -57,7 +56,9 @@ def read(tables: Mapping[str, Table], keep: Keep) -> list[Analysed]:
         )
         ends = {head.rank: head.end for head in mine}
         uses = by_calls(_use(group, named, ends) for group in sorted(groups[number], key=lambda group: group["group"]))
-        found.append(Analysed(job, tuple(ends), numbers, uses))
+        ranks = Trace({head["rank"]: _rank(head, row["attempt"]) for head in heads[number]})
+        job = Job(row["store"], row["world_size"], row["attempt"], row["started"], recorded=ranks)
+        found.append(Analysed(job, numbers, uses))
     return found
 
 
@@ -75,7 +76,28 @@ def _by_job(table: Table) -> defaultdict[int, list[dict[str, Any]]]:
 
 def _head(row: Mapping[str, Any]) -> Head:
     return Head(
-        row["rank"], row["world_size"], row["pid"], row["host"], row["end"], row["error"] or "", row["events"], row["lost"]
+        row["rank"],
+        row["world_size"],
+        row["pid"],
+        row["host"],
+        row["end"],
+        row["error"] or "",
+        row["events"],
+        row["lost"],
+    )
+
+
+def _rank(row: Mapping[str, Any], attempt: int) -> Rank:
+    return Rank(
+        row["rank"],
+        row["world_size"],
+        row["pid"],
+        row["host"],
+        attempt,
+        row["started"],
+        row["end"],
+        row["error"] or "",
+        (),
     )
 
 
@@ -100,9 +122,7 @@ def _calls(rows: list[dict[str, Any]], named: Mapping[int, Group]) -> dict[tuple
     return found
 
 
-def _lateness(
-    ranks: list[int], times: list[dict[str, Any]], last: list[dict[str, Any]]
-) -> dict[int, Lateness]:
+def _lateness(ranks: list[int], times: list[dict[str, Any]], last: list[dict[str, Any]]) -> dict[int, Lateness]:
     found = {rank: Lateness() for rank in ranks}
     for row in times:
         found[row["rank"]].seconds, found[row["rank"]].waited = row["seconds"], row["waited"]

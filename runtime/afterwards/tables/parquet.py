@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from collectivelint import atomic
 
 from ...traces.model import Numbering
-from ...traces.reader import read_rank
-from ...traces.ring import TraceError
+from ..rank_by_rank import ranks_of
 from ..statistics import size
 from .schema import KEY, MARKER, TABLES, VERSION, TablesError, check_replaceable, file_of, marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from ...traces.jobs import Job
     from ...traces.model import Event, Group, Place, Rank
@@ -114,7 +113,7 @@ class _Job:
         """All rows."""
         job, number = self._job, self._number
         self._writers.add("jobs", number, job.store, job.world_size, job.attempt, job.started)
-        for rank in _ranks(job, unreadable):
+        for rank in ranks_of(job, unreadable):
             self._writers.add(
                 "ranks", number, rank.rank, rank.world_size, rank.pid, rank.host, rank.started, rank.end,
                 rank.error or None, len(rank.events), rank.lost,
@@ -170,14 +169,3 @@ class _Job:
             found = self._signatures[text] = len(self._signatures)
             self._writers.add("signatures", self._number, found, text)
         return found
-
-
-def _ranks(job: Job, unreadable: list[str]) -> Iterator[Rank]:
-    """The ranks of a job, each read when it is its turn, and forgotten after it: so are the names that its reader keeps."""
-    if job.recorded is not None:
-        yield from job.recorded.ranks.values()
-    for reader in job.readers:
-        try:
-            yield read_rank(reader.path)
-        except TraceError as error:
-            unreadable.append(str(error))

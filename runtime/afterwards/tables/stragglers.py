@@ -13,7 +13,9 @@ def slow(tables: Tables, met: Table) -> Table:
     chosen = _worst(_counted(_since(_placed(tables, met))))
     events = tables.events
     first = events.select("job", "rank", "number", "sequence")
-    found = chosen.join(first, [chosen.job == first.job, chosen["last"] == first["rank"], chosen.number == first.number])
+    found = chosen.join(
+        first, [chosen.job == first.job, chosen["last"] == first["rank"], chosen.number == first.number]
+    )
     found = found.select(*chosen.columns, "sequence")
     return found.left_join(_before(tables, found), ["job", "group", "last"]).select(
         *found.columns, "before_op", "before_path", "before_line"

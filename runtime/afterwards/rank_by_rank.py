@@ -1,0 +1,28 @@
+"""Reading a job of any size: one rank after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..traces.reader import read_rank
+from ..traces.ring import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..traces.jobs import Job
+    from ..traces.model import Rank
+
+
+def ranks_of(job: Job, unreadable: list[str]) -> Iterator[Rank]:
+    """The ranks of a job in their order, each read when it is its turn; what its reader has read goes with it.
+
+    `unreadable` gets what is wrong with those that are left out.
+    """
+    if job.recorded is not None:
+        yield from job.recorded.ranks.values()
+    for reader in job.readers:
+        try:
+            yield read_rank(reader.path)
+        except TraceError as error:
+            unreadable.append(str(error))
