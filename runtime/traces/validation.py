@@ -71,12 +71,18 @@ def items(value: object) -> list[Any] | tuple[Any, ...]:
     raise ValueError("no list")
 
 
+#: The members of each group that was read.
+_MEMBERS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {}
+
+
 def group(value: object) -> Group:
     """A process group."""
     data = mapping(value)
     ranks = tuple(map(number, items(data.get("ranks"))))
     if not ranks or len(ranks) > _MOST_RANKS or min(ranks) < 0 or len(set(ranks)) < len(ranks):
         raise ValueError("no members")
+    # Every rank names its groups: the members of those that thousands of ranks are in are in memory once.
+    ranks = _MEMBERS.setdefault(ranks, ranks)
     return Group(ranks, number(data.get("ordinal")), text(data.get("description")), real(data.get("timeout", 0)))
 
 

@@ -31,8 +31,7 @@ def _placed(tables: Tables, met: Table) -> Table:
     order = ibis.window(group_by=PLACE, order_by=[made.ended, made.lowest, made["first"]])
     whole = ibis.window(group_by=PLACE)
     made = made.mutate(position=ibis.row_number().over(order), count=made.count().over(whole))
-    ends = made.filter(made.position == made["count"] - 1).select(*PLACE, the_end=made.over)
-    return made.join(ends, list(PLACE))
+    return made.mutate(the_end=made["over"].max(where=made.position == made["count"] - 1).over(whole))
 
 
 def _since(made: Table) -> Table:
@@ -50,9 +49,12 @@ def _since(made: Table) -> Table:
     late = late.mutate(score=2 * late.nth - late.position)
     best = ibis.window(group_by=of_rank, order_by=[late.score, late.position])
     late = late.mutate(choice=ibis.row_number().over(best))
-    onset = late.filter((late.choice == 0) & (late.score <= 2 * late["all"] - late["count"]))
-    onset = onset.select(*of_rank, since=onset.position, first_began=onset.began)
-    late = late.join(onset, of_rank)
+    onset = (late.choice == 0) & (late.score <= 2 * late["all"] - late["count"])
+    whole = ibis.window(group_by=of_rank)
+    late = late.mutate(
+        since=late.position.max(where=onset).over(whole), first_began=late.began.max(where=onset).over(whole)
+    )
+    # Where there is no onset it is null, and the rows go.
     return late.filter(late.position >= late.since)
 
 
