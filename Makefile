@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -40,12 +40,15 @@ bench-divergence: $(VENV)/.installed  ## Ask torch and the tracer about jobs tha
 bench-scale: $(VENV)/.installed  ## Measure the checker with 10,000 ranks
 	$(BIN)/python benchmarks/scale.py
 
+bench-tables: $(VENV)/.installed  ## Measure tables, their analysis and Perfetto's format (RANKS=100 CALLS=100000)
+	$(BIN)/python benchmarks/tables.py --ranks $(or $(RANKS),100) --calls $(or $(CALLS),100000)
+
 bench-audit: $(VENV)/.installed  ## Break checkpoints and ask torch and the auditor; measure what looking costs
 	$(BIN)/python benchmarks/audit.py
 
-test-engine: $(VENV)/.installed  ## Checkpoints verified by Spark (installs pyspark, 400 MB; needs Java 17)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
-	$(BIN)/pytest -m slow tests/runtime/checkpoint/test_engine.py
+test-engine: $(VENV)/.installed  ## Checkpoints verified and tables computed by Spark (installs pyspark, 400 MB; needs Java 17)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,spark]'
+	$(BIN)/pytest -m slow tests/runtime/checkpoint/test_engine.py tests/runtime/test_analysis.py
 
 bench-stores: $(VENV)/.installed  ## Measure verifying in a store (MEGABYTES=512), and by Spark where that is installed
 	$(BIN)/python benchmarks/stores.py

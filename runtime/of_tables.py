@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from .traces.jobs import Job
 
 
+def known_engine(ctx: click.Context, parameter: click.Parameter, engine: str | None) -> str | None:
+    """The value of --engine, or a usage error."""
+    if engine is not None and not engines.is_known(engine):
+        raise click.BadParameter("duckdb, or a master of Spark such as local[2] or spark://host:7077", ctx, parameter)
+    return engine
+
+
 def report(folder: Path, engine: str | None, output_format: str, unsuitable: Sequence[str]) -> None:
     """Print the numbers of a folder of tables. `unsuitable`: the options given that need the trace."""
     if unsuitable:

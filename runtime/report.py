@@ -84,6 +84,7 @@ class _Part:
 @click.option(
     "--engine",
     metavar="ENGINE",
+    callback=of_tables.known_engine,
     help="Compute the numbers on `duckdb`, on a Spark cluster (`spark://host:port`), or on Spark here (`local[2]`).",
 )
 def report(

@@ -7,7 +7,6 @@ below the rank's. Ranks are read and written one after the other: packets may co
 
 from __future__ import annotations
 
-import itertools
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from ..quantities import ranks_text
 from ..traces.model import Numbering, Trace
 from ..verdict.meetings import offsets
+from .perfetto_packets import Packets
 from .rank_by_rank import ranks_of
 from .statistics import size
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from ..traces.jobs import Job
     from ..traces.model import Event, Group, Rank
 
-#: The packets that are in memory before they are written.
-_BATCH: Final = 4096
-#: All packets are of one writer, so that each name is stored once.
-_SEQUENCE: Final = 1
-#: Clocks as Perfetto numbers them: that of the packets, and the time of day.
-_BOOTTIME, _REALTIME = 6, 1
 #: Characters of a list of ranks.
 _LONGEST: Final = 100
 
@@ -49,7 +43,7 @@ def write(jobs: Sequence[Job], names: Sequence[str], file: Path, unreadable: lis
     except ImportError:
         raise PerfettoError("--perfetto needs perfetto: pip install 'collectivelint[report]'") from None
     with _replaced(file) as stream:
-        packets = _Packets(protos, stream)
+        packets = Packets(protos, stream)
         groups = 0
         for position, (job, name) in enumerate(zip(jobs, names, strict=True)):
             track = packets.track(name or f"job of {job.world_size} ranks", order=position, sorts_children=True)
@@ -77,87 +71,19 @@ def _replaced(file: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-class _Packets:
-    """Packets of Perfetto's format, with names that are stored where they come first."""
-
-    def __init__(self, protos: Any, stream: IO[bytes]) -> None:
-        self._stream, self._protos = stream, protos
-        self._batch = protos.Trace()
-        self._uuids = itertools.count(1)
-        self._interned: dict[tuple[str, str], int] = {}
-        self._is_first = True
-
-    def packet(self) -> Any:
-        """A new packet; the caller fills it before it asks for another."""
-        if len(self._batch.packet) >= _BATCH:
-            self.flush()
-        packet = self._batch.packet.add()
-        packet.trusted_packet_sequence_id = _SEQUENCE
-        if self._is_first:
-            self._is_first = False
-            packet.sequence_flags = self._protos.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
-        else:
-            packet.sequence_flags = self._protos.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
-        return packet
-
-    def event(self, time: int, kind: str, track: int) -> tuple[Any, Any]:
-        """A packet and its event, at a time in nanoseconds since the epoch."""
-        packet = self.packet()
-        packet.timestamp = time
-        event = packet.track_event
-        event.type = getattr(self._protos.TrackEvent, kind)
-        event.track_uuid = track
-        return packet, event
-
-    def flush(self) -> None:
-        """Write the packets; those of several messages make one trace."""
-        self._stream.write(self._batch.SerializeToString())
-        self._batch = self._protos.Trace()
-
-    def track(
-        self, name: str, parent: int = 0, order: int = 0, *, sorts_children: bool = False, counts: bool = False
-    ) -> int:
-        """Describe a track; its number."""
-        track = self.packet().track_descriptor
-        track.uuid, track.name, track.sibling_order_rank = next(self._uuids), name, order
-        if parent:
-            track.parent_uuid = parent
-        if sorts_children:
-            track.child_ordering = self._protos.TrackDescriptor.EXPLICIT
-        if counts:
-            track.counter.unit = self._protos.CounterDescriptor.UNIT_SIZE_BYTES
-        return int(track.uuid)
-
-    def snapshot(self, time: int) -> None:
-        """Say that times are those of day."""
-        clocks = self.packet().clock_snapshot
-        clocks.primary_trace_clock = _BOOTTIME
-        for clock in (_BOOTTIME, _REALTIME):
-            clocks.clocks.add(clock_id=clock, timestamp=time)
-
-    def interned(self, packet: Any, table: str, text: str) -> int:
-        """The number of a text; `packet` stores it if it is the first that needs it."""
-        found = self._interned.get((table, text))
-        if found is None:
-            found = self._interned[table, text] = len(self._interned) + 1
-            entry = getattr(packet.interned_data, table).add()
-            entry.iid = found
-            if table == "debug_annotation_string_values":
-                entry.str = text.encode()
-            else:
-                entry.name = text
-        return found
-
-
 class _Job:
     """The ranks of one job. `groups`: how many have been seen."""
 
-    def __init__(self, packets: _Packets, track: int, base: int) -> None:
+    def __init__(self, packets: Packets, track: int, base: int) -> None:
         """`base`: the number of groups of other jobs, so that flows differ."""
         self._packets, self._track, self._base = packets, track, base
         self._numbering = Numbering()
         self.groups = 0
         self._names: dict[int, str] = {}
+        self._end, self._count = packets.template("TYPE_SLICE_END"), packets.template("TYPE_COUNTER")
+        #: What calls of a rank have in common, by the identity of their signatures and places, which its events keep.
+        self._templates: dict[tuple[Any, ...], Any] = {}
+        self._sizes: dict[int, int] = {}
         self._first: Rank | None = None
         #: By host, by how many seconds its clock is ahead of the first rank's.
         self._shifts: dict[str, float] = {}
@@ -176,15 +102,23 @@ class _Job:
             if end is not None:
                 moments.append((end, 0, event.number, lane, event))
         flying = 0
+        self._templates.clear()
+        self._sizes.clear()
         for time, begins, _, lane, event in sorted(moments, key=lambda moment: moment[:3]):
             if begins:
                 self._begin(event, time, lane)
             else:
-                self._packets.event(time, "TYPE_SLICE_END", lane)
-            if length := size(event.signature):
+                self._packets.event(time, self._end, lane)
+            if length := self._size(event):
                 flying += length if begins else -length
-                _, counted = self._packets.event(time, "TYPE_COUNTER", lanes.counter())
-                counted.counter_value = flying
+                self._packets.event(time, self._count, lanes.counter()).counter_value = flying
+
+    def _size(self, event: Event) -> int:
+        """The bytes of a call."""
+        known = self._sizes.get(id(event.signature))
+        if known is None:
+            known = self._sizes[id(event.signature)] = size(event.signature)
+        return known
 
     def _shift(self, rank: Rank) -> float:
         if self._first is None:
@@ -195,46 +129,62 @@ class _Job:
         return self._shifts[rank.host]
 
     def _begin(self, event: Event, time: int, lane: int) -> None:
-        packets, group = self._packets, self._numbering(event.group.key)
-        self.groups = max(self.groups, group + 1)
-        packet, begun = packets.event(time, "TYPE_SLICE_BEGIN", lane)
-        begun.name_iid = packets.interned(packet, "event_names", event.op)
-        begun.category_iids.append(packets.interned(packet, "event_categories", event.kind))
+        """The beginning of a slice: all but the numbers of the call is copied from one like it."""
+        group = self._numbering(event.group.key)
+        key = (id(event.signature), id(event.place), group, event.kind, event.state, event.peer, event.is_async)
+        like = self._templates.get(key)
+        if like is None:
+            self.groups = max(self.groups, group + 1)
+            like = self._templates[key] = self._described(event, group)
+        begun = self._packets.event(time, like, lane)
         if event.kind == "collective" and len(event.group.ranks) > 1:
             # A ring stores 32 bits of a sequence.
             begun.flow_ids.append(self._base + group << 32 | event.sequence & 0xFFFFFFFF)
+        begun.debug_annotations[0].int_value = event.sequence
+        begun.debug_annotations[1].int_value = event.number
+
+    def _described(self, event: Event, group: int) -> Any:
+        """A packet to be copied for calls like this one. A packet before it has the names that are new."""
+        packets = self._packets
+        names = packets.packet()
+        begun = packets.template("TYPE_SLICE_BEGIN")
+        described = begun.track_event
+        described.name_iid = packets.interned(names, "event_names", event.op)
+        described.category_iids.append(packets.interned(names, "event_categories", event.kind))
         for name, value in self._arguments(event, group):
-            argument = begun.debug_annotations.add()
-            argument.name_iid = packets.interned(packet, "debug_annotation_names", name)
+            argument = described.debug_annotations.add()
+            argument.name_iid = packets.interned(names, "debug_annotation_names", name)
             if isinstance(value, str):
-                argument.string_value_iid = packets.interned(packet, "debug_annotation_string_values", value)
+                argument.string_value_iid = packets.interned(names, "debug_annotation_string_values", value)
             elif isinstance(value, bool):
                 argument.bool_value = value
             else:
                 argument.int_value = value
+        return begun
 
     def _arguments(self, event: Event, group: int) -> Iterable[tuple[str, str | int]]:
         named = self._names.get(group)
         if named is None:
             named = self._names[group] = _named(event.group)
-        yield "group", named
+        # These two differ from call to call, see _begin.
         yield "sequence", event.sequence
+        yield "number", event.number
+        yield "group", named
         yield "site", f"{event.place.path}:{event.place.line}"
         yield "function", event.place.function
         yield "state", event.state.name.lower()
-        yield "number", event.number
         if event.peer >= 0:
             yield "peer", event.peer
         if event.is_async:
             yield "is_async", True
-        if length := size(event.signature):
+        if length := self._size(event):
             yield "bytes", length
 
 
 class _Lanes:
     """The tracks of a rank: its own for the synchronous calls of its main thread, one below it for each call that overlaps."""
 
-    def __init__(self, packets: _Packets, job: int, rank: Rank) -> None:
+    def __init__(self, packets: Packets, job: int, rank: Rank) -> None:
         self._packets = packets
         self._track = packets.track(f"rank {rank.rank} ({rank.host})", job, rank.rank)
         self._counter = 0

@@ -126,6 +126,11 @@ def test_there_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert f"pip install 'collectivelint[{extras}]'" in ran.output
 
 
+def test_an_engine_that_is_none(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(report, [str(tmp_path), "--engine", "sqlite"])
+    assert (ran.exit_code, "duckdb, or a master of Spark" in ran.output) == (2, True)
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path: Path) -> None:
     heavy = "{'ibis', 'duckdb', 'pyarrow', 'perfetto', 'pandas', 'pyspark'}"
     code = f"import sys, collectivelint.runtime.cli, collectivelint.runtime.afterwards.tables.sql; assert not {heavy} & set(sys.modules)"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 protos = pytest.importorskip("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
-from collectivelint.runtime.afterwards import perfetto  # noqa: E402
+from collectivelint.runtime.afterwards import perfetto, perfetto_packets  # noqa: E402
 
 
 class Parsed:
@@ -123,7 +123,7 @@ def test_it_has_what_the_trace_has(tmp_path: Path) -> None:
 
 
 def test_batches_and_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perfetto, "_BATCH", 3)
+    monkeypatch.setattr(perfetto_packets, "BATCH", 3)
     job = made_up.job(20)
     perfetto.write([job, job], ["first", "second"], tmp_path / "two", [])
     parsed = Parsed(tmp_path / "two")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
+import gc
 import sys
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from collectivelint.runtime.afterwards.statistics import Statistics
-from collectivelint.runtime.afterwards.tables.parquet import TABLES, VERSION
+from collectivelint.runtime.afterwards.tables import schema
+from collectivelint.runtime.afterwards.tables.parquet import write
+from collectivelint.runtime.afterwards.tables.schema import TABLES, VERSION
+from collectivelint.runtime.report import report
 from collectivelint.runtime.traces import jobs
+from collectivelint.runtime.traces.reader import Reader
+
+from . import made_up
+from .test_damaged import _rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,20 +26,16 @@ if TYPE_CHECKING:
 
     from .conftest import Job
 
+pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-
-
-def _report(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "collectivelint", "report", str(folder), "--parquet", str(out)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=out.parent)
 
 
 def test_tables_have_what_the_trace_has(trace: Callable[..., Job], tmp_path: Path) -> None:
     job = trace("scenarios.py", "shape")
     out = tmp_path / "tables"
-    assert _report(job.folder, out).returncode == job.code
+    assert CliRunner().invoke(report, [str(job.folder), "--parquet", str(out)]).exit_code == job.code
     # Tables of ours are replaced.
-    assert _report(job.folder, out).returncode == job.code
+    assert CliRunner().invoke(report, [str(job.folder), "--parquet", str(out)]).exit_code == job.code
     read = {table: parquet.read_table(out / f"{table}.parquet") for table in TABLES}
     recorded = jobs.load(job.folder)
     events = [event for rank in recorded.ranks.values() for event in rank.events]
@@ -45,15 +50,87 @@ def test_tables_have_what_the_trace_has(trace: Callable[..., Job], tmp_path: Pat
     ]
     assert sum(row["bytes"] for row in rows) == sum(row.bytes for row in Statistics(recorded).rows.values())
     assert read["ranks"]["rank"].to_pylist() == sorted(recorded.ranks)
+    members = {(row["rank"], row["group"]): (row["calls"], row["destroyed"]) for row in read["members"].to_pylist()}
+    assert members == {(rank.rank, 0): (5, bool(rank.destroyed)) for rank in recorded.ranks.values()}
     assert read["events"].schema.metadata[b"collectivelint.tables"] == str(VERSION).encode()
 
 
-def test_a_folder_with_other_files_is_left_alone(trace: Callable[..., Job], tmp_path: Path) -> None:
-    job = trace("scenarios.py", "shape")
+def _other_files(folder: Path) -> None:
+    (folder / "events.parquet").write_text("mine")
+
+
+def _the_name_of_our_marker(folder: Path) -> None:
+    _other_files(folder)
+    (folder / schema.MARKER).write_text('{"version": 2}')
+
+
+def _a_table_of_theirs_beside_our_marker(folder: Path) -> None:
+    (folder / schema.MARKER).write_text(schema.marker())
+    parquet.write_table(pyarrow.table({"mine": [1]}), folder / "events.parquet")
+
+
+def _a_link_beside_our_marker(folder: Path) -> None:
+    (folder / schema.MARKER).write_text(schema.marker())
+    (folder / "events.parquet").symlink_to(folder.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "make", [_other_files, _the_name_of_our_marker, _a_table_of_theirs_beside_our_marker, _a_link_beside_our_marker]
+)
+def test_what_is_not_ours_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
     out = tmp_path / "mine"
     out.mkdir()
-    (out / "events.parquet").write_text("mine")
-    ran = _report(job.folder, out)
-    assert ran.returncode == 2
-    assert "has other files" in ran.stderr
-    assert [file.read_text() for file in out.iterdir()] == ["mine"]
+    make(out)
+    before = {file.name: file.is_symlink() or file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(schema.TablesError, match=r"has other files|is not replaced"):
+        write([made_up.job(20)], out, [])
+    assert {file.name: file.is_symlink() or file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_files_beside_tables_stay(tmp_path: Path) -> None:
+    write([made_up.job(20)], tmp_path, [])
+    (tmp_path / "notes.txt").write_text("mine")
+    write([made_up.job(40)], tmp_path, [])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert parquet.read_table(tmp_path / "jobs.parquet").num_rows == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        ["notes.txt", schema.MARKER, *(f"{table}.parquet" for table in TABLES)]
+    )
+
+
+def test_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write([made_up.job(20)], tmp_path / "one", [])
+    monkeypatch.setattr("collectivelint.runtime.afterwards.tables.parquet.BATCH", 3)
+    write([made_up.job(20)], tmp_path / "many", [])
+    for table in TABLES:
+        files = [tmp_path / folder / f"{table}.parquet" for folder in ("one", "many")]
+        one, many = map(parquet.read_table, files)
+        assert one.equals(many)
+    assert parquet.ParquetFile(tmp_path / "many" / "events.parquet").num_row_groups > 10
+
+
+def test_ranks_are_read_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 30 ranks with events no two are in memory at the same time."""
+    for number in range(30):
+        _rank(tmp_path / "run", number, 10, world_size=30)
+    living: list[weakref.ref[Any]] = []
+    most = 0
+
+    def read(file: Path) -> Any:
+        nonlocal most
+        reader = Reader(file)
+        living.append(weakref.ref(reader))
+        gc.collect()
+        most = max(most, sum(one() is not None for one in living))
+        return reader.whole()
+
+    monkeypatch.setattr("collectivelint.runtime.afterwards.rank_by_rank.read_rank", read)
+    write(jobs.read(tmp_path / "run", []), tmp_path / "tables", [])
+    assert (len(living), most) == (30, 1)
+
+
+def test_pyarrow_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(schema.TablesError, match=r"pip install 'collectivelint\[report\]'"):
+        write([made_up.job(20)], tmp_path / "tables", [])
+    assert not (tmp_path / "tables").exists()

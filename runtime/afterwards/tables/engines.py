@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from .numbers import Analysed, Keep
 
 DUCKDB: Final = "duckdb"
+#: What Spark calls a master.
+_MASTER: Final = re.compile(r"local(\[.+\])?|yarn|(spark|k8s|mesos)://.+")
+
+
+def is_known(engine: str) -> bool:
+    """Whether there is an engine of this name: DuckDB, or a master of Spark."""
+    return engine == DUCKDB or _MASTER.fullmatch(engine) is not None
 
 
 def analysed(folder: Path, engine: str) -> list[Analysed]:
