@@ -70,7 +70,7 @@ def test_duckdb_finds_what_python_finds(recorded: Job, tmp_path: Path) -> None:
     assert any(use.destroyed for use in uses)
     assert any(not use.calls for use in uses)
     # Two jobs in one folder: neither is counted with the other.
-    _compare([made, *jobs.read(recorded.folder, [])], tmp_path / "tables", engines.DUCKDB)
+    _compare([made, *jobs.read(recorded.folder, [])], tmp_path / "it's [1]", engines.DUCKDB)
 
 
 def test_report_of_tables(recorded: Job, tmp_path: Path) -> None:
@@ -141,4 +141,4 @@ def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 def test_spark_finds_what_python_finds(recorded: Job, tmp_path: Path) -> None:
     pytest.importorskip("pyspark")
-    _compare([made_up.job(), *jobs.read(recorded.folder, [])], tmp_path / "tables", "local[2]")
+    _compare([made_up.job(), *jobs.read(recorded.folder, [])], tmp_path / "it's [1]", "local[2]")

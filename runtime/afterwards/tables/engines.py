@@ -38,7 +38,7 @@ def analysed(folder: Path, engine: str) -> list[Analysed]:
         raise TablesError(f"--engine {engine} needs ibis: pip install 'collectivelint[report]'") from None
     with _connected(engine) as connection:
         try:
-            tables = {table: connection.read_parquet(_address(folder, table)) for table in TABLES}
+            tables = {table: connection.read_parquet(_address(folder, table, engine)) for table in TABLES}
             return numbers.read(tables, _kept_by(connection))
         except ibis.common.exceptions.IbisError as error:
             raise TablesError(f"--engine {engine}: {_shown(error)}") from None
@@ -49,9 +49,10 @@ def analysed(folder: Path, engine: str) -> list[Analysed]:
             raise TablesError(f"--engine {engine}: {_shown(error)}") from None
 
 
-def _address(folder: Path, table: str) -> str:
-    """What an engine with another current folder finds it by."""
-    return os.path.abspath(file_of(folder, table))
+def _address(folder: Path, table: str, engine: str) -> str:
+    """What an engine with another current folder finds it by. Spark takes brackets and stars for patterns, DuckDB only if need be."""
+    path = os.path.abspath(file_of(folder, table))
+    return path if engine == DUCKDB else re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
 
 
 def _kept_by(connection: Any) -> Keep:

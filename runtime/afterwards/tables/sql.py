@@ -71,9 +71,11 @@ def _connected(folder: Path) -> Iterator[Any]:
         import duckdb
     except ImportError:
         raise TablesError("collectivelint sql needs duckdb: pip install 'collectivelint[report]'") from None
-    with duckdb.connect() as connection:
+    # What does not fit into memory goes there, and not into the current folder.
+    with tempfile.TemporaryDirectory(prefix="collectivelint-") as spill, duckdb.connect() as connection:
         allowed = [str(file_of(folder, table).resolve()) for table in TABLES]
         try:
+            connection.execute(f"SET temp_directory = {_quoted(spill)}")
             connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
             for setting in (
                 "enable_external_access = false",
