@@ -2,8 +2,8 @@
 
 The rings are made up: ranks of hosts of 8, whose clocks differ, call all_reduce on their host, on their position on all hosts and
 on all ranks, a step after the other; rank 7 comes late to each call of all ranks. They are as long as their calls, where the rings
-of a job have 4 MiB each. Every step is a process of its own; its time and peak memory are printed, and the size of what it wrote.
-With `--spark local[2]` the analysis runs there too: the memory is that of the Python process, not of Java's.
+of a job have 4 MiB each. Every step is a process of its own; its time, that of the processors, its peak memory and the size of what it wrote are printed.
+With `--spark local[2]` the analysis runs there too: memory and processors are those of the Python process, not of Java's.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def rings(folder: Path, ranks: int, calls: int) -> None:
         ring._map[ENDED] = ENDS.index("finished").to_bytes(4, "little")
 
 
-def measured(command: list[str], limit: float) -> tuple[float, float, int | None]:
-    """Seconds, peak megabytes and exit code of a command; None where it was ended because of the limit."""
+def measured(command: list[str], limit: float) -> tuple[float, float, float, int | None]:
+    """Seconds, those of them of processors, peak megabytes and exit code; None where it was ended because of the limit."""
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         ended = threading.Event()
@@ -129,7 +129,7 @@ def measured(command: list[str], limit: float) -> tuple[float, float, int | None
         watch.join()
         process.returncode = os.waitstatus_to_exitcode(status)
     code = None if process.returncode == -signal.SIGKILL else process.returncode
-    return time.perf_counter() - began, used.ru_maxrss / 1024, code
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code
 
 
 def size(path: Path) -> float:
@@ -168,7 +168,7 @@ def main() -> None:
         }
         for name in [*options.only, *["spark"] * bool(options.spark)]:
             command, out = commands[name]
-            seconds, peak, code = measured(command, options.limit)
+            seconds, busy, peak, code = measured(command, options.limit)
             wrote = f", {size(out):.0f} MB" if out is not None and out.exists() else ""
             ended = (
                 ""
@@ -177,7 +177,10 @@ def main() -> None:
                 if code is None
                 else f" (exit code {code})"
             )
-            print(f"  {name}: {seconds:.0f} s, {peak:.0f} MB of memory{wrote}{ended}", flush=True)
+            print(
+                f"  {name}: {seconds:.0f} s, {busy:.0f} s of processors, {peak:.0f} MB of memory{wrote}{ended}",
+                flush=True,
+            )
     finally:
         shutil.rmtree(options.folder)
 

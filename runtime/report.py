@@ -16,6 +16,7 @@ from collectivelint.settings import Resolver
 
 from . import of_tables
 from .afterwards import flight_recorder, group_usage
+from .afterwards.jobs_of import jobs_of
 from .afterwards.picture import write
 from .afterwards.picture.model import picture
 from .afterwards.statistics import Statistics
@@ -28,9 +29,7 @@ from .environment import STOPPED
 from .options import NamedPath
 from .say import echo, reason
 from .traces import folders, jobs, run_end
-from .traces.jobs import Job
 from .traces.model import Trace
-from .traces.reader import ring_files
 from .traces.ring import TraceError
 from .verdict import matching
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from .afterwards.tables.numbers import Analysed
     from .beside.absent import Absent
     from .beside.judging import Judged
+    from .traces.jobs import Job
     from .traces.run_end import RunEnd
 
 
@@ -113,7 +113,8 @@ def report(
     run = folders.newest(trace_dir)
     unreadable: list[str] = []
     try:
-        found = _jobs(run, unreadable)
+        found = jobs_of(run, unreadable)
+        warn(reader.wrong for job in found for reader in job.readers if reader.wrong)
         if export_fr is not None:
             _export(found, export_fr)
         if perfetto is not None:
@@ -157,17 +158,6 @@ def report(
             sys.exit(2)
     wrong = any(part.judged.divergence is not None or part.unexpected for part in parts) or bool(missing.wrong)
     sys.exit(1 if wrong or any(record.get("wrong") for record in saved) else 2 * bool(unreadable))
-
-
-def _jobs(run: Path, unreadable: list[str]) -> list[Job]:
-    """The jobs of a run, or that of the dumps in a folder."""
-    if folders.is_run(run) or ring_files(run):
-        found = jobs.read(run, unreadable)
-        warn(reader.wrong for job in found for reader in job.readers if reader.wrong)
-        return found
-    trace = flight_recorder.load(run)
-    started = min((rank.started for rank in trace.ranks.values()), default=0.0)
-    return [Job("", len(trace.ranks), 0, started, recorded=trace)]
 
 
 def _parts(

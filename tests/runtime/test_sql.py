@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from collectivelint.runtime.afterwards import flight_recorder
 
 from . import made_up
 from .test_damaged import _rank
@@ -62,6 +63,10 @@ def test_a_trace_has_tables_too(tmp_path: Path) -> None:
     ran = _ask(tmp_path / "run", "select rank, count(*) as calls from events group by rank order by rank")
     assert ran.output == "rank  calls\n   0      3\n   1      3\n"
     assert sorted((tmp_path / "run").iterdir()) == before
+    job = made_up.job(40)
+    flight_recorder.export(job.trace([]), tmp_path / "dumps")
+    ran = _ask(tmp_path / "dumps", "select count(distinct rank) as ranks from events where op = 'broadcast'")
+    assert ran.output == "ranks\n    6\n"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_a_query_that_is_refused(tables: Path, tmp_path: Path, query: str, said:
 
 def test_there_is_nothing_to_read(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = _ask(tmp_path, "select 1")
-    assert (ran.exit_code, "no trace here" in ran.output) == (2, True)
+    assert (ran.exit_code, "neither a trace nor dumps" in ran.output) == (2, True)
     monkeypatch.setitem(sys.modules, "duckdb", None)
     ran = _ask(tables, "select 1")
     text = "error: collectivelint sql needs duckdb: pip install 'collectivelint[report]'\n"

@@ -17,8 +17,9 @@ from collectivelint.printable import one_line
 
 from ...options import NamedPath
 from ...say import echo, reason
-from ...traces import jobs
+from ...traces import folders
 from ...traces.ring import TraceError
+from ..jobs_of import jobs_of
 from . import parquet, schema
 from .schema import TABLES, TablesError, check_readable, file_of
 
@@ -36,7 +37,7 @@ _BLOCK: Final = 10_000
 def sql(folder: Path, query: str, output_format: str) -> None:
     """Run an SQL query over the calls of a run: collectivelint sql DIR "select op, count(*) from events group by op".
 
-    DIR is a folder of tables (`report --parquet`) or of a run, whose tables are made for the query. The tables are jobs,
+    DIR is a folder of tables (`report --parquet`), or one that `report` reads, whose tables are made for the query. The tables are jobs,
     ranks, groups, members, sites, signatures and events. The dialect is DuckDB's. Queries write nothing, and read nothing
     but the tables. Exit code 2 if the query is wrong or there is nothing to read.
     """
@@ -58,7 +59,7 @@ def _tables(folder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="collectivelint-") as name:
         unreadable: list[str] = []
-        parquet.write(jobs.read(folder, unreadable), Path(name), unreadable)
+        parquet.write(jobs_of(folders.newest(folder), unreadable), Path(name), unreadable)
         for problem in unreadable:
             echo(f"error: {one_line(problem)}; the tables are about the other ranks only", err=True)
         yield Path(name)
