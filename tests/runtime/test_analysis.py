@@ -15,8 +15,8 @@ from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.report import report
 from collectivelint.runtime.traces import jobs
 
-from . import made_up
-from .conftest import Job, run
+from . import forked, made_up
+from .conftest import JOBS, Job, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +52,8 @@ def _compare(found: list[jobs.Job], folder: Path, engine: str) -> None:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A real job whose groups are used, and whose ranks wait for one of them."""
     folder = tmp_path_factory.mktemp("analysis")
-    from . import forked
-    from .conftest import JOBS
-
     command = [sys.executable, "-m", "collectivelint", "trace", "--out-dir", str(folder / "trace"), "--"]
-    return run([*command, *forked.launcher(4), str(JOBS / "scenarios.py"), "groups_in_use"], folder / "trace", folder)
+    return run([*command, *forked.launcher(3), str(JOBS / "scenarios.py"), "groups_in_use"], folder / "trace", folder)
 
 
 def test_duckdb_finds_what_python_finds(recorded: Job, tmp_path: Path) -> None:
