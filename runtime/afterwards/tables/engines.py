@@ -93,7 +93,13 @@ def _session(master: str) -> Iterator[Any]:
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("collectivelint")
-    for key, value in {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}.items():
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        # Whole tables sent to each machine: Spark judges them by their size in Parquet, and has no memory for what comes out of it.
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+    }
+    for key, value in settings.items():
         builder = builder.config(key, value)
     if master.startswith("local"):
         # 200 by default, for large clusters: on one machine a small run would take minutes.
@@ -111,5 +117,7 @@ def _session(master: str) -> Iterator[Any]:
 
 
 def _shown(error: Exception) -> str:
-    """The first line that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """The first line that names a cause, or that says something: traces of Java stand between them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or [type(error).__name__])[0]
