@@ -60,7 +60,9 @@ def damage(checkpoint: Path) -> None:
 def pages(work: Path) -> None:
     """Write run.html, findings.html and map.html of real runs into a folder."""
     for name in ("broken", "correct"):
-        shutil.copytree(ROOT / "examples" / name, work / name, ignore=shutil.ignore_patterns("__pycache__", "checkpoints"))
+        shutil.copytree(
+            ROOT / "examples" / name, work / name, ignore=shutil.ignore_patterns("__pycache__", "checkpoints")
+        )
     collectivelint(["--isolated", "--output-format", "html", "--output-file", "findings.html", "broken"], work, 1)
     job = ["trace", "--out-dir", "trace", "--", *TORCHRUN, "broken/train.py", "--dir", str(work / "hangs")]
     collectivelint(job, work, 1)
