@@ -70,7 +70,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/
 
 pictures: $(VENV)/.docs  ## Make the pictures of the README and the guides, from real runs (needs Chromium; a minute)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt pillow
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python benchmarks/pictures.py
 
 dist: $(VENV)/.installed  ## Build the source distribution, the wheel that runs everywhere, and the compiled one for this platform
 	$(BIN)/python -m build
