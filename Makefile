@@ -68,7 +68,7 @@ ecosystem: $(VENV)/.installed  ## Lint public repositories and compare with the 
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-pictures: $(VENV)/.docs  ## Make the pictures of the README and the guides, from real runs (needs Chromium; a minute)
+pictures: $(VENV)/.installed  ## Make the pictures of the README and the guides, from real runs (needs Chromium; a minute)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt pillow
 	$(BIN)/python benchmarks/pictures.py
 

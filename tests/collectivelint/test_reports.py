@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -14,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Project
 
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _CODE = """import torch.distributed as dist
 
 
@@ -135,6 +138,19 @@ def test_html_can_be_read_without_its_script(project: Project) -> None:
     assert page.count('id="CL101"') == page.count('id="CL201"') == 1
     assert "Why is this bad" in text
     assert not re.search(r"src=|<link|@import|url\(", page)
+
+
+@pytest.mark.skipif(_BROWSER is None, reason="no Chromium")
+def test_the_script_of_html_counts_and_opens_the_page_of_a_rule(project: Project) -> None:
+    assert _BROWSER is not None
+    page = project.root / "findings.html"
+    page.write_text(_report(project, "html"), encoding="utf-8")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    command = [_BROWSER, *flags, f"--user-data-dir={project.root / 'profile'}", f"{page.as_uri()}#CL201"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "CONSOLE" not in ran.stderr
+    assert re.search(r'id="count"[^>]*>3 of 3<', ran.stdout)
+    assert re.findall(r'<details class="page" id="(\w+)"([^>]*)>', ran.stdout) == [("CL101", ""), ("CL201", ' open=""')]
 
 
 def test_html_cannot_be_broken_by_source(project: Project) -> None:
