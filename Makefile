@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
+.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs pictures dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -70,6 +70,10 @@ ecosystem: $(VENV)/.installed  ## Lint public repositories and compare with the 
 
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+pictures: $(VENV)/.installed  ## Make the pictures of the README and the guides, from real runs (needs Chromium; a minute)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt pillow
+	$(BIN)/python benchmarks/pictures.py
 
 dist: $(VENV)/.installed  ## Build the source distribution, the wheel that runs everywhere, and the compiled one for this platform
 	$(BIN)/python -m build

@@ -79,6 +79,16 @@ def test_every_guide_is_in_the_navigation() -> None:
     assert sorted(listed) == sorted(page.name for page in _PAGES[1:])
 
 
+def test_pictures_are_there_and_small() -> None:
+    """Those of the README and the guides, each in light and in dark."""
+    named = {
+        name for page in _PAGES for name in re.findall(r"pictures/([\w-]+)-(?:light|dark)\.webp", page.read_text())
+    }
+    there = {path.name: path.stat().st_size for path in (_ROOT / "docs/pictures").iterdir()}
+    assert there.keys() == {f"{name}-{scheme}.webp" for name in named for scheme in ("light", "dark")}
+    assert max(there.values()) < 150_000
+
+
 # ----------------------------------------------------------------------------------------------------------- the action
 
 

@@ -58,7 +58,7 @@ def _page(
     packed = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     errors = sum(problem.severity == "error" for problem in problems)
     texts = {
-        "@VERDICT@": verdict or f"{errors} error{'s' * (errors != 1)} in what the headers say",
+        "@VERDICT@": verdict or f"{errors or 'No'} error{'s' * (errors != 1)} in the headers; values were not read",
         "@KIND@": "error" if errors else "",
         "@SUMMARY@": show.headline(checkpoint),
     }

@@ -48,7 +48,7 @@ def _shown(page: Path, hash_: str = "") -> str:
 
 def _cards(document: str) -> dict[str, str]:
     """The drawn tensors by name, as HTML."""
-    cards = re.findall(r"<article.*?</article>", document, re.S)
+    cards = re.findall(r"<article.*?</article>", re.sub(r"<wbr[^>]*>", "", document), re.S)
     return {match[1]: card for card in cards if (match := re.search(r"<h2[^>]*>([^<]*)</h2>", card))}
 
 
