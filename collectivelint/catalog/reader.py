@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
 from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
+from .places import Places
 from .rows import Convention, FileApi
-from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
+from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, CatalogError, Category, check, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 _NO_MODULES: Final = frozenset({"methods", "conventions", "environment", "backward", "wrapped"})
 
 
-def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
+def _api(module: str, category: Category, row: Mapping[str, Any], section: Mapping[str, Any]) -> Api:
+    """The row as the analysis reads it; raise ValueError for one that names a parameter which it does not have."""
     name = row["name"]
     params = tuple(row["params"].split())
     for key in ("uniform", "receives", "restores"):
         for parameter in row.get(key, "").split():
             if parameter not in (*params, "return"):
-                raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
+                raise ValueError(f"{key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
     for role in GLOBAL_ROOTS:
         if row.get(f"group_{role}") == role:
@@ -33,13 +35,13 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
             del roles[role]
     for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns"):
         if role in row and row[role] not in params:
-            raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
+            raise ValueError(f"{role} = {row[role]!r} is not one of its parameters")
     return Api(
         name=f"{module}.{name}",
         category=category,
         params=params,
         roles=roles,
-        source=row.get("source", source),
+        source=row.get("source", section["source"]),
         operation=row.get("operation"),
         uniform=tuple(row.get("uniform", "").split()),
         receives=tuple(row.get("receives", "").split()),
@@ -102,13 +104,19 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         except toml_text.TomlError as error:
             problems.append(str(error))
             continue
-        problems += [f"{where}: unknown table {name!r}" for name in sorted(set(data) - {"framework", "section"})]
+        problems += [
+            f"{where}:{toml_text.line_of(text, (name,))}: unknown table {name!r}{near(name, FILE_KEYS)}"
+            for name in sorted(set(data) - FILE_KEYS)
+        ]
         sections = data.get("section", [])
         if not isinstance(sections, list):
-            problems.append(f"{where}: `section` has to be a list of tables: [[section]]")
+            line = toml_text.line_of(text, ("section",))
+            problems.append(f"{where}:{line}: `section` has to be a list of tables: [[section]]")
             continue
-        for section in sections:
-            if wrong := list(check(where, section)):
+        places = Places(where, text)
+        for number, section in enumerate(sections):
+            place = partial(places.place, number)
+            if wrong := list(check(place, section)):
                 problems += wrong
                 continue
             names = [section["module"], *section.get("also", [])]
@@ -138,9 +146,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                 for table, category in CATEGORIES.items():
                     for row in section.get(table, []):
                         try:
-                            api = _api(where, module, category, row, section["source"])
-                        except CatalogError as error:
-                            problems += error.problems
+                            api = _api(module, category, row, section)
+                        except ValueError as error:
+                            problems.append(f"{place(table, row)}: {module}.{row['name']}: {error}")
                             continue
                         apis[api.name] = api
     if problems:
