@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
+from .kin import join_classes
+from .lookup import shipped
 from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
 from .places import Places
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Sections that describe names of any object, not of a module.
 _NO_MODULES: Final = frozenset({"methods", "conventions", "environment", "backward", "wrapped"})
+
+_NUMBER: Final = re.compile(r"-?\d+")
 
 
 def _api(module: str, category: Category, row: Mapping[str, Any], section: Mapping[str, Any]) -> Api:
@@ -33,9 +37,11 @@ def _api(module: str, category: Category, row: Mapping[str, Any], section: Mappi
         if row.get(f"group_{role}") == role:
             # A root that is given by its rank in the group is no rank of the job.
             del roles[role]
-    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns"):
+    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns", "axis_by", "runs"):
         if role in row and row[role] not in params:
             raise ValueError(f"{role} = {row[role]!r} is not one of its parameters")
+    # Whether a pass of a model is one is decided where it is wrapped: those are parameters of the class.
+    is_pass = name.endswith(".__call__") or module == "backward"
     return Api(
         name=f"{module}.{name}",
         category=category,
@@ -53,7 +59,12 @@ def _api(module: str, category: Category, row: Mapping[str, Any], section: Mappi
         cause=row.get("cause"),
         one=row.get("one"),
         callback=row.get("callback"),
-        unless=_unless(row.get("unless")),
+        unless=_conditions(row, "unless", None if is_pass else params),
+        when=_conditions(row, "when", params),
+        own_data=_conditions(row, "own_data", params),
+        axis_by=row.get("axis_by"),
+        runs=row.get("runs"),
+        until=row.get("until"),
         why=row.get("why", ""),
         renamed=row.get("renamed"),
         shards=row.get("shards"),
@@ -71,12 +82,18 @@ def _api(module: str, category: Category, row: Mapping[str, Any], section: Mappi
     )
 
 
-def _unless(text: str | None) -> tuple[str, object] | None:
-    """`no_dist=true` as (parameter, constant)."""
-    if text is None:
-        return None
-    name, _, value = text.partition("=")
-    return name, {"true": True, "false": False, "none": None}.get(value, value)
+def _conditions(row: Mapping[str, Any], key: str, params: tuple[str, ...] | None) -> tuple[tuple[str, object], ...]:
+    """`no_dist=true mode=DP` as (parameter, constant) each; raise ValueError for what is no such list, of these parameters."""
+    found: list[tuple[str, object]] = []
+    for text in row.get(key, "").split():
+        name, sign, value = text.partition("=")
+        if not sign or not value:
+            raise ValueError(f"{key}: {text!r} is not like parameter=value")
+        if params is not None and name not in params:
+            raise ValueError(f"{key} = {name!r} is not one of its parameters")
+        known = {"true": True, "false": False, "none": None}
+        found.append((name, known[value] if value in known else int(value) if _NUMBER.fullmatch(value) else value))
+    return tuple(found)
 
 
 def _is_owned(name: str) -> bool:
@@ -92,6 +109,8 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     environment: dict[str, str] = {}
     lists: dict[str, set[str]] = {name: set() for name in LISTS}
     classes: dict[str, str] = {}
+    #: Class -> the one that it has the rows of, and where that is said.
+    same: dict[str, tuple[str, str]] = {}
     families: dict[str, str] = {}
     world: set[str] = set()
     modules: set[str] = set()
@@ -108,6 +127,8 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             f"{where}:{toml_text.line_of(text, (name,))}: unknown table {name!r}{near(name, FILE_KEYS)}"
             for name in sorted(set(data) - FILE_KEYS)
         ]
+        if not isinstance(data.get("framework", ""), str):
+            problems.append(f"{where}:{toml_text.line_of(text, ('framework',))}: `framework` has to be a string")
         sections = data.get("section", [])
         if not isinstance(sections, list):
             line = toml_text.line_of(text, ("section",))
@@ -139,7 +160,10 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             for table, found in lists.items():
                 found |= set(section.get(table, []))
             for module in names:
-                classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
+                for row in section.get("classes", []):
+                    classes[f"{module}.{row['name']}"] = row["meaning"]
+                    if "same_as" in row:
+                        same[f"{module}.{row['name']}"] = row["same_as"], place("classes", row)
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
                     modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
@@ -151,6 +175,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                             problems.append(f"{place(table, row)}: {module}.{row['name']}: {error}")
                             continue
                         apis[api.name] = api
+    problems += join_classes(same, classes, apis, lists)
     if problems:
         raise CatalogError(*dict.fromkeys(problems))
     return Catalog(
@@ -173,7 +198,4 @@ def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
 
     Raise CatalogError where one of them is not well formed.
     """
-    # By name, not by import: nothing in this package depends on the rules statically.
-    folder = resources.files("collectivelint.rules.catalog")
-    found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return parse([*((item.name, item.read_text(encoding="utf-8")) for item in found), *files])
+    return parse([*shipped(), *files])

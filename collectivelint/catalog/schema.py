@@ -57,6 +57,7 @@ ROW_KEYS: Final = frozenset(
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
         *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "turns", "confidence"),
+        *("runs", "when", "axis_by", "own_data", "until"),
         *ROLES,
     }
 )
@@ -92,7 +93,7 @@ SECTION_KEYS: Final = frozenset(
 )
 #: The keys of the rows of tables that describe no functions, and whether a row has to have them.
 OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
-    "classes": {"name": True, "meaning": True},
+    "classes": {"name": True, "meaning": True, "same_as": False},
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
