@@ -92,6 +92,48 @@ def schema() -> None:
     click.echo(json.dumps(made(), indent=2))
 
 
+@catalog.command()
+@click.argument("path")
+@click.option("--draft", is_flag=True, help="Print a catalogue file of those that are not known, to be checked.")
+@click.option("--own", is_flag=True, help="Without those that only call other public functions which run collectives.")
+@click.option("--missing", is_flag=True, help="List those that are not known only.")
+@click.option("--module", default="", metavar="PREFIX", help="Only functions of modules whose names begin so.")
+@click.option("--summary", is_flag=True, help="Print the last line only.")
+def candidates(path: str, draft: bool, own: bool, missing: bool, module: str, summary: bool) -> None:
+    """List the public functions of a framework that run collectives, and say which are known.
+
+    PATH is a checkout, the folder of a package, or the name of an installed package, which is not imported.
+    """
+    from ..catalog.candidates import candidates as found_in
+    from ..catalog.draft import toml
+    from ..catalog.reader import load
+    from ..program.installed import package_folders, site_folders, version_of
+    from ..settings import Resolver
+
+    folders = [Path(path)] if Path(path).is_dir() else package_folders(path, site_folders([Path()]))
+    if not folders:
+        raise click.UsageError(f"`{path}` is neither a folder nor an installed package")
+    resolver = Resolver()
+    known = load(resolver.settings(Path()).catalog_files)
+    for problem in resolver.problems:
+        error(problem)
+    every = list(found_in(folders, known, prefix=module))
+    if not every:
+        raise click.UsageError(f"no package with public functions in `{path}`")
+    running = [item for item in every if item.events and (item.is_own or not own)]
+    if draft:
+        wanted = [item for item in every if item in running or not item.events]
+        click.echo(printable(toml(wanted, folders[0].resolve().name, version_of(folders[0].resolve()))), nl=False)
+        sys.exit(2 * bool(resolver.problems))
+    for item in running if not summary else ():
+        if item.known is None or not missing:
+            state = item.known.category if item.known is not None else "missing"
+            click.echo(printable(f"{item.name}  {state}  {' '.join(item.ops)}"))
+    many = sum(item.known is not None for item in running)
+    click.echo(f"{many} of {len(running)} public functions that run collectives are known")
+    sys.exit(2 * bool(resolver.problems))
+
+
 def _as_dict(entry: Entry) -> dict[str, object]:
     return {
         "name": entry.name,
