@@ -37,7 +37,7 @@ def share_of(folder: Path) -> Share:
     """What is known of the package in a folder."""
     start = time.perf_counter()
     package = folder / PACKAGES.get(folder.name, folder.name)
-    running = [item for item in candidates([package], load()) if item.events]
+    running = [item for item in candidates([package], load(), base=folder) if item.runs_collectives]
     own = [item for item in running if item.is_own]
     known, own_known = (sum(item.known is not None for item in some) for some in (running, own))
     taken = time.perf_counter() - start

@@ -39,6 +39,7 @@ _NOT_IMPORTED: Final = frozenset(
     }
 )
 _CONSTRUCTOR: Final = ".__init__"
+_RUNNING: Final = frozenset({"collective", "point_to_point", "implicit", "group_constructor", "lifecycle"})
 #: Methods with such names that programs run, by calling, iterating or entering the object.
 _RUN_BY_PROGRAMS: Final = frozenset({"__init__", "__call__", "__iter__", "__enter__", "__exit__"})
 
@@ -58,25 +59,38 @@ class Candidate:
     known: Api | None
 
     @property
+    def runs_collectives(self) -> bool:
+        """Whether it does, by its source or by the catalogue."""
+        return bool(self.events) or (self.known is not None and self.known.category in _RUNNING)
+
+    @property
     def ops(self) -> list[str]:
         """The names of its collectives, each once, in order."""
+        if not self.events and self.known is not None:
+            return [self.known.op]
         return list(dict.fromkeys(event.op for event in self.events))
 
 
-def candidates(folders: Iterable[Path], catalog: Catalog, *, prefix: str = "") -> Iterator[Candidate]:
-    """The public functions in these folders, those without collectives as well; with `prefix` those whose names begin so."""
+def candidates(
+    folders: Iterable[Path], catalog: Catalog, *, prefix: str = "", base: Path | None = None
+) -> Iterator[Candidate]:
+    """The public functions in these folders, those without collectives as well; with `prefix` those whose names begin so.
+
+    `base` is the folder in which the outermost packages lie, where that is known.
+    """
     resolver = Resolver(isolated=True)
     modules: dict[str, str] = {}
     for folder in folders:
         for path in discover([folder], resolver).files:
-            module = module_of(path.resolve(), folder.resolve())
+            module = module_of(path.resolve(), folder.resolve(), base and base.resolve())
             if path.suffix == ".py" and module is not None and module.startswith(prefix) and not _is_aside(path):
                 modules[shown(path)] = module
     loader = Loader(SourceFiles())
     indexes = Indexes(modules, loader.index)
-    program = Program(indexes, loader.lower)
+    # What the catalogue says of the framework's own functions is more than what their source shows: some call C++.
+    program = Program(indexes, loader.lower, catalog.modules, catalog.names)
     readable = [path for path in modules if indexes[path].problem is None]
-    rows = _rows(program, catalog, {module.partition(".")[0] for module in modules.values()})
+    rows = _rows(Program(indexes, loader.lower), catalog, {module.partition(".")[0] for module in modules.values()})
     for facts in Analysis(program, catalog, readable).functions:
         function = facts.function
         if _is_public(modules[function.path], function.qualname):
@@ -84,11 +98,17 @@ def candidates(folders: Iterable[Path], catalog: Catalog, *, prefix: str = "") -
             known = rows.get(Target("function", function.path, function.qualname))
             name = f"{modules[function.path]}.{function.qualname.removesuffix(_CONSTRUCTOR)}"
             events = own or tuple(event for event in facts.events if event.kind != "init")
-            yield Candidate(name, modules[function.path], facts, events, bool(own), known)
+            is_own = bool(own) or (known is not None and not events)
+            yield Candidate(name, modules[function.path], facts, events, is_own, known)
 
 
-def module_of(path: Path, folder: Path) -> str | None:
-    """The name by which a file is imported; `folder` is a package, or has packages in it. None: it is in no package."""
+def module_of(path: Path, folder: Path, base: Path | None = None) -> str | None:
+    """The name by which a file is imported; `folder` is a package, or has packages in it. None: it is in no package.
+
+    `base` is the folder in which the outermost package lies; without it, that is found out.
+    """
+    if base is not None:
+        return _dotted(path, base)
     inside = [path.parent]
     while inside[-1] != folder and inside[-1] != inside[-1].parent:
         inside.append(inside[-1].parent)
@@ -101,6 +121,10 @@ def module_of(path: Path, folder: Path) -> str | None:
         base = base.parent
     if base == folder and (base / "src").is_dir() and base / "src" in packages[-1].parents:
         base = base / "src"
+    return _dotted(path, base)
+
+
+def _dotted(path: Path, base: Path) -> str:
     parts = list(path.relative_to(base).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

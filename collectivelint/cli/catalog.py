@@ -110,19 +110,20 @@ def candidates(path: str, draft: bool, own: bool, missing: bool, module: str, su
     from ..program.installed import package_folders, site_folders, version_of
     from ..settings import Resolver
 
-    folders = [Path(path)] if Path(path).is_dir() else package_folders(path, site_folders([Path()]))
+    is_folder = Path(path).is_dir()
+    folders = [Path(path)] if is_folder else package_folders(path, site_folders([Path()]))
     if not folders:
         raise click.UsageError(f"`{path}` is neither a folder nor an installed package")
     resolver = Resolver()
     known = load(resolver.settings(Path()).catalog_files)
     for problem in resolver.problems:
         error(problem)
-    every = list(found_in(folders, known, prefix=module))
+    every = list(found_in(folders, known, prefix=module, base=None if is_folder else folders[0].parent))
     if not every:
         raise click.UsageError(f"no package with public functions in `{path}`")
-    running = [item for item in every if item.events and (item.is_own or not own)]
+    running = [item for item in every if item.runs_collectives and (item.is_own or not own)]
     if draft:
-        wanted = [item for item in every if item in running or not item.events]
+        wanted = [item for item in every if item.is_own or not own or not item.events]
         click.echo(printable(toml(wanted, folders[0].resolve().name, version_of(folders[0].resolve()))), nl=False)
         sys.exit(2 * bool(resolver.problems))
     for item in running if not summary else ():
