@@ -131,9 +131,7 @@ class Linter:
         shown_ = [finding for finding in sure if finding.confidence >= self._least(finding)]
         lowered = [finding for finding in sure if finding.confidence < self._least(finding)]
         hidden = sorted([*hidden, *lowered], key=lambda finding: finding.order) if lowered else hidden
-        if project.followed is None or not project.followed.is_late:
-            # Another run may follow more.
-            view.save(shard, analysed, indexes, answers)
+        view.save(shard, analysed, indexes, answers)
         if opened.analysis is not None or self._held is not None:
             self._opened, self._view = opened, view
         if self._held is not None and view.is_kept and not shard.errors:
@@ -179,7 +177,8 @@ class Linter:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
         project = open_project(paths, self.resolver, self._follow)
         # What cannot be followed now may be there in the next run, with other files behind it.
-        folder = None if project.unreadable else self._cache_folder
+        # Of installed packages only what is needed is read, and which that is, is only known once it is analysed.
+        folder = None if project.unreadable or project.followed is not None else self._cache_folder
         view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing)
         return Opened(project, self.resolver, view, self._loader)
 

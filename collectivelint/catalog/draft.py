@@ -13,7 +13,7 @@ from .operations import NO_DATA, OF_OBJECTS, OF_TENSORS
 from .schema import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ..analysis.domain.value import Value
     from ..analysis.effects import Item, Term
@@ -106,7 +106,7 @@ def _needed(found: Candidate, params: list[str]) -> dict[str, str]:
     return {}
 
 
-def _flags(term: Term, places: set[object]) -> frozenset[tuple[str, bool]] | None:
+def _flags(term: Term, places: Collection[object]) -> frozenset[tuple[str, bool]] | None:
     """The parameters that are true (or false) wherever one of these collectives runs; None where none of them does."""
     found: frozenset[tuple[str, bool]] | None = None
     for item in term:
@@ -116,7 +116,7 @@ def _flags(term: Term, places: set[object]) -> frozenset[tuple[str, bool]] | Non
     return found
 
 
-def _of_item(item: Item, places: set[object]) -> frozenset[tuple[str, bool]] | None:
+def _of_item(item: Item, places: Collection[object]) -> frozenset[tuple[str, bool]] | None:
     if isinstance(item, Event):
         return frozenset() if item.place in places else None
     found: frozenset[tuple[str, bool]] | None = None

@@ -59,15 +59,19 @@ class Opened:
         followed = self.project.followed
         return followed is not None and path in self._followed and followed.is_late
 
+    def _own(self) -> Mapping[str, FileIndex]:
+        """The indexes of the program itself."""
+        return {path: self.indexes[path] for path in self.project.files} if self._followed else self.indexes
+
     def own_program(self) -> Program:
         """The program without what it leads to in installed packages: those do not say what runs a function of it."""
         if not self._followed:
             return self.program
-        own = {path: self.indexes[path] for path in self.project.files}
-        return Program(own, self._lower, self.project.catalog.modules, self.project.catalog.names)
+        return Program(self._own(), self._lower, self.project.catalog.modules, self.project.catalog.names)
 
     def _bases(self) -> Mapping[str, Sequence[tuple[str, str, str]]]:
-        return self.view.bases(self.indexes)
+        # Classes of installed packages are found by their names; which are below others there is not looked for.
+        return self.view.bases(self._own())
 
     def analysed(self) -> Analysis:
         """The analysis of the program; facts that are known are kept."""

@@ -48,20 +48,18 @@ class CacheView:
         written to the files, and the cache lies in the project, and may have been written by another program.
         """
         self._fixing = fixing
-        self._asked, self._every = project.asked, project.all_files
-        #: Groups that the program does not make itself say nothing of how many it has.
-        self._own = project.files
+        self._asked, self._every = project.asked, project.files
         self._texts = texts
         self._catalog = project.catalog
         self._store: Cache | None = None
         #: (mtime, size, digest) of each file, and the name of the cache's entry; empty without a cache.
         self.stamps: dict[str, tuple[int, int, str]] = {}
         self.key = ""
-        self._changed: set[str] = set(project.all_files)
+        self._changed: set[str] = set(project.files)
         #: Whether all files are analysed and nothing of the cache is used.
         self.full_run = True
         self._found: dict[str, list[Finding]] = {}
-        self._again: set[str] = set(project.all_files)
+        self._again: set[str] = set(project.files)
         self._spread: Spread | None = None
         #: Of the files that have changed since the last run: where statements were, and where they are.
         self._moves: dict[str, tuple[LineTable, LineTable]] = {}
@@ -76,11 +74,10 @@ class CacheView:
             # What is a test lies in the tests of its project: the roots between here and the files count too.
             below = [f"{place} {root}" for place, root in roots_of(places).items()]
             settings = [(place, resolver.settings_in(place)) for place in places]
-            following = [] if project.followed is None else ["installed packages"]
-            self.key = key([*project.places, *below, *following], settings)
+            self.key = key([*project.places, *below], settings)
             self._store = Cache(folder, self.key)
             before = self._store.stamps()
-            self.stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.all_files}
+            self.stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.files}
             if before and before.keys() == self.stamps.keys():
                 self.full_run = False
                 now = self.stamps.items()
@@ -95,7 +92,7 @@ class CacheView:
         """The index of a file that has not changed."""
         return None if self._store is None or self.full_run or path in self._changed else self._store.index(path)
 
-    def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+    def bases(self, indexes: Mapping[str, FileIndex]) -> Mapping[str, Sequence[tuple[str, str, str]]]:
         """`class_table` of every file."""
         if self._store is None or self.full_run:
             return {path: bases_in(shape(index)) for path, index in indexes.items()}
@@ -163,6 +160,11 @@ class CacheView:
         return self._store is not None
 
     @property
+    def every(self) -> Sequence[str]:
+        """All files of the program."""
+        return self._every
+
+    @property
     def asked(self) -> Sequence[str]:
         """The files whose findings will be known after the run."""
         return self._asked
@@ -203,8 +205,8 @@ class CacheView:
                     path: [making_of(path, item) for item in some] for path, some in self._store.made().items()
                 }
             else:
-                self._made = self.made_in(program, self._own)
-        return [item for path in self._own for item in self._made.get(path, ())]
+                self._made = self.made_in(program, self._every)
+        return [item for path in self._every for item in self._made.get(path, ())]
 
     def has_groups(self, program: Program) -> bool:
         """Whether any file of the program makes groups of some ranks."""

@@ -1,7 +1,7 @@
 """The files of installed packages that a program leads to: a framework's own source, where a run is told to follow it.
 
-Only packages are followed whose files import something with collectives, and of these only the files that are reached
-through imports: nearest first, until the time that is given is used up. Nothing is imported.
+Only packages are followed that the program imports itself and whose files import something with collectives, and of these
+only the files that are reached through imports: nearest first, until the time that is given is used up. Nothing is imported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,6 @@ _IMPORT: Final = re.compile(
     re.MULTILINE,
 )
 _DEFINED: Final = re.compile(rb"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
-_RUNNING: Final = frozenset({"collective", "implicit", "group_constructor", "lifecycle"})
 _EVERYTHING: Final = frozenset({"*"})
 
 
@@ -66,21 +66,27 @@ class _Search:
         self._search: Sequence[str] = site_folders(roots)
         self._own, self._found = own, found
         self._roots: dict[str, str | None] = {}
-        modules = {name for api in catalog.of(*_RUNNING) if "." in (name := _module_of(api.name, catalog.modules))}
+        self._read: dict[str, tuple[frozenset[str], list[tuple[str, frozenset[str], bool]]]] = {}
+        self._is_file = cache(os.path.isfile)
+        modules = {
+            name
+            for api in catalog.of("collective", "implicit", "group_constructor", "lifecycle")
+            if "." in (name := _module_of(api.name, catalog.modules))
+        }
         modules |= {name.partition(".")[0] for name in modules} - {"torch"}
         names = b"|".join(re.escape(name.encode()) for name in sorted(modules, key=len, reverse=True))
         self._collectives = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:" + names + rb")\b", re.MULTILINE)
 
-    def root(self, name: str) -> str | None:
-        """The folder that holds the package of this name, if it is to be followed."""
-        if name not in self._roots:
+    def root(self, name: str, *, ours: bool) -> str | None:
+        """The folder that holds the package of this name, if it is to be followed: files of the program import it."""
+        if ours and name not in self._roots:
             self._roots[name] = None
             if name and name not in NEVER_OURS and not self._own.has([name]):
                 for folder in package_folders(name, self._search)[:1]:
                     if self._runs_collectives(folder):
                         self._roots[name] = str(folder.parent)
                         self._found.packages[name] = version_of(folder)
-        return self._roots[name]
+        return self._roots.get(name)
 
     def _runs_collectives(self, folder: Path) -> bool:
         """Whether any file of a package imports what runs collectives."""
@@ -94,30 +100,44 @@ class _Search:
                 continue
         return False
 
-    def reached(
-        self, path: str, text: bytes, names: frozenset[str], *, ours: bool
-    ) -> Iterator[tuple[str, frozenset[str]]]:
+    def reached(self, path: str, names: frozenset[str], *, ours: bool) -> Iterator[tuple[str, frozenset[str]]]:
         """The files of packages that a file imports, with the names that are taken from each.
 
         `names` are those that are asked of it: of the `__init__` of a package only what defines or imports them counts.
         """
+        defined, imports = self._imports(path, ours=ours)
         asked = None
         if path.endswith("__init__.py") and not ours and names != _EVERYTHING:
-            defined = {name.decode() for name in _DEFINED.findall(text)}
             asked = names if defined.isdisjoint(names) else None
+        for module, given, is_plain in imports:
+            if asked is None:
+                yield from self._files(path, module, given, ours=ours)
+            elif given == _EVERYTHING and not is_plain:
+                yield from self._files(path, module, asked, ours=ours)
+            elif not is_plain and not given.isdisjoint(asked):
+                yield from self._files(path, module, given & asked, ours=ours)
+
+    def _imports(self, path: str, *, ours: bool) -> tuple[frozenset[str], list[tuple[str, frozenset[str], bool]]]:
+        """What a file defines; and its imports: the module, the names that are taken from it, whether it is `import a.b`."""
+        if path in self._read:
+            return self._read[path]
+        found: list[tuple[str, frozenset[str], bool]] = []
+        try:
+            text = read_bytes(Path(path))
+        except OSError:
+            text = b""
         for origin, listed, plain in _IMPORT.findall(text):
-            if origin:
-                given = frozenset(word.decode() for word in re.findall(rb"\w+", listed)) - {"as"} or _EVERYTHING
-                if asked is not None and listed.strip() != b"*" and given.isdisjoint(asked):
-                    continue
-                taken = given if asked is None or listed.strip() != b"*" else asked
-                yield from self._files(path, origin.decode(), taken, ours=ours)
-            elif asked is None:
-                for part in plain.split(b","):
-                    module, _, alias = part.decode(errors="replace").strip().partition(" as ")
+            if origin.startswith(b".") or (origin and self.root(origin.partition(b".")[0].decode(), ours=ours)):
+                given = frozenset(word.decode() for word in re.findall(rb"\w+", listed)) - {"as"}
+                found.append((origin.decode(), given or _EVERYTHING, False))
+            for part in plain.split(b","):
+                module, _, alias = part.decode(errors="replace").strip().partition(" as ")
+                if self.root(module.partition(".")[0], ours=ours) is not None:
                     head = re.escape((alias.strip() or module.partition(".")[0]).encode())
                     used = frozenset(word.decode() for word in re.findall(rb"\b" + head + rb"\.(\w+)", text))
-                    yield from self._files(path, module.strip(), used, ours=ours)
+                    found.append((module.strip(), used, True))
+        self._read[path] = frozenset(name.decode() for name in _DEFINED.findall(text)), found
+        return self._read[path]
 
     def _files(
         self, path: str, module: str, names: frozenset[str], *, ours: bool
@@ -132,7 +152,7 @@ class _Search:
                 folder = os.path.dirname(folder)
             parts = [part for part in module[level:].split(".") if part]
         else:
-            root = self.root(module.partition(".")[0])
+            root = self.root(module.partition(".")[0], ours=ours)
             if root is None:
                 return
             folder, parts = root, module.split(".")
@@ -140,13 +160,13 @@ class _Search:
             base = os.path.join(folder, *parts[:number])
             is_last = number == len(parts)
             below = names if is_last else frozenset(parts[number : number + 1])
-            if os.path.isfile(init := os.path.join(base, "__init__.py")):
+            if self._is_file(init := os.path.join(base, "__init__.py")):
                 yield init, below
-            elif is_last and os.path.isfile(f"{base}.py"):
+            elif is_last and self._is_file(f"{base}.py"):
                 yield f"{base}.py", names
         for name in names:
             base = os.path.join(folder, *parts, name)
-            if os.path.isfile(f"{base}.py"):
+            if self._is_file(f"{base}.py"):
                 yield f"{base}.py", _EVERYTHING
 
 
@@ -166,16 +186,12 @@ def follow(files: Sequence[str], catalog: Catalog, roots: Iterable[Path], second
     pending = deque((path, _EVERYTHING, True) for path in files if path.endswith(".py"))
     while pending and not found.is_late:
         path, names, ours = pending.popleft()
-        new = names - seen.get(path, frozenset())
-        if path in seen and not new:
+        before = seen.get(path, frozenset())
+        if path in seen and (names <= before or before >= _EVERYTHING):
             continue
-        seen[path] = seen.get(path, frozenset()) | names
-        try:
-            text = read_bytes(Path(path))
-        except OSError:
-            continue
+        seen[path] = before | names
         if not ours:
             kept[path] = None
-        pending += [(other, taken, False) for other, taken in search.reached(path, text, new, ours=ours)]
+        pending += [(other, taken, False) for other, taken in search.reached(path, names - before, ours=ours)]
     found.files = list(kept)
     return found
