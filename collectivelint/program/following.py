@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..reading import read_bytes
 from .installed import package_folders, site_folders, version_of
@@ -59,6 +59,20 @@ class Followed:
         return said + (late if self.is_late else "")
 
 
+#: A file, and the names that are taken from it.
+_Step: TypeAlias = "tuple[str, frozenset[str]]"
+
+
+@dataclass(slots=True)
+class _Imports:
+    """What a file defines; the modules that it imports, with the names that it takes from each: none for all by `*`."""
+
+    defined: frozenset[str]
+    modules: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    by_name: dict[str, list[str]] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+
+
 class _Search:
     """The way from the files of a program through packages."""
 
@@ -66,7 +80,7 @@ class _Search:
         self._search: Sequence[str] = site_folders(roots)
         self._own, self._found = own, found
         self._roots: dict[str, str | None] = {}
-        self._read: dict[str, tuple[frozenset[str], list[tuple[str, frozenset[str], bool]]]] = {}
+        self._read: dict[str, _Imports] = {}
         self._is_file = cache(os.path.isfile)
         modules = {
             name
@@ -100,48 +114,56 @@ class _Search:
                 continue
         return False
 
-    def reached(self, path: str, names: frozenset[str], *, ours: bool) -> Iterator[tuple[str, frozenset[str]]]:
+    def reached(self, path: str, names: frozenset[str], *, ours: bool) -> Iterator[_Step]:
         """The files of packages that a file imports, with the names that are taken from each.
 
-        `names` are those that are asked of it: of the `__init__` of a package only what defines or imports them counts.
+        `names` are those that are asked of it: of the `__init__` of a package only what imports them counts, unless it
+        defines one itself.
         """
-        defined, imports = self._imports(path, ours=ours)
-        asked = None
-        if path.endswith("__init__.py") and not ours and names != _EVERYTHING:
-            asked = names if defined.isdisjoint(names) else None
-        for module, given, is_plain in imports:
-            if asked is None:
+        known = self._imports(path, ours=ours)
+        if ours or not path.endswith("__init__.py") or names >= _EVERYTHING or not known.defined.isdisjoint(names):
+            for module, given in known.modules:
                 yield from self._files(path, module, given, ours=ours)
-            elif given == _EVERYTHING and not is_plain:
-                yield from self._files(path, module, asked, ours=ours)
-            elif not is_plain and not given.isdisjoint(asked):
-                yield from self._files(path, module, given & asked, ours=ours)
+            return
+        left = set(names)
+        for name in names & known.by_name.keys():
+            left.discard(name)
+            for module in known.by_name[name]:
+                yield from self._files(path, module, frozenset((name,)), ours=False)
+        for module in known.stars if left else ():
+            for inner, asked in self._files(path, module, frozenset(left), ours=False):
+                provided = asked & self._imports(inner, ours=False).defined
+                more = asked & self._imports(inner, ours=False).by_name.keys()
+                if provided or more or self._imports(inner, ours=False).stars:
+                    left -= provided
+                    yield inner, frozenset(left) if inner.endswith("__init__.py") and not provided else asked
 
-    def _imports(self, path: str, *, ours: bool) -> tuple[frozenset[str], list[tuple[str, frozenset[str], bool]]]:
-        """What a file defines; and its imports: the module, the names that are taken from it, whether it is `import a.b`."""
+    def _imports(self, path: str, *, ours: bool) -> _Imports:
+        """What a file defines and imports."""
         if path in self._read:
             return self._read[path]
-        found: list[tuple[str, frozenset[str], bool]] = []
         try:
             text = read_bytes(Path(path))
         except OSError:
             text = b""
+        found = self._read[path] = _Imports(frozenset(name.decode() for name in _DEFINED.findall(text)))
         for origin, listed, plain in _IMPORT.findall(text):
             if origin.startswith(b".") or (origin and self.root(origin.partition(b".")[0].decode(), ours=ours)):
                 given = frozenset(word.decode() for word in re.findall(rb"\w+", listed)) - {"as"}
-                found.append((origin.decode(), given or _EVERYTHING, False))
+                found.modules.append((origin.decode(), given))
+                if not given:
+                    found.stars.append(origin.decode())
+                for name in given:
+                    found.by_name.setdefault(name, []).append(origin.decode())
             for part in plain.split(b","):
                 module, _, alias = part.decode(errors="replace").strip().partition(" as ")
                 if self.root(module.partition(".")[0], ours=ours) is not None:
                     head = re.escape((alias.strip() or module.partition(".")[0]).encode())
                     used = frozenset(word.decode() for word in re.findall(rb"\b" + head + rb"\.(\w+)", text))
-                    found.append((module.strip(), used, True))
-        self._read[path] = frozenset(name.decode() for name in _DEFINED.findall(text)), found
-        return self._read[path]
+                    found.modules.append((module.strip(), used))
+        return found
 
-    def _files(
-        self, path: str, module: str, names: frozenset[str], *, ours: bool
-    ) -> Iterator[tuple[str, frozenset[str]]]:
+    def _files(self, path: str, module: str, names: frozenset[str], *, ours: bool) -> Iterator[_Step]:
         """The files behind `from module import names`, and the packages above them."""
         level = len(module) - len(module.lstrip("."))
         if level and ours:
@@ -156,18 +178,21 @@ class _Search:
             if root is None:
                 return
             folder, parts = root, module.split(".")
-        for number in range(len(parts) + 1):
-            base = os.path.join(folder, *parts[:number])
-            is_last = number == len(parts)
-            below = names if is_last else frozenset(parts[number : number + 1])
-            if self._is_file(init := os.path.join(base, "__init__.py")):
-                yield init, below
-            elif is_last and self._is_file(f"{base}.py"):
-                yield f"{base}.py", names
-        for name in names:
-            base = os.path.join(folder, *parts, name)
-            if self._is_file(f"{base}.py"):
-                yield f"{base}.py", _EVERYTHING
+        base = folder
+        for part in (*parts, ""):
+            # Those on the way have to be there, and say nothing of what is meant.
+            if part and base != folder and self._is_file(f"{base}{os.sep}__init__.py"):
+                yield f"{base}{os.sep}__init__.py", frozenset()
+            base = f"{base}{os.sep}{part}" if part else base
+        if self._is_file(f"{base}.py"):
+            yield f"{base}.py", _EVERYTHING
+        elif self._is_file(f"{base}{os.sep}__init__.py"):
+            inner = {name: f"{base}{os.sep}{name}" for name in names}
+            modules = {name for name, where in inner.items() if self._is_file(f"{where}.py")}
+            packages = {name for name, where in inner.items() if self._is_file(f"{where}{os.sep}__init__.py")}
+            yield f"{base}{os.sep}__init__.py", names - modules - packages
+            yield from ((f"{inner[name]}.py", _EVERYTHING) for name in sorted(modules))
+            yield from ((f"{inner[name]}{os.sep}__init__.py", _EVERYTHING) for name in sorted(packages) if ours)
 
 
 def _module_of(name: str, modules: frozenset[str]) -> str:
