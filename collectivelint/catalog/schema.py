@@ -108,6 +108,8 @@ OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     },
     "families": {"prefix": True, "type": True},
 }
+#: The axes that every job has; those of the parallelism have the names that a framework gives them.
+AXES: Final = ("world", "local", "node")
 #: Why a result differs between ranks.
 CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
 #: Table -> the operations that its rows can be; () for tables whose rows are none.
@@ -216,14 +218,16 @@ def _check_row(place: Place, module: str, table: str, row: Mapping[str, object])
         elif allowed is not None and value not in allowed:
             choice = f"one of {', '.join(map(repr, allowed))}" if allowed else f"left out in {table}"
             yield f"{place(table, row)}: {name}: `{key}` is {value!r}, and has to be {choice}{near(str(value), allowed)}"
+        elif key == "axis" and value not in AXES and (meant := near(str(value), AXES, 0.8)):
+            yield f"{place(table, row)}: {name}: `axis` is {value!r}{meant}"
     for key, needed in (keys or NEEDED).items():
         if needed and key not in row:
             yield f"{place(table, row)}: a row of {table} in {module} has no {key!r}"
 
 
-def near(key: str, known: Iterable[str]) -> str:
+def near(key: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A question with the nearest of the known spellings; empty where none is near."""
     from difflib import get_close_matches
 
-    found = get_close_matches(key, sorted(known), 1)
+    found = get_close_matches(key, sorted(known), 1, cutoff)
     return f"; did you mean {found[0]!r}?" if found else ""
