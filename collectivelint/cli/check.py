@@ -66,6 +66,7 @@ _SECTIONS: Final = {
         "per_file_ignores",
         "exclude",
         "force_exclude",
+        "follow_installed",
     ),
     "What is known already": ("baseline", "write_baseline", "add_ignore"),
     "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
