@@ -69,16 +69,18 @@ class Linter:
         progress: Progress = _ignore_progress,
         fixing: bool = False,
         held: Held | None = None,
+        follow: float | None = None,
     ) -> None:
         """`resolver` finds the settings of each file; `texts` override the content of files, as unsaved buffers do.
 
         Without `cache_folder` nothing is kept between runs. `fixing`: fixes are going to be written, and none of the cache
-        is used. `held` are the programs of earlier runs over the same project in this process.
+        is used. `held` are the programs of earlier runs over the same project in this process. `follow`: so many seconds
+        may be used to follow calls into installed packages.
         """
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs, self._progress, self._fixing = jobs, progress, fixing
-        self._held = held
+        self._held, self._follow = held, follow
         self._files = SourceFiles(texts)
         self._loader = Loader(self._files)
         self._comments = Comments(self._files)
@@ -143,6 +145,7 @@ class Linter:
             missed=missed,
             incomplete=_incomplete(shard.errors, missed, len(project.asked)),
             notices=view.notices,
+            followed=project.followed.notice if project.followed is not None else "",
             unsettled=len(shard.unsettled),
             has_groups=not hidden or view.has_groups(program),
         )
@@ -154,7 +157,7 @@ class Linter:
         texts = configurations(opened.project.roots)
         code = cache(lambda path: without_comments(self._searched(path)))
         known = opened.view.answers(code, digest("\0".join(texts).encode(errors="surrogateescape")))
-        return answered(findings, known, opened.program, opened.project.catalog, code, texts)
+        return answered(findings, known, opened.own_program(), opened.project.catalog, code, texts)
 
     def _searched(self, path: str) -> bytes:
         """The content of a file as words are looked up in it: of a notebook the code of its cells."""
@@ -172,9 +175,10 @@ class Linter:
     def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> Opened:
         """The program around these files; nothing of it is analysed yet."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
-        project = open_project(paths, self.resolver)
+        project = open_project(paths, self.resolver, self._follow)
         # What cannot be followed now may be there in the next run, with other files behind it.
-        folder = None if project.unreadable else self._cache_folder
+        # Of installed packages only what is needed is read, and which that is, is only known once it is analysed.
+        folder = None if project.unreadable or project.followed is not None else self._cache_folder
         view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing)
         return Opened(project, self.resolver, view, self._loader)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
+from collectivelint.catalog.reader import parse
 from collectivelint.cli import COMMANDS
 from collectivelint.settings import Resolver, Settings
 
@@ -45,6 +46,8 @@ def test_examples_are_reported_where_they_are_marked(project: Project, code: str
 def test_settings_are_valid(project: Project, code: str) -> None:
     if "[tool.collectivelint" not in code:
         assert tomllib.loads(code)
+        if "[[section]]" in code:
+            parse([("docs.toml", code)])
         return
     own, _, catalogue = code.partition("# lint/company.toml")
     project.write({"pyproject.toml": own, "collectivelint-baseline.json": "{}"})
@@ -60,6 +63,7 @@ def test_settings_are_valid(project: Project, code: str) -> None:
 def test_options_exist(project: Project) -> None:
     known = "".join(project.run(command, "--help").out for command in COMMANDS)
     known += "".join(project.run("ckpt", command, "--help").out for command in ("inspect", "verify", "diff"))
+    known += "".join(project.run("catalog", name, "--help").out for name in ("check", "show", "schema", "candidates"))
     known += project.run("--help").out
     for page in _PAGES:
         for line in re.findall(r"(?<![-\w])collectivelint [^`\n]*", page.read_text()):

@@ -25,14 +25,11 @@ BACKWARD: Final = "backward"
 class Api:
     """One function of a framework and what its arguments mean; `"return"` among parameters stands for the result."""
 
-    #: Its qualified name.
     name: str
     category: Category
-    #: In call order.
     params: tuple[str, ...]
     #: A role (`group`, `src`, `async_op`, ...) -> the parameter that plays it.
     roles: Mapping[str, str]
-    #: The documentation or code that the row was written from.
     source: str
     operation: Operation | None = None
     #: The parameters whose content is equal on all ranks of the group after the call.
@@ -46,27 +43,33 @@ class Api:
     returns: str | None = None
     #: How a row of its category is to be read; the schema lists the values.
     kind: str | None = None
-    #: The version that has it first.
+    #: The first and the last version that have it.
     since: str | None = None
+    until: str | None = None
     #: Why the result differs between ranks.
     cause: str | None = None
     #: Whether a guard holds on exactly one rank.
     one: bool | None = None
     #: The parameter that is called later.
     callback: str | None = None
-    #: With this constant for this parameter the call is no collective.
-    unless: tuple[str, object] | None = None
+    #: With one of these constants for these parameters the call is no collective, or a decorator lets all ranks in.
+    unless: tuple[tuple[str, object], ...] = ()
+    #: The call is one with one of these arguments only; empty: with any. Names stand for members of enumerations.
+    when: tuple[tuple[str, object], ...] = ()
+    #: The parameter whose text names the axis; that the call runs first, on one rank where the row says `one`.
+    axis_by: str | None = None
+    runs: str | None = None
+    #: With one of these arguments what a decorator stands above is given this rank's own data.
+    own_data: tuple[tuple[str, object], ...] = ()
     #: What a message says about it.
     why: str = ""
     #: The name it has in newer versions.
     renamed: str | None = None
-    #: The parameter that is sharded over the ranks from then on.
+    #: The parameter that is sharded over the ranks from then on; that is written to disk; that is pickled and sent, where a
+    #: collective of tensors would carry tensors and numbers; that has no effect.
     shards: str | None = None
-    #: The parameter that is written to disk.
     saves: str | None = None
-    #: The parameter that is pickled and sent, where a collective of tensors would carry tensors and numbers.
     pickles: str | None = None
-    #: A parameter that has no effect.
     ignored: str | None = None
     #: The class of an argument -> the class of what is returned in its place.
     wraps: Mapping[str, str] = field(default_factory=dict)

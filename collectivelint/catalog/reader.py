@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
+import re
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
+from .kin import join_classes
+from .lookup import shipped
 from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
+from .places import Places
 from .rows import Convention, FileApi
-from .schema import CATEGORIES, LISTS, ROLES, CatalogError, Category, check
+from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, CatalogError, Category, check, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,28 +21,33 @@ if TYPE_CHECKING:
 #: Sections that describe names of any object, not of a module.
 _NO_MODULES: Final = frozenset({"methods", "conventions", "environment", "backward", "wrapped"})
 
+_NUMBER: Final = re.compile(r"-?\d+")
 
-def _api(where: str, module: str, category: Category, row: Mapping[str, Any], source: str) -> Api:
+
+def _api(module: str, category: Category, row: Mapping[str, Any], section: Mapping[str, Any]) -> Api:
+    """The row as the analysis reads it; raise ValueError for one that names a parameter which it does not have."""
     name = row["name"]
     params = tuple(row["params"].split())
     for key in ("uniform", "receives", "restores"):
         for parameter in row.get(key, "").split():
             if parameter not in (*params, "return"):
-                raise CatalogError(f"{where}: {module}.{name}: {key} = {parameter!r} is not one of its parameters")
+                raise ValueError(f"{key} = {parameter!r} is not one of its parameters")
     roles = {role: row.get(role, role) for role in ROLES if row.get(role, role) in params}
     for role in GLOBAL_ROOTS:
         if row.get(f"group_{role}") == role:
             # A root that is given by its rank in the group is no rank of the job.
             del roles[role]
-    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns"):
+    for role in (*ROLES, "shards", "saves", "pickles", "ignored", "translates", "turns", "axis_by", "runs"):
         if role in row and row[role] not in params:
-            raise CatalogError(f"{where}: {module}.{name}: {role} = {row[role]!r} is not one of its parameters")
+            raise ValueError(f"{role} = {row[role]!r} is not one of its parameters")
+    # Whether a pass of a model is one is decided where it is wrapped: those are parameters of the class.
+    is_pass = name.endswith(".__call__") or module == "backward"
     return Api(
         name=f"{module}.{name}",
         category=category,
         params=params,
         roles=roles,
-        source=row.get("source", source),
+        source=row.get("source", section["source"]),
         operation=row.get("operation"),
         uniform=tuple(row.get("uniform", "").split()),
         receives=tuple(row.get("receives", "").split()),
@@ -51,7 +59,12 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
         cause=row.get("cause"),
         one=row.get("one"),
         callback=row.get("callback"),
-        unless=_unless(row.get("unless")),
+        unless=_conditions(row, "unless", None if is_pass else params),
+        when=_conditions(row, "when", params),
+        own_data=_conditions(row, "own_data", params),
+        axis_by=row.get("axis_by"),
+        runs=row.get("runs"),
+        until=row.get("until"),
         why=row.get("why", ""),
         renamed=row.get("renamed"),
         shards=row.get("shards"),
@@ -69,12 +82,18 @@ def _api(where: str, module: str, category: Category, row: Mapping[str, Any], so
     )
 
 
-def _unless(text: str | None) -> tuple[str, object] | None:
-    """`no_dist=true` as (parameter, constant)."""
-    if text is None:
-        return None
-    name, _, value = text.partition("=")
-    return name, {"true": True, "false": False, "none": None}.get(value, value)
+def _conditions(row: Mapping[str, Any], key: str, params: tuple[str, ...] | None) -> tuple[tuple[str, object], ...]:
+    """`no_dist=true mode=DP` as (parameter, constant) each; raise ValueError for what is no such list, of these parameters."""
+    found: list[tuple[str, object]] = []
+    for text in row.get(key, "").split():
+        name, sign, value = text.partition("=")
+        if not sign or not value:
+            raise ValueError(f"{key}: {text!r} is not like parameter=value")
+        if params is not None and name not in params:
+            raise ValueError(f"{key} = {name!r} is not one of its parameters")
+        known = {"true": True, "false": False, "none": None}
+        found.append((name, known[value] if value in known else int(value) if _NUMBER.fullmatch(value) else value))
+    return tuple(found)
 
 
 def _is_owned(name: str) -> bool:
@@ -90,6 +109,8 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     environment: dict[str, str] = {}
     lists: dict[str, set[str]] = {name: set() for name in LISTS}
     classes: dict[str, str] = {}
+    #: Class -> the one that it has the rows of, and where that is said.
+    same: dict[str, tuple[str, str]] = {}
     families: dict[str, str] = {}
     world: set[str] = set()
     modules: set[str] = set()
@@ -102,13 +123,21 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         except toml_text.TomlError as error:
             problems.append(str(error))
             continue
-        problems += [f"{where}: unknown table {name!r}" for name in sorted(set(data) - {"framework", "section"})]
+        problems += [
+            f"{where}:{toml_text.line_of(text, (name,))}: unknown table {name!r}{near(name, FILE_KEYS)}"
+            for name in sorted(set(data) - FILE_KEYS)
+        ]
+        if not isinstance(data.get("framework", ""), str):
+            problems.append(f"{where}:{toml_text.line_of(text, ('framework',))}: `framework` has to be a string")
         sections = data.get("section", [])
         if not isinstance(sections, list):
-            problems.append(f"{where}: `section` has to be a list of tables: [[section]]")
+            line = toml_text.line_of(text, ("section",))
+            problems.append(f"{where}:{line}: `section` has to be a list of tables: [[section]]")
             continue
-        for section in sections:
-            if wrong := list(check(where, section)):
+        places = Places(where, text)
+        for number, section in enumerate(sections):
+            place = partial(places.place, number)
+            if wrong := list(check(place, section)):
                 problems += wrong
                 continue
             names = [section["module"], *section.get("also", [])]
@@ -131,18 +160,22 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             for table, found in lists.items():
                 found |= set(section.get(table, []))
             for module in names:
-                classes |= {f"{module}.{row['name']}": row["meaning"] for row in section.get("classes", [])}
+                for row in section.get("classes", []):
+                    classes[f"{module}.{row['name']}"] = row["meaning"]
+                    if "same_as" in row:
+                        same[f"{module}.{row['name']}"] = row["same_as"], place("classes", row)
                 if module not in _NO_MODULES and any(section.get(table) for table in ("classes", *CATEGORIES)):
                     modules.add(module)
                 world |= {f"{module}.{name}" for name in section.get("world", [])}
                 for table, category in CATEGORIES.items():
                     for row in section.get(table, []):
                         try:
-                            api = _api(where, module, category, row, section["source"])
-                        except CatalogError as error:
-                            problems += error.problems
+                            api = _api(module, category, row, section)
+                        except ValueError as error:
+                            problems.append(f"{place(table, row)}: {module}.{row['name']}: {error}")
                             continue
                         apis[api.name] = api
+    problems += join_classes(same, classes, apis, lists)
     if problems:
         raise CatalogError(*dict.fromkeys(problems))
     return Catalog(
@@ -165,7 +198,4 @@ def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
 
     Raise CatalogError where one of them is not well formed.
     """
-    # By name, not by import: nothing in this package depends on the rules statically.
-    folder = resources.files("collectivelint.rules.catalog")
-    found = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return parse([*((item.name, item.read_text(encoding="utf-8")) for item in found), *files])
+    return parse([*shipped(), *files])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .operations import CHECKPOINTS, LIFECYCLE, NO_DATA, OF_OBJECTS, OF_TENSORS, POINT_TO_POINT, ROOTS
+from .places import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from .operations import Operation
 
@@ -47,11 +48,16 @@ CATEGORIES: Final[Mapping[str, Category]] = {
 }
 #: A parameter of one of these names plays that role unless its row says otherwise.
 ROLES: Final = ("group", *ROOTS, "async_op", "op")
-_ROW_KEYS: Final = frozenset(
+#: The keys of a catalogue file.
+FILE_KEYS: Final = frozenset({"framework", "section"})
+#: The keys that each row of a table of functions has.
+NEEDED: Final[Mapping[str, bool]] = {"name": True, "params": True}
+ROW_KEYS: Final = frozenset(
     {
         *("name", "params", "operation", "uniform", "receives", "restores", "axis", "returns", "kind", "since"),
         *("source", "cause", "one", "callback", "unless", "why", "renamed", "shards", "saves", "pickles", "ignored"),
         *("wraps", "translates", "only_with", "wrapped", "silent_in", "rare_in", "turns", "confidence"),
+        *("runs", "when", "axis_by", "own_data", "until"),
         *ROLES,
     }
 )
@@ -76,16 +82,18 @@ LISTS: Final = (
     ),
     *("every_rank", "lenient_loads", "lenient_options", "waiting_words"),
 )
-_SECTION_KEYS: Final = frozenset(
+#: Keys of a section that are one text; `version` is the version of the framework that the rows were compared with.
+TEXTS: Final = ("module", "source", "version")
+SECTION_KEYS: Final = frozenset(
     {
-        *("module", "also", "source", "world", "classes", "environment", "conventions", "methods", "file_uses"),
+        *(*TEXTS, "also", "world", "classes", "environment", "conventions", "methods", "file_uses"),
         *("families", *LISTS),
         *CATEGORIES,
     }
 )
 #: The keys of the rows of tables that describe no functions, and whether a row has to have them.
-_OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
-    "classes": {"name": True, "meaning": True},
+OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
+    "classes": {"name": True, "meaning": True, "same_as": False},
     "environment": {"name": True, "axis": True},
     "conventions": {"name": True, "meaning": True, "axis": False, "when": False, "one": False, "type": False},
     "methods": {"name": True, "cause": True},
@@ -100,6 +108,8 @@ _OTHER_ROWS: Final[Mapping[str, Mapping[str, bool]]] = {
     },
     "families": {"prefix": True, "type": True},
 }
+#: The axes that every job has; those of the parallelism have the names that a framework gives them.
+AXES: Final = ("world", "local", "node")
 #: Why a result differs between ranks.
 CAUSES: Final = ("file system", "clock", "random", "process", "queue", "poll", "signal", "data")
 #: Table -> the operations that its rows can be; () for tables whose rows are none.
@@ -113,7 +123,7 @@ _OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {
     "uniform_sources": ("world_size", "launched", "members"),
 }
 #: (table, key) -> the values there are; the `kind` of `registrations` is what a message calls them.
-_VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     **{(table, "operation"): operations for table, operations in _OPERATIONS.items()},
     ("classes", "meaning"): ("group", "mesh", "ops", "object"),
     ("conventions", "meaning"): ("rank", "size", "group", "guard", "object"),
@@ -159,52 +169,65 @@ class CatalogError(ValueError):
         self.problems = problems
 
 
-def check(where: str, section: object) -> Iterator[str]:
+#: Names of a table and a row -> where it stands, as messages begin: `file:line`.
+Place: TypeAlias = "Callable[[str, Mapping[str, object] | None], str]"
+
+
+def check(place: Place, section: object) -> Iterator[str]:
     """A message for each key of a section that is missing, misspelt, of another type, or of no known value."""
     if not isinstance(section, dict):
-        yield f"{where}: `section` has to be a list of tables: [[section]]"
+        yield f"{place('', None)}: `section` has to be a list of tables: [[section]]"
         return
     module = section.get("module")
     if not isinstance(module, str) or not isinstance(section.get("source"), str) or not module:
-        yield f"{where}: a section needs `module` and `source`"
+        yield f"{place('', None)}: a section needs `module` and `source`"
         return
     for table, rows in section.items():
-        if table not in _SECTION_KEYS:
-            yield f"{where}: {module}: unknown table {table!r}{_near(table, _SECTION_KEYS)}"
+        if table not in SECTION_KEYS:
+            yield f"{place(table, None)}: {module}: unknown table {table!r}{near(table, SECTION_KEYS)}"
         elif table in (*LISTS, "also", "world"):
             if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-                yield f"{where}: {module}: `{table}` has to be a list of strings"
-        elif table not in ("module", "source"):
-            if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-                for row in rows:
-                    yield from _check_row(where, module, table, row)
-            else:
-                yield f"{where}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]"
+                yield f"{place(table, None)}: {module}: `{table}` has to be a list of strings"
+        elif table in TEXTS:
+            if not isinstance(rows, str):
+                yield f"{place(table, None)}: {module}: `{table}` has to be a string"
+        elif isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            for row in rows:
+                yield from _check_row(place, module, table, row)
+        else:
+            yield f"{place(table, None)}: {module}: `{table}` has to be a list of tables: {table} = [{{ ... }}]"
 
 
-def _check_row(where: str, module: str, table: str, row: Mapping[str, object]) -> Iterator[str]:
-    keys = _OTHER_ROWS.get(table)
-    name = row.get("name") or row.get("names") or row.get("prefix") or f"a row of {table}"
+def type_of(table: str, key: str) -> type:
+    """The type that the value of a key has in the rows of a table."""
+    is_number = key in _NUMBERS or (key == "source" and table == "file_uses")
+    return bool if key in _FLAGS else int if is_number else dict if key == "wraps" else str
+
+
+def _check_row(place: Place, module: str, table: str, row: Mapping[str, object]) -> Iterator[str]:
+    keys = OTHER_ROWS.get(table)
+    name = f"{module}.{named(row, table)}"
     for key, value in row.items():
-        if key not in (_ROW_KEYS if keys is None else keys):
-            yield f"{where}: {module}.{name}: unknown key {key!r}{_near(key, keys or _ROW_KEYS)}"
+        if key not in (ROW_KEYS if keys is None else keys):
+            yield f"{place(table, row)}: {name}: unknown key {key!r}{near(key, keys or ROW_KEYS)}"
             continue
-        is_number = key in _NUMBERS or (key == "source" and table == "file_uses")
-        expected = bool if key in _FLAGS else int if is_number else dict if key == "wraps" else str
-        allowed = _VALUES.get((table, key))
-        if not isinstance(value, expected):
-            yield f"{where}: {module}.{name}: `{key}` has to be a {_TYPES[expected]}"
+        expected = type_of(table, key)
+        allowed = VALUES.get((table, key))
+        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+            yield f"{place(table, row)}: {name}: `{key}` has to be a {_TYPES[expected]}"
         elif allowed is not None and value not in allowed:
             choice = f"one of {', '.join(map(repr, allowed))}" if allowed else f"left out in {table}"
-            near = _near(str(value), allowed)
-            yield f"{where}: {module}.{name}: `{key}` is {value!r}, and has to be {choice}{near}"
-    for key, needed in (keys or {"name": True, "params": True}).items():
+            yield f"{place(table, row)}: {name}: `{key}` is {value!r}, and has to be {choice}{near(str(value), allowed)}"
+        elif key == "axis" and value not in AXES and (meant := near(str(value), AXES, 0.8)):
+            yield f"{place(table, row)}: {name}: `axis` is {value!r}{meant}"
+    for key, needed in (keys or NEEDED).items():
         if needed and key not in row:
-            yield f"{where}: a row of {table} in {module} has no {key!r}"
+            yield f"{place(table, row)}: a row of {table} in {module} has no {key!r}"
 
 
-def _near(key: str, known: Iterable[str]) -> str:
+def near(key: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A question with the nearest of the known spellings; empty where none is near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(key, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    found = get_close_matches(key, sorted(known), 1, cutoff)
+    return f"; did you mean {found[0]!r}?" if found else ""

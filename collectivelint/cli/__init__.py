@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "check": ("collectivelint.cli.check:check", "Lint Python files and folders (the default command)."),
     "rule": ("collectivelint.cli.rules:rule", "Explain one rule."),
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
+    "catalog": ("collectivelint.cli.catalog:catalog", "Show what is known of frameworks, and teach more of it."),
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),

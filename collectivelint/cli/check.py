@@ -34,6 +34,21 @@ def _reason(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     return value
 
 
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """The seconds that an option gives, the default where it stands alone, None where it is not given."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value or _FOLLOWING)
+    except ValueError:
+        seconds = -1
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"`{value}` is no number of seconds; a value follows a `=`: --follow-installed=60")
+    return seconds
+
+
+#: How many seconds are used for installed packages unless said otherwise.
+_FOLLOWING: Final = 60
 #: What editors take for the end of a line, and is no control character.
 _LINE_ENDS: Final = frozenset("\u2028\u2029")
 
@@ -51,6 +66,7 @@ _SECTIONS: Final = {
         "per_file_ignores",
         "exclude",
         "force_exclude",
+        "follow_installed",
     ),
     "What is known already": ("baseline", "write_baseline", "add_ignore"),
     "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
@@ -114,6 +130,14 @@ _TASKS: Final = {
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep what is known of files that have not changed.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
+@click.option(
+    "--follow-installed",
+    is_flag=False,
+    flag_value="",
+    callback=_seconds,
+    metavar="[=SECONDS]",
+    help=f"Follow calls into the source of installed packages, for so many seconds. [alone: {_FOLLOWING}]",
+)
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
 @click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")

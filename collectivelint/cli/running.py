@@ -63,9 +63,17 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         start = time.perf_counter()
         with bar(hidden=options["quiet"]) as show_progress:
             linter = Linter(
-                resolver, texts, cache_folder=folder, jobs=options["jobs"], progress=show_progress, fixing=fixing
+                resolver,
+                texts,
+                cache_folder=folder,
+                jobs=options["jobs"],
+                progress=show_progress,
+                fixing=fixing,
+                follow=options["follow_installed"],
             )
             result = linter.run(targets)
+        if result.followed and not options["quiet"]:
+            click.echo(printable(result.followed), err=True)
         if options["verbose"]:
             taken = time.perf_counter() - start
             where = f"settings of {targets[0]}: {resolver.settings(targets[0]).file or 'the defaults'}"

@@ -26,6 +26,8 @@ class Result:
     incomplete: str = ""
     #: Messages about the run that are no failures.
     notices: list[str] = field(default_factory=list, compare=False)
+    #: What was followed of installed packages.
+    followed: str = field(default="", compare=False)
     #: How many functions that call each other still changed when their iteration was given up.
     unsettled: int = field(default=0, compare=False)
     #: Whether any file of the program makes groups of some ranks.

@@ -36,7 +36,11 @@ class Analyser:
         analysis.making = making
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
         checked = self._rules.check(analysis, broken)
-        shard = Shard(checked.findings, checked.errors, dict.fromkeys((path for path, _ in broken), 0))
+        followed = self._opened.project.followed
+        # A place in a package is not the program's to change.
+        aside = frozenset(followed.files if followed is not None else ())
+        found = [finding for finding in checked.findings if finding.path not in aside]
+        shard = Shard(found, checked.errors, dict.fromkeys((path for path, _ in broken), 0))
         shard.unsettled = analysis.unsettled
         if view.is_kept:
             note_rests(shard, analysis, view, self._files.written)

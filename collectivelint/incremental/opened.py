@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..program.index import Indexes, class_table
+from ..program.index import FileIndex, Indexes, class_table
 from ..program.project import configured
 from ..program.resolver import Program
 from .collector import collect
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ..analysis.program import Analysis
     from ..ir.nodes import Function
-    from ..program.index import FileIndex
     from ..program.loader import Loader
     from ..program.project import Project
     from ..settings import Resolver
@@ -34,7 +33,8 @@ class Opened:
     def __init__(self, project: Project, resolver: Resolver, view: CacheView, loader: Loader) -> None:
         """Nothing is read yet."""
         self.project, self.resolver, self.view, self.loader = project, resolver, view, loader
-        self.indexes = Indexes(project.files, self._index)
+        self.indexes = Indexes(project.all_files, self._index)
+        self._followed = frozenset(project.followed.files if project.followed is not None else ())
         names = project.catalog.modules, project.catalog.names
         self.program = Program(self.indexes, self._lower, *names, self._bases)
         #: The facts of all functions that this process has interpreted.
@@ -48,21 +48,37 @@ class Opened:
         found = self.view.index(path)
         if found is None:
             self._indexed.add(path)
-            found = self.loader.index(path)
+            found = FileIndex.empty(path) if self._is_left(path) else self.loader.index(path)
         return found
 
     def _lower(self, path: str) -> Mapping[str, Function]:
-        return self.loader.lower(path)
+        return {} if self._is_left(path) else self.loader.lower(path)
+
+    def _is_left(self, path: str) -> bool:
+        """Whether it is a file of an installed package, and the time for those is used up."""
+        followed = self.project.followed
+        return followed is not None and path in self._followed and followed.is_late
+
+    def _own(self) -> Mapping[str, FileIndex]:
+        """The indexes of the program itself."""
+        return {path: self.indexes[path] for path in self.project.files} if self._followed else self.indexes
+
+    def own_program(self) -> Program:
+        """The program without what it leads to in installed packages: those do not say what runs a function of it."""
+        if not self._followed:
+            return self.program
+        return Program(self._own(), self._lower, self.project.catalog.modules, self.project.catalog.names)
 
     def _bases(self) -> Mapping[str, Sequence[tuple[str, str, str]]]:
-        return self.view.bases(self.indexes)
+        # Classes of installed packages are found by their names; which are below others there is not looked for.
+        return self.view.bases(self._own())
 
     def analysed(self) -> Analysis:
         """The analysis of the program; facts that are known are kept."""
         from ..analysis.program import Analysis
 
         if self.analysis is None:
-            annotations = configured(self.indexes, self.resolver)
+            annotations = configured(self.project.files, self.resolver)
             self.analysis = Analysis(self.program, self.project.catalog, (), annotations)
         return self.analysis
 

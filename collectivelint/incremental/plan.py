@@ -92,7 +92,7 @@ class CacheView:
         """The index of a file that has not changed."""
         return None if self._store is None or self.full_run or path in self._changed else self._store.index(path)
 
-    def bases(self, indexes: Indexes) -> Mapping[str, Sequence[tuple[str, str, str]]]:
+    def bases(self, indexes: Mapping[str, FileIndex]) -> Mapping[str, Sequence[tuple[str, str, str]]]:
         """`class_table` of every file."""
         if self._store is None or self.full_run:
             return {path: bases_in(shape(index)) for path, index in indexes.items()}
@@ -158,6 +158,11 @@ class CacheView:
     def is_kept(self) -> bool:
         """Whether what is found will be kept for the next run."""
         return self._store is not None
+
+    @property
+    def every(self) -> Sequence[str]:
+        """All files of the program."""
+        return self._every
 
     @property
     def asked(self) -> Sequence[str]:

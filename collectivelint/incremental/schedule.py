@@ -71,7 +71,7 @@ class Schedule:
         if not view.full_run:
             # The processes cannot ask the cache themselves.
             indexes.preload(index for path in list(indexes) if (index := view.index(path)) is not None)
-        read = list(indexes) if view.full_run else self.stale
+        read = list(view.every) if view.full_run else self.stale
         steps = len(read) + len(self.stale)
         parts = split(read, jobs)
         stale = set(self.stale)

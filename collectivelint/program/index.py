@@ -50,6 +50,12 @@ class FileIndex:
     lines: LineTable = field(default=_NO_LINES, compare=False)
 
     @classmethod
+    def empty(cls, path: str) -> FileIndex:
+        """The index of a file that is not read."""
+        nothing: frozenset[str] = frozenset()
+        return cls(path, {}, nothing, {}, {}, nothing, nothing)
+
+    @classmethod
     def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
         """The index of a file that could not be parsed: it has nothing in it."""
         nothing: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 #: A folder of this name in a project is not that library.
-_NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
+NEVER_OURS: Final = sys.stdlib_module_names | {"torch", "numpy"}
 
 
 class Modules:
@@ -32,7 +32,7 @@ class Modules:
 
     def has(self, parts: list[str]) -> bool:
         """Whether the program is the framework itself. What the catalogue does not know of it can be followed."""
-        if parts[0] in _NEVER_OURS:
+        if parts[0] in NEVER_OURS:
             return False
         files = self._importable()
         return any(".".join(parts[:end]) in files for end in range(len(parts), 0, -1))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..settings.resolver import Resolver
     from ..source.annotations import Annotation
     from ..source.text import UnreadableError
+    from .following import Followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,20 @@ class Project:
     #: Files and folders that could not be followed.
     unreadable: tuple[tuple[str, UnreadableError], ...]
     catalog: Catalog
+    #: Files of installed packages that functions of the program call; nothing is reported about them.
+    followed: Followed | None = None
+
+    @property
+    def all_files(self) -> tuple[str, ...]:
+        """Those of the program, and those that it leads to."""
+        return self.files if self.followed is None else (*self.files, *self.followed.files)
 
 
-def open_project(paths: Sequence[Path], resolver: Resolver) -> Project:
-    """The project around files and folders; raise SettingsError if a configuration of it cannot be used."""
+def open_project(paths: Sequence[Path], resolver: Resolver, follow: float | None = None) -> Project:
+    """The project around files and folders; raise SettingsError if a configuration of it cannot be used.
+
+    `follow`: so many seconds may be used for the files of installed packages that it leads to.
+    """
     given = discover(paths, resolver)
     asked = tuple(shown(path) for path in given.files)
     roots = project_roots(paths)
@@ -49,7 +60,13 @@ def open_project(paths: Sequence[Path], resolver: Resolver) -> Project:
     files = (*asked, *others)
     places = tuple(map(str, roots)) or tuple(map(str, paths))
     unreadable = tuple((shown(path), error) for path, error in given.unreadable)
-    return Project(asked, files, tuple(roots), places, unreadable, _catalog(files, resolver))
+    catalog = _catalog(files, resolver)
+    followed = None
+    if follow is not None:
+        from .following import follow as follow_from
+
+        followed = follow_from(files, catalog, roots, follow)
+    return Project(asked, files, tuple(roots), places, unreadable, catalog, followed)
 
 
 def _catalog(files: Iterable[str], resolver: Resolver) -> Catalog:

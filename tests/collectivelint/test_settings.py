@@ -366,10 +366,12 @@ def test_a_value_that_there_is_not_is_refused(project: Project, old: str, new: s
     )
     ran = project.run("check")
     assert (ran.code, ran.out) == (2, "")
-    where = f"error: {Path('collectivelint.toml').resolve()}:1: `catalog-files`: company.toml: "
+    where = f"error: {Path('collectivelint.toml').resolve()}:1: `catalog-files`: company.toml:"
     lines = ran.err.splitlines()
-    assert lines[0] == where + problem
-    assert lines[-1] == f"{where}x: unknown table 'rang_sources'; did you mean 'rank_sources'?"
+    rows = text.split("\n")
+    assert lines[0] == f"{where}{rows.index(next(row for row in rows if new.splitlines()[0] in row)) + 1}: {problem}"
+    last = f"{where}{len(rows) - 1}: x: unknown table 'rang_sources'; did you mean 'rank_sources'?"
+    assert lines[-1] == last
 
 
 def test_the_causes_of_the_catalogue_are_those_of_the_analysis() -> None:

@@ -1,6 +1,7 @@
 """The cases in cases/*.md: files whose marked lines, and no others, are reported.
 
-`## Title` starts a case. A ```toml block holds settings: for the whole page before the first case, else for its case.
+`## Title` starts a case. A ```toml block holds settings, or `[[section]]`s of a catalogue file: for the whole page before the
+first case, else for its case.
 `### name.py` names the ```python block that follows; without a heading it is `main.py`. A paragraph that starts with
 `Not yet:` says why a case is expected to fail.
 """
@@ -32,12 +33,12 @@ _PART: Final = re.compile(
 
 
 def _settings(text: str) -> dict[str, Any]:
-    return {
-        key: value
-        for part in _PART.finditer(text)
-        if part["kind"] == "toml"
-        for key, value in tomllib.loads(part["code"]).items()
-    }
+    found: dict[str, Any] = {}
+    for part in _PART.finditer(text):
+        if part["kind"] == "toml":
+            known = tomllib.loads(part["code"])
+            found |= {"catalog_files": (("case.toml", part["code"]),)} if "section" in known else known
+    return found
 
 
 def _cases() -> Iterator[Any]:

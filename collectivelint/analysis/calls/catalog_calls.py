@@ -19,6 +19,7 @@ from .averages import reduced
 from .catalog_results import result_of
 from .groups_in_reach import in_reach
 from .meetings import meet
+from .row_conditions import is_none_here, named_axis
 from .wrapped_models import sureness, wrapped_with
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
     if group is not None and group.symbol in frame.worlds:
         group = group.but(symbol=WORLD).referring(everyone=True)
     key = WORLD if group is None else group.group_key
-    if group is None and api.axis is not None and api.category in ("collective", "implicit"):
+    axis = named_axis(api, values)
+    if group is None and axis is not None and api.category in ("collective", "implicit"):
         # It runs on the group of this dimension of the parallelism.
-        key = axis_of(api.axis)
+        key = axis_of(axis)
     if api.kind == "mesh" and group is None:
         key = _mesh(api, values)
     if "mesh_dim" in values and "mesh_dim" in api.params:
@@ -134,12 +136,7 @@ def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None
         frame.group_destroyed = api.operation == "destroy" and group is None
     if kind is None or frame.group_destroyed or (expr.spread and kind in ("collective", "create")):
         return
-    if api.unless is not None:
-        name, constant = api.unless
-        given = values.get(name)
-        if given is not None and given.constant is not UNKNOWN and given.constant == constant:
-            return
-    if api.silent_in & frame.modes:
+    if api.silent_in & frame.modes or is_none_here(api, values):
         return
     local = values.get("use_local_synchronization")
     if kind == "create" and local is not None and local.constant is not False:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...program.target import Target
 from ..domain import symbol as symbols
 from ..domain.flowing import flow
 from ..domain.symbol import WORLD, Symbol
 from ..domain.value import Value
 from ..transfer.binding import axis_of, guarding
 from .meshes import dims_of
+from .row_conditions import is_none_here, named_axis
 from .seeds import drawn
 from .wrapped_models import group_of, wrapper
 
@@ -30,10 +32,11 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
         return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("restored", expr.span),))
     match api.category:
         case "rank_source" if api.translates is not None:
-            axis = axis_of(api.axis) if api.axis else key
+            name = named_axis(api, values)
+            axis = axis_of(name) if name else key
             return _translated(symbol, axis, key, values.get(api.translates))
         case "rank_source":
-            axis = axis_of(api.axis) if key is WORLD else key
+            axis = axis_of(named_axis(api, values)) if key is WORLD else key
             own = symbols.rank_in(axis) if api.operation == "rank" else symbols.operation(api.op, (axis,))
             return (
                 Value(own)
@@ -41,7 +44,11 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
                 .referring(kind="rank")
             )
         case "guard":
-            return guarding(frame, axis_of(api.axis), expr.span, one=api.one, other=api.kind)
+            return guarding(frame, axis_of(named_axis(api, values)), expr.span, one=api.one, other=api.kind)
+        case "decorator" if not any(map(_is_function, values.values())):
+            # `@on_process(index=0)`: what it gives is the decorator, unless these arguments let all ranks in.
+            everyone = is_none_here(api, values)
+            return Value(symbol) if everyone else Value(symbol).referring(target=Target("external", "", api.name))
         case "local_source":
             if api.kind == "own":
                 # Another text on each rank, which is true on all of them.
@@ -72,8 +79,9 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
             )
         case "group_accessor":
             meaning = frame.context.catalog.classes.get(api.returns or "")
-            own = key if "self" in values or "mesh_dim" in values else symbol
-            return Value(axis_of(api.axis) if api.axis else own).referring(kind=api.returns, meaning=meaning)
+            own = key if ("self" in values or "mesh_dim" in values) and api.axis_by is None else symbol
+            name = named_axis(api, values)
+            return Value(axis_of(name) if name else own).referring(kind=api.returns, meaning=meaning)
         case _ if api.returns is not None and " " in api.returns:
             classes = enumerate(api.returns.split())
             catalog = frame.context.catalog
@@ -89,6 +97,11 @@ def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[s
             plain = Value(symbol).referring(kind=api.returns)
             model = wrapper(frame.context.catalog, api.returns, group_of(plain, values), values)
             return plain if model is None else plain.but(symbol=frame.fresh(api.op, expr.span)).referring(wrapped=model)
+
+
+def _is_function(value: Value) -> bool:
+    target = value.reference.target
+    return bool(value.reference.runs) or (target is not None and target.kind == "function")
 
 
 def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -> Value:

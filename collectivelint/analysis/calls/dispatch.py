@@ -21,6 +21,7 @@ from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
+from .given_functions import run_given
 from .library_calls import unknown
 from .object_options import options_of
 from .program_calls import invoke
@@ -91,6 +92,9 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             return args[0]
         api = frame.context.catalog.apis.get(target.name)
         if api is not None:
+            if api.runs is not None:
+                is_method = callee.reference.receiver is not None
+                run_given(frame, expr, api, args, keywords, apply, bound=is_method)
             return known(frame, expr, api, callee, args, keywords)
         made_of = frame.context.catalog.class_of(target.name)
         if made_of is not None:

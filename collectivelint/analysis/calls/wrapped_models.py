@@ -129,7 +129,7 @@ def pass_event(
     api = catalog.apis.get(f"{wrapped.kind}.{method}")
     if api is None and method == BACKWARD:
         api = catalog.apis.get(f"{BACKWARD}.{wrapped.kind}")
-    if api is None or api.category != "implicit" or api.silent_in & modes or api.unless in wrapped.options:
+    if api is None or api.category != "implicit" or api.silent_in & modes or _is_off(api, wrapped):
         return None
     return Event(
         FORWARD if method == CALL else method,
@@ -145,6 +145,11 @@ def pass_event(
         api=api.name if api.only_with else "",
         confidence=min(sureness(api, modes), Confidence.MEDIUM if wrapped.asked else Confidence.HIGH),
     )
+
+
+def _is_off(api: Api, wrapped: Wrapped) -> bool:
+    """Whether the model was wrapped with an option with which a pass is none."""
+    return any(condition in wrapped.options for condition in api.unless)
 
 
 def sureness(api: Api, modes: frozenset[str]) -> Confidence:

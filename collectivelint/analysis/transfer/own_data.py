@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Compound, Evaluate, Loop, Name, blocks, expressions
+from ...ir.nodes import Attribute, Call, Compound, Constant, Evaluate, Loop, Name, blocks, expressions
 from ...program.target import Target
 from ..domain.causes import merged
 from ..domain.flowing import flow
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
     """A parameter of a function that a framework calls with this rank's data, such as `forward`."""
     function = frame.function
+    if function.decorators and _is_dispatched(frame):
+        return value.sourced(own=frame.cause("own data", function.span))
     if function.owner is None or parameter.default is not None:
         return value
     method = function.qualname.rpartition(".")[2]
@@ -39,6 +41,24 @@ def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
     if not any(f"{base}.{method}" in frame.context.catalog.data_parameters for base in outside):
         return value
     return value.sourced(own=frame.cause("own data", function.span))
+
+
+def _is_dispatched(frame: Frame) -> bool:
+    """Whether a decorator of a library says that each rank is called with a part of the data of its own."""
+    for decorator in frame.function.decorators:
+        if not isinstance(decorator, Call):
+            continue
+        target = frame.context.program.resolve(frame.path, plain(decorator.function) or "")
+        api = frame.context.catalog.apis.get(target.name) if target is not None else None
+        if api is None or not api.own_data:
+            continue
+        given_as = {**dict(zip(api.params, decorator.args, strict=False)), **dict(decorator.keywords)}
+        for name, wanted in api.own_data:
+            written = given_as.get(name)
+            mode = written.value if isinstance(written, Constant) else plain(written) if written is not None else None
+            if isinstance(mode, str) and mode.rpartition(".")[2] == wanted:
+                return True
+    return False
 
 
 def _is_plain(parameter: Parameter) -> bool:

@@ -1,0 +1,163 @@
+"""Which public functions of a framework run collectives, and which of them the catalogue knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..analysis.program import Analysis
+from ..program.index import Indexes
+from ..program.loader import Loader
+from ..program.resolver import Program
+from ..program.target import Target
+from ..settings.resolver import Resolver
+from ..source.discover import discover, is_example, is_test
+from ..source.files import SourceFiles
+from ..source.paths import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from ..analysis.effects import Event
+    from ..analysis.summary.facts import FunctionFacts
+    from .model import Api, Catalog
+
+#: Folders and modules whose functions are there for the framework itself, not for programs that import it.
+_NOT_IMPORTED: Final = frozenset(
+    {
+        "tests",
+        "test",
+        "testing",
+        "test_utils",
+        "testing_utils",
+        "examples",
+        "docs",
+        "benchmarks",
+        "benchmark",
+        "scripts",
+    }
+)
+_CONSTRUCTOR: Final = ".__init__"
+_RUNNING: Final = frozenset({"collective", "point_to_point", "implicit", "group_constructor", "lifecycle"})
+#: Methods with such names that programs run, by calling, iterating or entering the object.
+_RUN_BY_PROGRAMS: Final = frozenset({"__init__", "__call__", "__iter__", "__enter__", "__exit__"})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A public function that a program can import; of a class its constructor, by the name of the class."""
+
+    name: str
+    module: str
+    facts: FunctionFacts
+    #: The collectives that it runs itself or in functions that are not public; without any, those of public ones, but for
+    #: what makes the default group where there is none yet: whatever asks for a rank may do that.
+    events: tuple[Event, ...]
+    #: Whether it runs them itself, and not only in other public functions.
+    is_own: bool
+    known: Api | None
+
+    @property
+    def runs_collectives(self) -> bool:
+        """Whether it does, by its source or by the catalogue."""
+        return bool(self.events) or (self.known is not None and self.known.category in _RUNNING)
+
+    @property
+    def ops(self) -> list[str]:
+        """The names of its collectives, each once, in order."""
+        if not self.events and self.known is not None:
+            return [self.known.op]
+        return list(dict.fromkeys(event.op for event in self.events))
+
+
+def candidates(
+    folders: Iterable[Path], catalog: Catalog, *, prefix: str = "", base: Path | None = None
+) -> Iterator[Candidate]:
+    """The public functions in these folders, those without collectives as well; with `prefix` those whose names begin so.
+
+    `base` is the folder in which the outermost packages lie, where that is known.
+    """
+    resolver = Resolver(isolated=True)
+    modules: dict[str, str] = {}
+    for folder in folders:
+        for path in discover([folder], resolver).files:
+            module = module_of(path.resolve(), folder.resolve(), base and base.resolve())
+            if path.suffix == ".py" and module is not None and module.startswith(prefix) and not _is_aside(path):
+                modules[shown(path)] = module
+    loader = Loader(SourceFiles())
+    indexes = Indexes(modules, loader.index)
+    # What the catalogue says of the framework's own functions is more than what their source shows: some call C++.
+    program = Program(indexes, loader.lower, catalog.modules, catalog.names)
+    readable = [path for path in modules if indexes[path].problem is None]
+    rows = _rows(Program(indexes, loader.lower), catalog, {module.partition(".")[0] for module in modules.values()})
+    for facts in Analysis(program, catalog, readable).functions:
+        function = facts.function
+        if _is_public(modules[function.path], function.qualname):
+            own = tuple(event for event in facts.events if _is_own(event, modules))
+            known = rows.get(Target("function", function.path, function.qualname))
+            name = f"{modules[function.path]}.{function.qualname.removesuffix(_CONSTRUCTOR)}"
+            events = own or tuple(event for event in facts.events if event.kind != "init")
+            is_own = bool(own) or (known is not None and not events)
+            yield Candidate(name, modules[function.path], facts, events, is_own, known)
+
+
+def module_of(path: Path, folder: Path, base: Path | None = None) -> str | None:
+    """The name by which a file is imported; `folder` is a package, or has packages in it. None: it is in no package.
+
+    `base` is the folder in which the outermost package lies; without it, that is found out.
+    """
+    if base is not None:
+        return _dotted(path, base)
+    inside = [path.parent]
+    while inside[-1] != folder and inside[-1] != inside[-1].parent:
+        inside.append(inside[-1].parent)
+    packages = [parent for parent in inside if (parent / "__init__.py").exists()]
+    if not packages:
+        return None
+    base = folder
+    # A package inside of another one is imported by the name of both.
+    while (base / "__init__.py").exists():
+        base = base.parent
+    if base == folder and (base / "src").is_dir() and base / "src" in packages[-1].parents:
+        base = base / "src"
+    return _dotted(path, base)
+
+
+def _dotted(path: Path, base: Path) -> str:
+    parts = list(path.relative_to(base).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _is_aside(path: Path) -> bool:
+    return is_test(path) or is_example(path)
+
+
+def _is_public(module: str, qualname: str) -> bool:
+    """Whether programs are meant to call it."""
+    *owners, name = qualname.split(".")
+    parts = module.split(".")
+    hidden = any(part.startswith(("_", "<")) for part in (*parts, *owners)) or not _NOT_IMPORTED.isdisjoint(parts)
+    return not hidden and (name in _RUN_BY_PROGRAMS if name.startswith(("_", "<")) else True)
+
+
+def _is_own(event: Event, modules: dict[str, str]) -> bool:
+    """Whether no public function of the framework lies between a function and the collective."""
+    if not event.chain:
+        return True
+    places = [(event.path, event.function), *((site.path, site.function) for site in event.chain[1:])]
+    return not any(path in modules and _is_public(modules[path], function) for path, function in places)
+
+
+def _rows(program: Program, catalog: Catalog, packages: set[str]) -> dict[Target, Api]:
+    """The function that each row means, by whichever name it is imported."""
+    found: dict[Target, Api] = {}
+    for name, api in catalog.apis.items():
+        if name.partition(".")[0] not in packages:
+            continue
+        target = program.absolute("", name)
+        if target.kind == "class":
+            target = program.method(target, "__init__") or Target("function", target.path, f"{target.name}.__init__")
+        if target.kind == "function":
+            found.setdefault(target, api)
+    return found
