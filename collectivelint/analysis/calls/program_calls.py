@@ -8,13 +8,13 @@ from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant, Name
 from ..domain.flowing import flow
 from ..domain.inlining import LONGEST_CHAIN, Inlining, inline, without_names
-from ..domain.symbol import WORLD, call, constant, make
+from ..domain.symbol import call, constant, make
 from ..domain.value import Value
 from ..effects import CallSite, Choice, Deferred, Event, Guard
 from ..summary.model import HelperCall
 from ..summary.recursion import acyclic
 from ..transfer.agreements import decided
-from ..transfer.binding import bind, gathered
+from ..transfer.binding import axis_of, bind, gathered
 from ..transfer.changes import changed_by_call
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
@@ -175,7 +175,8 @@ def _passed(frame: Frame, value: Value, site: CallSite, item: Deferred) -> Term:
         where = (site.path, site.function, site.span, site.statement)
         kind: Literal["collective", "implicit"] = "implicit" if api.category == "implicit" else "collective"
         only = api.name if api.only_with else ""
-        return (Event(api.op, WORLD, False, *where, kind=kind, why=api.why, operation=api.operation, api=only),)
+        key = axis_of(api.axis)
+        return (Event(api.op, key, False, *where, kind=kind, why=api.why, operation=api.operation, api=only),)
     facts = frame.context.facts(target)
     if facts is None:
         return ()
