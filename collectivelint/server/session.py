@@ -66,7 +66,7 @@ def lint(texts: Mapping[Path, str]) -> Linted:
             found.sources |= {shown(path): _source(path, texts[path]) for path in paths}
             continue
         found.problems += [*result.errors, *result.notices]
-        findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
+        findings = without_known(result.findings, linter, resolver, paths[0], found.problems)
         for path in paths:
             name = shown(path)
             found.linters[path] = linter
@@ -124,7 +124,7 @@ def _on_disk(path: Path) -> str | None:
         return None
 
 
-def _unknown(
+def without_known(
     findings: list[Finding], linter: Linter, resolver: Resolver, path: Path, problems: list[str]
 ) -> list[Finding]:
     """The findings that the project's baseline does not have."""
