@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-catalog bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs pictures dist clean
+.PHONY: demo test test-all lint type bench-catalog bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs pictures dist vscode clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -82,6 +82,9 @@ dist: $(VENV)/.installed  ## Build the source distribution, the wheel that runs 
 	$(BIN)/python -m build
 	COLLECTIVELINT_COMPILE=1 PIP_CONSTRAINT="$(abspath constraints.txt)" $(BIN)/python -m build
 
+vscode:  ## Build the VS Code extension into editors/vscode (needs Node 20 and npm)
+	cd editors/vscode && npm ci --no-audit --no-fund && npx vsce package --allow-missing-repository
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[runtime,dev]'
@@ -92,4 +95,4 @@ $(VENV)/.docs: $(VENV)/.installed
 	touch $@
 
 clean:  ## Remove everything that was built
-	rm -rf .venv .demo .typed build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .demo .typed build dist site editors/vscode/node_modules editors/vscode/*.vsix *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -121,6 +121,7 @@ class RuleModule(Protocol):
     """The module of a rule; its docstring is the rule's page."""
 
     __doc__: str | None
+    __file__: str | None
     RULE: Rule
 
     @staticmethod

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
     "catalog": ("collectivelint.cli.catalog:catalog", "Show what is known of frameworks, and teach more of it."),
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
+    "mcp": ("collectivelint.cli.mcp:mcp", "Run the MCP server, for assistants."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),

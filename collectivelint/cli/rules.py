@@ -9,6 +9,7 @@ import click
 
 from ..registry import discover, problems
 from ..selectors import suggestion
+from .markdown import show
 
 if TYPE_CHECKING:
     from ..rule import RuleModule
@@ -26,8 +27,7 @@ def rule(code: str, output_format: str) -> None:
     if output_format == "json":
         click.echo(json.dumps(_as_dict(module), indent=2))
         return
-    # As text people can read anywhere: the page is Markdown, and stays it.
-    click.echo(f"# {module.RULE.code} {module.RULE.name}\n\n{_page(module)}")
+    show(f"# {module.RULE.code} {module.RULE.name}\n\n{_page(module)}")
 
 
 @click.command()

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import click
 
+from ..findings.confidence import CONFIDENCES, confidence_of
+
 
 @click.command()
-def server() -> None:
+@click.option(
+    "--min-confidence",
+    type=click.Choice(CONFIDENCES),
+    help="Report findings of this confidence and above, whatever the configuration says.",
+)
+def server(min_confidence: str | None) -> None:
     """Run the language server on the standard input and output, for editors.
 
     Diagnostics with their trail, quick fixes, and on hover what is known of a call.
@@ -17,4 +24,4 @@ def server() -> None:
         if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol"):
             raise
         raise click.UsageError("the language server needs pygls: pip install 'collectivelint[lsp]'") from None
-    serve()
+    serve(confidence_of(min_confidence) if min_confidence is not None else None)

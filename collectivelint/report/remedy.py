@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..source.text import lines
+from .cells import file_and_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,14 +40,21 @@ def headline(fix: Fix) -> tuple[str, str]:
 
 def patch(finding: Finding, sources: Sources) -> list[str]:
     """The lines that its edits take away ("- ...") and put in their place ("+ ...")."""
+    return [f"{line[0]} {line[1:].rstrip()}" for line in hunks(finding, sources) if not line.startswith("@@")]
+
+
+def hunks(finding: Finding, sources: Sources) -> list[str]:
+    """The edits of a finding as a unified diff without header and context; the hunks of a notebook have no line numbers."""
     from difflib import unified_diff
 
     text = sources.source(finding.path).text
     before = lines(text)
     for edit in sorted(finding.fix.edits if finding.fix is not None else (), key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.content + text[edit.end :]
-    changes = [*unified_diff(before, lines(text), n=0)][2:]
-    return [f"{line[0]} {line[1:].rstrip()}" for line in changes if not line.startswith("@@")]
+    changes = [line.rstrip("\r\n") for line in unified_diff(before, lines(text), n=0)][2:]
+    # Those of a notebook would count the lines of all its cells.
+    is_cell = file_and_cell(finding.path)[1] is not None
+    return ["@@" if is_cell and line.startswith("@@") else line for line in changes]
 
 
 def advice(finding: Finding, sources: Sources) -> list[str]:

@@ -18,13 +18,14 @@ from ..finding import UNREADABLE
 from ..fixes.apply import select
 from ..fixes.ignores import with_ignores
 from ..report.remedy import applied
-from .convert import Converter, overlapping, page, uri
+from .convert import Converter, note, overlapping, uri
 from .session import Linted, describe, lint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..finding import Finding
+    from ..findings.confidence import Confidence
 
 #: Seconds without a change before the text is linted.
 _PAUSE: Final = 0.3
@@ -36,8 +37,8 @@ _FIX_ALL: Final = "source.fixAll.collectivelint"
 class Server(LanguageServer):
     """One client, one workspace."""
 
-    def __init__(self) -> None:
-        """Nothing is linted before a file is opened."""
+    def __init__(self, min_confidence: Confidence | None = None) -> None:
+        """Nothing is linted before a file is opened. `min_confidence` takes the place of what the configuration says."""
         super().__init__("collectivelint", __version__)
         threading.stack_size(_STACK)
         self._thread = ThreadPoolExecutor(1, "linter")
@@ -45,6 +46,7 @@ class Server(LanguageServer):
         self._work: asyncio.Task[None] | None = None
         #: Has something changed since the texts were last taken?
         self._stale = False
+        self._min_confidence = min_confidence
         self._linted = Linted()
         self._versions: dict[str, int | None] = {}
         self._reported: set[str] = set()
@@ -68,7 +70,9 @@ class Server(LanguageServer):
             self._stale = False
             texts, versions = self._texts(), {doc.uri: doc.version for doc in self.workspace.text_documents.values()}
             try:
-                linted = await asyncio.get_running_loop().run_in_executor(self._thread, lint, texts)
+                linted = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, lint, texts, self._min_confidence
+                )
             except Exception as error:  # the server lives on; the next change may be another one
                 self._tell(f"internal error: {type(error).__name__}: {error}; please report it")
                 continue
@@ -116,7 +120,7 @@ class Server(LanguageServer):
     # ------------------------------------------------------------------------------------------------------ questions
 
     async def hover(self, params: lsp.HoverParams) -> lsp.Hover | None:
-        """The page of the rule that reports this place, and what is known of the call that stands there."""
+        """What is known of the call at this place, and a line on each rule that reports it."""
         address, linted = params.text_document.uri, self._linted
         path = Path(to_fs_path(address) or "")
         parts: list[str] = []
@@ -125,7 +129,7 @@ class Server(LanguageServer):
             loop = asyncio.get_running_loop()
             parts.append(await loop.run_in_executor(self._thread, describe, linted, path, *place))
         line = params.position.line + 1
-        parts += dict.fromkeys(page(finding) for finding in overlapping(self._current(address), line, line))
+        parts += dict.fromkeys(note(finding) for finding in overlapping(self._current(address), line, line))
         text = "\n\n---\n\n".join(part for part in parts if part)
         return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, text)) if text else None
 
@@ -194,9 +198,9 @@ def _normal(address: str) -> str:
     return uri(to_fs_path(address) or address)
 
 
-def serve() -> None:
+def serve(min_confidence: Confidence | None) -> None:
     """Speak to the client on the standard input and output until it leaves."""
-    server = Server()
+    server = Server(min_confidence)
 
     @server.feature(lsp.INITIALIZED)
     def initialized(_: lsp.InitializedParams) -> None:

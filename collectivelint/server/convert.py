@@ -11,7 +11,6 @@ from ..findings.confidence import Confidence
 from ..registry import discover
 from ..report.remedy import headline, suggested
 from ..report.sureness import sureness
-from ..source.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,6 +52,7 @@ class Converter:
             # An editor marks what is not sure less than what is.
             severity=_SEVERITIES[finding.severity] if finding.confidence > Confidence.LOW else _LOW,
             code=finding.code,
+            code_description=_description(finding.code),
             source="collectivelint",
             tags=[tag] if tag is not None else None,
             data={"confidence": finding.confidence.word},
@@ -104,7 +104,15 @@ def overlapping(findings: Iterable[Finding], first: int, last: int) -> list[Find
     return [finding for finding in findings if finding.location.row <= last and finding.end_location.row >= first]
 
 
-def page(finding: Finding) -> str:
-    """The page of a finding's rule, as Markdown."""
-    rule = discover()[finding.code]
-    return f"### {rule.RULE.code} {rule.RULE.name}\n\n{''.join(lines(rule.__doc__ or '')).strip()}"
+def note(finding: Finding) -> str:
+    """A finding's rule in a line of Markdown, with its page to open."""
+    rule = discover()[finding.code].RULE
+    described = _description(finding.code)
+    code = f"[{rule.code}]({described.href})" if described is not None else rule.code
+    return f"{code} {rule.name}: {rule.summary}"
+
+
+def _description(code: str) -> lsp.CodeDescription | None:
+    """Where the page of a rule is: its docstring, in the file of its module."""
+    file = discover()[code].__file__
+    return lsp.CodeDescription(uri(file)) if file else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..engine import Linter
 from ..finding import UNREADABLE, Finding, Location
@@ -21,8 +21,10 @@ from ..source.text import Source, UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..findings.confidence import Confidence
+
 #: Unsafe fixes too: the user sees one before choosing it. Files of installed packages are opened to be read.
-_OVERRIDES = {"unsafe_fixes": True, "force_exclude": True}
+_OVERRIDES: Final[Mapping[str, Any]] = {"unsafe_fixes": True, "force_exclude": True}
 #: Projects of which the programs are held in memory.
 _MOST_PROJECTS: Final = 2
 #: By root, the project that was linted last at the end.
@@ -49,14 +51,15 @@ class Linted:
         return self.sources[path].line(number)
 
 
-def lint(texts: Mapping[Path, str]) -> Linted:
-    """Lint the files that are open, with their texts."""
+def lint(texts: Mapping[Path, str], min_confidence: Confidence | None = None) -> Linted:
+    """Lint the files that are open, with their texts; `min_confidence` as the configuration of their projects says if it is None."""
     found = Linted()
+    overrides = _OVERRIDES if min_confidence is None else {**_OVERRIDES, "min_confidence": min_confidence}
     projects: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in texts:
         projects[project_root(path) or path.parent].append(path)
     for root, paths in projects.items():
-        resolver = Resolver(_OVERRIDES)
+        resolver = Resolver(overrides)
         linter = _linter(resolver, root, texts, _held(root))
         try:
             result = linter.run(paths)
@@ -66,7 +69,7 @@ def lint(texts: Mapping[Path, str]) -> Linted:
             found.sources |= {shown(path): _source(path, texts[path]) for path in paths}
             continue
         found.problems += [*result.errors, *result.notices]
-        findings = _unknown(result.findings, linter, resolver, paths[0], found.problems)
+        findings = without_known(result.findings, linter, resolver, paths[0], found.problems)
         for path in paths:
             name = shown(path)
             found.linters[path] = linter
@@ -124,7 +127,7 @@ def _on_disk(path: Path) -> str | None:
         return None
 
 
-def _unknown(
+def without_known(
     findings: list[Finding], linter: Linter, resolver: Resolver, path: Path, problems: list[str]
 ) -> list[Finding]:
     """The findings that the project's baseline does not have."""

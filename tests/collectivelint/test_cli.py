@@ -491,7 +491,7 @@ def test_documentation_as_json(project: Project) -> None:
 def test_help_names_every_command(project: Project) -> None:
     listed = project.run("--help").out.split("Commands:")[1].split("Common tasks:")[0]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
-        *("check", "rule", "rules", "catalog", "server", "trace", "watch", "report", "sql", "ckpt", "confirm")
+        *("check", "rule", "rules", "catalog", "server", "mcp", "trace", "watch", "report", "sql", "ckpt", "confirm")
     ]
 
 

@@ -47,10 +47,23 @@ def test_a_format_that_quotes_lines_takes_them_from_the_sources(name: str) -> No
     assert "if rank == 0:" in text
 
 
-@pytest.mark.parametrize("name", ["text", "concise", "sarif", "github", "junit", "html"])
+@pytest.mark.parametrize("name", ["text", "concise", "sarif", "github", "junit", "html", "agent"])
 def test_an_incomplete_run_does_not_look_like_a_clean_one(name: str) -> None:
     clean = render(name, Document(Result(files=1), _Texts()))
     failed = render(
         name, Document(Result(files=1, errors=["boom"], missed=1, incomplete="1 was not analysed"), _Texts())
     )
     assert clean != failed
+
+
+def test_what_an_assistant_reads() -> None:
+    """Each fact once, with the edit as lines of a diff."""
+    text = render("agent", Document(Result([_finding()], files=1), _Texts()))
+    assert text.splitlines() == [
+        "CL201 high train.py:3 only some ranks reach it",
+        " why :2 only rank 0",
+        " by hand: Say so first",
+        "@@ -0,0 +1 @@",
+        "+# first",
+        "1 finding, 1 file",
+    ]

@@ -35,8 +35,8 @@ _LONGEST = 60
 class Editor:
     """A client with one workspace."""
 
-    def __init__(self, root: Path, encodings: list[str] | None = None) -> None:
-        self.root, self.encodings = root, encodings
+    def __init__(self, root: Path, encodings: list[str] | None = None, arguments: tuple[str, ...] = ()) -> None:
+        self.root, self.encodings, self.arguments = root, encodings, arguments
         self.client = LanguageClient("editor", "1")
         self.news: asyncio.Queue[lsp.PublishDiagnosticsParams] = asyncio.Queue()
         self.since: dict[tuple[str, int | None], list[lsp.Diagnostic]] = {}
@@ -45,7 +45,7 @@ class Editor:
         self.client.feature(lsp.WINDOW_SHOW_MESSAGE)(lambda params: self.messages.append(params.message))
 
     async def start(self) -> None:
-        await self.client.start_io(sys.executable, "-m", "collectivelint", "server", cwd="/")
+        await self.client.start_io(sys.executable, "-m", "collectivelint", "server", *self.arguments, cwd="/")
         general = lsp.GeneralClientCapabilities(position_encodings=self.encodings)  # type: ignore[arg-type]
         await self.client.initialize_async(
             lsp.InitializeParams(
@@ -147,6 +147,8 @@ def test_diagnostics_with_their_trail(root: Path, encodings: list[str] | None, c
         found = await editor.open("main.py")
         assert [(item.code, item.range.start.line) for item in found] == [("CL201", 6), ("CL101", 7)]
         conditional, missing = found
+        assert conditional.code_description is not None
+        assert conditional.code_description.href.endswith("/rules/rank_conditional.py")
         assert conditional.range.start.character == column
         assert (conditional.source, conditional.severity) == ("collectivelint", lsp.DiagnosticSeverity.Error)
         assert "help: " in missing.message
@@ -236,7 +238,8 @@ def test_hover(root: Path) -> None:
         call = await editor.hover("main.py", 6, 25)
         assert call.startswith("**barrier** on the default group\\\nthrough `meet` (helper.py:5)\\\n")
         assert "only ranks if `dist.get_rank() == 0`" in call
-        assert "### CL201 rank-conditional" in call
+        assert "rules/rank_conditional.py) rank-conditional: a collective that" in call
+        assert len(call) < 600
         collective = await editor.hover("main.py", 7, 10)
         assert "every rank that calls this function" in collective
         assert "Afterwards `tensor` is the same on every rank of the group." in collective
@@ -279,6 +282,16 @@ def test_a_broken_configuration_is_said_and_nothing_is_linted(root: Path) -> Non
 
     (message,) = _session(root, talk).messages
     assert message == f"collectivelint: {config.resolve()}:2: unknown key `selct`; did you mean `select`?"
+
+
+def test_another_confidence_than_the_configuration_has(root: Path) -> None:
+    (root / "pyproject.toml").write_text('[tool.collectivelint]\nmin-confidence = "high"\n')
+    text = "import torch.distributed as dist\n\n\ndef f(x):\n    dist.all_reduce(x)\n"
+
+    async def talk(editor: Editor) -> None:
+        assert [item.code for item in await editor.open("new.py", text)] == ["CL101"]
+
+    _session(root, talk, arguments=("--min-confidence", "low"))
 
 
 def test_a_new_file_that_is_not_on_the_disk(root: Path) -> None:

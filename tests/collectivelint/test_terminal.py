@@ -112,3 +112,16 @@ def test_no_bar_in_a_pipe(tmp_path: Path) -> None:
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert ran.stderr == ""
     assert "\x1b" not in ran.stdout
+
+
+def test_the_page_of_a_rule_is_rendered(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "rule", "CL201")
+    try:
+        page = terminal.until("References")
+    finally:
+        terminal.close()
+    assert "\x1b[1;4mWhat it does" in page
+    assert "##" not in page
+    assert "```" not in page
+    # Neither a colour of ours, since NO_COLOR is set, nor a background.
+    assert not re.search(r"\x1b\[[0-9;]*(?<![0-9])[349][0-9]", page)

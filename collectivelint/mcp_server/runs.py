@@ -1,0 +1,98 @@
+"""The tools about what a job leaves behind: a checkpoint and a trace. Each is read by the command for it, in a process of its own.
+
+Files of a stranger are limited there in the memory and time that they take, which is for a whole process, and no such file can
+end the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from .results import CheckpointReport, Problem, Side, TraceReport, Unread, Verdict
+from .roots import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .roots import Roots
+
+#: Nothing is imported from the current folder: it is the user's, not ours.
+_MAIN: Final = "import sys; sys.path[:] = filter(None, sys.path); from collectivelint.cli import main; main()"
+#: Frames of a stack that are shown.
+_DEEPEST: Final = 8
+
+
+def verify_checkpoint(
+    roots: Roots, path: str, consolidated: str | None, world_size: int | None, *, headers_only: bool, limit: int
+) -> CheckpointReport:
+    """Check a checkpoint folder or file."""
+    arguments = ["ckpt", "verify", "--json"]
+    if headers_only:
+        arguments.append("--headers")
+    if consolidated is not None:
+        arguments.append(f"--consolidated={roots.path(consolidated).absolute()}")
+    if world_size is not None:
+        arguments.append(f"--world-size={world_size}")
+    found, _ = _answer([*arguments, "--", str(roots.path(path).absolute())])
+    problems = [Problem(**{key: item[key] for key in _names(Problem)}) for item in found["problems"]]
+    unread = [Unread(item["where"], item["why"]) for item in found["unread"]]
+    taken = {key: found[key] for key in _names(CheckpointReport) if key in found}
+    return CheckpointReport(**{**taken, "unread": unread, "problems": problems[:limit], "total": len(problems)})
+
+
+def _names(record: type[Problem | CheckpointReport]) -> list[str]:
+    return [field.name for field in fields(record)]
+
+
+def read_trace(roots: Roots, path: str) -> TraceReport:
+    """The verdict on each job of a traced run."""
+    found, said = _answer(["report", "--output-format", "json", "--", str(roots.path(path).absolute())])
+    unexpected = [text for job in found["jobs"] for text in job["unexpected_groups"]]
+    verdicts = [_verdict(item) for item in found["verdicts"]]
+    problems = [*said, *unexpected]
+    return TraceReport(found["run"], bool(verdicts), len(found["jobs"]), found["exit_code"], verdicts, problems)
+
+
+def _verdict(item: Mapping[str, Any]) -> Verdict:
+    return Verdict(
+        item["job"]["name"],
+        item["verdict"],
+        item["what"],
+        item["group"]["ranks"],
+        item["sequence"],
+        item["rule"],
+        item["notes"],
+        [_side(side) for side in item["sides"]],
+    )
+
+
+def _side(side: Mapping[str, Any]) -> Side:
+    event, stack = side["event"], side["stack"]
+    if event is None:
+        return Side(side["ranks"], side["state"], None, {}, None, stack[:_DEEPEST])
+    place = f"{event['site']['path']}:{event['site']['line']}"
+    return Side(
+        side["ranks"], side["state"], event["op"], event["signature"], place, (stack or event["stack"])[:_DEEPEST]
+    )
+
+
+def _answer(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What a command of ours prints as JSON, and what it says beside that; raise RequestError with its error if it prints none."""
+    command = [sys.executable, "-c", _MAIN, *arguments]
+    environment = os.environ | {"NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, encoding="utf-8", errors="replace"
+    )
+    said = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        # The last line of a traceback, or of a usage message, is what went wrong.
+        wrong = [line.removeprefix("Error: ") for line in said]
+        raise RequestError(wrong[-1] if wrong else f"the reader ended with exit code {done.returncode}") from None
+    return found, said
