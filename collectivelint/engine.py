@@ -69,16 +69,19 @@ class Linter:
         progress: Progress = _ignore_progress,
         fixing: bool = False,
         held: Held | None = None,
+        alias: tuple[str, str] = ("", ""),
     ) -> None:
         """`resolver` finds the settings of each file; `texts` override the content of files, as unsaved buffers do.
 
         Without `cache_folder` nothing is kept between runs. `fixing`: fixes are going to be written, and none of the cache
-        is used. `held` are the programs of earlier runs over the same project in this process.
+        is used. `held` are the programs of earlier runs over the same project in this process. `alias`: a temporary folder that the files lie in,
+        and what names it in the cache.
         """
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs, self._progress, self._fixing = jobs, progress, fixing
         self._held = held
+        self._alias = alias
         self._files = SourceFiles(texts)
         self._loader = Loader(self._files)
         self._comments = Comments(self._files)
@@ -175,7 +178,7 @@ class Linter:
         project = open_project(paths, self.resolver)
         # What cannot be followed now may be there in the next run, with other files behind it.
         folder = None if project.unreadable else self._cache_folder
-        view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing)
+        view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing, alias=self._alias)
         return Opened(project, self.resolver, view, self._loader)
 
     # ------------------------------------------------------------------------------------------------------ analysis

@@ -52,7 +52,7 @@ _SECTIONS: Final = {
         "exclude",
         "force_exclude",
     ),
-    "What is known already": ("baseline", "write_baseline", "add_ignore"),
+    "What is known already": ("diff_base", "baseline", "write_baseline", "add_ignore"),
     "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
 }
 
@@ -117,6 +117,11 @@ _TASKS: Final = {
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
 @click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")
+@click.option(
+    "--diff-base",
+    metavar="REV",
+    help="Show only what a change adds, in any file: what is not found at the merge base of REV and HEAD.",
+)
 @click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only what is not in this file.")
 @click.option(
     "--write-baseline",
@@ -180,12 +185,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         outcome.failed |= bool(missing)
         return _code(resolver, outcome)
 
+    if options["diff_base"] is not None:
+        _refuse_beside("--diff-base only shows findings", _NOT_COMPARED, options)
     if not options["watch"]:
         sys.exit(once())
-    wrong = next((name for name in _NOT_WATCHED if options[name] not in (False, None)), None)
-    if wrong is not None:
-        what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"
-        raise click.UsageError(f"--watch only shows findings: leave out {what}")
+    _refuse_beside("--watch only shows findings", _NOT_WATCHED, options)
     from .watching import watch
 
     watch(targets, once)
@@ -196,6 +200,17 @@ _NOT_WATCHED: Final = (
     *("stdin_filename", "fix", "fix_only", "diff", "thread_groups"),
     *("write_baseline", "add_ignore", "show_analysis", "show_settings"),
 )
+
+#: What changes files, or shows something else than findings.
+_NOT_COMPARED: Final = tuple(name for name in _NOT_WATCHED if name != "show_settings")
+
+
+def _refuse_beside(why: str, names: Sequence[str], options: dict[str, Any]) -> None:
+    """Raise UsageError for the first of these options that was given."""
+    wrong = next((name for name in names if options[name] not in (False, None)), None)
+    if wrong is not None:
+        what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"
+        raise click.UsageError(f"{why}: leave out {what}")
 
 
 def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list[Path], list[Path]]:

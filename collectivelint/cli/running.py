@@ -92,6 +92,11 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             return Outcome(failed=True)
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
+    known = None
+    if options["diff_base"]:
+        from .diff_base import before, only_new
+
+        known = before(targets, resolver, folder, options)
     linter, result = lint()
     if not result.files and not result.findings and not (is_input and options["fix"]):
         return _nothing(result, linter, targets, options, resolver)
@@ -112,9 +117,12 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
+    new = None if known is None else known.new(result.findings, linter)
     if not _adopt(outcome, linter, options, targets):
         outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         return outcome
+    if known is not None and new is not None:
+        outcome.result, outcome.failed = only_new(outcome.result, new), outcome.failed or known.failed
     if options["fix_only"]:
         outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)

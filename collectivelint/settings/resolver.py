@@ -23,6 +23,8 @@ class Resolver:
         self.problems: list[str] = []
         self._overrides = dict(overrides or {})
         self._isolated = isolated
+        #: Their patterns are relative to the current folder, which `--diff-base` changes for a while.
+        self._defaults = Settings()
         self._by_folder: dict[Path, Settings] = {}
 
     def settings(self, path: Path) -> Settings:
@@ -48,7 +50,7 @@ class Resolver:
                         found, problems = read(folder / name)
                         self.problems += problems
             if found is not None or folder.parent == folder or self._isolated:
-                found, problems = known_selectors(replace(found or Settings(), **self._overrides))
+                found, problems = known_selectors(replace(found or self._defaults, **self._overrides))
                 self.problems += [problem for problem in problems if problem not in self.problems]
                 self._by_folder[folder] = found
             else:
