@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "check": ("collectivelint.cli.check:check", "Lint Python files and folders (the default command)."),
     "rule": ("collectivelint.cli.rules:rule", "Explain one rule."),
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
+    "config": ("collectivelint.cli.config:config", "List the keys of the configuration."),
     "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
     "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
@@ -70,6 +71,9 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """`collectivelint --fix src/` means `collectivelint check --fix src/`."""
+        if not args and ctx.resilient_parsing:
+            # A shell completes the first word: it may become a command.
+            return super().parse_args(ctx, args)
         if args and args[0] not in COMMANDS:
             _refuse_mistyped(args[0])
         if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")):

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..findings.confidence import CONFIDENCES, confidence_of
+from ..findings.confidence import CONFIDENCES
 from ..incremental.store import FOLDER
 from ..printable import one_line
 from ..registry import problems as rule_problems
 from ..report import FORMATS
-from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
-from ..source.patterns import said, unusable
+from ..settings import SettingsError
 from .messages import error, warning
+from .overrides import CONFIG_VARIABLE, overrides
 from .running import Outcome, run
 from .sections import Sectioned
+from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ..settings import Resolver
 
 
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -43,17 +46,12 @@ _SECTIONS: Final = {
         *("fix", "unsafe_fixes", "diff", "show_fixes", "fix_only", "exit_non_zero_on_fix", "fixable", "unfixable"),
         *("explicit_world", "group", "use_group_ops", "thread_groups"),
     ),
-    "What is looked for": (
-        "select",
-        "ignore",
-        "extend_select",
-        "min_confidence",
-        "per_file_ignores",
-        "exclude",
-        "force_exclude",
+    "Rule selection": (
+        *("select", "extend_select", "ignore", "extend_ignore", "per_file_ignores", "preview", "min_confidence"),
     ),
-    "What is known already": ("diff_base", "baseline", "write_baseline", "add_ignore"),
-    "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
+    "Files and configuration": ("exclude", "extend_exclude", "force_exclude", "config", "isolated", "show_files"),
+    "Existing findings": ("diff_base", "baseline", "write_baseline", "add_ignore"),
+    "Output": ("output_format", "output_file", "color", "statistics", "watch", "exit_zero", "quiet", "verbose"),
 }
 
 _TASKS: Final = {
@@ -93,9 +91,11 @@ _TASKS: Final = {
 )
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
+@click.option("--extend-ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules either.")
+@click.option("--preview/--no-preview", default=None, help="Run rules that are new and may still change.")
 @click.option(
     "--min-confidence",
-    type=click.Choice(CONFIDENCES),
+    type=Word(CONFIDENCES),
     help="Report findings of this confidence and above. [default: medium]",
 )
 @click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
@@ -107,14 +107,45 @@ _TASKS: Final = {
     help="Do not run these rules in these files (tests/*:CL1).",
 )
 @click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
+@click.option("--extend-exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="The same, as in ruff.")
 @click.option(
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
 )
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="FILE | KEY = VALUE",
+    help=f"Use this configuration file for all files [env: {CONFIG_VARIABLE}], or set one key of the configuration.",
+)
+@click.option("--show-files", is_flag=True, help="List the files that would be linted, and lint none.")
 @click.option("--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.option("--no-cache", is_flag=True, help="Neither use nor keep what is known of files that have not changed.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    envvar="COLLECTIVELINT_NO_CACHE",
+    show_envvar=True,
+    help="Neither use nor keep what is known of files that have not changed.",
+)
+@click.option(
+    "--cache-dir",
+    envvar="COLLECTIVELINT_CACHE_DIR",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help=f"Where to keep it. [default: {FOLDER}]",
+)
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
-@click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--output-format",
+    type=Word(FORMATS),
+    default="text",
+    show_default=True,
+    envvar="COLLECTIVELINT_OUTPUT_FORMAT",
+    show_envvar=True,
+    help="How findings are written.",
+)
+@click.option(
+    "--color", type=Word(("auto", "always", "never")), default="auto", help="Use colours: auto, on a terminal only."
+)
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
 @click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")
 @click.option(
@@ -167,15 +198,10 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         sys.exit(2)
     if not targets:
         sys.exit(2)
-    names = ("select", "ignore", "extend_select", "unfixable")
-    given = {name: options[name] for name in names} | ({"fixable": options["fixable"]} if options["fixable"] else {})
-    _, unknown = known_selectors(Settings(**given))
-    if unknown:
-        raise click.UsageError("; ".join(unknown))
-    overrides = _overrides(options)
+    given = overrides(options)
 
     def once() -> int:
-        resolver = Resolver(overrides, isolated=options["isolated"])
+        resolver = given.resolver()
         try:
             outcome = run(targets, options, resolver)
         except SettingsError:
@@ -198,11 +224,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 #: What changes files, or is done once.
 _NOT_WATCHED: Final = (
     *("stdin_filename", "fix", "fix_only", "diff", "thread_groups"),
-    *("write_baseline", "add_ignore", "show_analysis", "show_settings"),
+    *("write_baseline", "add_ignore", "show_analysis", "show_settings", "show_files"),
 )
 
 #: What changes files, or shows something else than findings.
-_NOT_COMPARED: Final = tuple(name for name in _NOT_WATCHED if name != "show_settings")
+_NOT_COMPARED: Final = tuple(name for name in _NOT_WATCHED if name not in ("show_settings", "show_files"))
 
 
 def _refuse_beside(why: str, names: Sequence[str], options: dict[str, Any]) -> None:
@@ -232,31 +258,3 @@ def _code(resolver: Resolver, outcome: Outcome) -> int:
     for notice in outcome.result.notices:
         warning(notice)
     return 2 if outcome.failed or problems else int(outcome.found)
-
-
-def _overrides(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given and stand for settings."""
-    names = (
-        *("select", "ignore", "extend_select", "fixable", "unfixable"),
-        *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude"),
-    )
-    given = {name: options[name] for name in names if options[name] not in (None, ())}
-    if options["group"] and not is_argument(options["group"]):
-        raise click.UsageError(f"--group has to be one Python expression, and `{options['group']}` is not")
-    if options["min_confidence"]:
-        given["min_confidence"] = confidence_of(options["min_confidence"])
-    if options["exclude"]:
-        _check_patterns("--exclude", options["exclude"])
-        given["extend_exclude"] = options["exclude"]
-    if options["per_file_ignores"]:
-        pairs = [pair.rpartition(":") for pair in options["per_file_ignores"]]
-        if not all(pattern and codes for pattern, _, codes in pairs):
-            raise click.UsageError("--per-file-ignores has to be PATTERN:CODES, as in tests/*:CL1,CL406")
-        _check_patterns("--per-file-ignores", [pattern for pattern, _, _ in pairs])
-        given["per_file_ignores"] = {pattern: tuple(codes.split(",")) for pattern, _, codes in pairs}
-    return given
-
-
-def _check_patterns(option: str, patterns: Sequence[str]) -> None:
-    if wrong := unusable(patterns):
-        raise click.UsageError(f"{option}: {said(wrong[0])}")

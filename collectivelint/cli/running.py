@@ -15,8 +15,8 @@ from ..engine import Linter
 from ..finding import UNREADABLE
 from ..findings.result import Result
 from ..incremental.store import FOLDER
-from ..printable import printable
-from ..report import render
+from ..printable import one_line, printable
+from ..report import hyperlink, render
 from ..report.model import Document
 from ..source.discover import project_root
 from ..source.paths import shown
@@ -44,6 +44,10 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
     """Do once what the options ask for."""
     if options["show_settings"]:
         click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
+        return Outcome()
+    if options["show_files"]:
+        for path in Linter(resolver).paths(targets):
+            click.echo(one_line(path))
         return Outcome()
     texts: dict[str, Source] = {}
     given: standard_input.StandardInput | None = None
@@ -199,8 +203,10 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
 
         text = table(result)
     elif result.findings or fixed or not options["quiet"] or file is not None:
-        has_colour = file is None and colour.is_wanted(sys.stdout)
-        text = render(options["output_format"], Document(result, linter, colour=has_colour, fixed=fixed))
+        has_colour = file is None and colour.is_wanted(sys.stdout, options["color"])
+        links = has_colour and hyperlink.is_supported(sys.stdout)
+        document = Document(result, linter, colour=has_colour, fixed=fixed, links=links)
+        text = render(options["output_format"], document)
     else:
         return False
     if file is None:

@@ -484,14 +484,14 @@ def test_documentation_as_json(project: Project) -> None:
     one = json.loads(project.run("rule", "CL101", "--output-format", "json").out)
     every = json.loads(project.run("rules", "--output-format", "json").out)
     assert one in every
-    assert set(one) == {"code", "name", "summary", "default", "fix", "explanation"}
+    assert set(one) == {"code", "name", "summary", "default", "preview", "fix", "explanation"}
     assert [item["code"] for item in every] == list(discover())
 
 
 def test_help_names_every_command(project: Project) -> None:
     listed = project.run("--help").out.split("Commands:")[1].split("Common tasks:")[0]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
-        *("check", "rule", "rules", "server", "trace", "watch", "report", "ckpt", "confirm")
+        *("check", "rule", "rules", "config", "server", "trace", "watch", "report", "ckpt", "confirm")
     ]
 
 
