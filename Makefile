@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
+.PHONY: demo test messages test-all lint type bench-trace bench-watch bench-divergence bench-scale bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs dist clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -61,6 +61,9 @@ soak: $(VENV)/.installed  ## A correct job under the tracer for SECONDS (120)
 
 bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make bench-lint TREES=folder
 	$(BIN)/python benchmarks/lint_speed.py "$(TREES)"
+
+messages: $(VENV)/.installed  ## Print every message of the rules with an example, for review
+	$(BIN)/python benchmarks/messages.py
 
 ecosystem: $(VENV)/.installed  ## Lint public repositories and compare with the accepted findings (REPOSITORIES=folder of clones)
 	PYTHONPATH=benchmarks $(BIN)/python -m ecosystem $(if $(REPOSITORIES),--repositories "$(REPOSITORIES)")

@@ -55,14 +55,15 @@ _SECTIONS: Final = {
 }
 
 _TASKS: Final = {
-    "collectivelint src/": "find what hangs, and why",
-    "collectivelint --fix src/": "mend what is safe to mend",
-    "collectivelint --diff --unsafe-fixes src/": "see what more could be mended",
-    "collectivelint --fix --explicit-world src/": "name the default group everywhere",
+    "collectivelint src/": "find collectives that can hang",
+    "collectivelint --fix src/": "apply the safe fixes",
+    "collectivelint --diff --unsafe-fixes src/": "show what all fixes would change",
+    "collectivelint --fix --explicit-world src/": "write the default group where none is given",
     "collectivelint --statistics src/": "count the findings of each rule",
-    "collectivelint --write-baseline src/": "from here on report what is new",
-    "collectivelint --output-format html --output-file report.html src/": "make a page to pass around",
-    "collectivelint rule CL201": "read what a rule is about",
+    "collectivelint --write-baseline src/": "accept the existing findings",
+    "collectivelint --diff-base origin/main src/": "report only what a change adds",
+    "collectivelint --output-format html --output-file report.html src/": "write the findings to one HTML page",
+    "collectivelint rule CL201": "read the page of a rule",
 }
 
 
@@ -70,13 +71,19 @@ _TASKS: Final = {
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Apply the safe fixes.")
 @click.option("--unsafe-fixes/--no-unsafe-fixes", default=None, help="Show and apply unsafe fixes too.")
-@click.option("--fix-only", is_flag=True, help="Apply fixes, and neither show what is left nor exit with 1 for it.")
-@click.option("--show-fixes", is_flag=True, help="List what --fix has changed.")
+@click.option(
+    "--fix-only", is_flag=True, help="Apply the fixes without showing, or exiting with 1 for, the remaining findings."
+)
+@click.option("--show-fixes", is_flag=True, help="List the fixes that --fix applied.")
 @click.option(
     "--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed, even if nothing is left."
 )
 @click.option("--diff", is_flag=True, help="Print what --fix would change instead of changing it; exit 1 if anything.")
-@click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
+@click.option(
+    "--explicit-world/--no-explicit-world",
+    default=None,
+    help="CL101: write the default group where no group is in reach.",
+)
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
 @click.option(
     "--use-group-ops/--no-use-group-ops", default=None, help="CL101: write GroupOps(group).barrier() for the group."
@@ -84,7 +91,7 @@ _TASKS: Final = {
 @click.option(
     "--thread-groups",
     is_flag=True,
-    help="CL101: hand a group down through the calls, as a keyword parameter; with --diff or --fix.",
+    help="CL101: pass a group down through the calls, as a keyword parameter; with --diff or --fix.",
 )
 @click.option(
     "--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL)."
@@ -106,8 +113,14 @@ _TASKS: Final = {
     metavar="PATTERN:CODES",
     help="Do not run these rules in these files (tests/*:CL1).",
 )
-@click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
-@click.option("--extend-exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="The same, as in ruff.")
+@click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Exclude these files.")
+@click.option(
+    "--extend-exclude",
+    multiple=True,
+    callback=_codes,
+    metavar="PATTERNS",
+    help="Exclude these files too; the same as --exclude.",
+)
 @click.option(
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
 )
@@ -124,14 +137,14 @@ _TASKS: Final = {
     is_flag=True,
     envvar="COLLECTIVELINT_NO_CACHE",
     show_envvar=True,
-    help="Neither use nor keep what is known of files that have not changed.",
+    help="Neither read nor write the cache.",
 )
 @click.option(
     "--cache-dir",
     envvar="COLLECTIVELINT_CACHE_DIR",
     show_envvar=True,
     type=click.Path(path_type=Path),
-    help=f"Where to keep it. [default: {FOLDER}]",
+    help=f"Folder of the cache. [default: {FOLDER}]",
 )
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
 @click.option(
@@ -141,19 +154,21 @@ _TASKS: Final = {
     show_default=True,
     envvar="COLLECTIVELINT_OUTPUT_FORMAT",
     show_envvar=True,
-    help="How findings are written.",
+    help="Format of the findings.",
 )
 @click.option(
-    "--color", type=Word(("auto", "always", "never")), default="auto", help="Use colours: auto, on a terminal only."
+    "--color", type=Word(("auto", "always", "never")), default="auto", help="Use colours; auto: on a terminal only."
 )
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
-@click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")
+@click.option("--statistics", is_flag=True, help="Count the findings of each rule.")
 @click.option(
     "--diff-base",
     metavar="REV",
-    help="Show only what a change adds, in any file: what is not found at the merge base of REV and HEAD.",
+    help="Show only findings that a change adds, in any file: those missing at the merge base of REV and HEAD.",
 )
-@click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only what is not in this file.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only findings that are not in this file."
+)
 @click.option(
     "--write-baseline",
     is_flag=True,
@@ -168,20 +183,18 @@ _TASKS: Final = {
     help="Silence all findings by comments on their lines, with a reason.",
 )
 @click.option(
-    "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
+    "--show-analysis", metavar="NAME", help="Print the analysis of a function (save, Trainer.save) instead of linting."
 )
 @click.option("--show-settings", is_flag=True, help="Print the settings that apply to the first path.")
 @click.option(
     "--stdin-filename",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Lint what comes on the standard input as if it were this file; --fix writes it to the standard output.",
+    help="Lint the standard input as this file; --fix writes the result to the standard output.",
 )
 @click.option("--watch", is_flag=True, help="Lint again whenever a file changes, until interrupted.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Say what was looked at, under which settings, and how long it took."
-)
+@click.option("-v", "--verbose", is_flag=True, help="Print the number of files, the settings and the time.")
 def check(paths: tuple[Path, ...], **options: Any) -> None:
     """Lint Python files, notebooks and folders; the current folder if none is given, the standard input for `-`.
 
