@@ -845,7 +845,10 @@ def test_common_tasks_are_commands_that_work(project: Project) -> None:
     commands = re.findall(r"^  (collectivelint .+?)(?:  |$)", tasks, re.M)
     assert len(commands) >= 12
     for command in commands:
-        if any(word in command for word in ("trace", "report collective", "ckpt verify", "confirm", "COMMAND", "--diff-base")):
+        if any(
+            word in command
+            for word in ("trace", "report collective", "ckpt verify", "confirm", "COMMAND", "--diff-base")
+        ):
             continue
         project.write({"src/main.py": "import torch.distributed as dist\n\ndist.barrier()\n"})
         ran = project.run(*command.split()[1:])

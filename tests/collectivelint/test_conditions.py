@@ -33,7 +33,11 @@ _NAMED: Final[list[tuple[str, str, str]]] = [
     ("assert dist.get_rank() == 0 and dist.barrier() is None", "CL201", "`dist.get_rank() == 0` is true"),
     ("return [dist.barrier() for _ in x if dist.get_rank() == 0]", "CL201", "`dist.get_rank() == 0` is true"),
     ("if (rank := dist.get_rank()) == 0:\n        dist.barrier()", "CL201", "`(rank := dist.get_rank()) == 0` is true"),
-    ("if dist.get_rank() == 0 and dist.barrier() is None:\n        print(x)", "CL201", "`dist.get_rank() == 0` is true"),
+    (
+        "if dist.get_rank() == 0 and dist.barrier() is None:\n        print(x)",
+        "CL201",
+        "`dist.get_rank() == 0` is true",
+    ),
     (
         "if not (dist.get_rank() != 0 or dist.barrier()):\n        print(x)",
         "CL201",
