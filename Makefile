@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest --numprocesses 4 --dist worksteal
 # One thread for each rank: the example jobs run several ranks on few cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint type bench-catalog bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs pictures dist vscode clean
+.PHONY: demo test messages test-all lint type bench-catalog bench-trace bench-watch bench-divergence bench-scale bench-tables bench-audit bench-lint soak test-matrix test-layouts test-engine bench-stores docs pictures dist vscode clean
 
 demo: $(VENV)/.installed  ## Lint and fix the example, then trace the real torchrun checkpoint job
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
@@ -67,6 +67,9 @@ bench-lint: $(VENV)/.installed  ## Measure the linter beside its peers: make ben
 
 bench-catalog: $(VENV)/.installed  ## Which share of the functions of frameworks that run collectives is known (FRAMEWORKS=folder of unpacked packages)
 	$(BIN)/python benchmarks/catalog_share.py "$(FRAMEWORKS)"
+
+messages: $(VENV)/.installed  ## Print every message of the rules with an example, for review
+	$(BIN)/python benchmarks/messages.py
 
 ecosystem: $(VENV)/.installed  ## Lint public repositories and compare with the accepted findings (REPOSITORIES=folder of clones)
 	PYTHONPATH=benchmarks $(BIN)/python -m ecosystem $(if $(REPOSITORIES),--repositories "$(REPOSITORIES)")

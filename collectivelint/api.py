@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .analysis.checks.divergence import Divergence
     from .analysis.checks.divergence_report import (
         cause_text,
+        clause_text,
         condition_text,
         divergence_trail,
         divergences_of,
@@ -128,7 +129,7 @@ __all__ = [
     "Loop", "Name", "Not", "Note", "Operation", "OutOfTurn", "Place", "Program", "Race", "Repeat", "Report", "Rule",
     "RuleModule", "Severity", "Site", "Source", "Span", "Stamped", "Statement", "Subscript", "Symbol", "Target", "Term", "Try",
     "UnreadableError", "Unwaited", "Value", "With", "agreed_roles", "argument", "as_raise", "assignments", "blocks",
-    "call_edits", "call_fix", "calls", "cause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
+    "call_edits", "call_fix", "calls", "cause_text", "clause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions",
     "group_made_for", "group_text", "has_rank_zero", "hinted", "is_about_ranks", "is_async", "is_compared_inside", "is_covered",
     "is_inside_group", "is_plain", "is_request", "is_test", "is_without_group", "lone_failures", "lone_raises", "loop_advice", "loop_text", "made_by_callers",
@@ -144,7 +145,7 @@ __all__ = [
 _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.divergence": "Divergence",
     "analysis.checks.divergence_report": (
-        "cause_text condition_text divergence_trail divergences_of group_exclusions group_text loop_advice loop_text "
+        "cause_text clause_text condition_text divergence_trail divergences_of group_exclusions group_text loop_advice loop_text "
         "report_divergence sharing_fix subject_text what_text why_text"
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",

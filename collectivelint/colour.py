@@ -6,8 +6,10 @@ import os
 from typing import TextIO
 
 
-def is_wanted(stream: TextIO) -> bool:
-    """On a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere, or nowhere if it is 0 or false."""
+def is_wanted(stream: TextIO, when: str = "auto") -> bool:
+    """`always`, `never` or `auto`: on a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere, or nowhere if it is 0 or false."""
+    if when != "auto":
+        return when == "always"
     if os.environ.get("NO_COLOR"):
         return False
     forced = os.environ.get("FORCE_COLOR", "")

@@ -70,17 +70,19 @@ class Linter:
         fixing: bool = False,
         held: Held | None = None,
         follow: float | None = None,
+        alias: tuple[str, str] = ("", ""),
     ) -> None:
         """`resolver` finds the settings of each file; `texts` override the content of files, as unsaved buffers do.
 
         Without `cache_folder` nothing is kept between runs. `fixing`: fixes are going to be written, and none of the cache
         is used. `held` are the programs of earlier runs over the same project in this process. `follow`: so many seconds
-        may be used to follow calls into installed packages.
+        may be used to follow calls into installed packages. `alias`: a temporary folder that the files lie in, and what
+        names it in the cache.
         """
         self.resolver = resolver
         self._cache_folder = cache_folder
         self._jobs, self._progress, self._fixing = jobs, progress, fixing
-        self._held, self._follow = held, follow
+        self._held, self._follow, self._alias = held, follow, alias
         self._files = SourceFiles(texts)
         self._loader = Loader(self._files)
         self._comments = Comments(self._files)
@@ -179,7 +181,7 @@ class Linter:
         # What cannot be followed now may be there in the next run, with other files behind it.
         # Of installed packages only what is needed is read, and which that is, is only known once it is analysed.
         folder = None if project.unreadable or project.followed is not None else self._cache_folder
-        view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing)
+        view = CacheView(folder, project, self.resolver, self._files.overridden, fixing=fixing, alias=self._alias)
         return Opened(project, self.resolver, view, self._loader)
 
     # ------------------------------------------------------------------------------------------------------ analysis

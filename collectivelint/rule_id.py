@@ -37,3 +37,5 @@ class Rule:
     last: bool = False
     #: What its findings are true of: elsewhere they are less sure, or not reported.
     holds: Holds = "anywhere"
+    #: Whether it is new and may still change: it runs with `preview` only.
+    preview: bool = False

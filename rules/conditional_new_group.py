@@ -80,7 +80,7 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there"
+            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} reach it"
             f" ({why_text(divergence)}); every rank of the job has to make the call, members or not",
             _ADVICE,
         )

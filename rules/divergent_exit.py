@@ -84,9 +84,9 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{subject_text(divergence)} lies ahead only where {condition_text(findings, divergence)};"
-            f" the other ranks have left ({why_text(divergence)})",
-            "decide together: broadcast or all_reduce the decision before anybody leaves",
+            f"{subject_text(divergence)} is reached only where {condition_text(findings, divergence)};"
+            f" the other ranks leave before it ({why_text(divergence)})",
+            "decide together: broadcast or all_reduce the decision before any rank leaves",
             # A condition on ranks is meant to differ.
             fix=None if "rank" in divergence.kinds else sharing_fix(findings, facts, divergence),
         )
@@ -96,13 +96,13 @@ def check(findings: Findings) -> Iterator[Report]:
             span=span,
             statement=span,
             function=facts.function.qualname,
-            message=f"the ranks for which only the rank in `{findings.text(guard.path, guard.span)}` does not hold end up"
-            f" here and raise, while `{event.op}` lies ahead of the others",
+            message=f"the ranks for which only the rank in `{findings.text(guard.path, guard.span)}` does not match end up"
+            f" here and raise, while the other ranks go on to `{event.op}`",
             severity="error",
             trail=(
                 *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
                 Place(guard.path, guard.span, "condition", "condition"),
                 Place(facts.function.path, event.place[0], "collective", f"leads to {event.op}"),
             ),
-            help="ask about the rank inside the branch, so that the others do not fall through to the last one",
+            help="ask about the rank inside the branch, so that the other ranks do not fall through to the last one",
         )

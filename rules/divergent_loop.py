@@ -44,7 +44,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, divergences_of, loop_advice, loop_text, report_divergence, what_text, why_text
+from collectivelint.api import Rule, divergences_of, loop_advice, loop_text, report_divergence, subject_text, why_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)} runs in every turn of {loop_text(findings, divergence)}, whose number differs between ranks:"
-            f" {why_text(divergence)}",
+            f"{subject_text(divergence)} runs once per iteration of {loop_text(findings, divergence)},"
+            f" and ranks may make a different number of iterations ({why_text(divergence)})",
             loop_advice(divergence),
         )

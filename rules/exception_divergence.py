@@ -86,8 +86,8 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{subject_text(divergence)} is reached only {where}; what fails on one rank need not fail on the others",
-            "catch the error, share whether anybody failed (all_reduce or all_gather_object), then act on it together",
+            f"{subject_text(divergence)} is reached only {where}; an error on one rank need not occur on the other ranks",
+            "catch the error, share whether any rank failed (all_reduce or all_gather_object), then act on it together",
         )
 
 

@@ -82,9 +82,7 @@ def check(findings: Findings) -> Iterator[Report]:
         for run in chain.from_iterable(_runs(term, handled) for term in terms(facts.term)):
             first, loops = run[0], len(run) == 1
             span, statement = first.place
-            what = (
-                f"each turn of the loop runs one `{first.op}`" if loops else f"{len(run)} times `{first.op}` in a row"
-            )
+            what = f"each iteration runs one `{first.op}`" if loops else f"`{first.op}` runs {len(run)} times in a row"
             yield Report(
                 path=facts.function.path,
                 span=span,

@@ -65,7 +65,7 @@ def check(findings: Findings) -> Iterator[Report]:
         yield Report.at(
             call,
             message=f"`{call.api.op}` makes a new group each time it is reached, "
-            + ("in every turn of the loop" if repeated else f"in every call of `{method}`"),
+            + ("in every iteration of the loop" if repeated else f"in every call of `{method}`"),
             severity="warning",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
             help="make the group once and keep it",

@@ -76,14 +76,14 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call, or call of the program that leads to one."""
     for facts, divergence in divergences_of(findings, "CL208"):
         if divergence.where == "exit":
-            reach = f"lies ahead only where {condition_text(findings, divergence)}; the other ranks have left"
+            reach = f"is reached only where {condition_text(findings, divergence)}; the other ranks leave before it"
         elif divergence.where == "loop":
             loop = loop_text(findings, divergence)
-            reach = f"runs in every turn of {loop}, whose number differs between ranks ({why_text(divergence)})"
+            reach = f"runs once per iteration of {loop}, whose number may differ between ranks ({why_text(divergence)})"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
         reason = divergence.event.why
-        advice = "let every rank make the call, and keep under the condition only what one rank has to do alone"
+        advice = "make the call on every rank; keep only single-rank work inside the condition"
         yield report_divergence(
             facts,
             divergence,

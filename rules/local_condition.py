@@ -57,7 +57,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, sharing_fix, what_text, why_text
+from collectivelint.api import (
+    Rule,
+    clause_text,
+    condition_text,
+    divergences_of,
+    report_divergence,
+    sharing_fix,
+    why_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,8 +86,8 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)}, but only where {condition_text(findings, divergence)}, which each rank decides"
-            f" for itself: {why_text(divergence)}",
+            f"{clause_text(divergence)} only where {condition_text(findings, divergence)},"
+            f" and ranks may decide it differently ({why_text(divergence)})",
             "decide once and share it: broadcast or all_reduce the decision before branching",
             fix=sharing_fix(findings, facts, divergence),
         )

@@ -81,14 +81,14 @@ def check(findings: Findings) -> Iterator[Report]:
                 span=found.span,
                 statement=found.span,
                 function=facts.function.qualname,
-                message=f"only the rank where `{where}` {'holds' if found.holds else 'does not hold'} raises here,"
+                message=f"only the rank where `{where}` is {'true' if found.holds else 'false'} raises here,"
                 f" while the other ranks go on to `{event.op}` and wait for it there",
                 severity="error",
                 trail=(
                     *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
                     Place(guard.path, guard.span, "condition", "condition"),
                     Place(found.check.path, found.check.span, "condition", "what the rank checks alone"),
-                    Place(path, event.place[0], "collective", f"{event.op}, where the others wait"),
+                    Place(path, event.place[0], "collective", f"{event.op}, where the other ranks wait"),
                 ),
                 help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
                 confidence=found.confidence,
@@ -101,9 +101,9 @@ def _not_found(findings: Findings, kind: Literal["nothing", "empty"], confidence
     """One finding for each place where one rank uses what it may not have found."""
     for facts, note, event in lone_failures(findings.analysis, kind):
         place = (
-            Place(event.chain[0].path, event.chain[0].span, "collective", f"{event.op}, where the others wait")
+            Place(event.chain[0].path, event.chain[0].span, "collective", f"{event.op}, where the other ranks wait")
             if event.chain
-            else Place(event.path, event.span, "collective", f"{event.op}, where the others wait")
+            else Place(event.path, event.span, "collective", f"{event.op}, where the other ranks wait")
         )
         yield Report(
             path=facts.function.path,

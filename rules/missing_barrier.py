@@ -106,15 +106,17 @@ def check(findings: Findings) -> Iterator[Report]:
                     severity="error",
                     trail=(
                         *(Place(cause.path, cause.span, "source", "only some ranks make it") for cause in note.causes),
-                        Place(path, note.span, "note", "they leave without waiting for the others"),
+                        Place(path, note.span, "note", "they leave without waiting for the other ranks"),
                     ),
                     help="let all ranks meet in a barrier at the end of the `with`, in a `finally`",
                 )
         for race in races(facts, findings.analysis.catalog.hints):
-            at, message = race.use, "all ranks look for the path and then make it; those that come second fail"
+            at, message = race.use, "all ranks look for the path and then make it; every rank but the first fails"
             if race.kind == "raises":
                 at = race.look
-                message = "ranks that look only after another one has made the path raise here, and the others go on"
+                message = (
+                    "ranks that look only after another one has made the path raise here, and the other ranks go on"
+                )
             yield Report(
                 path=path,
                 span=at.span,
@@ -144,7 +146,7 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
         removes = found.kind == "removed"
         message = "other ranks read here what one rank writes, and do not wait until it is there"
         if removes:
-            message = "one rank removes here what the others may still read: they have not met since"
+            message = "one rank removes here what other ranks may still read: nothing synchronises the ranks in between"
         yield Report(
             path=path,
             span=found.at,
@@ -156,7 +158,9 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                 *places_of(
                     path, found.site, found.first.cause, "all ranks use it" if removes else "one rank writes it"
                 ),
-                *places_of(path, found.at, found.then.cause, "one rank removes it" if removes else "others read it"),
+                *places_of(
+                    path, found.at, found.then.cause, "one rank removes it" if removes else "other ranks read it"
+                ),
             ),
             help="put a barrier of all ranks between the two",
             confidence=Confidence.MEDIUM,

@@ -103,4 +103,4 @@ def _guarded(call: ApiCall, ranks: list[int]) -> FixBuilder | None:
         body = cst.IndentedBlock([line.with_changes(leading_lines=[])])
         return cst.If(cst.parse_expression(f"{name}.get_rank() in {ranks}"), body, leading_lines=line.leading_lines)
 
-    return statement_fix(call.statement, "display", "Let the members alone get there", rewrite)
+    return statement_fix(call.statement, "display", "Let only the members reach it", rewrite)

@@ -54,7 +54,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Rule, condition_text, divergences_of, report_divergence, statement_fix, what_text
+from collectivelint.api import Rule, clause_text, condition_text, divergences_of, report_divergence, statement_fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,9 +79,9 @@ def check(findings: Findings) -> Iterator[Report]:
         found = report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} get there;"
-            " the others will not come",
-            "let every rank of the group reach it: put under the condition only what one rank has to do alone",
+            f"{clause_text(divergence)}, but only ranks where {condition_text(findings, divergence)} reach it;"
+            " the other ranks never do",
+            "call it on every rank of the group; keep only single-rank work inside the condition",
         )
         hoists = not divergence.event.chain and divergence.event.operation == "barrier"
         yield replace(found, fix=_hoister(divergence)) if hoists else found

@@ -110,7 +110,7 @@ def check(findings: Findings) -> Iterator[Report]:
             conditions = [Place(path, guard.span, "condition", "only some ranks get here") for guard in use.guards[-1:]]
             yield Report.at(
                 use,
-                message=f"`{use.api}` writes this rank's part of a sharded model as if it were the whole; the others' are lost",
+                message=f"`{use.api}` writes this rank's part of a sharded model as if it were the whole; the parts of the other ranks are lost",
                 severity="error",
                 trail=(
                     Place(sharded.cause.path, sharded.cause.span, "source", _HOW[sharded.kind]),
@@ -125,7 +125,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 yield Report.at(
                     note,
                     message="one rank writes what it gets here, a part of a sharded model, as if it were the whole;"
-                    " the others' are lost",
+                    " the parts of the other ranks are lost",
                     severity="error",
                     trail=(
                         Place(source.path, source.span, "source", _HOW[note.callee]),

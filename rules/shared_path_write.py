@@ -94,7 +94,7 @@ RULE: Final = Rule(
 
 #: What only one rank can do to a path, or has to.
 _ONCE: Final = frozenset({"link", "move", "remove", "save"})
-_WAIT: Final = "let one rank do it, and the others wait for it"
+_WAIT: Final = "let one rank do it, and make the other ranks wait for it"
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -158,7 +158,7 @@ def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                     Place(found.first.cause.path, found.first.cause.span, "note", "every rank reads it"),
                     Place(found.then.cause.path, found.then.cause.span, "note", "every rank writes it"),
                 ),
-                help="let one rank do it, and the others wait for it",
+                help="let one rank do it, and make the other ranks wait for it",
                 confidence=Confidence.MEDIUM,
             )
 
@@ -197,7 +197,7 @@ def _reported(
     hints: Collection[str],
     fault: str,
     trail: tuple[Place, ...],
-    help: str = "let one rank write, and the others wait for it",  # noqa: A002  # as in a report
+    help: str = "let one rank write, and make the other ranks wait for it",  # noqa: A002  # as in a report
     confidence: Confidence = Confidence.HIGH,
 ) -> Iterator[Report]:
     """The report about a place that every rank gets to, unless a condition around it is named after one rank."""

@@ -114,7 +114,7 @@ def check(findings: Findings) -> Iterator[Report]:
             for site, what in found[:1]:
                 yield Report.at(
                     site,
-                    message=f"if this {what} fails, that is only logged, and the job goes on as if it had not",
+                    message=f"if this {what} fails, the error is not raised, and the job goes on as if it had succeeded",
                     severity="warning",
                     trail=(
                         Place(path, _head(attempt), "note", "catches whatever goes wrong, and logs it"),

@@ -65,7 +65,7 @@ def check(findings: Findings) -> Iterator[Report]:
             path = facts.function.path
             yield Report.at(
                 call,
-                message=f"each turn of the loop waits for `{call.api.op}`, and then for its result on the host",
+                message=f"each iteration waits for `{call.api.op}`, and then for its result on the host",
                 severity="warning",
                 trail=(
                     Place(path, call.span, "collective", f"{call.api.op}, blocking"),

@@ -99,7 +99,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     span=call.span,
                     statement=statement.span,
                     function=facts.function.qualname,
-                    message="names that do not fit are skipped here without a word: those parameters keep what they have",
+                    message="names that do not fit are skipped here silently: those parameters keep what they have",
                     severity="warning",
                     trail=(Place(path, call.span, "note", "loads leniently, and what it returns is ignored"),),
                     help="load strictly, or check the missing and unexpected names that it returns",

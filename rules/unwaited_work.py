@@ -64,9 +64,9 @@ RULE: Final = Rule(
 )
 
 _TEXTS: Final[dict[Fate, str]] = {
-    "dropped": "the work handle of `{op}` is dropped, so nobody waits for it",
-    "unused": "nobody waits for the work handle of `{op}`",
-    "overwritten": "each turn of the loop overwrites the work handle of `{op}`; only the last one is waited for",
+    "dropped": "the work handle of `{op}` is dropped and never waited for",
+    "unused": "the returned work handle of `{op}` is never waited for",
+    "overwritten": "each iteration overwrites the work handle of `{op}`; only the last one is waited for",
 }
 
 

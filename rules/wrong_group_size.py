@@ -107,7 +107,7 @@ def check(findings: Findings) -> Iterator[Report]:
         if length is not None and length.kind == "mixed":
             yield Report.at(
                 call,
-                message="the root broadcasts as many elements as its list happens to have, the others receive into a"
+                message="the root broadcasts as many elements as its list happens to have, but the other ranks receive into a"
                 " buffer of a fixed size",
                 severity="error",
                 trail=(

@@ -20,26 +20,30 @@ COMMANDS: Final = {
     "check": ("collectivelint.cli.check:check", "Lint Python files and folders (the default command)."),
     "rule": ("collectivelint.cli.rules:rule", "Explain one rule."),
     "rules": ("collectivelint.cli.rules:rules", "List all rules."),
-    "catalog": ("collectivelint.cli.catalog:catalog", "Show what is known of frameworks, and teach more of it."),
-    "server": ("collectivelint.cli.server:server", "Run the language server, for editors."),
-    "mcp": ("collectivelint.cli.mcp:mcp", "Run the MCP server, for assistants."),
+    "catalog": ("collectivelint.cli.catalog:catalog", "Show or extend the catalogue of frameworks."),
+    "config": ("collectivelint.cli.config:config", "List the keys of the configuration."),
+    "server": ("collectivelint.cli.server:server", "Run the language server for editors."),
+    "mcp": ("collectivelint.cli.mcp:mcp", "Run the MCP server for assistants."),
     "trace": ("collectivelint.runtime.cli:trace", "Run a real job under the tracer."),
-    "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a job that runs already."),
+    "watch": ("collectivelint.runtime.cli:watch_command", "Compare the ranks of a running job."),
     "report": ("collectivelint.runtime.cli:report", "Explain what a traced job did."),
     "sql": ("collectivelint.runtime.afterwards.tables.sql:sql", "Query the calls of a traced job with SQL."),
-    "ckpt": ("collectivelint.runtime.checkpoint.cli:ckpt", "Check a checkpoint, list it, compare two."),
-    "confirm": ("collectivelint.runtime.afterwards.confirm_cli:confirm", "Say which findings a traced job confirms."),
+    "ckpt": ("collectivelint.runtime.checkpoint.cli:ckpt", "Verify, list or compare checkpoints."),
+    "confirm": (
+        "collectivelint.runtime.afterwards.confirm_cli:confirm",
+        "Mark the findings that a traced job confirms.",
+    ),
 }
 
 
 _TASKS: Final = {
-    "collectivelint src/": "find what hangs before it does",
-    "collectivelint --fix src/": "mend what can be mended safely",
-    "collectivelint trace -- torchrun train.py": "catch ranks that diverge, in a real job",
-    "collectivelint report collectivelint-trace": "read again what it did",
-    "collectivelint confirm src/ --trace DIR": "see which findings it confirms",
-    "collectivelint ckpt verify DIR": "is the checkpoint whole, and is it what was saved?",
-    "collectivelint COMMAND --help": "all options; `check` is what lints",
+    "collectivelint src/": "find collectives that can hang",
+    "collectivelint --fix src/": "apply the safe fixes",
+    "collectivelint trace -- torchrun train.py": "find ranks that diverge in a real job",
+    "collectivelint report collectivelint-trace": "explain the trace of that job again",
+    "collectivelint confirm src/ --trace DIR": "mark the findings that the job confirms",
+    "collectivelint ckpt verify DIR": "check that a checkpoint is complete and unchanged",
+    "collectivelint COMMAND --help": "list the options of a command",
 }
 
 
@@ -73,6 +77,9 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """`collectivelint --fix src/` means `collectivelint check --fix src/`."""
+        if not args and ctx.resilient_parsing:
+            # A shell completes the first word: it may become a command.
+            return super().parse_args(ctx, args)
         if args and args[0] not in COMMANDS:
             _refuse_mistyped(args[0])
         if not args or (args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")):

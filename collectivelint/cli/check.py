@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..findings.confidence import CONFIDENCES, confidence_of
+from ..findings.confidence import CONFIDENCES
 from ..incremental.store import FOLDER
 from ..printable import one_line
 from ..registry import problems as rule_problems
 from ..report import FORMATS
-from ..settings import Resolver, Settings, SettingsError, is_argument, known_selectors
-from ..source.patterns import said, unusable
+from ..settings import SettingsError
 from .messages import error, warning
+from .overrides import CONFIG_VARIABLE, overrides
 from .running import Outcome, run
 from .sections import Sectioned
+from .words import Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ..settings import Resolver
 
 
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -58,29 +61,26 @@ _SECTIONS: Final = {
         *("fix", "unsafe_fixes", "diff", "show_fixes", "fix_only", "exit_non_zero_on_fix", "fixable", "unfixable"),
         *("explicit_world", "group", "use_group_ops", "thread_groups"),
     ),
-    "What is looked for": (
-        "select",
-        "ignore",
-        "extend_select",
-        "min_confidence",
-        "per_file_ignores",
-        "exclude",
-        "force_exclude",
-        "follow_installed",
+    "Rule selection": (
+        *("select", "extend_select", "ignore", "extend_ignore", "per_file_ignores", "preview", "min_confidence"),
     ),
-    "What is known already": ("baseline", "write_baseline", "add_ignore"),
-    "Output": ("output_format", "output_file", "statistics", "watch", "exit_zero", "quiet", "verbose"),
+    "Files and configuration": (
+        *("exclude", "extend_exclude", "force_exclude", "follow_installed", "config", "isolated", "show_files"),
+    ),
+    "Existing findings": ("diff_base", "baseline", "write_baseline", "add_ignore"),
+    "Output": ("output_format", "output_file", "color", "statistics", "watch", "exit_zero", "quiet", "verbose"),
 }
 
 _TASKS: Final = {
-    "collectivelint src/": "find what hangs, and why",
-    "collectivelint --fix src/": "mend what is safe to mend",
-    "collectivelint --diff --unsafe-fixes src/": "see what more could be mended",
-    "collectivelint --fix --explicit-world src/": "name the default group everywhere",
+    "collectivelint src/": "find collectives that can hang",
+    "collectivelint --fix src/": "apply the safe fixes",
+    "collectivelint --diff --unsafe-fixes src/": "show what all fixes would change",
+    "collectivelint --fix --explicit-world src/": "write the default group where none is given",
     "collectivelint --statistics src/": "count the findings of each rule",
-    "collectivelint --write-baseline src/": "from here on report what is new",
-    "collectivelint --output-format html --output-file report.html src/": "make a page to pass around",
-    "collectivelint rule CL201": "read what a rule is about",
+    "collectivelint --write-baseline src/": "accept the existing findings",
+    "collectivelint --diff-base origin/main src/": "report only what a change adds",
+    "collectivelint --output-format html --output-file report.html src/": "write the findings to one HTML page",
+    "collectivelint rule CL201": "read the page of a rule",
 }
 
 
@@ -88,13 +88,19 @@ _TASKS: Final = {
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Apply the safe fixes.")
 @click.option("--unsafe-fixes/--no-unsafe-fixes", default=None, help="Show and apply unsafe fixes too.")
-@click.option("--fix-only", is_flag=True, help="Apply fixes, and neither show what is left nor exit with 1 for it.")
-@click.option("--show-fixes", is_flag=True, help="List what --fix has changed.")
+@click.option(
+    "--fix-only", is_flag=True, help="Apply the fixes without showing, or exiting with 1 for, the remaining findings."
+)
+@click.option("--show-fixes", is_flag=True, help="List the fixes that --fix applied.")
 @click.option(
     "--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed, even if nothing is left."
 )
 @click.option("--diff", is_flag=True, help="Print what --fix would change instead of changing it; exit 1 if anything.")
-@click.option("--explicit-world/--no-explicit-world", default=None, help="CL101: name the default group where none is.")
+@click.option(
+    "--explicit-world/--no-explicit-world",
+    default=None,
+    help="CL101: write the default group where no group is in reach.",
+)
 @click.option("--group", metavar="EXPR", help="CL101: the group expression to write.")
 @click.option(
     "--use-group-ops/--no-use-group-ops", default=None, help="CL101: write GroupOps(group).barrier() for the group."
@@ -102,16 +108,18 @@ _TASKS: Final = {
 @click.option(
     "--thread-groups",
     is_flag=True,
-    help="CL101: hand a group down through the calls, as a keyword parameter; with --diff or --fix.",
+    help="CL101: pass a group down through the calls, as a keyword parameter; with --diff or --fix.",
 )
 @click.option(
     "--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL)."
 )
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
 @click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
+@click.option("--extend-ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules either.")
+@click.option("--preview/--no-preview", default=None, help="Run rules that are new and may still change.")
 @click.option(
     "--min-confidence",
-    type=click.Choice(CONFIDENCES),
+    type=Word(CONFIDENCES),
     help="Report findings of this confidence and above. [default: medium]",
 )
 @click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
@@ -122,13 +130,39 @@ _TASKS: Final = {
     metavar="PATTERN:CODES",
     help="Do not run these rules in these files (tests/*:CL1).",
 )
-@click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Leave these files out.")
+@click.option("--exclude", multiple=True, callback=_codes, metavar="PATTERNS", help="Exclude these files.")
+@click.option(
+    "--extend-exclude",
+    multiple=True,
+    callback=_codes,
+    metavar="PATTERNS",
+    help="Exclude these files too; the same as --exclude.",
+)
 @click.option(
     "--force-exclude", is_flag=True, default=None, help="Apply exclusions to files named on the command line."
 )
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="FILE | KEY = VALUE",
+    help=f"Use this configuration file for all files [env: {CONFIG_VARIABLE}], or set one key of the configuration.",
+)
+@click.option("--show-files", is_flag=True, help="List the files that would be linted, and lint none.")
 @click.option("--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.option("--no-cache", is_flag=True, help="Neither use nor keep what is known of files that have not changed.")
-@click.option("--cache-dir", type=click.Path(path_type=Path), help=f"Where to keep it. [default: {FOLDER}]")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    envvar="COLLECTIVELINT_NO_CACHE",
+    show_envvar=True,
+    help="Neither read nor write the cache.",
+)
+@click.option(
+    "--cache-dir",
+    envvar="COLLECTIVELINT_CACHE_DIR",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help=f"Folder of the cache. [default: {FOLDER}]",
+)
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Processes to use; 0, the default, for one per CPU.")
 @click.option(
     "--follow-installed",
@@ -138,10 +172,28 @@ _TASKS: Final = {
     metavar="[=SECONDS]",
     help=f"Follow calls into the source of installed packages, for so many seconds. [alone: {_FOLLOWING}]",
 )
-@click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--output-format",
+    type=Word(FORMATS),
+    default="text",
+    show_default=True,
+    envvar="COLLECTIVELINT_OUTPUT_FORMAT",
+    show_envvar=True,
+    help="Format of the findings.",
+)
+@click.option(
+    "--color", type=Word(("auto", "always", "never")), default="auto", help="Use colours; auto: on a terminal only."
+)
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings to a file.")
-@click.option("--statistics", is_flag=True, help="Show how many findings there are of each rule.")
-@click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only what is not in this file.")
+@click.option("--statistics", is_flag=True, help="Count the findings of each rule.")
+@click.option(
+    "--diff-base",
+    metavar="REV",
+    help="Show only findings that a change adds, in any file: those missing at the merge base of REV and HEAD.",
+)
+@click.option(
+    "--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Show only findings that are not in this file."
+)
 @click.option(
     "--write-baseline",
     is_flag=True,
@@ -156,20 +208,18 @@ _TASKS: Final = {
     help="Silence all findings by comments on their lines, with a reason.",
 )
 @click.option(
-    "--show-analysis", metavar="NAME", help="Print what is known of a function (save, Trainer.save) instead of linting."
+    "--show-analysis", metavar="NAME", help="Print the analysis of a function (save, Trainer.save) instead of linting."
 )
 @click.option("--show-settings", is_flag=True, help="Print the settings that apply to the first path.")
 @click.option(
     "--stdin-filename",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Lint what comes on the standard input as if it were this file; --fix writes it to the standard output.",
+    help="Lint the standard input as this file; --fix writes the result to the standard output.",
 )
 @click.option("--watch", is_flag=True, help="Lint again whenever a file changes, until interrupted.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even when there are findings.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when there are no findings.")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Say what was looked at, under which settings, and how long it took."
-)
+@click.option("-v", "--verbose", is_flag=True, help="Print the number of files, the settings and the time.")
 def check(paths: tuple[Path, ...], **options: Any) -> None:
     """Lint Python files, notebooks and folders; the current folder if none is given, the standard input for `-`.
 
@@ -186,15 +236,10 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         sys.exit(2)
     if not targets:
         sys.exit(2)
-    names = ("select", "ignore", "extend_select", "unfixable")
-    given = {name: options[name] for name in names} | ({"fixable": options["fixable"]} if options["fixable"] else {})
-    _, unknown = known_selectors(Settings(**given))
-    if unknown:
-        raise click.UsageError("; ".join(unknown))
-    overrides = _overrides(options)
+    given = overrides(options)
 
     def once() -> int:
-        resolver = Resolver(overrides, isolated=options["isolated"])
+        resolver = given.resolver()
         try:
             outcome = run(targets, options, resolver)
         except SettingsError:
@@ -204,12 +249,11 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         outcome.failed |= bool(missing)
         return _code(resolver, outcome)
 
+    if options["diff_base"] is not None:
+        _refuse_beside("--diff-base only shows findings", _NOT_COMPARED, options)
     if not options["watch"]:
         sys.exit(once())
-    wrong = next((name for name in _NOT_WATCHED if options[name] not in (False, None)), None)
-    if wrong is not None:
-        what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"
-        raise click.UsageError(f"--watch only shows findings: leave out {what}")
+    _refuse_beside("--watch only shows findings", _NOT_WATCHED, options)
     from .watching import watch
 
     watch(targets, once)
@@ -218,8 +262,19 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
 #: What changes files, or is done once.
 _NOT_WATCHED: Final = (
     *("stdin_filename", "fix", "fix_only", "diff", "thread_groups"),
-    *("write_baseline", "add_ignore", "show_analysis", "show_settings"),
+    *("write_baseline", "add_ignore", "show_analysis", "show_settings", "show_files"),
 )
+
+#: What changes files, or shows something else than findings.
+_NOT_COMPARED: Final = tuple(name for name in _NOT_WATCHED if name not in ("show_settings", "show_files"))
+
+
+def _refuse_beside(why: str, names: Sequence[str], options: dict[str, Any]) -> None:
+    """Raise UsageError for the first of these options that was given."""
+    wrong = next((name for name in names if options[name] not in (False, None)), None)
+    if wrong is not None:
+        what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"
+        raise click.UsageError(f"{why}: leave out {what}")
 
 
 def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list[Path], list[Path]]:
@@ -241,31 +296,3 @@ def _code(resolver: Resolver, outcome: Outcome) -> int:
     for notice in outcome.result.notices:
         warning(notice)
     return 2 if outcome.failed or problems else int(outcome.found)
-
-
-def _overrides(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given and stand for settings."""
-    names = (
-        *("select", "ignore", "extend_select", "fixable", "unfixable"),
-        *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude"),
-    )
-    given = {name: options[name] for name in names if options[name] not in (None, ())}
-    if options["group"] and not is_argument(options["group"]):
-        raise click.UsageError(f"--group has to be one Python expression, and `{options['group']}` is not")
-    if options["min_confidence"]:
-        given["min_confidence"] = confidence_of(options["min_confidence"])
-    if options["exclude"]:
-        _check_patterns("--exclude", options["exclude"])
-        given["extend_exclude"] = options["exclude"]
-    if options["per_file_ignores"]:
-        pairs = [pair.rpartition(":") for pair in options["per_file_ignores"]]
-        if not all(pattern and codes for pattern, _, codes in pairs):
-            raise click.UsageError("--per-file-ignores has to be PATTERN:CODES, as in tests/*:CL1,CL406")
-        _check_patterns("--per-file-ignores", [pattern for pattern, _, _ in pairs])
-        given["per_file_ignores"] = {pattern: tuple(codes.split(",")) for pattern, _, codes in pairs}
-    return given
-
-
-def _check_patterns(option: str, patterns: Sequence[str]) -> None:
-    if wrong := unusable(patterns):
-        raise click.UsageError(f"{option}: {said(wrong[0])}")

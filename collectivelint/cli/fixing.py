@@ -163,7 +163,7 @@ def thread_groups(linter: Linter, targets: Sequence[Path], *, apply: bool) -> tu
     for where in plan.refused:
         click.echo(f"left as it is: {printable(Cells(linter).words(where))}", err=True)
     count, calls = len(plan.threaded), plan.calls
-    does = "Handed" if apply else "Would hand"
+    does = "Passed" if apply else "Would pass"
     click.echo(
         f"{does} a group down through {count} function{'s' * (count != 1)}, in {calls} call{'s' * (calls != 1)}.",
         err=True,

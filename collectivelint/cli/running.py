@@ -15,8 +15,8 @@ from ..engine import Linter
 from ..finding import UNREADABLE
 from ..findings.result import Result
 from ..incremental.store import FOLDER
-from ..printable import printable
-from ..report import render
+from ..printable import one_line, printable
+from ..report import hyperlink, render
 from ..report.model import Document
 from ..source.discover import project_root
 from ..source.paths import shown
@@ -44,6 +44,10 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
     """Do once what the options ask for."""
     if options["show_settings"]:
         click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
+        return Outcome()
+    if options["show_files"]:
+        for path in Linter(resolver).paths(targets):
+            click.echo(one_line(path))
         return Outcome()
     texts: dict[str, Source] = {}
     given: standard_input.StandardInput | None = None
@@ -100,6 +104,11 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             return Outcome(failed=True)
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
+    known = None
+    if options["diff_base"]:
+        from .diff_base import before, only_new
+
+        known = before(targets, resolver, folder, options)
     linter, result = lint()
     if not result.files and not result.findings and not (is_input and options["fix"]):
         return _nothing(result, linter, targets, options, resolver)
@@ -120,9 +129,12 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         if options["show_fixes"]:
             click.echo(listed(done.fixed), nl=False, err=is_input)
     outcome = Outcome(result, found=bool(fixed) and options["exit_non_zero_on_fix"], failed=failed)
+    new = None if known is None else known.new(result.findings, linter)
     if not _adopt(outcome, linter, options, targets):
         outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         return outcome
+    if known is not None and new is not None:
+        outcome.result, outcome.failed = only_new(outcome.result, new), outcome.failed or known.failed
     if options["fix_only"]:
         outcome.found |= _name_unreadable(outcome.result, linter) and not options["exit_zero"]
         click.echo(f"Fixed {fixed} finding{'s' * (fixed != 1)}.", err=is_input)
@@ -199,8 +211,10 @@ def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -
 
         text = table(result)
     elif result.findings or fixed or not options["quiet"] or file is not None:
-        has_colour = file is None and colour.is_wanted(sys.stdout)
-        text = render(options["output_format"], Document(result, linter, colour=has_colour, fixed=fixed))
+        has_colour = file is None and colour.is_wanted(sys.stdout, options["color"])
+        links = has_colour and hyperlink.is_supported(sys.stdout)
+        document = Document(result, linter, colour=has_colour, fixed=fixed, links=links)
+        text = render(options["output_format"], document)
     else:
         return False
     if file is None:

@@ -15,10 +15,10 @@ _FUNCTION: Final = re.compile(r"(?:async )?def (\w+)\(")
 
 
 def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
-    """What is true where the guard holds, or does not: "`rank == 0` holds", "`rank` matches `0`"; `text` gives source."""
+    """What is true where the guard holds, or does not: "`rank == 0` is true", "`rank` matches `0`"; `text` gives source."""
     holds = holds == guard.positive
     if guard.symbol.kind == "caught":
-        return "an exception was caught" if holds else "nothing was caught"
+        return "an exception was caught" if holds else "no exception was caught"
     written = text(guard.path, guard.span)
     if guard.symbol.kind == "turns":
         return f"the loop over `{written}` {'goes on' if holds else 'has ended'}"
@@ -30,4 +30,4 @@ def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> 
     if decorated := _FUNCTION.match(written):
         # What decides stands in the decorator.
         return f"a decorator of `{decorated[1]}` {'lets' if holds else 'does not let'} them"
-    return f"`{written}` {'holds' if holds else 'does not hold'}"
+    return f"`{written}` is {'true' if holds else 'false'}"

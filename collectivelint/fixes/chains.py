@@ -141,7 +141,7 @@ class Chains:
     def _unequal(self, path: str, span: Span) -> str:
         """Why a call that not all ranks reach keeps its group: on another one that might not be seen any more."""
         where = self._divergent.get((path, span))
-        return "" if where is None else f"not all ranks get here ({where}); mend that first"
+        return "" if where is None else f"not all ranks reach it ({where}); fix that first"
 
     def _refuse(self, call: ApiCall, reason: str) -> None:
         self._plan.refused.append(f"{call.function.path}:{call.span.line} {call.api.op}: {reason}")

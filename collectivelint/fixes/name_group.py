@@ -133,7 +133,7 @@ def _hidden(analysis: Analysis, call: ApiCall) -> str:
         ranks = any(cause.kind in ("rank", "branch") for cause in found.guard.causes)
         splits = WORLD in found.guard.varies and found.guard.one is found.holds and found.where != "order"
         if ranks and not splits:
-            return f"not all ranks get there (line {found.guard.span.line}); mend that first"
+            return f"not all ranks reach it (line {found.guard.span.line}); fix that first"
     return ""
 
 

@@ -51,7 +51,7 @@ def shared_decision(
         branch.with_changes(test=cst.parse_expression(f"{name}[0]"), leading_lines=[]),
     ]
     edits = anchored.replace(branch, cst.FlattenSentinel(lines))
-    return Fix("display", "Decide on one rank, and tell the others", edits) if edits else None
+    return Fix("display", "Decide on one rank and broadcast the decision", edits) if edits else None
 
 
 def _group(facts: FunctionFacts, divergence: Divergence) -> str | None:

@@ -41,11 +41,12 @@ class CacheView:
         texts: Mapping[str, bytes],
         *,
         fixing: bool = False,
+        alias: tuple[str, str] = ("", ""),
     ) -> None:
         """`texts` are the contents of files that differ from those on the disk.
 
         Without a folder nothing is read or written. `fixing`: fixes in the cache are not used, since they are going to be
-        written to the files, and the cache lies in the project, and may have been written by another program.
+        written to the files, and the cache lies in the project, and may have been written by another program. `alias`: as in `key`.
         """
         self._fixing = fixing
         self._asked, self._every = project.asked, project.files
@@ -74,7 +75,7 @@ class CacheView:
             # What is a test lies in the tests of its project: the roots between here and the files count too.
             below = [f"{place} {root}" for place, root in roots_of(places).items()]
             settings = [(place, resolver.settings_in(place)) for place in places]
-            self.key = key([*project.places, *below], settings)
+            self.key = key([*project.places, *below], settings, alias)
             self._store = Cache(folder, self.key)
             before = self._store.stamps()
             self.stamps = {path: stamp(path, before.get(path), texts.get(path)) for path in project.files}

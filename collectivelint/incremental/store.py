@@ -238,11 +238,15 @@ class Cache:
         return True
 
 
-def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]]) -> str:
-    """The name of an entry: the linter, the interpreter, where it runs, what the program is and under which settings."""
+def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]], alias: tuple[str, str] = ("", "")) -> str:
+    """The name of an entry: the linter, the interpreter, where it runs, what the program is and under which settings.
+
+    `alias`: a temporary folder that the program lies in, and what the key has instead of its name.
+    """
     digest = blake2b(digest_size=16)
     parts = [_linter(), sys.version, os.getcwd(), *program, *(f"{where} {some!r}" for where, some in settings)]
-    for part in parts:
+    temporary, name = alias
+    for part in parts if not temporary else [part.replace(temporary, name) for part in parts]:
         digest.update(part.encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()
 

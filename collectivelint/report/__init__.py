@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from .model import Document, Renderer
 
 #: The formats, by the name of their module.
-FORMATS: Final = ("text", "concise", "json", "json-lines", "sarif", "github", "gitlab", "junit", "html", "agent")
+FORMATS: Final = (
+    *("text", "full", "concise", "grouped", "pylint", "json", "json-lines", "rdjson", "sarif"),
+    *("github", "gitlab", "junit", "html", "agent"),
+)
 #: Formats that services read to mark lines of files: there a notebook is a file of JSON.
-_OF_FILES: Final = frozenset({"sarif", "github", "gitlab"})
+_OF_FILES: Final = frozenset({"pylint", "rdjson", "sarif", "github", "gitlab"})
 
 
 def renderer(name: str) -> Renderer:

@@ -22,12 +22,16 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a report shows: a result, the sources it quotes, whether it has colours, and how many findings were fixed."""
+    """What a report shows: a result, the sources it quotes, whether it has colours, and how many findings were fixed.
+
+    `links`: rule codes are links, for a terminal.
+    """
 
     result: Result
     sources: Sources
     colour: bool = False
     fixed: int = 0
+    links: bool = False
 
 
 class Renderer(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..printable import one_line, printable
+from .hyperlink import to_rule
 from .quote import quoted
 from .remedy import headline, patch, suggested
 from .summary import summary, unshown
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..finding import Finding
     from ..findings.result import Result
-    from .model import Document, Sources
+    from .model import Document
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "source": {"fg": "cyan"},
@@ -33,7 +34,7 @@ def render(document: Document) -> str:
     """All findings with their trails, then the summary."""
     result = document.result
     style = click.style if document.colour else _plain
-    lines = [line for finding in result.findings for line in _finding(finding, document.sources, style)]
+    lines = [line for finding in result.findings for line in _finding(finding, document, style)]
     return (
         "\n".join([*lines, style(summary(result, document.fixed), bold=True), *unshown(result), *_overview(result)])
         + "\n"
@@ -61,9 +62,11 @@ def _plain(text: str, **_: object) -> str:
     return text
 
 
-def _finding(finding: Finding, sources: Sources, style: Callable[..., str]) -> Iterator[str]:
+def _finding(finding: Finding, document: Document, style: Callable[..., str]) -> Iterator[str]:
+    sources = document.sources
     place = style(f"{one_line(finding.path)}:{finding.location.row}:{finding.location.column}", bold=True)
     code = style(finding.code, fg="red" if finding.severity == "error" else "yellow", bold=True)
+    code = to_rule(finding.code, code) if document.links else code
     how = sureness(finding)
     name = f"[{finding.name}]" + (style(f" ({how})", dim=True) if how else "")
     yield f"{place}: {code} {name} {printable(finding.message)}"

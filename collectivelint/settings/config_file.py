@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
@@ -17,19 +19,27 @@ from .selection import known_selectors, unknown_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 #: How each key of the file is read: a list of strings, a table of lists, a flag or a string.
 _LISTS: Final = frozenset({*SELECTORS, "exclude", "extend_exclude", "catalog_files", "per_rank_tensors"})
 _PATTERNS: Final = frozenset({"exclude", "extend_exclude"})
-_STRINGS: Final = frozenset({"group", "baseline"})
+_STRINGS: Final = frozenset({"group", "baseline", "extend"})
 #: Keys that take one of a few words.
 _WORDS: Final = {"min_confidence": CONFIDENCES, "explicit_groups": EXPLICIT_GROUPS}
-_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"}
+_KEYS: Final = frozenset(item.name for item in fields(Settings)) - {"root", "file"} | {"extend"}
+#: Lists that add to those of an extended file.
+_ADDED: Final = (
+    *("extend_select", "extend_ignore", "extend_exclude", "extend_safe_fixes", "extend_unsafe_fixes"),
+    *("catalog_files", "per_rank_tensors"),
+)
+_TABLES: Final = ("per_file_ignores", "expected_groups", "catalog")
 
 
-def read(file: Path) -> tuple[Settings | None, list[str]]:
-    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out."""
+def read(file: Path, below: tuple[Path, ...] = ()) -> tuple[Settings | None, list[str]]:
+    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out.
+
+    `below` are the files that lead to this one by `extend`.
+    """
     try:
         data, text = toml_text.read(file)
     except toml_text.TomlError as error:
@@ -44,7 +54,59 @@ def read(file: Path) -> tuple[Settings | None, list[str]]:
             return None, [place.said("[tool.collectivelint] has to be a table")]
     else:
         table = data
-    return _parse(place, table)
+    values, problems = _values(place, table)
+    settings, wrong = _extended(place, table, below)
+    if settings is not None:
+        values = {name: _joined(name, getattr(settings, name), value) for name, value in values.items()}
+    settings = replace(settings or Settings(), root=file.parent.resolve(), file=file, **values)
+    unknown = [
+        place.said(f"unknown rule `{selector}`" + suggestion, *keys, value=selector)
+        for keys, selector, suggestion in unknown_selectors(replace(Settings(), **values))
+    ]
+    return known_selectors(settings)[0], [*wrong, *sorted([*problems, *unknown], key=place.line)]
+
+
+def read_words(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The values in a text like `min-confidence = "high"` by name of their setting, and what is wrong with it."""
+    place = Place(Path("--config"), text, ())
+    try:
+        table = toml_text.parse("--config", text)
+    except toml_text.TomlError as error:
+        return {}, [f"{error}; it has to be a file, or like: --config 'min-confidence = \"high\"'"]
+    values, problems = _values(place, table)
+    if "extend" in table:
+        problems.append("--config: `extend` is a key of files only")
+    return values, problems
+
+
+def _extended(place: Place, table: Mapping[str, Any], below: tuple[Path, ...]) -> tuple[Settings | None, list[str]]:
+    """The settings of the file that a configuration extends, as seen from its folder, and what is wrong with them."""
+    name = table.get("extend")
+    if not isinstance(name, str) or not name:
+        return None, []
+    file = place.file.parent / name.replace("\0", "")
+    way = (*below, place.file.resolve())
+    if file.resolve() in way:
+        return None, [place.said(f"`extend`: {name} leads back to this file", "extend")]
+    settings, problems = read(file, way)
+    if settings is None and not problems:
+        return None, [place.said(f"`extend`: {name} has no [tool.collectivelint]", "extend")]
+    if settings is None:
+        return None, [place.said(f"`extend`: {problem}", "extend") for problem in problems]
+    return moved(settings, place.file.parent.resolve()), problems
+
+
+def moved(settings: Settings, folder: Path) -> Settings:
+    """The settings as if they were written in this folder: its patterns are relative to that, the same baseline is meant."""
+    file = settings.root / settings.baseline
+    return replace(settings, root=folder, baseline=os.path.relpath(file, folder) if settings.baseline else "")
+
+
+def _joined(name: str, before: Any, now: Any) -> Any:
+    """The value of a setting under that of an extended file."""
+    if name in _ADDED:
+        return (*before, *now)
+    return {**before, **now} if name in _TABLES else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +126,8 @@ class Place:
         return int(said.removeprefix(f"{self.file}:").partition(":")[0])
 
 
-def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+def _values(place: Place, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values by name of their setting, and what is wrong with the others."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in table.items():
@@ -98,13 +161,8 @@ def _parse(place: Place, table: Mapping[str, Any]) -> tuple[Settings, list[str]]
             values[name] = {item: tuple(codes) for item, codes in value.items() if item not in wrong_ones}
         else:
             values[name] = value
-    settings = replace(Settings(root=place.file.parent.resolve(), file=place.file), **values)
-    unknown = [
-        place.said(f"unknown rule `{selector}`" + suggestion, *keys, value=selector)
-        for keys, selector, suggestion in unknown_selectors(settings)
-    ]
-    in_order = sorted([*problems, *unknown], key=place.line)
-    return known_selectors(settings)[0], in_order
+    values.pop("extend", None)
+    return values, problems
 
 
 def _expected(name: str, value: object) -> str | None:

@@ -44,6 +44,8 @@ class Settings:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     extend_select: tuple[str, ...] = ()
+    extend_ignore: tuple[str, ...] = ()
+    preview: bool = False
     per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     exclude: tuple[str, ...] = DEFAULT_EXCLUDE
     extend_exclude: tuple[str, ...] = ()
@@ -82,8 +84,8 @@ class Settings:
                     for name, note in value.items()
                 ]
                 continue
-            lines.append(f"{item.name.replace('_', '-')} = {_toml(value)}")
-        lines.append(f"catalog-files = {_toml([name for name, _ in self.catalog_files])}")
+            lines.append(f"{item.name.replace('_', '-')} = {toml(value)}")
+        lines.append(f"catalog-files = {toml([name for name, _ in self.catalog_files])}")
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -98,14 +100,15 @@ def is_argument(text: str) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and len(call.keywords) == 1
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Confidence):
-        return _toml(value.word)
+        return toml(value.word)
     if isinstance(value, dict):
         return (
-            "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+            "{ " + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + " }"
             if value
             else "{}"
         )
@@ -114,5 +117,14 @@ def _toml(value: object) -> str:
 
 #: The settings that name rules.
 SELECTORS: Final = (
-    *("select", "ignore", "extend_select", "fixable", "unfixable", "extend_safe_fixes", "extend_unsafe_fixes"),
+    *(
+        "select",
+        "ignore",
+        "extend_select",
+        "extend_ignore",
+        "fixable",
+        "unfixable",
+        "extend_safe_fixes",
+        "extend_unsafe_fixes",
+    ),
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config_file import read
+from .config_file import moved, read
 from .model import FILES, Settings
 from .selection import known_selectors
 
@@ -18,12 +18,30 @@ if TYPE_CHECKING:
 class Resolver:
     """Finds the settings of each file; remembers them per folder, and every problem once."""
 
-    def __init__(self, overrides: Mapping[str, Any] | None = None, *, isolated: bool = False) -> None:
-        """`overrides` come from the command line and win; `isolated` ignores all configuration files."""
+    def __init__(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        isolated: bool = False,
+        more: Mapping[str, tuple[str, ...]] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        """`overrides` come from the command line and win; `isolated` ignores all configuration files.
+
+        `more` adds to lists of the configuration. `file` stands for all configuration files, as if it lay in the current folder.
+        """
         self.problems: list[str] = []
         self._overrides = dict(overrides or {})
         self._isolated = isolated
+        self._more = dict(more or {})
+        #: Their patterns are relative to the current folder, which `--diff-base` changes for a while.
+        self._defaults = Settings()
         self._by_folder: dict[Path, Settings] = {}
+        if file is not None:
+            self._isolated = True
+            found, problems = read(file)
+            self.problems += problems or ([f"{file}: has no [tool.collectivelint]"] if found is None else [])
+            self._defaults = moved(found, Path.cwd()) if found is not None else self._defaults
 
     def settings(self, path: Path) -> Settings:
         """What applies to a file or folder."""
@@ -48,7 +66,9 @@ class Resolver:
                         found, problems = read(folder / name)
                         self.problems += problems
             if found is not None or folder.parent == folder or self._isolated:
-                found, problems = known_selectors(replace(found or Settings(), **self._overrides))
+                found = replace(found or self._defaults, **self._overrides)
+                added = {name: (*getattr(found, name), *values) for name, values in self._more.items()}
+                found, problems = known_selectors(replace(found, **added))  # type: ignore[arg-type]  # lists of strings
                 self.problems += [problem for problem in problems if problem not in self.problems]
                 self._by_folder[folder] = found
             else:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def is_selected(settings: Settings, rule: Rule) -> bool:
-    """Whether a rule is switched on. As in ruff, the more specific of `select` and `ignore` wins."""
+    """Whether a rule is switched on. As in ruff, the more specific of `select` and `ignore` wins, and new rules need `preview`."""
+    if rule.preview and not settings.preview:
+        return False
     chosen = _weight(rule, (*settings.select, *settings.extend_select))
     if not settings.select and rule.default:
         chosen = max(chosen, 0)
-    return chosen > _weight(rule, settings.ignore)
+    return chosen > _weight(rule, (*settings.ignore, *settings.extend_ignore))
 
 
 def _is_ignored_in(path: str, settings: Settings, rule: Rule) -> bool:

@@ -31,7 +31,7 @@ def test_down_a_chain_over_files(project: Project) -> None:
     )
     ran = _thread(project)
     assert ran.code == 0
-    assert "Handed a group down through 2 functions, in 3 calls." in ran.err
+    assert "Passed a group down through 2 functions, in 3 calls." in ran.err
     assert project.text("sync.py") == _HEAD + "def wait(*, group=None):\n    dist.barrier(group=group)\n"
     assert "def save(state, path, *, group=None):\n    wait(group=group)\n" in project.text("save.py")
     assert "    save(state, 'x', group=group)\n" in project.text("main.py")

@@ -484,14 +484,15 @@ def test_documentation_as_json(project: Project) -> None:
     one = json.loads(project.run("rule", "CL101", "--output-format", "json").out)
     every = json.loads(project.run("rules", "--output-format", "json").out)
     assert one in every
-    assert set(one) == {"code", "name", "summary", "default", "fix", "explanation"}
+    assert set(one) == {"code", "name", "summary", "default", "preview", "fix", "explanation"}
     assert [item["code"] for item in every] == list(discover())
 
 
 def test_help_names_every_command(project: Project) -> None:
     listed = project.run("--help").out.split("Commands:")[1].split("Common tasks:")[0]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
-        *("check", "rule", "rules", "catalog", "server", "mcp", "trace", "watch", "report", "sql", "ckpt", "confirm")
+        *("check", "rule", "rules", "catalog", "config", "server", "mcp"),
+        *("trace", "watch", "report", "sql", "ckpt", "confirm"),
     ]
 
 
@@ -845,7 +846,10 @@ def test_common_tasks_are_commands_that_work(project: Project) -> None:
     commands = re.findall(r"^  (collectivelint .+?)(?:  |$)", tasks, re.M)
     assert len(commands) >= 12
     for command in commands:
-        if any(word in command for word in ("trace", "report collective", "ckpt verify", "confirm", "COMMAND")):
+        if any(
+            word in command
+            for word in ("trace", "report collective", "ckpt verify", "confirm", "COMMAND", "--diff-base")
+        ):
             continue
         project.write({"src/main.py": "import torch.distributed as dist\n\ndist.barrier()\n"})
         ran = project.run(*command.split()[1:])

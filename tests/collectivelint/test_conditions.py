@@ -16,38 +16,42 @@ _HEAD: Final = "import random\n\nimport torch.distributed as dist\n\n\n"
 
 #: A function's body, the codes to run, and how the message of its only finding names the condition.
 _NAMED: Final[list[tuple[str, str, str]]] = [
-    ("if dist.get_rank() == 0 and x:\n        dist.barrier()", "CL201", "`dist.get_rank() == 0 and x` holds"),
+    ("if dist.get_rank() == 0 and x:\n        dist.barrier()", "CL201", "`dist.get_rank() == 0 and x` is true"),
     (
         "if x:\n        pass\n    elif dist.get_rank() == 0:\n        dist.barrier()",
         "CL201",
-        "`dist.get_rank() == 0` holds",
+        "`dist.get_rank() == 0` is true",
     ),
-    ("return dist.barrier() if dist.get_rank() == 0 else None", "CL201", "`dist.get_rank() == 0` holds"),
-    ("return None if dist.get_rank() != 0 else dist.barrier()", "CL201", "`dist.get_rank() != 0` does not hold"),
-    ("return dist.barrier() if dist.get_rank() != 0 else None", "CL201", "`dist.get_rank() != 0` holds"),
-    ("return dist.get_rank() == 0 and dist.barrier()", "CL201", "`dist.get_rank() == 0` holds"),
-    ("return dist.get_rank() != 0 and dist.barrier()", "CL201", "`dist.get_rank() != 0` holds"),
-    ("return x and dist.get_rank() == 0 and dist.barrier()", "CL201", "`dist.get_rank() == 0` holds"),
-    ("return 0 < dist.get_rank() < x.size(dist.barrier())", "CL201", "`0 < dist.get_rank()` holds"),
-    ("dist.get_rank() == 0 or dist.barrier()", "CL201", "`dist.get_rank() == 0` does not hold"),
-    ("assert dist.get_rank() == 0 and dist.barrier() is None", "CL201", "`dist.get_rank() == 0` holds"),
-    ("return [dist.barrier() for _ in x if dist.get_rank() == 0]", "CL201", "`dist.get_rank() == 0` holds"),
-    ("if (rank := dist.get_rank()) == 0:\n        dist.barrier()", "CL201", "`(rank := dist.get_rank()) == 0` holds"),
-    ("if dist.get_rank() == 0 and dist.barrier() is None:\n        print(x)", "CL201", "`dist.get_rank() == 0` holds"),
+    ("return dist.barrier() if dist.get_rank() == 0 else None", "CL201", "`dist.get_rank() == 0` is true"),
+    ("return None if dist.get_rank() != 0 else dist.barrier()", "CL201", "`dist.get_rank() != 0` is false"),
+    ("return dist.barrier() if dist.get_rank() != 0 else None", "CL201", "`dist.get_rank() != 0` is true"),
+    ("return dist.get_rank() == 0 and dist.barrier()", "CL201", "`dist.get_rank() == 0` is true"),
+    ("return dist.get_rank() != 0 and dist.barrier()", "CL201", "`dist.get_rank() != 0` is true"),
+    ("return x and dist.get_rank() == 0 and dist.barrier()", "CL201", "`dist.get_rank() == 0` is true"),
+    ("return 0 < dist.get_rank() < x.size(dist.barrier())", "CL201", "`0 < dist.get_rank()` is true"),
+    ("dist.get_rank() == 0 or dist.barrier()", "CL201", "`dist.get_rank() == 0` is false"),
+    ("assert dist.get_rank() == 0 and dist.barrier() is None", "CL201", "`dist.get_rank() == 0` is true"),
+    ("return [dist.barrier() for _ in x if dist.get_rank() == 0]", "CL201", "`dist.get_rank() == 0` is true"),
+    ("if (rank := dist.get_rank()) == 0:\n        dist.barrier()", "CL201", "`(rank := dist.get_rank()) == 0` is true"),
+    (
+        "if dist.get_rank() == 0 and dist.barrier() is None:\n        print(x)",
+        "CL201",
+        "`dist.get_rank() == 0` is true",
+    ),
     (
         "if not (dist.get_rank() != 0 or dist.barrier()):\n        print(x)",
         "CL201",
-        "`dist.get_rank() != 0` does not hold",
+        "`dist.get_rank() != 0` is false",
     ),
     (
         "if (x or dist.get_rank() == 0) and dist.barrier() is None:\n        print(x)",
         "CL201",
-        "`x or dist.get_rank() == 0` holds",
+        "`x or dist.get_rank() == 0` is true",
     ),
     (
         "if (\n        dist.get_rank() == 0  # only the first\n        and x == 'a  b'\n    ):\n        dist.barrier()",
         "CL201",
-        "`dist.get_rank() == 0 and x == 'a  b'` holds",
+        "`dist.get_rank() == 0 and x == 'a  b'` is true",
     ),
     (
         "match dist.get_rank():\n        case 0:\n            dist.barrier()",
@@ -72,12 +76,12 @@ _NAMED: Final[list[tuple[str, str, str]]] = [
     (
         "match x:\n        case _ if dist.get_rank() == 0:\n            dist.barrier()",
         "CL201",
-        "`dist.get_rank() == 0` holds",
+        "`dist.get_rank() == 0` is true",
     ),
     (
         "while random.random() < x[1: 2]:\n        dist.barrier()",
         "CL205",
-        "every turn of `while random.random() < x[1: 2]`",
+        "once per iteration of `while random.random() < x[1: 2]`",
     ),
     (
         "for _ in range(random.randint(1, 3)):\n        dist.barrier()",
@@ -105,7 +109,7 @@ def test_a_lambda(project: Project) -> None:
         f"{_HEAD}def run(step):\n    step()\n\n\ndef f(x):\n    run(lambda: x and dist.get_rank() == 0 and dist.barrier())\n"
     )
     (finding,) = project.lint(select=["CL201"]).findings
-    assert "`dist.get_rank() == 0` holds" in finding.message
+    assert "`dist.get_rank() == 0` is true" in finding.message
 
 
 def test_of_equal_conditions_the_one_around_the_collective(project: Project) -> None:
@@ -116,7 +120,7 @@ def test_of_equal_conditions_the_one_around_the_collective(project: Project) -> 
     first, second = project.lint(select=["CL201"]).findings
     assert [step.line for step in first.trail] == [7, 8, 9]
     assert [step.line for step in second.trail] == [7, 11, 13]
-    assert "`x is not None and rank == 0` holds" in second.message
+    assert "`x is not None and rank == 0` is true" in second.message
     # The same statement is the one to repair.
     assert second.fix is not None
 

@@ -104,6 +104,12 @@ def subject_text(divergence: Divergence) -> str:
     return f"{call}, which leads to {rest}," if leads else call
 
 
+def clause_text(divergence: Divergence) -> str:
+    """The same as a clause: "`barrier` runs on the default group"."""
+    what = what_text(divergence)
+    return what if divergence.event.chain else what.replace("` on ", "` runs on ", 1)
+
+
 def condition_text(findings: Findings, divergence: Divergence) -> str:
     """The condition as it is written, and whether it holds where the collective is reached."""
     return in_words(divergence.guard, findings.text, holds=divergence.holds)
@@ -172,8 +178,8 @@ def sharing_fix(findings: Findings, facts: FunctionFacts, divergence: Divergence
 def loop_advice(divergence: Divergence) -> str:
     """How ranks come to make equally many turns."""
     if "no agreement" in divergence.kinds:
-        return "pass the group in which the ranks agree on the number of turns"
-    return "move it behind the loop, or let all ranks make the same number of turns"
+        return "pass the group in which the ranks agree on the number of iterations"
+    return "move it after the loop, or make the same number of iterations on every rank"
 
 
 def report_divergence(
