@@ -84,8 +84,9 @@ def picture(judged: Judged, trace: Trace, numbers: Statistics, uses: list[Use]) 
         title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
         notes = (*found.notes, f"compared {looked_at([judged])}{but}")
     else:
-        said = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow[:3]]
-        title, notes = looked, ()
+        slow = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow]
+        # One is the verdict; a slow rank makes others wait and come late, who follow.
+        said, title, notes = slow[:1], looked, tuple(slow[1:3])
         if not said:
             said = [f"{looked[:1].upper()}{looked[1:]}."]
             title = ""

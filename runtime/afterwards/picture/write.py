@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from . import stacks
     from .model import Card, Picture
 
+#: The scripts of the page, in the order in which they need each other.
+_SCRIPTS: Final = ("calls", "lanes", "boxes", "page")
 #: How many rows a table has at most, and how many branches a stack.
 _ROWS: Final = 200
 _RANKS: Final = 16
@@ -54,11 +57,17 @@ def section(picture: Picture) -> Section:
 
 
 def page(
-    run: str, sections: Sequence[Section], problems: Iterable[str], notes: Iterable[str], checkpoints: Iterable[str]
+    run: str,
+    sections: Sequence[Section],
+    problems: Iterable[str],
+    notes: Iterable[str],
+    checkpoints: Iterable[str],
+    live: int = 0,
 ) -> str:
     """The whole page. The first job that diverged comes first and is open.
 
-    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report.
+    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report. `live`: the job runs, and
+    after so many seconds a browser is to read the file again; 0 for the last page.
     """
     first = next((number for number, part in enumerate(sections) if part.diverged), 0)
     order = [first, *(number for number in range(len(sections)) if number != first)] if sections else []
@@ -74,25 +83,31 @@ def page(
         bodies.append(f'<details class="job"{" open" * (position == 0)}>{head}{body}</details>')
     lines = [f"<li>{_text(line)}</li>" for line in checkpoints]
     saved = f"<section><h2>Checkpoints</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
-    files = {
-        name: resources.files(__package__).joinpath(f"page.{name}").read_text(encoding="utf-8")
-        for name in ("html", "css", "js")
-    }
+    folder = resources.files(__package__)
+    names = ("page.html", "page.css", *(f"{name}.js" for name in _SCRIPTS))
+    html, css, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     places = {
         "TITLE": _text(sections[first].headline if sections else run),
         "RUN": _text(run),
-        "STYLE": files["css"],
-        "SCRIPT": files["js"],
+        "LIVE": f' data-live="{live}"' if live else "",
+        "STATE": f'<b class="live">running, as of {time.strftime("%H:%M:%S")}</b>' if live else "",
+        "STYLE": css,
+        "SCRIPT": "".join(scripts),
         "PROBLEMS": "".join(f'<p class="bad">{_text(problem)}</p>' for problem in problems)
         + "".join(f'<p class="faint">note: {_text(note)}</p>' for note in notes),
         "BODY": "".join(bodies) + saved,
     }
     # All places at once: what stands in one of them may look like another.
-    return re.sub("@(" + "|".join(places) + ")@", lambda match: places[match[1]], files["html"])
+    return re.sub("@(" + "|".join(places) + ")@", lambda match: places[match[1]], html)
 
 
 def _text(value: object) -> str:
     return escape(one_line(compact(str(value))))
+
+
+def _prose(value: object) -> str:
+    """A sentence of the report: what stands in backticks there is a name."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", _text(value))
 
 
 def _code(value: object) -> str:
@@ -102,14 +117,14 @@ def _code(value: object) -> str:
 def _verdict(picture: Picture) -> Iterator[str]:
     bad = ' class="bad"' if picture.diverged else ""
     yield f'<section class="verdict"><p class="tag"><b{bad}>{_text(picture.title)}</b></p>'
-    yield f"<h1>{' '.join(map(_text, picture.sentences))}</h1>"
+    yield f"<h1>{' '.join(map(_prose, picture.sentences))}</h1>"
     if picture.cards:
         yield f'<div class="sides">{"".join(map(_card, picture.cards))}</div>'
     if picture.rule:
         name, why = RULES[picture.rule]
-        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_text(why)} '
+        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_prose(why)} '
         yield f"<span class=faint>(<code>collectivelint rule {picture.rule}</code> has the details)</span></p>"
-    yield "".join(f'<p class="faint">{_text(note)}</p>' for note in picture.notes)
+    yield "".join(f'<p class="faint">{_prose(note)}</p>' for note in picture.notes)
     yield "</section>"
 
 
@@ -142,7 +157,7 @@ def _card(card: Card) -> str:
 
 
 def _group(group: str, kind: str) -> str:
-    return f'<span class="group" data-kind="{_text(kind)}">{_text(group)}</span>'
+    return f'<span class="group" data-kind="{_text(kind)}">{_prose(group)}</span>'
 
 
 def _short(place: str) -> str:
@@ -152,16 +167,20 @@ def _short(place: str) -> str:
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
 <p class="say">Rank by time. Hatched: in the call before the last rank of the group is there, or in one that failed or did not end. Solid: the rest of the call. Half height:
-asynchronous. Blank: the rank's own work. Red outline: a call of the divergence.</p>
+asynchronous. Blank: the rank's own work. Red outline: a call of the divergence. <span class="steps"></span></p>
+<p class="say many" hidden>On top: ranks of the divergence, those that came last most often, and those searched for. Below, ranks share a lane, which shows the
+share of them that is in a call: by host, or those that call the same operations at the same sites. A click on its name, or Enter, opens one.</p>
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
-<span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button data-do="s" aria-label="zoom out">-</button
+<span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button class="many" data-do="h" hidden>by host</button
+><button class="many" data-do="c" hidden>by calls</button><button data-do="s" aria-label="zoom out">-</button
 ><button data-do="w" aria-label="zoom in">+</button><button data-do="f">whole run</button><button data-do="x" class="to"></button></span></div>
 <canvas class="cv" tabindex="0" role="application" aria-label="Lanes: rank by time"></canvas>
 <canvas class="mini" aria-hidden="true"></canvas>
 <p class="detail" aria-live="polite"></p>
 <p class="hint"><kbd>w</kbd> <kbd>s</kbd> zoom <kbd>a</kbd> <kbd>d</kbd> move <kbd>f</kbd> whole run <kbd>x</kbd> <span class="to"></span>
-<kbd>/</kbd> filter <kbd>&larr;</kbd> <kbd>&rarr;</kbd> call <kbd>&uarr;</kbd> <kbd>&darr;</kbd> rank. Drag moves, Ctrl + wheel zooms.</p>
+<kbd>/</kbd> filter <kbd>&larr;</kbd> <kbd>&rarr;</kbd> call <kbd>&uarr;</kbd> <kbd>&darr;</kbd> rank<span class="many" hidden> <kbd>h</kbd> by host
+<kbd>c</kbd> by calls <kbd>Enter</kbd> opens the lane of a rank</span>. Drag moves, Ctrl + wheel zooms.</p>
 </div></section>"""
 
 
