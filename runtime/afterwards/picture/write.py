@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 #: The scripts of the page, in the order in which they need each other.
 _SCRIPTS: Final = ("calls", "lanes", "boxes", "page")
 #: How many rows a table has at most, and how many branches a stack.
-_ROWS: Final = 200
+_ROWS: Final = 24
 _RANKS: Final = 16
 _BRANCHES: Final = 6
 #: So many characters of a list of ranks are shown.
-_LONG: Final = 200
+_LONG: Final = 80
 #: The states of several ranks.
 _PLURAL: Final = {"waits in": "wait in", "calls": "call", "has finished": "have finished"}
 
