@@ -39,6 +39,7 @@ class Calls {
         at += this.start[i]; this.start[i] = at; reach = Math.max(reach, at + this.took[i]); this.reach[i] = reach;
         if (this.flags[i] & DIVERGED) this.stuckOn[r] = i;
       }
+    for (const label of data.groups) label[0] = label[0].replaceAll("`", "");
     this.kind = Uint8Array.from(data.whats, ([, group]) => colourOf(data.groups[group][1]));
     this.texts = data.whats.map(([op, group, site]) => `${data.ops[op]} ${data.groups[group].join(" ")} ${kindOf(data.groups[group][1])} ${data.sites[site]}`.toLowerCase());
     this.steps = this.inferred();

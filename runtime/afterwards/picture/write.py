@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 #: The scripts of the page, in the order in which they need each other.
 _SCRIPTS: Final = ("calls", "lanes", "boxes", "page")
-#: How many rows a table has at most, and how many branches a stack.
-_ROWS: Final = 24
+#: How many rows tables have at most, and how many branches a stack.
+_ROWS: Final = 100
 _RANKS: Final = 16
 _BRANCHES: Final = 6
 #: So many characters of a list of ranks are shown.
@@ -218,7 +218,7 @@ def _ranks(ranks: Iterable[int]) -> str:
     return _text(text if len(text) <= _LONG else f"{text[:_LONG].rpartition(',')[0]} and more")
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "") -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "", kind: str = "") -> str:
     """`numbers`: how many of the columns, from the second on, stand right."""
     right = range(1, numbers + 1)
     heads = "".join(f'<th scope="col"{" class=n" * (i in right)}>{name}</th>' for i, name in enumerate(head))
@@ -226,24 +226,24 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, mor
         "<tr>" + "".join(f"<td{' class=n' * (i in right)}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>{more}'
+    return f'<div class="wide"><table{f" class={kind}" * bool(kind)}><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>{more}'
 
 
-def _more(count: int, what: str) -> str:
-    return f'<p class="faint">and {count} more {what}</p>' if count > 0 else ""
+def _more(count: int, what: str, one: str) -> str:
+    return f'<p class="faint">and {count:,} more {one if count == 1 else what}</p>' if count > 0 else ""
 
 
 def _tables(picture: Picture) -> Iterator[str]:
     rows = [
         (
-            _code(row.op),
+            f'{_code(row.op)}<button class="find under" data-find="{_text(row.site)}">{_text(_short(row.site))}</button>',
             f"{row.calls:,}",
             amount(row.bytes),
             f"{row.seconds:.3f}",
             f"{row.waited:.3f}",
             f"{row.skew:.3f}",
             f'<button class="find" data-find="{_text(row.site)}" title="{_text(row.site)}">{_text(_short(row.site))}</button>',
-            _group(row.group, _kind(picture, row.group)),
+            _group(row.group, picture.kinds.get(row.group, "")),
             _ranks(row.ranks),
         )
         for row in islice(picture.rows, _ROWS)
@@ -251,7 +251,7 @@ def _tables(picture: Picture) -> Iterator[str]:
     said = '<p class="say">Seconds of all ranks together. Waited: until the last rank of the group was there. Skew: first to last rank.</p>'
     yield f"<section><h2>Calls by site and group</h2>{said}"
     heads = ("operation", "calls", "bytes", "seconds", "waited", "skew", "site", "group", "ranks")
-    yield _table(heads, rows, 5, _more(len(picture.rows) - _ROWS, "rows")) + "</section>"
+    yield _table(heads, rows, 5, _more(len(picture.rows) - _ROWS, "rows", "row"), "sites") + "</section>"
     ranks = [
         (
             f'<button class="find" data-find="rank:{rank}">rank {rank}</button>',
@@ -269,24 +269,20 @@ def _tables(picture: Picture) -> Iterator[str]:
             ("rank", "was last", "late", "waited", "in calls", "host"),
             ranks,
             4,
-            _more(len(picture.late) - _RANKS, "ranks that were less late"),
+            _more(len(picture.late) - _RANKS, "ranks that were less late", "rank that was less late"),
         )
         + "</section>"
     )
     uses = [
         (
-            _group(str(use.group), use.group.description),
+            _group(use.group, use.kind),
             f"{use.calls:,}",
-            _text(_cut(str(use))),
+            _text(_cut(use.by)),
         )
         for use in picture.uses[:_ROWS]
     ]
-    yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups'))}</section>"
+    yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups', 'group'))}</section>"
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
-
-
-def _kind(picture: Picture, group: str) -> str:
-    return next((use.group.description for use in picture.uses[:_ROWS] if str(use.group) == group), "")
