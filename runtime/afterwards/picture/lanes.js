@@ -32,7 +32,7 @@ class Lanes extends Calls {
   lane(part, depth = 0, above = "") {
     const { ranks, hosts } = this.data, runs = [];
     for (const r of part) { const run = runs[runs.length - 1]; if (run && run[1] + 1 === ranks[r]) run[1] = ranks[r]; else if (runs.push([ranks[r], ranks[r]]) > 12) break; }
-    const text = runs.map(([a, b]) => a === b ? a : `${a}–${b}`).join(", ");
+    const text = runs.map(([a, b]) => a === b ? a : `${a}-${b}`).join(", ");
     const host = part.length > 1 && part.every(r => hosts[r] === hosts[part[0]]) ? hosts[part[0]] : "";
     const stuck = part.filter(r => this.stuckOn[r] >= 0);
     return { ranks: part, text, host, depth, stuck, key: `${above}/${part[0]}x${part.length}` };
