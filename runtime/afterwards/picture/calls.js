@@ -119,9 +119,9 @@ class Calls {
       return last < this.first[r] ? "none" : `${sum} ${key[this.what[last]]} ${this.flags[last] & (OPEN | DIVERGED | FAILED)}`;
     });
   }
-  // The ranks that came last most often, 8 at most.
+  // The ranks that came latest in all, 8 at most.
   latest() {
-    this.slowest ||= this.data.ranks.map((_, r) => { let n = 0; for (let i = this.first[r]; i < this.first[r + 1]; i++) if (this.flags[i] & LAST) n++; return [n, r]; })
+    this.slowest ||= this.data.ranks.map((_, r) => { let n = 0; for (let i = this.first[r]; i < this.first[r + 1]; i++) n += this.late[i]; return [n, r]; })
       .filter(([n]) => n).sort((a, b) => b[0] - a[0]).slice(0, 8).map(([, r]) => r);
     return this.slowest;
   }

@@ -1,6 +1,6 @@
 // Which ranks have lanes, and the whole drawing.
 class Lanes extends Calls {
-  // A lane for each rank up to 64 of them. Beyond that three ranks of each side of the divergence, the 8 that came last most often and those
+  // A lane for each rank up to 64 of them. Beyond that three ranks of each side of the divergence, the 8 that came latest in all and those
   // searched for or selected stand on top, and all ranks share lanes below: by host, or by what they call. Such a lane can be opened.
   arrange() {
     const { ranks, hosts } = this.data, all = ranks.map((_, r) => r);
@@ -14,7 +14,7 @@ class Lanes extends Calls {
     // The smallest classes are those that differ; what is beyond the number of lanes shares one.
     const most = this.by === "host" ? 128 : 48, list = [...shared.values()].sort((a, b) => this.by === "host" ? a[0] - b[0] : a.length - b.length || a[0] - b[0]);
     const kept = list.length > most ? [...list.slice(0, most - 1), list.slice(most - 1).flat().sort((a, b) => a - b)] : list;
-    for (const part of kept) this.addTo(part, 0, "");
+    for (const part of kept) if (part.length > 1 || !alone.has(part[0])) this.addTo(part, 0, "");
   }
   addTo(part, depth, above) {
     const lane = this.lane(part, depth, above); this.lanes.push(lane);
@@ -133,7 +133,7 @@ class Lanes extends Calls {
     const left = 2 + 10 * lane.depth; x.textAlign = "left"; x.fillText(this.opened.has(lane.key) ? "▾" : "▸", left, y);
     const size = ` (${lane.ranks.length.toLocaleString("en")})`, words = lane.host && !small ? `${lane.host}: ${lane.text}` : lane.text;
     const most = gut - left - 20, isLong = this.width(x, words) > most;
-    x.textAlign = "right"; x.fillText(isLong ? this.cut(x, words, most - this.width(x, size)) + size : words, gut - 8, y);
+    x.fillText(isLong ? this.cut(x, words, most - this.width(x, size)) + size : words, left + 12, y);
   }
   paintHosts(x) {
     const { hosts } = this.data, { bh } = this.geo; x.font = `11px ${FONT}`; x.textAlign = "center";

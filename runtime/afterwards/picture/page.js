@@ -2,7 +2,8 @@
 class View extends Boxes {
   constructor(root, data, columns) {
     super(data, columns);
-    Object.assign(this, { root, picked: null, linked: [], opened: new Set(), by: new Set(data.hosts).size > 1 && data.ranks.length <= 1024 ? "host" : "calls" });
+    Object.assign(this, { root, picked: null, linked: [], opened: new Set(), by: "calls" });
+    const hosts = new Set(data.hosts).size; if (hosts > 1 && hosts <= 32) this.by = "host";
     this.one = selector => root.querySelector(selector);
     this.one(".draw").hidden = false;
     for (const element of root.querySelectorAll(".to")) element.textContent = data.diverged ? "divergence" : "latest arrival";

@@ -168,7 +168,7 @@ def _short(place: str) -> str:
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
 <p class="say">Rank by time. Hatched: in the call before the last rank of the group is there, or in one that failed or did not end. Solid: the rest of the call. Half height:
 asynchronous. Blank: the rank's own work. Red outline: a call of the divergence. <span class="steps"></span></p>
-<p class="say many" hidden>On top: ranks of the divergence, those that came last most often, and those searched for. Below, ranks share a lane, which shows the
+<p class="say many" hidden>On top: ranks of the divergence, those that came latest in all, and those searched for. Below, ranks share a lane, which shows the
 share of them that is in a call: by host, or those that call the same operations at the same sites. A click on its name, or Enter, opens one.</p>
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
