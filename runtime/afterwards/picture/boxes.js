@@ -5,7 +5,7 @@ class Boxes extends Lanes {
     const { X, clip, bh } = this.geo, k = this.kind[this.what[i]], s = X(this.start[i]), from = clip(s), to = clip(X(this.start[i] + this.took[i])), all = Math.max(from, Math.min(to, X(this.start[i] + this.wait[i])));
     const [yy, hh] = this.flags[i] & ASYNC ? [y + bh / 2, bh / 2] : [y, bh];
     x.globalAlpha = this.shown(r, i) ? 1 : .1;
-    if (all > from) { x.fillStyle = this.hatch[k]; x.fillRect(from, yy, all - from, hh); x.fillStyle = this.solid[k]; x.fillRect(from, yy, 1, hh); }
+    if (all > from) { x.fillStyle = this.hatch[k]; x.fillRect(from, yy, all - from, hh); if (all - from > 2) { x.fillStyle = this.solid[k]; x.fillRect(from, yy, 1, hh); } }
     if (!(this.flags[i] & OPEN) || this.flags[i] & ASYNC) { x.fillStyle = this.solid[k]; x.fillRect(all, yy, Math.max(1, to - all), hh); }
     if (this.late[i] >= this.worth) {
       const text = `+${this.time(this.late[i])}`; x.font = `10.5px ${FONT}`; x.textAlign = "right"; x.fillStyle = this.C.soft;
@@ -21,7 +21,7 @@ class Boxes extends Lanes {
   }
   // Where a pixel holds many calls: the share of the time that they took, solid below, hatched above. From the levels, but for a short time.
   paintShares(x, lane) {
-    const { X, bh, gut, right, scale } = this.geo, { a, b } = this, levels = this.levels(lane), n = 2 ** Math.round(Math.log2(this.data.end * scale / 2));
+    const { X, bh, gut, right, scale } = this.geo, { a, b } = this, levels = this.levels(lane), n = 2 ** Math.round(Math.log2(this.data.end * scale / (bh < 14 ? 3 : 2)));
     const least = 1024 * 2 ** Math.max(0, Math.ceil(Math.log2(lane.ranks.reduce((sum, r) => sum + this.data.counts[r], 0) / 1024))), finest = Math.min(least, 1 << 18);
     let from = 0, each, found;
     if (n > finest) { const count = Math.ceil((right - gut) / 2); from = a; each = (b - a) / count; found = this.shares(lane.ranks, a, b, count); }

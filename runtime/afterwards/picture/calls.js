@@ -18,6 +18,7 @@ async function unpacked(text) {
   return new Uint32Array(await new Response(stream).arrayBuffer());
 }
 
+const idle = window.requestIdleCallback || (task => setTimeout(task, 20));
 // The first index in [low, high) for which `is` holds; it holds for all behind that.
 function bisect(low, high, is) {
   while (low < high) { const middle = (low + high) >>> 1; if (is(middle)) high = middle; else low = middle + 1; }
@@ -106,6 +107,13 @@ class Calls {
     const list = [this.shares(lane.ranks, 0, this.data.end, n)];
     for (; n > 256; n /= 2) list.push(list[list.length - 1].map(bytes => Uint8Array.from({ length: n / 2 }, (_, c) => (bytes[2 * c] + bytes[2 * c + 1] + 1) >> 1)));
     this.made.set(lane.key, list); return list;
+  }
+
+  // Makes the levels of the lanes while nothing else is to do, one lane at a time: zooming out then takes no longer than moving.
+  prepare() {
+    const next = this.lanes.find(lane => !this.made.has(lane.key)); if (!next || this.preparing) return;
+    this.preparing = true;
+    idle(() => { this.preparing = false; if (!this.made.has(next.key)) this.levels(next); this.prepare(); });
   }
 
   // A number for each rank that is the same for ranks with calls of the same operations, kinds of groups and sites, the last one in the same state.

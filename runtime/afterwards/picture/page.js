@@ -20,9 +20,9 @@ class View extends Boxes {
     this.one(".filter").value = text;
     const words = text.toLowerCase().split(/\s+/).filter(Boolean), count = this.choose(words);
     this.one(".count").textContent = words.length ? `${count.toLocaleString("en")} of ${this.start.length.toLocaleString("en")} calls` : "";
-    this.arrange(); this.draw(); keep(this);
+    this.arrange(); this.draw(); this.prepare(); keep(this);
   }
-  group(by) { this.by = by; this.made.clear(); this.arrange(); this.draw(); }
+  group(by) { this.by = by; this.made.clear(); this.arrange(); this.draw(); this.prepare(); }
 
   goTo() {
     const { at, end } = this.data, isNew = live && !this.data.diverged, here = isNew ? end : at;
