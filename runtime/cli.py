@@ -12,6 +12,7 @@ from collectivelint.printable import one_line
 
 from .afterwards import group_usage
 from .beside import closing, launch, watch
+from .beside.live_page import LivePage
 from .checkpoint import records
 from .options import NamedPath, refuse_unknown
 from .report import expected_groups, report, warn
@@ -147,8 +148,14 @@ def _has_unexpected_groups(outcome: launch.Outcome, expected: Mapping[str, Colle
     show_default=True,
     help="End the ranks when they have diverged, or only report it.",
 )
+@click.option(
+    "--html",
+    "page",
+    type=NamedPath(dir_okay=False),
+    help="Keep the page of the run in this file, as `report --html` writes it: again and again, and when the job has ended.",
+)
 @click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
-def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> None:
+def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: Path | None) -> None:
     """Compare the ranks of the jobs that are traced into TRACE_DIR, until they end; exit code 1 if those of any diverge.
 
     TRACE_DIR is the folder of a run, or one with runs below it: then the newest that is running is watched.
@@ -158,10 +165,20 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float) -> Non
         raise click.UsageError(
             f"no process of this host writes to {trace_dir} now; `collectivelint report` reads what is there"
         )
+    if page is not None and not page.absolute().parent.is_dir():
+        raise click.UsageError(f"{page.parent}, where the page is to be, is no folder")
     run, *others = running
     if run != trace_dir:
         echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
-    judged = watch.attend(run, _say, hint_after=hint_after, abort=on_divergence == "abort")
+    shown = LivePage(run, page, _say) if page is not None else None
+    judged = watch.attend(
+        run,
+        _say,
+        hint_after=hint_after,
+        abort=on_divergence == "abort",
+        meanwhile=shown.look if shown is not None else lambda: None,
+    )
     echo("collectivelint: no rank on this host is traced any more", err=True)
     closing.tell(judged, [], err=True)
-    sys.exit(int(any(item.divergence is not None for item in judged)))
+    is_written = shown is None or shown.finish()
+    sys.exit(1 if any(item.divergence is not None for item in judged) else 2 * (not is_written))

@@ -71,6 +71,8 @@ class _Part:
     type=NamedPath(dir_okay=False),
     help="Write a page with the verdict, the calls of all ranks over time, stacks and tables into this file.",
 )
+# What `watch --html` says of a page that it will have written again.
+@click.option("--live", type=click.IntRange(min=0), default=0, hidden=True)
 @click.option(
     "--parquet",
     type=NamedPath(file_okay=False),
@@ -92,6 +94,7 @@ def report(
     output_format: str,
     export_fr: Path | None,
     page: Path | None,
+    live: int,
     parquet: Path | None,
     perfetto: Path | None,
     engine: str | None,
@@ -152,7 +155,7 @@ def report(
         problems = [*missing.wrong, *unreadable, *(line for part in parts for line in part.unexpected)]
         sections = [part.section for part in parts if part.section is not None]
         try:
-            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved)))
+            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved), live))
         except OSError as error:
             echo(f"error: {reason(error)}", err=True)
             sys.exit(2)

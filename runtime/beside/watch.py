@@ -196,11 +196,20 @@ def _numbers(readers: list[Reader]) -> str:
 
 
 def attend(
-    folder: Path, say: Callable[[str], None], *, hint_after: float = 30.0, abort: bool = False
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    hint_after: float = 30.0,
+    abort: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[Judged, ...]:
-    """Watch the jobs that write to a trace directory until their ranks on this host have ended; the verdict on each."""
+    """Watch the jobs that write to a trace directory until their ranks on this host have ended; the verdict on each.
+
+    `meanwhile` is called at each look.
+    """
     watcher = Watcher(folder, say, hint_after)
     while living(folder):
+        meanwhile()
         if watcher.look() and abort:
             return _stopped(watcher, folder, say)
         time.sleep(POLL)

@@ -124,7 +124,7 @@ def test_sizes_and_ranks_are_those_of_the_group(project: Project, before: str, a
 _KEPT: Final = {
     "a condition on ranks": (
         "def f(x, group):\n    if int(os.environ['LOCAL_RANK']) == 0:\n        dist.barrier()\n",
-        "not all ranks get there (line 7); mend that first",
+        "not all ranks reach it (line 7); fix that first",
     ),
     "another use of what is computed": (
         "def f(x, cfg, group):\n    scale = 1 / dist.get_world_size()\n    cfg.lr = scale\n    dist.all_reduce(x)\n    return x * scale\n",
@@ -222,11 +222,11 @@ def test_down_the_calls(project: Project) -> None:
         (
             "def arms(x):\n    if dist.get_rank() == 0:\n        dist.barrier()\n        dist.all_reduce(x)\n    else:\n"
             "        dist.all_reduce(x)\n        dist.barrier()\n\n\ndef f(x, group):\n    arms(x)\n",
-            "not all ranks get here (main.py:7); mend that first",
+            "not all ranks reach it (main.py:7); fix that first",
         ),
         (
             "def local():\n    if int(os.environ['LOCAL_RANK']) == 0:\n        dist.barrier()\n\n\ndef f(group):\n    local()\n",
-            "not all ranks get here (main.py:7); mend that first",
+            "not all ranks reach it (main.py:7); fix that first",
         ),
     ],
 )

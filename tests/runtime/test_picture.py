@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -120,6 +122,24 @@ def _made_up_page(trace: Trace) -> str:
     return write.page("run", [write.section(drawn)], [], [], [])
 
 
+def test_many_groups_of_a_kind_share_a_row() -> None:
+    pairs = [Group((rank, rank + 1), 0, f"dp_{rank // 2}") for rank in range(0, 60, 2)]
+    place = Place("a.py", 3, "step", ("a.py:3 step: dist.all_reduce(x)",))
+    events = {
+        rank: Event(rank, 0, "collective", "all_reduce", group, 1, -1, {}, False, State.DONE, 1.0, 1.5, place)
+        for group in pairs
+        for rank in group.ranks
+    }
+    found = {
+        rank: Rank(rank, 60, rank, "node", 0, 0.0, "finished", "", (event,), alive=False)
+        for rank, event in events.items()
+    }
+    text = _made_up_page(Trace(found))
+    assert text.count(">30 groups <code>dp</code></span>") == 2
+    assert "<td class=n>60</td>" in text
+    assert text.count('data-find="a.py:3"') == 2
+
+
 def test_hostile_names_stay_text() -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>@SCRIPT@\x1b\u202e\"'"
     text = _made_up_page(_made_up(2, evil))
@@ -135,10 +155,37 @@ def test_a_file_that_is_not_the_recorded_one_is_not_shown(tmp_path: Path) -> Non
     assert "secret" not in _made_up_page(_made_up(2, name))
 
 
+#: What a person might do with the lanes, and what is there then.
+_TRIED = """<pre id="seen"></pre><script>
+const tried = setInterval(() => {
+  if (!drawn.length || !isKept) return;
+  clearInterval(tried);
+  const view = drawn[0], names = lanes => lanes.map(lane => lane.text), shared = () => view.lanes.filter(lane => !lane.key.startsWith("alone"));
+  const seen = { top: names(view.lanes.filter(lane => lane.key.startsWith("alone"))), hosts: names(shared()), count: view.one(".count").textContent };
+  view.filter(""); view.picked = null; view.toggle(shared()[0]); seen.opened = names(shared().slice(0, 10)); view.toggle(shared()[0]);
+  view.do("c"); seen.classes = names(shared());
+  const levels = view.levels(shared()[0]); seen.levels = levels.map(level => level.find(Boolean).length); seen.last = levels[2].find((part, slot) => part && slot % 2).at(-1);
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+}, 50);
+</script>"""
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_more_ranks_than_lanes(tmp_path: Path) -> None:
     page = tmp_path / "run.html"
     page.write_text(_made_up_page(_made_up(200, "barrier")))
     assert "<h1>Ranks 0-198 wait for rank 199. Rank 199 has finished.</h1>" in page.read_text()
+    with page.open("a") as file:
+        file.write(_TRIED)
     shown = _shown(page, "#q=rank:7")
-    assert ">4 of 799 calls<" in shown
+    seen = json.loads(html.unescape(re.findall(r"<pre id=.seen.>(.*?)</pre>", shown)[0]))
+    assert seen["count"] == "4 of 799 calls"
+    # 25 hosts share lanes. The first three ranks, the last one and that searched for have their own; nobody came last.
+    assert seen["top"] == ["0", "1", "2", "7", "199"]
+    assert seen["hosts"] == [f"{host * 8}-{host * 8 + 7}" for host in range(25)]
+    assert seen["opened"] == ["0-7", *map(str, range(8)), "8-15"]
+    # Those that wait are alike. The one that does not has a lane of its own already.
+    assert seen["classes"] == ["0-198"]
+    # As many parts of the run as its calls need, and half of them, ...: ranks wait for all of the end of it.
+    assert seen["levels"] == [1024, 512, 256]
+    assert seen["last"] > 240

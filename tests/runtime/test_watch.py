@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.beside import watch
+from collectivelint.runtime.beside.live_page import LivePage
 
 from . import forked
 from .conftest import JOBS, line_of, run, torchrun
@@ -95,6 +96,16 @@ def test_watching_a_job_that_runs_already(tmp_path: Path) -> None:
             job.kill()
 
 
+def test_a_page_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    page = LivePage(tmp_path / "no-run", tmp_path / "run.html", said.append)
+    assert not page.finish()
+    assert not page.finish()
+    assert len(said) == 1
+    assert said[0].startswith(f"collectivelint: {tmp_path}/run.html is not written: ")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("folder", ["", "missing"])
 def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
     ran = run([sys.executable, "-m", "collectivelint", "watch", str(tmp_path / folder)], tmp_path, tmp_path)
@@ -123,19 +134,24 @@ def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> N
         assert rank.stdout is not None
         try:
             assert rank.stdout.readline() == "ready\n"
-            command = [sys.executable, "-m", "collectivelint", "watch", str(tmp_path)]
+            page = tmp_path / "run.html"
+            command = [sys.executable, "-m", "collectivelint", "watch", str(tmp_path), "--html", str(page)]
             with popen(command, cwd=tmp_path, text=True, **pipes) as watching:
                 ring = next(tmp_path.glob("*.ring"))
                 while watching.poll() is None and str(ring) not in Path(f"/proc/{watching.pid}/maps").read_text():
                     time.sleep(0.05)
-                # It looks at which runs there are, then at the ranks of one.
-                time.sleep(1)
+                # It looks at which runs there are, then at the ranks of one, and has the page written.
+                while watching.poll() is None and not page.exists():
+                    time.sleep(0.05)
+                assert '<html lang="en" data-live="3">' in page.read_text()
                 rank.stdin.write("\n")
                 rank.stdin.flush()
                 assert rank.stdout.readline() == "left\n"
                 _, err = watching.communicate(timeout=30)
             assert rank.poll() is None
             assert watching.returncode == 0, err
+            # The last page is not read again.
+            assert '<html lang="en">' in page.read_text()
             assert err == (
                 "collectivelint: no rank on this host is traced any more\n"
                 "collectivelint: no divergence in 0 calls of 1 rank\n"

@@ -11,7 +11,7 @@ from ...quantities import ranks_text
 from ...traces.model import FRAME
 from ...verdict.explain import described
 from ...verdict.meetings import meetings
-from . import packed, stacks, waits
+from . import kinds, packed, stacks, waits
 
 if TYPE_CHECKING:
     from ...beside.judging import Judged
@@ -55,7 +55,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A job as the page shows it. `title`: the kind of divergence, or what was looked at; `rule`: a code, "" for none; `calls`: see packed.py."""
+    """A job as the page shows it. `title`: the kind of divergence, or what was looked at; `rule`: a code, "" for none.
+
+    `kinds`: the descriptions of groups by their names; `calls`: see packed.py.
+    """
 
     name: str
     diverged: bool
@@ -68,7 +71,8 @@ class Picture:
     stacks: stacks.Frame
     rows: tuple[Row, ...]
     late: tuple[tuple[int, str, float, float, int, float], ...]
-    uses: tuple[Use, ...]
+    uses: tuple[kinds.Used, ...]
+    kinds: dict[str, str]
     calls: dict[str, Any]
 
 
@@ -84,12 +88,14 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
         title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
         notes = (*found.notes, f"compared {looked_at([judged])}{but}")
     else:
-        said = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow[:3]]
-        title, notes = looked, ()
+        slow = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow]
+        # One is the verdict; a slow rank makes others wait and come late, who follow.
+        said, title, notes = slow[:1], looked, tuple(slow[1:3])
         if not said:
             said = [f"{looked[:1].upper()}{looked[1:]}."]
             title = ""
             notes = _longest(trace)
+    described_as = kinds.descriptions(uses)
     late = sorted(numbers.ranks.items(), key=lambda item: -item[1].late)
     return Picture(
         name=judged.name,
@@ -101,11 +107,12 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
         rule=found.rule if found is not None else "",
         nodes=tuple(nodes),
         stacks=stacks.merged(trace),
-        rows=tuple(numbers.sorted()),
+        rows=tuple(kinds.rows(numbers.sorted(), described_as)),
         late=tuple(
             (rank, trace.ranks[rank].host, item.seconds, item.waited, item.last, item.late) for rank, item in late
         ),
-        uses=tuple(uses),
+        uses=tuple(kinds.groups(uses)),
+        kinds=described_as,
         calls=packed.packed(trace, found),
     )
 

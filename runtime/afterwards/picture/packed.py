@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...traces.model import Event, StreamKey, Trace
     from ...verdict.model import Divergence
 
-#: Bits of a call's flags, as page.js has them.
+#: Bits of a call's flags, as calls.js has them.
 OPEN, ASYNC, LAST, DIVERGED, PAIR, FAILED = 1, 2, 4, 8, 16, 32
 #: The shortest unit of time in seconds; it is longer where a run does not fit into 32 bits of it.
 _TICK_S: Final = 1e-6
@@ -41,7 +41,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
 
     One entry a call in each column (32 bits, little-endian), rank after rank, each in the order of the starts. Times are in ticks:
     "start" since the previous call of the rank began, "wait" until the last rank was there, "took" until the call ended or the
-    record does. "what" is an index into "whats": [op, group, site].
+    record does. "late": how long a call that came last came behind the one before it. "what" is an index into "whats": [op, group, site].
     """
     shift = offsets(trace)
     times = [
@@ -58,14 +58,14 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
     span = last - first
     last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
     tick = max(_TICK_S, (last - first) / (2**32 - 2))
-    waits, lasts, at = _arrivals(trace, shift)
+    waits, late, at = _arrivals(trace, shift)
     diverged = _diverged(found)
     # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
     numbers = {sequence for _, _, sequence in diverged}
     ops, sites, whats = _Table(), _Table(), _Table()
     number = Numbering()
     labels: list[list[str]] = []
-    columns = {name: array(_UINT) for name in ("start", "wait", "took", "what", "sequence", "flags")}
+    columns = {name: array(_UINT) for name in ("start", "wait", "took", "late", "what", "sequence", "flags")}
     counts, stuck = [], []
     for rank in trace.ranks.values():
         offset, before = shift[rank.rank] + first, 0
@@ -85,12 +85,13 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
                 if (is_open and not event.is_async) or event.state is State.FAILED
                 else min(ended - start, round(waits.get((event.rank, event.number), 0.0) / tick))
             )
+            columns["late"].append(round(late.get((event.rank, event.number), 0.0) / tick))
             columns["what"].append(whats((ops(event.op), group, sites(f"{event.place.path}:{event.place.line}"))))
             columns["sequence"].append(event.sequence)
             columns["flags"].append(
                 OPEN * is_open
                 + ASYNC * event.is_async
-                + LAST * ((event.rank, event.number) in lasts)
+                + LAST * ((event.rank, event.number) in late)
                 + DIVERGED * (event.sequence in numbers and (event.rank, event.stream, event.sequence) in diverged)
                 + PAIR * (event.kind != "collective")
                 + FAILED * (event.state is State.FAILED)
@@ -119,14 +120,14 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
 
 def _arrivals(
     trace: Trace, shift: dict[int, float]
-) -> tuple[dict[tuple[int, int], float], set[tuple[int, int]], float]:
-    """Seconds that each call waited, the calls that came last, and when the call with the latest of all these was complete."""
+) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float], float]:
+    """Seconds that each call waited, those by which a call came last, and when the call with the latest of all these was complete."""
     waits: dict[tuple[int, int], float] = {}
-    lasts = set()
+    lasts: dict[tuple[int, int], float] = {}
     at, latest = 0.0, 0.0
     for meeting in meetings(trace):
         event = meeting.events[meeting.last]
-        lasts.add((event.rank, event.number))
+        lasts[(event.rank, event.number)] = meeting.late
         for rank, seconds in meeting.waits.items():
             if seconds:
                 waits[(rank, meeting.events[rank].number)] = seconds

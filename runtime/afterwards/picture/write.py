@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from . import stacks
     from .model import Card, Picture
 
-#: How many rows a table has at most, and how many branches a stack.
-_ROWS: Final = 200
+#: The scripts of the page, in the order in which they need each other.
+_SCRIPTS: Final = ("calls", "lanes", "boxes", "page")
+#: How many rows tables have at most, and how many branches a stack.
+_ROWS: Final = 100
 _RANKS: Final = 16
 _BRANCHES: Final = 6
 #: So many characters of a list of ranks are shown.
-_LONG: Final = 200
+_LONG: Final = 80
 #: The states of several ranks.
 _PLURAL: Final = {"waits in": "wait in", "calls": "call", "has finished": "have finished"}
 
@@ -54,11 +57,17 @@ def section(picture: Picture) -> Section:
 
 
 def page(
-    run: str, sections: Sequence[Section], problems: Iterable[str], notes: Iterable[str], checkpoints: Iterable[str]
+    run: str,
+    sections: Sequence[Section],
+    problems: Iterable[str],
+    notes: Iterable[str],
+    checkpoints: Iterable[str],
+    live: int = 0,
 ) -> str:
     """The whole page. The first job that diverged comes first and is open.
 
-    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report.
+    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report. `live`: the job runs, and
+    after so many seconds a browser is to read the file again; 0 for the last page.
     """
     first = next((number for number, part in enumerate(sections) if part.diverged), 0)
     order = [first, *(number for number in range(len(sections)) if number != first)] if sections else []
@@ -74,25 +83,31 @@ def page(
         bodies.append(f'<details class="job"{" open" * (position == 0)}>{head}{body}</details>')
     lines = [f"<li>{_text(line)}</li>" for line in checkpoints]
     saved = f"<section><h2>Checkpoints</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
-    files = {
-        name: resources.files(__package__).joinpath(f"page.{name}").read_text(encoding="utf-8")
-        for name in ("html", "css", "js")
-    }
+    folder = resources.files(__package__)
+    names = ("page.html", "page.css", *(f"{name}.js" for name in _SCRIPTS))
+    html, css, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     places = {
         "TITLE": _text(sections[first].headline if sections else run),
         "RUN": _text(run),
-        "STYLE": files["css"],
-        "SCRIPT": files["js"],
+        "LIVE": f' data-live="{live}"' if live else "",
+        "STATE": f'<b class="live">running, as of {time.strftime("%H:%M:%S")}</b>' if live else "",
+        "STYLE": css,
+        "SCRIPT": "".join(scripts),
         "PROBLEMS": "".join(f'<p class="bad">{_text(problem)}</p>' for problem in problems)
         + "".join(f'<p class="faint">note: {_text(note)}</p>' for note in notes),
         "BODY": "".join(bodies) + saved,
     }
     # All places at once: what stands in one of them may look like another.
-    return re.sub("@(" + "|".join(places) + ")@", lambda match: places[match[1]], files["html"])
+    return re.sub("@(" + "|".join(places) + ")@", lambda match: places[match[1]], html)
 
 
 def _text(value: object) -> str:
     return escape(one_line(compact(str(value))))
+
+
+def _prose(value: object) -> str:
+    """A sentence of the report: what stands in backticks there is a name."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", _text(value))
 
 
 def _code(value: object) -> str:
@@ -102,14 +117,14 @@ def _code(value: object) -> str:
 def _verdict(picture: Picture) -> Iterator[str]:
     bad = ' class="bad"' if picture.diverged else ""
     yield f'<section class="verdict"><p class="tag"><b{bad}>{_text(picture.title)}</b></p>'
-    yield f"<h1>{' '.join(map(_text, picture.sentences))}</h1>"
+    yield f"<h1>{' '.join(map(_prose, picture.sentences))}</h1>"
     if picture.cards:
         yield f'<div class="sides">{"".join(map(_card, picture.cards))}</div>'
     if picture.rule:
         name, why = RULES[picture.rule]
-        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_text(why)} '
+        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_prose(why)} '
         yield f"<span class=faint>(<code>collectivelint rule {picture.rule}</code> has the details)</span></p>"
-    yield "".join(f'<p class="faint">{_text(note)}</p>' for note in picture.notes)
+    yield "".join(f'<p class="faint">{_prose(note)}</p>' for note in picture.notes)
     yield "</section>"
 
 
@@ -142,7 +157,7 @@ def _card(card: Card) -> str:
 
 
 def _group(group: str, kind: str) -> str:
-    return f'<span class="group" data-kind="{_text(kind)}">{_text(group)}</span>'
+    return f'<span class="group" data-kind="{_text(kind)}">{_prose(group)}</span>'
 
 
 def _short(place: str) -> str:
@@ -152,16 +167,20 @@ def _short(place: str) -> str:
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
 <p class="say">Rank by time. Hatched: in the call before the last rank of the group is there, or in one that failed or did not end. Solid: the rest of the call. Half height:
-asynchronous. Blank: the rank's own work. Red outline: a call of the divergence.</p>
+asynchronous. Blank: the rank's own work. Red outline: a call of the divergence. <span class="steps"></span></p>
+<p class="say many" hidden>On top: ranks of the divergence, those that came latest in all, and those searched for. Below, ranks share a lane, which shows the
+share of them that is in a call: by host, or those that call the same operations at the same sites. A click on its name, or Enter, opens one.</p>
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
-<span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button data-do="s" aria-label="zoom out">-</button
+<span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button class="many" data-do="h" hidden>by host</button
+><button class="many" data-do="c" hidden>by calls</button><button data-do="s" aria-label="zoom out">-</button
 ><button data-do="w" aria-label="zoom in">+</button><button data-do="f">whole run</button><button data-do="x" class="to"></button></span></div>
 <canvas class="cv" tabindex="0" role="application" aria-label="Lanes: rank by time"></canvas>
 <canvas class="mini" aria-hidden="true"></canvas>
 <p class="detail" aria-live="polite"></p>
 <p class="hint"><kbd>w</kbd> <kbd>s</kbd> zoom <kbd>a</kbd> <kbd>d</kbd> move <kbd>f</kbd> whole run <kbd>x</kbd> <span class="to"></span>
-<kbd>/</kbd> filter <kbd>&larr;</kbd> <kbd>&rarr;</kbd> call <kbd>&uarr;</kbd> <kbd>&darr;</kbd> rank. Drag moves, Ctrl + wheel zooms.</p>
+<kbd>/</kbd> filter <kbd>&larr;</kbd> <kbd>&rarr;</kbd> call <kbd>&uarr;</kbd> <kbd>&darr;</kbd> rank<span class="many" hidden> <kbd>h</kbd> by host
+<kbd>c</kbd> by calls <kbd>Enter</kbd> opens the lane of a rank</span>. Drag moves, Ctrl + wheel zooms.</p>
 </div></section>"""
 
 
@@ -199,7 +218,7 @@ def _ranks(ranks: Iterable[int]) -> str:
     return _text(text if len(text) <= _LONG else f"{text[:_LONG].rpartition(',')[0]} and more")
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "") -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "", kind: str = "") -> str:
     """`numbers`: how many of the columns, from the second on, stand right."""
     right = range(1, numbers + 1)
     heads = "".join(f'<th scope="col"{" class=n" * (i in right)}>{name}</th>' for i, name in enumerate(head))
@@ -207,24 +226,24 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, mor
         "<tr>" + "".join(f"<td{' class=n' * (i in right)}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>{more}'
+    return f'<div class="wide"><table{f" class={kind}" * bool(kind)}><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>{more}'
 
 
-def _more(count: int, what: str) -> str:
-    return f'<p class="faint">and {count} more {what}</p>' if count > 0 else ""
+def _more(count: int, what: str, one: str) -> str:
+    return f'<p class="faint">and {count:,} more {one if count == 1 else what}</p>' if count > 0 else ""
 
 
 def _tables(picture: Picture) -> Iterator[str]:
     rows = [
         (
-            _code(row.op),
+            f'{_code(row.op)}<button class="find under" data-find="{_text(row.site)}">{_text(_short(row.site))}</button>',
             f"{row.calls:,}",
             amount(row.bytes),
             f"{row.seconds:.3f}",
             f"{row.waited:.3f}",
             f"{row.skew:.3f}",
             f'<button class="find" data-find="{_text(row.site)}" title="{_text(row.site)}">{_text(_short(row.site))}</button>',
-            _group(row.group, _kind(picture, row.group)),
+            _group(row.group, picture.kinds.get(row.group, "")),
             _ranks(row.ranks),
         )
         for row in islice(picture.rows, _ROWS)
@@ -232,7 +251,7 @@ def _tables(picture: Picture) -> Iterator[str]:
     said = '<p class="say">Seconds of all ranks together. Waited: until the last rank of the group was there. Skew: first to last rank.</p>'
     yield f"<section><h2>Calls by site and group</h2>{said}"
     heads = ("operation", "calls", "bytes", "seconds", "waited", "skew", "site", "group", "ranks")
-    yield _table(heads, rows, 5, _more(len(picture.rows) - _ROWS, "rows")) + "</section>"
+    yield _table(heads, rows, 5, _more(len(picture.rows) - _ROWS, "rows", "row"), "sites") + "</section>"
     ranks = [
         (
             f'<button class="find" data-find="rank:{rank}">rank {rank}</button>',
@@ -250,24 +269,20 @@ def _tables(picture: Picture) -> Iterator[str]:
             ("rank", "was last", "late", "waited", "in calls", "host"),
             ranks,
             4,
-            _more(len(picture.late) - _RANKS, "ranks that were less late"),
+            _more(len(picture.late) - _RANKS, "ranks that were less late", "rank that was less late"),
         )
         + "</section>"
     )
     uses = [
         (
-            _group(str(use.group), use.group.description),
+            _group(use.group, use.kind),
             f"{use.calls:,}",
-            _text(_cut(str(use))),
+            _text(_cut(use.by)),
         )
         for use in picture.uses[:_ROWS]
     ]
-    yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups'))}</section>"
+    yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups', 'group'))}</section>"
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
-
-
-def _kind(picture: Picture, group: str) -> str:
-    return next((use.group.description for use in picture.uses[:_ROWS] if str(use.group) == group), "")
