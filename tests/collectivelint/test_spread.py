@@ -174,7 +174,7 @@ def _edited(random_: random.Random, text: str, fresh: str) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 25))])
 def test_any_edits_of_functions(project: Project, seed: int) -> None:
     random_ = random.Random(seed)
     files = program(random_)

@@ -187,6 +187,7 @@ def test_what_grows_with_each_recursive_call_is_widened(
     assert max(times.values()) <= 8
 
 
+@pytest.mark.slow
 def test_recursions_that_are_given_up_are_counted_over_all_processes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,13 +66,15 @@ _FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))"
         ("import os; os.kill(os.getpid(), 9)", f"{NOBODY}, but the job was ended by SIGKILL"),
         (f"{_FAKE}; d.barrier()", "collectivelint: no divergence in 1 call of 1 rank"),
         (_REMOVE, f"collectivelint: nothing was traced; {_REMOVED}"),
-        (
+        pytest.param(
             f"{_FAKE}; d.barrier(); time.sleep(1)\n{_REMOVE}\nd.barrier()",
             f"no divergence in 2 calls of 1 rank, but {_REMOVED}",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             f"{_FULL}\n{_FAKE}; d.barrier()",
             "nothing was traced; rank 0 was not recorded: not even the start of the process could be written",
+            marks=pytest.mark.slow,
         ),
         (
             f"{_FAKE}; d.barrier()\n{_FULL}\nfor _ in range(3):\n    d.all_reduce(torch.ones(1))",

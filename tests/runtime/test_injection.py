@@ -57,6 +57,7 @@ def _small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
     """The room for the ring is taken at once: a page that is missing later would end the job."""
     ran = subprocess.run(
@@ -149,6 +150,7 @@ assert ["tensors" in event.signature for event in events] == [True, True, True, 
 """
 
 
+@pytest.mark.slow
 def test_more_signatures_than_anybody_wants_to_keep(tmp_path: Path) -> None:
     """Splits that are new in each call: they are not stored any more, but still make hashes differ."""
     command = [sys.executable, "-c", _MANY, str(tmp_path)]

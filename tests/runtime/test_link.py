@@ -78,6 +78,7 @@ def test_a_correct_job_on_several_hosts(tmp_path: Path) -> None:
         assert (job.code, job.divergence) == (0, None), job.err
 
 
+@pytest.mark.slow
 def test_hosts_that_share_a_folder_are_read_as_one_run(tmp_path: Path) -> None:
     """Each launcher has a run of its own, and the report has the ranks of both."""
     folder = tmp_path / "shared"

@@ -106,6 +106,7 @@ def test_ranks_that_do_not_connect(tmp_path: Path) -> None:
     assert job.code == 0
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_late_and_what_it_runs_is_no_rank(tmp_path: Path) -> None:
     """A note, no verdict."""
     job, said = _noted(tmp_path, "late")
@@ -145,6 +146,7 @@ def test_a_rank_whose_disk_is_full(tmp_path: Path) -> None:
     assert f"MISSING: {said}" in _report(job).stdout
 
 
+@pytest.mark.slow
 def test_all_ranks_without_room(tmp_path: Path) -> None:
     """Not even for the record of their start: the name of its file has the rank."""
     script = 'trap "" XFSZ; ulimit -f 0; exec "$@"'
@@ -154,6 +156,7 @@ def test_all_ranks_without_room(tmp_path: Path) -> None:
     assert job.code == 1
 
 
+@pytest.mark.slow
 def test_ranks_that_go_on_behind_the_command(tmp_path: Path) -> None:
     script = '"$@" > log 2>&1 & disown; until [ -e in-0 ] && [ -e in-1 ]; do sleep 0.1; done'
     try:

@@ -147,7 +147,7 @@ REAL = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [as_metadata, as_archives])
+@pytest.mark.parametrize("form", [pytest.param(as_metadata, marks=pytest.mark.slow), as_archives])
 def test_pickles_without_end(tmp_path: Path, good: Path, form: Any) -> None:
     pickles = {title: hostile.proto(body) for title, body in hostile.bombs().items()}
     said = checked(form(tmp_path, pickles), tmp_path, good)
