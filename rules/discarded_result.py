@@ -1,4 +1,4 @@
-"""Reports a collective whose result is written into a tensor that nobody keeps.
+"""Reports a collective whose result is written into a tensor that is not kept.
 
 ## What it does
 Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), moved or converted
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL110",
     "discarded-result",
-    "a collective whose result is written into a tensor that nobody keeps",
+    "a collective whose result is written into a tensor that is not kept",
     holds="of groups",
 )
 
@@ -263,6 +263,6 @@ def _lost(findings: Findings, call: ApiCall, expr: Expr) -> str | None:
         case Compound(kind="Mult", parts=(Compound(kind="List"), _)):
             return None
         case Compound(kind=kind) if kind in _ARITHMETIC or kind == "Mult":
-            return "the value of an expression that nobody keeps"
+            return "the value of an expression that is not kept"
         case _:
             return None

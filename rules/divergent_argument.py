@@ -2,10 +2,10 @@
 
 ## What it does
 Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, outside of
-any condition that lets only the root get there.
+any condition that only the root fulfils.
 
 ## Why is this bad
-Each rank takes itself for the root: everybody sends, nobody receives. Some backends hang, others leave every rank with
+Each rank takes itself for the root: every rank sends and no rank receives. Some backends hang, others leave every rank with
 its own data, as if there had been no broadcast.
 
 ## Example

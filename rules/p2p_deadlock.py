@@ -80,7 +80,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="warning",
                 trail=(
                     Place(path, first.span, "collective", f"{first.api.op}, on all ranks"),
-                    Place(path, second.span, "collective", f"{second.api.op}, which nobody gets to"),
+                    Place(path, second.span, "collective", f"{second.api.op}, which no rank reaches"),
                 ),
                 help="use `batch_isend_irecv`, or `isend`, or let ranks with an odd number begin with the other",
             )

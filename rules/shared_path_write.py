@@ -17,7 +17,7 @@ Temporary folders, test code and paths that a caller may have put its rank into 
 
 ## Why is this bad
 The ranks share the folder. Those that come second find the link there already, or the file gone, and raise; two that write at
-the same time leave a file with parts of both, and nobody notices before it is loaded.
+the same time leave a file with parts of both, which shows only when it is loaded.
 
 ## Example
 ```python

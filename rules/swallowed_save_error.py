@@ -8,7 +8,7 @@ are left alone, and so are files that have nothing to do with several ranks.
 Also finds a method that removes the checkpoint it remembers from its last run before it writes the new one.
 
 ## Why is this bad
-One warning among thousands of lines of log is all there is to tell that no checkpoint was written: nobody notices until the
+One warning among thousands of lines of log is the only sign that no checkpoint was written, until the
 job has died and starts again from days ago, or from random weights. On several ranks it is worse: the one whose write
 failed goes on, the checkpoint lacks its part, and the others call it complete.
 

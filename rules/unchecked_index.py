@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collectivelint.api import Expr, Findings, Note
 
 
-RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that nobody checks", holds="in programs")
+RULE: Final = Rule("CL407", "unchecked-index", "an index from received data that is never checked", holds="in programs")
 
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
 #: Methods that keep numbers within bounds, or test where they are.

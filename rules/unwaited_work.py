@@ -1,10 +1,10 @@
-"""Reports an asynchronous collective that nobody waits for.
+"""Reports an asynchronous collective that is never waited for.
 
 ## What it does
 Follows the work handle of a call with `async_op=True`, of `isend` and of `irecv` within its function. Reported is a handle
 that is dropped, one that is kept and never looked at, and one that is assigned in a loop but waited for only behind it:
-then the last call is waited for, and all others are not. A handle that is returned, stored or passed on is somebody
-else's to wait for.
+then the last call is waited for, and all others are not. A handle that is returned, stored or passed on is left to the
+code that receives it.
 
 The confidence is low where the missing wait changes nothing with NCCL, which runs what a group is given in order and keeps
 buffers alive: a tensor that is only sent (`isend`) and not written to afterwards, unless each turn of a loop drops one more
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL301", "unwaited-work", "an asynchronous collective that nobody waits for", fix="unsafe", holds="between ranks"
+    "CL301", "unwaited-work", "an asynchronous collective that is never waited for", fix="unsafe", holds="between ranks"
 )
 
 _TEXTS: Final[dict[Fate, str]] = {

@@ -15,7 +15,7 @@ def ranks_text(ranks: Iterable[int]) -> str:
     """`rank 3`, `ranks 0-2,5`."""
     ordered = sorted(ranks)
     if not ordered:
-        return "nobody"
+        return "no rank"
     runs: list[list[int]] = []
     for rank in ordered:
         if runs and runs[-1][-1] == rank - 1:

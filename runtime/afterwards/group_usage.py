@@ -36,7 +36,7 @@ class Use:
     def __str__(self) -> str:
         """Its users, in a few words."""
         if not self.users:
-            return "nobody"
+            return "no rank"
         return f"{ranks_text(self.users)}; {ranks_text(self.absent)} never" if self.absent else "all"
 
 

@@ -39,7 +39,7 @@ def test_members_that_never_call() -> None:
 
 def test_a_group_nobody_uses_and_a_rank_that_was_not_traced() -> None:
     found = uses(Trace({0: rank(0, world=4), 1: rank(1, world=4)}))
-    assert [str(use) for use in found] == ["all", "nobody"]
+    assert [str(use) for use in found] == ["all", "no rank"]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _check(side: Side, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     saved = manifest.get("save_id")
     if saved and checkpoint.save_id and saved != checkpoint.save_id:
         if checkpoint.written > float(manifest.get("written") or 0.0):
-            text = "the manifest is of an earlier save into this folder, which nobody audited since: it is not compared"
+            text = "the manifest is of an earlier save into this folder, not audited since: it is not compared"
             yield Problem("CK303", NAME, text, "note")
             return
         text = "the metadata are of an earlier save than the manifest: two saves are mixed, or one did not finish"
