@@ -189,3 +189,13 @@ def test_more_ranks_than_lanes(tmp_path: Path) -> None:
     # As many parts of the run as its calls need, and half of them, ...: ranks wait for all of the end of it.
     assert seen["levels"] == [1024, 512, 256]
     assert seen["last"] > 240
+
+
+def test_numbers_that_fit_into_no_column() -> None:
+    group, place = Group((0, 1), 0, "default_pg"), Place("a.py", 3, "step")
+    # A damaged ring may lack a start, and a dump of the Flight Recorder has numbers of 64 bits.
+    starts = {0: 1e9, 1: 0.0}
+    call = ("collective", "barrier", group, 2**32 + 7, -1, {}, False, State.DONE)
+    events = {rank: Event(rank, 0, *call, start, 1e9 + 1, place) for rank, start in starts.items()}
+    ranks = {rank: Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", (event,)) for rank, event in events.items()}
+    assert "No divergence in 2 calls of 2 ranks" in _made_up_page(Trace(ranks))
