@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.afterwards import group_usage
 from collectivelint.runtime.afterwards.picture import write
+from collectivelint.runtime.afterwards.picture.drawing import graph
 from collectivelint.runtime.afterwards.picture.model import picture
+from collectivelint.runtime.afterwards.picture.waits import Node
 from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.beside import judging
 from collectivelint.runtime.traces.jobs import Job as TracedJob
 from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
 from collectivelint.runtime.verdict import matching
+from collectivelint.runtime.verdict.model import Side
 
 from .conftest import line_of
 
@@ -199,3 +202,15 @@ def test_numbers_that_fit_into_no_column() -> None:
     events = {rank: Event(rank, 0, *call, start, 1e9 + 1, place) for rank, start in starts.items()}
     ranks = {rank: Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", (event,)) for rank, event in events.items()}
     assert "No divergence in 2 calls of 2 ranks" in _made_up_page(Trace(ranks))
+
+
+def test_many_ranks_of_a_side_are_counted_in_the_graph() -> None:
+    ranks, place = (*range(4), *range(5, 20_000)), Place("a.py", 3, "step")
+    event = Event(
+        0, 0, "collective", "barrier", Group((*ranks, 4), 0, ""), 1, -1, {}, False, State.ENTERED, 1.0, 0.0, place
+    )
+    missing = Node(Side((4,), None, "has finished"), (), 0)
+    drawn = graph([Node(Side(ranks, event, "waits in"), (4,), 20_000), missing])
+    assert ">19,999 ranks</text>" in drawn
+    assert ">rank 4</text>" in drawn
+    assert ">lacks rank 4</text>" in drawn
