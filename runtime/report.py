@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,9 @@ def report(
         needs = {"--export-fr": export_fr, "--html": page, "--parquet": parquet, "--perfetto": perfetto}
         of_tables.report(trace_dir, engine, output_format, [name for name, value in needs.items() if value is not None])
         return
+    if live:
+        # `watch` ends this process when it writes the last page: by an exception, so that no temporary file stays behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     expected = expected_groups()
     run = folders.newest(trace_dir)
     unreadable: list[str] = []

@@ -147,7 +147,7 @@ def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, in
         signature = validation.signature({"op": op, "tensors" if op in FLIGHT_SHAPED else "sent": tensors})
         stream = (group.key, kind, op if kind == "p2p" else "", peer)
         counts[stream] += 1
-        known = int(entry["p2p_seq_id" if kind == "p2p" else "collective_seq_id"])
+        known = validation.number(int(entry["p2p_seq_id" if kind == "p2p" else "collective_seq_id"]))
         done = all(part["state"] == "completed" or part.get("retired") for part in several)
         # A device gets its calls one after another: the first that is not done is the one it sits in.
         state = State.DONE if done else State.ISSUED if stream in waits else State.WAITING

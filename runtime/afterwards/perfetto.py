@@ -8,6 +8,7 @@ below the rank's. Ranks are read and written one after the other: packets may co
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -62,11 +63,20 @@ def _replaced(file: Path) -> Iterator[IO[bytes]]:
         with target.open("wb") as stream:
             yield stream
         return
+    if file.is_symlink() and not target.exists():
+        raise FileNotFoundError(2, "is a symbolic link to a file that does not exist", str(file))
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("xb") as stream:
             yield stream
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
+    except OSError as error:
+        if error.filename != str(temporary):
+            raise
+        # The temporary name says nothing to anybody.
+        raise OSError(error.errno, error.strerror, str(file)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -90,8 +90,10 @@ class Packets:
             found = self._interned[table, text] = len(self._interned) + 1
             entry = getattr(packet.interned_data, table).add()
             entry.iid = found
+            # Names of files may have bytes that are no UTF-8: their escapes, as the report shows them.
+            shown = text.encode(errors="backslashreplace")
             if table == "debug_annotation_string_values":
-                entry.str = text.encode()
+                entry.str = shown
             else:
-                entry.name = text
+                entry.name = shown.decode()
         return found

@@ -96,6 +96,10 @@ def test_report_of_tables(recorded: Job, tmp_path: Path) -> None:
         (lambda folder: (folder / "events.parquet").unlink(), "events.parquet is missing"),
         (lambda folder: (folder / "events.parquet").write_text("no table"), "--engine duckdb: "),
         (
+            lambda folder: (folder / "events.parquet").write_bytes((folder / "jobs.parquet").read_bytes()),
+            "/events.parquet: has no column rank, number, ",
+        ),
+        (
             lambda folder: (folder / "collectivelint-tables.json").write_text('{"collectivelint.tables": 1}'),
             "version 1 of the tables, this release reads version 2",
         ),
@@ -115,6 +119,8 @@ def test_there_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     parquet.write([made_up.job(20)], tmp_path / "tables", [])
     for module, engine, extras in (
         ("pyspark.sql", "local[2]", "report,spark"),
+        # ibis is there without it, for other engines.
+        ("duckdb", "duckdb", "report"),
         ("ibis", "duckdb", "report"),
     ):
         monkeypatch.setitem(sys.modules, module, None)

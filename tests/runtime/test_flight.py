@@ -15,6 +15,8 @@ from collectivelint.runtime.afterwards import flight_recorder
 from collectivelint.runtime.traces import jobs, ring
 from collectivelint.runtime.verdict.matching import compare
 
+from . import made_up
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -169,4 +171,13 @@ class _Gadget:
 def test_what_is_no_dump_is_a_clear_error(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "rank_0").write_bytes(content)
     with pytest.raises(ring.TraceError, match=reason):
+        flight_recorder.load(tmp_path)
+
+
+def test_a_number_of_a_call_that_is_too_large(tmp_path: Path) -> None:
+    file, *_ = flight_recorder.export(made_up.job(4).trace([]), tmp_path)
+    dump = pickle.loads(file.read_bytes())
+    dump["entries"][0]["collective_seq_id"] = 1 << 64
+    file.write_bytes(pickle.dumps(dump))
+    with pytest.raises(ring.TraceError, match="no whole number"):
         flight_recorder.load(tmp_path)

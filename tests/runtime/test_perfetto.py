@@ -152,3 +152,19 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ran.exit_code, ran.output) == (2, text)
     assert file.read_bytes() == written
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    _rank(tmp_path / "run", 0, 3)
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    assert CliRunner().invoke(report, [str(tmp_path / "run"), "--perfetto", str(secret)]).exit_code == 0
+    assert secret.stat().st_mode & 0o777 == 0o600
+    missing, link = tmp_path / "missing" / "out", tmp_path / "link"
+    link.symlink_to(missing)
+    for file, why in (
+        (missing, "No such file or directory"),
+        (link, "is a symbolic link to a file that does not exist"),
+    ):
+        ran = CliRunner().invoke(report, [str(tmp_path / "run"), "--perfetto", str(file)])
+        assert (ran.exit_code, ran.output) == (2, f"error: {file}: {why}\n")

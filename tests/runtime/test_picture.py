@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from collectivelint.runtime.afterwards import group_usage
 from collectivelint.runtime.afterwards.picture import write
+from collectivelint.runtime.afterwards.picture.drawing import graph
 from collectivelint.runtime.afterwards.picture.model import picture
+from collectivelint.runtime.afterwards.picture.waits import Node
 from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.beside import judging
 from collectivelint.runtime.traces.jobs import Job as TracedJob
 from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
 from collectivelint.runtime.verdict import matching
+from collectivelint.runtime.verdict.model import Side
 
 from .conftest import line_of
 
@@ -189,3 +192,25 @@ def test_more_ranks_than_lanes(tmp_path: Path) -> None:
     # As many parts of the run as its calls need, and half of them, ...: ranks wait for all of the end of it.
     assert seen["levels"] == [1024, 512, 256]
     assert seen["last"] > 240
+
+
+def test_numbers_that_fit_into_no_column() -> None:
+    group, place = Group((0, 1), 0, "default_pg"), Place("a.py", 3, "step")
+    # A damaged ring may lack a start, and a dump of the Flight Recorder has numbers of 64 bits.
+    starts = {0: 1e9, 1: 0.0}
+    call = ("collective", "barrier", group, 2**32 + 7, -1, {}, False, State.DONE)
+    events = {rank: Event(rank, 0, *call, start, 1e9 + 1, place) for rank, start in starts.items()}
+    ranks = {rank: Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", (event,)) for rank, event in events.items()}
+    assert "No divergence in 2 calls of 2 ranks" in _made_up_page(Trace(ranks))
+
+
+def test_many_ranks_of_a_side_are_counted_in_the_graph() -> None:
+    ranks, place = (*range(4), *range(5, 20_000)), Place("a.py", 3, "step")
+    event = Event(
+        0, 0, "collective", "barrier", Group((*ranks, 4), 0, ""), 1, -1, {}, False, State.ENTERED, 1.0, 0.0, place
+    )
+    missing = Node(Side((4,), None, "has finished"), (), 0)
+    drawn = graph([Node(Side(ranks, event, "waits in"), (4,), 20_000), missing])
+    assert ">19,999 ranks</text>" in drawn
+    assert ">rank 4</text>" in drawn
+    assert ">lacks rank 4</text>" in drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,12 @@ def test_formats(tables: Path) -> None:
     assert json.loads(_ask(tables, special, "--output-format", "json").output) == [
         {"ranks": [0, 1], "nothing": None, "number": None, "text": 'a,"b'}
     ]
+    nested = "select ['inf'::double, 1] as a, {'x': 'nan'::double} as a, 3 as a_1"
+    assert json.loads(_ask(tables, nested, "--output-format", "json").output, parse_constant=pytest.fail) == [
+        {"a": [None, 1.0], "a_2": {"x": None}, "a_1": 3}
+    ]
+    row = next(csv.reader(_ask(tables, nested, "--output-format", "csv").output.splitlines()[1:]))
+    assert row == ["[null, 1.0]", '{"x": null}', "3"]
     assert _ask(tables, "select 1 as one where false", "--output-format", "json").output == "[]\n"
     assert "sequence" in _ask(tables, "describe events").output
 
@@ -81,6 +88,7 @@ def test_a_trace_has_tables_too(tmp_path: Path) -> None:
         ("create table t as select 1", "a query is one statement that reads"),
         ("select * from read_text('{}/other.txt')", "disabled by configuration"),
         ("select cast(op as integer) from events", "Could not convert"),
+        ("select '\udcff'", "the query is no UTF-8"),
     ],
 )
 def test_a_query_that_is_refused(tables: Path, tmp_path: Path, query: str, said: str) -> None:
@@ -91,6 +99,26 @@ def test_a_query_that_is_refused(tables: Path, tmp_path: Path, query: str, said:
     assert ran.output.startswith("error: ")
     assert said in ran.output
     assert {file: file.read_bytes() for file in [*tables.iterdir(), *tmp_path.iterdir()]} == before
+
+
+def test_nobody_reads_the_output(tables: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "collectivelint",
+        "sql",
+        str(tables),
+        "from range(100000)",
+        "--output-format",
+        "csv",
+    ]
+    with subprocess.Popen(command, cwd=tables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        assert asking.stderr is not None
+        assert asking.stdout.readline() == "range\n"
+        asking.stdout.close()
+        assert asking.stderr.read() == ""
+    assert asking.returncode == 1
 
 
 def test_there_is_nothing_to_read(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

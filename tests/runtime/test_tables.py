@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from collectivelint.runtime.afterwards import perfetto
 from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.afterwards.tables import schema
 from collectivelint.runtime.afterwards.tables.parquet import write
 from collectivelint.runtime.afterwards.tables.schema import TABLES, VERSION
 from collectivelint.runtime.report import report
 from collectivelint.runtime.traces import jobs
+from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
 from collectivelint.runtime.traces.reader import Reader
 
 from . import made_up
@@ -132,3 +134,16 @@ def test_pyarrow_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(schema.TablesError, match=r"pip install 'collectivelint\[report\]'"):
         write([made_up.job(20)], tmp_path / "tables", [])
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_file_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    place = Place("a\udcfe.py", 3, "step", ("a\udcfe.py:3 step: dist.barrier()",))
+    event = Event(0, 0, "collective", "barrier", Group((0,), 0, ""), 1, -1, {}, False, State.DONE, 1.0, 2.0, place)
+    trace = Trace({0: Rank(0, 1, 1, "host", 0, 0.0, "finished", "", (event,))})
+    job = jobs.Job("", 1, 0, 0.0, recorded=trace)
+    write([job], tmp_path / "tables", [])
+    (site,) = parquet.read_table(tmp_path / "tables" / "sites.parquet").to_pylist()
+    assert (site["path"], site["stack"]) == ("a\\udcfe.py", ["a\\udcfe.py:3 step: dist.barrier()"])
+    pytest.importorskip("perfetto")
+    perfetto.write([job], [""], tmp_path / "run.perfetto-trace", [])
+    assert b"a\\udcfe.py:3" in (tmp_path / "run.perfetto-trace").read_bytes()

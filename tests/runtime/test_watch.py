@@ -14,6 +14,7 @@ from collectivelint.runtime.beside.live_page import LivePage
 
 from . import forked
 from .conftest import JOBS, line_of, run, torchrun
+from .test_damaged import _rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,30 @@ def test_a_page_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
     assert len(said) == 1
     assert said[0].startswith(f"collectivelint: {tmp_path}/run.html is not written: ")
     assert not list(tmp_path.iterdir())
+
+
+#: The report of a run, with a disk that takes forever.
+_REPORTS = """
+import os, sys, time
+os.fsync = lambda handle: (print("writing", flush=True), time.sleep(60))
+from collectivelint.runtime.report import report
+report()
+"""
+
+
+def test_nothing_stays_of_a_page_whose_process_is_ended(tmp_path: Path) -> None:
+    # As `watch` does it when the job ends.
+    _rank(tmp_path / "run", 0, 3)
+    (tmp_path / "pages").mkdir()
+    command = [sys.executable, "-c", _REPORTS, str(tmp_path / "run"), "--live", "3"]
+    with subprocess.Popen(
+        [*command, "--html", str(tmp_path / "pages" / "run.html")], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert "writing\n" in iter(writer.stdout.readline, "")
+        assert list((tmp_path / "pages").iterdir())
+        writer.terminate()
+    assert not list((tmp_path / "pages").iterdir())
 
 
 @pytest.mark.parametrize("folder", ["", "missing"])

@@ -10,7 +10,7 @@ from collectivelint.printable import one_line
 from ...quantities import ranks_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from .waits import Node
 
@@ -36,10 +36,10 @@ def graph(nodes: Sequence[Node]) -> str:
         y = _TOP + number * _ROW + _HEIGHT // 2
         for other, target in enumerate(shown):
             if set(node.lacks) & set(target.side.ranks):
-                parts.append(_lacks(number, other, ranks_text(set(node.lacks) & set(target.side.ranks))))
+                parts.append(_lacks(number, other, set(node.lacks) & set(target.side.ranks)))
         parts.append(
             f'<rect class="ranks" x="2" y="{y - 17}" width="{_LEFT}" height="34" rx="17"/>'
-            f'<text class="mid" x="{2 + _LEFT // 2}" y="{y + 4}">{_text(node.ranks, 16)}</text>'
+            f'<text class="mid" x="{2 + _LEFT // 2}" y="{y + 4}">{_ranks(node.side.ranks, 16)}</text>'
         )
         parts.append(f'<path class="waits" d="M{_LEFT + 4} {y}H{_RIGHT - 2}" marker-end="url(#tip)"/>')
         ended = "" if node.waits else " ended"
@@ -61,7 +61,7 @@ def graph(nodes: Sequence[Node]) -> str:
     return "".join(parts) + f"</svg>{left_over}"
 
 
-def _lacks(number: int, other: int, words: str) -> str:
+def _lacks(number: int, other: int, ranks: Collection[int]) -> str:
     """A dashed line from the call of a row to the ranks of another that it lacks."""
     down = 1 if other > number else -1
     start = _TOP + number * _ROW + _HEIGHT // 2 + 14 * down
@@ -71,8 +71,14 @@ def _lacks(number: int, other: int, words: str) -> str:
     label = start + (30 if down > 0 else -20)
     return (
         f'<path class="lacks" d="M{_RIGHT - 2} {start}C{x + 70} {start} {x} {middle} {x} {stop}" marker-end="url(#tip)"/>'
-        f'<text class="lack" x="{_RIGHT + 12}" y="{label}">lacks {_text(words, 30)}</text>'
+        f'<text class="lack" x="{_RIGHT + 12}" y="{label}">lacks {_ranks(ranks, 30)}</text>'
     )
+
+
+def _ranks(ranks: Collection[int], most: int) -> str:
+    """`ranks 0-2`, or how many they are: half of a number would be another one."""
+    text = ranks_text(ranks)
+    return text if len(text) <= most else f"{len(ranks):,} ranks"
 
 
 def _text(value: str, most: int) -> str:

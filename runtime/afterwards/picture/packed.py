@@ -23,6 +23,7 @@ OPEN, ASYNC, LAST, DIVERGED, PAIR, FAILED = 1, 2, 4, 8, 16, 32
 _TICK_S: Final = 1e-6
 #: So many sides of a divergence have lanes of their own, and so many ranks of each.
 _SIDES, _OF_A_SIDE = 8, 3
+_MOST: Final = 2**32 - 1
 _UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
 
 
@@ -57,7 +58,7 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
     # A call that is stuck is open to the right: it needs room to be seen in.
     span = last - first
     last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
-    tick = max(_TICK_S, (last - first) / (2**32 - 2))
+    tick = max(_TICK_S, (last - first) / (_MOST - 1))
     waits, late, at = _arrivals(trace, shift)
     diverged = _diverged(found)
     # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
@@ -85,9 +86,11 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
                 if (is_open and not event.is_async) or event.state is State.FAILED
                 else min(ended - start, round(waits.get((event.rank, event.number), 0.0) / tick))
             )
-            columns["late"].append(round(late.get((event.rank, event.number), 0.0) / tick))
+            # A call without a start, of a damaged trace, may come last by more than the run is long.
+            columns["late"].append(min(_MOST, round(late.get((event.rank, event.number), 0.0) / tick)))
             columns["what"].append(whats((ops(event.op), group, sites(f"{event.place.path}:{event.place.line}"))))
-            columns["sequence"].append(event.sequence)
+            # As a ring has it: dumps of the Flight Recorder have numbers of 64 bits.
+            columns["sequence"].append(event.sequence & _MOST)
             columns["flags"].append(
                 OPEN * is_open
                 + ASYNC * event.is_async

@@ -34,11 +34,18 @@ def analysed(folder: Path, engine: str) -> list[Analysed]:
         import ibis
 
         from . import numbers
-    except ImportError:
-        raise TablesError(f"--engine {engine} needs ibis: pip install 'collectivelint[report]'") from None
+
+        if engine == DUCKDB:
+            import duckdb  # noqa: F401
+    except ImportError as error:
+        needed = "duckdb" if error.name == "duckdb" else "ibis"
+        raise TablesError(f"--engine {engine} needs {needed}: pip install 'collectivelint[report]'") from None
     with _connected(engine) as connection:
         try:
             tables = {table: connection.read_parquet(_address(folder, table, engine)) for table in TABLES}
+            for table, columns in TABLES.items():
+                if lacks := [column for column in columns if column not in tables[table].columns]:
+                    raise TablesError(f"{file_of(folder, table)}: has no column {', '.join(lacks)}")
             return numbers.read(tables, _kept_by(connection))
         except ibis.common.exceptions.IbisError as error:
             raise TablesError(f"--engine {engine}: {_shown(error)}") from None

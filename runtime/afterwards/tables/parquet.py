@@ -76,7 +76,7 @@ class _Writers:
         rows, schema = self._rows[table], self._schemas[table]
         if rows:
             columns = [
-                pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+                _column(pa, values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
             ]
             self._files[table].write_table(pa.Table.from_arrays(columns, schema=schema))
             rows.clear()
@@ -86,6 +86,20 @@ class _Writers:
         for table, file in self._files.items():
             self._flush(table)
             file.close()
+
+
+def _column(pa: Any, values: Iterable[Any], kind: Any) -> Any:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        # Names of files may have bytes that are no UTF-8, which no table stores: their escapes, as the report shows them.
+        return pa.array([_escaped(value) for value in values], kind)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_escaped(inner) for inner in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _schema(pa: Any, columns: dict[str, str]) -> Any:

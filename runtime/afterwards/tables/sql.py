@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +46,9 @@ def sql(folder: Path, query: str, output_format: str) -> None:
         with _tables(folder) as tables, _connected(tables) as connection:
             names, rows = _run(connection, query)
             _SHOWN[output_format](names, rows)
+    except BrokenPipeError:
+        # Whoever reads the output has enough.
+        raise
     except (TablesError, TraceError, OSError) as error:
         echo(f"error: {reason(error)}", err=True)
         sys.exit(2)
@@ -99,6 +103,8 @@ def _run(connection: Any, query: str) -> tuple[list[str], Iterator[tuple[Any, ..
     """The names of the columns, and the rows. Raises TablesError unless it is one statement that only reads."""
     import duckdb
 
+    if any("\ud800" <= sign <= "\udfff" for sign in query):
+        raise TablesError("the query is no UTF-8")
     try:
         statements = connection.extract_statements(query)
         reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
@@ -161,18 +167,26 @@ def _plain(value: Any) -> str:
 
 
 def _json(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """A list with an object for each row, as it comes; what JSON has no form for is a text."""
+    """A list with an object for each row, as it comes; what JSON has no form for is a text. Columns of one name get numbers."""
+    keys: list[str] = []
+    for name in names:
+        others = (f"{name}_{number}" for number in count(1))
+        keys.append(name if name not in keys else next(key for key in others if key not in (*keys, *names)))
     separator = "["
     for row in rows:
         click.echo(
-            separator + "\n  " + json.dumps(dict(zip(names, map(_finite, row), strict=True)), default=str), nl=False
+            separator + "\n  " + json.dumps(dict(zip(keys, map(_finite, row), strict=True)), default=str), nl=False
         )
         separator = ","
     click.echo("[]" if separator == "[" else "\n]")
 
 
 def _finite(value: Any) -> Any:
-    """Infinity and NaN as null."""
+    """Infinity and NaN as null, also those in lists and structs."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and value - value != 0 else value
 
 
@@ -187,7 +201,7 @@ def _csv(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, default=str) if isinstance(value, (list, dict, bool)) else value
+    return json.dumps(_finite(value), default=str) if isinstance(value, (list, dict, bool)) else value
 
 
 _SHOWN: Final = {"text": _text, "json": _json, "csv": _csv}
