@@ -105,7 +105,7 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
     known = None
-    if options["diff_base"]:
+    if options["diff_base"] is not None:
         from .diff_base import before, only_new
 
         known = before(targets, resolver, folder, options)
