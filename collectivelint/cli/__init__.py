@@ -92,7 +92,7 @@ def _refuse_mistyped(word: str) -> None:
     from difflib import get_close_matches
 
     near = get_close_matches(word, COMMANDS, 1)
-    if near and not word.startswith("-") and not Path(word).exists() and not Path(word).is_symlink():
+    if near and not word.startswith("-") and not os.path.lexists(word):
         raise click.UsageError(f"no such file or command `{word}`; did you mean `{near[0]}`?")
 
 

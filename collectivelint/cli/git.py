@@ -40,7 +40,7 @@ class Repository:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Repository:
         """The repository that all of these files and folders lie in; raise UsageError."""
-        folders = {path if path.is_dir() else path.parent for path in paths}
+        folders = {path if os.path.isdir(path) else path.parent for path in paths}
         tops = {os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n") for folder in folders}
         if len(tops) > 1:
             raise click.UsageError(f"--diff-base: the paths lie in several git repositories: {', '.join(sorted(tops))}")
@@ -99,6 +99,10 @@ class Repository:
                 _copy(self.top / path, folder / path)
             elif not path.name.endswith(_READ):
                 continue
+            elif not size.isdigit():
+                raise click.UsageError(
+                    f"--diff-base: the repository lacks `{path}` of commit {commit[:12]}: `git fsck` lists what is missing"
+                )
             elif mode == _LINK:
                 links.append((blob, path))
             elif mode in _FILES and int(size) <= limit_of(path.name):

@@ -229,7 +229,7 @@ def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ..
         try:
             text = read_text(folder / name)
             load(((name, text),))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             problems.append((name, f"`catalog-files`: {name}: {reason}"))
         except CatalogError as error:

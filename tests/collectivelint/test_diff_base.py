@@ -154,6 +154,10 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
     assert not Path("x").exists()
     assert "--diff-base only shows findings: leave out --fix" in _check(project, "HEAD", "--fix").err
     _commit(project, {"main.py": _HANGS})
+    blob = _git("rev-parse", "HEAD:main.py").strip()
+    kept = Path(".git/objects", blob[:2], blob[2:]).rename("kept")
+    assert "the repository lacks `main.py` of commit" in _check(project, "HEAD").err
+    kept.rename(Path(".git/objects", blob[:2], blob[2:]))
     _git("clone", "--quiet", "--depth=1", f"file://{project.root}", "shallow")
     ran = _check(project, "HEAD~1", "shallow")
     assert "the clone is shallow: fetch its history" in ran.err
