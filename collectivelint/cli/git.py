@@ -18,8 +18,11 @@ from ..source.discover import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A hook has these set for its own repository and index.
-_OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+#: A hook has these set for its own repository and index; with the last one, no pattern names a file.
+_OF_HOOKS: Final = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
+    "GIT_LITERAL_PATHSPECS",
+)
 #: No hook of the user runs, and nothing is written beside the index that is named.
 _QUIET: Final = (
     *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
@@ -81,7 +84,8 @@ class Repository:
             entries = [b"100644 %s\t%s\0" % (commit.encode(), name) for name in others if name.endswith(_SOURCES)]
             _git(self.top, "update-index", "--replace", "-z", "--index-info", given=b"".join(entries), index=index)
             options = ("--no-ext-diff", "--no-textconv", "--diff-filter=R", "--find-renames", "--name-status", "-z")
-            words = _git(self.top, "diff", *options, commit, "--", index=index).split(b"\0")
+            sources = [f"*{suffix}" for suffix in SUFFIXES]
+            words = _git(self.top, "diff", *options, commit, "--", *sources, index=index).split(b"\0")
         return {os.fsdecode(old): os.fsdecode(new) for old, new in zip(words[1::3], words[2::3], strict=False)}
 
     def write_files(self, commit: str, folder: Path) -> None:
