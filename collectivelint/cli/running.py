@@ -99,7 +99,7 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
         changed, unread, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
         return Outcome(found=(changed and not options["fix"]) or (unread and not options["exit_zero"]), failed=failed)
-    if options["show_analysis"]:
+    if options["show_analysis"] is not None:
         if given is not None and given.problem is not None:
             error(f"{name}:{given.problem.line}:{given.problem.column}: {given.problem.message}")
             return Outcome(failed=True)

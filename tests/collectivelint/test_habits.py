@@ -67,6 +67,7 @@ def test_single_keys(project: Project) -> None:
         (["--config", f'catalog-files = ["{"x" * 300}"]'], "File name too long"),
         (["--config", 'catalog-files = ["a\\u0000"]'], "embedded null byte"),
         (["x" * 300], "no such file or folder"),
+        (["--show-analysis", ""], "no function ``"),
         (["--config", 'extend = "x"'], "`extend` is a key of files only"),
         (["--config", "pyproject.toml"], "pyproject.toml: has no [tool.collectivelint]"),
         (["--config", "a.toml", "--config", "b.toml"], "--config takes one file, not a.toml and b.toml"),
