@@ -92,7 +92,7 @@ def _refuse_mistyped(word: str) -> None:
     from difflib import get_close_matches
 
     near = get_close_matches(word, COMMANDS, 1)
-    if near and not word.startswith("-") and not Path(word).exists() and not Path(word).is_symlink():
+    if near and not word.startswith("-") and not os.path.lexists(word):
         raise click.UsageError(f"no such file or command `{word}`; did you mean `{near[0]}`?")
 
 
@@ -135,12 +135,24 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
+        if error.errno == errno.ENOENT and error.filename is None and not _has_folder():
+            click.echo("error: the current folder does not exist any more", err=True)
+            sys.exit(2)
         if error.errno not in _OUTPUT_FAILS or error.filename is not None:
             raise
         with suppress(OSError):
             click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
         _drop_output()
         sys.exit(2)
+
+
+def _has_folder() -> bool:
+    """Whether the current folder exists: another process may have removed it."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _open_closed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def candidates(path: str, draft: bool, own: bool, missing: bool, module: str, su
     from ..program.installed import package_folders, site_folders, version_of
     from ..settings import Resolver
 
-    is_folder = Path(path).is_dir()
+    is_folder = os.path.isdir(path)
     folders = [Path(path)] if is_folder else package_folders(path, site_folders([Path()]))
     if not folders:
         raise click.UsageError(f"`{path}` is neither a folder nor an installed package")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -284,7 +285,7 @@ def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list
             what = "`-`" if stdin_filename == Path("-") else "--stdin-filename"
             raise click.UsageError(f"{what} stands for the path: name no others")
         return [stdin_filename], []
-    missing = [path for path in paths if not path.exists() and not path.is_symlink()]
+    missing = [path for path in paths if not os.path.lexists(path)]
     return [path for path in paths if path not in missing] if paths else [Path()], missing
 
 

@@ -15,7 +15,9 @@ import click
 from ..engine import Linter
 from ..finding import UNREADABLE
 from ..findings import baseline
+from ..program.installed import ENVIRONMENTS
 from ..settings import Resolver
+from ..source.discover import project_roots
 from .git import Repository
 from .messages import error
 
@@ -74,13 +76,21 @@ def before(
         # What makes it the root of a project.
         (folder / ".git").mkdir(parents=True)
         repository.write_files(commit, folder)
+        if options["follow_installed"] is not None:
+            _link_environments(targets, top, folder)
         old = [name for name, now in renamed.items() if _is_below(now, named) and not _is_below(name, named)]
         asked = [Path(name) for name in [*named, *old] if (folder / name).exists()]
         if not asked:
             return Before(top, Counter())
         with _inside(folder):
             alias = (str(folder.parent), f"the merge base of {top}")
-            linter = Linter(_BaseResolver(resolver, top, folder), cache_folder=cache, jobs=options["jobs"], alias=alias)
+            linter = Linter(
+                _BaseResolver(resolver, top, folder),
+                cache_folder=cache,
+                jobs=options["jobs"],
+                alias=alias,
+                follow=options["follow_installed"],
+            )
             result = linter.run(asked)
             # A file that cannot be read is no clean one, also where it could not be read before.
             some = [finding for finding in result.findings if finding.code != UNREADABLE]
@@ -90,6 +100,15 @@ def before(
         for problem in result.errors:
             error(f"at the merge base {commit[:12]}: {problem}")
     return Before(top, Counter(_now(key, renamed) for key in keys), failed=bool(result.incomplete))
+
+
+def _link_environments(targets: Sequence[Path], top: Path, folder: Path) -> None:
+    """Let the packages be found that are installed in the projects of these files and folders."""
+    for root in project_roots(path.resolve() for path in targets):
+        for name in ENVIRONMENTS:
+            link = folder / os.path.relpath(root, top) / name
+            if (root / name).is_dir() and link.parent.is_dir() and not os.path.lexists(link):
+                link.symlink_to(root / name)
 
 
 def only_new(result: Result, new: Sequence[Finding]) -> Result:

@@ -18,10 +18,19 @@ from ..source.discover import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A hook has these set for its own repository and index.
-_OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+#: A hook has these set for its own repository and index; with the last one, no pattern names a file.
+_OF_HOOKS: Final = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
+    "GIT_LITERAL_PATHSPECS",
+)
+#: No hook of the user runs, and nothing is written beside the index that is named.
+_QUIET: Final = (
+    *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
+    *("-c", "core.splitIndex=false", "-c", "core.untrackedCache=false"),
+)
 #: What a run reads: sources, what names the commands of a project, and what hides files.
 _READ: Final = (*SUFFIXES, "pyproject.toml", "setup.cfg", "collectivelint.toml", ".gitignore")
+_SOURCES: Final = tuple(map(os.fsencode, SUFFIXES))
 _LINK, _SUBMODULE, _FILES = "120000", "160000", ("100644", "100755")
 
 
@@ -34,7 +43,7 @@ class Repository:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Repository:
         """The repository that all of these files and folders lie in; raise UsageError."""
-        folders = {path if path.is_dir() else path.parent for path in paths}
+        folders = {path if os.path.isdir(path) else path.parent for path in paths}
         tops = {os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n") for folder in folders}
         if len(tops) > 1:
             raise click.UsageError(f"--diff-base: the paths lie in several git repositories: {', '.join(sorted(tops))}")
@@ -49,6 +58,8 @@ class Repository:
         what = f"`{revision}` has no commit in common with HEAD" if commit else f"git knows no commit `{revision}`"
         if self._try("rev-parse", "--is-shallow-repository") == "true":
             what += "; the clone is shallow: fetch its history (`git fetch --unshallow`, or `fetch-depth: 0` in CI)"
+        elif not self._try("rev-parse", "--verify", "--quiet", "HEAD"):
+            what = "the repository has no commit yet"
         elif not commit:
             what += f"; a branch of a remote has to be fetched first{self._near(revision)}"
         raise click.UsageError(f"--diff-base: {what}")
@@ -63,14 +74,18 @@ class Repository:
     def renamed(self, commit: str) -> dict[str, str]:
         """Old name -> new name of each file that was renamed since a commit, in files that are not added yet too."""
         with tempfile.TemporaryDirectory(prefix="collectivelint-") as folder:
-            # `git diff` looks for renames among the files of an index: in a copy of it, those that are not added.
+            # `git diff` looks for renames among the files of an index: a copy of it takes those that are not added,
+            # under any hash. `git add` would not do: it writes an object, and fails at repositories without commits.
             index = Path(folder) / "index"
             theirs = Path(os.fsdecode(_git(self.top, "rev-parse", "--git-path", "index")).rstrip("\n"))
             if (self.top / theirs).exists():
                 shutil.copyfile(self.top / theirs, index)
-            _git(self.top, "add", "--intent-to-add", "--", ".", index=index)
+            others = _git(self.top, "ls-files", "--others", "--exclude-standard", "-z", index=index).split(b"\0")
+            entries = [b"100644 %s\t%s\0" % (commit.encode(), name) for name in others if name.endswith(_SOURCES)]
+            _git(self.top, "update-index", "--replace", "-z", "--index-info", given=b"".join(entries), index=index)
             options = ("--no-ext-diff", "--no-textconv", "--diff-filter=R", "--find-renames", "--name-status", "-z")
-            words = _git(self.top, "diff", *options, commit, "--", index=index).split(b"\0")
+            sources = [f"*{suffix}" for suffix in SUFFIXES]
+            words = _git(self.top, "diff", *options, commit, "--", *sources, index=index).split(b"\0")
         return {os.fsdecode(old): os.fsdecode(new) for old, new in zip(words[1::3], words[2::3], strict=False)}
 
     def write_files(self, commit: str, folder: Path) -> None:
@@ -88,6 +103,10 @@ class Repository:
                 _copy(self.top / path, folder / path)
             elif not path.name.endswith(_READ):
                 continue
+            elif not size.isdigit():
+                raise click.UsageError(
+                    f"--diff-base: the repository lacks `{path}` of commit {commit[:12]}: `git fsck` lists what is missing"
+                )
             elif mode == _LINK:
                 links.append((blob, path))
             elif mode in _FILES and int(size) <= limit_of(path.name):
@@ -140,7 +159,7 @@ def _git(folder: Path, *args: str, given: bytes = b"", index: Path | None = None
     environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"} | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *args], input=given, capture_output=True, env=environment, check=False
+            ["git", "-C", str(folder), *_QUIET, *args], input=given, capture_output=True, env=environment, check=False
         )
     except FileNotFoundError:
         raise click.UsageError("--diff-base needs git, which is not installed") from None

@@ -54,7 +54,8 @@ def overrides(options: dict[str, Any]) -> Overrides:
 
 def _config(words: Sequence[str], *, isolated: bool) -> tuple[Path | None, dict[str, Any]]:
     """The file and the values that `--config` names; raise UsageError."""
-    files = [word for word in words if Path(word).exists() or "=" not in word]
+    # A value may be longer than a name can be, which `Path.exists` raises.
+    files = [word for word in words if os.path.exists(word) or "=" not in word]
     variable = os.environ.get(CONFIG_VARIABLE, "")
     if variable and not files and not isolated:
         files = [variable]
@@ -62,7 +63,7 @@ def _config(words: Sequence[str], *, isolated: bool) -> tuple[Path | None, dict[
         raise click.UsageError(f"--config takes one file, not {' and '.join(files)}")
     if files and isolated:
         raise click.UsageError(f"--isolated ignores all configuration files: leave out --config {files[0]}")
-    if files and not Path(files[0]).is_file():
+    if files and not os.path.isfile(files[0]):
         source = "--config" if files[0] in words else CONFIG_VARIABLE
         raise click.UsageError(f"{source}: {files[0]}: no such file" + ", and no KEY = VALUE" * (source == "--config"))
     values: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -98,14 +99,14 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
             raise click.UsageError("--thread-groups needs --diff, to see what it would change, or --fix")
         changed, unread, failed = thread_groups(Linter(resolver), targets, apply=options["fix"])
         return Outcome(found=(changed and not options["fix"]) or (unread and not options["exit_zero"]), failed=failed)
-    if options["show_analysis"]:
+    if options["show_analysis"] is not None:
         if given is not None and given.problem is not None:
             error(f"{name}:{given.problem.line}:{given.problem.column}: {given.problem.message}")
             return Outcome(failed=True)
         _show_analysis(Linter(resolver, texts), targets, options["show_analysis"])
         return Outcome()
     known = None
-    if options["diff_base"]:
+    if options["diff_base"] is not None:
         from .diff_base import before, only_new
 
         known = before(targets, resolver, folder, options)
@@ -148,7 +149,7 @@ def _cache_folder(named: Path | None, target: Path) -> Path:
     """Where the cache is; a link to a folder is followed only where it was named."""
     if named is None:
         return (project_root(target) or Path()) / FOLDER
-    return named.resolve() if named.is_dir() else named
+    return named.resolve() if os.path.isdir(named) else named
 
 
 def _refuse_in_place(options: dict[str, Any]) -> None:
@@ -162,7 +163,7 @@ def _nothing(
     result: Result, linter: Linter, targets: Sequence[Path], options: dict[str, Any], resolver: Resolver
 ) -> Outcome:
     """Say that nothing was checked: no reason to fail where the files of a hook are all excluded."""
-    left_out = all(path.is_file() and resolver.settings(path).force_exclude for path in targets)
+    left_out = all(os.path.isfile(path) and resolver.settings(path).force_exclude for path in targets)
     if left_out:
         warning("nothing to check: every file that was named is excluded")
     else:

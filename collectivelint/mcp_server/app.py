@@ -108,4 +108,16 @@ def serve(paths: Sequence[Path]) -> None:
         """Read a traced run: did its ranks diverge, at which call, and where is each side."""
         return await answer(runs.read_trace, roots, path)
 
-    server.run("stdio")
+    try:
+        server.run("stdio")
+    except Exception as error:
+        if not _is_broken_pipe(error):
+            raise
+        # The client has left while it was being answered.
+        raise BrokenPipeError from None
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Whether it is that alone, in whatever groups of exceptions."""
+    inside = getattr(error, "exceptions", None)
+    return isinstance(error, BrokenPipeError) if inside is None else all(map(_is_broken_pipe, inside))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ class Roots:
     def path(self, text: str) -> Path:
         """The path of a request; raise RequestError if it is outside, or nothing is there."""
         path = self.inside(text)
-        if not path.exists():
+        if not os.path.exists(path):
             raise RequestError(f"{text}: no such file or folder")
         return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +51,8 @@ def lint(
         raise RequestError("give either `paths` or `source`, not both")
     else:
         targets = [roots.inside(filename) if filename else Path("-")]
+        if os.path.isdir(targets[0]):
+            raise RequestError(f"{filename}: is a folder, and no name of a file")
     resolver = Resolver(_overrides(select, min_confidence))
     if source is None:
         targets = _files(roots, paths, resolver)

@@ -15,6 +15,8 @@ from ..reading import read_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+#: Names of the environment of a project, in its folder.
+ENVIRONMENTS: Final = (".venv", "venv")
 _VERSION: Final = re.compile(r"""^__version__(?:\s*:\s*\w+)?\s*=\s*["']([\w.+-]+)["']""", re.MULTILINE)
 
 
@@ -22,7 +24,7 @@ def site_folders(roots: Iterable[Path]) -> list[str]:
     """Where packages of projects lie: in the active environment, in environments in these folders, and in this one."""
     active = os.environ.get("VIRTUAL_ENV")
     environments = [Path(active)] if active else []
-    environments += [root / name for root in roots for name in (".venv", "venv")]
+    environments += [root / name for root in roots for name in ENVIRONMENTS]
     found: dict[str, None] = {}
     for environment in environments:
         for folder in (*sorted(environment.glob("lib/python*/site-packages")), environment / "Lib/site-packages"):

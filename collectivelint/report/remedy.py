@@ -47,9 +47,12 @@ def hunks(finding: Finding, sources: Sources) -> list[str]:
     """The edits of a finding as a unified diff without header and context; the hunks of a notebook have no line numbers."""
     from difflib import unified_diff
 
+    if finding.fix is None:
+        # Its file may be one that cannot be read.
+        return []
     text = sources.source(finding.path).text
     before = lines(text)
-    for edit in sorted(finding.fix.edits if finding.fix is not None else (), key=lambda edit: edit.start, reverse=True):
+    for edit in sorted(finding.fix.edits, key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.content + text[edit.end :]
     changes = [line.rstrip("\r\n") for line in unified_diff(before, lines(text), n=0)][2:]
     # Those of a notebook would count the lines of all its cells.

@@ -229,11 +229,11 @@ def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ..
         try:
             text = read_text(folder / name)
             load(((name, text),))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            problems.append((name, f"`catalog-files`: {name}: {reason}"))
         except CatalogError as error:
             problems += [(name, f"`catalog-files`: {problem}") for problem in error.problems]
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            problems.append((name, f"`catalog-files`: {name}: {reason}"))
         else:
             found.append((str(folder / name), text))
     return tuple(found), problems

@@ -45,7 +45,7 @@ class Resolver:
 
     def settings(self, path: Path) -> Settings:
         """What applies to a file or folder."""
-        folder = path if path.is_dir() else path.parent
+        folder = path if os.path.isdir(path) else path.parent
         return self._of(folder.resolve())
 
     def settings_in(self, folder: str) -> Settings:

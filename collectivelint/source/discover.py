@@ -43,7 +43,7 @@ def discover(paths: Iterable[Path], resolver: Resolver) -> Discovered:
         settings = resolver.settings(path)
         if settings.force_exclude and _is_excluded(path, settings, above=True):
             continue
-        if path.is_dir():
+        if os.path.isdir(path):
             met += [
                 _met(file, real, walked=True) for file in _walk(path, settings, resolver, found, _ignores_above(path))
             ]
@@ -69,7 +69,7 @@ def _met(file: Path, real: dict[Path, str], *, walked: bool) -> _Met:
     if folder not in real:
         real[folder] = os.path.realpath(folder)
     spelling = os.path.join(real[folder], file.name)
-    if not file.is_symlink():
+    if not os.path.islink(file):  # noqa: PTH114  # a name that is too long is none
         return file, spelling, False
     return file, os.path.realpath(spelling), walked
 

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from collectivelint import __version__
+from collectivelint.cli import main
 from collectivelint.cli.check import check
 from collectivelint.compiled import is_compiled
 from collectivelint.registry import discover
@@ -559,6 +560,19 @@ def test_streams_that_are_closed(project: Project, redirected: str, code: int, w
     assert ran.returncode == code
     assert words in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the current folder cannot be removed")
+def test_a_current_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.setattr(sys, "argv", ["collectivelint", "."])
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == "error: the current folder does not exist any more\n"
 
 
 def test_a_terminal_that_knows_only_ascii(project: Project) -> None:

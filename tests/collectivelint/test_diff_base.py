@@ -101,6 +101,24 @@ def test_a_renamed_file_keeps_what_it_had(project: Project, added: bool) -> None
     assert _places(_check(project, "HEAD")) == ["lib/run.py:8:9:", "lib/run.py:13:9:"]
 
 
+def test_git_runs_no_hook_and_writes_nothing(project: Project) -> None:
+    """Also where `git add` would fail: at a repository without commits, and outside of a sparse checkout."""
+    _commit(project, {"src/train.py": _CALLER, "src/helper.py": _HANGS})
+    hook = Path(".git/hooks/post-index-change")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho ran > '{project.root}/ran'\n")
+    hook.chmod(0o755)
+    _git("sparse-checkout", "set", "src")
+    Path("src").rename("lib")
+    _git("init", "--quiet", "lib/nested")
+    Path("ran").unlink(missing_ok=True)
+    before = {str(path) for path in Path(".git").rglob("*")}
+    ran = _check(project, "HEAD", "lib")
+    assert (ran.code, ran.err) == (0, "")
+    assert {str(path) for path in Path(".git").rglob("*")} == before
+    assert not Path("ran").exists()
+
+
 def test_the_settings_are_those_of_today(project: Project) -> None:
     """A rule that is switched on now is no finding that was added, and patterns hold at the merge base as well."""
     _commit(project, {"src/train.py": _CALLER, "src/helper.py": _HANGS})
@@ -124,7 +142,11 @@ def test_with_a_baseline(project: Project) -> None:
 def test_what_cannot_be_compared_is_said(project: Project) -> None:
     project.write({"main.py": _HELPER})
     assert "lies in no git repository" in _check(project, "HEAD").err
+    _git("init", "--quiet", "--initial-branch=main")
+    assert "the repository has no commit yet" in _check(project, "HEAD").err
     _commit(project, {"main.py": _HELPER})
+    # A variable of a script that is not set is no reason to compare with nothing.
+    assert _check(project, "").code == 2
     ran = _check(project, "mian")
     assert (ran.code, ran.out) == (2, "")
     assert "git knows no commit `mian`; a branch of a remote has to be fetched first; did you mean `main`?" in ran.err
@@ -132,6 +154,10 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
     assert not Path("x").exists()
     assert "--diff-base only shows findings: leave out --fix" in _check(project, "HEAD", "--fix").err
     _commit(project, {"main.py": _HANGS})
+    blob = _git("rev-parse", "HEAD:main.py").strip()
+    kept = Path(".git/objects", blob[:2], blob[2:]).rename("kept")
+    assert "the repository lacks `main.py` of commit" in _check(project, "HEAD").err
+    kept.rename(Path(".git/objects", blob[:2], blob[2:]))
     _git("clone", "--quiet", "--depth=1", f"file://{project.root}", "shallow")
     ran = _check(project, "HEAD~1", "shallow")
     assert "the clone is shallow: fetch its history" in ran.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -110,3 +111,18 @@ def test_what_is_no_time(program: Project, value: str) -> None:
     ran, _ = _check(program, f"--follow-installed={value}")
     assert (ran.code, ran.out) == (2, "")
     assert f"`{value}` is no number of seconds" in ran.err
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_what_a_change_adds(program: Project, monkeypatch: pytest.MonkeyPatch, active: bool) -> None:
+    """The merge base follows the same packages, also those of an environment that is not active."""
+    if not active:
+        monkeypatch.delenv("VIRTUAL_ENV")
+        Path("../env").rename(".venv")
+    Path(".gitignore").write_text(".venv\n")
+    for words in ("init --quiet", "add .", "-c user.name=a -c user.email=b commit --quiet --message=x"):
+        subprocess.run(["git", *words.split()], check=True)
+    assert _check(program, "--follow-installed")[1] == _FOUND
+    assert _check(program, "--follow-installed", "--diff-base=HEAD")[1] == []
+    Path("main.py").write_text(_MAIN + "\n\ndef more(tensor):\n    if first():\n        meet(tensor)\n")
+    assert _check(program, "--follow-installed", "--diff-base=HEAD")[1] == ["main.py:20:9: CL201"]

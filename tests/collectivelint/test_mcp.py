@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "outside": ("lint", {"paths": ["../secret.py"]}),
     "link": ("lint", {"paths": ["link.py"]}),
     "written outside": ("lint", {"source": "", "filename": "../new.py"}),
+    "folder": ("lint", {"source": "", "filename": "elsewhere"}),
     "missing": ("lint", {"paths": ["missing.py"]}),
     "empty": ("lint", {"paths": ["trace"]}),
     "rule": ("explain", {"rule": "rank-conditional"}),
@@ -148,6 +150,7 @@ def test_what_cannot_be_answered_is_an_error(session: Any) -> None:
     assert "not both" in _error(answers["both"])
     for name in ("outside", "link", "written outside"):
         assert "outside of what this server may read" in _error(answers[name])
+    assert "elsewhere: is a folder" in _error(answers["folder"])
     assert "missing.py: no such file or folder" in _error(answers["missing"])
     assert "nothing to check" in _error(answers["empty"])
     assert "did you mean `CL201`?" in _error(answers["no rule"])
@@ -155,6 +158,20 @@ def test_what_cannot_be_answered_is_an_error(session: Any) -> None:
     assert "no checkpoint" in _error(answers["no checkpoint"])
     assert "neither a trace nor dumps" in _error(answers["no trace"])
     assert "--help: no such file or folder" in _error(answers["dashes"])
+
+
+def test_a_client_that_leaves_before_its_answer_is_no_error(tmp_path: Path) -> None:
+    hello = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    command = [sys.executable, "-m", "collectivelint", "mcp"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=-1, stdout=-1, stderr=-1) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stderr is not None
+        server.stdout.close()
+        server.stdin.write(json.dumps(request).encode() + b"\n")
+        server.stdin.close()
+        assert server.stderr.read() == b""
 
 
 def test_without_the_sdk_one_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

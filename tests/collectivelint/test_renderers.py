@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from collectivelint.finding import Edit, Finding, Fix, Location, Step
 from collectivelint.findings.result import Result
 from collectivelint.report import FORMATS, render
 from collectivelint.report.model import Document
-from collectivelint.source.text import Source
+from collectivelint.source.text import Source, UnreadableError
 
 _TEXT = "import torch.distributed as dist\nif rank == 0:\n    dist.barrier()\n"
 
@@ -67,3 +69,14 @@ def test_what_an_assistant_reads() -> None:
         "+# first",
         "1 finding, 1 file",
     ]
+
+
+def test_a_finding_without_a_fix_needs_no_source() -> None:
+    """Its file may be one that cannot be read."""
+
+    class Unreadable(_Texts):
+        def source(self, path: str) -> Source:
+            raise UnreadableError(path)
+
+    text = render("agent", Document(Result([replace(_finding(), fix=None)], files=1), Unreadable()))
+    assert text.splitlines()[-1] == "1 finding, 1 file"
