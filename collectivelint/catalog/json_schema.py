@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .schema import CATEGORIES, LISTS, NEEDED, OTHER_ROWS, ROW_KEYS, TEXTS, VALUES, type_of
+from .schema import CATEGORIES, LISTS, NEEDED, OTHER_ROWS, ROW_KEYS, SOURCE_FIRST, TEXTS, VALUES, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,6 +68,7 @@ MEANS: Final[Mapping[str, str]] = {
     "also": "Other modules that have the same names.",
     "version": "The version of the framework that the rows were compared with.",
     "world": "Names of the default group.",
+    "source_first": "Where a program holds the source of the module, that is read instead of these rows.",
 }
 
 
@@ -77,7 +78,8 @@ def schema() -> dict[str, Any]:
     tables |= {table: _rows(table, keys, keys) for table, keys in OTHER_ROWS.items()}
     texts = {key: {"type": "string", "minLength": 1} | _said(key) for key in TEXTS}
     lists = {name: _STRINGS | _said(name) for name in ("also", "world", *sorted(LISTS))}
-    section = _table({**texts, **lists, **tables}, ("module", "source"))
+    flags = {SOURCE_FIRST: {"type": "boolean"} | _said(SOURCE_FIRST)}
+    section = _table({**texts, **flags, **lists, **tables}, ("module", "source"))
     sections = {"type": "array", "items": section}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -239,6 +239,8 @@ class Catalog:
     data_words: frozenset[str]
     #: Words for groups whose ranks have different parts of a model.
     stage_words: frozenset[str]
+    #: Names with rows that hold where a program does not have their source.
+    source_first: frozenset[str]
     #: Functions and classes that give all ranks equally many batches, by their last names.
     even_loaders: frozenset[str]
     #: What `convention` has answered: the same few names are asked for again and again.
@@ -246,9 +248,9 @@ class Catalog:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every dotted name that has a row, and the modules and classes that they lie in."""
-        found = {*self.apis, *self.classes, *self.world, *self.objects}
-        return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules)
+        """Every dotted name that means its row in any program, and the modules and classes that they lie in."""
+        found = {*self.apis, *self.classes, *self.world, *self.objects} - self.source_first
+        return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules - self.source_first)
 
     @cached_property
     def data_methods(self) -> frozenset[str]:
@@ -270,11 +272,7 @@ class Catalog:
 
     def is_reading(self, name: str) -> bool:
         """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""
-        return name.startswith(self._reading)
-
-    @cached_property
-    def _reading(self) -> tuple[str, ...]:
-        return tuple(self.path_readers)
+        return name.startswith(tuple(self.path_readers))
 
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that `name` is, or whose family it belongs to."""

@@ -13,7 +13,7 @@ from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
 from .places import Places
 from .rows import Convention, FileApi
-from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, CatalogError, Category, check, near
+from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, SOURCE_FIRST, CatalogError, Category, check, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,6 +117,8 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
     conventions: list[Convention] = []
     methods: dict[str, str] = {}
     file_uses: dict[str, FileApi] = {}
+    #: The names of sections whose modules are read where a program holds their source, and those of all others.
+    of_source: dict[bool, set[str]] = {False: set(), True: set()}
     for where, text in files:
         try:
             data = toml_text.parse(where, text)
@@ -159,7 +161,9 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                 file_uses |= {name.rpartition(".")[2]: known for name in names_of if _is_owned(name)}
             for table, found in lists.items():
                 found |= set(section.get(table, []))
+            told = of_source[section.get(SOURCE_FIRST, False)]
             for module in names:
+                told |= {module, *(f"{module}.{row['name']}" for row in section.get("classes", []))}
                 for row in section.get("classes", []):
                     classes[f"{module}.{row['name']}"] = row["meaning"]
                     if "same_as" in row:
@@ -175,6 +179,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
                             problems.append(f"{place(table, row)}: {module}.{row['name']}: {error}")
                             continue
                         apis[api.name] = api
+                        told.add(api.name)
     problems += join_classes(same, classes, apis, lists)
     if problems:
         raise CatalogError(*dict.fromkeys(problems))
@@ -188,6 +193,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
         methods=methods,
         families=families,
         file_uses=file_uses,
+        source_first=frozenset(of_source[True] - of_source[False]),
         **{name: frozenset(found) for name, found in lists.items()},  # type: ignore[arg-type]  # each is a field
     )
 

@@ -84,9 +84,12 @@ LISTS: Final = (
 )
 #: Keys of a section that are one text; `version` is the version of the framework that the rows were compared with.
 TEXTS: Final = ("module", "source", "version")
+#: The key of a section whose rows are meant for programs that use the framework: where a program holds the source of the module, that
+#: is read instead.
+SOURCE_FIRST: Final = "source_first"
 SECTION_KEYS: Final = frozenset(
     {
-        *(*TEXTS, "also", "world", "classes", "environment", "conventions", "methods", "file_uses"),
+        *(*TEXTS, SOURCE_FIRST, "also", "world", "classes", "environment", "conventions", "methods", "file_uses"),
         *("families", *LISTS),
         *CATEGORIES,
     }
@@ -191,6 +194,9 @@ def check(place: Place, section: object) -> Iterator[str]:
         elif table in TEXTS:
             if not isinstance(rows, str):
                 yield f"{place(table, None)}: {module}: `{table}` has to be a string"
+        elif table == SOURCE_FIRST:
+            if not isinstance(rows, bool):
+                yield f"{place(table, None)}: {module}: `{table}` has to be true or false"
         elif isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
             for row in rows:
                 yield from _check_row(place, module, table, row)

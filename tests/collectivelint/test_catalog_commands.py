@@ -13,7 +13,7 @@ from collectivelint import toml_text
 from collectivelint.catalog.json_schema import MEANS, schema
 from collectivelint.catalog.lookup import shipped
 from collectivelint.catalog.reader import parse
-from collectivelint.catalog.schema import OTHER_ROWS, ROW_KEYS, TEXTS, CatalogError
+from collectivelint.catalog.schema import OTHER_ROWS, ROW_KEYS, SOURCE_FIRST, TEXTS, CatalogError
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -181,5 +181,27 @@ def test_schema_and_reader_refuse_the_same(old: str, new: str) -> None:
 
 
 def test_the_schema_explains_each_key() -> None:
-    every = {*ROW_KEYS, *TEXTS, "also", "world"}.union(*OTHER_ROWS.values())
+    every = {*ROW_KEYS, *TEXTS, SOURCE_FIRST, "also", "world"}.union(*OTHER_ROWS.values())
     assert every == set(MEANS)
+
+
+@pytest.mark.parametrize(
+    ("first", "is_there", "found"), [("false", True, 1), ("true", True, 0), ("true", False, 1), ("false", False, 1)]
+)
+def test_source_that_a_program_holds_comes_before_rows_that_say_so(
+    project: Project, first: str, is_there: bool, found: int
+) -> None:
+    rows = f'module = "company.comm"\nsource = "company/comm.py"\nsource_first = {first}\n'
+    rows += 'collectives = [{ name = "meet", operation = "barrier", params = "" }]\n'
+    project.write({"company.toml": f"[[section]]\n{rows}", "collectivelint.toml": 'catalog-files = ["company.toml"]\n'})
+    use = "import torch.distributed as dist\nfrom company.comm import meet\n\nif dist.get_rank() == 0:\n    meet()\n"
+    # The function of this version makes no collective.
+    source = {"company/__init__.py": "", "company/comm.py": "def meet():\n    return None\n"} if is_there else {}
+    project.write({"train.py": use, **source})
+    ran = project.run("check", "--select", "CL2", "--output-format", "concise", "--min-confidence", "low", "train.py")
+    assert ran.out.count("CL201") == found
+
+
+def test_source_first_is_true_or_false() -> None:
+    with pytest.raises(CatalogError, match="`source_first` has to be true or false"):
+        parse([("a.toml", '[[section]]\nmodule = "a"\nsource = "a.py"\nsource_first = "yes"\n')])
