@@ -27,6 +27,7 @@ ROOMS: Final = (
     ("verdict", "inside", "checkpoint.checks"),
     ("beside", "afterwards", "checkpoint", "checkpoint.inside"),
     ("afterwards.picture",),
+    ("of_tables",),
     ("activate", "report"),
     ("cli",),
     ("", "__main__", "bootstrap", "testing"),

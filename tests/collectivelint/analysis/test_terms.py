@@ -206,6 +206,7 @@ def test_terms_are_the_same_where_their_tokens_are(one: Term, two: Term) -> None
     assert same(one, copied)
 
 
+@pytest.mark.slow
 def test_chains_deeper_than_the_stack_are_compared() -> None:
     length = 3 * sys.getrecursionlimit()
     assert same(chain_of(length), chain_of(length))
