@@ -73,6 +73,7 @@ def test_a_chain_of_many_calls(project: Project) -> None:
     assert project.found(select=["CL201"]) == [("main.py", 4, "CL201")]
 
 
+@pytest.mark.slow
 def test_a_circle_of_many_functions(project: Project) -> None:
     """Each function calls the next one and the last one the first."""
     many = 500

@@ -51,7 +51,7 @@ def test_the_linter_knows_before_the_run(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["broken", "correct"])
+@pytest.mark.parametrize("form", ["broken", pytest.param("correct", marks=pytest.mark.slow)])
 def test_tracer_and_auditor_know_when_it_is_saved(tmp_path: Path, form: str) -> None:
     pytest.importorskip("torch", minversion="2.6")
     if form == "broken":

@@ -107,7 +107,7 @@ def test_an_attempt_that_failed(trace: Callable[..., Job], tmp_path: Path) -> No
         assert "the ranks diverged in 1 of 2 attempts, see above" in said.splitlines()[-1]
 
 
-@pytest.mark.parametrize("wrong", [True, False])
+@pytest.mark.parametrize("wrong", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_processes_that_go_on_in_another_job(tmp_path: Path, wrong: bool) -> None:
     """Each of the four is rank 0 or 1 of a pair, and then of another pair; one pair of the latter disagrees."""
     job = _traced(tmp_path, f"JOB4 evaluates {'wrong' if wrong else ''}", "--on-divergence", "report")
