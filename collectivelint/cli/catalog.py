@@ -13,6 +13,7 @@ import click
 from ..printable import printable
 from ..reading import read_text
 from .messages import error
+from .words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +72,8 @@ def show(name: str, as_json: bool) -> None:
     every = list(entries([*shipped(), *own]))
     found = about(every, name)
     if not found:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, {entry.name for entry in every} | {entry.framework for entry in every}, 1)
-        raise click.UsageError(f"nothing is known of `{name}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+        names = {entry.name for entry in every} | {entry.framework for entry in every}
+        raise click.UsageError(f"nothing is known of `{name}`{nearest(name, sorted(names))}")
     if as_json:
         click.echo(json.dumps([_as_dict(entry) for entry in found], indent=2))
     elif len({entry.name for entry in found}) == 1:

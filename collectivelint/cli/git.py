@@ -14,6 +14,7 @@ import click
 
 from ..reading import limit_of
 from ..source.discover import SUFFIXES
+from .words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,11 +66,7 @@ class Repository:
         raise click.UsageError(f"--diff-base: {what}")
 
     def _near(self, revision: str) -> str:
-        from difflib import get_close_matches
-
-        known = self._try("for-each-ref", "--format=%(refname:short)").split("\n")
-        near = get_close_matches(revision, known, 1, 0.5)
-        return f"; did you mean `{near[0]}`?" if near else ""
+        return nearest(revision, self._try("for-each-ref", "--format=%(refname:short)").split("\n"))
 
     def renamed(self, commit: str) -> dict[str, str]:
         """Old name -> new name of each file that was renamed since a commit, in files that are not added yet too."""

@@ -87,7 +87,7 @@ class _Search:
             for api in catalog.of("collective", "implicit", "group_constructor", "lifecycle")
             if "." in (name := _module_of(api.name, catalog.modules))
         }
-        modules |= {name.partition(".")[0] for name in modules} - {"torch"}
+        modules |= {name.partition(".")[0] for name in modules} - NEVER_OURS
         names = b"|".join(re.escape(name.encode()) for name in sorted(modules, key=len, reverse=True))
         self._collectives = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:" + names + rb")\b", re.MULTILINE)
 

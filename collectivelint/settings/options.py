@@ -11,17 +11,17 @@ from .model import DEFAULT_EXCLUDE, Settings, toml
 _KEYS: Final = {
     "extend": ("string", "another configuration file that this one adds to, relative to this one"),
     "select": ("list of rules", "run these rules, and no others"),
-    "extend-select": ("list of rules", "run these as well"),
+    "extend-select": ("list of rules", "run these rules in addition to the selected ones"),
     "ignore": ("list of rules", "do not run these"),
-    "extend-ignore": ("list of rules", "nor these"),
+    "extend-ignore": ("list of rules", "do not run these rules either, in addition to `ignore`"),
     "preview": ("boolean", "run rules that are new, and may still change"),
     "per-file-ignores": ("table of lists", "patterns of files, each with the rules that do not run there"),
     "exclude": ("list of patterns", "files and folders that are left out"),
-    "extend-exclude": ("list of patterns", "and these"),
+    "extend-exclude": ("list of patterns", "files and folders that are left out in addition to `exclude`"),
     "respect-gitignore": ("boolean", "leave out what git ignores"),
     "force-exclude": ("boolean", "leave out excluded files also where they are named on the command line"),
     "fixable": ("list of rules", "fix findings of these rules"),
-    "unfixable": ("list of rules", "but not of these"),
+    "unfixable": ("list of rules", "do not fix findings of these rules"),
     "unsafe-fixes": ("boolean", "show and apply unsafe fixes"),
     "extend-safe-fixes": ("list of rules", "rules whose unsafe fixes count as safe"),
     "extend-unsafe-fixes": ("list of rules", "rules whose safe fixes count as unsafe"),
@@ -36,8 +36,8 @@ _KEYS: Final = {
     "baseline": ("string", "a file of known findings, relative to the configuration"),
     "expected-groups": ("table of ranks", "the process groups a traced job should have"),
     "per-rank-tensors": ("list of patterns", "patterns of saved tensors whose values belong to a rank"),
-    "catalog": ("table", "what names of your program are"),
-    "catalog-files": ("list of files", "files with more of it"),
+    "catalog": ("table", "what functions and classes of your program do"),
+    "catalog-files": ("list of files", "files with rows of the catalogue"),
 }
 
 
