@@ -72,7 +72,7 @@ class Initialisers:
                     _function_of(use)
                     for use in uses
                     if self._is_of(use, name, library, is_own=name == own)
-                    and not is_group_of_one(use.function)
+                    and not is_group_of_one(use.function, self._program.functions(use.function.path).get("<module>"))
                     and not _is_type_test(use)
                     and not _is_elsewhere(use, entry)
                 }

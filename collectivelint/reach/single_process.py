@@ -96,8 +96,11 @@ class SingleProcess:
 
     def _makes_group_of_one(self, targets: Iterable[Target]) -> bool:
         """Whether one of some functions makes a process group of one rank: what only works in a group works there."""
-        functions = (self._program.functions(target.path).get(target.name) for target in targets)
-        return any(function is not None and is_group_of_one(function) for function in functions)
+        for target in targets:
+            functions = self._program.functions(target.path)
+            if target.name in functions and is_group_of_one(functions[target.name], functions.get("<module>")):
+                return True
+        return False
 
     def _is_run_by_others(self, path: str) -> bool:
         """Whether some file runs scripts in its own process, where there may be a group."""

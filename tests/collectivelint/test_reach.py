@@ -227,10 +227,13 @@ def test_a_user_interface_that_a_package_runs_has_one_process(project: Project, 
         ("    os.environ['WORLD_SIZE'] = '2'\n    dist.init_process_group('gloo')\n", False),
         ("    dist.init_process_group('gloo', rank=0, world_size=2)\n", False),
         ("    dist.init_process_group('gloo')\n", False),
+        ("    os.environ['WORLD_SIZE'] = str(ONE)\n    dist.init_process_group('gloo')\n", True),
+        ("    os.environ['WORLD_SIZE'] = str(MORE)\n    dist.init_process_group('gloo')\n", False),
+        ("    size = int(os.environ['N'])\n    assert size == 1\n    dist.init_process_group('gloo', rank=0, world_size=size)\n", True),
     ],
 )
 def test_a_program_that_makes_a_group_of_one_rank(project: Project, set_up: str, is_one: bool) -> None:
-    head = "import os\n\nimport torch.distributed as dist\n\n\n"
+    head = "import os\n\nimport torch.distributed as dist\n\nONE = MORE = int(os.environ['N'])\nassert ONE == 1\n\n\n"
     main = f"{head}def set_up():\n{set_up}\n\n{_LOADING}if __name__ == '__main__':\n    set_up()\n    load('a')\n"
     project.write(main)
     assert [code for _, _, code in project.found(select=["CL204"])] == ["CL204"] * (not is_one)
