@@ -32,9 +32,7 @@ def is_group_of_one(function: Function, module: Function | None = None) -> bool:
     bodies = [function.body, *([module.body] if module is not None else [])]
     asserted = [size for body in bodies for statement in _statements(body) for size in _asserted(statement)]
     is_set = any(_sets_one(statement, asserted) for statement in _statements(function.body))
-    return all(
-        (size is None and is_set) or (size is not None and _is_one(size, asserted)) for size in map(_size, made)
-    )
+    return all((size is None and is_set) or (size is not None and _is_one(size, asserted)) for size in map(_size, made))
 
 
 def _size(call: Call) -> Expr | None:

@@ -229,7 +229,10 @@ def test_a_user_interface_that_a_package_runs_has_one_process(project: Project, 
         ("    dist.init_process_group('gloo')\n", False),
         ("    os.environ['WORLD_SIZE'] = str(ONE)\n    dist.init_process_group('gloo')\n", True),
         ("    os.environ['WORLD_SIZE'] = str(MORE)\n    dist.init_process_group('gloo')\n", False),
-        ("    size = int(os.environ['N'])\n    assert size == 1\n    dist.init_process_group('gloo', rank=0, world_size=size)\n", True),
+        (
+            "    size = int(os.environ['N'])\n    assert size == 1\n    dist.init_process_group('gloo', rank=0, world_size=size)\n",
+            True,
+        ),
     ],
 )
 def test_a_program_that_makes_a_group_of_one_rank(project: Project, set_up: str, is_one: bool) -> None:

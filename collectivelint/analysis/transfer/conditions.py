@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
 from ...record import Record
 from ..domain.ends import combined, has_others, of_both_ends
 from ..domain.joining import join
 from ..domain.recognise import is_path
+from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
 from ..effects import Choice, Guard, Leave, Term, size
 from .agreements import agreed_in
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...ir.nodes import Branch
+    from ..domain.symbol import Symbol
     from .state import Frame
 
 
@@ -140,6 +142,27 @@ def _truthful(test: Expr) -> Expr:
     return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
 
 
+#: A flag that rests on deeper conditions is a value of its own.
+_DEEPEST_FLAG: Final = 8
+
+
+def _decided(guard: Value, then: Value, orelse: Value) -> Symbol | None:
+    """What a flag is after a branch that sets it: `if failed: ready = False` leaves `not failed and ready`."""
+    if then.symbol.depth + orelse.symbol.depth + guard.symbol.depth > _DEEPEST_FLAG:
+        return None
+    condition = guard.symbol
+    for arm, other, holds in ((then, orelse, condition), (orelse, then, condition.negate())):
+        if arm.constant is True:
+            return holds if other.constant is False else _flag("or", holds, other)
+        if arm.constant is False:
+            return holds.negate() if other.constant is True else _flag("and", holds.negate(), other)
+    return None
+
+
+def _flag(op: Literal["and", "or"], condition: Symbol, other: Value) -> Symbol | None:
+    return both(op, (condition, other.symbol)) if other.constant is UNKNOWN else None
+
+
 def joined(
     frame: Frame,
     before: dict[str, Value],
@@ -182,7 +205,8 @@ def joined(
                 # Both arms assign the same expression.
                 merged[name] = one.but(symbol=frame.fresh(name, span))
             else:
-                known = join(one, two, frame.fresh(name, span), guard, frame.cause("branch", span))
+                decided = _decided(guard, one, two) if guard is not None and len(arms) == 2 else None
+                known = join(one, two, decided or frame.fresh(name, span), guard, frame.cause("branch", span))
                 merged[name] = known if guard is None else agreed_in(frame, guard, one, two, known)
                 if guard is not None and any(is_path(way) or way.symbol in frame.either for way in (one, two)):
                     frame.either[known.symbol] = (one.symbol, two.symbol)
