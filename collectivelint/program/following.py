@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..reading import read_bytes
+from ..source.import_statements import import_statements
 from .installed import package_folders, site_folders, version_of
 from .modules import NEVER_OURS, Modules
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
     from ..catalog.model import Catalog
 
-#: `from a.b import (x, y)`, `import a.b as c, d`, at any depth of blocks.
-_IMPORT: Final = re.compile(
-    rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n#;]*(?:\\\n[^\n#;]*)*)|import[ \t]+([^\n#;]+))",
-    re.MULTILINE,
-)
 _DEFINED: Final = re.compile(rb"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
 _EVERYTHING: Final = frozenset({"*"})
 
@@ -147,20 +143,21 @@ class _Search:
         except OSError:
             text = b""
         found = self._read[path] = _Imports(frozenset(name.decode() for name in _DEFINED.findall(text)))
-        for origin, listed, plain in _IMPORT.findall(text):
-            if origin.startswith(b".") or (origin and self.root(origin.partition(b".")[0].decode(), ours=ours)):
-                given = frozenset(word.decode() for word in re.findall(rb"\w+", listed)) - {"as"}
-                found.modules.append((origin.decode(), given))
-                if not given:
-                    found.stars.append(origin.decode())
-                for name in given:
-                    found.by_name.setdefault(name, []).append(origin.decode())
-            for part in plain.split(b","):
-                module, _, alias = part.decode(errors="replace").strip().partition(" as ")
-                if self.root(module.partition(".")[0], ours=ours) is not None:
-                    head = re.escape((alias.strip() or module.partition(".")[0]).encode())
-                    used = frozenset(word.decode() for word in re.findall(rb"\b" + head + rb"\.(\w+)", text))
-                    found.modules.append((module.strip(), used))
+        for statement in import_statements(text):
+            module, names = statement.module, statement.names
+            if not module.startswith(".") and self.root(module.partition(".")[0], ours=ours) is None:
+                continue
+            if names is None:
+                head = re.escape((statement.bound if statement.bound != module else module.partition(".")[0]).encode())
+                used = frozenset(word.decode() for word in re.findall(rb"\b" + head + rb"\.(\w+)", text))
+                found.modules.append((module, used))
+                continue
+            given = frozenset(name for pair in names for name in pair) - _EVERYTHING
+            found.modules.append((module, given))
+            if not given:
+                found.stars.append(module)
+            for name in given:
+                found.by_name.setdefault(name, []).append(module)
         return found
 
     def _files(self, path: str, module: str, names: frozenset[str], *, ours: bool) -> Iterator[_Step]:

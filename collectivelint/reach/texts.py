@@ -6,19 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..source.import_statements import import_statements
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-#: An import statement: (module, names) of `from`, or the modules of `import`. It may stand behind `:` or `;`, and in text
-#: that is no code: a file too many is reached then, and none too few.
-_IMPORT: Final = re.compile(
-    rb"(?:^|[;:])[ \t]*(?:from[ \t]+([.\w][.\w \t]*?)[ \t]*\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*)*\)|[^\n#;]*)"
-    rb"|import[ \t]+([^\n#;]*))",
-    re.MULTILINE,
-)
-_NAME: Final = re.compile(rb"([\w.]+|\*)(?:\s+as\s+(\w+))?")
-_COMMENT: Final = re.compile(rb"#[^\n]*")
-_CONTINUED: Final = re.compile(rb"\\\r?\n")
 #: A module that a call loads, and lists of plugins for pytest.
 _LOADED: Final = re.compile(rb"\b(?:import_module|__import__|importorskip)\(\s*[\"']([\w.]+)[\"']")
 _PLUGINS: Final = re.compile(rb"\bpytest_plugins\b[^=\n]*\+?=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)")
@@ -167,21 +159,15 @@ def _is_quoted(text: bytes, name: bytes) -> bool:
 
 
 def _imported(text: bytes) -> Iterator[Imported]:
-    if b"\\\n" in text or b"\\\r" in text:
-        text = _CONTINUED.sub(b" ", text)
-    for module, names, modules in _IMPORT.findall(text):
-        if modules:
-            for name, own in _NAME.findall(modules):
-                target = name.decode(errors="replace")
-                yield Imported(target, own.decode(errors="replace") or target)
-        elif module:
-            base = b"".join(module.split()).decode(errors="replace")
-            yield Imported(base, "")
-            joint = "" if base.endswith(".") else "."
-            for name, own in _NAME.findall(_COMMENT.sub(b"", names)):
-                last = name.decode(errors="replace")
-                if last != "*":
-                    yield Imported(f"{base}{joint}{last}", own.decode(errors="replace") or last)
+    for statement in import_statements(text):
+        if statement.names is None:
+            yield Imported(statement.module, statement.bound)
+            continue
+        yield Imported(statement.module, "")
+        joint = "" if statement.module.endswith(".") else "."
+        for name, bound in statement.names:
+            if name != "*":
+                yield Imported(f"{statement.module}{joint}{name}", bound)
     for name in _LOADED.findall(text):
         yield Imported(name.decode(errors="replace"), "")
     for plugins in _PLUGINS.findall(text):

@@ -1,0 +1,51 @@
+"""The import statements of a file's text, found without parsing it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: (module, names) of `from`, or the modules of `import`. It may stand behind `:` or `;`, and in text that is no code: a
+#: statement too many is found then, and none too few.
+_STATEMENT: Final = re.compile(
+    rb"(?:^|[;:])[ \t]*(?:from[ \t]+([.\w][.\w \t]*?)[ \t]*\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*)*\)|[^\n#;]*)"
+    rb"|import[ \t]+([^\n#;]*))",
+    re.MULTILINE,
+)
+_NAME: Final = re.compile(rb"([\w.]+|\*)(?:\s+as\s+(\w+))?")
+_COMMENT: Final = re.compile(rb"#[^\n]*")
+_CONTINUED: Final = re.compile(rb"\\\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStatement:
+    """`import module as bound`, or `from module import` with (name, name that it is bound to); `*` is such a name.
+
+    The module is dotted as it is written, with its leading dots. `names` is None of `import`.
+    """
+
+    module: str
+    bound: str
+    names: tuple[tuple[str, str], ...] | None
+
+
+def import_statements(text: bytes) -> Iterator[ImportStatement]:
+    """The import statements of a text, wherever they stand in it, in their order."""
+    if b"\\\n" in text or b"\\\r" in text:
+        text = _CONTINUED.sub(b" ", text)
+    for origin, listed, modules in _STATEMENT.findall(text):
+        for name, bound in _names(modules):
+            yield ImportStatement(name, bound, None)
+        if origin:
+            module = b"".join(origin.split()).decode(errors="replace")
+            yield ImportStatement(module, "", tuple(_names(_COMMENT.sub(b"", listed))))
+
+
+def _names(listed: bytes) -> Iterator[tuple[str, str]]:
+    for name, bound in _NAME.findall(listed):
+        own = name.decode(errors="replace")
+        yield own, bound.decode(errors="replace") or own
