@@ -131,6 +131,10 @@ class Catalog:
     callers: frozenset[str]
     #: Functions whose result iterates as their first argument does.
     wrappers: frozenset[str]
+    #: Functions that iterate over all of what they are given.
+    iterators: frozenset[str]
+    #: Functions and methods, these by their last names, whose result is the share of the rank that they are given.
+    unequal_shares: frozenset[str]
     #: Functions that make a tensor of their first argument.
     tensors: frozenset[str]
     #: Functions that make a tensor of a size.

@@ -169,7 +169,7 @@ def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
         match expr:
             case Call(function=Name(id="next"), args=(iterator,)):
                 value = frame.variables.get(plain(iterator) or "")
-                if not _may_end_early(frame, value):
+                if not may_end_early(frame, value):
                     return caught
                 causes = (
                     (frame.cause("loader", expr.span),)
@@ -189,7 +189,7 @@ def restarts(handler: Block) -> bool:
     )
 
 
-def _may_end_early(frame: Frame, iterator: Value | None) -> bool:
+def may_end_early(frame: Frame, iterator: Value | None) -> bool:
     """Whether nothing says that a loader has as many batches as those of the other ranks."""
     if iterator is not None and iterator.extent.uneven:
         return True
