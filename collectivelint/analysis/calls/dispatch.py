@@ -59,7 +59,7 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
         found = made_of_agreed(frame, expr, made_of(frame, expr, found, values), values)
         found = iterating(frame, expr, callee, args, keywords, found)
     if made_by is not None:
-        found = found.sourced(passed=made_by)
+        found = found.sourced(passed=made_by, own=found.origin.own or frame.cause("own data", expr.span))
     if frame.turns:
         elements = frozenset().union(*[value.origin.elements for value in (callee, *args, *keywords.values())])
         if not elements <= found.origin.elements:

@@ -9,10 +9,10 @@ from ..calls.averages import divided
 from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
+from ..domain.counts import counted
 from ..domain.flowing import flow, holding, stamped
 from ..domain.multiples import padded
 from ..domain.recognise import is_list
-from ..domain.counts import counted
 from ..domain.symbol import call, compound, make
 from ..domain.value import Value
 from ..effects import Repeat, Yielded

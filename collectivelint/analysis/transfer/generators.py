@@ -31,7 +31,9 @@ def generated(frame: Frame) -> Value | None:
     depends = frozenset().union(*_counted_by(term))
     if guard is None and not depends:
         return None
-    symbol = make("generated", frame.position(frame.function.span), tuple(map(parameter, sorted(depends))))
+    symbol = make(
+        "operation", ("generated", *frame.position(frame.function.span)), tuple(map(parameter, sorted(depends)))
+    )
     if guard is None:
         return Value(symbol).varying(depends=depends)
     found = Value(symbol).sized(uneven=guard.causes)

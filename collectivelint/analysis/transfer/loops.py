@@ -138,7 +138,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
             element = _marked(element, mark)
         if value.extent.size_of is not None and value.written.kind == "call" and value.written.args[0] is _RANGE:
             element = element.sized(index_of=value.extent.size_of)
-        bind(frame, statement.target, batch(frame, statement, element))
+        bind(frame, statement.target, batch(frame, statement, value, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):
