@@ -5,7 +5,9 @@ Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_proc
 collective, and nothing tells them before that. So does an `except` that raises again there. Found too is what fails on the one
 rank that looks: a match that may be None is used, or the first, last or largest of the files in a folder that may be empty.
 
-Confidence is medium where what the rank has found on its disk or in its own data decides: a folder that is left over from a
+A `raise` where a condition on a rank's own data is true (`if not torch.isfinite(loss):`) is found with low confidence.
+
+Confidence is medium where what the rank has found on its disk decides: a folder that is left over from a
 run that was killed is there at every restart. It is low where a configuration decides, which is wrong from the start, and for
 files of a folder that the program may just have written.
 
@@ -81,13 +83,18 @@ def check(findings: Findings) -> Iterator[Report]:
                 span=found.span,
                 statement=found.span,
                 function=facts.function.qualname,
-                message=f"only the rank where `{where}` is {'true' if found.holds else 'false'} raises here,"
+                message=f"only {'ranks' if found.guard is found.check else 'the rank'} where `{where}` is"
+                f" {'true' if found.holds is guard.positive else 'false'} raise{'' if found.guard is found.check else 's'} here,"
                 f" while the other ranks go on to `{event.op}` and wait for it there",
                 severity="error",
                 trail=(
                     *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
                     Place(guard.path, guard.span, "condition", "condition"),
-                    Place(found.check.path, found.check.span, "condition", "what the rank checks alone"),
+                    *(
+                        ()
+                        if found.check is guard
+                        else (Place(found.check.path, found.check.span, "condition", "what the rank checks alone"),)
+                    ),
                     Place(path, event.place[0], "collective", f"{event.op}, where the other ranks wait"),
                 ),
                 help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",

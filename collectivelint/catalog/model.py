@@ -131,6 +131,10 @@ class Catalog:
     callers: frozenset[str]
     #: Functions whose result iterates as their first argument does.
     wrappers: frozenset[str]
+    #: Functions that iterate over all of what they are given.
+    iterators: frozenset[str]
+    #: Functions, and methods by their last names, whose result is the share of a rank.
+    unequal_shares: frozenset[str]
     #: Functions that make a tensor of their first argument.
     tensors: frozenset[str]
     #: Functions that make a tensor of a size.
@@ -155,6 +159,8 @@ class Catalog:
     objects: frozenset[str]
     #: Attributes and methods of tensors that say nothing of their elements.
     metadata: frozenset[str]
+    #: Functions and methods that give as many elements as something holds for in a tensor.
+    data_selections: frozenset[str]
     #: Methods of tensors that give another tensor.
     copying: frozenset[str]
     #: Methods after which no asynchronous collective is under way any more.
@@ -269,10 +275,6 @@ class Catalog:
     def modes(self) -> frozenset[str]:
         """The last names of context managers and decorators in which some call is no collective."""
         return frozenset().union(*(api.silent_in | api.rare_in for api in self.apis.values()))
-
-    def is_reading(self, name: str) -> bool:
-        """Whether a function of this name only computes with the path that it is given, or reads the file that is there."""
-        return name.startswith(tuple(self.path_readers))
 
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that `name` is, or whose family it belongs to."""

@@ -69,7 +69,16 @@ LISTS: Final = (
     *("distributed_tests", "in_process", "launchers", "module_methods", "not_calling", "one_process", "plain_bases"),
     *("plain_class_decorators", "plain_decorators", "plain_tests", "rank_marks", "rank_names"),
     *("backward", "data_numbers", "data_parameters", "data_tests", "replica_words", "sharing_words"),
-    *("applied", "data_pieces", "data_words", "even_loaders", "stage_words"),
+    *(
+        "applied",
+        "data_pieces",
+        "data_selections",
+        "data_words",
+        "even_loaders",
+        "iterators",
+        "stage_words",
+        "unequal_shares",
+    ),
     *(
         "group_words",
         "path_readers",

@@ -127,7 +127,11 @@ def _yield(node: ast.Yield, level: int) -> Expr:
     return Compound("yield", () if node.value is None else (expression(node.value, level),))
 
 
-def _inner(node: ast.Await | ast.YieldFrom | ast.Starred, level: int) -> Expr:
+def _yield_from(node: ast.YieldFrom, level: int) -> Expr:
+    return Compound("yield from", (expression(node.value, level),))
+
+
+def _inner(node: ast.Await | ast.Starred, level: int) -> Expr:
     return expression(node.value, level)
 
 
@@ -230,7 +234,7 @@ _LOWER: Final[Mapping[type[ast.expr], Callable[..., Expr]]] = {
     ast.Call: _call,
     ast.Yield: _yield,
     ast.Await: _inner,
-    ast.YieldFrom: _inner,
+    ast.YieldFrom: _yield_from,
     ast.Starred: _inner,
     ast.Subscript: _subscript,
     ast.BoolOp: _logical,

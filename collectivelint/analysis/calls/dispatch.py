@@ -17,18 +17,20 @@ from ..domain.wrapped import Wrapped
 from ..effects import CallSite, Deferred
 from ..transfer.agreements import made_of_agreed
 from ..transfer.binding import GUARD, axis_of, environment, guarding
+from ..transfer.generators import own_length
 from ..transfer.own_data import made_of
 from .annotations import declared, declared_collective
 from .catalog_calls import known
 from .file_effects import note_use, tolerates
 from .given_functions import run_given
+from .iterators import iterating
 from .library_calls import unknown
 from .object_options import options_of
 from .program_calls import invoke
 from .wrapped_models import run_pass, wrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..domain.causes import Cause
     from ..transfer.state import Frame
@@ -55,8 +57,9 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
     if len(frame.out) == before:
         values = (callee, *args, *keywords.values())
         found = made_of_agreed(frame, expr, made_of(frame, expr, found, values), values)
+        found = iterating(frame, expr, callee, args, keywords, found)
     if made_by is not None:
-        found = found.sourced(passed=made_by)
+        found = found.sourced(passed=made_by, own=found.origin.own or frame.cause("own data", expr.span))
     if frame.turns:
         elements = frozenset().union(*[value.origin.elements for value in (callee, *args, *keywords.values())])
         if not elements <= found.origin.elements:
@@ -106,7 +109,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             wrapped = wrapper(frame.context.catalog, made_of, WORLD, keywords)
             made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of, wrapped=wrapped)
             made = made.sourced(ranked=own)
-            return made.sized(uneven=_shared(target.name, [*args, *keywords.values()]))
+            return made.sized(uneven=_shared(frame, target.name, args, keywords))
         if target.name in frame.context.catalog.readers and args:
             return environment(frame, args[0], symbols.call(callee.symbol, (args[0].symbol,)), expr.span)
     if target is None and isinstance(expr.function, Attribute) and callee.reference.receiver is not None:
@@ -157,9 +160,12 @@ def _is_applied(expr: Call, target: Target) -> bool:
     return named and target.name.rpartition(".")[2] == "forward"
 
 
-def _shared(name: str, args: Sequence[Value]) -> tuple[Cause, ...]:
+def _shared(frame: Frame, name: str, args: Sequence[Value], keywords: Mapping[str, Value]) -> tuple[Cause, ...]:
     """Why a loader has more batches on some ranks: it was given a share of the items that is larger there."""
-    uneven = args[0].extent.uneven if args and name.endswith(".DataLoader") else ()
+    items = args[0] if args else keywords.get("dataset")
+    if items is None or not name.endswith(".DataLoader"):
+        return ()
+    uneven = own_length(frame, items)
     return uneven if any(cause.kind == "rank" for cause in uneven) else ()
 
 

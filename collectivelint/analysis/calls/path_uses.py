@@ -56,7 +56,7 @@ def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> 
     catalog = frame.context.catalog
     # The loggers of other libraries are called as any other.
     names = (name, f"methods.{name.rpartition('.')[2]}")
-    if not frame.looked or catalog.is_reading(name) or not catalog.reporting.isdisjoint(names):
+    if not frame.looked or name.startswith(tuple(catalog.path_readers)) or not catalog.reporting.isdisjoint(names):
         return
     given = {inner for value in values for inner in value.symbol.walk()}
     for path, root in frame.looked.items():

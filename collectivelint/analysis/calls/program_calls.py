@@ -255,6 +255,7 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
     ):
         # A rank only by the name of the parameter; what was passed is none.
         value = value.varying(varies=frozenset(), causes=(), one=None).referring(kind=None)
+        value = value.sized(uneven=without_names(value.extent.uneven, function.span))
     argument = arguments.get(value.symbol.parameter or "")
     if argument is not None:
         if value.reference.wrapped is not None:

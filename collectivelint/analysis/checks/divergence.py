@@ -20,6 +20,8 @@ Where: TypeAlias = Literal["arm", "loop", "exit", "order"]
 _EVENTS: Final = frozenset(
     {"file system", "clock", "exception", "signal", "poll", "queue", "own data", "loader", "recorded", "requests"}
 )
+#: Causes that may differ between ranks, and as a rule do not: batches of one kind, and models that use all their parameters.
+_SELDOM: Final = frozenset({"own inputs", "gradient"})
 
 
 class Divergence(Record):
@@ -125,7 +127,9 @@ class Divergence(Record):
         if self.derived and any(cause.kind == "rank" and cause.path != self.guard.path for cause in self.guard.causes):
             # What objects of another file remember of a rank; others of their class may not.
             return Confidence.LOW
-        return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS else Confidence.HIGH
+        if self.kinds and self.kinds <= _SELDOM:
+            return Confidence.LOW
+        return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS | _SELDOM else Confidence.HIGH
 
     @property
     def is_practical(self) -> bool:

@@ -38,7 +38,12 @@ class LoneRaise(Record):
 
     @property
     def confidence(self) -> Confidence:
-        """What a rank finds on its disk or in its data happens; what a configuration says is there from the start."""
+        """What a rank finds on its disk happens; what a configuration says is there from the start.
+
+        An exception about own data ends the job where the launcher sees it, and is mostly meant to.
+        """
+        if self.check is self.guard:
+            return Confidence.LOW
         seen = any(cause.kind not in ("rank", "branch") for cause in self.check.causes)
         return Confidence.MEDIUM if seen or is_handler(self.check) else Confidence.LOW
 
@@ -49,6 +54,11 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
         return
     found: set[Span] = set()
     for item in walk(tidy(continued(term))):
+        if isinstance(item, Choice) and _is_of_data(item.guard):
+            for raised in _own_raises(item):
+                if raised.span not in found:
+                    found.add(raised.span)
+                    yield raised
         if not isinstance(item, Choice) or not _is_for_some(item.guard):
             continue
         for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
@@ -72,6 +82,23 @@ def is_handler(check: Guard) -> bool:
 def _is_for_some(guard: Guard) -> bool:
     """Whether a condition picks some ranks."""
     return guard.own and any(cause.kind == "rank" for cause in guard.causes)
+
+
+def _is_of_data(guard: Guard) -> bool:
+    """Whether a condition asks for what is in a rank's own data."""
+    kinds = {cause.kind for cause in guard.causes} - {"branch"}
+    return guard.own and bool(guard.varies) and bool(kinds) and kinds <= {"data", "own data", "own inputs"}
+
+
+def _own_raises(item: Choice) -> Iterator[LoneRaise]:
+    """The exception about own data in which an arm ends at once, where the other one goes on to a collective."""
+    for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
+        last = mine[-1] if mine else None
+        if not isinstance(last, Leave) or last.kind != "raise" or last.span is None or next(events(mine), None):
+            continue
+        ahead = next((event for event in events(theirs) if _is_met(event, item.guard)), None)
+        if ahead is not None:
+            yield LoneRaise(item.guard, holds, item.guard, last.span, ahead)
 
 
 def _is_met(event: Event, guard: Guard) -> bool:

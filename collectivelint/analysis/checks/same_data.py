@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ...catalog.model import Catalog
     from .divergence import Divergence
+
+_OF_DATA: Final = frozenset({"own data", "own inputs", "gradient"})
 
 
 def is_same_data(catalog: Catalog, divergence: Divergence) -> bool:
@@ -15,7 +17,7 @@ def is_same_data(catalog: Catalog, divergence: Divergence) -> bool:
     What a rank records by name is a matter of the part of the model that it has: ranks of other groups have the same part.
     """
     kinds = divergence.kinds
-    if kinds != {"own data"} and kinds != {"recorded"}:
+    if not (kinds and kinds <= _OF_DATA) and kinds != {"recorded"}:
         return False
     words = {
         word

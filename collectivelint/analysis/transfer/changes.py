@@ -31,10 +31,11 @@ SELF: Final = "self"
 def deciding(frame: Frame, *, certain: bool = False) -> tuple[Guard, Value] | None:
     """The condition on which only some ranks get here: the innermost one around this place, or that of an exit before it.
 
-    `certain`: one that differs between ranks under some configurations only does not count.
+    `certain`: one that differs between ranks under some configurations only does not count, one about own data does.
     """
     for some in (*reversed(frame.guards), *reversed(frame.left)):
-        if not certain or not some[1].uniformity.maybe:
+        uniformity = some[1].uniformity
+        if not certain or not uniformity.maybe or all(cause.kind == "own data" for cause in uniformity.causes):
             return some
     return None
 

@@ -9,12 +9,15 @@ from ..calls.averages import divided
 from ..calls.library_calls import share_of
 from ..domain import symbol as symbols
 from ..domain.causes import Length
+from ..domain.counts import counted
 from ..domain.flowing import flow, holding, stamped
 from ..domain.multiples import padded
 from ..domain.recognise import is_list
-from ..domain.symbol import call, compound
+from ..domain.symbol import call, compound, make
 from ..domain.value import Value
-from ..effects import Yielded
+from ..effects import Repeat, Yielded
+from .generators import own_length
+from .guards import trips_of
 
 if TYPE_CHECKING:
     from ...ir.nodes import Compound
@@ -82,5 +85,10 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
         case "yield":
             frame.emit(Yielded())
             return Value(frame.fresh("sent", frame.statement))
+        case "yield from":
+            turns = make("loop", ("for",), (counted(values[0].symbol, frame.variables),))
+            trips = trips_of(frame, values[0], own_length(frame, values[0]), frame.statement)
+            frame.emit(Repeat(turns, (Yielded(),), trips))
+            return values[0]
         case _:
             return computed

@@ -45,7 +45,7 @@ from .comparisons import compared
 from .compounds import computed_from
 from .guards import choose, guard_of, perhaps, truth
 from .names import look_up
-from .own_data import asking
+from .own_data import asking, is_held
 from .scopes import Arm, Asked, Under
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
                 if frame.context.catalog.convention(name, "size") is not None:
                     # `world_size > 1`, wherever it comes from.
                     left = left.sized(size_of=symbols.WORLD)
-            return asking(frame, expr.op, left, right, compared(expr.op, left, right))
+            return asking(frame, expr, left, right, compared(expr.op, left, right))
         case Logical():
             return _logical(frame, expr)
         case Conditional(test=test, then=then, orelse=orelse, span=span, test_span=test_span):
@@ -285,6 +285,8 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
     uneven = next((value.extent.uneven for value in sources if value.extent.uneven), ())
     if not uneven:
         uneven = next((value.uniformity.causes for value in tests if value.uniformity.varies), ())
+    if not uneven and any(is_held(test, value) for test, value in zip(expr.filters, tests, strict=True)):
+        uneven = (frame.cause("own data", expr.span),)
     unordered = next((value.extent.unordered for value in sources if value.extent.unordered), None)
     size_of = sources[0].extent.size_of if len(sources) == 1 and not tests else None
     item, sharded = (element if element.reference.instance is not None else None), element.origin.sharded

@@ -16,6 +16,7 @@ from ..effects import Choice, Deferred, Event, Item, Leave, Repeat, walk
 from .binding import bind
 from .conditions import joined
 from .expressions import condition, evaluate
+from .generators import own_length
 from .guards import trips_of
 from .own_data import batch
 from .scopes import Discarding, Turn, Under
@@ -125,7 +126,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
         symbol = make("loop", ("for",), (counted(value.symbol, frame.variables),))
         unordered = value.extent.unordered
         over = value.given_as
-        trips = trips_of(frame, value, value.extent.uneven, statement.head)
+        trips = trips_of(frame, value, own_length(frame, value), statement.head)
         symbol_of_element = frame.fresh("each", statement.span)
         frame.elements[symbol_of_element] = value.symbol
         element = each(value, symbol_of_element)
@@ -137,7 +138,7 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
             element = _marked(element, mark)
         if value.extent.size_of is not None and value.written.kind == "call" and value.written.args[0] is _RANGE:
             element = element.sized(index_of=value.extent.size_of)
-        bind(frame, statement.target, batch(frame, statement, element))
+        bind(frame, statement.target, batch(frame, statement, value, element))
     with frame.collecting() as items, Turn(frame, value.symbol):
         if trips is not None:
             with Under(frame, trips, value.varying(varies=trips.varies, causes=trips.causes)):

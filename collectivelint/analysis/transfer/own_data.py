@@ -10,12 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Compound, Constant, Evaluate, Loop, Name, blocks, expressions
+from ...ir.nodes import (
+    Attribute,
+    Call,
+    Compare,
+    Compound,
+    Constant,
+    Evaluate,
+    Loop,
+    Name,
+    Subscript,
+    blocks,
+    expressions,
+)
 from ...program.target import Target
 from ..domain.causes import merged
 from ..domain.flowing import flow
 from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, constant, subscript
+from ..domain.symbol import name as name_symbol
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -66,9 +79,10 @@ def _is_plain(parameter: Parameter) -> bool:
     return isinstance(parameter.annotation, Name) and parameter.annotation.id in ("int", "str", "bool", "float")
 
 
-def batch(frame: Frame, statement: Loop, element: Value) -> Value:
-    """What a loop binds that trains: `for batch in loader: ... loss.backward()`."""
-    if not _trains(frame, statement.body):
+def batch(frame: Frame, statement: Loop, over: Value, element: Value) -> Value:
+    """What a loop binds that trains, or that runs `over` a loader: `for batch in loader: ... loss.backward()`."""
+    bound = None if statement.target is None else plain(statement.target)
+    if over.reference.kind not in _LOADERS and not _trains(frame, statement.body, bound):
         return element
     cause = frame.cause("own data", statement.head)
     if not isinstance(statement.target, Compound) or not _is_call(statement.iterable, "enumerate"):
@@ -84,19 +98,36 @@ def _is_call(expr: Expr, name: str) -> bool:
     return isinstance(expr, Call) and isinstance(expr.function, Name) and expr.function.id == name
 
 
-def _trains(frame: Frame, block: Block) -> bool:
-    """Whether the turns of a loop, and not those of one inside it, go back through a model."""
+_LOADERS: Final = ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader")
+
+
+def _trains(frame: Frame, block: Block, bound: str | None) -> bool:
+    """Whether the turns of a loop go back through a model; those of one inside it do if it runs over parts of what is `bound`."""
     for statement in block:
         match statement:
             case Evaluate(value=Call(function=Attribute(name=name))):
                 if name in frame.context.catalog.backward:
                     return True
-            case Loop():
-                pass
+            case Loop(iterable=iterable, body=body):
+                if bound is not None and _runs_over(iterable, bound, block) and _trains(frame, body, None):
+                    return True
             case _:
-                if any(_trains(frame, inner) for inner in blocks(statement)):
+                if any(_trains(frame, inner, bound) for inner in blocks(statement)):
                     return True
     return False
+
+
+def _runs_over(iterable: Expr, bound: str, block: Block) -> bool:
+    """Whether a loop runs over parts of what is bound under this name: an entry, pieces, or as many as a block makes of it."""
+    match iterable:
+        case Subscript(value=value) | Call(function=Attribute(value=value, name=("chunk" | "split"))):
+            return plain(value) == bound
+        case Call(function=Name(id="range")):
+            return any(isinstance(expr, Subscript) and plain(expr.value) == bound for expr in expressions(block))
+        case Call(function=Name(id=("zip" | "enumerate")), args=args):
+            return any(_runs_over(arg, bound, block) for arg in args)
+        case _:
+            return False
 
 
 def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
@@ -124,9 +155,30 @@ def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> 
     if name in catalog.data_pieces and own.span == frame.function.span and sized and not found.extent.uneven:
         # As many pieces as the data of this rank need, of what a model is given.
         found = found.sized(uneven=(frame.cause("own data", expr.span),))
+    if not found.extent.uneven and _selects(frame, function, target, values):
+        found = found.sized(uneven=(frame.cause("own data", expr.span),))
+        if name == "where":
+            # Places in each of the dimensions, equally many.
+            places = [found.but(symbol=subscript(found.symbol, constant(number))) for number in range(_DIMENSIONS)]
+            found = found.referring(parts=tuple(places))
     if found.reference.parts:
         return found.referring(parts=tuple([_owned(part, own) for part in found.reference.parts]))
     return _owned(found, own)
+
+
+#: Tensors with more dimensions than this are rarely looked into.
+_DIMENSIONS: Final = 4
+
+
+def _selects(frame: Frame, function: Expr, target: Target | None, values: Sequence[Value]) -> bool:
+    """Whether a call gives as many elements as something holds for, or as its own data say."""
+    selecting = frame.context.catalog.data_selections
+    if target is None:
+        return isinstance(function, Attribute) and f"methods.{function.name}" in selecting
+    if target.name == "builtins.range":
+        return any(value.origin.own is not None and _is_number_of(frame, value) for value in values[1:])
+    # `where(condition)` gives places; `where(condition, one, other)` as many elements as there were.
+    return target.name in selecting and (len(values) == 2 or not target.name.endswith(".where"))
 
 
 def _owned(value: Value, own: Cause) -> Value:
@@ -136,17 +188,52 @@ def _owned(value: Value, own: Cause) -> Value:
     return value if any(cause.kind == "received" for cause in value.origin.origins) else value.sourced(own=own)
 
 
-def asking(frame: Frame, op: str, left: Value, right: Value, found: Value) -> Value:
-    """A comparison: `loss.item() > limit`, `mask.sum() == 0`."""
-    if op not in _SIZES or found.uniformity.varies or (left.origin.own is None) is (right.origin.own is None):
+def is_held(test: Expr, value: Value) -> bool:
+    """Whether a filter keeps what a rank's own data say, be it an entry of theirs or what is computed from it."""
+    if value.origin.own is None:
+        return False
+    return bool(value.uniformity.varies) or isinstance(test, (Name, Attribute, Subscript))
+
+
+def asking(frame: Frame, expr: Compare, left: Value, right: Value, found: Value) -> Value:
+    """A comparison: `loss.item() > limit`, `mask.sum() == 0`, `"images" in batch`, `parameter.grad is None`."""
+    if found.uniformity.varies:
         return found
-    number = left if right.origin.own is None else right
-    if not _is_number_of(frame, number):
+    kind = _asked_for(expr, left, right)
+    if kind is not None:
+        return found.varying(varies=frozenset({WORLD}), causes=(frame.cause(kind, frame.statement),))
+    if expr.op not in _SIZES or (left.origin.own is None) is (right.origin.own is None):
         return found
+    number, other = (left, right) if right.origin.own is None else (right, left)
     cause = frame.cause("own data", frame.statement)
-    return found.varying(varies=frozenset({WORLD}), causes=(cause,))
+    if _is_number_of(frame, number):
+        return found.varying(varies=frozenset({WORLD}), causes=(cause,))
+    if isinstance(other.constant, str) or not _is_part(number):
+        return found
+    # One of the things in the data, or how many there are: alike on all ranks where the data are made so.
+    return found.varying(varies=frozenset({WORLD}), causes=(cause,), maybe=True)
 
 
+def _asked_for(expr: Compare, left: Value, right: Value) -> str | None:
+    """The cause for which ranks may differ in that something is there; None if a comparison does not ask for that."""
+    if expr.op in ("in", "not in"):
+        return "own inputs" if right.origin.own is not None and isinstance(left.constant, str) else None
+    if expr.op not in ("is", "is not") or right.constant is not None:
+        return None
+    if isinstance(expr.left, Attribute) and expr.left.name == "grad":
+        return "gradient"
+    if left.origin.own is None or left.symbol.parameter is not None:
+        return None
+    # A collate function that has nothing to give says so with None.
+    return "own data" if left.symbol.head[:1] == ("each",) else "own inputs"
+
+
+def _is_part(value: Value) -> bool:
+    """Whether it is, or is made of, an element of a container, or the length of one."""
+    return any(part.head[:1] == ("each",) or part is _LEN for part in value.written.walk())
+
+
+_LEN: Final = name_symbol("len")
 _SIZES: Final = frozenset({"<", ">", "<=", ">=", "==", "!="})
 
 
@@ -169,7 +256,7 @@ def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
         match expr:
             case Call(function=Name(id="next"), args=(iterator,)):
                 value = frame.variables.get(plain(iterator) or "")
-                if not _may_end_early(frame, value):
+                if not may_end_early(frame, value):
                     return caught
                 causes = (
                     (frame.cause("loader", expr.span),)
@@ -189,7 +276,7 @@ def restarts(handler: Block) -> bool:
     )
 
 
-def _may_end_early(frame: Frame, iterator: Value | None) -> bool:
+def may_end_early(frame: Frame, iterator: Value | None) -> bool:
     """Whether nothing says that a loader has as many batches as those of the other ranks."""
     if iterator is not None and iterator.extent.uneven:
         return True

@@ -45,6 +45,7 @@ from .changes import lasts
 from .conditions import Written, atoms, decide, joined
 from .exceptions import always_leaves, attempt
 from .expressions import evaluate
+from .generators import generated
 from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
@@ -74,7 +75,7 @@ def interpret(context: Context, function: Function, closure: Mapping[str, Value]
     around = decorators(frame)
     frame.is_partial = run_by_some(frame, around)
     _block(frame, function.body)
-    facts.returns = declared_result(frame, facts.returns or facts.alone)
+    facts.returns = generated(frame) or declared_result(frame, facts.returns or facts.alone)
     term = decorated(frame, around, tuple(frame.out))
     if frame.retries:
         term = settled_retries(term)

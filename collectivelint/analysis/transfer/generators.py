@@ -1,0 +1,99 @@
+"""How many elements an iteration gives on this rank: of generators, of the program's own iterables and data sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...program.target import Target
+from ..domain.inlining import without_names
+from ..domain.normalise import MOST_ITEMS, continued
+from ..domain.symbol import make, parameter
+from ..domain.value import Value
+from ..effects import Choice, Leave, Repeat, Yielded, size, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..domain.causes import Cause
+    from ..effects import Guard, Term
+    from .state import Frame
+
+
+def generated(frame: Frame) -> Value | None:
+    """What calling the function at hand gives if it is a generator: as many elements as it yields on this rank.
+
+    None of other functions, and where nothing is known of that number.
+    """
+    term = tuple(frame.out)
+    if not any(isinstance(item, Yielded) for item in walk(term)) or size(term) > MOST_ITEMS:
+        return None
+    guard = next(_uneven(continued(term)), None)
+    depends = frozenset().union(*_counted_by(term))
+    if guard is None and not depends:
+        return None
+    symbol = make(
+        "operation", ("generated", *frame.position(frame.function.span)), tuple(map(parameter, sorted(depends)))
+    )
+    if guard is None:
+        return Value(symbol).varying(depends=depends)
+    found = Value(symbol).sized(uneven=guard.causes)
+    return found.varying(varies=guard.varies, causes=guard.causes, depends=depends | guard.depends)
+
+
+def _counted_by(term: Term) -> Iterator[frozenset[str]]:
+    """The parameters that the loops around what is yielded turn by."""
+    for item in walk(term):
+        if isinstance(item, Repeat) and item.symbol.head == ("for",) and _yields(item.body):
+            yield item.symbol.parameters
+
+
+def _uneven(term: Term) -> Iterator[Guard]:
+    """The conditions, and the numbers of turns, by which ranks yield more or fewer elements."""
+    for item in term:
+        match item:
+            case Repeat() if _is_endless(item):
+                pass
+            case Repeat(trips=trips, body=body):
+                if trips is not None and trips.varies and _yields(body):
+                    yield trips
+                yield from _uneven(body)
+            case Choice(guard=guard, then=then, orelse=orelse):
+                if guard.varies and not guard.maybe and not _raises(then, orelse) and _yields(then) != _yields(orelse):
+                    yield guard
+                yield from _uneven(then)
+                yield from _uneven(orelse)
+            case _:
+                pass
+
+
+def _is_endless(loop: Repeat) -> bool:
+    """Whether it is `while True:` without an exit: what it yields has no number."""
+    is_constant = loop.symbol.head == ("while",) and loop.symbol.args[0].kind == "constant"
+    return is_constant and not any(isinstance(item, Leave) and item.kind != "continue" for item in walk(loop.body))
+
+
+def _yields(term: Term) -> int:
+    """How many places of a term yield."""
+    return sum([isinstance(item, Yielded) for item in walk(term)])
+
+
+def _raises(*arms: Term) -> bool:
+    """Whether one of the arms ends with an exception."""
+    return any(arm and isinstance(arm[-1], Leave) and arm[-1].kind == "raise" for arm in arms)
+
+
+def own_length(frame: Frame, value: Value) -> tuple[Cause, ...]:
+    """Why an object of the program has more elements on some ranks: its `__iter__` or its `__len__` says so by a rank."""
+    if value.extent.uneven or value.reference.instance is None or value.reference.target is not None:
+        return value.extent.uneven
+    for method in ("__iter__", "__len__"):
+        target = frame.context.program.method(value.reference.instance, method)
+        facts = None if target is None else frame.context.facts(Target("function", target.path, target.name))
+        result = None if facts is None or facts.returns is None else facts.returns
+        if result is None or facts is None:
+            continue
+        causes = result.extent.uneven if method == "__iter__" else result.uniformity.causes
+        known = without_names(causes, facts.function.span)
+        if (method == "__iter__" or result.uniformity.varies) and any(cause.kind == "rank" for cause in known):
+            return known
+    return ()
