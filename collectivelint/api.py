@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .analysis.positions import following, terms
     from .analysis.program import Analysis
     from .analysis.summary.facts import FunctionFacts
-    from .analysis.summary.file_use import FileUse
+    from .analysis.summary.file_use import FileUse, is_own
     from .analysis.summary.model import ApiCall, GroupInReach, HelperCall, Invariant, Note, misplaced
     from .analysis.summary.observed import Stamped
     from .catalog.model import Api, Catalog
@@ -132,7 +132,7 @@ __all__ = [
     "call_edits", "call_fix", "calls", "cause_text", "clause_text", "collectives_beside_subgroups", "condition_text", "conditions_around", "divergence_trail",
     "divergences_of", "dotted_name", "edit", "events", "expressions", "first_saved", "following", "group_exclusions",
     "group_made_for", "group_text", "has_rank_zero", "hinted", "is_about_ranks", "is_async", "is_compared_inside", "is_covered",
-    "is_inside_group", "is_plain", "is_request", "is_test", "is_without_group", "lone_failures", "lone_raises", "loop_advice", "loop_text", "made_by_callers",
+    "is_inside_group", "is_own", "is_plain", "is_request", "is_test", "is_without_group", "lone_failures", "lone_raises", "loop_advice", "loop_text", "made_by_callers",
     "misplaced", "name_group", "names_in", "optional_passes",
     "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node",
     "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "sharing_fix", "speaks_of_group", "statement_at",
@@ -171,7 +171,7 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.positions": "following terms",
     "analysis.program": "Analysis",
     "analysis.summary.facts": "FunctionFacts",
-    "analysis.summary.file_use": "FileUse",
+    "analysis.summary.file_use": "FileUse is_own",
     "analysis.summary.model": "ApiCall GroupInReach HelperCall Invariant Note misplaced",
     "analysis.summary.observed": "Stamped",
     "catalog.model": "Api Catalog",

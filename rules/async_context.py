@@ -1,8 +1,8 @@
 """Reports a collective reached from a signal handler, an exit handler, a finaliser or a thread.
 
 ## What it does
-Follows the functions that the program hands to `signal.signal`, `atexit.register`, `weakref.finalize` and
-`threading.Thread`, and `__del__` methods, and reports those that reach a collective.
+Follows the functions that the program passes to `signal.signal`, `atexit.register`, `weakref.finalize`, `threading.Thread` and
+pools of threads (`ThreadPoolExecutor.submit`), and `__del__` methods, and reports those that reach a collective.
 
 ## Why is this bad
 Each rank runs such code at a moment of its own: when its signal arrives, when its garbage is collected, when its thread is

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import WORLD, Place, Report, Rule, agreed_roles, cause_text
+from collectivelint.api import PLACES, WORLD, Place, Report, Rule, agreed_roles, cause_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,10 @@ def check(findings: Findings) -> Iterator[Report]:
         key = WORLD if call.group is None else call.group.group_key
         for role in agreed_roles(call.api.operation, "root"):
             value = call.values.get(call.api.roles.get(role, ""))
-            if value is None or value.reference.kind != "rank" or not value.uniformity.varies & {WORLD, key}:
+            if value is None or value.reference.kind != "rank":
+                continue
+            varies = value.uniformity.varies
+            if not varies & {WORLD, key} and not (varies and varies <= PLACES):
                 continue
             if any(value.symbol.parameter == item.name for item in call.function.params):
                 # A parameter called `rank` is often the root.

@@ -1,7 +1,7 @@
 """Reports a process group that is set up with a rank of one node, or used before the device is set.
 
 ## What it does
-- Finds `init_process_group` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
+- Finds `init_process_group` and `DistributedSampler` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
   on its node, not in the job; or, with medium confidence, another parameter than the one called `global_rank`. A function that sets the address of the first node to this machine is left alone.
 - Finds `torch.cuda.set_device` behind `init_process_group` and a collective, in one function. A group that is made for gloo,
   or with a `device_id`, is left alone. `new_group` takes no device: its first collective does.
@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import PLACES, Confidence, Constant, Place, Report, Rule, events, expressions, is_test
+from collectivelint.api import PLACES, WORLD, Confidence, Constant, Place, Report, Rule, events, expressions, is_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +79,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 yield from _local_rank(call)
                 yield from _other_parameter(findings, call)
                 yield from _late_device(facts, call)
+            elif call.api.kind == "sampler":
+                yield from _local_rank(call)
 
 
 def _other_parameter(findings: Findings, call: ApiCall) -> Iterator[Report]:
@@ -109,13 +111,17 @@ def _local_rank(call: ApiCall) -> Iterator[Report]:
         or _is_one_node(call)
     ):
         return
+    # A sampler of as many replicas as a node has ranks shares out what all nodes have.
+    size = call.values.get("num_replicas")
+    if size is not None and size.extent.size_of is not WORLD:
+        return
     sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.uniformity.causes]
     yield Report.at(
         call,
-        message="`rank` of `init_process_group` is a rank of this node; on two nodes each number is there twice",
+        message=f"`rank` of `{call.api.op}` is a rank of this node; on two nodes each number is there twice",
         severity="error",
-        trail=(*sources, Place(call.function.path, call.span, "collective", "init_process_group")),
-        help='take the rank of the job, `int(os.environ["RANK"])`, or leave it to torchrun',
+        trail=(*sources, Place(call.function.path, call.span, "call", call.api.op)),
+        help='take the rank of the job, `int(os.environ["RANK"])`, or leave it out',
     )
 
 

@@ -55,7 +55,7 @@ def prepare(folder, group: dist.ProcessGroup):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectivelint.api import (
     Confidence,
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 
     import libcst as cst
 
-    from collectivelint.api import Findings, FixBuilder, FunctionFacts, Race
+    from collectivelint.api import Cause, Findings, FixBuilder, FunctionFacts, Race, Span
 
 
 RULE: Final = Rule(
@@ -87,6 +87,38 @@ RULE: Final = Rule(
     "a path that one rank makes while another still looks for it",
     holds="where ranks differ",
 )
+
+
+class _Words(NamedTuple):
+    """What a report says of two uses of a path that are out of turn: of both, of the first and of the second one."""
+
+    message: str
+    first: str
+    then: str
+
+
+_OUT_OF_TURN: Final = {
+    "read": _Words(
+        "other ranks read here what one rank writes, and do not wait until it is there",
+        "one rank writes it",
+        "other ranks read it",
+    ),
+    "removed": _Words(
+        "one rank removes here what other ranks may still read: nothing synchronises the ranks in between",
+        "all ranks use it",
+        "one rank removes it",
+    ),
+    "made": _Words(
+        "each rank writes here into a folder that one rank makes, and does not wait until it is there",
+        "one rank makes the folder",
+        "each rank writes into it",
+    ),
+    "unfinished": _Words(
+        "one rank takes here a folder in which other ranks may still write: nothing synchronises the ranks in between",
+        "each rank writes into it",
+        "one rank reads, moves or removes it",
+    ),
+}
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -140,27 +172,22 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
     catalog, path = findings.analysis.catalog, facts.function.path
     if is_test(path):
         return
+    reported: set[tuple[Span, Cause]] = set()
     for found in out_of_turn(facts, catalog.hints, catalog.waiting_words):
-        if found.kind == "rewritten":
+        if found.kind == "rewritten" or (found.at, found.then.cause) in reported:
             continue
-        removes = found.kind == "removed"
-        message = "other ranks read here what one rank writes, and do not wait until it is there"
-        if removes:
-            message = "one rank removes here what other ranks may still read: nothing synchronises the ranks in between"
+        reported.add((found.at, found.then.cause))
+        words = _OUT_OF_TURN[found.kind]
         yield Report(
             path=path,
             span=found.at,
             statement=statement_at(facts, found.at),
             function=facts.function.qualname,
-            message=message,
+            message=words.message,
             severity="error",
             trail=(
-                *places_of(
-                    path, found.site, found.first.cause, "all ranks use it" if removes else "one rank writes it"
-                ),
-                *places_of(
-                    path, found.at, found.then.cause, "one rank removes it" if removes else "other ranks read it"
-                ),
+                *places_of(path, found.site, found.first.cause, words.first),
+                *places_of(path, found.at, found.then.cause, words.then),
             ),
             help="put a barrier of all ranks between the two",
             confidence=Confidence.MEDIUM,

@@ -63,6 +63,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.api import (
+    PLACES,
     Branch,
     Confidence,
     Exit,
@@ -72,6 +73,7 @@ from collectivelint.api import (
     Target,
     blocks,
     hinted,
+    is_own,
     is_plain,
     is_test,
     names_in,
@@ -123,6 +125,20 @@ def check(findings: Findings) -> Iterator[Report]:
             yield from _reported(use, hints, fault, trail)
         yield from _rewritten(findings, facts)
         yield from _on_each_node(facts)
+        for use in _written_on_each_node(facts):
+            causes = [cause for guard in use.guards for cause in guard.causes if cause.kind == "rank"]
+            yield Report.at(
+                use,
+                message=f"one rank of each node gets to `{use.api}`, with one and the same path: where the nodes share the"
+                " disk, they disturb each other",
+                severity="error",
+                trail=(
+                    *(Place(cause.path, cause.span, "source", "a rank of this node") for cause in causes[:1]),
+                    Place(path, use.span, "note", "no rank in the path"),
+                ),
+                help="let one rank of the job do it: ask for its rank, not for that on the node",
+                confidence=Confidence.LOW,
+            )
         for use in facts.files:
             if use.use not in _ONCE or use.few or use.tolerant:
                 continue
@@ -181,6 +197,17 @@ def _on_each_node(facts: FunctionFacts) -> Iterator[Report]:
             help=_WAIT,
             confidence=Confidence.MEDIUM,
         )
+
+
+def _written_on_each_node(facts: FunctionFacts) -> Iterator[FileUse]:
+    """What a rank of each node does to a path that has no rank in it."""
+    reported = {at for at, _, _ in removed_on_each_node(facts)}
+    for use in facts.files:
+        asked = [guard for guard in use.guards if any(cause.kind == "rank" for cause in guard.causes)]
+        if not asked or not all(guard.varies and guard.varies <= PLACES for guard in asked) or is_own(use.path):
+            continue
+        if use.span not in reported and (use.use in ("link", "move", "remove") or use.state is not None):
+            yield use
 
 
 def _callers(findings: Findings, facts: FunctionFacts) -> Iterator[FunctionFacts]:

@@ -104,10 +104,10 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             yield Report.at(
                 call,
-                message=f"`{role}` of `{call.api.op}` is a rank of the whole job, but {wrong.text}",
+                message=f"`{call.api.roles[role]}` of `{call.api.op}` is a rank of the whole job, but {wrong.text}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
-                help=f"write `{role}=dist.get_global_rank(group, n)`, or `group_{role}=n` with torch 2.6 or newer",
+                help=f"write `{call.api.roles[role]}=dist.get_global_rank(group, n)`, or `{call.api.roles.get(f'group_{role}', f'group_{role}')}=n` with torch 2.6 or newer",
                 confidence=wrong.confidence,
                 fix=_translated(call, role),
             )
@@ -214,15 +214,19 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         if value.given_as is not None and speaks_of_group(findings.analysis, call, key):
             text = "the ranks of this object are those inside its group"
             return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
-        if value.given_as is not None and is_compared_inside(findings.analysis, call, value.given_as, key):
-            # A group that the caller may leave out is all ranks most of the time, where both numbers are one.
-            given = {parameter.name for parameter in call.function.params if parameter.default == Constant(None)}
-            left_out = isinstance(call.group_expr, Name) and call.group_expr.id in given
-            sure = Confidence.LOW if left_out else Confidence.HIGH
+        if value.given_as is not None and is_compared_inside(findings.analysis, call, Name(value.given_as), key):
+            sure = Confidence.LOW if _may_be_left_out(call) else Confidence.HIGH
             return _Wrong(
                 "it is compared with this rank's number inside the group as well", fixed=False, confidence=sure
             )
         return None
+    number = 0 if value is None else value.constant
+    if part is None and isinstance(number, int) and call.api.category == "collective" and not call.call.spread:
+        if not is_compared_inside(findings.analysis, call, Constant(number), key):
+            return None
+        sure = Confidence.LOW if _may_be_left_out(call) else Confidence.MEDIUM
+        text = f"{number} is compared with this rank's number inside the group"
+        return _Wrong(text, fixed=True, confidence=sure)
     if part is None:
         return None
     if call.group.reference.partial:
@@ -240,6 +244,12 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         text = f"{value.constant} is written here, and that rank need not be in the group"
         return _Wrong(text, fixed=True, confidence=part)
     return None
+
+
+def _may_be_left_out(call: ApiCall) -> bool:
+    """Whether the caller may leave the group out, which is all ranks then: most of the time, and there both numbers are one."""
+    given = {parameter.name for parameter in call.function.params if parameter.default == Constant(None)}
+    return isinstance(call.group_expr, Name) and call.group_expr.id in given
 
 
 def _translated(call: ApiCall, role: str) -> FixBuilder | None:

@@ -164,7 +164,7 @@ VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("guards", "kind"): ("last", "property"),
     ("implicit", "kind"): ("mesh", "wrapped"),
     ("local_sources", "kind"): ("own",),
-    ("functions", "kind"): ("device", "part"),
+    ("functions", "kind"): ("device", "part", "sampler"),
     **{(table, "confidence"): ("medium", "low") for table in CATEGORIES},
 }
 _FLAGS: Final = frozenset({"one"})

@@ -27,7 +27,7 @@ from .iterators import iterating
 from .library_calls import unknown
 from .object_options import options_of
 from .program_calls import invoke
-from .wrapped_models import run_pass, wrapper
+from .wrapped_models import run_pass, same_model, wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +71,9 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
 def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """The value of a call without an annotation."""
     target = callee.reference.target
+    model = same_model(expr, callee, args)
+    if model is not None:
+        return model
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):

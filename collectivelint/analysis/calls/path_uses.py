@@ -156,6 +156,9 @@ def _inherit(
     memo: dict[Symbol, Symbol] = {}
     own = {name for name, value in values.items() if is_own(value)}
     stamped = {name for name, value in values.items() if value.origin.stamps}
+    chosen = {
+        name: found for name, symbol in arguments.items() if frame.either and (found := ways(frame.either, symbol))
+    }
     for use in first_uses(callee.paths):
         path = use.path.substitute(arguments, memo)
         when = doubts(frame, (*frame.conditions, *(condition.substitute(arguments, memo) for condition in use.when)))
@@ -164,7 +167,15 @@ def _inherit(
             if name in stamped:
                 _stamp(frame, expr, use.use, values[name], alone=use.alone or frame.alone_here)
         is_ranked = use.own or (bool(own) and not own.isdisjoint(use.path.parameters))
-        _add(frame, expr, PathUse(use.use, path, use.cause, use.alone or frame.alone_here, met, when, is_ranked))
+        alone = use.alone or frame.alone_here
+        # What one of several branches has chosen may be any of that.
+        other = [
+            use.path.substitute({**arguments, name: way})
+            for name in use.path.parameters & chosen.keys()
+            for way in chosen[name]
+        ]
+        for symbol in (path, *other):
+            _add(frame, expr, PathUse(use.use, symbol, use.cause, alone, met, when, is_ranked))
 
 
 def _stamp(frame: Frame, expr: Call, use: str, path: Value, *, alone: bool) -> None:

@@ -26,6 +26,27 @@ if TYPE_CHECKING:
 
 #: The method that calling a model is.
 CALL: Final = "__call__"
+#: Methods of torch.nn.Module that give the module itself.
+_ITSELF: Final = frozenset(
+    {
+        "apply",
+        "bfloat16",
+        "cpu",
+        "cuda",
+        "double",
+        "eval",
+        "float",
+        "half",
+        "requires_grad_",
+        "to",
+        "to_empty",
+        "train",
+        "type",
+        "xpu",
+    }
+)
+#: Functions that give a model, or a function, which runs the one that they are given.
+_AROUND: Final = frozenset({"torch.compile", "torch.nn.SyncBatchNorm.convert_sync_batchnorm"})
 
 
 def wrapper(catalog: Catalog, kind: str | None, group: Symbol, values: Mapping[str, Value]) -> Wrapped | None:
@@ -88,6 +109,21 @@ def run_pass(
             turns = ({**dict(zip(api.params[1:], args, strict=False)), **keywords}).get(api.turns)
             _emit_turns(frame, expr, found, turns)
     return found
+
+
+def same_model(expr: Call, callee: Value, args: Sequence[Value]) -> Value | None:
+    """The model that a call gives back as it was: `net.eval()`, `torch.compile(net)`; None for any other call."""
+    receiver, target = callee.reference.receiver, callee.reference.target
+    if receiver is not None and (target is None or target.kind == "external") and isinstance(expr.function, Attribute):
+        return receiver if expr.function.name in _ITSELF and _is_model(receiver) else None
+    if target is not None and target.name in _AROUND and args:
+        function = args[0].reference.target
+        return args[0] if _is_model(args[0]) or (function is not None and function.kind == "function") else None
+    return None
+
+
+def _is_model(value: Value) -> bool:
+    return value.reference.wrapped is not None or value.reference.instance is not None
 
 
 def _emit(frame: Frame, expr: Call, wrapped: Wrapped, method: str) -> None:
@@ -177,6 +213,9 @@ def asked_of(catalog: Catalog, names: Iterable[str]) -> Wrapped | None:
 
 def group_of(owner: Value, values: Mapping[str, Value]) -> Symbol:
     """The group that a model is wrapped for, by these arguments: the default one unless there is one of its own."""
+    group = values.get("process_group")
+    if group is not None and group.constant is UNKNOWN and not group.reference.parts:
+        return group.group_key
     given = [values[name] for name in ("process_group", "device_mesh") if name in values]
     own = any(value.constant is not None for value in given)
     return make("mesh", (), (owner.symbol,)) if own else WORLD

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ...ir.names import plain
 from ...ir.nodes import Branch, Call, Exit, Loop, Try, With, blocks, expressions, walk
 from ...record import Record
 from ...rule import Place
 from ..calls.options import literals
-from ..domain.paths import is_inside, is_same
+from ..domain.paths import is_inside, is_same, parts
 from ..domain.symbol import WORLD
 from ..domain.value import PLACES
 from ..effects import events
@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from ..summary.facts import FunctionFacts
     from ..summary.observed import PathUse
 
-_CREATING: Final = frozenset({"fill", "write", "link", "move"})
+_CREATING: Final = frozenset({"fill", "write", "link", "move", "save"})
 _READING: Final = frozenset({"read", "list", "restore"})
+_FILLING: Final = frozenset({"fill", "write"})
+
+
+Kind: TypeAlias = Literal["read", "removed", "rewritten", "made", "unfinished"]
 
 
 class OutOfTurn(Record):
     """Two uses of a path between which the ranks do not meet, each with the call of the function at hand that leads to it.
 
     "read": one rank writes, others read; "removed": one rank removes what others may still use; "rewritten": all ranks read a
-    file and write it anew.
+    file and write it anew; "made": one rank makes a folder, others write into it; "unfinished": one rank moves, lists or reads a
+    folder in which other ranks may still write.
     """
 
     __slots__ = ("at", "first", "kind", "site", "then")
 
-    def __init__(
-        self, kind: Literal["read", "removed", "rewritten"], site: Span, first: PathUse, at: Span, then: PathUse
-    ) -> None:
+    def __init__(self, kind: Kind, site: Span, first: PathUse, at: Span, then: PathUse) -> None:
         self.kind: Final = kind
         self.site: Final = site
         self.first: Final = first
@@ -62,7 +65,7 @@ def out_of_turn(
 
     `callers` gives the functions that call this one, as far as it is known whether these are about several ranks.
     """
-    uses = [(site, use) for site, use in facts.paths.values() if not use.own and use.use != "given"]
+    uses = [(site, use) for site, use in facts.paths.values() if use.use != "given"]
     if len(uses) < 2:
         return
     known = attributes(facts)
@@ -99,15 +102,23 @@ def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, 
     by_job = [
         use
         for site, use in facts.paths.values()
-        if use.alone and use.use in _SHARED and _varies_over(facts, site, WORLD)
+        if use.use == "checkpoint" or (use.alone and use.use in _SHARED and _varies_over(facts, site, WORLD))
     ]
     for at, removal in facts.paths.values() if by_job else ():
         guards = [guard for guard in facts.turns.get(at, ()) if any(cause.kind == "rank" for cause in guard.causes)]
         if removal.use != "remove" or removal.own or not guards or not all(guard.varies <= PLACES for guard in guards):
             continue
-        found = next((use for use in by_job if is_inside(removal.path, use.path, known)), None)
+        found = next((use for use in by_job if _is_beside(removal.path, use, known)), None)
         if found is not None:
             yield at, removal, found
+
+
+def _is_beside(removed: Symbol, use: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
+    """Whether a path lies in the folder that is used, or is an entry of the folder in which a checkpoint of all ranks lies."""
+    if is_inside(removed, use.path, known):
+        return True
+    folder = parts(removed, known)[:-1]
+    return use.use == "checkpoint" and bool(folder) and parts(use.path, known)[: len(folder)] == folder
 
 
 #: What one rank does to a folder for all.
@@ -118,10 +129,15 @@ def _varies_over(facts: FunctionFacts, site: Span, axis: Symbol) -> bool:
     return any(axis in guard.varies for guard in facts.turns.get(site, ()))
 
 
-def _kind(
-    facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse
-) -> Literal["read", "removed", "rewritten"] | None:
+def _kind(facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse) -> Kind | None:
     """What is wrong with two uses of one path, if nothing comes between them."""
+    if then.own:
+        # Each rank writes its own file into the folder that one makes.
+        made = first.alone and first.use == "make" and not first.own and not then.alone and then.use in _FILLING
+        return "made" if made else None
+    if first.own:
+        moved = then.use == "list" or then.use == "read" or then.use == "remove"
+        return "unfinished" if first.use in _FILLING and not first.alone and then.alone and moved else None
     if first.alone and first.use in _CREATING and then.use in _READING:
         return "read" if _is_elsewhere(facts, site, at, then) else None
     if not first.alone and first.use in ("read", "write") and then.alone and then.use == "remove":
@@ -163,8 +179,10 @@ def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Sy
     if kind == "read" and then.use == "restore":
         # Whatever lies in the folder is part of the checkpoint.
         return is_inside(first.path, then.path, known)
-    if kind == "removed":
+    if kind in ("removed", "unfinished"):
         return is_inside(first.path, then.path, known)
+    if kind == "made":
+        return is_inside(then.path, first.path, known)
     return is_same(first.path, then.path, known)
 
 

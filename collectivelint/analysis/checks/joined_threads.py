@@ -34,6 +34,15 @@ def runs_alone(facts: FunctionFacts, registration: Registration) -> bool:
     ]
     names = {name for statement in made for target in statement.targets if (name := plain(target)) is not None}
     starts, joins = list(_calls_on(placed, names, "start")), list(_calls_on(placed, names, "join"))
+    if "pool" in registration.kind:
+        # What is given to a pool starts at once; what is given for each element runs in several threads.
+        around = next(
+            (loops for statement, loops in reversed(placed) if statement.span.contains(registration.span)), ()
+        )
+        starts = [(registration.span, around)] if registration.kind.startswith("a ") else []
+        joins = [*_calls_on(placed, names, "result"), *_calls_on(placed, names, "get")]
+        if starts and any(_waits_at_once(statement, registration.span) for statement, _ in placed):
+            return True
     if len(starts) != 1:
         return False
     start, around = starts[0]
@@ -46,6 +55,17 @@ def runs_alone(facts: FunctionFacts, registration: Registration) -> bool:
         for statement, _ in placed
     )
     return not leaves and not any(start.start < event.place[0].start < end.start for event in events(facts.term))
+
+
+def _waits_at_once(statement: Statement, started: Span) -> bool:
+    """Whether it has `pool.submit(function).result()`, where the call that starts the function is at `started`."""
+    return any(
+        isinstance(call.function, Attribute)
+        and call.function.name in ("result", "get")
+        and isinstance(call.function.value, Call)
+        and call.function.value.span == started
+        for call in calls(statement)
+    )
 
 
 def _statements(block: Block, loops: tuple[Span, ...]) -> Iterator[_Placed]:

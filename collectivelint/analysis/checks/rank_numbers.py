@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...ir.nodes import Call, Compare, Name, assignments, expressions
+from ...ir.nodes import Call, Compare, assignments, expressions
 from ...program.target import Target
 
 if TYPE_CHECKING:
+    from ...ir.nodes import Expr
     from ..domain.symbol import Symbol
     from ..domain.value import Value
     from ..program import Analysis
@@ -30,8 +31,8 @@ def _is_beside(number: Symbol) -> bool:
     return number.head[0] == "Mod" or (number.args[1].kind == "constant" and _is_beside(number.args[0]))
 
 
-def is_compared_inside(analysis: Analysis, call: ApiCall, name: str, group: Symbol) -> bool:
-    """Whether the function asks if a parameter is this rank's number inside the group of a call."""
+def is_compared_inside(analysis: Analysis, call: ApiCall, root: Expr, group: Symbol) -> bool:
+    """Whether the function asks if a parameter, or a number, is this rank's number inside the group of a call."""
     function, body = call.function, call.function.body
     facts = analysis.facts(Target("function", function.path, function.qualname))
     own = [] if facts is None else [asked for asked in facts.calls if asked.api.operation == "rank"]
@@ -39,9 +40,9 @@ def is_compared_inside(analysis: Analysis, call: ApiCall, name: str, group: Symb
     if not asking:
         return False
     for part in expressions(body):
-        if not isinstance(part, Compare) or part.op not in ("==", "!=") or Name(name) not in (part.left, part.right):
+        if not isinstance(part, Compare) or part.op not in ("==", "!=") or root not in (part.left, part.right):
             continue
-        other = part.right if part.left == Name(name) else part.left
+        other = part.right if part.left == root else part.left
         made = [found.value for found in assignments(body) if found.targets == (other,)] or [other]
         if len(made) == 1 and isinstance(made[0], Call) and made[0].span in asking:
             return True

@@ -26,7 +26,7 @@ def element_of(container: Value) -> Value | None:
 def appended(container: Value, element: Value) -> Value:
     """The container with one more element, as far as it is known to have been empty, or what was in it before."""
     known = container.reference.item
-    if known is not None and known.reference.instance is not None:
+    if known is not None and is_known(known):
         return container
     if container.written.head != ("List",):
         return container
@@ -38,9 +38,14 @@ def either(one: Value | None, other: Value | None) -> Value | None:
     """The element of a container that is one or the other; None for one that is empty, or of which nothing is known."""
     if one is None or other is None or one is other:
         return one or other
-    if one.reference.instance is not None or other.reference.instance is not None:
-        return one if one.reference.instance is not None else other
+    if is_known(one) or is_known(other):
+        return one if is_known(one) else other
     return _merged([one, other]) or ANYTHING
+
+
+def is_known(value: Value) -> bool:
+    """Whether it is an object of the program, or a wrapped model."""
+    return value.reference.instance is not None or value.reference.wrapped is not None
 
 
 def bound(element: Value, known: Value, position: tuple[object, ...]) -> Value:

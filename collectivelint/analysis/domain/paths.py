@@ -61,6 +61,13 @@ def _put_together(symbol: Symbol) -> tuple[Symbol, ...] | None:
     return None
 
 
+def is_joined(symbol: Symbol) -> bool:
+    """Whether a text is put together with `os.path.join`, or is an f-string."""
+    if symbol.kind == "call":
+        return symbol.args[0].kind == "name" and symbol.args[0].head == ("os.path.join",)
+    return symbol.kind == "compound" and symbol.head == ("JoinedStr",)
+
+
 def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> bool:
     """Whether a call that does `use` to one path may change what a look-up of the other finds."""
     if not path or not looked:

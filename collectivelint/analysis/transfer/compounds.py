@@ -39,6 +39,8 @@ def computed_from(frame: Frame, expr: Compound, values: list[Value]) -> Value:
         case "Tuple":
             # A result in several parts: each of them says where it comes from.
             return computed.referring(parts=tuple(values), item=holding(values)).sourced(origins=())
+        case "Dict" if len(values) % 2 == 0 and (item := holding(values[len(values) // 2 :])) is not None:
+            return computed.referring(item=item)
         case "List" | "item":
             return computed.referring(parts=tuple(values), item=holding(values))
         case "Set" if len(values) > 1 and not all(isinstance(value.constant, int) for value in values):

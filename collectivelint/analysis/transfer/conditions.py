@@ -8,6 +8,7 @@ from ...ir.nodes import Attribute, Expr, Logical, Name, Not, Span
 from ...record import Record
 from ..domain.ends import combined, has_others, of_both_ends
 from ..domain.joining import join
+from ..domain.paths import is_joined
 from ..domain.recognise import is_path
 from ..domain.symbol import both
 from ..domain.value import UNKNOWN, Value
@@ -208,7 +209,13 @@ def joined(
                 decided = _decided(guard, one, two) if guard is not None and len(arms) == 2 else None
                 known = join(one, two, decided or frame.fresh(name, span), guard, frame.cause("branch", span))
                 merged[name] = known if guard is None else agreed_in(frame, guard, one, two, known)
-                if guard is not None and any(is_path(way) or way.symbol in frame.either for way in (one, two)):
-                    frame.either[known.symbol] = (one.symbol, two.symbol)
+                if guard is not None and any(_may_be_path(frame, way) for way in (one, two)):
+                    ways = [way.written if is_joined(way.written) else way.symbol for way in (one, two)]
+                    frame.either[known.symbol] = (ways[0], ways[1])
         result = merged
     return result
+
+
+def _may_be_path(frame: Frame, value: Value) -> bool:
+    """Whether it is a path: an object of pathlib, joined names, or one of several such."""
+    return is_path(value) or is_joined(value.written) or value.symbol in frame.either

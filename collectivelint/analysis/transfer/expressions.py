@@ -29,6 +29,7 @@ from ..calls.meshes import part_of
 from ..calls.own_failures import note_element
 from ..calls.sharding_tests import class_asked_of
 from ..domain import symbol as symbols
+from ..domain.alternatives import is_known
 from ..domain.ends import combined
 from ..domain.flowing import each, flow
 from ..domain.joining import join
@@ -289,11 +290,10 @@ def _comprehension(frame: Frame, expr: Comprehension) -> Value:
         uneven = (frame.cause("own data", expr.span),)
     unordered = next((value.extent.unordered for value in sources if value.extent.unordered), None)
     size_of = sources[0].extent.size_of if len(sources) == 1 and not tests else None
-    item, sharded = (element if element.reference.instance is not None else None), element.origin.sharded
     if isinstance(expr.element, Compound) and expr.element.kind == "item":
         # `{key: value for ...}`
-        value = element.reference.parts[-1]
-        item, sharded = (value if value.reference.instance is not None else None), value.origin.sharded
+        element = element.reference.parts[-1]
+    item, sharded = (element if is_known(element) else None), element.origin.sharded
     whole = sources[0].extent.whole if len(sources) == 1 and not tests else frozenset()
     found = found.sized(uneven=uneven, unordered=unordered, size_of=size_of, whole=whole)
     return found.referring(item=item).sourced(sharded=sharded)
