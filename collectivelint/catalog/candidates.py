@@ -16,11 +16,12 @@ from ..source.files import SourceFiles
 from ..source.paths import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from ..analysis.effects import Event
     from ..analysis.summary.facts import FunctionFacts
+    from ..ir.nodes import Function
     from .model import Api, Catalog
 
 #: Folders and modules whose functions are there for the framework itself, not for programs that import it.
@@ -42,6 +43,11 @@ _CONSTRUCTOR: Final = ".__init__"
 _RUNNING: Final = frozenset({"collective", "point_to_point", "implicit", "group_constructor", "lifecycle"})
 #: Methods with such names that programs run, by calling, iterating or entering the object.
 _RUN_BY_PROGRAMS: Final = frozenset({"__init__", "__call__", "__iter__", "__enter__", "__exit__"})
+#: A function of a command, and the method that runs when a module is called.
+_MAIN: Final = "main"
+_FORWARD: Final = "forward"
+#: The first parameter of the methods of `torch.autograd.Function`.
+_CONTEXT: Final = "ctx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,9 @@ class Candidate:
     events: tuple[Event, ...]
     #: Whether it runs them itself, and not only in other public functions.
     is_own: bool
+    #: Whether programs call it by its name. Others are started as commands, or called by torch or the framework: `forward`, the
+    #: methods of `torch.autograd.Function`, and those of callbacks.
+    is_called: bool
     known: Api | None
 
     @property
@@ -90,6 +99,7 @@ def candidates(
     # What the catalogue says of the framework's own functions is more than what their source shows: some call C++.
     program = Program(indexes, loader.lower, catalog.modules, catalog.names)
     readable = [path for path in modules if indexes[path].problem is None]
+    callbacks = frozenset(name.rpartition(".")[2] for name in catalog.every_rank)
     rows = _rows(Program(indexes, loader.lower), catalog, {module.partition(".")[0] for module in modules.values()})
     for facts in Analysis(program, catalog, readable).functions:
         function = facts.function
@@ -99,7 +109,8 @@ def candidates(
             name = f"{modules[function.path]}.{function.qualname.removesuffix(_CONSTRUCTOR)}"
             events = own or tuple(event for event in facts.events if event.kind != "init")
             is_own = bool(own) or (known is not None and not events)
-            yield Candidate(name, modules[function.path], facts, events, is_own, known)
+            is_called = _is_called(function, program, callbacks)
+            yield Candidate(name, modules[function.path], facts, events, is_own, is_called, known)
 
 
 def module_of(path: Path, folder: Path, base: Path | None = None) -> str | None:
@@ -139,6 +150,19 @@ def _is_public(module: str, qualname: str) -> bool:
     parts = module.split(".")
     hidden = any(part.startswith(("_", "<")) for part in (*parts, *owners)) or not _NOT_IMPORTED.isdisjoint(parts)
     return not hidden and (name in _RUN_BY_PROGRAMS if name.startswith(("_", "<")) else True)
+
+
+def _is_called(function: Function, program: Program, callbacks: Collection[str]) -> bool:
+    """Whether programs call a public function by its name; `callbacks` are names of classes that a framework calls."""
+    owner, _, name = function.qualname.rpartition(".")
+    if not owner:
+        return name != _MAIN
+    if name == _FORWARD or (function.params and function.params[0].name == _CONTEXT):
+        return False
+    target = Target("class", function.path, owner)
+    above = [base.name.rpartition(".")[2] for base in program.bases(target)]
+    above += [base.rpartition(".")[2] for base in program.outside(target)]
+    return name == _CONSTRUCTOR.strip(".") or callbacks.isdisjoint(above)
 
 
 def _is_own(event: Event, modules: dict[str, str]) -> bool:

@@ -121,9 +121,9 @@ def candidates(path: str, draft: bool, own: bool, missing: bool, module: str, su
     every = list(found_in(folders, known, prefix=module, base=None if is_folder else folders[0].parent))
     if not every:
         raise click.UsageError(f"no package with public functions in `{path}`")
-    running = [item for item in every if item.runs_collectives and (item.is_own or not own)]
+    running = [item for item in every if item.runs_collectives and item.is_called and (item.is_own or not own)]
     if draft:
-        wanted = [item for item in every if item.is_own or not own or not item.events]
+        wanted = [item for item in every if item.is_called and (item.is_own or not own or not item.events)]
         click.echo(printable(toml(wanted, folders[0].resolve().name, version_of(folders[0].resolve()))), nl=False)
         sys.exit(2 * bool(resolver.problems))
     for item in running if not summary else ():
