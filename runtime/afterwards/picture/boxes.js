@@ -25,7 +25,7 @@ class Boxes extends Lanes {
       const text = this.data.ops[this.data.whats[what][0]], font = `11px ${FONT}`; x.font = font; const width = this.width(x, text) + 8;
       const write = (middle, colour) => this.words_.push(y => { x.font = font; x.textAlign = "center"; x.fillStyle = colour; x.fillText(text, middle, y + bh / 2 + .5); });
       if (to - all > width) write((all + to) / 2, this.C.on);
-      else if (all - from > width) { this.fill((from + all - width) / 2, (from + all + width) / 2, .12, .88, pixel(this.tint[k])); write((from + all) / 2, this.C.ink); }
+      else if (all - from > width) { this.fill((from + all - width) / 2, (from + all + width) / 2, 0, 1, pixel(this.tint[k])); write((from + all) / 2, this.C.ink); }
     }
   }
   // Where a pixel holds many calls: the share of the time that they took, solid below, hatched above. From the levels, or counted for a short time; what

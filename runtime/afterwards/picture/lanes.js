@@ -81,7 +81,7 @@ class Lanes extends Calls {
   // Where the lanes stand: `y` of each, below an axis, with a gap between hosts, or behind the lanes on top.
   measure(small) {
     const { hosts, ranks } = this.data, many = this.lanes.length > 24, hasMany = ranks.length > 64, several = !hasMany && new Set(hosts).size > 1;
-    const step = many ? 14 : small ? 21 : 25, top = this.steps ? 42 : 26; let y = top;
+    const step = many ? 14 : small ? 21 : 25, top = (this.steps ? 42 : 26) + (this.data.waited ? 14 : 0); let y = top;
     this.lanes.forEach((lane, row) => {
       const before = this.lanes[row - 1];
       if (before && (hasMany ? before.key.startsWith("alone") && !lane.key.startsWith("alone") : hosts[before.ranks[0]] !== hosts[lane.ranks[0]])) y += 8;

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...beside.closing import looked_at, untraced
 from ...quantities import ranks_text
 from ...traces.model import FRAME
+from ...verdict.endings import NO_RECORD
 from ...verdict.explain import described
 from . import kinds, packed, stacks, suggested, waits
 
@@ -92,8 +93,15 @@ def picture(judged: Judged, trace: Trace, met: Sequence[Meeting], numbers: Numbe
     if found is not None:
         said = waits.sentences(found, nodes)
         after = f" after {found.waited:.1f} s" if found.waited >= 0.05 else ""
-        title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
-        notes = (*found.notes, f"compared {looked_at([judged])}{but}")
+        what = f": {found.what}" if found.verdict == "mismatch" else ""
+        title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{what}{after}"
+        parted = waits.parted(found, trace)
+        silent = [ranks_text(side.ranks) for side in found.sides if side.state == NO_RECORD]
+        killed = [
+            f"No end is recorded of {ranks}: killed by a signal (for lack of memory, say), or left by os._exit."
+            for ranks in silent
+        ]
+        notes = (*found.notes, *[parted] * bool(parted), *killed, f"compared {looked_at([judged])}{but}")
     else:
         slow = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow]
         # One is the verdict; a slow rank makes others wait and come late, who follow.
@@ -150,7 +158,8 @@ def _slow(slow: Sequence[SlowRank]) -> tuple[Card, ...]:
     state = f"came last in {one.last} of {one.calls} calls{since}, {one.late:.2f} s behind the other ranks in all"
     ranks = ranks_text((one.rank,))
     late = _card_of(one.event, ranks, state)
-    if one.before is None:
+    if one.before is None or one.before.place == one.event.place:
+        # Of a loop around one call there is nothing more to see.
         return (late,)
     return (late, _card_of(one.before, ranks, "its call before that: the time goes between the two"))
 
