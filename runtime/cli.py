@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -171,13 +172,22 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: 
     if run != trace_dir:
         echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
     shown = LivePage(run, page, _say) if page is not None else None
-    judged = watch.attend(
-        run,
-        _say,
-        hint_after=hint_after,
-        abort=on_divergence == "abort",
-        meanwhile=shown.look if shown is not None else lambda: None,
-    )
+    if shown is not None:
+        # However the watching ends, the page says then that it is not kept any more.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        judged = watch.attend(
+            run,
+            _say,
+            hint_after=hint_after,
+            abort=on_divergence == "abort",
+            meanwhile=shown.look if shown is not None else lambda: None,
+        )
+    except KeyboardInterrupt:
+        echo("collectivelint: not watched any more; the job goes on", err=True)
+        if shown is not None:
+            shown.finish()
+        sys.exit(128 + signal.SIGINT)
     echo("collectivelint: no rank on this host is traced any more", err=True)
     closing.tell(judged, [], err=True)
     is_written = shown is None or shown.finish()

@@ -33,6 +33,7 @@ from .traces import folders, jobs, run_end
 from .traces.model import Trace
 from .traces.ring import TraceError
 from .verdict import matching
+from .verdict.meetings import meetings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -159,7 +160,9 @@ def report(
         problems = [*missing.wrong, *unreadable, *(line for part in parts for line in part.unexpected)]
         sections = [part.section for part in parts if part.section is not None]
         try:
-            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved), live))
+            is_running = any(lives_here(reader) for job in found for reader in job.readers)
+            state = write.State(live, is_running=is_running)
+            atomic.write(page, write.page(label, sections, problems, missing.notes, records.text(saved), state))
         except OSError as error:
             echo(f"error: {reason(error)}", err=True)
             sys.exit(2)
@@ -186,10 +189,11 @@ def _parts(
     parts = []
     for index, (job, name) in enumerate(zip(found, jobs.names(found), strict=True)):
         trace = job.trace(unreadable)
+        met = meetings(trace) if is_page or not analysed else []
         if analysed:
             groups, numbers = analysed[index].uses, analysed[index].numbers
         else:
-            groups, numbers = group_usage.uses(trace), Statistics(trace)
+            groups, numbers = group_usage.uses(trace), Statistics(trace, met)
         unexpected = list(group_usage.unexpected(groups, expected)) if job is main else []
         if is_text:
             if name:
@@ -198,7 +202,7 @@ def _parts(
             echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups), ""]))
         data = {} if is_text else {"groups": group_usage.as_dicts(groups), **numbers.as_dict()}
         judged = _judged(job, name, trace, ends)
-        section = write.section(picture(judged, trace, numbers, groups)) if is_page else None
+        section = write.section(picture(judged, trace, met, numbers, groups)) if is_page else None
         parts.append(_Part(judged, unexpected, data, section))
     return parts
 

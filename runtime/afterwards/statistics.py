@@ -16,7 +16,7 @@ from ..verdict.meetings import meetings
 from ..verdict.slow_ranks import slow_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..traces.model import Event, Group, Trace
     from ..verdict.meetings import Meeting
@@ -156,13 +156,14 @@ class Numbers:
 class Statistics(Numbers):
     """The numbers of a trace in memory. analysis.py has the same for tables; a test compares them."""
 
-    def __init__(self, trace: Trace) -> None:
-        """Count everything."""
+    def __init__(self, trace: Trace, met: Sequence[Meeting] | None = None) -> None:
+        """Count everything. `met`: the meetings of the trace, where they are known already."""
+        met = meetings(trace) if met is None else met
         heads = [
             Head(number, rank.world_size, rank.pid, rank.host, rank.end, rank.error, len(rank.events), rank.lost)
             for number, rank in trace.ranks.items()
         ]
-        super().__init__(heads, {}, {rank: Lateness() for rank in trace.ranks}, slow_ranks(trace))
+        super().__init__(heads, {}, {rank: Lateness() for rank in trace.ranks}, slow_ranks(trace, met))
         #: By the identity of a group, which the trace keeps.
         self._names: dict[int, str] = {}
         for rank in trace.ranks.values():
@@ -175,7 +176,7 @@ class Statistics(Numbers):
                     taken = max(0.0, event.end - event.start)
                     row.seconds += taken
                     self.ranks[event.rank].seconds += taken
-        for meeting in meetings(trace):
+        for meeting in met:
             self._meet(meeting)
 
     def _named(self, group: Group) -> str:

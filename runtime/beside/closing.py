@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
+from ..quantities import ranks_text
 from ..say import echo
 from ..traces import jobs
 from ..verdict import explain
@@ -139,8 +141,14 @@ def _calls(judged: Sequence[Judged]) -> str:
 
 
 def untraced(judged: Judged) -> list[str]:
-    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
-    return [
+    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end; `no end of ranks 0-3 is recorded ...`."""
+    cut = [
         f"rank {rank} is recorded only until its call {calls}" if calls else f"rank {rank} was not recorded"
         for rank, calls in judged.cut.items()
     ]
+    if judged.vanished and judged.divergence is None:
+        host = os.uname().nodename
+        is_here = all(reader.host == host for reader in judged.job.readers if reader.number in judged.vanished)
+        why = "killed, or the host went down" if is_here else "killed, or running on another host"
+        cut.append(f"no end of {ranks_text(judged.vanished)} is recorded ({why})")
+    return cut

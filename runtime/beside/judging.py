@@ -11,6 +11,7 @@ from collectivelint import atomic, reading
 from ..traces import jobs, validation
 from ..traces.model import Trace
 from ..verdict import endings, explain, matching
+from .liveness import lives_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,8 @@ class Judged:
     """A job, and what its trace has come to.
 
     `name` is "" where it is the only one; `ranks`: how many could be read; `calls` are those of all of them; `cut`: the number
-    of recorded calls of each rank that could not be recorded to its end.
+    of recorded calls of each rank that could not be recorded to its end; `vanished`: the ranks of which no end is recorded, and
+    whose processes do not run on this host.
     """
 
     job: Job
@@ -40,6 +42,7 @@ class Judged:
     ranks: int
     calls: int
     cut: Mapping[int, int]
+    vanished: tuple[int, ...] = ()
 
 
 def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | None = None) -> Judged:
@@ -57,7 +60,13 @@ def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judge
     """The verdict `found`, with what was looked at."""
     calls = {rank.rank: len(rank.events) + rank.lost for rank in trace.ranks.values()}
     cut = {rank.rank: calls[rank.rank] for rank in trace.ranks.values() if rank.end == "untraced"}
-    return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut)
+    gone = {reader.number for reader in job.readers if not lives_here(reader)}
+    vanished = tuple(
+        rank.rank
+        for rank in trace.ranks.values()
+        if rank.end == "running" and rank.ending is None and rank.exit is None and rank.rank in gone
+    )
+    return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut, vanished)
 
 
 def main_trace(judged: Sequence[Judged]) -> Trace:

@@ -7,7 +7,6 @@ digests. The machines need Python and what reads the address (s3fs, say); this p
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import collectivelint
 from collectivelint import runtime
 
+from .. import spark
 from .checks.tasks import Task, run
 from .model import NoCheckpointError
 from .stores.path import StorePath
@@ -65,7 +65,7 @@ class Spark:
         try:
             answers = self._context.parallelize(tasks, len(tasks)).map(run).collect()
         except Exception as error:
-            raise NoCheckpointError(f"--engine {self._master}: {_shown(error)}") from None
+            raise NoCheckpointError(f"--engine {self._master}: {spark.cause(error)}") from None
         found: dict[int, Any] = {}
         for group, answer in zip(groups, answers, strict=True):
             if answer is None:
@@ -98,25 +98,9 @@ def _groups(task: Task, order: Sequence[int]) -> Iterator[list[int]]:
 @contextmanager
 def connected(master: str) -> Iterator[Spark]:
     """An application on a cluster, ended afterwards. Raises NoCheckpointError if there is none."""
-    try:
-        from pyspark import SparkConf, SparkContext
-    except ImportError:
-        raise NoCheckpointError(f"--engine {master} needs pyspark: pip install 'collectivelint[spark]'") from None
-    if master.startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    conf = SparkConf().setMaster(master).setAppName("collectivelint")
-    conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            context = SparkContext(conf=conf)
-        except Exception as error:
-            raise NoCheckpointError(f"--engine {master}: {_shown(error)}") from None
-        try:
-            context.setLogLevel("ERROR")
-            context.addPyFile(str(_packed(Path(folder))))
-            yield Spark(master, context)
-        finally:
-            context.stop()
+    with tempfile.TemporaryDirectory() as folder, spark.session(master, "spark", NoCheckpointError) as session:
+        session.sparkContext.addPyFile(str(_packed(Path(folder))))
+        yield Spark(master, session.sparkContext)
 
 
 def _packed(folder: Path) -> Path:
@@ -129,10 +113,3 @@ def _packed(folder: Path) -> Path:
         for file in sorted(here.rglob("*.py")):
             archive.write(file, f"collectivelint/runtime/checkpoint/{file.relative_to(here).as_posix()}")
     return target
-
-
-def _shown(error: Exception) -> str:
-    """The last line that says something: traces of Java come before, or behind."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "Error:" in line or "Exception:" in line]
-    return (named or lines or [type(error).__name__])[-1 if named else 0]

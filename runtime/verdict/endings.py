@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: What torch raises when a partner is gone, or does not come in time.
 _BROKEN: Final = ("RuntimeError", "DistBackendError", "DistNetworkError")
 _LONGEST: Final = 300
+#: The state of a rank of whose end nothing is known.
+NO_RECORD: Final = "exited without reporting an error"
 
 
 def failure(rank: Rank) -> Failure | None:
@@ -95,7 +97,7 @@ def state(rank: Rank, *, over: bool) -> str:
         return f"was ended by its launcher ({rank.exit.signal})"
     if code is not None:
         return f"was killed by {_signal(-code)}" if code < 0 else f"exited with code {code} without reporting an error"
-    return "exited without reporting an error" if over or not rank.alive else "is elsewhere"
+    return NO_RECORD if over or not rank.alive else "is elsewhere"
 
 
 def _signal(number: int) -> str:

@@ -17,7 +17,7 @@ from ..traces.model import Numbering
 from .meetings import meetings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..traces.model import Event, Trace
     from .meetings import Meeting
@@ -73,11 +73,14 @@ class SlowRank:
         }
 
 
-def slow_ranks(trace: Trace) -> list[SlowRank]:
-    """The ranks that are late at some call time and again, the most expensive first; one entry for each rank and group."""
+def slow_ranks(trace: Trace, met: Sequence[Meeting] | None = None) -> list[SlowRank]:
+    """The ranks that are late at some call time and again, the most expensive first; one entry for each rank and group.
+
+    `met`: the meetings of the trace, where they are known already.
+    """
     places: defaultdict[tuple[int, str, str, int], list[Meeting]] = defaultdict(list)
     number = Numbering()
-    for meeting in meetings(trace):
+    for meeting in meetings(trace) if met is None else met:
         event = meeting.events[meeting.last]
         places[(number(event.group.key), event.op, event.place.path, event.place.line)].append(meeting)
     found: dict[tuple[int, int], SlowRank] = {}

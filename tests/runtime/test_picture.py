@@ -21,6 +21,7 @@ from collectivelint.runtime.beside import judging
 from collectivelint.runtime.traces.jobs import Job as TracedJob
 from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
 from collectivelint.runtime.verdict import matching
+from collectivelint.runtime.verdict.meetings import meetings
 from collectivelint.runtime.verdict.model import Side
 
 from .conftest import line_of
@@ -121,7 +122,7 @@ def _made_up(ranks: int, name: str) -> Trace:
 def _made_up_page(trace: Trace) -> str:
     job = TracedJob("", len(trace.ranks), 0, 0.0, recorded=trace)
     judged = judging.summed(job, "", trace, matching.compare(trace, over=True))
-    drawn = picture(judged, trace, Statistics(trace), group_usage.uses(trace))
+    drawn = picture(judged, trace, meetings(trace), Statistics(trace), group_usage.uses(trace))
     return write.page("run", [write.section(drawn)], [], [], [])
 
 
@@ -166,7 +167,7 @@ const tried = setInterval(() => {
   const view = drawn[0], names = lanes => lanes.map(lane => lane.text), shared = () => view.lanes.filter(lane => !lane.key.startsWith("alone"));
   const seen = { top: names(view.lanes.filter(lane => lane.key.startsWith("alone"))), hosts: names(shared()), count: view.one(".count").textContent };
   view.filter(""); view.picked = null; view.toggle(shared()[0]); seen.opened = names(shared().slice(0, 10)); view.toggle(shared()[0]);
-  view.do("c"); seen.classes = names(shared());
+  view.do("g"); seen.classes = names(shared());
   const levels = view.levels(shared()[0]); seen.levels = levels.map(level => level.find(Boolean).length); seen.last = levels[2].find((part, slot) => part && slot % 2).at(-1);
   document.getElementById("seen").textContent = JSON.stringify(seen);
 }, 50);

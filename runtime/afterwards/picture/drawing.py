@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from .waits import Node
 
+#: Cells of a bar of ranks.
+_CELLS: Final = 64
 #: Sides that are drawn, and the units of the drawing.
 _SIDES: Final = 8
 _ROW, _TOP, _LEFT, _RIGHT, _WIDTH, _HEIGHT = 104, 12, 104, 190, 270, 52
@@ -72,6 +74,34 @@ def _lacks(number: int, other: int, ranks: Collection[int]) -> str:
     return (
         f'<path class="lacks" d="M{_RIGHT - 2} {start}C{x + 70} {start} {x} {middle} {x} {stop}" marker-end="url(#tip)"/>'
         f'<text class="lack" x="{_RIGHT + 12}" y="{label}">lacks {_ranks(ranks, 30)}</text>'
+    )
+
+
+def ranks_bar(some: Collection[int], ranks: Sequence[int]) -> str:
+    """An `<svg>` with a cell for each rank of a job, filled for `some` of them; "" where there is but one.
+
+    More than 64 ranks share the cells: what of a cell is filled is the share of its ranks, and one that lacks some of them is outlined.
+    """
+    if len(ranks) < 2 or not some:
+        return ""
+    count = min(len(ranks), _CELLS)
+    size, step = (10, 13) if count <= 16 else (6, 8)
+    inside = frozenset(some)
+    cells = []
+    for cell in range(count):
+        here = ranks[cell * len(ranks) // count : (cell + 1) * len(ranks) // count]
+        share = sum(rank in inside for rank in here) / len(here)
+        kind = "none" if not share else "all" if share == 1 else "part"
+        x = 1 + cell * step
+        cells.append(f'<rect class="{kind}" x="{x}" y="1" width="{size}" height="10" rx="1.5"/>')
+        if kind == "part":
+            # Something of a cell is seen as soon as one rank of it is there, and something lacks as long as one does.
+            tall = min(9.0, max(1.0, 10 * share))
+            cells.append(f'<rect class="all" x="{x}" y="{11 - tall:.1f}" width="{size}" height="{tall:.1f}"/>')
+    width = count * step + 1
+    return (
+        f'<svg class="bar" viewBox="0 0 {width} 12" style="width:{width}px" role="img" '
+        f'aria-label="{len(inside)} of {len(ranks)} ranks">{"".join(cells)}</svg>'
     )
 
 

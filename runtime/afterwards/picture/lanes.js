@@ -9,7 +9,7 @@ class Lanes extends Calls {
     const searched = all.filter(r => this.words.includes(`rank:${ranks[r]}`)).slice(0, 16);
     const alone = new Set([...this.data.named, ...searched, ...(this.picked ? [this.picked[0]] : []), ...this.latest()]);
     for (const r of [...alone].sort((a, b) => a - b)) this.lanes.push(this.lane([r], 0, "alone"));
-    const sharing = this.by === "host" ? hosts : this.sameCalls ||= this.classes(), shared = new Map();
+    const sharing = this.by === "host" ? hosts : this.sameCalls ||= finish(this.classing(this.a, this.b)), shared = new Map();
     for (const r of all) if (!shared.has(sharing[r])) shared.set(sharing[r], [r]); else shared.get(sharing[r]).push(r);
     // The smallest classes are those that differ; what is beyond the number of lanes shares one.
     const most = this.by === "host" ? 128 : 48, list = [...shared.values()].sort((a, b) => this.by === "host" ? a[0] - b[0] : a.length - b.length || a[0] - b[0]);
@@ -34,8 +34,8 @@ class Lanes extends Calls {
     for (const r of part) { const run = runs[runs.length - 1]; if (run && run[1] + 1 === ranks[r]) run[1] = ranks[r]; else if (runs.push([ranks[r], ranks[r]]) > 12) break; }
     const text = runs.map(([a, b]) => a === b ? a : `${a}-${b}`).join(", ");
     const host = part.length > 1 && part.every(r => hosts[r] === hosts[part[0]]) ? hosts[part[0]] : "";
-    const stuck = part.filter(r => this.stuckOn[r] >= 0);
-    return { ranks: part, text, host, depth, stuck, key: `${above}/${part[0]}x${part.length}` };
+    const stuck = part.filter(r => this.stuckOn[r] >= 0), sum = part.reduce((all, r) => (Math.imul(all, 31) + r) | 0, 0);
+    return { ranks: part, text, host, depth, stuck, key: `${above}/${part[0]}x${part.length}.${sum}` };
   }
   toggle(lane) {
     if (!lane || lane.ranks.length < 2) return;
@@ -44,20 +44,25 @@ class Lanes extends Calls {
   }
 
   colours() {
-    this.C = {};
+    this.C = {}; this.scale = devicePixelRatio || 1;
     for (const name of ["paper", "ink", "soft", "faint", "line", "box", "lane", "bad", "on"]) this.C[name] = css(name);
-    this.solid = [0, 1, 2, 3, 4].map(k => css(`g${k}`)); this.tint = [0, 1, 2, 3, 4].map(k => css(`t${k}`));
-    this.hatch = this.solid.map((colour, k) => {
-      const tile = document.createElement("canvas"), n = 6, x = tile.getContext("2d"); tile.width = tile.height = n;
-      x.fillStyle = this.tint[k]; x.fillRect(0, 0, n, n); x.strokeStyle = colour; x.globalAlpha = .6; x.lineWidth = 1; x.beginPath();
-      for (const o of [-n, 0, n]) { x.moveTo(o, n); x.lineTo(o + n, 0); }
-      x.stroke(); return x.createPattern(tile, "repeat");
-    });
+    this.tint = [0, 1, 2, 3, 4].map(k => css(`t${k}`));
+    // Calls are drawn as pixels, many times as fast as boxes: a colour is a number, a hatch a tile of them. Shadows are those of calls that a filter leaves out.
+    const lane = pixel(this.C.lane), n = 6 * Math.round(this.scale), line = Math.round(this.scale);
+    this.ground = lane; this.solid = []; this.hatch = []; this.shadow = [];
+    for (let k = 0; k < 5; k++) {
+      const full = pixel(css(`g${k}`)), tint = pixel(this.tint[k]), tile = new Uint32Array(n * n), dark = mixed(tint, full, .62), edge = mixed(tint, full, .2);
+      for (let y = 0; y < n; y++) for (let x = 0; x < n; x++) { const at = (x + y) % n; tile[y * n + x] = at < line ? dark : at === line || at === n - 1 ? edge : tint; }
+      this.solid.push(full); this.hatch.push(tile);
+      this.shadow.push([mixed(lane, full, .1), tile.map(colour => mixed(lane, colour, .12))]);
+    }
   }
   prepared(canvas, height) {
-    const d = devicePixelRatio || 1, w = canvas.clientWidth; canvas.style.height = `${height}px`;
-    canvas.width = Math.round(w * d); canvas.height = Math.round(height * d);
-    const x = canvas.getContext("2d"); x.setTransform(d, 0, 0, d, 0, 0); x.textBaseline = "middle"; return [x, w];
+    const d = this.scale, w = canvas.clientWidth, [wide, tall] = [Math.round(w * d), Math.round(height * d)];
+    canvas.style.height = `${height}px`;
+    const x = canvas.getContext("2d");
+    if (canvas.width !== wide || canvas.height !== tall) { canvas.width = wide; canvas.height = tall; }
+    x.setTransform(d, 0, 0, d, 0, 0); x.clearRect(0, 0, w, height); x.textBaseline = "middle"; return [x, w];
   }
   time(ticks) { const s = ticks * this.data.tick; return s >= 1 ? `${s.toFixed(3)} s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)} ms` : `${(s * 1e6).toFixed(0)} µs`; }
   // The width of a text in the current font, which is not asked for twice.
@@ -76,7 +81,7 @@ class Lanes extends Calls {
   // Where the lanes stand: `y` of each, below an axis, with a gap between hosts, or behind the lanes on top.
   measure(small) {
     const { hosts, ranks } = this.data, many = this.lanes.length > 24, hasMany = ranks.length > 64, several = !hasMany && new Set(hosts).size > 1;
-    const step = many ? 14 : small ? 21 : 25, top = this.steps ? 42 : 26; let y = top;
+    const step = many ? 14 : small ? 21 : 25, top = (this.steps ? 42 : 26) + (this.data.waited ? 14 : 0); let y = top;
     this.lanes.forEach((lane, row) => {
       const before = this.lanes[row - 1];
       if (before && (hasMany ? before.key.startsWith("alone") && !lane.key.startsWith("alone") : hosts[before.ranks[0]] !== hosts[lane.ranks[0]])) y += 8;
@@ -86,22 +91,25 @@ class Lanes extends Calls {
   }
   paint() {
     if (!this.cv.clientWidth) return;
-    const geo = this.measure(this.cv.clientWidth < 600), { bh, bottom, gut } = geo, [x, w] = this.prepared(this.cv, bottom + 4), { a, b } = this;
+    if (this.scale !== (devicePixelRatio || 1)) this.colours();
+    const until = performance.now() + SLICE, geo = this.measure(this.cv.clientWidth < 600), { bottom, gut, bh } = geo, [x, w] = this.prepared(this.cv, bottom + 4), { a, b } = this;
     Object.assign(geo, { right: w - 1, scale: (w - 1 - gut) / (b - a) }); this.geo = geo;
-    const X = geo.X = t => gut + (t - a) * geo.scale; geo.clip = px => Math.max(gut, Math.min(geo.right, px));
+    geo.X = t => gut + (t - a) * geo.scale; geo.clip = px => Math.max(gut, Math.min(geo.right, px));
     this.paintAxes(x);
+    const wide = Math.max(1, Math.round((geo.right - gut) * this.scale)), tall = Math.round(bh * this.scale);
+    if (this.image?.width !== wide || this.image.height !== tall) { this.image = x.createImageData(wide, tall); this.pixels = new Uint32Array(this.image.data.buffer); }
     for (const lane of this.lanes) {
-      x.fillStyle = this.C.lane; x.fillRect(gut, lane.y, geo.right - gut, bh);
+      this.pixels.fill(this.ground); this.words_ = [];
       const alone = lane.ranks.length === 1 ? lane.ranks[0] : -1, [low, high] = alone < 0 ? [0, 0] : this.within(alone, a, b);
-      if (alone < 0 || high - low > (geo.right - gut) / 4) this.paintShares(x, lane);
-      else for (let i = low; i < high; i++) this.paintCall(x, alone, i, lane.y, i > this.first[alone] ? this.reach[i - 1] : 0);
+      if (alone < 0 || high - low > (geo.right - gut) / 4) this.paintShares(lane, until);
+      else for (let i = low; i < high; i++) this.paintCall(x, alone, i, i > this.first[alone] ? this.reach[i - 1] : 0);
+      x.putImageData(this.image, Math.round(gut * this.scale), Math.round(lane.y * this.scale));
+      for (const write of this.words_) write(lane.y);
       if (lane.stuck.length) this.paintStuck(x, lane);
       this.paintLabel(x, lane);
     }
     if (geo.several) this.paintHosts(x);
-    if (this.data.diverged && this.data.at >= a && this.data.at <= b) {
-      const px = X(this.data.at); x.strokeStyle = this.C.bad; x.lineWidth = 1.5; x.setLineDash([3, 3]); x.beginPath(); x.moveTo(px, geo.top - 8); x.lineTo(px, bottom); x.stroke(); x.setLineDash([]);
-    }
+    if (this.data.diverged) this.paintDivergence(x);
     if (this.picked) this.paintLinks(x);
     const seconds = ticks => (ticks * this.data.tick).toFixed(6);
     Object.assign(this.cv.dataset, { from: seconds(a), to: seconds(b), at: seconds(this.data.at || 0), lanes: this.lanes.length });
@@ -129,7 +137,11 @@ class Lanes extends Calls {
   }
   paintLabel(x, lane) {
     const { gut, bh, small } = this.geo, isShared = lane.ranks.length > 1, y = lane.y + bh / 2 + .5; x.font = `${bh < 14 ? 11 : 12.5}px ${FONT}`; x.fillStyle = this.C.soft;
-    if (!isShared) { x.textAlign = "right"; x.fillText(lane.text, gut - 8, y); return; }
+    if (!isShared) {
+      // The lanes of the verdict stand out.
+      if (this.data.named.includes(lane.ranks[0])) { x.font = `700 ${x.font}`; x.fillStyle = this.data.diverged ? this.C.bad : this.C.ink; }
+      x.textAlign = "right"; x.fillText(lane.text, gut - 8, y); return;
+    }
     const left = 2 + 10 * lane.depth; x.textAlign = "left"; x.fillText(this.opened.has(lane.key) ? "▾" : "▸", left, y);
     const size = ` (${lane.ranks.length.toLocaleString("en")})`, words = lane.host && !small ? `${lane.host}: ${lane.text}` : lane.text;
     const most = gut - left - 20, isLong = this.width(x, words) > most;

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 from ...beside.closing import looked_at, untraced
 from ...quantities import ranks_text
 from ...traces.model import FRAME
+from ...verdict.endings import NO_RECORD
 from ...verdict.explain import described
-from ...verdict.meetings import meetings
-from . import kinds, packed, stacks, waits
+from . import kinds, packed, stacks, suggested, waits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...beside.judging import Judged
-    from ...traces.model import Trace
+    from ...traces.model import Event, Trace
+    from ...verdict.meetings import Meeting
     from ...verdict.model import Side
+    from ...verdict.slow_ranks import SlowRank
     from ..group_usage import Use
     from ..statistics import Numbers, Row
 
@@ -37,7 +41,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One side of a divergence. `call`, `group` and `place` are "" where there is none.
+    """One side of a divergence, or a call of a slow rank (`is_call`). `call`, `group` and `place` are "" where there is none.
 
     `source`: lines of the file with their numbers, the call's with True; () where the file is not there or has another text.
     """
@@ -51,6 +55,8 @@ class Card:
     place: str
     source: tuple[tuple[int, str, bool], ...]
     stack: tuple[Frame, ...]
+    members: tuple[int, ...] = ()
+    is_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +73,19 @@ class Picture:
     notes: tuple[str, ...]
     cards: tuple[Card, ...]
     rule: str
+    fix: suggested.Suggested | None
     nodes: tuple[waits.Node, ...]
     stacks: stacks.Frame
     rows: tuple[Row, ...]
     late: tuple[tuple[int, str, float, float, int, float], ...]
     uses: tuple[kinds.Used, ...]
     kinds: dict[str, str]
+    ranks: tuple[int, ...]
     calls: dict[str, Any]
 
 
-def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> Picture:
-    """The picture of a job from its trace, the verdict on it, its statistics and the usage of its groups."""
+def picture(judged: Judged, trace: Trace, met: Sequence[Meeting], numbers: Numbers, uses: list[Use]) -> Picture:
+    """The picture of a job from its trace and the meetings in it, the verdict on it, its statistics and the usage of its groups."""
     found = judged.divergence
     nodes = waits.graph(found, trace) if found is not None else []
     but = "".join(f", but {problem}" for problem in untraced(judged))
@@ -85,8 +93,15 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
     if found is not None:
         said = waits.sentences(found, nodes)
         after = f" after {found.waited:.1f} s" if found.waited >= 0.05 else ""
-        title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{after}"
-        notes = (*found.notes, f"compared {looked_at([judged])}{but}")
+        what = f": {found.what}" if found.verdict == "mismatch" else ""
+        title = f"{'GROUP ORDER' if found.verdict == 'order' else found.verdict.upper()}{what}{after}"
+        parted = waits.parted(found, trace)
+        silent = [ranks_text(side.ranks) for side in found.sides if side.state == NO_RECORD]
+        killed = [
+            f"No end is recorded of {ranks}: killed by a signal (for lack of memory, say), or left by os._exit."
+            for ranks in silent
+        ]
+        notes = (*found.notes, *[parted] * bool(parted), *killed, f"compared {looked_at([judged])}{but}")
     else:
         slow = [f"{str(slow)[:1].upper()}{str(slow)[1:]}." for slow in numbers.slow]
         # One is the verdict; a slow rank makes others wait and come late, who follow.
@@ -94,8 +109,9 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
         if not said:
             said = [f"{looked[:1].upper()}{looked[1:]}."]
             title = ""
-            notes = _longest(trace)
+            notes = _longest(met)
     described_as = kinds.descriptions(uses)
+    cards = tuple(map(_card, found.sides)) if found is not None else _slow(numbers.slow[:1])
     late = sorted(numbers.ranks.items(), key=lambda item: -item[1].late)
     return Picture(
         name=judged.name,
@@ -103,8 +119,9 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
         title=title,
         sentences=tuple(said),
         notes=notes,
-        cards=tuple(map(_card, found.sides)) if found is not None else (),
+        cards=cards,
         rule=found.rule if found is not None else "",
+        fix=_fix(found.rule, cards) if found is not None else None,
         nodes=tuple(nodes),
         stacks=stacks.merged(trace),
         rows=tuple(kinds.rows(numbers.sorted(), described_as)),
@@ -113,13 +130,43 @@ def picture(judged: Judged, trace: Trace, numbers: Numbers, uses: list[Use]) -> 
         ),
         uses=tuple(kinds.groups(uses)),
         kinds=described_as,
-        calls=packed.packed(trace, found),
+        ranks=tuple(trace.ranks),
+        calls=packed.packed(
+            trace,
+            found,
+            met,
+            packed.Marked(
+                nodes[0].lacks if nodes else (),
+                numbers.slow[0].rank if found is None and numbers.slow else None,
+            ),
+        ),
     )
 
 
-def _longest(trace: Trace) -> tuple[str, ...]:
+def _fix(rule: str, cards: Sequence[Card]) -> suggested.Suggested | None:
+    """Only for lines that are still those of the run."""
+    places = [(path, int(line)) for card in cards if card.source for path, _, line in [card.place.rpartition(":")]]
+    return suggested.suggested(rule, places) if rule and places else None
+
+
+def _slow(slow: Sequence[SlowRank]) -> tuple[Card, ...]:
+    """The late call of a slow rank, and the call before it: its time goes between the two."""
+    if not slow:
+        return ()
+    (one,) = slow
+    since = f" since #{one.event.sequence}" if one.was_on_time else ""
+    state = f"came last in {one.last} of {one.calls} calls{since}, {one.late:.2f} s behind the other ranks in all"
+    ranks = ranks_text((one.rank,))
+    late = _card_of(one.event, ranks, state)
+    if one.before is None or one.before.place == one.event.place:
+        # Of a loop around one call there is nothing more to see.
+        return (late,)
+    return (late, _card_of(one.before, ranks, "its call before that: the time goes between the two"))
+
+
+def _longest(met: Sequence[Meeting]) -> tuple[str, ...]:
     """The collective whose last rank came latest, in a sentence; () where no collective is recorded on all of its ranks."""
-    latest = max(meetings(trace), key=lambda meeting: meeting.late, default=None)
+    latest = max(met, key=lambda meeting: meeting.late, default=None)
     if latest is None:
         return ()
     event = latest.events[latest.last]
@@ -143,6 +190,26 @@ def _card(side: Side) -> Card:
         place=place,
         source=_source(stack[0]) if stack else (),
         stack=stack,
+        members=side.ranks,
+    )
+
+
+def _card_of(event: Event, ranks: str, state: str) -> Card:
+    """A card of a call that a rank made."""
+    stack = tuple(map(frame, event.place.stack))
+    place = f"{event.place.path}:{event.place.line}"
+    return Card(
+        ranks=ranks,
+        state=state,
+        call=described(event),
+        group=str(event.group),
+        kind=event.group.description,
+        sequence=event.sequence,
+        place=place,
+        source=_source(stack[0]) if stack else (),
+        stack=stack,
+        members=(event.rank,),
+        is_call=True,
     )
 
 

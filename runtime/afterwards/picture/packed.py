@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ...traces.model import Numbering, State
-from ...verdict.meetings import meetings, offsets
+from ...verdict.meetings import offsets
 from .named import compact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from ...traces.model import Event, StreamKey, Trace
+    from ...verdict.meetings import Meeting
     from ...verdict.model import Divergence
 
 #: Bits of a call's flags, as calls.js has them.
@@ -27,6 +30,14 @@ _MOST: Final = 2**32 - 1
 _UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What the lanes point at: the ranks that the first side of a divergence lacks, or the slow rank."""
+
+    lacks: tuple[int, ...] = ()
+    slow: int | None = None
+
+
 @dataclass(slots=True)
 class _Table:
     """Values by index, in the order in which they came."""
@@ -37,12 +48,13 @@ class _Table:
         return self.numbers.setdefault(value, len(self.numbers))
 
 
-def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
+def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marked: Marked) -> dict[str, Any]:
     """Plain data for JSON: tables, and columns that are deflated and in base64.
 
     One entry a call in each column (32 bits, little-endian), rank after rank, each in the order of the starts. Times are in ticks:
     "start" since the previous call of the rank began, "wait" until the last rank was there, "took" until the call ended or the
-    record does. "late": how long a call that came last came behind the one before it. "what" is an index into "whats": [op, group, site].
+    record does. "late": how long a call that came last came behind the one before it. "what" is an index into "whats": [op, group, site,
+    stack]. `met`: the meetings of the trace.
     """
     shift = offsets(trace)
     times = [
@@ -59,11 +71,11 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
     span = last - first
     last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None else 0.0, 1e-3)
     tick = max(_TICK_S, (last - first) / (_MOST - 1))
-    waits, late, at = _arrivals(trace, shift)
+    waits, late, at = _arrivals(met, shift, marked.slow)
     diverged = _diverged(found)
     # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
     numbers = {sequence for _, _, sequence in diverged}
-    ops, sites, whats = _Table(), _Table(), _Table()
+    ops, sites, stacks, whats = _Table(), _Table(), _Table(), _Table()
     number = Numbering()
     labels: list[list[str]] = []
     columns = {name: array(_UINT) for name in ("start", "wait", "took", "late", "what", "sequence", "flags")}
@@ -88,7 +100,9 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
             )
             # A call without a start, of a damaged trace, may come last by more than the run is long.
             columns["late"].append(min(_MOST, round(late.get((event.rank, event.number), 0.0) / tick)))
-            columns["what"].append(whats((ops(event.op), group, sites(f"{event.place.path}:{event.place.line}"))))
+            place = event.place
+            site = sites(f"{place.path}:{place.line}")
+            columns["what"].append(whats((ops(event.op), group, site, stacks(place.stack))))
             # As a ring has it: dumps of the Flight Recorder have numbers of 64 bits.
             columns["sequence"].append(event.sequence & _MOST)
             columns["flags"].append(
@@ -109,32 +123,35 @@ def packed(trace: Trace, found: Divergence | None) -> dict[str, Any]:
         "end": round((last - first) / tick),
         "at": max(0, round((at - first) / tick)) if at else None,
         "diverged": found is not None,
-        "named": _named(trace, found),
+        "named": _named(trace, found, marked.slow),
+        "lacks": _positions(trace, marked.lacks),
+        "waited": found.waited if found is not None else 0.0,
         "ranks": list(trace.ranks),
         "hosts": [rank.host for rank in trace.ranks.values()],
         "counts": counts,
         "ops": list(ops.numbers),
         "groups": labels,
         "sites": list(sites.numbers),
+        "stacks": list(stacks.numbers),
         "whats": list(whats.numbers),
         "columns": {name: _text(column) for name, column in columns.items()},
     }
 
 
 def _arrivals(
-    trace: Trace, shift: dict[int, float]
+    met: Sequence[Meeting], shift: dict[int, float], slow: int | None
 ) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float], float]:
-    """Seconds that each call waited, those by which a call came last, and when the call with the latest of all these was complete."""
+    """Seconds that each call waited, those by which a call came last, and when the latest of all these, or of the slow rank's, began."""
     waits: dict[tuple[int, int], float] = {}
     lasts: dict[tuple[int, int], float] = {}
     at, latest = 0.0, 0.0
-    for meeting in meetings(trace):
+    for meeting in met:
         event = meeting.events[meeting.last]
         lasts[(event.rank, event.number)] = meeting.late
         for rank, seconds in meeting.waits.items():
             if seconds:
                 waits[(rank, meeting.events[rank].number)] = seconds
-        if meeting.late > latest:
+        if meeting.late > latest and slow in (None, event.rank):
             at, latest = event.start - shift[event.rank], meeting.late
     return waits, lasts, at
 
@@ -149,11 +166,15 @@ def _diverged(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
     }
 
 
-def _named(trace: Trace, found: Divergence | None) -> list[int]:
-    """Which of the ranks (by their position) have lanes of their own where not all have: the first of each side."""
-    positions = {rank: position for position, rank in enumerate(trace.ranks)}
+def _named(trace: Trace, found: Divergence | None, slow: int | None) -> list[int]:
+    """Which of the ranks (by their position) the verdict is about: the first of each side, or the slow one. They have lanes of their own."""
     sides = found.sides[:_SIDES] if found is not None else ()
-    return [positions[rank] for side in sides for rank in side.ranks[:_OF_A_SIDE] if rank in positions]
+    return _positions(trace, [rank for side in sides for rank in side.ranks[:_OF_A_SIDE]] or [slow])
+
+
+def _positions(trace: Trace, ranks: Iterable[int | None]) -> list[int]:
+    positions = {rank: position for position, rank in enumerate(trace.ranks)}
+    return [positions[rank] for rank in ranks if rank is not None and rank in positions]
 
 
 def _latest(found: Divergence, shift: dict[int, float]) -> float:

@@ -9,12 +9,15 @@ class View extends Boxes {
     for (const element of root.querySelectorAll(".to")) element.textContent = data.diverged ? "divergence" : "latest arrival";
     for (const element of root.querySelectorAll(".many")) element.hidden = data.ranks.length <= 64;
     const used = new Map(data.groups.map(([, text]) => [kindOf(text), colourOf(text)]));
-    this.one(".legend").append(...[...used].slice(0, 8).map(([kind, colour]) => { const chip = document.createElement("span"); chip.className = "group"; chip.style.setProperty("--g", `var(--g${colour})`); chip.append(kind); return chip; }));
+    this.one(".legend").append(...[...used].slice(0, 8).map(([kind, colour]) => {
+      const chip = document.createElement("button"); chip.className = "group"; chip.style.setProperty("--g", `var(--g${colour})`); chip.append(kind);
+      chip.setAttribute("aria-pressed", "true"); chip.title = "hide or show its calls"; chip.addEventListener("click", () => this.hide(kind, chip)); return chip;
+    }));
     if (this.steps) this.one(".steps").textContent = `Steps are inferred: the calls at ${this.steps.site}, counted in what is recorded.`;
     this.cv = this.one(".cv"); this.mini = this.one(".mini");
-    this.colours(); this.filter(""); this.goTo(); this.events();
+    this.choose([]); this.colours(); this.goTo(); this.filter(""); this.events();
     const stuck = data.named.find(r => this.stuckOn[r] >= 0);
-    if (stuck !== undefined) this.pick(stuck, this.stuckOn[stuck]);
+    if (stuck !== undefined) this.pick(stuck, this.stuckOn[stuck]); else if (!data.diverged && !live && data.at !== null) this.pickLatest();
   }
   filter(text) {
     this.one(".filter").value = text;
@@ -22,7 +25,26 @@ class View extends Boxes {
     this.one(".count").textContent = words.length ? `${count.toLocaleString("en")} of ${this.start.length.toLocaleString("en")} calls` : "";
     this.arrange(); this.draw(); this.prepare(); keep(this);
   }
-  group(by) { this.by = by; this.made.clear(); this.arrange(); this.draw(); this.prepare(); }
+  group(by) { this.by = by; this.sameCalls = null; this.arrange(); this.draw(); this.prepare(); }
+  hide(kind, chip) {
+    if (!this.hidden.delete(kind)) this.hidden.add(kind);
+    chip.setAttribute("aria-pressed", `${!this.hidden.has(kind)}`); this.filter(this.one(".filter").value);
+  }
+  // The call that came latest: of the slow rank if there is one.
+  pickLatest() {
+    let best = null;
+    for (const r of this.data.named.length ? this.data.named.slice(0, 1) : this.data.ranks.map((_, r) => r))
+      for (let i = this.first[r]; i < this.first[r + 1]; i++) if (this.late[i] && (!best || this.late[i] > this.late[best[1]])) best = [r, i];
+    if (best) this.pick(...best);
+  }
+  // A while after the view has come to rest: the ranks that are alike in it.
+  settle() {
+    clearTimeout(this.settling);
+    if (this.by === "calls" && this.data.ranks.length > 64) this.settling = setTimeout(() => this.ask("classes", false, () => this.classing(this.a, this.b), found => {
+      if (this.by !== "calls" || !this.sameCalls || found.every((n, r) => n === this.sameCalls[r])) return;
+      this.sameCalls = found; this.arrange(); this.draw(); this.prepare();
+    }), 250);
+  }
 
   goTo() {
     const { at, end } = this.data, isNew = live && !this.data.diverged, here = isNew ? end : at;
@@ -40,7 +62,7 @@ class View extends Boxes {
   }
   look(a, b) {
     const span = Math.min(Math.max(b - a, 20), this.data.end), low = Math.max(0, Math.min(a, this.data.end - span));
-    [this.a, this.b, this.moved] = [low, low + span, true]; this.draw(); keep(this);
+    [this.a, this.b, this.moved] = [low, low + span, true]; this.tasks.delete("classes"); this.draw(); this.settle(); keep(this);
   }
   zoom(factor, at = (this.a + this.b) / 2) { this.look(at - (at - this.a) * factor, at + (this.b - at) * factor); }
   move(share) { const by = share * (this.b - this.a); this.look(this.a + by, this.b + by); }
@@ -50,6 +72,8 @@ class View extends Boxes {
     const how = flags & OPEN ? `did not end; ${parts.length} rank${parts.length > 1 ? "s are" : " is"} in it` : `${flags & FAILED ? "failed after" : "took"} ${this.time(this.took[i])}`;
     const late = this.late[i] ? `, ${this.time(this.late[i])} behind the rank before it` : "";
     const waited = flags & ASYNC ? "asynchronous" : this.wait[i] && !(flags & (OPEN | FAILED)) ? `${this.time(this.wait[i])} of it waiting for the last rank` : flags & LAST ? `came last${late}` : "";
+    const [, , , stack] = this.data.whats[this.what[i]];
+    this.one(".at").replaceChildren(...this.data.stacks[stack].map(frame => { const line = document.createElement("li"); line.append(frame); return line; }));
     this.one(".detail").textContent = [`Rank ${this.data.ranks[r]}: ${this.data.ops[op]} #${this.sequence[i]} on ${this.data.groups[group][0]}`, this.data.sites[site], how, waited].filter(Boolean).join(", ");
     if (this.start[i] + this.took[i] < this.a || this.start[i] > this.b) { const half = (this.b - this.a) / 2; this.look(this.start[i] - half, this.start[i] + half); }
     if (!this.lanes.some(lane => lane.ranks.length === 1 && lane.ranks[0] === r)) this.arrange();
@@ -73,23 +97,37 @@ class View extends Boxes {
   }
   do(key) {
     const deeds = { w: () => this.zoom(.6), s: () => this.zoom(1 / .6), a: () => this.move(-.25), d: () => this.move(.25), f: () => this.look(0, this.data.end), x: () => { this.goTo(); keep(this); },
-      h: () => this.group("host"), c: () => this.group("calls"), Enter: () => this.enter(),
+      h: () => this.group("host"), g: () => this.group("calls"), c: () => this.root.querySelector(".copy")?.click(), Enter: () => this.enter(),
       ArrowLeft: () => this.next(-1), ArrowRight: () => this.next(1), ArrowUp: () => this.other(-1), ArrowDown: () => this.other(1), "/": () => this.one(".filter").focus(),
-      Escape: () => { this.picked = null; this.one(".detail").textContent = ""; this.filter(""); } };
+      Escape: () => { this.picked = null; this.one(".detail").textContent = ""; this.one(".at").replaceChildren(); this.filter(""); } };
     if (deeds[key]) { deeds[key](); return true; }
     return false;
   }
   events() {
     const { cv, mini } = this; let held = null;
     const t = px => this.a + (px - this.geo.gut) / this.geo.scale;
-    cv.addEventListener("pointerdown", event => { held = { x: event.offsetX, a: this.a, b: this.b, moved: false }; cv.setPointerCapture(event.pointerId); });
+    // Fingers on the lanes: two of them hold the times that they were put on.
+    const fingers = new Map(), pinched = () => [...fingers.values()].slice(0, 2);
+    cv.addEventListener("pointerdown", event => {
+      fingers.set(event.pointerId, { x: event.offsetX, t: t(event.offsetX) }); cv.setPointerCapture(event.pointerId);
+      held = { x: event.offsetX, a: this.a, b: this.b, moved: fingers.size > 1 };
+      for (const finger of fingers.values()) finger.t = t(finger.x);
+    });
     cv.addEventListener("pointermove", event => {
-      if (!held) return;
+      if (!held || !fingers.has(event.pointerId)) return;
+      fingers.get(event.pointerId).x = event.offsetX;
+      if (fingers.size > 1) {
+        const [p, q] = pinched(); if (Math.abs(p.x - q.x) < 8 || (q.t - p.t) * (q.x - p.x) <= 0) return;
+        const each = (q.t - p.t) / (q.x - p.x), from = p.t - (p.x - this.geo.gut) * each;
+        this.look(from, from + (this.geo.right - this.geo.gut) * each); return;
+      }
       const by = (event.offsetX - held.x) / this.geo.scale; held.moved ||= Math.abs(event.offsetX - held.x) > 4;
       if (held.moved) this.look(held.a - by, held.b - by);
     });
     cv.addEventListener("pointerup", event => {
-      const wasClick = held && !held.moved; held = null; if (!wasClick) return;
+      const wasClick = held && !held.moved; fingers.delete(event.pointerId);
+      // The finger that stays moves on from where it is.
+      held = fingers.size ? { x: pinched()[0].x, a: this.a, b: this.b, moved: true } : null; if (!wasClick) return;
       const lane = this.lanes.find(one => event.offsetY >= one.y && event.offsetY < one.y + this.geo.step), at = t(event.offsetX), slack = 3 / this.geo.scale;
       if (event.offsetX < this.geo.gut) return this.toggle(lane);
       for (const r of lane ? lane.ranks : []) {
@@ -97,7 +135,7 @@ class View extends Boxes {
         for (let i = high; i-- > low;) if (this.start[i] + this.took[i] >= at - slack) return this.pick(r, i);
       }
     });
-    cv.addEventListener("pointercancel", () => { held = null; });
+    cv.addEventListener("pointercancel", event => { fingers.delete(event.pointerId); held = null; });
     cv.addEventListener("wheel", event => { if (event.ctrlKey) { event.preventDefault(); this.zoom(event.deltaY > 0 ? 1.25 : .8, t(event.offsetX)); } }, { passive: false });
     mini.addEventListener("click", event => { const at = (event.offsetX - this.geo.gut) / (this.geo.right - this.geo.gut) * this.data.end, half = (this.b - this.a) / 2; this.look(at - half, at + half); });
     this.one(".filter").addEventListener("input", event => this.filter(event.target.value));
@@ -142,6 +180,16 @@ for (const root of document.querySelectorAll(".job")) {
   if (root.tagName !== "DETAILS" || root.open) open(root);
   root.addEventListener("toggle", () => { if (root.open) open(root); });
 }
+for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", async () => {
+  const text = button.closest(".fix").querySelector("pre").textContent, words = button.textContent;
+  try { await navigator.clipboard.writeText(text); }
+  catch {
+    // A browser may keep the clipboard from a file: the text is selected and copied as by hand.
+    const range = document.createRange(); range.selectNodeContents(button.closest(".fix").querySelector("pre"));
+    const selection = getSelection(); selection.removeAllRanges(); selection.addRange(range); document.execCommand("copy");
+  }
+  button.textContent = "copied"; setTimeout(() => { button.textContent = words; }, 1500);
+});
 addEventListener("hashchange", () => { if (drawn.length) restore(); });
 document.addEventListener("keydown", event => {
   const isText = event.target.matches?.("input"), onLanes = event.key.startsWith("Arrow") || event.key === "Enter";
@@ -153,6 +201,9 @@ if (live) {
   // Not under somebody's hands, and only where it is seen.
   let touched = -Infinity;
   for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
+  // Nobody may write the page any more: it then says so itself.
+  const state = document.querySelector(".live"), [written, words] = [Number(state.dataset.written), state.textContent];
+  setInterval(() => { if (Date.now() / 1000 - written > 3 * live + 10) state.textContent = `${words.replace("running, as", "as")}, not written since: the job may have ended, or nothing watches it`; }, 1000);
   setInterval(() => {
     if (document.hidden || performance.now() - touched < 3000) return;
     if (drawn.length) address();

@@ -62,8 +62,43 @@ def graph(found: Divergence, trace: Trace) -> list[Node]:
     return nodes
 
 
+def parted(found: Divergence, trace: Trace) -> str:
+    """Since which call of their group the first two sides of a mismatch come from different lines; "" where they do not.
+
+    Then it is the way there in which they differ, and not the arguments of a call.
+    """
+    calls = [_lines(side, found, trace) for side in found.sides[:2]]
+    if found.verdict != "mismatch" or len(calls) < 2:
+        return ""
+    first = next((n for n in sorted(calls[0].keys() & calls[1].keys()) if calls[0][n] != calls[1][n]), None)
+    if first is None or first > found.sequence:
+        return ""
+    names = [f"{ranks_text(side.ranks)} at {lines[first]}" for side, lines in zip(found.sides, calls, strict=False)]
+    return (
+        f"From call #{first} of the group on, these ranks are at different lines: {', '.join(names)}. "
+        "What differs between them is the way there: a condition, the length of a loop, an exception."
+    )
+
+
+def _lines(side: Side, found: Divergence, trace: Trace) -> dict[int, str]:
+    """Where the first rank of a side made its calls on the group of a divergence, by their numbers."""
+    kind = side.event.kind if side.event is not None else ""
+    return {
+        event.sequence: f"{event.place.path}:{event.place.line}"
+        for event in trace.ranks[side.ranks[0]].events
+        if event.kind == kind and event.group.key == found.group.key
+    }
+
+
 def sentences(found: Divergence, nodes: list[Node]) -> list[str]:
     """`Ranks 0-2 wait for rank 3.`, `Rank 3 raised ValueError: ...`: one for each side; the headline where no rank waits."""
+    sites = {
+        (side.event.op, side.event.place.path, side.event.place.line) for side in found.sides if side.event is not None
+    }
+    if found.verdict == "mismatch" and len(sites) > 1:
+        # That the arguments differ is the smaller part of it.
+        said = [f"{ranks_text(side.ranks)} {_calls(side)}" for side in found.sides]
+        return [f"{_capital(' while '.join(said))}.", f"These meet as call #{found.sequence} on the {found.group}."]
     if not any(node.lacks for node in nodes):
         return [_capital(headline(found).partition(": ")[2]) + "."]
     said = []
@@ -83,6 +118,14 @@ def sentences(found: Divergence, nodes: list[Node]) -> list[str]:
             words = f"{_PLURAL[verb]} {rest}" if several and verb in _PLURAL else state
             said.append(_capital(f"{node.ranks} {words}."))
     return said
+
+
+def _calls(side: Side) -> str:
+    event = side.event
+    if event is None:
+        return side.state
+    place = event.place.path.replace("\\", "/").rpartition("/")[2]
+    return f"{'call' if len(side.ranks) > 1 else 'calls'} {event.op} at {place}:{event.place.line}"
 
 
 def _capital(text: str) -> str:

@@ -6,18 +6,14 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.printable import one_line
-
-from ...quantities import amount, ranks_text
 from ...verdict.rules import RULES
-from .drawing import graph
+from .drawing import graph, ranks_bar
 from .model import frame
-from .named import compact
+from .number_tables import tables
+from .words import code, group, prose, ranks, short, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,12 +23,10 @@ if TYPE_CHECKING:
 
 #: The scripts of the page, in the order in which they need each other.
 _SCRIPTS: Final = ("calls", "lanes", "boxes", "page")
-#: How many rows tables have at most, and how many branches a stack.
-_ROWS: Final = 100
-_RANKS: Final = 16
+#: How many branches a stack has at most.
 _BRANCHES: Final = 6
-#: So many characters of a list of ranks are shown.
-_LONG: Final = 80
+#: Classes of lines of a diff.
+_SIGNS: Final = {"-": "out", "+": "in"}
 #: The states of several ranks.
 _PLURAL: Final = {"waits in": "wait in", "calls": "call", "has finished": "have finished"}
 
@@ -48,11 +42,27 @@ class Section:
     calls: str
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether the run goes on, and after how many seconds a browser is to read the file again; 0 if it is not written again."""
+
+    live: int = 0
+    is_running: bool = False
+
+    def words(self) -> str:
+        """`running, as of 14:03:40`; "" for a run that has ended."""
+        again = "" if self.live else "; this page is not written again"
+        return f"running, as of {time.strftime('%H:%M:%S')}{again}" if self.live or self.is_running else ""
+
+
+_ENDED: Final = State()
+
+
 def section(picture: Picture) -> Section:
     """The part of a job, as HTML."""
     # No `<` in the data may end the script that it stands in.
     calls = json.dumps(picture.calls, separators=(",", ":")).replace("<", "\\u003c")
-    parts = [*_verdict(picture), _LANES, *_waits(picture), *_stacks(picture.stacks), *_tables(picture)]
+    parts = [*_verdict(picture), _LANES, *_waits(picture), *_stacks(picture.stacks), *tables(picture)]
     return Section(picture.name, picture.diverged, " ".join(picture.sentences), "".join(parts), calls)
 
 
@@ -62,12 +72,11 @@ def page(
     problems: Iterable[str],
     notes: Iterable[str],
     checkpoints: Iterable[str],
-    live: int = 0,
+    state: State = _ENDED,
 ) -> str:
     """The whole page. The first job that diverged comes first and is open.
 
-    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report. `live`: the job runs, and
-    after so many seconds a browser is to read the file again; 0 for the last page.
+    `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report.
     """
     first = next((number for number, part in enumerate(sections) if part.diverged), 0)
     order = [first, *(number for number in range(len(sections)) if number != first)] if sections else []
@@ -79,90 +88,75 @@ def page(
             bodies.append(f'<article class="job">{body}</article>')
             continue
         sign = "diverged" if part.diverged else "no divergence"
-        head = f"<summary><b>{_text(part.name)}</b> <span>{sign}: {_text(part.headline)}</span></summary>"
+        head = f"<summary><b>{text(part.name)}</b> <span>{sign}: {text(part.headline)}</span></summary>"
         bodies.append(f'<details class="job"{" open" * (position == 0)}>{head}{body}</details>')
-    lines = [f"<li>{_text(line)}</li>" for line in checkpoints]
+    lines = [f"<li>{text(line)}</li>" for line in checkpoints]
     saved = f"<section><h2>Checkpoints</h2><ul>{''.join(lines)}</ul></section>" if lines else ""
     folder = resources.files(__package__)
     names = ("page.html", "page.css", *(f"{name}.js" for name in _SCRIPTS))
     html, css, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     places = {
-        "TITLE": _text(sections[first].headline if sections else run),
-        "RUN": _text(run),
-        "LIVE": f' data-live="{live}"' if live else "",
-        "STATE": f'<b class="live">running, as of {time.strftime("%H:%M:%S")}</b>' if live else "",
+        "TITLE": text(sections[first].headline if sections else run),
+        "RUN": text(run),
+        "LIVE": f' data-live="{state.live}"' if state.live else "",
+        "STATE": f'<b class="live" data-written="{time.time():.0f}">{state.words()}</b>' if state.words() else "",
         "STYLE": css,
         "SCRIPT": "".join(scripts),
-        "PROBLEMS": "".join(f'<p class="bad">{_text(problem)}</p>' for problem in problems)
-        + "".join(f'<p class="faint">note: {_text(note)}</p>' for note in notes),
+        "PROBLEMS": "".join(f'<p class="bad">{text(problem)}</p>' for problem in problems)
+        + "".join(f'<p class="faint">note: {text(note)}</p>' for note in notes),
         "BODY": "".join(bodies) + saved,
     }
     # All places at once: what stands in one of them may look like another.
     return re.sub("@(" + "|".join(places) + ")@", lambda match: places[match[1]], html)
 
 
-def _text(value: object) -> str:
-    return escape(one_line(compact(str(value))))
-
-
-def _prose(value: object) -> str:
-    """A sentence of the report: what stands in backticks there is a name."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", _text(value))
-
-
-def _code(value: object) -> str:
-    return f"<code>{_text(value)}</code>"
-
-
 def _verdict(picture: Picture) -> Iterator[str]:
     bad = ' class="bad"' if picture.diverged else ""
-    yield f'<section class="verdict"><p class="tag"><b{bad}>{_text(picture.title)}</b></p>'
-    yield f"<h1>{' '.join(map(_prose, picture.sentences))}</h1>"
+    yield f'<section class="verdict"><p class="tag"><b{bad}>{text(picture.title)}</b></p>'
+    yield f"<h1>{' '.join(map(prose, picture.sentences))}</h1>"
     if picture.cards:
-        yield f'<div class="sides">{"".join(map(_card, picture.cards))}</div>'
+        cards = [_card(card, picture.ranks) for card in picture.cards]
+        yield f'<div class="sides">{"".join(cards)}</div>'
     if picture.rule:
         name, why = RULES[picture.rule]
-        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {_prose(why)} '
+        yield f'<p class="rule"><b>{picture.rule} {name}</b> explains this: {prose(why)} '
         yield f"<span class=faint>(<code>collectivelint rule {picture.rule}</code> has the details)</span></p>"
-    yield "".join(f'<p class="faint">{_prose(note)}</p>' for note in picture.notes)
+    if picture.fix is not None:
+        lines = "".join(f'<span class="{_SIGNS.get(line[:1], "")}">{text(line)}</span>' for line in picture.fix.lines)
+        yield f'<div class="fix"><p><b>The linter suggests</b>, at {code(short(picture.fix.place))}: {prose(picture.fix.message)} '
+        yield f'<button class="copy">copy</button></p><pre class="src">{lines}</pre></div>'
+    yield "".join(f'<p class="faint">{prose(note)}</p>' for note in picture.notes)
     yield "</section>"
 
 
-def _card(card: Card) -> str:
+def _card(card: Card, everybody: Sequence[int]) -> str:
     state = _PLURAL.get(card.state, card.state) if card.ranks.startswith("ranks") else card.state
-    parts = [f'<h2>{_text(card.ranks)}</h2><p class="state">{_text(state.rstrip(":"))}</p>']
+    parts = [
+        f'<h2>{text(card.ranks)}</h2>{ranks_bar(card.members, everybody)}<p class="state">{text(state.rstrip(":"))}</p>'
+    ]
     if card.call:
-        label = "" if card.state in ("waits in", "waited in", "calls", "called") else "last call "
+        label = "" if card.state in ("waits in", "waited in", "calls", "called") or card.is_call else "last call "
         parts.append(
-            f'<p class="call">{label}{_code(card.call)} on {_group(card.group, card.kind)} '
+            f'<p class="call">{label}{code(card.call)} on {group(card.group, card.kind)} '
             f'<span class="faint">#{card.sequence}</span></p>'
         )
     if card.place:
         parts.append(
-            f'<p class="place"><button class="find" data-find="{_text(card.place)}">{_text(card.place)}</button></p>'
+            f'<p class="place"><button class="find" data-find="{text(card.place)}">{text(card.place)}</button></p>'
         )
     if card.source:
         lines = "".join(
-            f"<span{' class=here' * here}><i>{number}</i>{_text(line) or ' '}</span>"
+            f"<span{' class=here' * here}><i>{number}</i>{text(line) or ' '}</span>"
             for number, line, here in card.source
         )
         parts.append(f'<pre class="src">{lines}</pre>')
     if card.stack:
         items = "".join(
-            f"<li><b>{_text(f.function)}</b> <span>{_text(_short(f.place) or f.text)}</span> <i>{_text(f.source)}</i></li>"
+            f"<li><b>{text(f.function)}</b> <span>{text(short(f.place) or f.text)}</span> <i>{text(f.source)}</i></li>"
             for f in card.stack
         )
         parts.append(f'<ol class="stack">{items}</ol>')
     return f'<div class="side">{"".join(parts)}</div>'
-
-
-def _group(group: str, kind: str) -> str:
-    return f'<span class="group" data-kind="{_text(kind)}">{_prose(group)}</span>'
-
-
-def _short(place: str) -> str:
-    """The last two parts of a path."""
-    return "/".join(place.replace("\\", "/").rsplit("/", 2)[-2:])
 
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
@@ -173,14 +167,14 @@ share of them that is in a call: by host, or those that call the same operations
 <noscript><p>The lanes are drawn by a script in this file.</p></noscript><div class="draw" hidden>
 <div class="tools"><input type="search" class="filter" placeholder="op, group, site or rank:3" aria-label="Filter of the calls">
 <span class="count" aria-live="polite"></span><span class="legend"></span><span class="zoom"><button class="many" data-do="h" hidden>by host</button
-><button class="many" data-do="c" hidden>by calls</button><button data-do="s" aria-label="zoom out">-</button
+><button class="many" data-do="g" hidden>by calls</button><button data-do="s" aria-label="zoom out">-</button
 ><button data-do="w" aria-label="zoom in">+</button><button data-do="f">whole run</button><button data-do="x" class="to"></button></span></div>
 <canvas class="cv" tabindex="0" role="application" aria-label="Lanes: rank by time"></canvas>
 <canvas class="mini" aria-hidden="true"></canvas>
-<p class="detail" aria-live="polite"></p>
+<p class="detail" aria-live="polite"></p><ol class="stack at"></ol>
 <p class="hint"><kbd>w</kbd> <kbd>s</kbd> zoom <kbd>a</kbd> <kbd>d</kbd> move <kbd>f</kbd> whole run <kbd>x</kbd> <span class="to"></span>
 <kbd>/</kbd> filter <kbd>&larr;</kbd> <kbd>&rarr;</kbd> call <kbd>&uarr;</kbd> <kbd>&darr;</kbd> rank<span class="many" hidden> <kbd>h</kbd> by host
-<kbd>c</kbd> by calls <kbd>Enter</kbd> opens the lane of a rank</span>. Drag moves, Ctrl + wheel zooms.</p>
+<kbd>g</kbd> by calls <kbd>Enter</kbd> opens the lane of a rank</span>. Drag moves, Ctrl + wheel or two fingers zoom. A click on a group hides it.</p>
 </div></section>"""
 
 
@@ -197,92 +191,17 @@ def _stacks(root: stacks.Frame) -> Iterator[str]:
         yield f'<div class="flame">{"".join(_frames(root, frozenset(root.ranks)))}</div></section>'
 
 
-def _frames(above: stacks.Frame, ranks: frozenset[int]) -> Iterator[str]:
+def _frames(above: stacks.Frame, everybody: frozenset[int]) -> Iterator[str]:
     branches = sorted(above.inner.values(), key=lambda inner: (len(inner.ranks), inner.text))
     # The smallest ones are those that matter; the largest are the usual case and stay as well.
     shown = branches if len(branches) <= _BRANCHES else [*branches[: _BRANCHES - 1], branches[-1]]
     for inner in shown:
         part = frame(inner.text)
-        without = ranks - set(inner.ranks)
-        missing = f" <span class=faint>| not {_ranks(without)}</span>" if without else ""
-        yield f'<div class="branch"><div class="frame{" part" * bool(without)}"><b>{_text(part.function or part.text)}</b> <span>{_text(_short(part.place))}</span>'
-        yield f"<i>{_text(part.source)}</i><em>{_ranks(inner.ranks)}{missing}</em></div>"
-        below = "".join(_frames(inner, ranks))
+        without = everybody - set(inner.ranks)
+        missing = f" <span class=faint>| not {ranks(without)}</span>" if without else ""
+        yield f'<div class="branch"><div class="frame{" part" * bool(without)}"><b>{text(part.function or part.text)}</b> <span>{text(short(part.place))}</span>'
+        yield f"<i>{text(part.source)}</i><em>{ranks(inner.ranks)}{missing}</em></div>"
+        below = "".join(_frames(inner, everybody))
         yield (f'<div class="inner">{below}</div>' if below else "") + "</div>"
     if len(branches) > len(shown):
         yield f'<div class="branch"><div class="frame">and {len(branches) - len(shown)} more</div></div>'
-
-
-def _ranks(ranks: Iterable[int]) -> str:
-    text = ranks_text(ranks)
-    return _text(text if len(text) <= _LONG else f"{text[:_LONG].rpartition(',')[0]} and more")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "", kind: str = "") -> str:
-    """`numbers`: how many of the columns, from the second on, stand right."""
-    right = range(1, numbers + 1)
-    heads = "".join(f'<th scope="col"{" class=n" * (i in right)}>{name}</th>' for i, name in enumerate(head))
-    cells = "".join(
-        "<tr>" + "".join(f"<td{' class=n' * (i in right)}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table{f" class={kind}" * bool(kind)}><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>{more}'
-
-
-def _more(count: int, what: str, one: str) -> str:
-    return f'<p class="faint">and {count:,} more {one if count == 1 else what}</p>' if count > 0 else ""
-
-
-def _tables(picture: Picture) -> Iterator[str]:
-    rows = [
-        (
-            f'{_code(row.op)}<button class="find under" data-find="{_text(row.site)}">{_text(_short(row.site))}</button>',
-            f"{row.calls:,}",
-            amount(row.bytes),
-            f"{row.seconds:.3f}",
-            f"{row.waited:.3f}",
-            f"{row.skew:.3f}",
-            f'<button class="find" data-find="{_text(row.site)}" title="{_text(row.site)}">{_text(_short(row.site))}</button>',
-            _group(row.group, picture.kinds.get(row.group, "")),
-            _ranks(row.ranks),
-        )
-        for row in islice(picture.rows, _ROWS)
-    ]
-    said = '<p class="say">Seconds of all ranks together. Waited: until the last rank of the group was there. Skew: first to last rank.</p>'
-    yield f"<section><h2>Calls by site and group</h2>{said}"
-    heads = ("operation", "calls", "bytes", "seconds", "waited", "skew", "site", "group", "ranks")
-    yield _table(heads, rows, 5, _more(len(picture.rows) - _ROWS, "rows", "row"), "sites") + "</section>"
-    ranks = [
-        (
-            f'<button class="find" data-find="rank:{rank}">rank {rank}</button>',
-            f"{last:,}",
-            f"{late:.3f}",
-            f"{waited:.3f}",
-            f"{seconds:.3f}",
-            _text(host),
-        )
-        for rank, host, seconds, waited, last, late in picture.late[:_RANKS]
-    ]
-    yield '<section><h2>Ranks that came last</h2><p class="say">Late: seconds behind the rank before, in all.</p>'
-    yield (
-        _table(
-            ("rank", "was last", "late", "waited", "in calls", "host"),
-            ranks,
-            4,
-            _more(len(picture.late) - _RANKS, "ranks that were less late", "rank that was less late"),
-        )
-        + "</section>"
-    )
-    uses = [
-        (
-            _group(use.group, use.kind),
-            f"{use.calls:,}",
-            _text(_cut(use.by)),
-        )
-        for use in picture.uses[:_ROWS]
-    ]
-    yield f"<section><h2>Groups</h2>{_table(('group', 'calls', 'used by'), uses, 1, _more(len(picture.uses) - _ROWS, 'groups', 'group'))}</section>"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONG else f"{text[:_LONG]} ..."

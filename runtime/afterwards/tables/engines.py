@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from ... import spark
 from .schema import TABLES, TablesError, check_readable, file_of
 
 if TYPE_CHECKING:
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from .numbers import Analysed, Keep
 
 DUCKDB: Final = "duckdb"
-#: What Spark calls a master.
-_MASTER: Final = re.compile(r"local(\[.+\])?|yarn|(spark|k8s|mesos)://.+")
 
 
 def is_known(engine: str) -> bool:
     """Whether there is an engine of this name: DuckDB, or a master of Spark."""
-    return engine == DUCKDB or _MASTER.fullmatch(engine) is not None
+    return engine == DUCKDB or spark.is_master(engine)
 
 
 def analysed(folder: Path, engine: str) -> list[Analysed]:
@@ -48,12 +46,12 @@ def analysed(folder: Path, engine: str) -> list[Analysed]:
                     raise TablesError(f"{file_of(folder, table)}: has no column {', '.join(lacks)}")
             return numbers.read(tables, _kept_by(connection))
         except ibis.common.exceptions.IbisError as error:
-            raise TablesError(f"--engine {engine}: {_shown(error)}") from None
+            raise TablesError(f"--engine {engine}: {spark.cause(error)}") from None
         except Exception as error:
             # What an engine raises has no common class: a file that is damaged, a machine that is lost, no memory left.
             if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb", "pyspark", "py4j"):
                 raise
-            raise TablesError(f"--engine {engine}: {_shown(error)}") from None
+            raise TablesError(f"--engine {engine}: {spark.cause(error)}") from None
 
 
 def _address(folder: Path, table: str, engine: str) -> str:
@@ -84,47 +82,12 @@ def _connected(engine: str) -> Iterator[Any]:
             finally:
                 connection.disconnect()
         return
-    with _session(engine) as session:
+    # Whole tables sent to each machine: Spark judges them by their size in Parquet, and has no memory for what comes out of it.
+    settings = {"spark.sql.autoBroadcastJoinThreshold": "-1"}
+    if engine.startswith("local"):
+        # 200 by default, for large clusters: on one machine a small run would take minutes.
+        settings["spark.sql.shuffle.partitions"] = str(2 * (os.cpu_count() or 1))
+    with spark.session(engine, "report,spark", TablesError, settings) as session:
         import ibis
 
         yield ibis.pyspark.connect(session)
-
-
-@contextmanager
-def _session(master: str) -> Iterator[Any]:
-    """A session on a cluster, ended afterwards."""
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise TablesError(f"--engine {master} needs pyspark: pip install 'collectivelint[report,spark]'") from None
-    if master.startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.master(master).appName("collectivelint")
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        # Whole tables sent to each machine: Spark judges them by their size in Parquet, and has no memory for what comes out of it.
-        "spark.sql.autoBroadcastJoinThreshold": "-1",
-    }
-    for key, value in settings.items():
-        builder = builder.config(key, value)
-    if master.startswith("local"):
-        # 200 by default, for large clusters: on one machine a small run would take minutes.
-        builder = builder.config("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
-    try:
-        session = builder.getOrCreate()
-    except Exception as error:
-        raise TablesError(f"--engine {master}: {_shown(error)}") from None
-    try:
-        session.sparkContext.setLogLevel("ERROR")
-        yield session
-    finally:
-        with suppress(Exception):
-            session.stop()
-
-
-def _shown(error: Exception) -> str:
-    """The first line that names a cause, or that says something: traces of Java stand between them."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")]
-    return (causes or lines or [type(error).__name__])[0]
