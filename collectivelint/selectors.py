@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from .spelling import nearest
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -25,10 +27,4 @@ def is_selector(selector: str, rules: Collection[Rule]) -> bool:
 
 def suggestion(selector: str, rules: Collection[Rule]) -> str:
     """`; did you mean ...?` with the code or name nearest to a misspelt selector, or nothing."""
-    import difflib
-
-    names = [name for rule in rules for name in (rule.code, rule.name)]
-    near = difflib.get_close_matches(selector, names, len(names), 0.5)
-    likeness = {name: difflib.SequenceMatcher(None, name, selector).ratio() for name in near}
-    # Of equally near ones the first, as a table of rules lists them.
-    return f"; did you mean `{min(near, key=lambda name: (-likeness[name], name))}`?" if near else ""
+    return nearest(selector, [name for rule in rules for name in (rule.code, rule.name)])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collectivelint.spelling import near_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,10 +35,4 @@ def refuse_unknown(ctx: click.Context, command: Iterable[str]) -> None:
         return
     name = word.partition("=")[0]
     known = [option for parameter in ctx.command.params for option in parameter.opts if option.startswith("-")]
-    raise click.NoSuchOption(name, possibilities=_near(name, known), ctx=ctx)
-
-
-def _near(name: str, known: list[str]) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(name, known, 1)
+    raise click.NoSuchOption(name, possibilities=near_words(name, known), ctx=ctx)

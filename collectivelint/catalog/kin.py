@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from .schema import near
+from ..spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ def join_classes(
         while other not in seen:
             seen.append(other)
             if other not in classes:
-                yield f"{place}: {name}: `same_as` is {other!r}, which is no class of the catalogue{near(other, classes)}"
+                yield f"{place}: {name}: `same_as` is {other!r}, which is no class of the catalogue{nearest(other, classes)}"
                 break
             for last in rows[other]:
                 apis.setdefault(f"{name}.{last}", replace(apis[f"{other}.{last}"], name=f"{name}.{last}"))

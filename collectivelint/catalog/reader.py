@@ -7,13 +7,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import toml_text
+from ..spelling import nearest
 from .kin import join_classes
 from .lookup import shipped
 from .model import Api, Catalog
 from .operations import GLOBAL_ROOTS
 from .places import Places
 from .rows import Convention, FileApi
-from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, SOURCE_FIRST, CatalogError, Category, check, near
+from .schema import CATEGORIES, FILE_KEYS, LISTS, ROLES, SOURCE_FIRST, CatalogError, Category, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,7 +127,7 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
             problems.append(str(error))
             continue
         problems += [
-            f"{where}:{toml_text.line_of(text, (name,))}: unknown table {name!r}{near(name, FILE_KEYS)}"
+            f"{where}:{toml_text.line_of(text, (name,))}: unknown table {name!r}{nearest(name, FILE_KEYS)}"
             for name in sorted(set(data) - FILE_KEYS)
         ]
         if not isinstance(data.get("framework", ""), str):

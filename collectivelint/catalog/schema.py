@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..spelling import nearest
 from .operations import CHECKPOINTS, LIFECYCLE, NO_DATA, OF_OBJECTS, OF_TENSORS, POINT_TO_POINT, ROOTS
 from .places import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .operations import Operation
 
@@ -196,7 +197,7 @@ def check(place: Place, section: object) -> Iterator[str]:
         return
     for table, rows in section.items():
         if table not in SECTION_KEYS:
-            yield f"{place(table, None)}: {module}: unknown table {table!r}{near(table, SECTION_KEYS)}"
+            yield f"{place(table, None)}: {module}: unknown table {table!r}{nearest(table, SECTION_KEYS)}"
         elif table in (*LISTS, "also", "world"):
             if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
                 yield f"{place(table, None)}: {module}: `{table}` has to be a list of strings"
@@ -224,7 +225,7 @@ def _check_row(place: Place, module: str, table: str, row: Mapping[str, object])
     name = f"{module}.{named(row, table)}"
     for key, value in row.items():
         if key not in (ROW_KEYS if keys is None else keys):
-            yield f"{place(table, row)}: {name}: unknown key {key!r}{near(key, keys or ROW_KEYS)}"
+            yield f"{place(table, row)}: {name}: unknown key {key!r}{nearest(key, keys or ROW_KEYS)}"
             continue
         expected = type_of(table, key)
         allowed = VALUES.get((table, key))
@@ -232,17 +233,9 @@ def _check_row(place: Place, module: str, table: str, row: Mapping[str, object])
             yield f"{place(table, row)}: {name}: `{key}` has to be a {_TYPES[expected]}"
         elif allowed is not None and value not in allowed:
             choice = f"one of {', '.join(map(repr, allowed))}" if allowed else f"left out in {table}"
-            yield f"{place(table, row)}: {name}: `{key}` is {value!r}, and has to be {choice}{near(str(value), allowed)}"
-        elif key == "axis" and value not in AXES and (meant := near(str(value), AXES, 0.8)):
+            yield f"{place(table, row)}: {name}: `{key}` is {value!r}, and has to be {choice}{nearest(str(value), allowed)}"
+        elif key == "axis" and value not in AXES and (meant := nearest(str(value), AXES, 0.8)):
             yield f"{place(table, row)}: {name}: `axis` is {value!r}{meant}"
     for key, needed in (keys or NEEDED).items():
         if needed and key not in row:
             yield f"{place(table, row)}: a row of {table} in {module} has no {key!r}"
-
-
-def near(key: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """A question with the nearest of the known spellings; empty where none is near."""
-    from difflib import get_close_matches
-
-    found = get_close_matches(key, sorted(known), 1, cutoff)
-    return f"; did you mean {found[0]!r}?" if found else ""

@@ -8,12 +8,16 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .. import __version__
+from ..spelling import nearest
 from .sections import write_tasks
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Command -> where it lives and its line in `--help`. Those of the runtime need torch only in the job itself.
 COMMANDS: Final = {
@@ -47,6 +51,16 @@ _TASKS: Final = {
 }
 
 
+#: What other tools call it, or what stands below another command.
+_ELSEWHERE: Final = {
+    "explain": "rule",
+    "lint": "check",
+    "run": "trace",
+    "lsp": "server",
+    **{name: f"ckpt {name}" for name in ("verify", "diff", "inspect")},
+}
+
+
 class Commands(click.Group):
     """A group that imports a command when it is asked for, and takes `check` where none is named."""
 
@@ -63,6 +77,12 @@ class Commands(click.Group):
         module, _, attribute = COMMANDS[name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and files: `check` need not be named."""
+        from click.shell_completion import CompletionItem
+
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing any of them."""
@@ -88,12 +108,12 @@ class Commands(click.Group):
 
 
 def _refuse_mistyped(word: str) -> None:
-    """Raise UsageError for what is neither a file nor a command, but nearly one."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, COMMANDS, 1)
-    if near and not word.startswith("-") and not os.path.lexists(word):
-        raise click.UsageError(f"no such file or command `{word}`; did you mean `{near[0]}`?")
+    """Raise UsageError for what is neither a file nor a command, but nearly one or its name elsewhere."""
+    if word.startswith("-") or os.path.lexists(word):
+        return
+    near = f"; did you mean `{_ELSEWHERE[word]}`?" if word in _ELSEWHERE else nearest(word, COMMANDS, 0.6)
+    if near:
+        raise click.UsageError(f"no such file or command `{word}`{near}")
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

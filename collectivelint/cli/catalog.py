@@ -12,8 +12,8 @@ import click
 
 from ..printable import printable
 from ..reading import read_text
+from ..spelling import nearest
 from .messages import error
-from .words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,16 +19,21 @@ from .messages import error, warning
 from .overrides import CONFIG_VARIABLE, overrides
 from .running import Outcome, run
 from .sections import Sectioned
-from .words import Word
+from .words import Word, meant, rule_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..settings import Resolver
 
 
 def _codes(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(code.strip() for value in values for code in value.split(",") if code.strip())
+
+
+def _codes_option(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that takes rules, and may be given several times."""
+    return click.option(name, multiple=True, callback=_codes, shell_complete=rule_words, metavar="CODES", help=text)
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -111,20 +116,18 @@ _TASKS: Final = {
     is_flag=True,
     help="CL101: pass a group down through the calls, as a keyword parameter; with --diff or --fix.",
 )
-@click.option(
-    "--select", multiple=True, callback=_codes, metavar="CODES", help="Run only these rules (CL201, CL2, ALL)."
-)
-@click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules.")
-@click.option("--extend-select", multiple=True, callback=_codes, metavar="CODES", help="Run these rules as well.")
-@click.option("--extend-ignore", multiple=True, callback=_codes, metavar="CODES", help="Do not run these rules either.")
+@_codes_option("--select", "Run only these rules (CL201, CL2, ALL).")
+@_codes_option("--ignore", "Do not run these rules.")
+@_codes_option("--extend-select", "Run these rules as well.")
+@_codes_option("--extend-ignore", "Do not run these rules either.")
 @click.option("--preview/--no-preview", default=None, help="Run rules that are new and may still change.")
 @click.option(
     "--min-confidence",
     type=Word(CONFIDENCES),
     help="Report findings of this confidence and above. [default: medium]",
 )
-@click.option("--fixable", multiple=True, callback=_codes, metavar="CODES", help="Fix only these rules.")
-@click.option("--unfixable", multiple=True, callback=_codes, metavar="CODES", help="Do not fix these rules.")
+@_codes_option("--fixable", "Fix only these rules.")
+@_codes_option("--unfixable", "Do not fix these rules.")
 @click.option(
     "--per-file-ignores",
     multiple=True,
@@ -230,7 +233,7 @@ def check(paths: tuple[Path, ...], **options: Any) -> None:
         options["stdin_filename"] = Path("-")
     targets, missing = _targets(paths, options["stdin_filename"])
     for path in missing:
-        error(f"{path}: no such file or folder")
+        error(f"{path}: no such file or folder{meant(path)}")
     if missing and options["add_ignore"] is not None:
         # One of the paths may be a reason: no comment is written without it.
         error("no comment was written; a reason follows a `=`: --add-ignore=REASON")

@@ -8,11 +8,12 @@ from dataclasses import asdict
 import click
 
 from ..settings.options import options
-from .words import Word, nearest
+from ..spelling import nearest
+from .words import Word, config_keys
 
 
 @click.command()
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=config_keys)
 @click.option("--output-format", type=Word(["text", "json"]), default="text", show_default=True)
 def config(key: str | None, output_format: str) -> None:
     """List the keys of the configuration, or explain one: its type, its default, and what it does."""

@@ -14,7 +14,7 @@ import click
 
 from ..reading import limit_of
 from ..source.discover import SUFFIXES
-from .words import nearest
+from ..spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,10 @@ class Repository:
         found = self._try("merge-base", commit, "HEAD") if commit else ""
         if found:
             return found
+        if ".." in revision or revision.startswith("^"):
+            # `main..HEAD` and `^main` say where the change begins: that is all that is needed.
+            start = revision.removeprefix("^").partition("..")[0] or "HEAD"
+            raise click.UsageError(f"--diff-base: `{revision}` is a range; name the commit where it starts: `{start}`")
         what = f"`{revision}` has no commit in common with HEAD" if commit else f"git knows no commit `{revision}`"
         if self._try("rev-parse", "--is-shallow-repository") == "true":
             what += "; the clone is shallow: fetch its history (`git fetch --unshallow`, or `fetch-depth: 0` in CI)"

@@ -65,7 +65,8 @@ def _config(words: Sequence[str], *, isolated: bool) -> tuple[Path | None, dict[
         raise click.UsageError(f"--isolated ignores all configuration files: leave out --config {files[0]}")
     if files and not os.path.isfile(files[0]):
         source = "--config" if files[0] in words else CONFIG_VARIABLE
-        raise click.UsageError(f"{source}: {files[0]}: no such file" + ", and no KEY = VALUE" * (source == "--config"))
+        what = "is a folder, not a configuration file" if os.path.isdir(files[0]) else "no such file"
+        raise click.UsageError(f"{source}: {files[0]}: {what}" + ", and no KEY = VALUE" * (source == "--config"))
     values: dict[str, Any] = {}
     for word in words:
         if word not in files:

@@ -10,14 +10,14 @@ import click
 from ..registry import discover, problems
 from ..selectors import suggestion
 from .markdown import show
-from .words import Word
+from .words import Word, rule_words
 
 if TYPE_CHECKING:
     from ..rule import RuleModule
 
 
 @click.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=rule_words)
 @click.option("--all", "every", is_flag=True, help="Explain all rules.")
 @click.option("--output-format", type=Word(["text", "json"]), default="text", show_default=True)
 def rule(code: str | None, every: bool, output_format: str) -> None:
@@ -33,7 +33,11 @@ def rule(code: str | None, every: bool, output_format: str) -> None:
         return
     module = next((item for item in found.values() if code.upper() == item.RULE.code or code == item.RULE.name), None)
     if module is None:
-        raise click.UsageError(f"no rule `{code}`" + suggestion(code, [item.RULE for item in found.values()]))
+        below = [item.RULE.code for item in found.values() if item.RULE.code.startswith(code.upper())]
+        hint = (
+            f"; name one of {', '.join(below)}" if below else suggestion(code, [item.RULE for item in found.values()])
+        )
+        raise click.UsageError(f"no rule `{code}`{hint}")
     if output_format == "json":
         click.echo(json.dumps(_as_dict(module), indent=2))
         return

@@ -1,17 +1,18 @@
-"""Options that take one of a few words: a misspelt one is answered with the nearest."""
+"""Words of a known set: the shell completes them, and a misspelt one is answered with the nearest."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..spelling import near_words, nearest
 
-def nearest(word: str, known: list[str]) -> str:
-    """`; did you mean ...?` with the nearest of the known words, or nothing."""
-    near = get_close_matches(word, known, 1, 0.5)
-    return f"; did you mean `{near[0]}`?" if near else ""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.shell_completion import CompletionItem
 
 
 class Word(click.Choice[str]):
@@ -26,3 +27,38 @@ class Word(click.Choice[str]):
             raise click.BadParameter(
                 problem.message.rstrip(".") + nearest(str(value), known), ctx=ctx, param=param
             ) from None
+
+
+def rule_words(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes the last of some rules to, `CL101,CL2`: the codes and names that begin with it."""
+    from click.shell_completion import CompletionItem
+
+    from ..registry import discover
+
+    before, comma, word = incomplete.rpartition(",")
+    rules = [module.RULE for module in discover().values()]
+    found = [(rule.code, rule.summary) for rule in rules if rule.code.startswith(word.upper())]
+    found += [(rule.name, rule.summary) for rule in rules if word and rule.name.startswith(word)]
+    return [CompletionItem(f"{before}{comma}{text}", help=summary) for text, summary in found]
+
+
+def config_keys(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes a key of the configuration to."""
+    from click.shell_completion import CompletionItem
+
+    from ..settings.options import options
+
+    return [CompletionItem(option.key, help=option.text) for option in options() if option.key.startswith(incomplete)]
+
+
+def meant(path: Path) -> str:
+    """What was meant by a path that does not exist, as the end of an error: a rule, or a neighbour of nearly this name."""
+    from ..registry import discover
+
+    rules = [module.RULE for module in discover().values()]
+    if any(str(path) in (rule.code, rule.name) for rule in rules):
+        return f"; `collectivelint rule {path}` explains that rule"
+    with suppress(OSError):
+        near = near_words(path.name, [neighbour.name for neighbour in path.parent.iterdir()])
+        return f"; did you mean `{path.with_name(near[0])}`?" if near else ""
+    return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, Literal, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -16,12 +18,12 @@ from pydantic import Field
 
 from .. import __version__
 from . import runs, sources
+from .calls import Call
 from .results import AnalysisText, CheckpointReport, Findings, RuleText, TraceReport  # noqa: TC001  # read by the SDK
 from .roots import RequestError, Roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,11 +55,18 @@ def serve(paths: Sequence[Path]) -> None:
     threading.stack_size(_STACK)
     thread = ThreadPoolExecutor(1, "tool")
     server = MCPServer("collectivelint", instructions=_INSTRUCTIONS, version=__version__, log_level="ERROR")
+    # Not in the project, where nothing is written.
+    folder = tempfile.TemporaryDirectory(prefix="collectivelint-", ignore_cleanup_errors=True)
 
-    async def answer(tool: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def answer(tool: Callable[Concatenate[Call, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a tool, one call at a time; what cannot be answered is an error that the client reads."""
+        call = Call(Path(folder.name))
         try:
-            return await asyncio.get_running_loop().run_in_executor(thread, partial(tool, *args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(thread, partial(tool, call, *args, **kwargs))
+        except asyncio.CancelledError:
+            # The SDK cancels the coroutine; the thread has to be told.
+            call.cancelled.set()
+            raise
         except RequestError as error:
             raise ToolError(str(error)) from None
         except Exception as error:  # the server lives on; the next request may be another one
@@ -115,6 +124,8 @@ def serve(paths: Sequence[Path]) -> None:
             raise
         # The client has left while it was being answered.
         raise BrokenPipeError from None
+    finally:
+        folder.cleanup()
 
 
 def _is_broken_pipe(error: BaseException) -> bool:

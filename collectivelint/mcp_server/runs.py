@@ -19,16 +19,26 @@ from .roots import RequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .calls import Call
     from .roots import Roots
 
 #: Nothing is imported from the current folder: it is the user's, not ours.
 _MAIN: Final = "import sys; sys.path[:] = filter(None, sys.path); from collectivelint.cli import main; main()"
+#: How often a running command is asked whether its call is cancelled.
+_LOOK_S: Final = 0.2
 #: Frames of a stack that are shown.
 _DEEPEST: Final = 8
 
 
 def verify_checkpoint(
-    roots: Roots, path: str, consolidated: str | None, world_size: int | None, *, headers_only: bool, limit: int
+    call: Call,
+    roots: Roots,
+    path: str,
+    consolidated: str | None,
+    world_size: int | None,
+    *,
+    headers_only: bool,
+    limit: int,
 ) -> CheckpointReport:
     """Check a checkpoint folder or file."""
     arguments = ["ckpt", "verify", "--json"]
@@ -38,7 +48,7 @@ def verify_checkpoint(
         arguments.append(f"--consolidated={roots.path(consolidated).absolute()}")
     if world_size is not None:
         arguments.append(f"--world-size={world_size}")
-    found, _ = _answer([*arguments, "--", str(roots.path(path).absolute())])
+    found, _ = _answer(call, [*arguments, "--", str(roots.path(path).absolute())])
     problems = [Problem(**{key: item[key] for key in _names(Problem)}) for item in found["problems"]]
     unread = [Unread(item["where"], item["why"]) for item in found["unread"]]
     taken = {key: found[key] for key in _names(CheckpointReport) if key in found}
@@ -49,9 +59,9 @@ def _names(record: type[Problem | CheckpointReport]) -> list[str]:
     return [field.name for field in fields(record)]
 
 
-def read_trace(roots: Roots, path: str) -> TraceReport:
+def read_trace(call: Call, roots: Roots, path: str) -> TraceReport:
     """The verdict on each job of a traced run."""
-    found, said = _answer(["report", "--output-format", "json", "--", str(roots.path(path).absolute())])
+    found, said = _answer(call, ["report", "--output-format", "json", "--", str(roots.path(path).absolute())])
     unexpected = [text for job in found["jobs"] for text in job["unexpected_groups"]]
     verdicts = [_verdict(item) for item in found["verdicts"]]
     problems = [*said, *unexpected]
@@ -81,18 +91,38 @@ def _side(side: Mapping[str, Any]) -> Side:
     )
 
 
-def _answer(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def _answer(call: Call, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """What a command of ours prints as JSON, and what it says beside that; raise RequestError with its error if it prints none."""
     command = [sys.executable, "-c", _MAIN, *arguments]
     environment = os.environ | {"NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, encoding="utf-8", errors="replace"
-    )
-    said = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        encoding="utf-8",
+        errors="replace",
+    ) as reader:
+        try:
+            out, err = _wait(call, reader)
+        except BaseException:
+            reader.kill()
+            raise
+    said = [line.removeprefix("error: ") for line in err.splitlines() if line.strip()]
     try:
-        found = json.loads(done.stdout)
+        found = json.loads(out)
     except ValueError:
         # The last line of a traceback, or of a usage message, is what went wrong.
         wrong = [line.removeprefix("Error: ") for line in said]
-        raise RequestError(wrong[-1] if wrong else f"the reader ended with exit code {done.returncode}") from None
+        raise RequestError(wrong[-1] if wrong else f"the reader ended with exit code {reader.returncode}") from None
     return found, said
+
+
+def _wait(call: Call, reader: subprocess.Popen[str]) -> tuple[str, str]:
+    """The output and the errors of a process, once it has ended; raise CancelledError."""
+    while True:
+        try:
+            return reader.communicate(timeout=_LOOK_S)
+        except subprocess.TimeoutExpired:
+            call.go_on()

@@ -1,4 +1,4 @@
-"""The tools about source: lint, explain a rule, show the analysis of a function. They read, and write nothing, no cache either."""
+"""The tools about source: lint, explain a rule, show the analysis of a function. They write nothing in a project."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..finding import Finding as Found
     from ..report.model import Sources
     from ..source.text import Source
+    from .calls import Call
     from .roots import Roots
 
 
@@ -35,6 +36,7 @@ _NOTHING: Final = "nothing to check: no Python files there, or all are excluded"
 
 
 def lint(
+    call: Call,
     roots: Roots,
     paths: Sequence[str],
     source: str | None,
@@ -59,7 +61,7 @@ def lint(
     else:
         name = shown(targets[0])
         texts[name] = _decoded(source, name)
-    linter = Linter(resolver, texts)
+    linter = Linter(resolver, texts, cache_folder=call.cache, progress=call.go_on)
     try:
         result = linter.run(targets)
     except SettingsError as error:
@@ -128,7 +130,7 @@ def _finding(finding: Found, sources: Sources) -> Finding:
     )
 
 
-def explain(rule: str) -> RuleText:
+def explain(_: Call, rule: str) -> RuleText:
     """The page of a rule, by its code or name."""
     modules = discover().values()
     for module in modules:
@@ -140,7 +142,7 @@ def explain(rule: str) -> RuleText:
     raise RequestError(f"no rule `{rule}`" + suggestion(rule, [module.RULE for module in modules]))
 
 
-def show_analysis(roots: Roots, function: str, paths: Sequence[str]) -> AnalysisText:
+def show_analysis(call: Call, roots: Roots, function: str, paths: Sequence[str]) -> AnalysisText:
     """What is known of each function of this qualified name in these files."""
     from ..report.cells import Cells
 
@@ -148,6 +150,7 @@ def show_analysis(roots: Roots, function: str, paths: Sequence[str]) -> Analysis
     targets = _files(roots, paths, resolver)
     linter = Linter(resolver)
     try:
+        call.go_on()
         texts, similar, unreadable = linter.explain(targets, function)
     except SettingsError as error:
         raise RequestError("; ".join(error.problems)) from None

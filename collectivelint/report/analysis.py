@@ -11,6 +11,7 @@ from ..analysis.domain.symbol import WORLD
 from ..analysis.effects import Choice, Event, Leave, Repeat, fold
 from ..findings.conditions import in_words
 from ..program.target import Target
+from ..spelling import near_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,8 +39,6 @@ def explain_named(
     analysis: Analysis, qualname: str, asked: Iterable[str], text: Callable[[str, Span], str]
 ) -> Explained:
     """The analysis of each function of this qualified name, or of one that ends with it; `asked` are the files to look in."""
-    import difflib
-
     texts: list[str] = []
     others: set[str] = set()
     for path in analysis.paths:
@@ -54,7 +53,7 @@ def explain_named(
         for path in asked
         if (problem := analysis.program.indexes[path].problem) is not None
     ]
-    return Explained(texts, [] if texts else difflib.get_close_matches(qualname, others, 3), unreadable)
+    return Explained(texts, [] if texts else near_words(qualname, others, 3), unreadable)
 
 
 def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:

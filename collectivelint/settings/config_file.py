@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import dataclass, fields, replace
@@ -14,6 +13,7 @@ from ..findings.confidence import CONFIDENCES, confidence_of
 from ..reading import read_text
 from ..source import patterns
 from ..source.annotations import configured
+from ..spelling import nearest
 from .model import EXPLICIT_GROUPS, SELECTORS, Settings, is_argument
 from .selection import known_selectors, unknown_selectors
 
@@ -72,7 +72,10 @@ def read_words(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         table = toml_text.parse("--config", text)
     except toml_text.TomlError as error:
-        return {}, [f"{error}; it has to be a file, or like: --config 'min-confidence = \"high\"'"]
+        why = str(error).partition(" is not valid TOML: ")[2] or str(error)
+        return {}, [
+            f"--config: `{text}` is neither a file nor TOML ({why}); write: --config 'min-confidence = \"high\"'"
+        ]
     values, problems = _values(place, table)
     if "extend" in table:
         problems.append("--config: `extend` is a key of files only")
@@ -133,8 +136,7 @@ def _values(place: Place, table: Mapping[str, Any]) -> tuple[dict[str, Any], lis
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in _KEYS or "_" in key:
-            near = difflib.get_close_matches(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS], 1, 0.5)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
+            hint = nearest(key.replace("_", "-"), [item.replace("_", "-") for item in _KEYS])
             problems.append(place.said(f"unknown key `{key}`{hint}", key))
         elif name == "catalog" and isinstance(value, dict):
             values[name], wrong = configured(value)
@@ -185,9 +187,8 @@ def _expected(name: str, value: object) -> str | None:
 
 def _one_of(value: object, words: Sequence[str]) -> str:
     """`"a", "b" or "c"`, and which of them is nearest to a misspelt one."""
-    near = difflib.get_close_matches(str(value), words, 1, 0.5)
     listed = [f'"{word}"' for word in words]
-    return f"{', '.join(listed[:-1])} or {listed[-1]}" + (f"; did you mean `{near[0]}`?" if near else "")
+    return f"{', '.join(listed[:-1])} or {listed[-1]}" + nearest(str(value), words)
 
 
 #: `0-2,5`

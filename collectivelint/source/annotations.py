@@ -7,6 +7,7 @@ import tokenize
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from ..spelling import nearest
 from .tokens import tokens
 
 if TYPE_CHECKING:
@@ -73,16 +74,13 @@ def _axis(argument: str | None) -> str | None:
 
 def configured(table: Mapping[str, Any]) -> tuple[dict[str, Annotation], list[tuple[str, str, str | None]]]:
     """`[tool.collectivelint.catalog]` as annotations by dotted name, and what is wrong: key, message, and the value."""
-    from difflib import get_close_matches
-
     found: dict[str, Annotation] = {}
     problems: list[tuple[str, str, str | None]] = []
     for key, value in table.items():
         kind = _TABLES.get(key)
         if kind is None:
-            near = get_close_matches(key, _TABLES, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(_TABLES)}"
-            problems.append((key, f"unknown key `catalog.{key}`; {hint}", None))
+            hint = nearest(key, _TABLES) or f"; there are {', '.join(_TABLES)}"
+            problems.append((key, f"unknown key `catalog.{key}`{hint}", None))
         elif kind == "axis":
             if not isinstance(value, dict) or not all(isinstance(axis, str) for axis in value.values()):
                 message = '`catalog.axes` has to be a table of strings: "package.module.GROUP" = "tp"'

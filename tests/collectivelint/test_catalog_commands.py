@@ -60,13 +60,13 @@ def test_a_file_that_is_well_formed(project: Project) -> None:
     ("old", "new", "problem"),
     [
         ('"barrier"', '"barier"', "10: company.comm.Link.meet: `operation` is 'barier', and has to be one of"),
-        ('"barrier"', '"barier"', "did you mean 'barrier'?"),
-        ("uniform", "unifrom", "11: company.comm.mean: unknown key 'unifrom'; did you mean 'uniform'?"),
+        ('"barrier"', '"barier"', "did you mean `barrier`?"),
+        ("uniform", "unifrom", "11: company.comm.mean: unknown key 'unifrom'; did you mean `uniform`?"),
         ('"return"', '"tensr"', "11: company.comm.mean: uniform = 'tensr' is not one of its parameters"),
         ("one = true", 'one = "yes"', "15: company.comm.leads: `one` has to be a flag (true or false)"),
-        ("collectives", "colectives", "9: company.comm: unknown table 'colectives'; did you mean 'collectives'?"),
-        ("section.guards", "section.gards", "14: company.comm: unknown table 'gards'; did you mean 'guards'?"),
-        ("framework", "framwork", "2: unknown table 'framwork'; did you mean 'framework'?"),
+        ("collectives", "colectives", "9: company.comm: unknown table 'colectives'; did you mean `collectives`?"),
+        ("section.guards", "section.gards", "14: company.comm: unknown table 'gards'; did you mean `guards`?"),
+        ("framework", "framwork", "2: unknown table 'framwork'; did you mean `framework`?"),
         ("source", "sorce", "4: a section needs `module` and `source`"),
         ('"2.1"', "2.1", "7: company.comm: `version` has to be a string"),
         (
@@ -80,9 +80,9 @@ def test_a_file_that_is_well_formed(project: Project) -> None:
             '"object"',
             '"object", same_as = "accelerate.Acelerator"',
             "8: company.comm.Link: `same_as` is 'accelerate.Acelerator', which is no class of the catalogue; "
-            "did you mean 'accelerate.Accelerator'?",
+            "did you mean `accelerate.Accelerator`?",
         ),
-        ("one = true", 'axis = "wrold"', "15: company.comm.leads: `axis` is 'wrold'; did you mean 'world'?"),
+        ("one = true", 'axis = "wrold"', "15: company.comm.leads: `axis` is 'wrold'; did you mean `world`?"),
         ("module =", "module", "5:8: is not valid TOML"),
     ],
 )

@@ -63,7 +63,7 @@ def test_single_keys(project: Project) -> None:
         (["--config", "selct = []"], "--config: unknown key `selct`; did you mean `select`?"),
         (["--config", 'select = ["CL999"]'], "--config: unknown rule `CL999`"),
         (["--config", "select = 1"], "--config: `select` has to be a list of strings"),
-        (["--config", "select = CL1"], "it has to be a file, or like: --config"),
+        (["--config", "select = CL1"], "is neither a file nor TOML"),
         (["--config", f'catalog-files = ["{"x" * 300}"]'], "File name too long"),
         (["--config", 'catalog-files = ["a\\u0000"]'], "embedded null byte"),
         (["x" * 300], "no such file or folder"),

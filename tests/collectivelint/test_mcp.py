@@ -19,6 +19,10 @@ from collectivelint.runtime.traces.writer import Writer
 from mcp import Client, StdioServerParameters
 
 from collectivelint.cli.mcp import mcp
+from collectivelint.mcp_server.calls import Call, CancelledError
+from collectivelint.mcp_server.roots import Roots
+from collectivelint.mcp_server.runs import read_trace
+from collectivelint.mcp_server.sources import lint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +211,20 @@ def test_a_trace_with_both_sides(session: Any) -> None:
     assert verdict["verdict"] == "mismatch"
     sides = [(side["ranks"], side["call"], side["place"]) for side in verdict["sides"]]
     assert sorted(sides) == [([0], "barrier", "main.py:6"), ([1], "all_reduce", "main.py:7")]
+
+
+def test_a_cancelled_call_stops_and_an_unchanged_project_is_not_analysed_again(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(_MAIN)
+    call = Call(tmp_path / "cache")
+    roots = Roots([tmp_path])
+    first = lint(call, roots, [str(tmp_path / "main.py")], None, "", [], None, 50)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    call.cancelled.set()
+    # All of it is known: no file is analysed, so there is nothing to stop.
+    assert lint(call, roots, [str(tmp_path / "main.py")], None, "", [], None, 50) == first
+    assert files == ["cache", "main.py"]
+    (tmp_path / "main.py").write_text(_MAIN.replace("save", "store"))
+    with pytest.raises(CancelledError):
+        lint(call, roots, [str(tmp_path / "main.py")], None, "", [], None, 50)
+    with pytest.raises(CancelledError):
+        read_trace(call, roots, str(tmp_path))

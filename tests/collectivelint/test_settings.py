@@ -322,12 +322,12 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
         (
             'meaning = "object"',
             'meaning = "objct"',
-            "company.comm.Link: `meaning` is 'objct', and has to be one of 'group', 'mesh', 'ops', 'object'; did you mean 'object'?",
+            "company.comm.Link: `meaning` is 'objct', and has to be one of 'group', 'mesh', 'ops', 'object'; did you mean `object`?",
         ),
         (
             'axis = "world" }]',
             'axis = "world", kind = "proprty" }]',
-            "company.comm.place: `kind` is 'proprty', and has to be one of 'property'; did you mean 'property'?",
+            "company.comm.place: `kind` is 'proprty', and has to be one of 'property'; did you mean `property`?",
         ),
         (
             'uniform = "tensor" }',
@@ -338,19 +338,19 @@ def test_catalogue_files_that_cannot_be_used(project: Project, files: dict[str, 
             "rank_sources",
             'local_sources = [{ name = "now", params = "", cause = "clok" }]\nrank_sources',
             "company.comm.now: `cause` is 'clok', and has to be one of 'file system', 'clock', 'random', 'process', 'queue', "
-            "'poll', 'signal', 'data'; did you mean 'clock'?",
+            "'poll', 'signal', 'data'; did you mean `clock`?",
         ),
         (
             "rank_sources",
             'file_uses = [{ names = "put", use = "writes" }]\nrank_sources',
             "company.comm.put: `use` is 'writes', and has to be one of 'look', 'list', 'make', 'open', 'read', 'fill', 'write', "
-            "'may write', 'link', 'move', 'remove', 'checkpoint', 'restore', 'save'; did you mean 'write'?",
+            "'may write', 'link', 'move', 'remove', 'checkpoint', 'restore', 'save'; did you mean `write`?",
         ),
         (
             "rank_sources",
             'conventions = [{ name = "is_main", meaning = "gard", when = "always" }]\nrank_sources',
             "company.comm.is_main: `meaning` is 'gard', and has to be one of 'rank', 'size', 'group', 'guard', 'object'; "
-            "did you mean 'guard'?",
+            "did you mean `guard`?",
         ),
         (
             'uniform = "tensor"',
@@ -370,7 +370,7 @@ def test_a_value_that_there_is_not_is_refused(project: Project, old: str, new: s
     lines = ran.err.splitlines()
     rows = text.split("\n")
     assert lines[0] == f"{where}{rows.index(next(row for row in rows if new.splitlines()[0] in row)) + 1}: {problem}"
-    last = f"{where}{len(rows) - 1}: x: unknown table 'rang_sources'; did you mean 'rank_sources'?"
+    last = f"{where}{len(rows) - 1}: x: unknown table 'rang_sources'; did you mean `rank_sources`?"
     assert lines[-1] == last
 
 

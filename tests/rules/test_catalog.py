@@ -196,10 +196,10 @@ def test_all_categories_are_used() -> None:
         ('[[section]]\nmodule = "m"\nsource = "s"\nwrappers = "f"\n', ["m", "wrappers", "list of strings"]),
         ('[[section]]\nmodule = "m"\nsource = "s"\nalso = "f"\n', ["m", "also", "list of strings"]),
         ('[[section]]\nmodule = "m"\nsource = "s"\nclasses = [{ name = "C" }]\n', ["m", "classes", "meaning"]),
-        ('[[section]]\nmodule = "m"\nsource = "s"\ncolectives = []\n', ["colectives", "did you mean 'collectives'"]),
+        ('[[section]]\nmodule = "m"\nsource = "s"\ncolectives = []\n', ["colectives", "did you mean `collectives`"]),
         (_row('name = "f", params = 3'), ["m.f", "params", "string"]),
         (_row('name = "f", params = "", one = "yes"'), ["m.f", "one", "flag"]),
-        (_row('name = "f", params = "", grup = "a"'), ["m.f", "did you mean 'group'"]),
+        (_row('name = "f", params = "", grup = "a"'), ["m.f", "did you mean `group`"]),
         (_row('name = "f", params = "a", saves = "b"'), ["m.f", "saves", "'b'"]),
     ],
 )

@@ -54,7 +54,7 @@ def test_an_operation_has_an_agreed_root_because_a_row_has_one() -> None:
 @pytest.mark.parametrize(
     ("table", "text", "words"),
     [
-        ("collectives", 'operation = "all_redcue"', ["m.f", "operation", "'all_redcue'", "did you mean 'all_reduce'"]),
+        ("collectives", 'operation = "all_redcue"', ["m.f", "operation", "'all_redcue'", "did you mean `all_reduce`"]),
         ("collectives", 'operation = "send"', ["m.f", "'send'", "one of", "'barrier'"]),
         ("point_to_point", 'operation = "broadcast"', ["m.f", "'broadcast'", "'isend'"]),
         ("functions", 'operation = "broadcast"', ["m.f", "left out in functions"]),
