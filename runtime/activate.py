@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
 
     from .environment import OnDivergence
+    from .inside.children import Children
     from .inside.tracer import Tracer
 
 _armed: list[Path] = []
@@ -36,15 +37,21 @@ def activate(folder: Path, watch: OnDivergence | None = None, *, check_data: boo
     _armed.append(folder)
     if os.environ.get("RANK"):
         _appear(folder)
+    from .inside.children import Children
+
+    children = Children(folder)
     _when_imported(
         {
+            "subprocess": children.hook_subprocess,
+            "multiprocessing.popen_fork": children.hook_multiprocessing,
+            "multiprocessing.popen_forkserver": children.hook_multiprocessing,
             "torch.serialization": lambda module: _audit(folder, "hook_torch", module),
             "torch.distributed": lambda _: _arm(
                 folder, watch, check_data=check_data or bool(os.environ.get(CHECK_DATA))
             ),
             "torch.distributed.checkpoint.state_dict_saver": lambda module: _audit(folder, "hook_saver", module),
             "torch.distributed.checkpoint.state_dict_loader": lambda module: _audit(folder, "hook_loader", module),
-            "torch.distributed.elastic.multiprocessing.api": lambda module: _hook_agent(folder, module),
+            "torch.distributed.elastic.multiprocessing.api": lambda module: _hook_agent(folder, children, module),
             "safetensors.torch": lambda module: _audit(folder, "hook_safetensors", module),
         }
     )
@@ -116,15 +123,15 @@ def _appear(folder: Path) -> None:
 _auditors: list[Any] = []
 
 
-def _hook_agent(folder: Path, module: ModuleType) -> None:
-    """In torchrun: its ranks' exit codes are recorded, and its own end by our launcher is no news."""
+def _hook_agent(folder: Path, children: Children, module: ModuleType) -> None:
+    """In torchrun: which ranks it ends is recorded, and its own end by our launcher is no news."""
     _leave_quietly(folder, module)
     try:
         from .inside.agent import hook_close
 
-        hook_close(folder, module)
+        hook_close(children, module)
     except Exception as error:
-        say(f"collectivelint: exit codes of ranks are not recorded: {type(error).__name__}: {error}\n")
+        say(f"collectivelint: which ranks torchrun ends is not recorded: {type(error).__name__}: {error}\n")
 
 
 def _leave_quietly(folder: Path, module: Any) -> None:

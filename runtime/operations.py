@@ -7,7 +7,7 @@ here. The methods of GroupOps are typed code of their own; a test compares them 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -249,6 +249,16 @@ LOOSE: Final = frozenset(operation.name for operation in OPERATIONS if operation
 SYNCHRONISING: Final = frozenset(operation.name for operation in OPERATIONS if operation.synchronises)
 SAME_RESULT: Final = frozenset(operation.name for operation in OPERATIONS if operation.same_result)
 P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.kind == "p2p")
+
+
+def dtypes(signature: Mapping[str, Any]) -> list[str] | None:
+    """The dtypes in a stored signature, which have to be equal also where shapes may differ; None for point-to-point and if not recorded."""
+    if signature["op"] in P2P:
+        return None
+    tensors = signature.get("tensors") or signature.get("sent")
+    return sorted({str(dtype) for _, dtype in tensors}) if tensors else None
+
+
 #: Fields of a signature that have to be equal, as far as they are there, and how reports name them.
 COMPARED: Final = {"reduce_op": "reduce operation", "ranks": "ranks of the new group", "tensors": "shape"}
 

@@ -11,7 +11,7 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ..operations import LOOSE, P2P, SHAPED
+from ..operations import LOOSE, P2P, SHAPED, dtypes
 
 if TYPE_CHECKING:
     import threading
@@ -79,6 +79,8 @@ def compared(signature: dict[str, Any]) -> dict[str, Any]:
     if signature["op"] in SHAPED and "tensors" in signature:
         # As many numbers of the same kind are enough: a rank without data may hand in `zeros(1)` where others have `loss`.
         kept["tensors"] = [[math.prod(shape), dtype] for shape, dtype in signature["tensors"]]
+    elif (found := dtypes(signature)) is not None:
+        kept["dtypes"] = found
     return kept
 
 

@@ -51,6 +51,12 @@ def _has_exited(rank: Rank) -> bool:
     )
 
 
+def ended_well(rank: Rank) -> bool:
+    """Whether a rank came to its own end, `os._exit(0)` included, which leaves no word in the trace."""
+    code = rank.exit.code if rank.exit is not None and not rank.exit.signal else None
+    return rank.end == "finished" or (rank.end == "running" and rank.ending is None and code == 0)
+
+
 def was_stopped(rank: Rank) -> bool:
     """Whether its launcher has ended the rank, which had not ended by then: it might have made any call."""
     return rank.end == "running" and rank.ending is None and rank.exit is not None and bool(rank.exit.signal)

@@ -10,7 +10,8 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ..operations import COMPARED, LOOSE, ROOTED, SPLIT
+from ..operations import COMPARED, LOOSE, ROOTED, SPLIT, dtypes
+from . import endings
 from .data import conflicting_arguments, describe_checksums, results_differ
 from .model import Divergence, Side, Verdict
 from .rules import explained
@@ -75,6 +76,8 @@ def difference(events: list[Event]) -> str:
         values = {_comparable(event, key) for event in events if key in event.signature}
         if len(values) > 1:
             return _named(key, events)
+    if len({repr(found) for event in events if (found := dtypes(event.signature)) is not None}) > 1:
+        return "dtype"
     if op in ROOTED and len({event.peer for event in events}) > 1:
         return "root rank"
     if op in SPLIT and _splits_disagree(events):
@@ -91,8 +94,8 @@ def _comparable(event: Event, key: str) -> str:
 def _named(key: str, events: list[Event]) -> str:
     if key != "tensors":
         return COMPARED[key]
-    dtypes = {repr([dtype for _, dtype in event.signature["tensors"]]) for event in events}
-    return "dtype" if len(dtypes) > 1 else "shape"
+    found = {repr([dtype for _, dtype in event.signature["tensors"]]) for event in events}
+    return "dtype" if len(found) > 1 else "shape"
 
 
 def _splits_disagree(events: list[Event]) -> bool:
@@ -115,7 +118,13 @@ def _splits_disagree(events: list[Event]) -> bool:
 def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -> Divergence:
     sides: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
-        key = (event.op, event.peer if what == "root rank" else 0, *(repr(event.signature.get(k)) for k in COMPARED))
+        key: tuple[object, ...] = (event.op, repr(dtypes(event.signature)))
+        if what != "dtype" or event.op not in LOOSE:
+            # Else shapes may differ, which makes no side.
+            key += (
+                event.peer if what == "root rank" else 0,
+                *(repr(event.signature.get(name)) for name in COMPARED),
+            )
         splits = repr(event.signature.get("output_split_sizes")) if what == "split sizes" else ""
         data = {"parameter": event.argument, "result": event.checksum or None}.get(what, "")
         if data is not None:
@@ -151,7 +160,7 @@ def _when(divergence: Divergence) -> float:
 
 def _unmatched(trace: Trace) -> Iterator[Divergence]:
     """After a job that ended well: a group in which some rank made more calls than another."""
-    if any(rank.end != "finished" for rank in trace.ranks.values()):
+    if not all(map(endings.ended_well, trace.ranks.values())):
         return
     counts = Counts(trace)
     for rank in trace.ranks.values():

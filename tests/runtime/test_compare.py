@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
+from collectivelint.runtime.traces.model import Event, Exit, Group, Place, Rank, State, Trace
 from collectivelint.runtime.verdict.matching import compare
 
 WORLD = Group((0, 1, 2), 0, "default_pg")
@@ -131,6 +131,26 @@ def test_gather_lists_and_pieces_may_differ_between_ranks() -> None:
         )
     )
     assert compare(jobs, over=True) is None
+
+
+@pytest.mark.parametrize(("op", "field"), [("all_gather", "tensors"), ("all_to_all_single", "sent")])
+def test_what_may_differ_in_shape_has_one_dtype(op: str, field: str) -> None:
+    """`all_gather_object` begins with an all_gather of sizes: int64 where another rank's tensors are float32."""
+    dtypes = ("torch.int64", "torch.float32", "torch.float32")
+    calls = [(op, WORLD, State.DONE, {field: [[[2 + number], dtype]]}) for number, dtype in enumerate(dtypes)]
+    found = compare(trace(*(rank(number, call) for number, call in enumerate(calls))), over=False)
+    assert found is not None
+    assert (found.what, [side.ranks for side in found.sides]) == ("dtype", [(1, 2), (0,)])
+
+
+def test_a_handle_left_open_by_ranks_that_skip_the_end_of_python() -> None:
+    """`os._exit(0)`: only torchrun knows that they ended well."""
+    call = ("all_reduce", WORLD, State.ISSUED)
+    ranks = [replace(rank(number, *[call] * (number == 0)), exit=Exit(0, "", 9.0)) for number in range(3)]
+    found = compare(trace(*ranks), over=True)
+    assert found is not None
+    assert (found.verdict, [side.ranks for side in found.sides]) == ("unmatched", [(0,), (1, 2)])
+    assert compare(trace(*(replace(ranks[0], rank=number) for number in range(3))), over=True) is None
 
 
 def test_a_call_that_nobody_answered_is_found_after_a_job_that_ended_well() -> None:

@@ -1,0 +1,100 @@
+"""In a process that starts ranks (torchrun, `mp.spawn`, a script with `subprocess`): how they ended, and which of them it ended itself.
+
+Only their parent sees the exit code of a process. What it saw is written beside the ring of the rank (ring.py), for whoever
+reads the trace; the parent itself is not disturbed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Children:
+    """The processes that this one has started. `folder`: of the run, or of many runs."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is hooked yet."""
+        self._folder = folder
+        #: The signal that this process sent last to a child, by the child's number. One that ended afterwards was ended by that.
+        self._sent: dict[int, str] = {}
+
+    def hook_subprocess(self, module: Any) -> None:
+        """Record what `poll` and `wait` of `subprocess.Popen` return, and what was sent before."""
+        self._hook(module.Popen, ("poll", "wait"), "send_signal")
+
+    def hook_multiprocessing(self, module: Any) -> None:
+        """The same of the class behind `multiprocessing.Process`, of one start method: `wait` calls `poll`."""
+        self._hook(module.Popen, ("poll",), "_send_signal")
+
+    def _hook(self, kind: Any, asks: tuple[str, ...], sends: str) -> None:
+        for name in asks:
+            if name in vars(kind):
+                setattr(kind, name, self._asked(vars(kind)[name]))
+        if sends in vars(kind):
+            setattr(kind, sends, self._sending(vars(kind)[sends]))
+
+    def _asked(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def ask(child: Any, *args: Any, **kwargs: Any) -> Any:
+            known = child.returncode
+            try:
+                return original(child, *args, **kwargs)
+            finally:
+                if known is None and child.returncode is not None:
+                    self.ended(child.pid, child.returncode)
+
+        return ask
+
+    def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def send(child: Any, number: int) -> Any:
+            # One that has ended already was not ended by this signal.
+            if child.poll() is None:
+                self.sends(child.pid, number)
+            return original(child, number)
+
+        return send
+
+    def sends(self, pid: int, number: int) -> None:
+        """This process is about to send a signal to one of its children."""
+        try:
+            self._sent[pid] = signal.Signals(number).name
+        except ValueError:
+            self._sent[pid] = f"signal {number}"
+
+    def ended(self, pid: int, code: int | None) -> None:
+        """A child has ended with this code, or was not seen to end (None). Whatever is wrong with that, the process goes on."""
+        sent = self._sent.pop(pid, "")
+        try:
+            for ring in self._rings(pid):
+                self._write(ring, code, sent)
+        except Exception:
+            # A full disk, for one: how the child ended remains unknown.
+            return
+
+    def _rings(self, pid: int) -> Iterator[Path]:
+        """The traces of a child, in the run of the launcher or in the one named after this process."""
+        pattern = f"rank*-{os.uname().nodename.replace(os.sep, '-')}-{pid}"
+        for place in ("", f"run-*-{os.getpid()}/"):
+            yield from self._folder.glob(f"{place}{pattern}.ring")
+            yield from self._folder.glob(f"{place}{pattern}-*.ring")
+
+    def _write(self, ring: Path, code: int | None, sent: str) -> None:
+        # Here, since most processes have no child that is a rank.
+        import json
+
+        from collectivelint import atomic
+
+        from ..traces.reader import exit_file
+
+        if not exit_file(ring).exists():
+            data = json.dumps({"code": code, "signal": sent, "time": time.time()})
+            atomic.write(exit_file(ring), data, follow=False, durable=False)
