@@ -26,11 +26,13 @@ from ..domain.symbol import name as name_symbol
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ...catalog.model import Catalog
     from ...ir.nodes import Block, Expr
     from ...program.target import Target
     from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
     from .state import Frame
 
 
@@ -145,11 +147,44 @@ def _is_number_of(frame: Frame, value: Value) -> bool:
     """Whether it is a number made of all that is in something."""
     numbers = frame.context.catalog.data_numbers
     return any(
-        part.kind == "call"
-        and part.args[0].kind in ("attribute", "name")
-        and str(part.args[0].head[0]).removeprefix("torch.") in numbers
-        for part in value.written.walk()
+        (name := _called(part)) is not None and name.removeprefix("torch.") in numbers for part in value.written.walk()
     )
+
+
+def _called(symbol: Symbol) -> str | None:
+    """The name of the function or method that a symbol is a call of."""
+    is_named = symbol.kind == "call" and symbol.args[0].kind in ("attribute", "name")
+    return str(symbol.args[0].head[0]) if is_named else None
+
+
+def asks_of_own(catalog: Catalog, arguments: Mapping[str, Value]) -> Callable[[Symbol], bool] | None:
+    """Says of a condition of a function whether it asks for what is in those arguments that are own data; None if none are."""
+    own = frozenset([name for name, value in arguments.items() if value.origin.own is not None])
+    return (lambda symbol: is_asked(catalog, symbol, own)) if own else None
+
+
+def answered(frame: Frame, asks: Callable[[Symbol], bool] | None, returns: Value, found: Value) -> Value:
+    """What a function `returns`, as `found` by its caller: it varies where it is the answer to what is in own data."""
+    if asks is None or found.uniformity.varies or not asks(returns.written):
+        return found
+    return found.varying(varies=frozenset({WORLD}), causes=(frame.cause("own data", frame.statement),))
+
+
+def is_asked(catalog: Catalog, condition: Symbol, own: frozenset[str]) -> bool:
+    """Whether a condition asks for what is in data that parameters of these names are."""
+    for part in condition.walk():
+        name = _called(part)
+        if name is None or part.parameters.isdisjoint(own):
+            continue
+        if name in catalog.data_tests or f"methods.{name}" in catalog.data_tests:
+            return True
+        if (
+            condition.kind == "compare"
+            and condition.head[0] in _SIZES
+            and name.removeprefix("torch.") in catalog.data_numbers
+        ):
+            return True
+    return False
 
 
 def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
