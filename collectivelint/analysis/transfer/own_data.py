@@ -108,9 +108,9 @@ def asking(frame: Frame, expr: Compare, left: Value, right: Value, found: Value)
     kind = _asked_for(expr, left, right)
     if kind is not None:
         return found.varying(varies=frozenset({WORLD}), causes=(frame.cause(kind, frame.statement),))
-    if expr.op not in _SIZES or (left.origin.own is None) is (right.origin.own is None):
+    if expr.op not in _SIZES or (left.origin.own is None and right.origin.own is None):
         return found
-    number, other = (left, right) if right.origin.own is None else (right, left)
+    number, other = (left, right) if left.origin.own is not None else (right, left)
     cause = frame.cause("own data", frame.statement)
     if _is_number_of(frame, number):
         return found.varying(varies=frozenset({WORLD}), causes=(cause,))
