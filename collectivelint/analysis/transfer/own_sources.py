@@ -5,11 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Call, Compound, Constant, Evaluate, Loop, Name, Subscript, blocks, calls, expressions
+from ...ir.nodes import (
+    Attribute,
+    Call,
+    Compound,
+    Constant,
+    Evaluate,
+    Loop,
+    Name,
+    Subscript,
+    assignments,
+    blocks,
+    calls,
+    expressions,
+)
 from ...program.target import Target
 from ..domain.flowing import flow
 from ..domain.symbol import WORLD, constant, subscript
 from ..domain.wrapped import Wrapped
+from .expressions import evaluate
+from .scopes import Discarding
 
 if TYPE_CHECKING:
     from ...ir.nodes import Block, Expr, Parameter
@@ -69,7 +84,7 @@ def _is_plain(parameter: Parameter) -> bool:
 def batch(frame: Frame, statement: Loop, over: Value, element: Value) -> Value:
     """What a loop binds that trains, or that runs `over` a loader: `for batch in loader: ... loss.backward()`."""
     bound = None if statement.target is None else plain(statement.target)
-    if over.reference.kind not in _LOADERS and not _trains(frame, statement.body, bound):
+    if _loader(frame, statement, over) not in _LOADERS and not _trains(frame, statement.body, bound):
         return element
     cause = frame.cause("own data", statement.head)
     if not isinstance(statement.target, Compound) or not _is_call(statement.iterable, "enumerate"):
@@ -83,6 +98,16 @@ def batch(frame: Frame, statement: Loop, over: Value, element: Value) -> Value:
 
 def _is_call(expr: Expr, name: str) -> bool:
     return isinstance(expr, Call) and isinstance(expr.function, Name) and expr.function.id == name
+
+
+def _loader(frame: Frame, statement: Loop, over: Value) -> str | None:
+    """The class of what a loop runs over, numbered or not."""
+    match statement.iterable:
+        case Call(function=Name(id="enumerate"), args=(Name() | Attribute() as items, *_)):
+            with Discarding(frame):
+                return evaluate(frame, items).reference.kind
+        case _:
+            return over.reference.kind
 
 
 _LOADERS: Final = ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader")
@@ -131,11 +156,23 @@ def _trains_with(frame: Frame, call: Call, bound: str) -> bool:
 def _runs_over(iterable: Expr, bound: str, block: Block) -> bool:
     """Whether a loop runs over parts of what is bound under this name: an entry, pieces, or as many as a block makes of it."""
     match iterable:
-        case Subscript(value=value) | Call(function=Attribute(value=value, name=("chunk" | "split"))):
-            return plain(value) == bound
         case Call(function=Name(id="range")):
             return any(isinstance(expr, Subscript) and plain(expr.value) == bound for expr in expressions(block))
         case Call(function=Name(id=("zip" | "enumerate")), args=args):
             return any(_runs_over(arg, bound, block) for arg in args)
+        case Name(id=name):
+            return (
+                any(iterable in one.targets and _is_part(one.value, bound) for one in assignments(block))
+                and name != bound
+            )
+        case _:
+            return _is_part(iterable, bound)
+
+
+def _is_part(expr: Expr, bound: str) -> bool:
+    """Whether it is `batch["samples"]` or `batch.split(size)`."""
+    match expr:
+        case Subscript(value=value) | Call(function=Attribute(value=value, name=("chunk" | "split"))):
+            return plain(value) == bound
         case _:
             return False
