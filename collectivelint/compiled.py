@@ -124,6 +124,7 @@ MODULES: Final = (
     "collectivelint.analysis.transfer.managers",
     "collectivelint.analysis.transfer.names",
     "collectivelint.analysis.transfer.own_data",
+    "collectivelint.analysis.transfer.own_sources",
     "collectivelint.analysis.transfer.parameters",
     "collectivelint.analysis.transfer.raised",
     "collectivelint.analysis.transfer.results",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .model import Api
 
 #: Lists whose names may be classes.
-_OF_CLASSES: Final = ("starters", "every_rank", "data_parameters", "sharded")
+_OF_CLASSES: Final = ("starters", "every_rank", "data_parameters", "sharded", "wrapped_parameters")
 
 
 def join_classes(

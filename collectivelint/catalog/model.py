@@ -129,9 +129,8 @@ class Catalog:
     failures: frozenset[str]
     #: Functions that call their first argument with the other ones and return its result.
     callers: frozenset[str]
-    #: Functions whose result iterates as their first argument does.
+    #: Functions whose result is their first argument for an iteration, or an iterator over all arguments.
     wrappers: frozenset[str]
-    #: Functions that iterate over all of what they are given.
     iterators: frozenset[str]
     #: Functions, and methods by their last names, whose result is the share of a rank.
     unequal_shares: frozenset[str]
@@ -227,8 +226,9 @@ class Catalog:
     path_readers: frozenset[str]
     #: Methods that go back through a model from the loss of a batch.
     backward: frozenset[str]
-    #: Functions that a framework calls with a rank's own data, by class and method.
+    #: Functions, or `(parameters)` of them, that a framework calls with a rank's own data, and with a model it has wrapped.
     data_parameters: frozenset[str]
+    wrapped_parameters: frozenset[str]
     #: Functions and methods whose result says what is in a tensor.
     data_tests: frozenset[str]
     #: Methods that make one number of all that is in a tensor.
@@ -261,7 +261,7 @@ class Catalog:
     @cached_property
     def data_methods(self) -> frozenset[str]:
         """The last names of the functions that a framework calls with a rank's own data."""
-        return frozenset(name.rpartition(".")[2] for name in self.data_parameters)
+        return frozenset(name.rpartition(".")[2].partition("(")[0] for name in self.data_parameters)
 
     @cached_property
     def wrapper_methods(self) -> frozenset[str]:

@@ -79,6 +79,7 @@ LISTS: Final = (
         "iterators",
         "stage_words",
         "unequal_shares",
+        "wrapped_parameters",
     ),
     *(
         "group_words",

@@ -16,6 +16,7 @@ from ..summary.recursion import acyclic
 from ..transfer.agreements import decided
 from ..transfer.binding import axis_of, bind, gathered
 from ..transfer.changes import changed_by_call
+from ..transfer.own_data import answered, asks_of_own
 from .catalog_calls import note_roots
 from .file_effects import note_whole, note_writing
 from .groups_in_reach import in_reach
@@ -58,7 +59,8 @@ def invoke(
             return _passed(frame, value, site, item)
 
         effect = () if frame.group_destroyed else _effect(frame, target, facts)
-        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span, frame.elements))
+        asks = asks_of_own(frame.context.catalog, arguments)
+        term = inline(effect, Inlining(site, arguments, known, run, facts.function.span, frame.elements, asks))
         _note_helper(frame, expr, facts, arguments, args, keywords)
         note_writing(frame, expr, facts, arguments)
         note_whole(frame, expr, facts, arguments)
@@ -97,7 +99,7 @@ def invoke(
         if facts.seed is not None:
             seed(frame, (_returned(facts.function, facts.seed, arguments, known),), expr.span)
         if facts.returns is not None:
-            returned = _returned(facts.function, facts.returns, arguments, known)
+            returned = answered(frame, asks, facts.returns, _returned(facts.function, facts.returns, arguments, known))
             results.append(decided(frame, expr, facts.returns, returned, arguments))
     symbol = call(callee.symbol, [value.symbol for value in (*args, *keywords.values())])
     if len(results) == 1:

@@ -87,7 +87,8 @@ def _is_for_some(guard: Guard) -> bool:
 def _is_of_data(guard: Guard) -> bool:
     """Whether a condition asks for what is in a rank's own data."""
     kinds = {cause.kind for cause in guard.causes} - {"branch"}
-    return guard.own and bool(guard.varies) and bool(kinds) and kinds <= {"data", "own data", "own inputs"}
+    is_asked = bool(kinds) and kinds <= {"data", "own data"}
+    return is_asked and guard.own and bool(guard.varies) and not guard.maybe
 
 
 def _own_raises(item: Choice) -> Iterator[LoneRaise]:

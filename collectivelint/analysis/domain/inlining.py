@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...record import Record
 from ..effects import CallSite, Choice, Deferred, Event, Guard, Leave, Repeat, walk
+from .causes import Cause
 from .settled import settled
 from .sharding import asks_what_is_shown, is_sharded, is_sharding_test, is_shown, sharding_test
-from .symbol import attribute, constant, parameter
+from .symbol import WORLD, attribute, constant, parameter
 from .value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from ...ir.nodes import Span
     from ..effects import Item, Term
-    from .causes import Cause
     from .symbol import Symbol
 
 #: Chains are read by people: no more calls on the way to a collective. Each function has chains of its own.
@@ -30,10 +30,22 @@ class Inlining(Record):
     """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
 
     `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
-    `elements` are what the caller's loops run over, by what they bind.
+    `elements` are what the caller's loops run over, by what they bind. `asks` says of a condition of the callee whether it asks
+    for what is in own data that are passed, if any are.
     """
 
-    __slots__ = ("_memo", "arguments", "callee", "elements", "passes_sharded", "run", "site", "symbols", "wrapped")
+    __slots__ = (
+        "_memo",
+        "arguments",
+        "asks",
+        "callee",
+        "elements",
+        "passes_sharded",
+        "run",
+        "site",
+        "symbols",
+        "wrapped",
+    )
 
     def __init__(
         self,
@@ -43,6 +55,7 @@ class Inlining(Record):
         run: Callable[[Value, Deferred], Term],
         callee: Span,
         elements: Mapping[Symbol, Symbol] = _NO_LOOPS,
+        asks: Callable[[Symbol], bool] | None = None,
     ) -> None:
         self.site: Final = site
         self.arguments: Final = arguments
@@ -50,6 +63,7 @@ class Inlining(Record):
         self.run: Final = run
         self.callee: Final = callee
         self.elements: Final = elements
+        self.asks: Final = asks
         self.passes_sharded: Final = any(is_sharded(value) for value in arguments.values())
         self.wrapped: Final = frozenset(
             [name for name, value in arguments.items() if value.reference.wrapped is not None]
@@ -174,6 +188,8 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
         own, reasons = frozenset(), ()
     varies = own.union(*(value.uniformity.varies for value in given))
     causes = tuple(dict.fromkeys((*reasons, *(cause for value in given for cause in value.uniformity.causes))))
+    if not varies and call.asks is not None and call.asks(guard.symbol):
+        varies, causes = frozenset({WORLD}), (Cause("own data", guard.path, guard.span),)
     symbol, positive, one = call.rename(guard.symbol), guard.positive, guard.one
     if symbol.is_negation:
         symbol, positive, one = symbol.positive, not positive, None if one is None else not one

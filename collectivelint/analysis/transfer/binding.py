@@ -11,7 +11,7 @@ from ..domain.flowing import flow
 from ..domain.recognise import launched
 from ..domain.symbol import WORLD, Symbol, compare, constant, operation, rank_in, subscript
 from ..domain.value import UNKNOWN, Value
-from .changes import self_name, set_attribute, set_entry, set_on
+from .changes import counted_on, self_name, set_attribute, set_entry, set_on
 
 if TYPE_CHECKING:
     from ...ir.nodes import Span
@@ -74,7 +74,7 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
         frame.facts.rank_bound.add(named)
     match target:
         case Name(id=name):
-            frame.variables[name] = value
+            frame.variables[name] = counted_on(frame, value)
         case Attribute(value=owner, name=name):
             path = plain(target)
             if path is not None:

@@ -136,6 +136,14 @@ def _differs(frame: Frame, path: str, found: Uniformity) -> None:
     )
 
 
+def counted_on(frame: Frame, value: Value) -> Value:
+    """What a variable is set to: one that counts on behind an exit which only some ranks take has counted less on these."""
+    if not frame.left or value.uniformity.varies or not _counts_on(value) or not lasts(frame.left[-1][1]):
+        return value
+    guard, condition = frame.left[-1]
+    return value.varying(varies=condition.uniformity.varies, causes=_causes(frame, guard, condition))
+
+
 def _is_shared(value: Value) -> bool:
     """Whether it comes from other ranks, and is the same on all."""
     return not value.uniformity.varies and any(cause.kind == "received" for cause in value.origin.origins)
@@ -145,10 +153,13 @@ def _is_number(value: Value, *, lasting: bool) -> bool:
     """Whether it is a constant that programs keep a state in, or counts on from one."""
     if value.constant is not UNKNOWN:
         return isinstance(value.constant, bool) or (lasting and isinstance(value.constant, (int, float)))
+    return lasting and _counts_on(value)
+
+
+def _counts_on(value: Value) -> bool:
+    """Whether it is what it was before and a constant."""
     symbol = value.written
-    return (
-        lasting and symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
-    )
+    return symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
 
 
 def filled(frame: Frame, container: Expr, value: Value) -> None:

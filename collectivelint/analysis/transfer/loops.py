@@ -18,7 +18,7 @@ from .conditions import joined
 from .expressions import condition, evaluate
 from .generators import own_length
 from .guards import trips_of
-from .own_data import batch
+from .own_sources import batch
 from .scopes import Discarding, Turn, Under
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""A rank's own data: where they enter a program, what is made of them, and what asks what is in them.
+"""A rank's own data: what is made of them, and what asks what is in them. Where they enter a program: see `own_sources`.
 
 Batches and what a model is given differ between the ranks that have other data, and so does all that is made of them,
 until the ranks share it. That changes nothing of what ranks do until a condition asks for it: whether a loss is a number,
-whether a mask selects anything, how large a sum is. Shapes, types and keys are no such questions.
+whether a mask selects anything, how large a sum is. Shapes and
+types are no such questions; which inputs there are, and which parameters have a gradient, rarely differs, but does.
 """
 
 from __future__ import annotations
@@ -14,120 +15,25 @@ from ...ir.nodes import (
     Attribute,
     Call,
     Compare,
-    Compound,
-    Constant,
-    Evaluate,
-    Loop,
     Name,
     Subscript,
-    blocks,
     expressions,
 )
-from ...program.target import Target
 from ..domain.causes import merged
-from ..domain.flowing import flow
 from ..domain.recognise import is_list
 from ..domain.symbol import WORLD, constant, subscript
 from ..domain.symbol import name as name_symbol
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ...ir.nodes import Block, Expr, Parameter
+    from ...catalog.model import Catalog
+    from ...ir.nodes import Block, Expr
+    from ...program.target import Target
     from ..domain.causes import Cause
+    from ..domain.symbol import Symbol
     from .state import Frame
-
-
-def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
-    """A parameter of a function that a framework calls with this rank's data, such as `forward`."""
-    function = frame.function
-    if function.decorators and _is_dispatched(frame):
-        return value.sourced(own=frame.cause("own data", function.span))
-    if function.owner is None or parameter.default is not None:
-        return value
-    method = function.qualname.rpartition(".")[2]
-    if method not in frame.context.catalog.data_methods or _is_plain(parameter):
-        return value
-    owner = Target("class", function.path, function.owner)
-    outside = frame.context.program.outside(owner)
-    if not any(f"{base}.{method}" in frame.context.catalog.data_parameters for base in outside):
-        return value
-    return value.sourced(own=frame.cause("own data", function.span))
-
-
-def _is_dispatched(frame: Frame) -> bool:
-    """Whether a decorator of a library says that each rank is called with a part of the data of its own."""
-    for decorator in frame.function.decorators:
-        if not isinstance(decorator, Call):
-            continue
-        target = frame.context.program.resolve(frame.path, plain(decorator.function) or "")
-        api = frame.context.catalog.apis.get(target.name) if target is not None else None
-        if api is None or not api.own_data:
-            continue
-        given_as = {**dict(zip(api.params, decorator.args, strict=False)), **dict(decorator.keywords)}
-        for name, wanted in api.own_data:
-            written = given_as.get(name)
-            mode = written.value if isinstance(written, Constant) else plain(written) if written is not None else None
-            if isinstance(mode, str) and mode.rpartition(".")[2] == wanted:
-                return True
-    return False
-
-
-def _is_plain(parameter: Parameter) -> bool:
-    """Whether the signature says that it is a number or a text."""
-    return isinstance(parameter.annotation, Name) and parameter.annotation.id in ("int", "str", "bool", "float")
-
-
-def batch(frame: Frame, statement: Loop, over: Value, element: Value) -> Value:
-    """What a loop binds that trains, or that runs `over` a loader: `for batch in loader: ... loss.backward()`."""
-    bound = None if statement.target is None else plain(statement.target)
-    if over.reference.kind not in _LOADERS and not _trains(frame, statement.body, bound):
-        return element
-    cause = frame.cause("own data", statement.head)
-    if not isinstance(statement.target, Compound) or not _is_call(statement.iterable, "enumerate"):
-        return element if _is_call(statement.iterable, "range") else element.sourced(own=cause)
-    # Of `for number, batch in enumerate(loader)` the number is the same everywhere.
-    parts = element.reference.parts or tuple(
-        [flow(subscript(element.symbol, constant(number)), (element,)) for number in range(2)]
-    )
-    return element.referring(parts=(parts[0], *[part.sourced(own=cause) for part in parts[1:]]))
-
-
-def _is_call(expr: Expr, name: str) -> bool:
-    return isinstance(expr, Call) and isinstance(expr.function, Name) and expr.function.id == name
-
-
-_LOADERS: Final = ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader")
-
-
-def _trains(frame: Frame, block: Block, bound: str | None) -> bool:
-    """Whether the turns of a loop go back through a model; those of one inside it do if it runs over parts of what is `bound`."""
-    for statement in block:
-        match statement:
-            case Evaluate(value=Call(function=Attribute(name=name))):
-                if name in frame.context.catalog.backward:
-                    return True
-            case Loop(iterable=iterable, body=body):
-                if bound is not None and _runs_over(iterable, bound, block) and _trains(frame, body, None):
-                    return True
-            case _:
-                if any(_trains(frame, inner, bound) for inner in blocks(statement)):
-                    return True
-    return False
-
-
-def _runs_over(iterable: Expr, bound: str, block: Block) -> bool:
-    """Whether a loop runs over parts of what is bound under this name: an entry, pieces, or as many as a block makes of it."""
-    match iterable:
-        case Subscript(value=value) | Call(function=Attribute(value=value, name=("chunk" | "split"))):
-            return plain(value) == bound
-        case Call(function=Name(id="range")):
-            return any(isinstance(expr, Subscript) and plain(expr.value) == bound for expr in expressions(block))
-        case Call(function=Name(id=("zip" | "enumerate")), args=args):
-            return any(_runs_over(arg, bound, block) for arg in args)
-        case _:
-            return False
 
 
 def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
@@ -202,9 +108,9 @@ def asking(frame: Frame, expr: Compare, left: Value, right: Value, found: Value)
     kind = _asked_for(expr, left, right)
     if kind is not None:
         return found.varying(varies=frozenset({WORLD}), causes=(frame.cause(kind, frame.statement),))
-    if expr.op not in _SIZES or (left.origin.own is None) is (right.origin.own is None):
+    if expr.op not in _SIZES or (left.origin.own is None and right.origin.own is None):
         return found
-    number, other = (left, right) if right.origin.own is None else (right, left)
+    number, other = (left, right) if left.origin.own is not None else (right, left)
     cause = frame.cause("own data", frame.statement)
     if _is_number_of(frame, number):
         return found.varying(varies=frozenset({WORLD}), causes=(cause,))
@@ -241,11 +147,44 @@ def _is_number_of(frame: Frame, value: Value) -> bool:
     """Whether it is a number made of all that is in something."""
     numbers = frame.context.catalog.data_numbers
     return any(
-        part.kind == "call"
-        and part.args[0].kind in ("attribute", "name")
-        and str(part.args[0].head[0]).removeprefix("torch.") in numbers
-        for part in value.written.walk()
+        (name := _called(part)) is not None and name.removeprefix("torch.") in numbers for part in value.written.walk()
     )
+
+
+def _called(symbol: Symbol) -> str | None:
+    """The name of the function or method that a symbol is a call of."""
+    is_named = symbol.kind == "call" and symbol.args[0].kind in ("attribute", "name")
+    return str(symbol.args[0].head[0]) if is_named else None
+
+
+def asks_of_own(catalog: Catalog, arguments: Mapping[str, Value]) -> Callable[[Symbol], bool] | None:
+    """Says of a condition of a function whether it asks for what is in those arguments that are own data; None if none are."""
+    own = frozenset([name for name, value in arguments.items() if value.origin.own is not None])
+    return (lambda symbol: is_asked(catalog, symbol, own)) if own else None
+
+
+def answered(frame: Frame, asks: Callable[[Symbol], bool] | None, returns: Value, found: Value) -> Value:
+    """What a function `returns`, as `found` by its caller: it varies where it is the answer to what is in own data."""
+    if asks is None or found.uniformity.varies or not asks(returns.written):
+        return found
+    return found.varying(varies=frozenset({WORLD}), causes=(frame.cause("own data", frame.statement),))
+
+
+def is_asked(catalog: Catalog, condition: Symbol, own: frozenset[str]) -> bool:
+    """Whether a condition asks for what is in data that parameters of these names are."""
+    for part in condition.walk():
+        name = _called(part)
+        if name is None or part.parameters.isdisjoint(own):
+            continue
+        if name in catalog.data_tests or f"methods.{name}" in catalog.data_tests:
+            return True
+        if (
+            condition.kind == "compare"
+            and condition.head[0] in _SIZES
+            and name.removeprefix("torch.") in catalog.data_numbers
+        ):
+            return True
+    return False
 
 
 def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:

@@ -50,7 +50,7 @@ from .group_names import is_other_type
 from .guards import guard_of
 from .loops import loop
 from .managers import managed
-from .own_data import given
+from .own_sources import given
 from .parameters import declared_result, parameter_value
 from .raised import classes_of
 from .results import either, result
