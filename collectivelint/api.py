@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         what_text,
         why_text,
     )
+    from .analysis.checks.each_node import removed_on_each_node
     from .analysis.checks.excluded_ranks import collectives_beside_subgroups
     from .analysis.checks.file_races import Race, conditions_around, hinted, is_plain, made_by_callers, names_in, races
     from .analysis.checks.file_turns import (
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         is_about_ranks,
         out_of_turn,
         places_of,
-        removed_on_each_node,
         statement_at,
     )
     from .analysis.checks.first_of_many import first_saved, replaced_by_fallback
@@ -150,7 +150,8 @@ _HOMES: Final[Mapping[str, str]] = {
     ),
     "analysis.checks.excluded_ranks": "collectives_beside_subgroups",
     "analysis.checks.file_races": "Race conditions_around hinted is_plain made_by_callers names_in races",
-    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn places_of removed_on_each_node statement_at",
+    "analysis.checks.each_node": "removed_on_each_node",
+    "analysis.checks.file_turns": "OutOfTurn is_about_ranks out_of_turn places_of statement_at",
     "analysis.checks.first_of_many": "first_saved replaced_by_fallback",
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",

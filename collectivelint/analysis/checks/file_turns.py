@@ -9,9 +9,7 @@ from ...ir.nodes import Branch, Call, Exit, Loop, Try, With, blocks, expressions
 from ...record import Record
 from ...rule import Place
 from ..calls.options import literals
-from ..domain.paths import is_inside, is_same, parts
-from ..domain.symbol import WORLD
-from ..domain.value import PLACES
+from ..domain.paths import is_inside, is_same
 from ..effects import events
 from .file_polling import attributes, branches, holds, made_in, statements
 from .file_races import names_in
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
     from ..summary.observed import PathUse
 
 _CREATING: Final = frozenset({"fill", "write", "link", "move", "save"})
+#: With "given": where the path is not there, what is given it makes it.
+_MAKING: Final = _CREATING | {"given"}
 _READING: Final = frozenset({"read", "list", "restore"})
 _FILLING: Final = frozenset({"fill", "write"})
 
@@ -65,7 +65,7 @@ def out_of_turn(
 
     `callers` gives the functions that call this one, as far as it is known whether these are about several ranks.
     """
-    uses = [(site, use) for site, use in facts.paths.values() if use.use != "given"]
+    uses = [(site, use) for site, use in facts.paths.values() if use.use != "given" or _may_make(facts, site, use)]
     if len(uses) < 2:
         return
     known = attributes(facts)
@@ -96,37 +96,13 @@ def _meet_between(facts: FunctionFacts, site: Span, first: PathUse, then: PathUs
     )
 
 
-def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, PathUse]]:
-    """What one rank of each node removes, with what one rank of the job has put there for all of them."""
-    known = attributes(facts)
-    by_job = [
-        use
-        for site, use in facts.paths.values()
-        if use.use == "checkpoint" or (use.alone and use.use in _SHARED and _varies_over(facts, site, WORLD))
-    ]
-    for at, removal in facts.paths.values() if by_job else ():
-        guards = [guard for guard in facts.turns.get(at, ()) if any(cause.kind == "rank" for cause in guard.causes)]
-        if removal.use != "remove" or removal.own or not guards or not all(guard.varies <= PLACES for guard in guards):
-            continue
-        found = next((use for use in by_job if _is_beside(removal.path, use, known)), None)
-        if found is not None:
-            yield at, removal, found
-
-
-def _is_beside(removed: Symbol, use: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
-    """Whether a path lies in the folder that is used, or is an entry of the folder in which a checkpoint of all ranks lies."""
-    if is_inside(removed, use.path, known):
-        return True
-    folder = parts(removed, known)[:-1]
-    return use.use == "checkpoint" and bool(folder) and parts(use.path, known)[: len(folder)] == folder
-
-
-#: What one rank does to a folder for all.
-_SHARED: Final = frozenset({"make", "fill", "write", "save"})
-
-
-def _varies_over(facts: FunctionFacts, site: Span, axis: Symbol) -> bool:
-    return any(axis in guard.varies for guard in facts.turns.get(site, ()))
+def _may_make(facts: FunctionFacts, site: Span, use: PathUse) -> bool:
+    """Whether one rank passes a path to an unknown call where it has not found it: `if not os.path.exists(p): build(p)`."""
+    return use.alone and any(
+        asked.is_negation and asked.positive.kind == "operation" and use.path in asked.positive.args
+        for condition in facts.arms.get(site, ())
+        for asked in literals(condition)
+    )
 
 
 def _kind(facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse) -> Kind | None:
@@ -138,7 +114,7 @@ def _kind(facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: Path
     if first.own:
         moved = then.use == "list" or then.use == "read" or then.use == "remove"
         return "unfinished" if first.use in _FILLING and not first.alone and then.alone and moved else None
-    if first.alone and first.use in _CREATING and then.use in _READING:
+    if first.alone and first.use in _MAKING and then.use in _READING:
         return "read" if _is_elsewhere(facts, site, at, then) else None
     if not first.alone and first.use in ("read", "write") and then.alone and then.use == "remove":
         return "removed"
