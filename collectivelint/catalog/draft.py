@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from ..analysis.domain.symbol import WORLD
 from ..analysis.effects import Choice, Event, parts
 from ..analysis.transfer.binding import GUARD
+from ..ir.nodes import Constant
+from .model import GIVEN
 from .operations import NO_DATA, OF_OBJECTS, OF_TENSORS
 from .schema import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from ..analysis.domain.symbol import Symbol
     from ..analysis.domain.value import Value
     from ..analysis.effects import Item, Term
     from .candidates import Candidate
@@ -60,7 +63,9 @@ def row_of(found: Candidate) -> tuple[str, dict[str, Any]] | None:
         shared.append("return")
     kinds = {event.operation for event in events}
     is_short = sum(1 for _ in function.body) <= _SHORT and all(event.kind == "collective" for event in events)
-    if is_short and len(kinds) == 1 and kinds <= _COLLECTIVES:
+    # One that neither waits for all ranks nor gives back what they agreed on is a part of something else.
+    is_operation = len(kinds) == 1 and kinds <= _COLLECTIVES and (bool(shared) or kinds <= {*NO_DATA})
+    if is_short and is_operation:
         row = {"name": row.pop("name"), "operation": events[0].operation, **row}
         return "collectives", row | ({"uniform": " ".join(shared)} if shared else {})
     why = dict.fromkeys(_why(event) for event in events)
@@ -88,19 +93,25 @@ def _of_value(row: dict[str, Any], value: Value) -> tuple[str, dict[str, Any]] |
 
 
 def _group(events: Iterable[Event], params: list[str]) -> dict[str, str]:
-    """The parameter with the group of all collectives, where its name does not say so."""
-    groups = {event.group.parameter for event in events if event.group is not WORLD}
-    named = groups.pop() if len(groups) == 1 else None
+    """The parameter with the group of all collectives, where its name does not say so; without one, the axis of the group."""
+    groups = {event.group for event in events}
+    if len(groups) == 1 and next(iter(groups)) is not WORLD and next(iter(groups)).kind == "name":
+        return {"axis": str(next(iter(groups)).head[0])}
+    given = {group.parameter for group in groups if group is not WORLD}
+    named = given.pop() if len(given) == 1 else None
     return {"group": named} if named in params and named not in ROLES else {}
 
 
 def _needed(found: Candidate, params: list[str]) -> dict[str, str]:
-    """The flag among the parameters with which alone it runs collectives."""
+    """The flag among the parameters with which alone it runs collectives, or what has to be given for that."""
     places = {event.place for event in found.events}
     defaults = {parameter.name: parameter.default for parameter in found.facts.function.params}
     for name, wanted in sorted(_flags(found.facts.summary, places) or ()):
         if name in params:
-            is_on = getattr(defaults.get(name), "value", None)
+            default = defaults.get(name)
+            is_on = getattr(default, "value", None)
+            if isinstance(default, Constant) and is_on is None and wanted:
+                return {"when": f"{name}={GIVEN}"}
             key, value = ("when", wanted) if is_on is not wanted else ("unless", not wanted)
             return {key: f"{name}={_LITERALS[value]}"} if isinstance(is_on, bool) or is_on is None else {}
     return {}
@@ -122,11 +133,20 @@ def _of_item(item: Item, places: Collection[object]) -> frozenset[tuple[str, boo
     found: frozenset[tuple[str, bool]] | None = None
     for number, term in enumerate(parts(item)):
         inner = _flags(term, places)
-        if inner is not None and isinstance(item, Choice) and (name := item.guard.symbol.parameter) is not None:
-            inner |= {(name, number == 0)}
+        if inner is not None and isinstance(item, Choice):
+            inner |= _told(item.guard.symbol, number == 0)
         if inner is not None:
             found = inner if found is None else found & inner
     return found
+
+
+def _told(symbol: Symbol, holds: bool) -> frozenset[tuple[str, bool]]:
+    """The parameter that is true (or false) where a condition holds (or not): `flag`, `group is None`."""
+    if symbol.parameter is not None:
+        return frozenset({(symbol.parameter, holds)})
+    is_none = symbol.kind == "compare" and symbol.head == ("is",) and symbol.args[1].head == ("NoneType", None)
+    name = symbol.args[0].parameter if is_none else None
+    return frozenset({(name, not holds)}) if name is not None else frozenset()
 
 
 def toml(found: Iterable[Candidate], framework: str, version: str) -> str:

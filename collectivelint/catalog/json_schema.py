@@ -31,7 +31,8 @@ MEANS: Final[Mapping[str, str]] = {
     "one": "True on exactly one rank; of a call with `runs`: one rank runs the function.",
     "callback": "The parameter that is called later.",
     "runs": "The parameter that is called, with the arguments behind it, before the collective.",
-    "when": "`sync_dist=true`: it counts with this argument only; several with spaces between them, any of which will do.",
+    "when": "`sync_dist=true`: it counts with this argument only; several with spaces between them, any of which will do. "
+    "`group=given`: with any argument but None.",
     "unless": "`no_dist=true`: it is none with this argument; several with spaces between them.",
     "own_data": "`mode=DP`: with this argument the function below the decorator is given this rank's own data.",
     "why": "What the report says of it.",

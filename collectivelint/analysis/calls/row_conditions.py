@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...catalog.model import GIVEN
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def holds(condition: tuple[str, object], values: Mapping[str, Value]) -> bool | 
     value = values.get(name)
     if value is None:
         return False
+    if wanted == GIVEN:
+        return None if value.constant is UNKNOWN else value.constant is not None
     if value.constant is not UNKNOWN:
         return value.constant == wanted and isinstance(value.constant, bool) == isinstance(wanted, bool)
     target = value.reference.target
