@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from collectivelint.runtime import spark
 from collectivelint.runtime.afterwards import group_usage
 from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.report import report
@@ -138,6 +139,26 @@ def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path: Path) -> None:
     heavy = "{'ibis', 'duckdb', 'pyarrow', 'perfetto', 'pandas', 'pyspark'}"
     code = f"import sys, collectivelint.runtime.cli, collectivelint.runtime.afterwards.tables.sql; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Job aborted\n\tat org.apache.spark.X\nCaused by: java.io.IOException: no space",
+            "java.io.IOException: no space",
+        ),
+        (
+            'Job aborted: org.apache.spark.api.python.PythonException: Traceback\n  File "a.py"\nFileNotFoundError: [Errno 2] a\n'
+            "\n\tat org.apache.X\nCaused by: org.apache.spark.api.python.PythonException: Traceback (most recent call last):",
+            "FileNotFoundError: [Errno 2] a",
+        ),
+        ("\n A master URL must be set \n", "A master URL must be set"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_cause_of_an_error_of_spark(text: str, said: str) -> None:
+    assert spark.cause(ValueError(text)) == said
 
 
 @pytest.mark.slow

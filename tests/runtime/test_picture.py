@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from collectivelint.runtime.afterwards import group_usage
 from collectivelint.runtime.afterwards.picture import write
-from collectivelint.runtime.afterwards.picture.drawing import graph
+from collectivelint.runtime.afterwards.picture.drawing import graph, ranks_bar
 from collectivelint.runtime.afterwards.picture.model import picture
+from collectivelint.runtime.afterwards.picture.suggested import suggested
 from collectivelint.runtime.afterwards.picture.waits import Node
 from collectivelint.runtime.afterwards.statistics import Statistics
 from collectivelint.runtime.beside import judging
@@ -25,10 +27,11 @@ from collectivelint.runtime.verdict.meetings import meetings
 from collectivelint.runtime.verdict.model import Side
 
 from .conftest import line_of
+from .test_slow_ranks import _steps as slow_steps
+from .test_slow_ranks import _trace as steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .conftest import Job
 
@@ -168,6 +171,20 @@ const tried = setInterval(() => {
   const seen = { top: names(view.lanes.filter(lane => lane.key.startsWith("alone"))), hosts: names(shared()), count: view.one(".count").textContent };
   view.filter(""); view.picked = null; view.toggle(shared()[0]); seen.opened = names(shared().slice(0, 10)); view.toggle(shared()[0]);
   view.do("g"); seen.classes = names(shared());
+  // A frame does not count the calls of lanes itself, it has them counted in pieces. What is in view makes ranks alike.
+  view.made.clear(); view.tasks.clear(); view.look(0, view.data.end); view.paint(); seen.asked = [...view.tasks.keys()].filter(key => key.startsWith("levels")).length;
+  while (view.tasks.size) view.count(Infinity);
+  seen.counted = shared().every(lane => view.made.has(lane.key));
+  const alike = (from, to) => new Set(finish(view.classing(from, to))).size;
+  seen.alike = [alike(0, 2 / view.data.tick), alike(0, view.data.end)];
+  const fits = () => view.fits.reduce((sum, is) => sum + is, 0), chip = view.one(".legend button");
+  seen.hidden = [fits()]; chip.click(); seen.hidden.push(fits(), chip.getAttribute("aria-pressed")); chip.click(); seen.hidden.push(fits());
+  // Two fingers on the lanes: a synthetic pointer cannot be captured.
+  view.paint(); view.cv.setPointerCapture = () => {}; const box = view.cv.getBoundingClientRect(), { gut, right } = view.geo;
+  const point = (kind, pointerId, x) => view.cv.dispatchEvent(new PointerEvent(kind, { pointerId, clientX: box.left + x, clientY: box.top + 50 }));
+  view.look(0, view.data.end); view.paint(); const quarter = (right - gut) / 4;
+  point("pointerdown", 1, gut + quarter); point("pointerdown", 2, gut + 2 * quarter); point("pointermove", 2, gut + 3 * quarter); point("pointerup", 1, 0); point("pointerup", 2, 0);
+  seen.pinched = [view.a / view.data.end, view.b / view.data.end];
   const levels = view.levels(shared()[0]); seen.levels = levels.map(level => level.find(Boolean).length); seen.last = levels[2].find((part, slot) => part && slot % 2).at(-1);
   document.getElementById("seen").textContent = JSON.stringify(seen);
 }, 50);
@@ -191,8 +208,62 @@ def test_more_ranks_than_lanes(tmp_path: Path) -> None:
     # Those that wait are alike. The one that does not has a lane of its own already.
     assert seen["classes"] == ["0-198"]
     # As many parts of the run as its calls need, and half of them, ...: ranks wait for all of the end of it.
+    assert (seen["asked"], seen["counted"]) == (1, True)
+    assert seen["alike"] == [1, 2]
+    assert seen["hidden"] == [1, 0, "false", 1]
+    # What was between two fingers is twice as wide, where the first one stands.
+    assert seen["pinched"] == [pytest.approx(0.125, abs=0.01), pytest.approx(0.625, abs=0.01)]
     assert seen["levels"] == [1024, 512, 256]
     assert seen["last"] > 240
+
+
+def test_a_slow_rank_has_a_card() -> None:
+    group = Group((0, 1, 2, 3), 0, "default_pg")
+    text = _made_up_page(steps_of(group, slow_steps(group, 100, slow=2, since=40, late=0.1)))
+    assert '<h2>rank 2</h2><svg class="bar"' in text
+    assert "came last in 60 of 60 calls since #41, 5.98 s behind the other ranks in all</p>" in text
+    # Its lane stands out.
+    assert '"named":[2]' in text
+
+
+def test_where_the_sides_of_a_mismatch_part() -> None:
+    group = Group((0, 1), 0, "default_pg")
+    ranks = {}
+    for rank in group.ranks:
+        # Rank 1 leaves out one call at line 4 and goes on: what differs is the way, not the shape.
+        lines = [3, 4, 3, 4] if rank == 0 else [3, 4, 4, 3]
+        events = [
+            Event(
+                rank, n, "collective", "all_reduce", group, n + 1, -1,
+                {"tensors": [[[1 if n < 3 else rank + 1], "torch.float32"]]}, False, State.DONE, n + 1.0, n + 1.5, Place("a.py", line, "f"),
+            )
+            for n, line in enumerate(lines)
+        ]  # fmt: skip
+        ranks[rank] = Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", tuple(events))
+    text = _made_up_page(Trace(ranks))
+    assert (
+        "<h1>Rank 0 calls all_reduce at a.py:4 while rank 1 calls all_reduce at a.py:3. These meet as call #4" in text
+    )
+    assert (
+        "From call #3 of the group on, these ranks are at different lines: rank 0 at a.py:3, rank 1 at a.py:4." in text
+    )
+
+
+def test_the_fix_of_the_line_that_ranks_stand_in(tmp_path: Path) -> None:
+    file = shutil.copy(Path(__file__).parents[2] / "examples" / "broken" / "checkpoint.py", tmp_path)
+    line = Path(file).read_text().splitlines().index("        dist.barrier()") + 1
+    found = suggested("CL101", [(str(file), line)])
+    assert found is not None
+    assert found.lines == ("-        dist.barrier()", "+        dist.barrier(group=self.group)")
+    assert suggested("CL101", [(str(file), 1)]) is None
+
+
+def test_a_bar_of_ranks() -> None:
+    assert ranks_bar([0], [0]) == ""
+    assert ranks_bar([0, 2], range(4)).count('class="all"') == 2
+    # 100 ranks share 64 cells: of one of them only one rank of two is there.
+    shared = ranks_bar(range(99), range(100))
+    assert (shared.count('class="part"'), shared.count('class="none"')) == (1, 0)
 
 
 def test_numbers_that_fit_into_no_column() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from collectivelint.runtime.beside import watch
 from collectivelint.runtime.beside.live_page import LivePage
+from collectivelint.runtime.report import report
 
 from . import forked
 from .conftest import JOBS, line_of, run, torchrun
@@ -131,6 +134,15 @@ def test_nothing_stays_of_a_page_whose_process_is_ended(tmp_path: Path) -> None:
     assert not list((tmp_path / "pages").iterdir())
 
 
+def test_a_rank_that_was_killed_is_named(tmp_path: Path) -> None:
+    code = _LEAVES.partition("print")[0] + "os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, check=False)
+    ran = CliRunner().invoke(report, [str(tmp_path)])
+    assert ran.output.splitlines()[-1] == (
+        "collectivelint: no divergence in 0 calls of 1 rank, but no end of rank 0 is recorded (killed, or the host went down)"
+    )
+
+
 @pytest.mark.parametrize("folder", ["", "missing"])
 def test_there_has_to_be_a_job(tmp_path: Path, folder: str) -> None:
     ran = run([sys.executable, "-m", "collectivelint", "watch", str(tmp_path / folder)], tmp_path, tmp_path)
@@ -161,6 +173,15 @@ def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> N
             assert rank.stdout.readline() == "ready\n"
             page = tmp_path / "run.html"
             command = [sys.executable, "-m", "collectivelint", "watch", str(tmp_path), "--html", str(page)]
+            with popen(command, cwd=tmp_path, text=True, **pipes) as stopped:
+                while stopped.poll() is None and not page.exists():
+                    time.sleep(0.05)
+                stopped.terminate()
+                assert stopped.wait(30) == 130
+            # The job runs, and the page does not wait for another one.
+            assert '<html lang="en">' in page.read_text()
+            assert re.search(r">running, as of [\d:]+; this page is not written again<", page.read_text())
+            page.unlink()
             with popen(command, cwd=tmp_path, text=True, **pipes) as watching:
                 ring = next(tmp_path.glob("*.ring"))
                 while watching.poll() is None and str(ring) not in Path(f"/proc/{watching.pid}/maps").read_text():
