@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from ..formats import dcp
+from ..formats import dcp, texts
 from ..formats.layout import TORCH_CHECKPOINTING
 from ..model import Problem
 from . import sharded_tensors
@@ -49,10 +48,10 @@ def _common(folder: Path) -> Iterator[Problem]:
         text = "is alone: the shards that Megatron Core writes beside it are missing"
         yield Problem("CK103", "common.pt", text)
     try:
-        data = json.loads((folder / "metadata.json").read_bytes())
+        data = texts.parsed(folder / "metadata.json")
     except OSError:
         return
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if "common.pt" in names:
             yield Problem("CK102", "metadata.json", f"is no JSON: {error}")
         return

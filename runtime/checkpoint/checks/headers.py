@@ -33,6 +33,8 @@ def headers(
         for chunk in tensor.chunks
         if chunk.values is None and chunk.piece is not None and not chunk.piece.packed
     ]
+    # A chunk that is listed many times is read once.
+    in_archives = list(dict.fromkeys(in_archives))
     described = dict(zip(in_archives, engine.headers(files, in_archives), strict=True))
     broken: defaultdict[str, list[tuple[Key, str]]] = defaultdict(list)
     for tensor in checkpoint.tensors.values():
@@ -100,7 +102,10 @@ def _aliased(checkpoint: Checkpoint) -> Iterator[Problem]:
             if chunk.piece is not None and chunk.piece.length and not checkpoint.format.startswith(("torch", "rank"))
         ),
     )
+    shared: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for (file, offset, length, name, index), (other, begin, _, second, _) in pairwise(pieces):
         if file == other and offset + length > begin:
-            text = f"shares bytes of {file} with `{second}`: both point at byte {begin}"
-            yield Problem("CK102", name, text, chunks=(index,))
+            shared[(name, file, second)].append((index, begin))
+    for (name, file, second), places in shared.items():
+        text = f"shares bytes of {file} with `{second}`: both point at byte {places[0][1]}"
+        yield Problem("CK102", name, text, chunks=tuple(index for index, _ in places))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic
 
+from ..formats import texts
 from ..model import CheckpointError, Problem
 from ..stores.path import StorePath
 
@@ -63,11 +64,11 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
 def read(file: Path) -> dict[str, Any]:
     """Read one; raises CheckpointError where it is none."""
     try:
-        found: dict[str, Any] = json.loads(file.read_bytes())
+        found: dict[str, Any] = texts.parsed(file)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"{file}: not a manifest: no JSON") from None
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not a manifest: no JSON ({error})") from None
     tensors = found.get("tensors") if isinstance(found, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(item, dict) for item in tensors.values()):
         raise CheckpointError(f"{file}: not a manifest of collectivelint")

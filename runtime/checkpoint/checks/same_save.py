@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..formats import texts
 from ..model import CheckpointError, Problem
 from . import manifest
 from .families import scalars
@@ -102,10 +102,10 @@ def _trainer(root: Path) -> Iterator[Problem]:
     """The state of a Trainer says the step in a file of its own."""
     found = _IN_NAME.findall(root.name)
     try:
-        step = json.loads((root / _TRAINER).read_bytes()).get("global_step")
+        step = texts.parsed(root / _TRAINER).get("global_step")
     except FileNotFoundError:
         return
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         yield Problem("CK102", _TRAINER, f"cannot be read: {error}")
         return
     if found and isinstance(step, int) and int(found[-1]) != step:

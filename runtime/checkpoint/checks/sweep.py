@@ -87,7 +87,11 @@ def _entries(checkpoint: Checkpoint, files: Files, engine: Engine) -> Iterator[P
     pieces = [(item.name, item.piece) for item in checkpoint.objects.values()]
     chunks = [(t.name, c.piece) for t in checkpoint.tensors.values() for c in t.chunks if c.values is None]
     for some, known in ((pieces, ""), (chunks, _VALUES)):
-        readable = [(name, piece) for name, piece in some if piece is not None and not piece.packed]
-        found = engine.entries(files, [piece for _, piece in readable], known)
-        for (name, _), texts in zip(readable, found, strict=True):
+        # A piece that is listed many times is read once.
+        readable: dict[Piece, str] = {}
+        for name, piece in some:
+            if piece is not None and not piece.packed:
+                readable.setdefault(piece, name)
+        found = engine.entries(files, list(readable), known)
+        for name, texts in zip(readable.values(), found, strict=True):
             yield from (Problem("CK102", name, text) for text in texts)

@@ -37,7 +37,9 @@ def _first(data: object, *_: object) -> object:
 @Function
 def _typed(make: Any, _kind: object, args: object, state: object = None) -> object:
     """A tensor of a class of its own: the plain one, or what its attributes hold (`_local_tensor` of a DTensor)."""
-    made = make(*args) if make in (Stored, _nothing) and isinstance(args, tuple) else Made(make, args)
+    # A reader calls the first argument with the third: a class that is not on the list notes that.
+    is_callable = make is Stored or isinstance(make, (Function, Class))
+    made = make(*args) if is_callable and isinstance(args, tuple) else Made(make, args)
     if isinstance(made, Made):
         made.state = state
     return made
@@ -65,7 +67,11 @@ def _empty(cls: object, *args: object) -> object:
     """`copyreg`: an object that is filled by its state."""
     if not isinstance(cls, Class):
         raise pickle.UnpicklingError("it makes an object of what is no class")
-    rest = args[1:2] if args and isinstance(args[0], Class) else args
+    base = args[0] if args else None
+    rest = args[1:2] if isinstance(base, Class) else args
+    if isinstance(base, Class):
+        # `_reconstructor` calls it, and its `__init__` after that; `object` and its kin are on the list.
+        base.note(rest)
     return cls.__new__(cls, *rest)  # type: ignore[call-overload]
 
 

@@ -27,6 +27,8 @@ SHARD: Final = re.compile(r"__(\d+)_(\d+)\.distcp")
 OF_RANK: Final = re.compile(r"__(\d+)\.metadata")
 _TEMPORARY: Final = re.compile(r"\.metadata\.tmp$|^__\d+\.metadata\.tmp$|\.distcp\.tmp$|\.tmp$")
 _NAMES: Final = {**TENSOR_NAMES, **METADATA_NAMES}
+#: Bytes of metadata that are read at once.
+_LARGE: Final = 16 << 20
 UNSAFE: Final = "a reader would import and call"
 #: The versions of the metadata that torch has had: none until 2.8, then this.
 _VERSIONS: Final = frozenset({None, "", "1.0.0"})
@@ -106,11 +108,15 @@ def _files(folder: Path) -> dict[str, os.stat_result]:
 
 
 def _record(folder: Path, name: str, calls: Calls) -> Any:
+    file = folder / name
     try:
-        data = (folder / name).read_bytes()
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            # Of a large one no more is held than was read until it turns out to be damaged.
+            data = stream if size > _LARGE else stream.read()
+            return unpickle(data, _NAMES, str(file), calls, size=size)
     except OSError as error:
-        raise CheckpointError(f"{folder / name}: {error.strerror or error}") from None
-    return unpickle(data, _NAMES, str(folder / name), calls)
+        raise CheckpointError(f"{file}: {error.strerror or error}") from None
 
 
 class _Metadata:
@@ -197,7 +203,13 @@ def _rank_of(file: str) -> int | None:
 def _is_inside(path: str) -> bool:
     """Whether that is a file below the folder it is relative to."""
     parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0]
+    return (
+        bool(parts)
+        and "\0" not in path
+        and not path.startswith(("/", "\\"))
+        and ".." not in parts
+        and ":" not in parts[0]
+    )
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

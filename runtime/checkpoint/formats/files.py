@@ -44,6 +44,13 @@ _POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _MOST: Final = 200
 
 
+def holds_data(name: str) -> bool:
+    """Whether a file of that name holds weights or states, or says where they are."""
+    return name.endswith((safetensors.SUFFIX, gguf.SUFFIX, index.SUFFIX, *torch_save.SUFFIXES)) or bool(
+        SHARD.fullmatch(name)
+    )
+
+
 def kind_of(file: Path) -> tuple[Kind, str]:
     """What a file is, and of one that is not understood why; raises OSError."""
     name = file.name
@@ -55,13 +62,15 @@ def kind_of(file: Path) -> tuple[Kind, str]:
         return "index", ""
     with file.open("rb") as stream:
         begin = stream.read(4096)
-    if begin.startswith(_POINTER) and name.endswith((safetensors.SUFFIX, gguf.SUFFIX, *torch_save.SUFFIXES)):
+    if begin.startswith(_POINTER) and holds_data(name):
         return "pointer", ""
     if name.endswith(safetensors.SUFFIX):
         return "safetensors", ""
     if name.endswith(gguf.SUFFIX):
         return "gguf", ""
     if name.endswith(torch_save.CERTAIN) or (name.endswith(torch_save.SUFFIXES) and torch_save.kind_of(file)):
+        return "torch", ""
+    if torch_save.is_begun(begin):
         return "torch", ""
     if "latest" in name.lower() and file.suffix in ("", ".txt") and len(begin) <= _MOST:
         return "tracker", ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Checkpoint, CheckpointError, NoCheckpointError, NotReadError, Problem, Unread
 from ..stores.path import StorePath
 from . import dcp, units, universal
-from .files import kind_of
+from .files import holds_data, kind_of
 from .names import families, is_of_time
 from .safetensors import PART
 from .trackers import followed
@@ -39,6 +38,8 @@ class _Found:
     problems: list[Problem] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
+    #: Folders that were entered: links may lead back, or to one folder many times.
+    entered: set[tuple[int, int]] = field(default_factory=set)
 
 
 def load(path: Path) -> Checkpoint:
@@ -78,8 +79,15 @@ def _order(path: Path, unit: Checkpoint) -> tuple[bool, bool, int, bool, str]:
 
 
 def _walk(root: Path, folder: Path, found: _Found) -> None:
+    if not isinstance(folder, StorePath):
+        info = folder.stat()
+        if (info.st_dev, info.st_ino) in found.entered:
+            return
+        found.entered.add((info.st_dev, info.st_ino))
     entries = sorted(folder.iterdir())
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    # Where a link leads to is entered once, where it lies.
+    folders.sort(key=lambda entry: entry.is_symlink())
     if any(entry.name == _OCDBT for entry in entries):
         found.unread.append(
             Unread(folder.relative_to(root).as_posix(), "an OCDBT database, as Orbax writes it: not read")
@@ -95,7 +103,10 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
     named: set[str] = set()
     for file in entries:
         name = file.relative_to(root).as_posix()
-        if not file.is_file() or (file.name.startswith(".") and not dcp.is_temporary(file.name)):
+        if file.name.startswith(".") and not dcp.is_temporary(file.name):
+            continue
+        if not file.is_file():
+            found.problems += _no_file(file, name)
             continue
         try:
             kind, why = kind_of(file)
@@ -123,8 +134,20 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
         if is_of_time(below.name) and below.name not in named:
             found.apart += [below.relative_to(root).as_posix()] if _has_files(below) else []
         else:
-            with suppress(PermissionError):
+            try:
                 _walk(root, below, found)
+            except PermissionError as error:
+                found.unread.append(Unread(below.relative_to(root).as_posix(), f"{error.strerror}: not read"))
+
+
+def _no_file(file: Path, name: str) -> Iterator[Problem]:
+    """What is wrong with a name of weights that is no file: a link to nothing, or a pipe."""
+    if file.is_dir() or not holds_data(file.name):
+        return
+    if file.is_symlink() and not file.exists():
+        yield Problem("CK102", name, f"is a link to {file.readlink()}, which is not there")
+    else:
+        yield Problem("CK102", name, "is no regular file")
 
 
 def _has_files(folder: Path) -> bool:

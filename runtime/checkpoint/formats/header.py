@@ -9,7 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..model import CheckpointError
+from ..model import CheckpointError, NotReadError
+from .texts import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,8 @@ DTYPES: Final = {
 _FIELDS: Final = {"dtype", "shape", "data_offsets"}
 #: Longer headers are refused by the library that these files are read with.
 _LONGEST: Final = 100_000_000
+#: More take more memory than is good, and no file has so many.
+_MOST_TENSORS: Final = 1 << 18
 #: Deeper JSON is refused by it, too.
 _DEEPEST: Final = 126
 _METADATA: Final = "__metadata__"
@@ -60,7 +63,10 @@ def read(file: Path) -> Header:
         if size < 10 or length > min(_LONGEST, size - 8):
             _refuse(file, f"not a safetensors file, or cut off (a header of {length} bytes in {size})")
         text = stream.read(length)
+    if text.count(b"{") > _MOST_TENSORS:
+        raise NotReadError(f"{file}: more than {_MOST_TENSORS} tensors in one file: not read")
     try:
+        check_size(text)
         header = json.loads(
             text.decode("utf-8"),
             object_pairs_hook=_unique,

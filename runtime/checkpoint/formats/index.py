@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from ..model import CheckpointError, Problem
+from . import texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ class Index:
         """Read it; raises CheckpointError where it is none."""
         self.name = file.name
         try:
-            data: dict[str, Any] = json.loads(file.read_bytes(), object_pairs_hook=_unique)
+            data: dict[str, Any] = texts.parsed(file, _unique)
             self.weight_map = {str(name): str(where) for name, where in data["weight_map"].items()}
             metadata = data.get("metadata")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             text = f"not an index of files: {type(error).__name__} {error}"
             raise CheckpointError(f"{file}: {text}") from None
         total = metadata.get("total_size") if isinstance(metadata, dict) else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..model import Layout
+from . import texts
 from .universal import FORMAT as UNIVERSAL
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _key(name: str) -> str:
 
 def _json(file: Path) -> dict[str, object]:
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = texts.parsed(file)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
@@ -30,10 +31,14 @@ class Class(type):
 
     def __call__(cls, *args: Any) -> Any:
         """Keep the call: an unpickler would import the class and run its code."""
-        if cls.calls is not None:
-            cls.calls.append((cls.path, args))
+        cls.note(args)
         kind: Any = cls
         return kind.__new__(kind, *args)
+
+    def note(cls, args: tuple[Any, ...]) -> None:
+        """Keep that it is called."""
+        if cls.calls is not None:
+            cls.calls.append((cls.path, args))
 
 
 class Made(metaclass=Class):
@@ -48,7 +53,9 @@ class Made(metaclass=Class):
     elements: list[Any]
 
     def __new__(cls, *args: Any, **_: Any) -> Self:
-        """Without effect, with any arguments."""
+        """Without effect, with any arguments. Whole modules are made so, of classes of their own, but nothing of the standard library."""
+        if cls.path.partition(".")[0] in sys.stdlib_module_names:
+            cls.note(args)
         made = object.__new__(cls)
         made.args, made.state, made.items, made.elements = args, None, {}, []
         return made

@@ -23,7 +23,7 @@ PART: Final = re.compile(r"(?:^|/)shard-(\d+)-")
 def read(file: Path, name: str, rank: int | None) -> Content:
     """The tensors of one file, each with one chunk; raises CheckpointError and OSError. `name` is the file's in the checkpoint."""
     found = header.read(file)
-    sharding = _sharding(found.metadata)
+    sharding = _sharding(found.metadata, file)
     part = PART.search(name)
     rank = int(part[1]) - 1 if part is not None else rank
     tensors = {}
@@ -41,14 +41,16 @@ def read(file: Path, name: str, rank: int | None) -> Content:
     return Content(tensors, {})
 
 
-def _sharding(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    """Where the parts of tensors begin, if the file says so."""
+def _sharding(metadata: Mapping[str, str], file: Path) -> dict[str, tuple[int, ...]]:
+    """Where the parts of tensors begin, if the file says so; raises CheckpointError where that makes no sense."""
     try:
         data: dict[str, Any] = json.loads(metadata.get(_SHARDING, "{}"))
         found = {name: tuple(item["saved_offsets"]) for name, item in data.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
-    return {name: offsets for name, offsets in found.items() if all(isinstance(n, int) and n >= 0 for n in offsets)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        found = {"": (-1,)}
+    if any(type(n) is not int or n < 0 for offsets in found.values() for n in offsets):
+        raise CheckpointError(f"{file}: {_SHARDING} in its header makes no sense")
+    return found
 
 
 def joined(parts: Iterable[Mapping[str, Tensor]], problems: list[Problem]) -> dict[str, Tensor]:

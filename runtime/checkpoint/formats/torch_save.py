@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ..model import Scalar, Sizes
 
-SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+SUFFIXES: Final = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt", ".pkl")
 #: Of these a file that does not begin as one of torch.save is damaged.
-CERTAIN: Final = (".pt", ".pth")
+CERTAIN: Final = (".pt", ".pth", ".pt.tar", ".pth.tar")
 _ZIP: Final = b"PK\x03\x04"
 #: A text, beside weights, that is worth keeping.
 _LONGEST: Final = 200
@@ -41,6 +41,11 @@ def kind_of(file: Path) -> str:
     if legacy.MAGIC in begin:
         return "legacy"
     return "pickle" if begin[:1] == b"\x80" and begin[1:2] in b"\2\3\4\5" else ""
+
+
+def is_begun(begin: bytes) -> bool:
+    """Whether a file of any name begins as one of torch.save: its archive with the pickle, or its magic number."""
+    return legacy.MAGIC in begin[:64] or (begin.startswith(_ZIP) and b"/data.pkl" in begin[30:512])
 
 
 def read(file: Path, name: str, rank: int | None) -> Content:

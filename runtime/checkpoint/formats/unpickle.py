@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 #: Modules that are in a pickle to do harm: whoever finds one does not want to know what else is in there. Packages of the
 #: standard library with all that is in them, modules by their whole names: `code.config` is somebody's own.
-_HARMFUL_PACKAGES: Final = frozenset({"os", "importlib", "multiprocessing", "asyncio", "ctypes"})
+_HARMFUL_PACKAGES: Final = frozenset(
+    {"os", "importlib", "multiprocessing", "asyncio", "ctypes", "idlelib", "turtledemo"}
+)
 _HARMFUL: Final = frozenset({
     "posix", "nt", "subprocess", "sys", "runpy", "shutil", "socket", "pty", "commands", "marshal", "code",
     "codeop", "pickle", "_pickle", "imp", "webbrowser", "timeit", "bdb", "pdb", "cProfile", "profile",
+    # These do something when they are imported.
+    "antigravity", "this",
 })  # fmt: skip
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
 _HARMFUL_BUILTINS: Final = frozenset({
@@ -101,19 +105,24 @@ def unpickle(
     where: str,
     calls: Calls | None = None,
     storages: dict[str, str] | None = None,
+    size: int = 1 << 24,
 ) -> Any:
     """What a pickle says, in stand-ins; raises CheckpointError, which names `where`, if it is damaged or there to do harm.
 
     Of a stream its next pickle. `calls` gets what an unpickler would import and call, and is not on the list of what is allowed
-    (`names`); where there is none these are refused as well. `storages` gets the dtypes of the storages by their keys.
+    (`names`); where there is none these are refused as well. `storages` gets the dtypes of the storages by their keys. `size` (bytes) is
+    what a stream has.
     """
-    size = len(data) if isinstance(data, bytes) else 1 << 24
+    size = len(data) if isinstance(data, bytes) else size
     try:
         with _bounded(64 * size + (256 << 20)):
             if Memory.is_limited and _takes_too_long(data if isinstance(data, bytes) else _next(data), names):
                 _refuse(where, "it takes more time than anything of its size needs")
-            unpickler = _Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data, names)
+            stream = io.BytesIO(data) if isinstance(data, bytes) else data
+            unpickler = _Unpickler(stream, names)
             found = unpickler.load()
+            if isinstance(data, bytes) and stream.tell() < len(data):
+                _refuse(where, f"damaged: {len(data) - stream.tell()} bytes behind what was pickled")
             kinds = [(path, kind_of(path, args)) for path, args in unpickler.calls]
             called: dict[str, Call] = {path: kind for path, kind in kinds if kind == "unclear"}
             called |= {path: kind for path, kind in kinds if kind == "unsafe"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from ..model import CheckpointError, NotReadError, Piece, Values, is_contiguous, width
@@ -54,15 +55,25 @@ class Archive:
         self._source, self._piece = source, piece
         self._head = b""
         self._head = self._bytes(0, min(HEAD, piece.length))
-        self.entries: Mapping[str, Entry] = dict(self._directory())
+        listed = list(self._directory())
+        self.entries: Mapping[str, Entry] = dict(listed)
+        if len(self.entries) < len(listed):
+            raise self._error("damaged: two entries have one name")
+        self._check_places()
         pickled = self.entries.get("data.pkl")
         if pickled is None:
             raise self._error("not an archive of torch.save: no `data.pkl` is in it")
-        #: torch can be told to leave them out (`set_crc32_options`); a pickle whose CRC-32 is 0 there is not.
-        self.has_checksums = pickled.crc != 0
+        #: torch can be told to leave them out (`set_crc32_options`), of all entries then.
+        self.has_checksums = any(entry.crc for entry in self.entries.values())
 
     def _error(self, text: str) -> CheckpointError:
         return CheckpointError(f"{self._piece.file} at byte {self._piece.offset}: {text}")
+
+    def _check_places(self) -> None:
+        """Entries that share bytes: one of them is not what was written."""
+        places = sorted((entry.header, entry.header + _LOCAL.size + entry.size) for entry in self.entries.values())
+        if any(end > begin for (_, end), (begin, _) in pairwise(places)):
+            raise self._error("damaged: two entries share bytes")
 
     def _bytes(self, offset: int, length: int) -> bytes:
         if not (offset >= 0 and 0 <= length <= _LONGEST and offset + length <= self._piece.length):
@@ -92,7 +103,7 @@ class Archive:
         for _ in range(count):
             if position + _ENTRY.size > len(directory) or directory[position : position + 4] != b"PK\x01\x02":
                 raise self._error("damaged: the directory breaks off")
-            (_, _, _, _, method, _, _, crc, packed, plain, name_size, extra_size, comment_size, _, _, _, header) = (
+            (_, _, _, flags, method, _, _, crc, packed, plain, name_size, extra_size, comment_size, _, _, _, header) = (
                 _ENTRY.unpack_from(directory, position)
             )
             position += _ENTRY.size
@@ -101,6 +112,8 @@ class Archive:
             position += name_size + extra_size + comment_size
             if 0xFFFFFFFF in (packed, plain, header):
                 plain, packed, header = self._large(extra, plain, packed, header)
+            if flags & 1:
+                raise self._error(f"`{name}` is encrypted; torch never does that")
             if method != 0 or packed != plain:
                 if "/code/" in name:
                     raise NotReadError(

@@ -9,11 +9,13 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
 from collectivelint.runtime.checkpoint.formats.allowed import TENSOR_NAMES
 from collectivelint.runtime.checkpoint.formats.load import load
@@ -53,6 +55,8 @@ def _archive(file: Path, data: bytes, compression: int = zipfile.ZIP_STORED, ext
         (b"\x80\x02" + b"]" * 3000 + b"a" * 2999 + b".", ""),
         (b"", ""),
         (b"\x80\x02K\x01.", ""),
+        (b"\x80\x02}X\x01\x00\x00\x00acantigravity\nfly\ns.", "antigravity.fly"),  # the import does it
+        (b"\x80\x02}." + bytes(9), "9 bytes behind"),
     ],
 )
 def test_pickles(tmp_path: Path, data: bytes, words: str) -> None:
@@ -141,6 +145,27 @@ def test_archives(tmp_path: Path, data: bytes, words: str) -> None:
     assert load(good).tensors["w"].shape == (4,)
 
 
+_HANDLER = _global(b"logging", b"FileHandler")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _global(b"torch._tensor", b"_rebuild_from_type_v2") + b"(" + _HANDLER + _global(b"torch", b"Tensor") + _word(b"file")
+        + b"\x85}tR",
+        _global(b"copyreg", b"_reconstructor") + b"(" + _HANDLER + _HANDLER + _word(b"file") + b"tR",
+        _HANDLER + b"(" + _word(b"file") + b"t\x81",
+    ],
+    ids=["called by torch", "called by copyreg", "made without a call"],
+)  # fmt: skip
+def test_calls_by_what_is_on_the_list(tmp_path: Path, data: bytes) -> None:
+    """torch and copyreg call what they are given: the class that a reader would open a file with."""
+    file = _archive(tmp_path / "model.pt", b"\x80\x02" + data + b".")
+    assert [(problem.code, "logging.FileHandler" in problem.text) for problem in looked(file).problems] == [
+        ("CK104", True)
+    ]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -190,6 +215,39 @@ def test_an_archive_that_claims_what_it_has_not(tmp_path: Path) -> None:
             load(file)
 
 
+def _entries(data: bytearray) -> dict[str, int]:
+    """Where the directory describes each entry."""
+    found, at = {}, data.find(b"PK\x01\x02")
+    while data[at : at + 4] == b"PK\x01\x02":
+        name, extra, comment = struct.unpack_from("<HHH", data, at + 28)
+        found[data[at + 46 : at + 46 + name].decode()] = at
+        at += 46 + name + extra + comment
+    return found
+
+
+def test_archives_that_torch_reads_wrongly(tmp_path: Path) -> None:
+    """Entries that share bytes or a name, an encrypted one, and a checksum of 0 that would turn checking off."""
+    file = tmp_path / "model.pt"
+    torch.save({"a": torch.arange(64.0), "b": torch.arange(64.0) * 2}, file)
+    good = file.read_bytes()
+    places = _entries(bytearray(good))
+    first, second, pickled = (places[f"model/{name}"] for name in ("data/0", "data/1", "data.pkl"))
+
+    def said(change: Callable[[bytearray], object]) -> str:
+        data = bytearray(good)
+        change(data)
+        file.write_bytes(data)
+        return " ".join(problem.text for problem in looked(file).problems)
+
+    assert said(lambda data: data) == ""
+    assert "share bytes" in said(
+        lambda data: data.__setitem__(slice(second + 42, second + 46), data[first + 42 : first + 46])
+    )
+    assert "one name" in said(lambda data: data.__setitem__(second + 46 + len("model/data/"), ord("0")))
+    assert "encrypted" in said(lambda data: data.__setitem__(pickled + 8, 1))
+    assert "CRC-32" in said(lambda data: data.__setitem__(slice(pickled + 16, pickled + 20), bytes(4)))
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -213,6 +271,20 @@ def test_safetensors(tmp_path: Path, header: object) -> None:
         load(file)
 
 
+def test_headers_that_ask_for_much(tmp_path: Path) -> None:
+    """More tensors than any file has are not read, and said to be; so is what DCP left of offsets where it makes no sense."""
+    file = tmp_path / "shard-00001-model-00001-of-00001.safetensors"
+    tensor = '"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}'
+    for header, words in (
+        ("{" * ((1 << 18) + 1), "tensors in one file: not read"),
+        ("[" + "[]," * (1 << 22), "items"),
+        (f'{{"__metadata__": {{"DCP_SHARDING_INFO": "{"[" * 99_999}"}}, {tensor}}}', "makes no sense"),
+    ):
+        file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + b"x")
+        with pytest.raises(CheckpointError, match=words):
+            load(file)
+
+
 @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd"])
 def test_an_index_that_points_outside(tmp_path: Path, name: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
@@ -230,6 +302,55 @@ def test_files_that_never_end(copy: Callable[[str], Path]) -> None:
     assert "no regular file" in next(problem.text for problem in looked(folder).problems)
     os.mkfifo(folder / "model.pt")
     assert codes(audit(folder / "model.pt", Wanted())) == ["CK101"]
+
+
+def test_links(tmp_path: Path) -> None:
+    """Links in a circle are entered once; a link to nothing, or a pipe, in the place of weights is an error."""
+    torch.save({"w": torch.ones(3)}, tmp_path / "model.pt")
+    for name in "abc":
+        (tmp_path / name).symlink_to(".")
+    assert looked(tmp_path).is_sound
+    (tmp_path / "optimizer.pt").symlink_to("../gone")
+    os.mkfifo(tmp_path / "extra.safetensors")
+    texts = {problem.where: problem.text for problem in looked(tmp_path).problems}
+    assert texts == {
+        "optimizer.pt": "is a link to ../gone, which is not there",
+        "extra.safetensors": "is no regular file",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", [".metadata", "trainer_state.json", "model.safetensors.index.json", "collectivelint-manifest.json"]
+)
+def test_files_that_are_larger_than_memory(copy: Callable[[str], Path], name: str) -> None:
+    folder = copy("tensor_parallel")
+    with (folder / name).open("wb") as file:
+        file.write(b"{")
+        file.truncate(200 << 20)
+    tracemalloc.start()
+    report = looked(folder, headers_only=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not report.is_sound
+    assert peak < 100 << 20
+
+
+def test_a_chunk_that_is_listed_without_end(copy: Callable[[str], Path]) -> None:
+    """It is read once, and said once."""
+    folder = copy("tensor_parallel")
+    metadata = pickle.loads((folder / ".metadata").read_bytes())
+    metadata.state_dict_metadata["up"].chunks *= 2000
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    problems = looked(folder).problems
+    assert {"CK102", "CK201"} <= {problem.code for problem in problems}
+    assert len(problems) < 10
+
+
+def test_a_file_of_no_system(copy: Callable[[str], Path]) -> None:
+    folder = copy("tensor_parallel")
+    data = (folder / ".metadata").read_bytes()
+    (folder / ".metadata").write_bytes(data.replace(b"__1_0.distcp", b"__1_0\0distcp"))
+    assert codes(looked(folder)) == ["CK102", "CK103"]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -258,3 +258,15 @@ def test_a_broken_manifest_does_not_hide_the_rest(tmp_path: Path) -> None:
     )
     (folder / "__0_0.distcp").write_bytes((folder / "__0_0.distcp").read_bytes()[:1000])
     assert codes(looked(folder)) == ["CK102", "CK303"]
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pth.tar", "weights", "model.params"])
+def test_files_of_torch_save_by_any_name(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    torch.save({"w": torch.arange(600.0)}, file)
+    report = looked(tmp_path)
+    assert (report.is_sound, report.is_complete, report.coverage.tensors) == (True, True, 1)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert codes(looked(tmp_path)) == ["CK102"]
