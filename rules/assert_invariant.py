@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL406",
     "assert-invariant",
-    "an `assert` guards data of other ranks or of a checkpoint",
+    "an `assert` that checks received or loaded data",
     fix="safe",
     holds="in programs",
 )

@@ -79,7 +79,7 @@ def _wrong(call: ApiCall) -> str | None:
         WORLD in part.uniformity.varies and any(cause.kind == "rank" for cause in part.uniformity.causes)
         for part in devices.reference.parts
     ):
-        return "`device_ids` of `barrier` is a rank of the whole job; the devices of each node start from 0"
+        return "`device_ids` of `barrier` is a global rank, but the devices of each node start from 0"
     return None
 
 

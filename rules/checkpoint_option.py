@@ -1,4 +1,4 @@
-"""Reports an option of a distributed checkpoint that does not do what it is used for.
+"""Reports an option of a distributed checkpoint that does not have the intended effect.
 
 ## What it does
 - An argument that has no effect any more: `DefaultSavePlanner(dedup_replicated_tensors=...)`.
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL410", "checkpoint-option", "an option of a checkpoint that does not do what it is used for", holds="in programs"
+    "CL410", "checkpoint-option", "a checkpoint option that does not have the intended effect", holds="in programs"
 )
 
 #: Operations that the thread of an asynchronous save gets in the way of: it exchanges plans as Python objects.

@@ -1,4 +1,4 @@
-"""Reports the making of a process group that not every rank takes part in.
+"""Reports a process group that only some ranks create.
 
 ## What it does
 `new_group`, `new_subgroups`, `split_group` and `init_device_mesh` have to be called by every rank of the job, also by those
@@ -58,7 +58,6 @@ from collectivelint.api import (
     report_divergence,
     walk,
     what_text,
-    why_text,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +66,7 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Cause, Expr, Findings, FunctionFacts, Span, Symbol, Value
 
 _ADVICE: Final = "make every group on every rank, in the same order, and keep only one's own"
-RULE: Final = Rule(
-    "CL105", "conditional-new-group", "a process group that not every rank takes part in making", holds="of groups"
-)
+RULE: Final = Rule("CL105", "conditional-new-group", "a process group that only some ranks create", holds="of groups")
 
 
 def check(findings: Findings) -> Iterator[Report]:
@@ -80,8 +77,8 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} reach it"
-            f" ({why_text(divergence)}); every rank of the job has to make the call, members or not",
+            f"{what_text(divergence)}, but only ranks where {condition_text(findings, divergence)} reach it;"
+            " every rank of the job has to make the call, members or not",
             _ADVICE,
         )
     for facts in findings.analysis.functions:

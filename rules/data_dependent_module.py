@@ -1,4 +1,4 @@
-"""Reports a sub-module that runs only where a rank's own batch has something for it.
+"""Reports a submodule that runs only if a rank's own batch has input for it.
 
 ## What it does
 Looks at the methods of a module that call sub-modules with optional inputs (`if images is not None: self.vision(images)`).
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL209",
     "data-dependent-module",
-    "a sub-module that runs only where this rank's own batch has something for it",
+    "a submodule that runs only if this rank's batch has input for it",
     holds="where ranks differ",
 )
 

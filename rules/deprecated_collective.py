@@ -1,4 +1,4 @@
-"""Reports collectives under names that torch has given up.
+"""Reports collectives under deprecated names.
 
 ## What it does
 Finds calls of `_all_gather_base` and `_reduce_scatter_base`. Code that also knows the new name, to run on old and new
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Findings, FixBuilder
 
 
-RULE: Final = Rule("CL604", "deprecated-collective", "a collective under a name that torch has given up", fix="safe")
+RULE: Final = Rule("CL604", "deprecated-collective", "a deprecated name of a collective", fix="safe")
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -1,4 +1,4 @@
-"""Reports a collective whose result is written into a tensor that is not kept.
+"""Reports a collective whose result goes to a temporary tensor.
 
 ## What it does
 Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), moved or converted
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL110",
     "discarded-result",
-    "a collective whose result is written into a tensor that is not kept",
+    "a collective whose result goes to a temporary tensor",
     holds="of groups",
 )
 

@@ -1,4 +1,4 @@
-"""Reports a root that is another rank on each rank.
+"""Reports a root that differs between ranks.
 
 ## What it does
 Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, outside of
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL108", "divergent-argument", "a root that is another rank on each rank", holds="of groups")
+RULE: Final = Rule("CL108", "divergent-argument", "a root that differs between ranks", holds="of groups")
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -1,4 +1,4 @@
-"""Reports ranks that leave on a condition of their own while a collective lies ahead of the others.
+"""Reports a `return`, `break` or `continue` that makes some ranks skip a later collective.
 
 ## What it does
 Finds `return`, `break` and `continue` under a condition that differs between ranks (a rank, the clock, the file system,
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL202",
     "divergent-exit",
-    "ranks leave on a condition of their own while a collective lies ahead",
+    "a return, break or continue that makes some ranks skip a later collective",
     holds="where ranks part",
 )
 
@@ -84,8 +84,8 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{subject_text(divergence)} is reached only where {condition_text(findings, divergence)};"
-            f" the other ranks leave before it ({why_text(divergence)})",
+            f"ranks where {condition_text(findings, divergence, reached=False)} leave before {subject_text(divergence)}"
+            f" and the other ranks wait in it; the condition depends on {why_text(divergence)}",
             "decide together: broadcast or all_reduce the decision before any rank leaves",
             # A condition on ranks is meant to differ.
             fix=None if "rank" in divergence.kinds else sharing_fix(findings, facts, divergence),

@@ -1,4 +1,4 @@
-"""Reports a collective in a loop that makes a different number of turns on each rank.
+"""Reports a collective in a loop whose number of iterations differs between ranks.
 
 ## What it does
 Finds loops whose number of turns depends on something that differs between ranks, and whose body reaches a collective:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL205",
     "divergent-loop",
-    "a collective in a loop whose number of turns differs between ranks",
+    "a collective in a loop whose number of iterations differs between ranks",
     holds="where ranks differ",
 )
 
@@ -66,6 +66,6 @@ def check(findings: Findings) -> Iterator[Report]:
             facts,
             divergence,
             f"{subject_text(divergence)} runs once per iteration of {loop_text(findings, divergence)},"
-            f" and ranks may make a different number of iterations ({why_text(divergence)})",
+            f" and ranks may make a different number of iterations: it depends on {why_text(divergence)}",
             loop_advice(divergence),
         )

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL102", "dropped-group", "a call that leaves out the group its caller has", fix="unsafe", holds="of groups"
+    "CL102", "dropped-group", "a call that omits the group its caller has", fix="unsafe", holds="of groups"
 )
 
 #: Names of parameters that take any group.

@@ -1,4 +1,4 @@
-"""Reports collectives that one call could do.
+"""Reports several collectives that one call could replace.
 
 ## What it does
 Finds three or more collectives of the same kind on the same group in a row, with nothing but computations in between, and
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from collectivelint.api import Block, Findings, Operation, Span, Symbol, Term
 
 
-RULE: Final = Rule("CL501", "fusable-collectives", "collectives that one call could do", default=False)
+RULE: Final = Rule("CL501", "fusable-collectives", "several collectives that one call could replace", default=False)
 
 _FUSABLE: Final[frozenset[Operation]] = frozenset(
     {"all_reduce", "broadcast", "reduce", "all_gather", "reduce_scatter", "all_to_all"}

@@ -1,4 +1,4 @@
-"""Reports a process group that is made again and again.
+"""Reports a process group that is created repeatedly.
 
 ## What it does
 Finds the making of a group in a loop whose turns it does not depend on, or in a `forward` or `step` method.
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule(
-    "CL106", "group-per-call", "a process group that is made again and again", default=False, holds="of groups"
-)
+RULE: Final = Rule("CL106", "group-per-call", "a process group created repeatedly", default=False, holds="of groups")
 
 #: Methods that run in every step.
 _PER_STEP: Final = ("forward", "__call__", "step", "training_step", "backward")

@@ -1,4 +1,4 @@
-"""Reports a framework call that is a collective inside and that only some ranks reach.
+"""Reports a framework call that runs collectives and that only some ranks reach.
 
 ## What it does
 Knows calls that do not look like collectives but are: gathering a sharded state dict, `full_tensor()`, saving a checkpoint
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL208",
     "implicit-collective",
-    "a framework call that is a collective inside, which only some ranks reach",
+    "a framework call that runs collectives and that only some ranks reach",
     holds="where ranks part",
 )
 
@@ -79,7 +79,7 @@ def check(findings: Findings) -> Iterator[Report]:
             reach = f"is reached only where {condition_text(findings, divergence)}; the other ranks leave before it"
         elif divergence.where == "loop":
             loop = loop_text(findings, divergence)
-            reach = f"runs once per iteration of {loop}, whose number may differ between ranks ({why_text(divergence)})"
+            reach = f"runs once per iteration of {loop}, whose number may differ between ranks: it depends on {why_text(divergence)}"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
         reason = divergence.event.why
@@ -87,7 +87,6 @@ def check(findings: Findings) -> Iterator[Report]:
         yield report_divergence(
             facts,
             divergence,
-            f"{subject_text(divergence)} {reach}, but every rank has to make the call"
-            + (f": {reason}" if reason else ""),
+            f"{subject_text(divergence)} {reach}, but every rank has to call it" + (f": {reason}" if reason else ""),
             loop_advice(divergence) if divergence.where == "loop" else advice,
         )

@@ -1,4 +1,4 @@
-"""Reports a process group that is set up with a rank of one node, or used before the device is set.
+"""Reports a process group that is initialised with a local rank, or used before the device is set.
 
 ## What it does
 - Finds `init_process_group` and `DistributedSampler` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL602", "late-set-device", "a process group set up with a rank of one node, or used before the device is set"
+    "CL602", "late-set-device", "a process group initialised with a local rank, or used before the device is set"
 )
 
 

@@ -1,7 +1,7 @@
-"""Reports a collective under a condition that every rank decides from its own surroundings.
+"""Reports a collective under a condition that can differ between ranks.
 
 ## What it does
-Follows values that differ between ranks although no rank is asked for: the state of the file system, clocks, random
+Follows values that differ between ranks without depending on a rank number: the state of the file system, clocks, random
 numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, sizes of this
 rank's data, and what is in them: whether the loss of this rank's batch is a number, whether a mask selects anything. If such a
 value decides whether a collective is reached, it is reported, also through variables,
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL203",
     "local-condition",
-    "a collective under a condition that each rank decides for itself",
+    "a collective under a condition that can differ between ranks",
     holds="where ranks differ",
 )
 
@@ -87,7 +87,7 @@ def check(findings: Findings) -> Iterator[Report]:
             facts,
             divergence,
             f"{clause_text(divergence)} only where {condition_text(findings, divergence)},"
-            f" and ranks may decide it differently ({why_text(divergence)})",
+            f" which can differ between ranks: it depends on {why_text(divergence)}",
             "decide once and share it: broadcast or all_reduce the decision before branching",
             fix=sharing_fix(findings, facts, divergence),
         )

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL210",
     "lone-raise",
-    "an exception that one rank raises while the others go on to a collective",
+    "an exception that one rank raises while the other ranks go on to a collective",
     holds="where ranks part",
 )
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL109", "misplaced-argument", "a group where another argument is expected", fix="safe", holds="of groups"
+    "CL109", "misplaced-argument", "a group passed where another argument is expected", fix="safe", holds="of groups"
 )
 
 

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL404",
     "missing-barrier",
-    "a path that one rank makes while another still looks for it",
+    "a path that one rank creates and another reads without a barrier between",
     holds="where ranks differ",
 )
 

@@ -94,7 +94,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL101", "missing-group", "a collective that does not say which group", fix="safe, unsafe", holds="of groups"
+    "CL101", "missing-group", "a collective without a `group` argument", fix="safe, unsafe", holds="of groups"
 )
 
 

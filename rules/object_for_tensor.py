@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collectivelint.api import Expr, Findings
 
 
-RULE: Final = Rule("CL503", "object-for-tensor", "a collective of Python objects for tensors or numbers", default=False)
+RULE: Final = Rule("CL503", "object-for-tensor", "an object collective used for tensors or numbers", default=False)
 
 _NUMBERS: Final = frozenset({"len", "int", "float", "bool", "sum"})
 

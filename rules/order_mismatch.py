@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL206",
     "order-mismatch",
-    "collectives that ranks may issue in different order",
+    "collectives that ranks may issue in a different order",
     fix="unsafe",
     holds="where ranks differ",
 )

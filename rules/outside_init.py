@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
     from collectivelint.api import Findings
 
-RULE: Final = Rule("CL605", "outside-init", "a collective before the process group is there, or after it is gone")
+RULE: Final = Rule(
+    "CL605", "outside-init", "a collective before the process group is initialised, or after it is destroyed"
+)
 
 
 def check(findings: Findings) -> Iterator[Report]:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL107", "outsider-call", "a collective on listed ranks that the other ranks reach as well", holds="of groups"
+    "CL107", "outsider-call", "a collective on a group that ranks outside the group reach as well", holds="of groups"
 )
 
 

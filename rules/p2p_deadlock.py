@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL303",
     "p2p-deadlock",
-    "sends and receives in which neighbours wait for each other",
+    "sends and receives in which ranks wait for each other",
     default=False,
     holds="between ranks",
 )

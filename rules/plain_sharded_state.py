@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL402",
     "plain-sharded-state",
-    "a distributed checkpoint that takes parts of a model for replicas",
+    "a distributed checkpoint that treats shards as replicas",
     holds="between ranks",
 )
 

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL201",
     "rank-conditional",
-    "a collective that a rank condition keeps some ranks from",
+    "a collective that only some ranks reach because of a rank check",
     fix="unsafe",
     holds="between ranks",
 )

@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL401",
     "rank-local-consolidated",
-    "one rank's part of a sharded model written as if it were all of it",
+    "one rank's shard saved as if it were the whole model",
     holds="between ranks",
 )
 

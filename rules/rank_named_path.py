@@ -1,4 +1,4 @@
-"""Reports a path for all ranks that each rank names after its own clock or random numbers.
+"""Reports a shared path that each rank names from its own clock or random numbers.
 
 ## What it does
 Follows a reading of the clock, or a random number that nothing has seeded alike, into the names of paths. Reported is the
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL411",
     "rank-named-path",
-    "a path for all ranks that each rank names after its own clock or random numbers",
+    "a shared path that each rank names from its own clock or random numbers",
     holds="where ranks differ",
 )
 

@@ -1,4 +1,4 @@
-"""Reports a barrier right behind a call that has already made all ranks of its group meet.
+"""Reports a barrier right after another synchronisation of the same ranks.
 
 ## What it does
 Finds a barrier that follows another barrier, or an `all_gather_object`, on the same group, with nothing in between. A barrier
@@ -47,7 +47,13 @@ if TYPE_CHECKING:
     from collectivelint.api import ApiCall, Block, Findings, FixBuilder, FixContext, Operation, Span, Symbol
 
 
-RULE: Final = Rule("CL502", "redundant-barrier", "a barrier where all ranks have just met", default=False, fix="safe")
+RULE: Final = Rule(
+    "CL502",
+    "redundant-barrier",
+    "a barrier right after another synchronisation of the same ranks",
+    default=False,
+    fix="safe",
+)
 
 #: Operations that no rank leaves before all ranks have reached them.
 _SYNCHRONISING: Final[frozenset[Operation]] = frozenset({"barrier", "all_gather_object"})
@@ -61,7 +67,7 @@ def check(findings: Findings) -> Iterator[Report]:
             path = facts.function.path
             yield Report.at(
                 second,
-                message=f"all ranks of the group have just met in `{first.api.op}`",
+                message=f"all ranks of the group have just synchronised in `{first.api.op}`",
                 severity="warning",
                 trail=(
                     Place(path, first.span, "collective", f"{first.api.op}, on the same group"),

@@ -1,4 +1,4 @@
-"""Reports weights that are loaded leniently, where the names that did not fit are not looked at.
+"""Reports weights that are loaded with `strict=False` where the unmatched names are ignored.
 
 ## What it does
 Finds calls that load a state dict with `strict=False` and ignore what they return: the names that are missing from the
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL412",
     "unchecked-load",
-    "weights loaded leniently, where the names that did not fit are not looked at",
+    "weights loaded with `strict=False` and unmatched names ignored",
     default=False,
     holds="in programs",
 )

@@ -10,7 +10,7 @@ What cannot be parsed is not checked. A silent gap would look like a clean resul
 and `per-file-ignores` say, no comment silences it, and no baseline has it.
 
 ## Use instead
-Mend the file, or leave it out with `extend-exclude`.
+Fix the file, or leave it out with `extend-exclude`.
 
 ## Options
 - `exclude`, `extend-exclude`: patterns of files to leave out.

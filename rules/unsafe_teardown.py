@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 RULE: Final = Rule(
-    "CL603", "unsafe-teardown", "a process group destroyed although only this rank failed", default=False
+    "CL603", "unsafe-teardown", "a process group destroyed in a `finally` when only this rank failed", default=False
 )
 #: Calls on the way to where the group is destroyed.
 _DEEPEST: Final = 3

@@ -1,4 +1,4 @@
-"""Reports a suppression comment that silences nothing.
+"""Reports a suppression comment that suppresses no finding.
 
 ## What it does
 Looks at every `# collectivelint: ignore[...]`, `ignore-file[...]` and `disable[...]` of the linted files. One that did
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, FixBuilder, Ignore, Source
 
 
-RULE: Final = Rule("CL001", "unused-ignore", "a suppression that silences nothing", fix="safe", last=True)
+RULE: Final = Rule("CL001", "unused-ignore", "a suppression comment that suppresses no finding", fix="safe", last=True)
 
 
 def check(findings: Findings) -> Iterator[Report]:

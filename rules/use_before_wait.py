@@ -50,7 +50,10 @@ if TYPE_CHECKING:
     from collectivelint.api import Findings, FunctionFacts
 
 RULE: Final = Rule(
-    "CL302", "use-before-wait", "a buffer used while an asynchronous collective works on it", holds="between ranks"
+    "CL302",
+    "use-before-wait",
+    "a buffer used before the asynchronous collective on it has finished",
+    holds="between ranks",
 )
 
 

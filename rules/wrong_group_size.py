@@ -1,4 +1,4 @@
-"""Reports buffers of another size than what the collective puts into them.
+"""Reports buffers whose size does not match the group or the sender.
 
 ## What it does
 Follows which group's size a list was made with (`[None] * dist.get_world_size()`), and compares it with the group of
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL104",
     "wrong-group-size",
-    "results sized for another group, or another sender, than there is",
+    "a buffer whose size does not match the group or the sender",
     fix="unsafe",
     holds="of groups",
 )

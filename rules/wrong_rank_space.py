@@ -1,4 +1,4 @@
-"""Reports a root that is a rank of the group where a rank of the whole job is expected.
+"""Reports a group rank that is passed as root where a global rank is expected.
 
 ## What it does
 `src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 RULE: Final = Rule(
     "CL103",
     "wrong-rank-space",
-    "a root inside the group where a rank of the whole job is expected",
+    "a group rank passed as root where a global rank is expected",
     fix="unsafe",
     holds="of groups",
 )
@@ -104,7 +104,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             yield Report.at(
                 call,
-                message=f"`{call.api.roles[role]}` of `{call.api.op}` is a rank of the whole job, but {wrong.text}",
+                message=f"`{call.api.roles[role]}` of `{call.api.op}` has to be a global rank, but {wrong.text}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
                 help=f"write `{call.api.roles[role]}=dist.get_global_rank(group, n)`, or `{call.api.roles.get(f'group_{role}', f'group_{role}')}=n` with torch 2.6 or newer",

@@ -33,11 +33,11 @@ def unshown(result: Result) -> Iterator[str]:
         )
     count = len(result.hidden) - len(left)
     if count:
-        name, them = ("name", "them") if count != 1 else ("names", "it")
-        where = "nothing shows that one is meant" if result.has_groups else "this program makes no sub-groups"
+        have, them = ("have", "them") if count != 1 else ("has", "it")
+        where = "nothing shows that one is meant" if result.has_groups else "this program creates no other groups"
         yield (
-            f"{count} collective{'s' * (count != 1)} {name} no group; {where}: --select {MISSING_GROUP} lists {them}, "
-            "--fix --explicit-world names the default group"
+            f"{count} collective{'s' * (count != 1)} {have} no `group` argument; {where}: --select {MISSING_GROUP} lists {them}, "
+            "--fix --explicit-world writes the default group"
         )
 
 

@@ -653,7 +653,7 @@ def test_show_analysis(project: Project) -> None:
         "    line 9: barrier on group `group`\n"
         "\n"
         "Values that differ between ranks:\n"
-        "  exists: over the default group; the state of the file system, as this rank sees it (main.py:7)\n"
+        "  exists: over the default group; the file system, which can look different on each rank (main.py:7)\n"
         "\n"
         "Calls that could not be followed:\n"
         "  line 10: writer.flush\n"

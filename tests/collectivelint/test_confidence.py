@@ -29,8 +29,8 @@ _HIGH: Final = f"{_HEAD}def f(group):\n    if dist.get_rank() == 0:\n        dis
 #: A finding of medium confidence: a clock decides.
 _MEDIUM: Final = f"{_HEAD}import time\n\n\ndef f(start):\n    if time.time() - start > 60:\n        dist.barrier(group=dist.group.WORLD)\n"
 _COUNTED: Final = (
-    "1 collective names no group; this program makes no sub-groups: --select CL101 lists it, "
-    "--fix --explicit-world names the default group\n"
+    "1 collective has no `group` argument; this program creates no other groups: --select CL101 lists it, "
+    "--fix --explicit-world writes the default group\n"
 )
 
 
@@ -119,7 +119,7 @@ def test_what_is_below_is_counted_and_is_no_reason_to_fail(project: Project) -> 
     ran = _check(project, "--min-confidence", "low", "main.py")
     assert ran.code == 1
     assert ran.out.startswith("main.py:5:5: CL101 [missing-group] (low confidence) `barrier` has no `group` argument")
-    assert "names no group;" not in ran.out
+    assert "no `group` argument;" not in ran.out
 
 
 @pytest.mark.parametrize("select", ["CL101", "missing-group", "CL101,CL201"])

@@ -73,7 +73,7 @@ def test_a_place_that_comes_up_again_keeps_what_it_is_there_for(project: Project
     (finding,) = project.lint(select=["CL201"]).findings
     (step,) = finding.trail
     assert step.kind == "collective"
-    assert step.text == "barrier, the default group, condition, rank, differs between ranks"
+    assert step.text == "barrier, the default group, condition, the rank number"
 
 
 #: Both looks are before the same `mkdir`.

@@ -110,9 +110,9 @@ def clause_text(divergence: Divergence) -> str:
     return what if divergence.event.chain else what.replace("` on ", "` runs on ", 1)
 
 
-def condition_text(findings: Findings, divergence: Divergence) -> str:
-    """The condition as it is written, and whether it holds where the collective is reached."""
-    return in_words(divergence.guard, findings.text, holds=divergence.holds)
+def condition_text(findings: Findings, divergence: Divergence, *, reached: bool = True) -> str:
+    """The condition as it is written, and whether it holds where the collective is reached, or where it is not."""
+    return in_words(divergence.guard, findings.text, holds=divergence.holds == reached)
 
 
 def loop_text(findings: Findings, divergence: Divergence) -> str:
@@ -131,14 +131,14 @@ def why_text(divergence: Divergence) -> str:
     for cause in divergence.guard.causes:
         if cause.kind != "branch":
             return cause_text(cause)
-    return "differs between ranks"
+    return "a value that differs between ranks"
 
 
 def cause_text(cause: Cause) -> str:
     """A cause in words."""
     if cause.kind == "branch":
         return "set under a condition that differs between ranks"
-    return LOCAL.get(cause.kind, "rank, differs between ranks")
+    return LOCAL.get(cause.kind, "the rank number")
 
 
 def divergence_trail(divergence: Divergence) -> Iterator[Place]:

@@ -42,23 +42,23 @@ Kind: TypeAlias = Literal[
 
 #: What a rank sees of its own surroundings, with how a report says it.
 LOCAL: Final[Mapping[Kind, str]] = {
-    "file system": "the state of the file system, as this rank sees it",
-    "clock": "the clock, differs between ranks",
-    "random": "a random number, differs between ranks",
+    "file system": "the file system, which can look different on each rank",
+    "clock": "the clock, which each rank reads for itself",
+    "random": "a random number, which each rank draws for itself",
     "process": "a property of this process or host",
-    "queue": "how full a queue of this rank is",
-    "poll": "a poll of work in the background, differs between ranks",
-    "signal": "set by a signal handler, on the ranks that get the signal",
+    "queue": "the length of a queue on this rank",
+    "poll": "whether background work on this rank has finished",
+    "signal": "a flag that a signal handler sets on the ranks that get the signal",
     "data": "the size of this rank's data",
-    "own data": "what is in this rank's own data",
-    "own inputs": "which inputs this rank's own data have",
-    "gradient": "which parameters have a gradient on this rank",
-    "loader": "how many batches the loader of this rank has",
-    "recorded": "the names that this rank happens to have recorded",
-    "requests": "what this rank has been granted",
-    "no agreement": "each rank goes by its own number: the call passes no group for the ranks to agree in",
+    "own data": "the values in this rank's data",
+    "own inputs": "the inputs that this rank's data have",
+    "gradient": "the parameters that have a gradient on this rank",
+    "loader": "the number of batches in this rank's loader",
+    "recorded": "the names that this rank has recorded",
+    "requests": "the requests that this rank was granted",
+    "no agreement": "this rank's own number: the call passes no group in which the ranks could agree on one",
     "exception": "an exception that may happen on one rank only",
-    "declared": "declared to differ between ranks",
+    "declared": "a value declared to differ between ranks",
 }
 
 
