@@ -16,7 +16,7 @@ from ..source.files import SourceFiles
 from ..source.paths import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ..analysis.effects import Event
