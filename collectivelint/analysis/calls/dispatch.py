@@ -68,9 +68,9 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
 def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """The value of a call without an annotation."""
     target = callee.reference.target
-    same = same_model(expr, callee, args)
-    if same is not None:
-        return same
+    unchanged = same_model(expr, callee, args)
+    if unchanged is not None:
+        return unchanged
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):
