@@ -1,8 +1,8 @@
 """Reports a root that differs between ranks.
 
 ## What it does
-Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, outside of
-any condition that only the root fulfils.
+Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, or is a rank
+of the node (`LOCAL_RANK`), outside of any condition that only the root fulfils.
 
 ## Why is this bad
 Each rank takes itself for the root: every rank sends and no rank receives. Some backends hang, others leave every rank with

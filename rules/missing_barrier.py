@@ -7,7 +7,12 @@ is
   stands in between;
 - `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
   without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks;
-- a path that one rank writes while others read or list it, or removes while others use it, with no collective between the two.
+- a path that one rank writes while others read or list it, or removes while others use it, with no collective between the two;
+- a folder that one rank makes while others write their files into it, or that one rank lists, moves or removes while others
+  may still write into it.
+
+Where a rank passes a path that it has not found to an unknown function (`if not os.path.exists(path): build(path)`), that
+function is taken to make it.
 
 A check, or a path, that is one rank's own is left alone, and so is a path that the function has made before: on all ranks,
 or on one of them before a collective of all. A check raises only where it can find what is made: not a folder where a file is

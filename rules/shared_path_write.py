@@ -9,7 +9,8 @@ Looks at functions that are about several ranks. Reported are
 - a file that all ranks read, change and write back; what a library saves into one folder from all ranks; what a callback that
   a framework runs on every rank links, moves or removes; and what one rank of each node removes from a folder of the whole job.
 The confidence of the first is low where another file writes: that is mostly a cache or a download, which writes what is
-missing only (none of three such findings in real programs was a fault). It is low for what a library saves: all ranks write the
+missing only (none of three such findings in real programs was a fault). It is low for what one rank of each node (`LOCAL_RANK == 0`) writes to
+a path without a rank: that is a fault where the nodes share the disk. It is low for what a library saves: all ranks write the
 same files with the same content, and it takes a rank that reads them meanwhile. It is low in programs that have one process
 unless they are launched.
 

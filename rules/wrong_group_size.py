@@ -6,6 +6,7 @@ the collective that fills it. Reported is
 - a list of the size of the default group for a collective on a sub-group, or the other way round, and likewise a tensor
   whose first dimension is a multiple of such a size;
 - a broadcast whose root sends a list that has grown, while the others made a buffer of a fixed size;
+- with medium confidence, a gather or a reduction of as many elements as a mask selects of a rank's own data;
 - with medium confidence, a sum over a sub-group that is divided by the number of all ranks, before or after the reduction.
 
 ## Why is this bad
@@ -117,6 +118,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 help="fill the list up to the size of the buffer, or broadcast its length first",
             )
             continue
+        yield from _ragged(call)
         key = WORLD if call.group is None else call.group.group_key
         if call.group is not None and (only_whole or call.group.reference.everyone):
             continue
@@ -158,6 +160,36 @@ def _sized(call: ApiCall) -> tuple[str, ...]:
     if operation in ("all_gather", "all_gather_object", "gather", "gather_object"):
         return (*call.api.uniform, *call.api.receives)
     return _LISTS.get(operation or "", ())
+
+
+#: Collectives to which every rank has to bring equally many elements, and the parameters with what it brings.
+_EQUAL: Final = frozenset({"all_gather", "all_reduce", "reduce", "reduce_scatter", "gather"})
+_BROUGHT: Final = ("tensor", "input_tensor", "input")
+
+
+def _ragged(call: ApiCall) -> Iterator[Report]:
+    """The finding for a call that brings as many elements as this rank's own data have of something."""
+    if call.api.operation not in _EQUAL:
+        return
+    brought = next((call.values[name] for name in _BROUGHT if name in call.values), None)
+    causes = () if brought is None else brought.extent.uneven
+    if not causes or any(cause.kind not in ("own data", "no agreement") for cause in causes):
+        return
+    # Buffers of the sizes that the ranks have told one another before take pieces of any size.
+    told = (call.values[name].origin.origins for name in (*call.api.uniform, *call.api.receives) if name in call.values)
+    if any(cause.kind == "received" for origins in told for cause in origins):
+        return
+    yield Report.at(
+        call,
+        message=f"each rank brings as many elements to `{call.api.op}` as its own data have, but all have to bring equally many",
+        severity="error",
+        trail=(
+            *(Place(cause.path, cause.span, "source", "how many there are differs between ranks") for cause in causes),
+            Place(call.function.path, call.span, "collective", call.api.op),
+        ),
+        help="share the lengths first, and fill up to the largest one; or reduce to a number before",
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def _averages(findings: Findings) -> Iterator[Report]:

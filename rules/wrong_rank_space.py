@@ -10,7 +10,8 @@ object or the function was given the group, the confidence is medium.
 With any group that may have less than all ranks, reported are numbers inside that group: one that a loop counts
 (`for src in range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is compared
 with `dist.get_rank(group)` as well, also where a function of the program hands root and group on; and with medium confidence
-a root that is given to an object whose rank is the one inside its group.
+a root that is given to an object whose rank is the one inside its group, or a number that the function compares with
+`dist.get_rank(group)`.
 
 Likewise a call of the program's own that leaves out a root which its caller was given and hands to other collectives.
 

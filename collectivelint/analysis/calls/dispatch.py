@@ -71,9 +71,9 @@ def apply(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: 
 def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
     """The value of a call without an annotation."""
     target = callee.reference.target
-    same = same_model(expr, callee, args)
-    if same is not None:
-        return same
+    unchanged = same_model(expr, callee, args)
+    if unchanged is not None:
+        return unchanged
     if isinstance(expr.function, Name) and (target is None or target.kind == "external"):
         named = frame.context.catalog.convention(expr.function.id, "guard")
         if named is not None and (target is None or target.name not in frame.context.catalog.apis):
@@ -107,8 +107,8 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
             own = target.name in frame.context.catalog.temporary
             if target.name.startswith("pathlib."):
                 # Paths made of the same parts are the same path.
-                path = symbols.call(callee.symbol, [value.symbol for value in args])
-                return stamped(flow(path, args, ranks=False), args).referring(kind=made_of)
+                same = symbols.call(callee.symbol, [value.symbol for value in args])
+                return stamped(flow(same, args, ranks=False), args).referring(kind=made_of)
             wrapped = wrapper(frame.context.catalog, made_of, WORLD, keywords)
             made = Value(frame.fresh(target.name, expr.span)).referring(kind=made_of, wrapped=wrapped)
             made = made.sourced(ranked=own)

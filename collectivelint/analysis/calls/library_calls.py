@@ -105,7 +105,8 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
             frame.note("share", expr.span, (share.cause,))
         return found.sized(length=share)
     if name in catalog.tensors and values:
-        return found.sized(length=values[0].extent.length)
+        uneven = [part.extent.uneven for part in (values[0], *values[0].reference.parts) if part.extent.uneven]
+        return found.sized(uneven[0] if uneven else (), length=values[0].extent.length)
     if name in catalog.buffers and values and not any(value.origin.origins for value in values):
         return found.sized(length=Length("made", frame.cause("data", expr.span)), size_of=_size_of(values[0]))
     return found

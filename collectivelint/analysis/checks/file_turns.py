@@ -168,7 +168,13 @@ def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> 
     if guards is None:
         # The condition of the one that writes is further down the calls.
         return readers is None and not then.alone
-    writers = [symbol for symbol in (_decided(facts, guard, site) for guard in guards) if _asked(symbol) is not None]
+    decided = [(guard, _decided(facts, guard, site)) for guard in guards]
+    # `envs.RANK == 0` holds on one rank, whatever it is written with.
+    writers = [
+        symbol
+        for guard, symbol in decided
+        if _asked(symbol) is not None or (guard.one and guard.positive and symbol is guard.symbol)
+    ]
     if readers is None:
         return bool(writers) and not then.alone
     return any(_are_others(_decided(facts, reader, at), writer) for reader in readers for writer in writers)

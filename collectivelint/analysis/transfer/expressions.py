@@ -225,10 +225,11 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
         return found.sized(uneven=key.extent.uneven)
     if is_uneven_share(base, key, frame.variables):
         return found.sized(uneven=key.uniformity.causes)
+    own = base.origin.own or key.origin.own
     is_mask = isinstance(index, (Compare, Not, Logical)) or (isinstance(index, Call) and _is_mask(index))
-    if is_mask and not base.origin.shared:
+    if (is_mask or (own is not None and key.written.positive.kind == "compare")) and not base.origin.shared:
         # How many elements a mask selects is a matter of this rank's data.
-        return found.sized(uneven=(frame.cause("data", frame.statement),))
+        return found.sized(uneven=(frame.cause("data" if own is None else "own data", frame.statement),))
     position = key.constant
     if isinstance(position, int) and -len(base.reference.parts) <= position < len(base.reference.parts):
         return base.reference.parts[position]
