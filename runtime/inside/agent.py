@@ -1,6 +1,6 @@
 """In torchrun's process: how the ranks that it started have ended, and which of them it ended itself.
 
-Only their parent sees the exit code of a process. What it saw is written beside the ring of the rank (ring.py), for whoever
+Only their parent sees the exit code of a process. What it saw is written beside the ring of the rank (ring.py), for the process that
 reads the trace; the agent itself is not disturbed.
 """
 
