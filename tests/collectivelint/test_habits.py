@@ -241,6 +241,7 @@ def test_completion(words: list[str], found: set[str], tmp_path: Path) -> None:
         (["config", "base"], {"baseline"}),
         (["ckpt", "ver"], {"verify"}),
         (["sr"], {"sr"}),
+        (["--sel"], {"--select"}),
     ],
 )
 def test_completion_of_what_stands_behind_a_command(words: list[str], found: set[str]) -> None:
