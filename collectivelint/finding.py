@@ -51,7 +51,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """Edits that belong together; `caution` is what to know before they are applied, as somebody has asked for."""
+    """Edits that belong together; `caution` is what to know before they are applied on request."""
 
     applicability: Applicability
     message: str

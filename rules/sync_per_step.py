@@ -5,7 +5,7 @@ Finds loops whose every turn runs a blocking `all_reduce` or `reduce` and then r
 `.tolist()`, `float(...)` or `int(...)`. A loop that does so only now and then, under a condition, is left alone.
 
 ## Why is this bad
-The host waits for the device, and every rank for the slowest one, once per step and for a number that somebody may look at.
+The host waits for the device, and every rank for the slowest one, once per step, for a number that is rarely read.
 The queue of work runs empty each time.
 
 ## Example

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from .activate import activate
-from .environment import MANIFEST, VARIABLE, OnDivergence
+from .environment import DEFAULT_FOLDER, MANIFEST, VARIABLE, OnDivergence
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: python -m collectivelint.runtime SCRIPT [ARGS...]")
     abort = os.environ.get("COLLECTIVELINT_ON_DIVERGENCE") == "abort"
-    folder = Path(os.environ.get(VARIABLE, "collectivelint-trace"))
+    folder = Path(os.environ.get(VARIABLE, DEFAULT_FOLDER))
     watch: OnDivergence = "abort" if abort else "report"
     activate(folder, None if (folder / MANIFEST).is_file() else watch)
     script = sys.argv[1]

@@ -84,7 +84,7 @@ class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Wrap the loader of a module that somebody waits for; anything else is not ours."""
+        """Wrap the loader of a module for which a hook is registered; other modules are left alone."""
         del path, target
         if fullname not in self._hooks or fullname in self._finding:
             return None
@@ -98,7 +98,7 @@ class _Finder:
         return spec
 
     def _wrap(self, loader: Any, name: str) -> None:
-        """Somebody may only have wanted to know whether the module is there: what counts is that it is executed."""
+        """A caller may only look whether the module exists: what counts is that it is executed."""
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:

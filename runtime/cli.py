@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from collectivelint.cli.words import Word
 from collectivelint.printable import one_line
 
 from .afterwards import group_usage
 from .beside import closing, launch, watch
 from .beside.live_page import LivePage
 from .checkpoint import records
+from .environment import DEFAULT_FOLDER
 from .options import NamedPath, refuse_unknown
 from .report import expected_groups, report, warn
 from .say import echo, reason
@@ -45,25 +47,23 @@ def _say(text: str) -> None:
 @click.option(
     "--out-dir",
     type=NamedPath(file_okay=False),
-    default=Path("collectivelint-trace"),
+    default=Path(DEFAULT_FOLDER),
     show_default=True,
-    help="Each run gets a new folder below this one; nothing in it is replaced or removed.",
+    help="Folder for traces: each run gets a new folder in it.",
 )
 @click.option(
     "--on-divergence",
-    type=click.Choice(["abort", "report"]),
+    type=Word(["abort", "report"]),
     default="abort",
     show_default=True,
-    help="Stop the job when its ranks have diverged, or only report it.",
+    help="On a divergence, stop the job or only report it.",
 )
 @_HINT_AFTER
-@click.option(
-    "--read-back", is_flag=True, help="Read each checkpoint again after it was saved, and compare what is loaded."
-)
+@click.option("--read-back", is_flag=True, help="Read each checkpoint back after it is saved, and compare the values.")
 @click.option(
     "--check-data",
     is_flag=True,
-    help="Compare also which parameters the ranks pass to a call, and a checksum of results that have to be equal.",
+    help="Also compare which parameters the ranks pass to a call, and checksums of results that have to be equal.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.pass_context
@@ -144,22 +144,23 @@ def _has_unexpected_groups(outcome: launch.Outcome, expected: Mapping[str, Colle
 @_HINT_AFTER
 @click.option(
     "--on-divergence",
-    type=click.Choice(["abort", "report"]),
+    type=Word(["abort", "report"]),
     default="report",
     show_default=True,
-    help="End the ranks when they have diverged, or only report it.",
+    help="On a divergence, stop the ranks or only report it.",
 )
 @click.option(
     "--html",
     "page",
     type=NamedPath(dir_okay=False),
-    help="Keep the page of the run in this file, as `report --html` writes it: again and again, and when the job has ended.",
+    help="Write the page of `report --html` to this file, and keep it up to date until the job ends.",
 )
 @click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
 def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: Path | None) -> None:
-    """Compare the ranks of the jobs that are traced into TRACE_DIR, until they end; exit code 1 if those of any diverge.
+    """Compare the ranks of a running job until it ends.
 
-    TRACE_DIR is the folder of a run, or one with runs below it: then the newest that is running is watched.
+    TRACE_DIR is the folder of a run, or a folder of runs: then the newest one that is running is watched. Exit code 1 if the
+    ranks of a job diverge.
     """
     running = [run for run in (folders.runs(trace_dir) or [trace_dir]) if watch.living(run)]
     if not running:
@@ -167,7 +168,7 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: 
             f"no process of this host writes to {trace_dir} now; `collectivelint report` reads what is there"
         )
     if page is not None and not page.absolute().parent.is_dir():
-        raise click.UsageError(f"{page.parent}, where the page is to be, is no folder")
+        raise click.UsageError(f"--html: {page.parent}: no such folder")
     run, *others = running
     if run != trace_dir:
         echo(f"collectivelint: watching {run}" + (f" (also running: {len(others)})" if others else ""), err=True)
@@ -188,7 +189,7 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: 
         if shown is not None:
             shown.finish()
         sys.exit(128 + signal.SIGINT)
-    echo("collectivelint: no rank on this host is traced any more", err=True)
+    echo("collectivelint: all traced ranks on this host have ended", err=True)
     closing.tell(judged, [], err=True)
     is_written = shown is None or shown.finish()
     sys.exit(1 if any(item.divergence is not None for item in judged) else 2 * (not is_written))

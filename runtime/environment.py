@@ -6,6 +6,8 @@ from typing import Final, Literal, TypeAlias
 
 #: The directory that traces go to; set by `collectivelint trace`, or by hand in an image.
 VARIABLE: Final = "COLLECTIVELINT_TRACE"
+#: Where traces go unless the user names a folder.
+DEFAULT_FOLDER: Final = "collectivelint-trace"
 #: Set to have checkpoints read again, see checkpoint/inside/context.py.
 READ_BACK: Final = "COLLECTIVELINT_READ_BACK"
 #: Set to have the data of calls compared, see inside/data_checks.py.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectivelint import atomic
+from collectivelint.cli.words import Word
 from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
@@ -61,35 +62,35 @@ class _Part:
 
 @click.command()
 @click.argument("trace_dir", type=NamedPath(exists=True, file_okay=False))
-@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--output-format", type=Word(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--export-fr",
     type=NamedPath(file_okay=False),
-    help="Write Flight Recorder dumps of the largest job into this folder; torch's own analyser reads them.",
+    help="Write Flight Recorder dumps of the largest job into this folder, for torch's own analyser.",
 )
 @click.option(
     "--html",
     "page",
     type=NamedPath(dir_okay=False),
-    help="Write a page with the verdict, the calls of all ranks over time, stacks and tables into this file.",
+    help="Write an HTML page: the verdict, the calls of all ranks over time, stacks and tables.",
 )
 # What `watch --html` says of a page that it will have written again.
 @click.option("--live", type=click.IntRange(min=0), default=0, hidden=True)
 @click.option(
     "--parquet",
     type=NamedPath(file_okay=False),
-    help="Write the calls of all jobs as Parquet tables into this folder, a new one or one that has such tables.",
+    help="Write the calls of all jobs as Parquet tables into this folder, which is new or has such tables.",
 )
 @click.option(
     "--perfetto",
     type=NamedPath(dir_okay=False),
-    help="Write the calls of all jobs into this file, for the Perfetto UI.",
+    help="Write the calls of all jobs to this file, for the Perfetto UI.",
 )
 @click.option(
     "--engine",
     metavar="ENGINE",
     callback=of_tables.known_engine,
-    help="Compute the numbers on `duckdb`, on a Spark cluster (`spark://host:port`), or on Spark here (`local[2]`).",
+    help="Compute the numbers with `duckdb`, on a Spark cluster (`spark://host:port`), or with Spark on this machine (`local[2]`).",
 )
 def report(
     trace_dir: Path,
@@ -101,7 +102,7 @@ def report(
     perfetto: Path | None,
     engine: str | None,
 ) -> None:
-    """Explain what traced jobs did; the verdict on each comes last.
+    """Explain what a traced job did; the verdict comes last.
 
     Exit codes: 1 if ranks of a job diverged, a checkpoint loses data or the groups are not those expected; 2 if the trace or
     the configuration cannot be read.

@@ -11,7 +11,7 @@ from collectivelint.printable import printable
 
 
 def say(text: str) -> None:
-    """Write to stderr from inside a job: if it is closed, or nobody reads it, that is never the job's trouble."""
+    """Write to stderr from inside a job: if it is closed or not read, the job must not fail."""
     with suppress(Exception):
         sys.stderr.write(printable(text))
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Rows of the catalogue as the analysis of a framework's source suggests them, for somebody to check."""
+"""Rows of the catalogue as the analysis of a framework's source suggests them, to be reviewed."""
 
 from __future__ import annotations
 

@@ -25,13 +25,16 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def catalog() -> None:
-    """Show what the linter knows of frameworks, check files that tell it more, and draft them."""
+    """Show, check and extend the catalogue of frameworks."""
 
 
 @catalog.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 def check(files: Sequence[Path]) -> None:
-    """Check catalogue files: tables, keys, values, and names of parameters. Exit codes: 0 all are well formed, 2 not."""
+    """Check catalogue files.
+
+    Tables, keys, values and names of parameters are checked. Exit codes: 0 valid, 2 not.
+    """
     from ..catalog.reader import load
     from ..catalog.schema import CatalogError
 
@@ -61,7 +64,10 @@ def check(files: Sequence[Path]) -> None:
 @click.argument("name")
 @_JSON
 def show(name: str, as_json: bool) -> None:
-    """Show what is known of a dotted name, of all names below one, or of a framework; with the files of the configuration here."""
+    """Show the catalogue's rows for a dotted name.
+
+    NAME is a function, a class, a module with all below it, or a framework. Catalogue files of the configuration count too.
+    """
     from ..catalog.lookup import about, entries, shipped
     from ..settings import Resolver
 
@@ -94,13 +100,15 @@ def schema() -> None:
 
 @catalog.command()
 @click.argument("path")
-@click.option("--draft", is_flag=True, help="Print a catalogue file of those that are not known, to be checked.")
-@click.option("--own", is_flag=True, help="Without those that only call other public functions which run collectives.")
-@click.option("--missing", is_flag=True, help="List those that are not known only.")
-@click.option("--module", default="", metavar="PREFIX", help="Only functions of modules whose names begin so.")
+@click.option("--draft", is_flag=True, help="Print a catalogue file of the unknown ones, to be reviewed.")
+@click.option(
+    "--own", is_flag=True, help="Leave out functions that only call other public functions that run collectives."
+)
+@click.option("--missing", is_flag=True, help="List only the unknown ones.")
+@click.option("--module", default="", metavar="PREFIX", help="List only functions of modules with this prefix.")
 @click.option("--summary", is_flag=True, help="Print the last line only.")
 def candidates(path: str, draft: bool, own: bool, missing: bool, module: str, summary: bool) -> None:
-    """List the public functions of a framework that run collectives, and say which are known.
+    """List the public functions of a framework that run collectives.
 
     PATH is a checkout, the folder of a package, or the name of an installed package, which is not imported.
     """

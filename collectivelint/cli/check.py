@@ -122,9 +122,7 @@ _TASKS: Final = {
 @_codes_option("--extend-ignore", "Do not run these rules either.")
 @click.option("--preview/--no-preview", default=None, help="Run rules that are new and may still change.")
 @click.option(
-    "--min-confidence",
-    type=Word(CONFIDENCES),
-    help="Report findings of this confidence and above. [default: medium]",
+    "--min-confidence", type=Word(CONFIDENCES), help="Report findings of this confidence and above. [default: medium]"
 )
 @_codes_option("--fixable", "Fix only these rules.")
 @_codes_option("--unfixable", "Do not fix these rules.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from ..findings.confidence import CONFIDENCES, confidence_of
+from .words import Word
 
 
 @click.command()
 @click.option(
     "--min-confidence",
-    type=click.Choice(CONFIDENCES),
+    type=Word(CONFIDENCES),
     help="Report findings of this confidence and above, whatever the configuration says.",
 )
 def server(min_confidence: str | None) -> None:

@@ -66,7 +66,7 @@ def missing(analysis: Analysis) -> Iterator[ApiCall]:
 def divergent(analysis: Analysis) -> dict[tuple[str, Span], str]:
     """The calls that only some ranks reach, or in another order, each with the condition's place.
 
-    On a group of which less is known the same condition may be no finding any more; that has to be mended first.
+    On a group of which less is known the same condition may be no finding any more; that has to be fixed first.
     """
     found: dict[tuple[str, Span], str] = {}
     for facts, divergence in analysis.divergences():

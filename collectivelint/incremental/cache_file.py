@@ -1,6 +1,6 @@
-"""The file of the cache. It lies in the project and may come from anybody: a database that can delete, loop or grow.
+"""The file of the cache. It lies in the project, and its source is not trusted: a database can delete, loop or grow.
 
-So it is only read, as something that nobody changes, and after its schema has been compared with ours: no journal beside
+So it is only read, as an immutable file, and after its schema has been compared with ours: no journal beside
 it is played back, no view or trigger runs, no link is followed, and what is asked has limits. A change is made in a
 copy, which then replaces it. What is not ours is left alone.
 """

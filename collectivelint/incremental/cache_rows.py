@@ -1,4 +1,4 @@
-"""What the cache holds of a file, as text and back. What is read back may come from anybody: every type is checked."""
+"""What the cache holds of a file, as text and back. What is read back is not trusted: every type is checked."""
 
 from __future__ import annotations
 

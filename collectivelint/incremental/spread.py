@@ -96,7 +96,7 @@ class Spread:
         return now | {other for other, before in self._looked.items() if before & bit}
 
     def _added(self, found: set[str]) -> set[str]:
-        """Those of the files that were not known to be stale, with those that follow from files nobody asked about."""
+        """Those of the files that were not known to be stale, with those that follow from files that were not linted."""
         pending = sorted(found - self._stale)
         fresh: set[str] = set()
         while pending:

@@ -1,7 +1,7 @@
 """The cache of earlier runs: the findings of each file, its index, and the files that its analysis has read.
 
 Everything is keyed on content. A file whose text has not changed, and whose analysis read no file that has, keeps its
-findings. The cache is a database with nothing but text in it: it lies in the project and may come from anybody, so what
+findings. The cache is a database with nothing but text in it: it lies in the project and is not trusted, so what
 is read back is only ever parsed. One that is damaged, or that another run has changed meanwhile, is as good as none.
 """
 

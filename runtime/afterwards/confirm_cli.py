@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from collectivelint.cli.words import Word
 from collectivelint.engine import Linter
 from collectivelint.findings.confidence import CONFIDENCES, confidence_of
 from collectivelint.printable import one_line
@@ -40,10 +41,10 @@ _STRENGTH: Final[tuple[Outcome, ...]] = ("confirmed", "uniform", "not executed")
     type=NamedPath(exists=True, file_okay=False),
     help="The folder that `collectivelint trace` wrote to, or that of one run in it; by default its newest run.",
 )
-@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--output-format", type=Word(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--min-confidence",
-    type=click.Choice(CONFIDENCES),
+    type=Word(CONFIDENCES),
     help="Mark findings of this confidence and above; those below only where they are confirmed. [default: medium]",
 )
 def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str, min_confidence: str | None) -> None:
@@ -130,9 +131,10 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
         if item.event is not None:
             absent = ", ".join(map(str, item.absent))
             rank = item.event.rank
+            who = f"ranks {absent}" if len(item.absent) > 1 else f"rank {absent}"
             lines.append(
                 f"{'':<12}  rank {rank} called {item.event.op} on the {item.event.group} (#{item.event.sequence}); "
-                f"not so rank{'s' * (len(item.absent) > 1)} {absent}"
+                f"{who} did not"
             )
         elif item.outcome == "uniform":
             lines.append(f"{'':<12}  in {item.calls} call{'s' * (item.calls != 1)} every rank did the same")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
 
+from ..environment import DEFAULT_FOLDER
 from ..operations import FLIGHT_READ, FLIGHT_SHAPED, FLIGHT_WRITTEN
 from ..traces import validation
 from ..traces.model import Event, Group, Place, Rank, State, Trace
@@ -51,7 +52,9 @@ def load(folder: Path) -> Trace:
         if match is not None and file.is_file():
             dumps[int(match[1])] = _dump(file)
     if not dumps:
-        raise TraceError(f"{folder}: neither a trace nor dumps of the Flight Recorder here")
+        below = folder / DEFAULT_FOLDER
+        hint = f"; did you mean `{below}`?" if below.is_dir() else ""
+        raise TraceError(f"{folder}: neither a trace nor dumps of the Flight Recorder here{hint}")
     try:
         return _trace(dumps)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:

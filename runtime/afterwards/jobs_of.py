@@ -1,4 +1,4 @@
-"""The jobs in a folder, whoever has recorded them."""
+"""The jobs in a folder, recorded by the tracer or by the Flight Recorder."""
 
 from __future__ import annotations
 

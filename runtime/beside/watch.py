@@ -1,6 +1,6 @@
 """Watching a job from outside: its trace files are looked at until it ends, and what is found there is told once.
 
-`Watcher` does that for whoever has started the job; `attend` for a job that somebody else has started, also as a process
+`Watcher` does that for the process that started the job; `attend` for a job that another process started, also as a process
 of its own beside it: `COLLECTIVELINT_TRACE` without the launcher.
 """
 
@@ -257,7 +257,7 @@ def _is_told(folder: Path) -> bool:
 
 
 def main() -> None:
-    """What the tracer starts beside a job that nobody watches: `... FOLDER ON_DIVERGENCE`."""
+    """What the tracer starts beside a job without a watcher: `... FOLDER ON_DIVERGENCE`."""
     folder, on_divergence = Path(sys.argv[1]), sys.argv[2]
     # Ctrl-C is for the job. This process ends when that does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

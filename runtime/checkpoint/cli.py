@@ -50,7 +50,7 @@ class _Address(NamedPath):
 
 _PATH: Final = NamedPath()
 _ADDRESS: Final = _Address()
-_JSON: Final = click.option("--json", "as_json", is_flag=True, help="As plain data.")
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HTML: Final = click.option(
     "--html", "page", type=_PATH, help="Write a page with a map of each tensor: chunks by rank, problems marked."
 )
@@ -58,13 +58,13 @@ _HTML: Final = click.option(
 
 @click.group()
 def ckpt() -> None:
-    """Look into checkpoints: does a directory hold what it should?
+    """Verify, list or compare checkpoints.
 
-    Read are directories of torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of
-    torch.save (old ones and whole modules too), and folders with such files: of each rank, or of model, optimizer and random
-    states. Nothing in them is executed, no process group is made. Whatever is not read is named.
+    Formats: torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of torch.save
+    (old ones and whole modules too), and folders of such files, one for each rank or one each for model, optimizer and random
+    states. Nothing in a checkpoint is executed, and no process group is created. A file that is not read is listed.
 
-    A path may be an address: s3://bucket/run/step_1000, gs://, az://, and what else fsspec reaches (extra `stores`).
+    A path may be an address: s3://bucket/run/step_1000, gs://, az://, and whatever else fsspec reaches (extra `stores`).
     """
     Memory.is_limited = True
     forget()
@@ -75,7 +75,10 @@ def ckpt() -> None:
 @_JSON
 @_HTML
 def inspect(path: Path, as_json: bool, page: Path | None) -> None:
-    """List what a checkpoint says it holds: tensors, chunks by rank, files. Exit code 2 if it cannot be read."""
+    """List the tensors, chunks and files of a checkpoint.
+
+    Only metadata and headers are read. Exit code 2 if they cannot be.
+    """
     with _errors():
         checkpoint = load(path)
         if page is not None:
@@ -85,21 +88,24 @@ def inspect(path: Path, as_json: bool, page: Path | None) -> None:
 
 @ckpt.command()
 @click.argument("path", type=_ADDRESS)
+@click.option("--headers", is_flag=True, help="Read metadata and headers only: fast, but no values are checked.")
 @click.option(
-    "--headers", is_flag=True, help="Read metadata and headers only: milliseconds, but no value is looked at."
+    "--consolidated", type=_ADDRESS, help="Compare with a file, or files with an index, made from this checkpoint."
 )
-@click.option("--consolidated", type=_ADDRESS, help="A file, or files with an index, that was made of this checkpoint.")
-@click.option("--world-size", type=click.IntRange(min=1), help="Can so many ranks load it?")
+@click.option("--world-size", type=click.IntRange(min=1), help="Check that this many ranks can load it.")
 @click.option(
-    "--manifest", "manifest_file", type=_ADDRESS, help=f"What the save wrote; by default {manifest.NAME} beside it."
+    "--manifest",
+    "manifest_file",
+    type=_ADDRESS,
+    help=f"Manifest of the save. [default: {manifest.NAME} in the checkpoint]",
 )
 @click.option(
     "--engine",
     metavar="MASTER",
-    help="Read on a Spark cluster: spark://HOST:7077, yarn, k8s://...; local[4] is here, by four processes.",
+    help="Read on a Spark cluster: spark://HOST:7077, yarn, k8s://...; local[4]: four processes on this machine.",
 )
-@click.option("--partial", is_flag=True, help="Accept that a part of it was not read, if the rest is sound.")
-@click.option("--write-manifest", is_flag=True, help="If it is sound, leave a manifest beside it.")
+@click.option("--partial", is_flag=True, help="Exit with 0 even if a part was not read, as long as the rest is sound.")
+@click.option("--write-manifest", is_flag=True, help="Write a manifest into the checkpoint if it is sound.")
 @_JSON
 @_HTML
 def verify(
@@ -114,9 +120,10 @@ def verify(
     as_json: bool,
     page: Path | None,
 ) -> None:
-    """Check a checkpoint: all there, undamaged, of one save, and the same as a consolidated file.
+    """Check that a checkpoint is complete and undamaged.
 
-    Exit codes: 0 sound, and all of it read; 1 damaged, or a part was not read (`--partial` accepts that); 2 there is nothing to check.
+    The files have to come from one save, and to agree with a consolidated file if one is given. Exit codes: 0 sound, and all of
+    it read; 1 damaged, or a part was not read (`--partial` accepts that); 2 nothing to check.
     """
     with _errors():
         resolver = Resolver()
@@ -129,7 +136,7 @@ def verify(
         if page is not None and report.checkpoint is not None:
             atomic.write(page, of_report(report, report.checkpoint))
         if write_manifest and not path.is_dir():
-            raise click.UsageError("--write-manifest is for a directory: it lies beside the files it is of")
+            raise click.UsageError("--write-manifest needs a directory: the manifest is written into it")
         if write_manifest and report.is_sound and report.is_complete and report.checkpoint is not None:
             with opened(path) as (side, _):
                 manifest.write(side.checkpoint.folder, manifest.make(side, {}))
@@ -140,13 +147,13 @@ def verify(
 @ckpt.command()
 @click.argument("first", type=_ADDRESS)
 @click.argument("second", type=_ADDRESS)
-@click.option("--headers", is_flag=True, help="Believe the checksums in the files, where there are some.")
+@click.option("--headers", is_flag=True, help="Trust the checksums that the files hold, instead of computing them.")
 @_JSON
 def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
-    """Compare two checkpoints tensor by tensor, whatever their format and however they are sharded.
+    """Compare two checkpoints tensor by tensor.
 
-    Exit codes: 0 the same; 1 they differ, or a part of them cannot be read or compared; 2 one of them is no checkpoint, or nothing in
-    them can be compared.
+    Formats and sharding may differ. Exit codes: 0 equal; 1 they differ, or a part of them cannot be read or compared; 2 one of
+    them is no checkpoint, or nothing in them can be compared.
     """
     with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
         one, two = alike(one, two)

@@ -95,7 +95,7 @@ def open_source(file: Path, name: str) -> Source:
 
 
 def no_progress(_: int) -> None:
-    """Nobody wants to know."""
+    """The progress of a run that shows none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _of_several(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for some in by_path.values():
         ranks = _at_once(some)
         if len(ranks) > 1:
-            text = f"{ranks_text(ranks)} write it at the same time; whoever is last wins, or the bytes mix (CL403)"
+            text = f"{ranks_text(ranks)} write it at the same time; the last one wins, or the bytes mix (CL403)"
             yield {**some[0], "wrong": True, "errors": [text]}
             continue
         for record in some:

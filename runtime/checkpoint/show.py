@@ -52,7 +52,7 @@ def text(report: Report) -> Iterator[str]:
     for item in report.coverage.unread:
         yield row(f"unread {item.where}: {item.why}")
     for folder in report.coverage.apart:
-        yield row(f"apart  {folder}: a checkpoint of its own, not looked at")
+        yield row(f"apart  {folder}: a separate checkpoint, not verified here")
     yield verdict(report)
 
 
@@ -71,7 +71,7 @@ def verdict(report: Report) -> str:
     tensors = f"{covered.tensors} tensor{'s' * (covered.tensors != 1)}"
     text = f"{found}: {report.layout}, {tensors}, {amount(covered.bytes)}, {read} in {report.seconds:.2f} s."
     if covered.one_save == "cannot be told" and not errors:
-        text += f" Whether all {covered.files} files are of one save cannot be told without a manifest."
+        text += " Only a manifest could show that all files come from one save."
     return text
 
 

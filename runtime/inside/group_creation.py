@@ -1,6 +1,6 @@
 """Process groups as they come and go: their creation has no operator, so the functions that do it are hooked.
 
-torch decorates them, which helps: the decorated function that everybody has imported keeps its identity, and only the
+torch decorates them, which helps: the decorated function that other modules have imported keeps its identity, and only the
 function inside its closure is exchanged. Names that were bound early are covered too.
 """
 

@@ -105,4 +105,4 @@ def _start_watcher(folder: Path, on_divergence: OnDivergence) -> None:
     try:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except OSError as error:
-        say(f"collectivelint: nobody compares the ranks: {error}\n")
+        say(f"collectivelint: the ranks are not compared: {error}\n")

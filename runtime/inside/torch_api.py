@@ -260,7 +260,7 @@ def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> 
 
 
 def hook_end_of_groups(ends: Callable[[Any], None]) -> None:
-    """Call `ends(group)` before a group is shut down, whoever has imported destroy_process_group under which name."""
+    """Call `ends(group)` before a group is shut down, under whatever name destroy_process_group was imported."""
     group: Any = c10d.ProcessGroup
     # Before 2.5 a function does it, which is called by its name.
     owner, name = (group, "shutdown") if hasattr(group, "shutdown") else (c10d, "_shutdown_backend")

@@ -1,4 +1,4 @@
-"""Work handles: a call has ended when somebody has waited for its handle, or for the tensor it returned."""
+"""Work handles: a call has ended when its handle, or the tensor it returned, has been waited for."""
 
 from __future__ import annotations
 

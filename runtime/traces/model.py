@@ -30,7 +30,7 @@ class State(IntEnum):
 #: "outsider": a call by a rank that is not in the group.
 Kind: TypeAlias = Literal["collective", "p2p", "create", "outsider"]
 #: How a process ended: "running" means that it left no word, because it lives or because it was killed; "untraced" that its
-#: calls could not be recorded from then on, so that nobody knows.
+#: calls could not be recorded from then on, so that it is unknown.
 End: TypeAlias = Literal["running", "finished", "raised", "untraced"]
 
 

@@ -99,7 +99,7 @@ class Reader:
         self.host = _text(self._data[HOST if version > OLDEST_VERSION else slice(HOST.start, ERROR.start)])
         #: When the process began; 0.0 if that is not known.
         self.begun = float(BEGUN.unpack_from(self._data, BEGUN_AT)[0]) if version > OLDEST_VERSION else 0.0
-        #: How many ranks there should be on this host; 0 if nobody said.
+        #: How many ranks there should be on this host; 0 if unknown.
         self.local = int.from_bytes(self._data[LOCAL], "little")
         # Last: what makes it a trace is written when its job has been named.
         self._names = Names(ring.with_suffix(".names"), keep=keep)
@@ -113,7 +113,7 @@ class Reader:
 
     def _header(self) -> tuple[Any, ...]:
         if self._data.size() < len(self._data):
-            # The system ends whoever reads behind the end of a mapped file.
+            # Reading behind the end of a mapped file ends the process.
             raise TraceError(f"{self.path}: damaged, it was truncated")
         return HEADER.unpack_from(self._data)
 
@@ -148,7 +148,7 @@ class Reader:
         return self.whole(1)
 
     def _open(self, written: int, below: int) -> Iterator[int]:
-        """Events before a number that have not ended and for whose end somebody waits."""
+        """Events before a number that have not ended, and whose end is awaited."""
         first = max(1, written - self._capacity + 1)
         states = self._data[RECORDS_AT + STATE_AT :: RECORD.size]
         for state in (State.ENTERED, State.WAITING):

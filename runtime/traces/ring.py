@@ -7,7 +7,7 @@ Two files stand side by side. Version 6, little endian, every field aligned to i
 * a header of 512 bytes: magic `CLTRACE\\0`, then version u32, capacity u32, rank i32, world size i32, pid i32, attempt
   i32, started f64, written u64 (the number of events so far), end u32 (0 running, 1 finished, 2 raised, 3 untraced from
   here on), streams u32 (how
-  many there are; more than 4096 means that some are not counted), asked u32 (raised by whoever wants to know where the
+  many there are; more than 4096 means that some are not counted), asked u32 (raised by a reader that needs to know where the
   main thread is), local u32 (how many ranks the launcher started on this host, 0 if it did not say), from byte 64 the
   host name, at byte 184 when the process began f64 (seconds since the epoch, 0.0 if that was not known; version 4 has
   none), from byte 192 the exception; both texts are UTF-8 padded with zeros;

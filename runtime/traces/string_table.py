@@ -96,7 +96,7 @@ class Names:
             self._handle, self._keep = None, False
 
     def __del__(self) -> None:
-        """Nobody closes readers: they are used until the job has ended."""
+        """Readers are not closed: they are used until the job has ended."""
         self.close()
 
     def _add(self, row: dict[str, Any]) -> None:

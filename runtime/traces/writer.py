@@ -174,7 +174,7 @@ class Writer:
 
     @property
     def asked(self) -> int:
-        """How often somebody has wanted to know where the main thread is."""
+        """How often a reader has asked where the main thread is."""
         return int.from_bytes(self._map[ASKED], "little")
 
     def answer(self, number: int, stack: list[str], activity: dict[str, Any] | None = None) -> None:

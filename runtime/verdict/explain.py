@@ -125,7 +125,7 @@ def straggler(
     stopped: Collection[int] = frozenset(),
     silent: Collection[int] = frozenset(),
 ) -> str:
-    """The hint for waits that are long, but of which nobody can say that they will not end.
+    """The hint for long waits that may still end.
 
     `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z), `silent` those that do not answer where they are.
     """

@@ -206,7 +206,7 @@ class Waits:
 
 
 def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
-    """Ranks that wait for a call that will not come: whoever should make it has ended, or waits in vain itself."""
+    """Ranks that wait for a call that will not come: the rank that should make it has ended, or waits in vain itself."""
     waits = Waits(trace, over=over)
     # One thread for each call; with point-to-point calls each is its own.
     calls: dict[object, Node] = {}

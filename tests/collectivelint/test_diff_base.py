@@ -150,6 +150,8 @@ def test_what_cannot_be_compared_is_said(project: Project) -> None:
     ran = _check(project, "mian")
     assert (ran.code, ran.out) == (2, "")
     assert "git knows no commit `mian`; a branch of a remote has to be fetched first; did you mean `main`?" in ran.err
+    for range_ in ("main..HEAD", "main...HEAD", "^main"):
+        assert f"`{range_}` is a range; name the commit where it starts: `main`" in _check(project, range_).err
     assert _check(project, "--output=x").code == 2
     assert not Path("x").exists()
     assert "--diff-base only shows findings: leave out --fix" in _check(project, "HEAD", "--fix").err

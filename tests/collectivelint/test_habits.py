@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collectivelint.cli import cli
 from collectivelint.report import FORMATS, hyperlink
 from collectivelint.settings import Resolver, Settings
 from collectivelint.settings.options import options
@@ -230,3 +231,41 @@ def test_completion(words: list[str], found: set[str], tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from collectivelint.cli import main; main()"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert {line.partition(",")[2] for line in ran.stdout.splitlines()} >= found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["rule", "CL20"], {"CL201", "CL202"}),
+        (["check", "--select", "CL101,rank-c"], {"CL101,rank-conditional"}),
+        (["config", "base"], {"baseline"}),
+        (["ckpt", "ver"], {"verify"}),
+        (["sr"], {"sr"}),
+        (["--sel"], {"--select"}),
+    ],
+)
+def test_completion_of_what_stands_behind_a_command(words: list[str], found: set[str]) -> None:
+    from click.shell_completion import ShellComplete
+
+    shell = ShellComplete(cli, {}, "collectivelint", "_COLLECTIVELINT_COMPLETE")
+    assert {item.value for item in shell.get_completions(words[:-1], words[-1])} >= found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explain", "CL201"], "no such file or command `explain`; did you mean `rule`?"),
+        (["verify", "step_1000"], "did you mean `ckpt verify`?"),
+        (["CL201"], "CL201: no such file or folder; `collectivelint rule CL201` explains that rule"),
+        (["mian.py"], "mian.py: no such file or folder; did you mean `main.py`?"),
+        (["rule", "CL5"], "no rule `CL5`; name one of CL501, CL502, CL503, CL504"),
+    ],
+)
+def test_what_was_meant(project: Project, words: list[str], said: str) -> None:
+    project.write({"main.py": _CODE})
+    assert said in project.run(*words).err
+
+
+def test_a_folder_is_no_configuration_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLECTIVELINT_CONFIG", "/")
+    assert "COLLECTIVELINT_CONFIG: /: is a folder, not a configuration file" in project.run().err

@@ -71,7 +71,7 @@ def test_findings_beside_a_real_job(trace: Callable[..., Job], tmp_path: Path) -
     assert unseen[at("backward()")] == ["all_reduce", "broadcast"]
     text = confirm("src/package/confirmed.py", output="text").stdout
     assert "2 confirmed, 1 observed uniform, 1 not executed." in text
-    assert "not so rank 0" in text
+    assert "rank 0 did not" in text
 
 
 def _rank(number: int, *calls: tuple[str, int, int], made: int | None = None) -> Rank:

@@ -1,7 +1,7 @@
 """Work handles within one function: which of them are never waited for, and what is used before the wait.
 
 Only what can be seen in the function itself is said: a handle that is returned, stored, put into a container or passed on
-is somebody else's to wait for.
+is for another function to wait for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...ir.nodes import Block, Expr, Function, Span, Statement
     from ..summary.model import ApiCall
 
-#: "dropped": the handle is not kept; "unused": it is kept and nobody looks at it; "overwritten": in a loop, so that the
+#: "dropped": the handle is not kept; "unused": it is kept and never used; "overwritten": in a loop, so that the
 #: wait behind the loop is for the last one only.
 Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
 

@@ -73,7 +73,7 @@ class FunctionFacts:
         self.summary: Term = ()
         self.returns: Value | None = None
         self.attributes: dict[str, Value] = {}
-        #: Of a module, what its global variables are; of other functions only where somebody wants an explanation.
+        #: Of a module, what its global variables are; of other functions only where the user asks for an explanation.
         self.variables: dict[str, Value] = {}
         #: By function defined in it: the variables that one sees.
         self.closures: dict[str, Mapping[str, Value]] = {}
@@ -108,7 +108,7 @@ class FunctionFacts:
         self.roots: tuple[str, ...] = ()
         #: The attributes, containers and variables that it binds, or puts something into, where a condition on ranks leads.
         self.rank_bound: set[str] = set()
-        #: An exception for a case nobody thought of, raised by the ranks that another rank's condition sent there.
+        #: A final `else: raise`, reached by the ranks that another rank's condition sent there.
         self.fallen: list[tuple[Guard, Span]] = []
         #: What it returns where there are no other ranks.
         self.alone: Value | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from collectivelint.cli.words import Word
 from collectivelint.printable import one_line
 
 from ...options import NamedPath
@@ -34,13 +35,13 @@ _BLOCK: Final = 10_000
 @click.command("sql")
 @click.argument("folder", metavar="DIR", type=NamedPath(exists=True, file_okay=False))
 @click.argument("query")
-@click.option("--output-format", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@click.option("--output-format", type=Word(["text", "json", "csv"]), default="text", show_default=True)
 def sql(folder: Path, query: str, output_format: str) -> None:
     """Run an SQL query over the calls of a run: collectivelint sql DIR "select op, count(*) from events group by op".
 
-    DIR is a folder of tables (`report --parquet`), or one that `report` reads, whose tables are made for the query. The tables are jobs,
-    ranks, groups, members, sites, signatures and events. The dialect is DuckDB's. Queries write nothing, and read nothing
-    but the tables. Exit code 2 if the query is wrong or there is nothing to read.
+    DIR is a folder of tables (`report --parquet`) or a trace that `report` reads. The tables are jobs, ranks, groups, members,
+    sites, signatures and events; the dialect is DuckDB's. A query can read these tables only, and write nothing. Exit code 2
+    if the query is wrong or there is nothing to read.
     """
     try:
         with _tables(folder) as tables, _connected(tables) as connection:

@@ -19,7 +19,7 @@ ENDS: Final = 4096
 
 
 def is_large(values: Values) -> bool:
-    """Whether there is something between its ends. Of smaller ones nobody wonders whether they are constant."""
+    """Whether there is something between its ends. Smaller ones are not checked."""
     return values.storage.length > ENDS
 
 

@@ -50,9 +50,12 @@ def check(side: Side, world_size: int, declared: Sequence[str]) -> Iterator[Prob
         if found is not None:
             yield from _moved(found, world_size)
     for along, names in sorted(uneven.items()):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        others = len(names) - 1
+        more = f", and so for {others} more tensor{'s' * (others != 1)}" if others else ""
         size = side.checkpoint.tensors[names[0]].shape[along]
-        text = f"dimension {along} ({size}){more} does not divide by {world_size}: the last ranks get less, or nothing"
+        text = (
+            f"dimension {along} ({size}) is not a multiple of {world_size}{more}: the last ranks get less, or nothing"
+        )
         yield Problem("CK401", names[0], text, "note")
 
 

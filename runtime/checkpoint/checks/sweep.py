@@ -43,7 +43,7 @@ def sweep(
             problems.append(Problem("CK102", name, read[values.storage].error, chunks=(index,)))
         elif values.crc is not None and values.crc != crc:
             text = (
-                f"its bytes in {values.storage.file} have the CRC-32 {crc:08x}, they were written with {values.crc:08x}"
+                f"its bytes in {values.storage.file} have the CRC-32 {crc:08x}, but were written with {values.crc:08x}"
             )
             problems.append(Problem("CK102", name, f"{text}: flipped bits, or a torn write", chunks=(index,)))
         else:

@@ -77,7 +77,7 @@ def kind_of(file: Path) -> tuple[Kind, str]:
     if name.endswith(_ASIDE) or _EVENTS in name or (_is_text(begin) and not name.endswith(torch_save.SUFFIXES)):
         return "aside", ""
     known = next((what for magic, what in _MAGIC.items() if begin.startswith(magic)), "")
-    return "unknown", f"{known}: not read" if known else "of no format that is read"
+    return "unknown", f"{known}: not read" if known else "its format is not supported"
 
 
 def _is_text(begin: bytes) -> bool:

@@ -56,7 +56,7 @@ def load(path: Path) -> Checkpoint:
             raise NoCheckpointError(f"{path}: several checkpoints ({', '.join(apart)}); name the one that is meant")
         if found.problems:
             raise CheckpointError(f"{found.problems[0].where}: {found.problems[0].text}")
-        what = f"; {found.unread[0].where} is {found.unread[0].why}" if found.unread else ""
+        what = f"; {found.unread[0].where}: {found.unread[0].why}" if found.unread else ""
         raise NoCheckpointError(
             f"{path}: no checkpoint: neither .metadata and .distcp files, nor safetensors, nor files of torch.save{what}"
         )

@@ -67,7 +67,7 @@ class Stored:
         self.dtype = storage.dtype or next((item for item in rest if isinstance(item, str) and item in DTYPES), "")
 
     def __setstate__(self, state: object) -> None:
-        """Attributes that somebody hung on the tensor."""
+        """Attributes added to the tensor."""
 
 
 class StorageKey(NamedTuple):
@@ -122,7 +122,7 @@ class Function:
 
 
 class Attributed(dict[Any, Any]):
-    """An OrderedDict, without the attributes that somebody hung on it (`_metadata` of a state dict)."""
+    """An OrderedDict, without attributes added to it (`_metadata` of a state dict)."""
 
     __slots__ = ()
 

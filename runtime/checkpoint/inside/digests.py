@@ -24,7 +24,7 @@ class Digest(NamedTuple):
     """What a rank holds under a key. Sent as a plain tuple, so that a rank without us can read it.
 
     `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `crc` is the CRC-32 of the values in row-major order, None
-    where nobody else can hold them.
+    where nothing else can hold them.
     """
 
     kind: str

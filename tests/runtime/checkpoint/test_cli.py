@@ -38,8 +38,8 @@ def test_sound_and_damaged(copy: Callable[[str], Path]) -> None:
     assert code == 0
     assert re.fullmatch(
         r"tensor_parallel: dcp, 5 tensors in 17 chunks of ranks 0-3, 6\.2 kB\n"
-        r"Sound: torch\.distributed\.checkpoint, 5 tensors, 6\.2 kB, 4 of 4 files read in [0-9.]+ s\. Whether all 4 files are of one save cannot be told "
-        r"without a manifest\.\n",
+        r"Sound: torch\.distributed\.checkpoint, 5 tensors, 6\.2 kB, 4 of 4 files read in [0-9.]+ s\. Only a manifest could "
+        r"show that all files come from one save\.\n",
         out,
     )
     damages["flipped_bit"](folder)
