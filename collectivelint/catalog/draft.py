@@ -10,7 +10,7 @@ from ..analysis.domain.symbol import WORLD
 from ..analysis.effects import Choice, Event, parts
 from ..analysis.transfer.binding import GUARD
 from ..ir.nodes import Constant
-from .model import GIVEN
+from .rows import GIVEN
 from .operations import NO_DATA, OF_OBJECTS, OF_TENSORS
 from .schema import ROLES
 

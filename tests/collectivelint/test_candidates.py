@@ -263,5 +263,12 @@ def test_what_programs_do_not_call_by_name_is_left_out(project: Project) -> None
     found = toml_text.parse("draft.toml", "\n".join(_candidates(project, "--draft", "company")))["section"][0]
     assert found["collectives"] == [
         {"name": "Layer.gather", "operation": "all_gather", "params": "self tensor", "axis": "tp", "uniform": "tensor"},
-        {"name": "share", "operation": "all_reduce", "params": "value group", "when": "group=given", "uniform": "value return"},
+        {"name": "Report", "operation": "barrier", "params": ""},
+        {
+            "name": "share",
+            "operation": "all_reduce",
+            "params": "value group",
+            "when": "group=given",
+            "uniform": "value return",
+        },
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collectivelint.catalog import reader as catalog
-from collectivelint.catalog.model import GIVEN
+from collectivelint.catalog.rows import GIVEN
 
 if TYPE_CHECKING:
     from collectivelint.catalog.model import Api
