@@ -10,8 +10,8 @@ from ..analysis.domain.symbol import WORLD
 from ..analysis.effects import Choice, Event, parts
 from ..analysis.transfer.binding import GUARD
 from ..ir.nodes import Constant
-from .model import GIVEN
 from .operations import NO_DATA, OF_OBJECTS, OF_TENSORS
+from .rows import GIVEN
 from .schema import ROLES
 
 if TYPE_CHECKING:

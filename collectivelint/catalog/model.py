@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 BACKWARD: Final = "backward"
 
 
-#: The value of a condition that any argument fits but None: `when = "group=given"`.
-GIVEN: Final = "given"
-
-
 @dataclass(frozen=True, slots=True)
 class Api:
     """One function of a framework and what its arguments mean; `"return"` among parameters stands for the result."""

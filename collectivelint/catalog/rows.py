@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+#: The value of a condition that any argument fits but None: `when = "group=given"`.
+GIVEN: Final = "given"
 
 
 @dataclass(frozen=True, slots=True)

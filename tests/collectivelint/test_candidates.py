@@ -213,3 +213,62 @@ def test_the_draft_is_a_catalogue_file_that_knows_all(project: Project) -> None:
     project.write({"draft.toml": text, "collectivelint.toml": 'catalog-files = ["draft.toml"]\n'})
     assert project.run_plainly("catalog", "check", "draft.toml").code == 0
     assert _candidates(project, "--summary", ".") == ["11 of 11 public functions that run collectives are known"]
+
+
+_NOT_CALLED: Final = """
+import torch
+import torch.distributed as dist
+from megatron.core import mpu
+from transformers import TrainerCallback
+
+
+class Layer(torch.nn.Module):
+    def forward(self, tensor):
+        dist.all_reduce(tensor)
+
+    def gather(self, tensor):
+        dist.all_gather_into_tensor(tensor, tensor[0], group=mpu.get_tensor_model_parallel_group())
+        return None
+
+
+class Sum(torch.autograd.Function):
+    @staticmethod
+    def backward(ctx, grad):
+        dist.all_reduce(grad)
+
+
+class Report(TrainerCallback):
+    def __init__(self):
+        dist.barrier()
+
+    def on_save(self, args, state, control, **kwargs):
+        dist.barrier()
+
+
+def share(value, group=None):
+    if group is not None:
+        dist.all_reduce(value, group=group)
+    return value
+
+
+def main():
+    dist.barrier()
+"""
+
+
+def test_what_programs_do_not_call_by_name_is_left_out(project: Project) -> None:
+    project.write({"company/__init__.py": "", "company/comm.py": _NOT_CALLED})
+    names = [line.split()[0] for line in _candidates(project, "company")[:-1]]
+    assert names == [f"company.comm.{name}" for name in ("Layer.gather", "Report", "share")]
+    found = toml_text.parse("draft.toml", "\n".join(_candidates(project, "--draft", "company")))["section"][0]
+    assert found["collectives"] == [
+        {"name": "Layer.gather", "operation": "all_gather", "params": "self tensor", "axis": "tp", "uniform": "tensor"},
+        {"name": "Report", "operation": "barrier", "params": ""},
+        {
+            "name": "share",
+            "operation": "all_reduce",
+            "params": "value group",
+            "when": "group=given",
+            "uniform": "value return",
+        },
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...catalog.model import GIVEN
+from ...catalog.rows import GIVEN
 from ..domain.value import UNKNOWN, Value
 
 if TYPE_CHECKING:
