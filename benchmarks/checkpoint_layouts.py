@@ -33,7 +33,7 @@ LIBRARIES: Final = (
     "deepspeed", "lightning", "accelerate", "transformers", "safetensors", "megatron-core", "torch_checkpointing", "numpy",
 )  # fmt: skip
 KINDS: Final = (
-    "zero1", "zero2", "zero3", "universal", "accelerate", "lightning", "trainer", "megatron", "fsdp1_sharded", "fsdp1_local", "titan",
+    "zero1", "zero2", "zero3", "universal", "accelerate", "accelerate_fsdp", "lightning", "lightning_fsdp", "trainer", "megatron", "fsdp1_sharded", "fsdp1_local", "titan",
     "torch_checkpointing",
 )  # fmt: skip
 #: Files without which a checkpoint is what it was: scripts, settings, and a tracker that only names its folder.

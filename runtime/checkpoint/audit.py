@@ -138,7 +138,8 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
             report.problems += _changed(path, side)
     except NoCheckpointError:
         raise
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
+        # What was found until a store went away is worth telling.
         code = "CK101" if report.checkpoint is None else "CK102"
         report.problems.append(Problem(code, path.name or str(path), _unnamed(error, path)))
     report.problems.sort(key=lambda problem: (problem.severity != "error", problem.code))
@@ -167,8 +168,10 @@ def _changed(path: Path, side: Side) -> Iterator[Problem]:
             return
 
 
-def _unnamed(error: CheckpointError, path: Path) -> str:
+def _unnamed(error: CheckpointError | OSError, path: Path) -> str:
     """What it says of a path, where that is named already."""
+    if isinstance(error, OSError):
+        return f"{error.filename or path}: {error.strerror or error}".removeprefix(f"{path}: ")
     return str(error).removeprefix(f"{path}: ")
 
 

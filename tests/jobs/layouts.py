@@ -71,7 +71,7 @@ def zero(folder: Path, stage: int) -> None:
 
 
 def accelerate(folder: Path) -> None:
-    """accelerate without sharding: with FSDP it needs a GPU."""
+    """accelerate without sharding."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
@@ -88,9 +88,33 @@ def accelerate(folder: Path) -> None:
     accelerator.save_state(str(folder))
 
 
+def accelerate_fsdp(folder: Path) -> None:
+    """accelerate with FSDP2: its Accelerator shards on a GPU only, what it saves with does not need one."""
+    from accelerate import Accelerator, FullyShardedDataParallelPlugin
+    from accelerate.utils import save_fsdp_model, save_fsdp_optimizer
+    from torch.distributed.fsdp import fully_shard
+
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, state_dict_type="SHARDED_STATE_DICT", cpu_ram_efficient_loading=False
+    )
+    accelerator = Accelerator(cpu=True)
+    model = torch.nn.Sequential(torch.nn.Embedding(13, 7), torch.nn.Linear(7, 5))
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (2,)))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(STEPS):
+        model(tokens()).pow(2).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    # The random states.
+    accelerator.save_state(str(folder))
+    save_fsdp_model(plugin, accelerator, model, str(folder))
+    save_fsdp_optimizer(plugin, accelerator, optimizer, model, str(folder))
+
+
 def lightning(folder: Path, strategy: str) -> None:
-    """Lightning: a file of `Trainer.save_checkpoint`, or a folder of shards with FSDP."""
+    """Lightning: a file of `Trainer.save_checkpoint`, or a folder of shards with FSDP2 (its FSDP1 needs a GPU)."""
     import lightning as lit
+    from lightning.pytorch.strategies import ModelParallelStrategy
 
     class Module(lit.LightningModule):
         def __init__(self, width: int = 5, path: Path = Path("/data")) -> None:
@@ -98,14 +122,24 @@ def lightning(folder: Path, strategy: str) -> None:
             self.save_hyperparameters()
             self.net = Net(tied=False)
 
+        def configure_model(self) -> None:
+            from torch.distributed.fsdp import fully_shard
+
+            if strategy == "fsdp2":
+                # FSDP2 takes no parameters of one element.
+                del self.net.scale
+                self.net.scale = 1.5
+                fully_shard(self.net, mesh=self.device_mesh["data_parallel"])
+
         def training_step(self, batch: Any, index: int) -> torch.Tensor:
             return self.net(batch[0].view(-1)).pow(2).mean()
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], 1e-2)
 
+    chosen = ModelParallelStrategy(process_group_backend="gloo") if strategy == "fsdp2" else strategy
     trainer = lit.Trainer(
-        max_steps=STEPS, accelerator="cpu", devices=2, strategy=strategy, default_root_dir=folder.parent, logger=False,
+        max_steps=STEPS, accelerator="cpu", devices=2, strategy=chosen, default_root_dir=folder.parent, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
     )  # fmt: skip
     data = torch.utils.data.TensorDataset(torch.randint(0, 13, (8, 4)))
@@ -235,6 +269,7 @@ def torch_checkpointing(folder: Path) -> None:
 KINDS = {
     "zero1": lambda folder: zero(folder, 1), "zero2": lambda folder: zero(folder, 2), "zero3": lambda folder: zero(folder, 3),
     "accelerate": accelerate, "lightning": lambda folder: lightning(folder, "ddp"),
+    "accelerate_fsdp": accelerate_fsdp, "lightning_fsdp": lambda folder: lightning(folder, "fsdp2"),
     "trainer": trainer, "megatron": megatron, "fsdp1_sharded": lambda folder: fsdp1(folder, "sharded"),
     "fsdp1_local": lambda folder: fsdp1(folder, "local"), "titan": titan, "torch_checkpointing": torch_checkpointing,
 }  # fmt: skip

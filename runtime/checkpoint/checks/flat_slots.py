@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ...quantities import ranks_text
 from ..formats.names import numbers
 from ..model import Problem, is_contiguous
+from .optimizer import LIKE_PARAMETER
 from .put_together import length
 
 if TYPE_CHECKING:
@@ -114,12 +115,15 @@ def check(side: Side) -> Iterator[Problem]:
             counts = {rank: length(values) for rank, values in of.items() if values is not None}
             wanted = {rank: length(values) for rank, values in needed.items() if values is not None}
             # A state of another form, such as a scale of each block, says nothing about its other ranks.
-            is_as_values = not slot or (max(wanted.values(), default=0) <= max(counts.values(), default=0) > 1)
+            most = max(counts.values(), default=0)
+            # Empty ones are kept elsewhere.
+            is_known = slot in LIKE_PARAMETER and most > 1
+            is_as_values = not slot or is_known or (max(wanted.values(), default=0) <= most > 1)
             absent = tuple(sorted(found.read - of.keys()))
             if absent and is_as_values:
                 lost[absent].append(name)
             for rank, count in sorted(counts.items()):
-                if is_as_values and count < min(wanted.get(rank, 0), max(counts.values())):
+                if is_as_values and count < (wanted.get(rank, 0) if is_known else min(wanted.get(rank, 0), most)):
                     text = f"has {count} elements on rank {rank}, and flat group {group} has {wanted[rank]} there"
                     yield Problem("CK202", name, text)
     for ranks, names in lost.items():

@@ -55,6 +55,10 @@ _RULES: Final = (
 )  # fmt: skip
 
 
+#: What Lightning saves into a folder of shards.
+_LIGHTNING: Final = re.compile(r"state_dict|optimizer_\d+")
+
+
 def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
     """What is missing altogether in the folders of a checkpoint."""
     folders = {root}
@@ -94,8 +98,13 @@ def _zero(units: Sequence[Checkpoint]) -> Iterator[Problem]:
 
 
 def _lightning(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """Lightning writes `meta.pt` beside the shards of a model."""
+    """Lightning writes `meta.pt` beside the shards of a model, and loads neither without the other."""
     for unit in units:
+        tops = {name.partition(".")[0] for name in unit.tensors} if unit.format == "dcp" else set()
+        is_shards = "state_dict" in tops and "optimizer_0" in tops and all(map(_LIGHTNING.fullmatch, tops))
+        if is_shards and not any(other.path == unit.path / "meta.pt" for other in units):
+            text = "is missing: the shards have the names that Lightning gives them, and it loads nothing without that file"
+            yield Problem("CK103", "meta.pt", text)
         is_meta = unit.path.name == "meta.pt" and "pytorch-lightning_version" in unit.objects
         if is_meta and not any(other.format == "dcp" for other in units):
             yield Problem("CK103", "meta.pt", "is alone: the shards that Lightning writes beside it are missing")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..model import Tensor
 
 #: Slots of torch's own optimizers that have the shape of their parameter.
-_LIKE_PARAMETER: Final = frozenset(
+LIKE_PARAMETER: Final = frozenset(
     {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "exp_inf"}
 )
 
@@ -52,7 +52,7 @@ def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], known: 
         for slot, state in parameters[name].items():
             # Optimizers of low rank have moments of other shapes, of most parameters then.
             is_most = 2 * fits[slot] > of[slot]
-            if state.shape != tensor.shape and state.shape and (is_most or slot in _LIKE_PARAMETER):
+            if state.shape != tensor.shape and state.shape and (is_most or slot in LIKE_PARAMETER):
                 text = (
                     f"the optimizer's state is {list(state.shape)}, its parameter `{tensor.name}` {list(tensor.shape)}"
                 )

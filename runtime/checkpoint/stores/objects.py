@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Bytes of a request for values.
 BLOCK: Final = 2 << 20
 #: Requests for the same values at a time.
-_AHEAD: Final = 6
+_AHEAD: Final = 4
 #: Shorter reads go by pages.
 SMALL: Final = 8 * PAGE
 

@@ -104,7 +104,7 @@ class Store:
                     unreachable.append(name)
                 elif name in found and info.is_folder != found[name].is_folder:
                     # A key of an object may go on below another one. The object is the file.
-                    unreachable.append(f"{name}/")
+                    unreachable += [] if self._is_marker(whole) else [f"{name}/"]
                     found[name] = found[name] if info.is_folder else info
                 else:
                     found[name] = info
@@ -113,6 +113,18 @@ class Store:
                 return found
             self._listed[folder] = found
         return self._listed[folder]
+
+    def _is_marker(self, path: str) -> bool:
+        """Whether all that lies below an object is an empty one that some clients make for a folder."""
+        try:
+            below = self._fs.find(f"{path}/", detail=True)
+        except Exception:
+            return False
+        return all(
+            not info.get("size")
+            for name, info in below.items()
+            if str(name).strip("/") != path or str(name).endswith("/")
+        )
 
     def listed(self, folder: str) -> Mapping[str, Info]:
         """What is in a folder that was listed; nothing if it was not."""

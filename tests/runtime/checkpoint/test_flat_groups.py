@@ -238,6 +238,20 @@ def test_the_moments_of_a_rank(tmp_path: Path, stage: int) -> None:
 
 
 @pytest.mark.parametrize("stage", [2, 3])
+def test_moments_that_are_short_on_all_ranks(tmp_path: Path, stage: int) -> None:
+    """Those of torch's own optimizers have the length of the values, whatever other ranks have."""
+    root = zero(tmp_path / "zero", stage)
+    inner = "optimizer_state_dict" if stage == 3 else "base_optimizer_state"
+    for file in sorted((root / "global_step2").glob("*optim_states.pt")):
+        _change(file, lambda state: state[inner]["state"][0].update(exp_avg=torch.ones(3)))
+    name = f"optimizer_state_dict.{inner}.state.0.exp_avg"
+    assert _errors(root) == [("CK202", name)] * 2
+    for file in sorted((root / "global_step2").glob("*optim_states.pt")):
+        _change(file, lambda state: state[inner]["state"][0].update(exp_avg=torch.empty(0)))
+    assert _errors(root) == []
+
+
+@pytest.mark.parametrize("stage", [2, 3])
 def test_states_that_do_not_lie_as_the_values(tmp_path: Path, stage: int) -> None:
     """A scale of each block, moments that lie elsewhere, or a state of one group only."""
     root = zero(tmp_path / "zero", stage)

@@ -191,3 +191,20 @@ def test_zero_without_its_optimizer(tmp_path: Path) -> None:
     assert (report.problems, str(report.layout)) == ([], "DeepSpeed (world size 2)")
     _save(tmp_path / "mp_rank_00_model_states.pt", {**state, "param_shapes": [{"w": torch.Size([3])}]})
     assert [problem.where for problem in looked(tmp_path).problems] == ["*_optim_states.pt"]
+
+
+def test_shards_of_lightning_without_their_file(tmp_path: Path) -> None:
+    """Lightning loads shards with `meta.pt` only; of others with some of these names nothing is missing."""
+    dcp.save(
+        {"state_dict": {"w": torch.ones(4)}, "optimizer_0": {"m": torch.ones(4)}}, checkpoint_id=tmp_path, no_dist=True
+    )
+    assert [(p.code, p.where) for p in looked(tmp_path).problems] == [("CK103", "meta.pt")]
+    _save(tmp_path / "meta.pt", {"pytorch-lightning_version": "2.6.6"})
+    assert looked(tmp_path).is_sound
+    other = tmp_path.parent / "other"
+    dcp.save(
+        {"state_dict": {"w": torch.ones(4)}, "optimizer_0": {"m": torch.ones(4)}, "ema": torch.ones(4)},
+        checkpoint_id=other,
+        no_dist=True,
+    )
+    assert looked(other).is_sound

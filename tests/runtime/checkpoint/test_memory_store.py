@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from collectivelint.runtime.checkpoint.audit import Wanted, audit
+from collectivelint.runtime.checkpoint.checks import companions
 from collectivelint.runtime.checkpoint.formats import torch_save
 from collectivelint.runtime.checkpoint.stores import objects, store
 from collectivelint.runtime.checkpoint.stores.path import StorePath, path_of
@@ -67,6 +68,25 @@ def test_a_file_that_is_changed_meanwhile(copy: Callable[[str], Path], memory: s
         ("__1_0.distcp", "was changed while it was read; verify it again")
     ]
     assert audit(path_of(f"{memory}/twin"), Wanted(), lambda _: None).is_sound
+
+
+def test_a_store_that_goes_away_between_checks(
+    copy: Callable[[str], Path], memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found until then is said."""
+    folder = copy("tensor_parallel")
+    (folder / "__7_0.distcp").write_bytes(b"left over")
+    address = upload(folder, f"{memory}/run")
+
+    def gone(*_: object) -> None:
+        raise OSError(5, "the connection is gone", address)
+
+    monkeypatch.setattr(companions, "check", gone)
+    report = audit(path_of(address), Wanted())
+    assert [(problem.code, problem.text) for problem in report.problems if problem.severity == "error"] == [
+        ("CK102", "the connection is gone"),
+        ("CK103", "no tensor refers to this file: the metadata know nothing of that rank"),
+    ]
 
 
 def test_a_package_that_is_missing() -> None:

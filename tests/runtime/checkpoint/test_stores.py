@@ -180,6 +180,10 @@ def test_names_that_no_file_can_have(bucket: str, tmp_path: Path) -> None:
     data = findings(f"{bucket}/below")
     assert [problem["where"] for problem in data["problems"]] == ["b.safetensors"]
     assert [item["where"] for item in data["unread"]] == ["b.safetensors/"]
+    # Some clients leave an empty object for a folder that they made.
+    fs.pipe(f"{path}/marked/a.safetensors", whole)
+    fs.call_s3("put_object", Bucket=path, Key="marked/a.safetensors/", Body=b"")
+    assert findings(f"{bucket}/marked")["unread"] == []
     memory = fsspec.filesystem("memory")
     memory.pipe({"/odd/a.safetensors": whole, "/odd/./b.safetensors": whole, "/odd/../c.safetensors": whole})
     data = findings("memory://odd")
