@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
@@ -31,7 +31,8 @@ class Judged:
     """A job, and what its trace has come to.
 
     `name` is "" where it is the only one; `ranks`: how many could be read; `calls` are those of all of them; `cut`: the number
-    of recorded calls of each rank that could not be recorded to its end.
+    of recorded calls of each rank that could not be recorded to its end. `killed`: the ranks that ended badly without an exception,
+    by how they did; `silent`: those of which nothing is known. Both are empty where a verdict names them, or something outside ended the job.
     """
 
     job: Job
@@ -40,6 +41,8 @@ class Judged:
     ranks: int
     calls: int
     cut: Mapping[int, int]
+    killed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    silent: tuple[int, ...] = ()
 
 
 def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | None = None) -> Judged:
@@ -50,7 +53,16 @@ def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | 
     found = known
     if found is None and trace.ranks:
         found = matching.compare(_before_the_end(trace) if told else trace, over=not told)
-    return summed(job, name, trace, found)
+    judged = summed(job, name, trace, found)
+    if found is not None or told:
+        return judged
+    left = [rank for rank in trace.ranks.values() if rank.end == "running" and rank.ending is None]
+    killed: dict[str, tuple[int, ...]] = {}
+    for rank in left:
+        if rank.exit is not None and not rank.exit.signal and rank.exit.code:
+            how = endings.state(rank, over=True)
+            killed[how] = (*killed.get(how, ()), rank.rank)
+    return replace(judged, killed=killed, silent=tuple(rank.rank for rank in left if rank.exit is None))
 
 
 def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judged:
