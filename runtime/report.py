@@ -153,7 +153,8 @@ def report(
     if is_text:
         closing.tell_missing(missing, err=False)
         ended = end.text() if end is not None else ""
-        closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False)
+        well = end is not None and end.code == 0
+        closing.tell([part.judged for part in parts], [ended] * bool(ended), err=False, ended_well=well)
     else:
         click.echo(json.dumps(_as_dict(run, parts, saved, end, unreadable, missing), indent=2))
     if page is not None:
@@ -235,6 +236,7 @@ def _as_dict(
                 "job": judging.identity(part.judged.job, number, len(parts), part.judged.name),
                 "diverged": part.judged.divergence is not None,
                 "unexpected_groups": part.unexpected,
+                "ended": closing.ended_badly(part.judged, ended_well=end is not None and end.code == 0),
                 **part.data,
             }
             for number, part in enumerate(parts, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from ..quantities import ranks_text
@@ -43,7 +42,7 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
     if traced:
         if diverged:
             echo("", err=True)
-        tell(outcome.judged, problems, err=True, notes=outcome.absent.notes)
+        tell(outcome.judged, problems, err=True, notes=outcome.absent.notes, ended_well=outcome.end.code == 0)
         return
     but = f", but {' and '.join(problems)}" if problems else ""
     notes = "".join(f"; {note}" for note in outcome.absent.notes)
@@ -85,11 +84,23 @@ def tell_missing(absent: Absent, *, err: bool) -> None:
         echo(f"note: {text}", err=err)
 
 
-def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool, notes: Sequence[str] = ()) -> None:
+def tell(
+    judged: Sequence[Judged],
+    problems: Sequence[str],
+    *,
+    err: bool,
+    notes: Sequence[str] = (),
+    ended_well: bool = False,
+) -> None:
     """Print what each job has come to, in the order of their starts, and then all together in a line.
 
-    `problems`: what else there is to say in that line; `notes`: what is nothing wrong. `err`: to stderr, as what the tracer says of a job that writes to stdout.
+    `problems`: what else there is to say in that line; `notes`: what is nothing wrong. `err`: to stderr, as what the tracer says of a job that
+    writes to stdout. `ended_well`: the command has ended with code 0, so that a rank of which nothing is known has left by `os._exit`.
     """
+
+    def of_ranks(item: Judged) -> list[str]:
+        return [*untraced(item), *ended_badly(item, ended_well=ended_well)]
+
     diverged = [item for item in judged if item.divergence is not None]
     for item in judged:
         of = f"{item.name}: " * bool(item.name)
@@ -98,9 +109,9 @@ def tell(judged: Sequence[Judged], problems: Sequence[str], *, err: bool, notes:
             echo(of + headline, err=err, fg="red", bold=True)
             echo(sides, err=err, nl=False)
         elif len(judged) > 1:
-            but = "".join(f", but {problem}" for problem in untraced(item))
+            but = "".join(f", but {problem}" for problem in of_ranks(item))
             echo(f"{of}no divergence in {looked_at([item])}{but}", err=err, fg="yellow" if but else "green")
-    problems = [*problems, *(problem for item in judged for problem in untraced(item))]
+    problems = [*(problem for item in judged for problem in of_ranks(item)), *problems]
     if diverged:
         which = f" in {_part(diverged, judged)}" if len(judged) > 1 else ""
         but = "".join(f"; {problem}" for problem in problems)
@@ -141,14 +152,20 @@ def _calls(judged: Sequence[Judged]) -> str:
 
 
 def untraced(judged: Judged) -> list[str]:
-    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end; `no end of ranks 0-3 is recorded ...`."""
-    cut = [
+    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
+    return [
         f"rank {rank} is recorded only until its call {calls}" if calls else f"rank {rank} was not recorded"
         for rank, calls in judged.cut.items()
     ]
-    if judged.vanished and judged.divergence is None:
-        host = os.uname().nodename
-        is_here = all(reader.host == host for reader in judged.job.readers if reader.number in judged.vanished)
-        why = "killed, or the host went down" if is_here else "killed, or running on another host"
-        cut.append(f"no end of {ranks_text(judged.vanished)} is recorded ({why})")
-    return cut
+
+
+def ended_badly(judged: Judged, *, ended_well: bool) -> list[str]:
+    """`ranks 0-2 were killed by SIGKILL`, `rank 1 left no record of its end, as a killed process does`."""
+    found = []
+    for how, ranks in judged.killed.items():
+        several = len(ranks) > 1 and how.startswith("was ")
+        found.append(f"{ranks_text(ranks)} {'were' + how[3:] if several else how}")
+    if judged.silent and not ended_well:
+        end = "their end, as killed processes do" if len(judged.silent) > 1 else "its end, as a killed process does"
+        found.append(f"{ranks_text(judged.silent)} left no record of {end}")
+    return found

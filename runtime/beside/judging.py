@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic, reading
@@ -32,8 +32,8 @@ class Judged:
     """A job, and what its trace has come to.
 
     `name` is "" where it is the only one; `ranks`: how many could be read; `calls` are those of all of them; `cut`: the number
-    of recorded calls of each rank that could not be recorded to its end; `vanished`: the ranks of which no end is recorded, and
-    whose processes do not run on this host.
+    of recorded calls of each rank that could not be recorded to its end. `killed`: the ranks that ended badly without an exception,
+    by how they did; `silent`: those of which nothing is known. Both are empty where a verdict names them, or something outside ended the job.
     """
 
     job: Job
@@ -42,7 +42,8 @@ class Judged:
     ranks: int
     calls: int
     cut: Mapping[int, int]
-    vanished: tuple[int, ...] = ()
+    killed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    silent: tuple[int, ...] = ()
 
 
 def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | None = None) -> Judged:
@@ -53,20 +54,25 @@ def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | 
     found = known
     if found is None and trace.ranks:
         found = matching.compare(_before_the_end(trace) if told else trace, over=not told)
-    return summed(job, name, trace, found)
+    judged = summed(job, name, trace, found)
+    if found is not None or told:
+        return judged
+    left = [rank for rank in trace.ranks.values() if rank.end == "running" and rank.ending is None]
+    killed: dict[str, tuple[int, ...]] = {}
+    for rank in left:
+        if rank.exit is not None and not rank.exit.signal and rank.exit.code:
+            how = endings.state(rank, over=True)
+            killed[how] = (*killed.get(how, ()), rank.rank)
+    gone = {reader.number for reader in job.readers if not lives_here(reader)}
+    silent = tuple(rank.rank for rank in left if rank.exit is None and rank.rank in gone)
+    return replace(judged, killed=killed, silent=silent)
 
 
 def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judged:
     """The verdict `found`, with what was looked at."""
     calls = {rank.rank: len(rank.events) + rank.lost for rank in trace.ranks.values()}
     cut = {rank.rank: calls[rank.rank] for rank in trace.ranks.values() if rank.end == "untraced"}
-    gone = {reader.number for reader in job.readers if not lives_here(reader)}
-    vanished = tuple(
-        rank.rank
-        for rank in trace.ranks.values()
-        if rank.end == "running" and rank.ending is None and rank.exit is None and rank.rank in gone
-    )
-    return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut, vanished)
+    return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut)
 
 
 def main_trace(judged: Sequence[Judged]) -> Trace:

@@ -260,17 +260,19 @@ def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> 
 
 
 def hook_end_of_groups(ends: Callable[[Any], None]) -> None:
-    """Call `ends(group)` before a group is shut down, under whatever name destroy_process_group was imported."""
-    group: Any = c10d.ProcessGroup
-    # Before 2.5 a function does it, which is called by its name.
-    owner, name = (group, "shutdown") if hasattr(group, "shutdown") else (c10d, "_shutdown_backend")
-    original = getattr(owner, name)
+    """Call `ends(group)` before a group is shut down or aborted, whoever has imported destroy_process_group under which name."""
+    kind: Any = c10d.ProcessGroup
+    for owner, name in ((kind, "shutdown"), (kind, "abort"), (c10d, "_shutdown_backend")):  # The last is of 2.4.
+        if hasattr(owner, name):
+            setattr(owner, name, _behind(ends, getattr(owner, name)))
 
-    def shutdown(group: Any, *args: Any, **kwargs: Any) -> Any:
-        ends(group)
+
+def _behind(first: Callable[[Any], None], original: Around) -> Around:
+    def call(group: Any, *args: Any, **kwargs: Any) -> Any:
+        first(group)
         return original(group, *args, **kwargs)
 
-    setattr(owner, name, shutdown)
+    return call
 
 
 def hook_outsiders(called: Callable[[str], None]) -> None:

@@ -37,8 +37,8 @@ exception that left a function of torch.distributed before its call was made, af
 `{"id": 12, "argument": {"part": "gradient", "names": ["layers.3.weight"]}}` is what a call was passed: part is `parameter`, `gradient`
 or `buffer`, names are all that the parameter or buffer has in the model.
 
-`NAME.exit`, one JSON object, written by torchrun's agent if that is traced: `{"code": -15, "signal": "SIGTERM", "time": 1.5}`, the
-exit code of the process (null if it did not end) and the signal that the agent had sent to it ("" if none).
+`NAME.exit`, one JSON object, written by the process that started the rank, if that is a traced Python: `{"code": -15, "signal": "SIGTERM",
+"time": 1.5}`, the exit code of the process (null if it did not end) and the signal that its parent had sent to it ("" if none).
 """
 
 from __future__ import annotations

@@ -75,10 +75,14 @@ def _rule(found: Divergence, trace: Trace) -> tuple[str, list[str]]:
     if any(rank.end != "finished" or (rank.exit is not None and rank.exit.code) for rank in absent):
         # Killed, interrupted or left with a code: nothing in the source explains that.
         return "", []
-    if any(_is_in_the_default_group(first, event) or _is_in_the_default_group(event, first) for event in waits):
+    # A cycle through further groups is no matter of these two alone.
+    direct = all(_waited_for(event, found.sides) <= set(found.sides[0].ranks) for event in waits)
+    if direct and any(
+        _is_in_the_default_group(first, event) or _is_in_the_default_group(event, first) for event in waits
+    ):
         return "CL101", []
     crossing = [side for side in others if side.event in waits and _crosses(found.sides[0], side)]
-    if crossing:
+    if direct and crossing:
         there = crossing[0].event.group if crossing[0].event is not None else first.group
         return "CL206", [orders_text(found.sides[0].ranks, first.group, crossing[0].ranks, there)]
     return _absent(first, waits, absent), []
@@ -124,6 +128,17 @@ def _functions(event: Event) -> dict[tuple[str, str], int]:
 def _is_in_the_default_group(one: Event, other: Event) -> bool:
     """Whether `one` is on the default group while `other` is on a group of fewer ranks."""
     return one.group.description == _DEFAULT and set(other.group.ranks) < set(one.group.ranks)
+
+
+def _waited_for(event: Event, sides: Iterable[Side]) -> set[int]:
+    """The ranks of these sides that are members of the group of a call and have not made it."""
+    ranks = {rank: side.event for side in sides for rank in side.ranks}
+    call = (event.group.key, event.sequence)
+    return {
+        rank
+        for rank, other in ranks.items()
+        if rank in event.group.ranks and (other is None or (other.group.key, other.sequence) != call)
+    }
 
 
 def _crosses(one: Side, other: Side) -> bool:

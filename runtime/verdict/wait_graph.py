@@ -170,12 +170,14 @@ class Waits:
         return endings.was_stopped(rank) or (when is not None and endings.was_running(rank, when))
 
     def _callers(self, member: int, event: Event) -> Iterator[Node]:
-        """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended.
+        """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended, or destroyed the group.
 
         That is the main thread, any other that is there and has called on the group before, and those that run the
         project's own code, since they may call for the first time.
         """
         rank = self.trace.ranks[member]
+        if event.group.key in rank.destroyed:
+            return
         if self._over or _lives(rank):
             yield (member, 0)
             callers = rank.callers.get(event.group.key, frozenset()) if rank.callers else frozenset()
@@ -267,8 +269,10 @@ def _absence(rank: Rank, waits: Waits, first: Event, *, over: bool) -> Side:
         return Side((rank.rank,), event, "waits in")
     last = rank.events[-1] if rank.events else None
     where = rank.ending.place if rank.ending is not None else None
-    follows = over and waits.might_come(rank.rank, first)
-    return Side((rank.rank,), last, endings.state(rank, over=over), where.stack if where is not None else (), follows)
+    has_destroyed = first.group.key in rank.destroyed
+    follows = over and not has_destroyed and waits.might_come(rank.rank, first)
+    state = "destroyed the group without this call and " * has_destroyed + endings.state(rank, over=over)
+    return Side((rank.rank,), last, state, where.stack if where is not None else (), follows)
 
 
 def merged(sides: list[Side]) -> Iterator[Side]:

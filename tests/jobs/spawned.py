@@ -1,7 +1,8 @@
-"""Ranks that are children of multiprocessing, not of torchrun: `python spawned.py [agree|skip|raise]`."""
+"""Ranks that are children of multiprocessing, not of torchrun: `python spawned.py FILE [agree|skip|raise|leave]`."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import torch
@@ -14,6 +15,8 @@ def rank_main(rank: int, world: int, file: str, what: str) -> None:
     dist.all_reduce(torch.ones(1))
     if what == "raise" and rank == 1:
         raise ValueError("no such shard")
+    if what == "leave" and rank == 1:
+        os._exit(3)
     if what != "skip" or rank != 1:
         dist.barrier()
     dist.destroy_process_group()

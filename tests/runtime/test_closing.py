@@ -6,14 +6,20 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
+from collectivelint.runtime.beside import closing, judging
 from collectivelint.runtime.beside.closing import NOBODY
+from collectivelint.runtime.report import report
 from collectivelint.runtime.traces import folders
+from collectivelint.runtime.traces.model import Exit, Trace
 from collectivelint.runtime.traces.writer import Writer
 
 from .conftest import Job, line_of, torchrun
+from .made_up import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +95,39 @@ def test_what_was_looked_at(tmp_path: Path, code: str, last: str) -> None:
     assert ran.stderr.splitlines()[-1].endswith(last)
     assert "\x1b" not in ran.stderr
     assert ("runs untraced" in ran.stderr) is (_FULL in code)
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from collectivelint.runtime.traces.writer import Writer
+for rank in (0, 1):
+    writer = Writer(Path(sys.argv[1]), rank=rank, world_size=2, attempt=0, started=1.0, host=os.uname().nodename, job="here:1")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_job_of_which_every_process_was_killed(tmp_path: Path) -> None:
+    """The launcher as well: nobody has recorded an exit code."""
+    run = folders.create(tmp_path / "trace")
+    assert subprocess.run([sys.executable, "-c", _KILLED, run], cwd=tmp_path, check=False).returncode == -9
+    ran = CliRunner().invoke(report, [str(run)])
+    last = "collectivelint: no divergence in 0 calls of 2 ranks, but ranks 0-1 left no record of their end, as killed processes do"
+    assert (ran.exit_code, ran.output.splitlines()[-1]) == (0, last)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(-9, "was killed by SIGKILL"), (7, "exited with code 7 without reporting an error")]
+)
+def test_ranks_that_ended_badly_and_that_no_rank_waited_for(code: int, said: str) -> None:
+    made = job(8)
+    ranks = {
+        number: replace(rank, end="running", exit=Exit(code, "", 9.0), events=())
+        for number, rank in made.trace([]).ranks.items()
+    }
+    judged = judging.judge(made, "", Trace(ranks), told=False)
+    assert closing.ended_badly(judged, ended_well=False) == [f"ranks 0-5 {said.replace('was ', 'were ')}"]
+    assert closing.ended_badly(judging.judge(made, "", Trace(ranks), told=True), ended_well=False) == []
 
 
 _EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"

@@ -60,6 +60,15 @@ def test_a_rank_that_died_will_not_come() -> None:
     assert found.sides[1].state == "exited without reporting an error"
 
 
+def test_a_rank_that_destroyed_the_group_will_not_come() -> None:
+    waits = rank(0, ("barrier", WORLD, WAITS)), rank(1, ("barrier", WORLD, WAITS))
+    found = compare(trace(*waits, replace(rank(2), destroyed=frozenset({WORLD.key}))), over=False)
+    assert found is not None
+    assert found.sides[1].state == "destroyed the group without this call and is elsewhere"
+    again = replace(rank(2), destroyed=frozenset({Group((0, 1, 2), 1, "").key}))
+    assert compare(trace(*waits, again), over=False) is None
+
+
 def test_a_chain_of_waits_that_ends_at_a_running_rank_is_no_deadlock() -> None:
     jobs = trace(
         rank(0, ("all_reduce", WORLD, State.ISSUED), ("barrier", PAIR, WAITS)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ torch = pytest.importorskip("torch")
 dist: Any = pytest.importorskip("torch.distributed")
 
 from collectivelint.runtime.inside import agent, failures  # noqa: E402
+from collectivelint.runtime.inside.children import Children  # noqa: E402
 from collectivelint.runtime.inside.sites import Sites  # noqa: E402
 
 if TYPE_CHECKING:
@@ -128,7 +131,7 @@ def test_exit_codes_are_written_once_beside_the_rings(tmp_path: Path) -> None:
     writer = Writer(run, rank=0, world_size=2, attempt=0, started=1.0, host=os.uname().nodename)
     codes: dict[int, int | None] = {os.getpid(): None, os.getppid(): 0}
     module = _context(codes)
-    agent.hook_close(run, module)
+    agent.hook_close(Children(run), module)
     (ring,) = run.glob("*.ring")
     assert Reader(ring).whole().exit is None
     for death_sig in (signal.SIGTERM, signal.SIGKILL):
@@ -140,3 +143,39 @@ def test_exit_codes_are_written_once_beside_the_rings(tmp_path: Path) -> None:
     writer.finish("finished")
     ring.with_suffix(".exit").write_text("[" * 10_000)
     assert Reader(ring).whole().exit is None
+
+
+_PARENT = """
+import pathlib, subprocess, sys
+from collectivelint.runtime.inside.children import Children
+run = pathlib.Path(sys.argv[1])
+Children(run).hook_subprocess(subprocess)
+child = '''
+import os, pathlib, sys, time
+from collectivelint.runtime.traces.writer import Writer
+writer = Writer(pathlib.Path(sys.argv[1]), rank=int(sys.argv[2]), world_size=3, attempt=0, started=1.0, host=os.uname().nodename)
+print(flush=True)
+sys.argv[2] == "0" and os._exit(7)
+time.sleep(60)
+'''
+ranks = [subprocess.Popen([sys.executable, "-c", child, run, str(rank)], stdout=subprocess.PIPE) for rank in range(3)]
+for rank in ranks:
+    rank.stdout.readline()
+ranks[0].wait()
+ranks[0].kill()
+ranks[1].terminate()
+ranks[1].wait()
+ranks[2].kill()
+while ranks[2].poll() is None:
+    pass
+"""
+
+
+def test_exit_codes_of_ranks_that_a_script_starts(tmp_path: Path) -> None:
+    from collectivelint.runtime.traces import folders
+
+    run = folders.create(tmp_path)
+    subprocess.run([sys.executable, "-c", _PARENT, run], cwd=tmp_path, check=True, timeout=60)
+    found = [Reader(ring).whole().exit for ring in sorted(run.glob("*.ring"))]
+    exits = [(item.code, item.signal) for item in found if item is not None]
+    assert exits == [(7, ""), (-15, "SIGTERM"), (-9, "SIGKILL")]

@@ -38,7 +38,12 @@ def test_spawned_ranks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("what", "end"),
-    [pytest.param("skip", "has finished", marks=pytest.mark.slow), ("raise", "raised ValueError: no such shard at ")],
+    [
+        pytest.param("skip", "has finished", marks=pytest.mark.slow),
+        pytest.param("raise", "raised ValueError: no such shard at ", marks=pytest.mark.slow),
+        # Only the process that started the rank knows its code.
+        ("leave", "exited with code 3 without reporting an error"),
+    ],
 )
 def test_spawned_ranks_that_diverge(tmp_path: Path, what: str, end: str) -> None:
     job = _trace(tmp_path, sys.executable, str(JOBS / "spawned.py"), str(tmp_path / "store"), what)

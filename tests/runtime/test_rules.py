@@ -12,6 +12,7 @@ from collectivelint.runtime.verdict.matching import compare
 
 WORLD = Group((0, 1), 0, "default_pg", timeout=10.0)
 ALL = Group((0, 1, 2), 0, "default_pg")
+FOUR = Group((0, 1, 2, 3), 0, "default_pg")
 ONE, TWO = Group((0, 1), 1, "one"), Group((0, 1), 2, "two")
 PAIR = Group((0, 2), 0, "pair")
 WAITS, DONE, ISSUED, FAILED = State.WAITING, State.DONE, State.ISSUED, State.FAILED
@@ -84,6 +85,17 @@ CASES: list[tuple[str, list[Rank], str, str]] = [
         [running(0, ("barrier", ALL, 10, WAITS), size=3), running(1, ("barrier", ALL, 10, WAITS), size=3), running(2, ("barrier", PAIR, 20, WAITS), size=3)],
         "deadlock",
         "CL101",
+    ),
+    (
+        "the default group and a cycle of two others",
+        [
+            running(0, ("barrier", FOUR, 10, WAITS), size=4),
+            running(1, ("all_reduce", Group((1, 3), 0, "dp"), 9, WAITS), size=4),
+            running(2, ("barrier", FOUR, 10, WAITS), size=4),
+            running(3, ("all_reduce", Group((2, 3), 0, "tp"), 7, WAITS), size=4),
+        ],
+        "deadlock",
+        "CL201",
     ),
     ("a group that one rank does not make", [running(0, ("new_group", WORLD, 10, WAITS)), rank(1, CALL)], "deadlock", "CL105"),
     ("a group that one rank cannot make", [running(0, ("new_group", WORLD, 10, WAITS)), rank(1, CALL, end="raised", ending=ending("own"))], "deadlock", ""),
