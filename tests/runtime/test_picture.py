@@ -221,7 +221,10 @@ def test_a_slow_rank_has_a_card() -> None:
     group = Group((0, 1, 2, 3), 0, "default_pg")
     text = _made_up_page(steps_of(group, slow_steps(group, 100, slow=2, since=40, late=0.1)))
     assert '<h2>rank 2</h2><svg class="bar"' in text
-    assert "came last in 60 of 60 calls since #41, 5.98 s behind the other ranks in all</p>" in text
+    assert (
+        "came last in 60 of 60 calls since #41, 5.98 s behind the other ranks in all; the time goes between one of these calls and the next</p>"
+        in text
+    )
     # Its lane stands out.
     assert '"named":[2]' in text
 

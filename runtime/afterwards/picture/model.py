@@ -157,11 +157,14 @@ def _slow(slow: Sequence[SlowRank]) -> tuple[Card, ...]:
     since = f" since #{one.event.sequence}" if one.was_on_time else ""
     state = f"came last in {one.last} of {one.calls} calls{since}, {one.late:.2f} s behind the other ranks in all"
     ranks = ranks_text((one.rank,))
-    late = _card_of(one.event, ranks, state)
     if one.before is None or one.before.place == one.event.place:
         # Of a loop around one call there is nothing more to see.
-        return (late,)
-    return (late, _card_of(one.before, ranks, "its call before that: the time goes between the two"))
+        between = "; the time goes between one of these calls and the next" * (one.before is not None)
+        return (_card_of(one.event, ranks, state + between),)
+    return (
+        _card_of(one.event, ranks, state),
+        _card_of(one.before, ranks, "its call before that: the time goes between the two"),
+    )
 
 
 def _longest(met: Sequence[Meeting]) -> tuple[str, ...]:

@@ -181,12 +181,12 @@ for (const root of document.querySelectorAll(".job")) {
   root.addEventListener("toggle", () => { if (root.open) open(root); });
 }
 for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", async () => {
-  const text = button.closest(".fix").querySelector("pre").textContent, words = button.textContent;
+  // The lines that it puts in, to paste over those that it takes away.
+  const text = [...button.closest(".fix").querySelectorAll(".in")].map(line => line.textContent.slice(1)).join("\n"), words = button.textContent;
   try { await navigator.clipboard.writeText(text); }
   catch {
     // A browser may keep the clipboard from a file: the text is selected and copied as by hand.
-    const range = document.createRange(); range.selectNodeContents(button.closest(".fix").querySelector("pre"));
-    const selection = getSelection(); selection.removeAllRanges(); selection.addRange(range); document.execCommand("copy");
+    const area = document.createElement("textarea"); area.value = text; document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
   }
   button.textContent = "copied"; setTimeout(() => { button.textContent = words; }, 1500);
 });

@@ -124,7 +124,9 @@ def _verdict(picture: Picture) -> Iterator[str]:
     if picture.fix is not None:
         lines = "".join(f'<span class="{_SIGNS.get(line[:1], "")}">{text(line)}</span>' for line in picture.fix.lines)
         yield f'<div class="fix"><p><b>The linter suggests</b>, at {code(short(picture.fix.place))}: {prose(picture.fix.message)} '
-        yield f'<button class="copy">copy</button></p><pre class="src">{lines}</pre></div>'
+        # What only takes lines away has none to copy.
+        copy = '<button class="copy">copy</button>' if any(line.startswith("+") for line in picture.fix.lines) else ""
+        yield f'{copy}</p><pre class="src">{lines}</pre></div>'
     yield "".join(f'<p class="faint">{prose(note)}</p>' for note in picture.notes)
     yield "</section>"
 
