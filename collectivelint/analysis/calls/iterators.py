@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...ir.nodes import Attribute, Call, Name, assignments
 from ..domain.symbol import WORLD
@@ -46,7 +46,7 @@ def iterating(
             return found
 
 
-_AFTER_A_FUNCTION = ("builtins.filter", "builtins.map")
+_AFTER_A_FUNCTION: Final = ("builtins.filter", "builtins.map")
 
 
 def _of_rank(value: Value) -> tuple[Cause, ...]:
