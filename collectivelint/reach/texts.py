@@ -16,11 +16,13 @@ _IMPORT: Final = re.compile(
     rb"|import[ \t]+([^\n#;]*))",
     re.MULTILINE,
 )
+_SEPARATOR: Final = re.compile(rb"[;:]")
 _NAME: Final = re.compile(rb"([\w.]+|\*)(?:\s+as\s+(\w+))?")
 _COMMENT: Final = re.compile(rb"#[^\n]*")
 _CONTINUED: Final = re.compile(rb"\\\r?\n")
 #: A module that a call loads, and lists of plugins for pytest.
-_LOADED: Final = re.compile(rb"\b(?:import_module|__import__|importorskip)\(\s*[\"']([\w.]+)[\"']")
+_LOADERS: Final = (b"import_module", b"__import__", b"importorskip")
+_LOADED: Final = re.compile(rb"\b(?:%b)\(\s*[\"']([\w.]+)[\"']" % b"|".join(_LOADERS))
 _PLUGINS: Final = re.compile(rb"\bpytest_plugins\b[^=\n]*\+?=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)")
 _QUOTED: Final = re.compile(rb"[\"']([\w.]+)[\"']")
 #: What stands before a name in a string that is a path to it, and how long it may be.
@@ -166,10 +168,28 @@ def _is_quoted(text: bytes, name: bytes) -> bool:
     return False
 
 
+def _statements(text: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The groups of all matches of `_IMPORT`; only lines with that word are looked at, since few have it."""
+    end = 0
+    while (at := text.find(b"import", end)) >= 0:
+        first = text.rfind(b"\n", 0, at) + 1
+        # A statement begins with its line, or behind one of these.
+        found = _IMPORT.match(text, first) if first >= end else None
+        for separator in () if found is not None else _SEPARATOR.finditer(text, max(first, end), at):
+            found = _IMPORT.match(text, separator.start())
+            if found is not None:
+                break
+        if found is None:
+            end = at + len(b"import")
+            continue
+        end = found.end()
+        yield found[1] or b"", found[2] or b"", found[3] or b""
+
+
 def _imported(text: bytes) -> Iterator[Imported]:
     if b"\\\n" in text or b"\\\r" in text:
         text = _CONTINUED.sub(b" ", text)
-    for module, names, modules in _IMPORT.findall(text):
+    for module, names, modules in _statements(text):
         if modules:
             for name, own in _NAME.findall(modules):
                 target = name.decode(errors="replace")
@@ -182,8 +202,8 @@ def _imported(text: bytes) -> Iterator[Imported]:
                 last = name.decode(errors="replace")
                 if last != "*":
                     yield Imported(f"{base}{joint}{last}", own.decode(errors="replace") or last)
-    for name in _LOADED.findall(text):
+    for name in _LOADED.findall(text) if any(loader in text for loader in _LOADERS) else ():
         yield Imported(name.decode(errors="replace"), "")
-    for plugins in _PLUGINS.findall(text):
+    for plugins in _PLUGINS.findall(text) if b"pytest_plugins" in text else ():
         for name in _QUOTED.findall(plugins):
             yield Imported(name.decode(errors="replace"), "")
