@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import PLACES, WORLD, Confidence, Constant, Place, Report, Rule, events, expressions, is_test
+from collectivelint.api import PLACES, WORLD, Confidence, Constant, Place, Report, Rule, events, expressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,10 +70,8 @@ def _is_one_node(call: ApiCall) -> bool:
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
-    for facts in findings.analysis.functions:
-        if is_test(facts.function.path):
-            # They run on one node.
-            continue
+    # Tests run on one node.
+    for facts in findings.analysis.outside_tests:
         for call in facts.calls:
             if call.api.operation == "init":
                 yield from _local_rank(call)

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Confidence, Place, Report, Rule, is_test, statement_at
+from collectivelint.api import Confidence, Place, Report, Rule, statement_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,10 +82,9 @@ _HOW: Final = {
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each reading of the clock, or random number."""
     by_cause: dict[tuple[str, Cause], list[tuple[FunctionFacts, Stamped]]] = {}
-    for facts in findings.analysis.functions:
-        if not is_test(facts.function.path):
-            for use in facts.stamped:
-                by_cause.setdefault((facts.function.path, use.cause), []).append((facts, use))
+    for facts in findings.analysis.outside_tests:
+        for use in facts.stamped:
+            by_cause.setdefault((facts.function.path, use.cause), []).append((facts, use))
     for (path, cause), uses in by_cause.items():
         pair = _shared(uses)
         if not pair:

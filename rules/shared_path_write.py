@@ -76,7 +76,6 @@ from collectivelint.api import (
     hinted,
     is_own,
     is_plain,
-    is_test,
     names_in,
     out_of_turn,
     places_of,
@@ -103,10 +102,8 @@ _WAIT: Final = "let one rank do it, and make the other ranks wait for it"
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such call."""
     hints, shards = findings.analysis.catalog.hints, findings.analysis.catalog.shard_words
-    for facts in findings.analysis.functions:
+    for facts in findings.analysis.outside_tests:
         path = facts.function.path
-        if is_test(path):
-            continue
         for note, guarded in _write_pairs(facts):
             fault = f"every rank calls `{note.callee}` here, which writes to one path; elsewhere one rank alone does"
             trail = (

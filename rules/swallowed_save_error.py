@@ -73,7 +73,6 @@ from collectivelint.api import (
     Try,
     blocks,
     dotted_name,
-    is_test,
     places_of,
     removed_too_early,
     statement_at,
@@ -96,9 +95,9 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each `try`, at the first call in it that saves or restores."""
     distributed = findings.analysis.distributed()
     reporting = findings.analysis.catalog.reporting
-    for facts in findings.analysis.functions:
+    for facts in findings.analysis.outside_tests:
         path = facts.function.path
-        if is_test(path) or (path not in distributed and not any(use.alone for use in facts.files)):
+        if path not in distributed and not any(use.alone for use in facts.files):
             continue
         yield from _removed(facts)
         sites = list(_sites(facts))

@@ -57,7 +57,6 @@ from collectivelint.api import (
     Rule,
     blocks,
     calls,
-    is_test,
     parts,
     walk,
 )
@@ -80,10 +79,8 @@ def check(findings: Findings) -> Iterator[Report]:
     """One finding for each such load."""
     distributed = findings.analysis.distributed()
     catalog, indexes = findings.analysis.catalog, findings.analysis.program.indexes
-    for facts in findings.analysis.functions:
+    for facts in findings.analysis.outside_tests:
         path, body = facts.function.path, facts.function.body
-        if is_test(path):
-            continue
         has_options = not catalog.lenient_options.isdisjoint(indexes[path].imports)
         if path not in distributed and not has_options:
             continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..ir.names import plain
 from ..ir.nodes import Call
 from ..program.target import Target
+from ..source.discover import is_test
 from .checks.memoised import keeps, made_before
 from .domain.show import shown
 from .domain.sweep import sweep
@@ -89,7 +90,7 @@ class Analysis:
     def about(self, paths: Iterable[str]) -> Analysis:
         """The same for other files; what is known of functions is shared."""
         other = copy(self)
-        for name in ("functions", "_divergences"):
+        for name in ("functions", "outside_tests", "_divergences"):
             other.__dict__.pop(name, None)
         other.paths = tuple(paths)
         return other
@@ -111,6 +112,12 @@ class Analysis:
     def functions(self) -> list[FunctionFacts]:
         """The facts of every function of the files in question, in order of position."""
         return [facts for path in self.paths for facts in self._of(path)]
+
+    @cached_property
+    def outside_tests(self) -> list[FunctionFacts]:
+        """Those of them that stand in no file of tests."""
+        tests = {path for path in self.paths if is_test(path)}
+        return [facts for facts in self.functions if facts.function.path not in tests]
 
     def _of(self, path: str) -> Iterator[FunctionFacts]:
         # By position, so that a function is interpreted before those defined inside it need its variables.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..finding import UNREADABLE
 from ..plugins import checked, interrupts
 from ..registry import discover, origin, problems
 from ..rule import Findings
+from ..settings.selection import is_selected
 from .internal import internal_error
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
     from ..analysis.program import Analysis
     from ..finding import Finding
+    from ..rule_id import Rule
+    from ..settings.model import Settings
     from ..settings.resolver import Resolver
     from ..source.files import SourceFiles
     from ..source.text import UnreadableError
@@ -38,18 +43,30 @@ class RuleRunner:
     files: SourceFiles
     comments: Comments
     publisher: Publisher
+    #: By folder.
+    _settings: dict[str, Settings] = field(default_factory=dict)
 
-    def check(self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]]) -> Checked:
-        """The findings in the files of an analysis, and for files that could not be read."""
+    def check(
+        self, analysis: Analysis, unreadable: Sequence[tuple[str, UnreadableError]], wanted: Sequence[str] = ()
+    ) -> Checked:
+        """The findings in the files of an analysis, and for files that could not be read.
+
+        `wanted` are all files whose findings are wanted: what is found in one may lie in another.
+        """
         found: list[Finding] = []
         errors: list[str] = []
         of_fixes: list[str] = []
         asked = Findings(analysis, tuple(unreadable), self.files.text)
         broken: set[str] = set()
         asked.unused_ignores = lambda: self.comments.unused(analysis, self.resolver, broken)
+        # Facts are known even where no rule asks for them: what fails is named, and it is noted what findings rest on.
+        _ = analysis.functions
+        settings = self._settings_of(wanted)
         for module in sorted(discover().values(), key=lambda module: (module.RULE.last, module.RULE.code)):
             rule = module.RULE
             plugin = origin(rule.code)
+            if not plugin and not _is_on(rule, settings):
+                continue
             with interrupts() as interrupted:
                 try:
                     for report in checked(module.check(asked)) if plugin else module.check(asked):
@@ -65,3 +82,17 @@ class RuleRunner:
             errors.append(internal_error(f"function {function.qualname} of {function.path}", failure))
         analysis.failures.clear()
         return Checked(found, [*errors, *of_fixes, *problems()])
+
+    def _settings_of(self, paths: Sequence[str]) -> list[Settings]:
+        """The settings of some files, each once."""
+        found: dict[int, Settings] = {}
+        for folder in dict.fromkeys(map(os.path.dirname, paths)):
+            if folder not in self._settings:
+                self._settings[folder] = self.resolver.settings_in(folder)
+            found[id(self._settings[folder])] = self._settings[folder]
+        return list(found.values())
+
+
+def _is_on(rule: Rule, settings: Sequence[Settings]) -> bool:
+    """Whether any of the settings switches a rule on; what cannot be read is always said."""
+    return rule.code == UNREADABLE or not settings or any(is_selected(some, rule) for some in settings)

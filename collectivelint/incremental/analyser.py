@@ -35,7 +35,7 @@ class Analyser:
         analysis = self._opened.analysed().about(readable)
         analysis.making = making
         broken = [(path, problem) for path in paths if (problem := indexes[path].problem) is not None]
-        checked = self._rules.check(analysis, broken)
+        checked = self._rules.check(analysis, broken, self._opened.project.asked)
         followed = self._opened.project.followed
         # A place in a package is not the program's to change.
         aside = frozenset(followed.files if followed is not None else ())

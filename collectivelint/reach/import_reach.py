@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,10 @@ class ImportReach:
         return any(path in self.direct(other) for other in self._texts.files(stem) if other != path)
 
     def _packages(self, path: str) -> Iterator[str]:
-        for folder in PurePath(path).parents:
-            package = str(folder / "__init__.py")
-            if package not in self._program.indexes:
-                break
+        folder = os.path.dirname(path)
+        while (package := os.path.join(folder, "__init__.py")) in self._program.indexes:
             yield package
+            above = os.path.dirname(folder)
+            if above == folder:
+                break
+            folder = above

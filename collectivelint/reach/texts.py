@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 #: A module that a call loads, and lists of plugins for pytest.
-_LOADED: Final = re.compile(rb"\b(?:import_module|__import__|importorskip)\(\s*[\"']([\w.]+)[\"']")
+_LOADERS: Final = (b"import_module", b"__import__", b"importorskip")
+_LOADED: Final = re.compile(rb"\b(?:%b)\(\s*[\"']([\w.]+)[\"']" % b"|".join(_LOADERS))
 _PLUGINS: Final = re.compile(rb"\bpytest_plugins\b[^=\n]*\+?=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)")
 _QUOTED: Final = re.compile(rb"[\"']([\w.]+)[\"']")
 #: What stands before a name in a string that is a path to it, and how long it may be.
@@ -168,8 +169,8 @@ def _imported(text: bytes) -> Iterator[Imported]:
         for name, bound in statement.names:
             if name != "*":
                 yield Imported(f"{statement.module}{joint}{name}", bound)
-    for name in _LOADED.findall(text):
+    for name in _LOADED.findall(text) if any(loader in text for loader in _LOADERS) else ():
         yield Imported(name.decode(errors="replace"), "")
-    for plugins in _PLUGINS.findall(text):
+    for plugins in _PLUGINS.findall(text) if b"pytest_plugins" in text else ():
         for name in _QUOTED.findall(plugins):
             yield Imported(name.decode(errors="replace"), "")

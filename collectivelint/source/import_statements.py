@@ -16,6 +16,7 @@ _STATEMENT: Final = re.compile(
     rb"|import[ \t]+([^\n#;]*))",
     re.MULTILINE,
 )
+_SEPARATOR: Final = re.compile(rb"[;:]")
 _NAME: Final = re.compile(rb"([\w.]+|\*)(?:\s+as\s+(\w+))?")
 _COMMENT: Final = re.compile(rb"#[^\n]*")
 _CONTINUED: Final = re.compile(rb"\\\r?\n")
@@ -37,12 +38,30 @@ def import_statements(text: bytes) -> Iterator[ImportStatement]:
     """The import statements of a text, wherever they stand in it, in their order."""
     if b"\\\n" in text or b"\\\r" in text:
         text = _CONTINUED.sub(b" ", text)
-    for origin, listed, modules in _STATEMENT.findall(text):
+    for origin, listed, modules in _statements(text):
         for name, bound in _names(modules):
             yield ImportStatement(name, bound, None)
         if origin:
             module = b"".join(origin.split()).decode(errors="replace")
             yield ImportStatement(module, "", tuple(_names(_COMMENT.sub(b"", listed))))
+
+
+def _statements(text: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The groups of all matches of `_STATEMENT`; only lines with that word are looked at, since few have it."""
+    end = 0
+    while (at := text.find(b"import", end)) >= 0:
+        first = text.rfind(b"\n", 0, at) + 1
+        # A statement begins with its line, or behind one of these.
+        found = _STATEMENT.match(text, first) if first >= end else None
+        for separator in () if found is not None else _SEPARATOR.finditer(text, max(first, end), at):
+            found = _STATEMENT.match(text, separator.start())
+            if found is not None:
+                break
+        if found is None:
+            end = at + len(b"import")
+            continue
+        end = found.end()
+        yield found[1] or b"", found[2] or b"", found[3] or b""
 
 
 def _names(listed: bytes) -> Iterator[tuple[str, str]]:

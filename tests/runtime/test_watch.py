@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 from collectivelint.runtime.beside import watch
 from collectivelint.runtime.beside.live_page import LivePage
-from collectivelint.runtime.report import report
 
 from . import forked
 from .conftest import JOBS, line_of, run, torchrun

@@ -11,7 +11,7 @@ from ...ir.nodes import Attribute, Call
 from ..domain.symbol import WORLD, make
 from ..domain.value import UNKNOWN
 from ..domain.wrapped import Wrapped
-from ..effects import FORWARD, CallSite, Deferred, Event, Repeat, map_term
+from ..effects import FORWARD, CallSite, Deferred, Event, Repeat, map_term, walk
 from ..transfer.guards import trips_of
 
 if TYPE_CHECKING:
@@ -240,7 +240,9 @@ def is_unmade(condition: Symbol) -> bool:
 
 def without_wrapping(term: Term, catalog: Catalog) -> Term:
     """A term without the calls that wrap models: where a model is wrapped already, none of them runs."""
-    calls = catalog.of("implicit") if term else []
+    if not any(isinstance(item, Event) and item.kind == "implicit" for item in walk(term)):
+        return term
+    calls = catalog.of("implicit")
     wrapping = {api.op for api in calls if api.wrapped is not None or f"{api.name}.{CALL}" in catalog.apis}
 
     def kept(item: Item) -> Term:

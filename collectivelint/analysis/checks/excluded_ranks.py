@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...source.discover import is_example, is_test
+from ...source.discover import is_example
 from ..domain.symbol import WORLD
 from ..effects import events
 
@@ -26,10 +26,8 @@ def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionF
     leaving = {(made.path, made.span): made for made in analysis.making if made.members == "some"}
     if not leaving:
         return
-    for facts in analysis.functions:
+    for facts in analysis.outside_tests:
         path = facts.function.path
-        if is_test(path):
-            continue
         found = list(events(facts.term))
         made = next((leaving[place] for event in found if (place := (event.path, event.span)) in leaving), None)
         if made is None:

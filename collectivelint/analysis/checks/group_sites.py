@@ -20,12 +20,19 @@ def made_in(program: Program, catalog: Catalog, path: str) -> list[Making]:
     if program.indexes[path].problem is not None:
         return []
     found = []
+    #: Calls of the same name are many, and those of constructors few.
+    known: dict[tuple[str, tuple[tuple[str, str], ...]], str | None] = {}
     for function in program.functions(path).values():
         repeated = None
         for expr in expressions(function.body):
             if not isinstance(expr, Call):
                 continue
-            name = absolute(program, path, function, plain(expr.function))
+            written = plain(expr.function)
+            if written is None:
+                continue
+            if (written, function.imports) not in known:
+                known[written, function.imports] = absolute(program, path, function, written)
+            name = known[written, function.imports]
             api = catalog.apis.get(name) if name is not None else None
             if api is None or api.category != "group_constructor":
                 continue
