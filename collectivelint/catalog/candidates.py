@@ -16,7 +16,7 @@ from ..source.files import SourceFiles
 from ..source.paths import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ..analysis.effects import Event
@@ -152,7 +152,7 @@ def _is_public(module: str, qualname: str) -> bool:
     return not hidden and (name in _RUN_BY_PROGRAMS if name.startswith(("_", "<")) else True)
 
 
-def _is_called(function: Function, program: Program, callbacks: Collection[str]) -> bool:
+def _is_called(function: Function, program: Program, callbacks: frozenset[str]) -> bool:
     """Whether programs call a public function by its name; `callbacks` are names of classes that a framework calls."""
     owner, _, name = function.qualname.rpartition(".")
     if not owner:
