@@ -253,7 +253,7 @@ P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.k
 
 def dtypes(signature: Mapping[str, Any]) -> list[str] | None:
     """The dtypes in a stored signature, which have to be equal also where shapes may differ; None for point-to-point and if not recorded."""
-    if signature["op"] in P2P:
+    if signature.get("op") in P2P:
         return None
     tensors = signature.get("tensors") or signature.get("sent")
     return sorted({str(dtype) for _, dtype in tensors}) if tensors else None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOME: Final = Path(runtime.__file__ or "").parent
 #: From the bottom to the top; a module imports from the rooms in front of its own, and from its own.
 ROOMS: Final = (
-    ("environment", "operations", "options", "quantities", "say", "group_ops", "checkpoint.model"),
+    ("environment", "operations", "options", "quantities", "say", "spark", "group_ops", "checkpoint.model"),
     ("traces", "checkpoint.sources"),
     ("checkpoint.stores",),
     ("checkpoint.files",),

@@ -188,7 +188,7 @@ def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> N
             # The last page is not read again.
             assert '<html lang="en">' in page.read_text()
             assert err == (
-                "collectivelint: no rank on this host is traced any more\n"
+                "collectivelint: all traced ranks on this host have ended\n"
                 "collectivelint: no divergence in 0 calls of 1 rank\n"
             )
         finally:
