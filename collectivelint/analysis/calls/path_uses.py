@@ -171,8 +171,9 @@ def _inherit(
         # What one of several branches has chosen may be any of that.
         other = [
             use.path.substitute({**arguments, name: way})
-            for name in use.path.parameters & chosen.keys()
-            for way in chosen[name]
+            for name, found in chosen.items()
+            if name in use.path.parameters
+            for way in found
         ]
         for symbol in (path, *other):
             _add(frame, expr, PathUse(use.use, symbol, use.cause, alone, met, when, is_ranked))

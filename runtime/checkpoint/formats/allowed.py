@@ -133,7 +133,7 @@ TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
         ("list", list_of), ("dict", ordered), ("set", list_of), ("frozenset", list_of), ("tuple", tuple_of),
         ("getattr", member))},
     **{key: kind for module in ("builtins", "__builtin__") for key, kind in _classes(
-        module, "complex", "bytearray", "slice", "range", "object", "int", "float", "str", "bool", "bytes").items()},
+        module, "complex", "bytearray", "slice", "range", "xrange", "object", "int", "float", "str", "bool", "bytes").items()},
     **_classes("numpy", "ndarray", "dtype"),
     **{key: kind for base in ("numpy.core", "numpy._core") for key, kind in {
         **_classes(f"{base}.multiarray", "_reconstruct", "scalar"), **_classes(f"{base}.numeric", "_frombuffer")}.items()},
