@@ -74,6 +74,7 @@ from collectivelint.api import (
     WORLD,
     Call,
     Confidence,
+    Constant,
     Place,
     Report,
     Rule,
@@ -139,8 +140,15 @@ def _missing(findings: Findings, call: ApiCall, calls: Mapping[tuple[str, str], 
         trail=tuple(trail),
         help=advice,
         fix=name_group(findings.analysis, call),
-        confidence=Confidence.HIGH if is_sure else Confidence.LOW,
+        confidence=Confidence.HIGH if is_sure and not _goes_by_numbers(call) else Confidence.LOW,
     )
+
+
+def _goes_by_numbers(call: ApiCall) -> bool:
+    """Whether it is a message to a rank whose number is computed: both sides may go by their numbers in the job."""
+    peers = [call.exprs.get(call.api.roles.get(role, "")) for role in ("src", "dst")]
+    is_message = call.api.category != "collective"
+    return is_message and any(peer is not None and not isinstance(peer, Constant) for peer in peers)
 
 
 def _default_group(op: str, *, waits: bool) -> str:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
-from ...ir.nodes import Attribute, Branch, Call, Compare, Constant, Logical, Name, Not, assignments, blocks, walk
+from ...ir.nodes import (
+    Attribute,
+    Branch,
+    Call,
+    Compare,
+    Conditional,
+    Constant,
+    Logical,
+    Name,
+    Not,
+    assignments,
+    blocks,
+    walk,
+)
 from ..domain.symbol import WORLD
 
 if TYPE_CHECKING:
@@ -15,6 +28,8 @@ if TYPE_CHECKING:
     from ...program.resolver import Program
     from ..summary.model import ApiCall, GroupInReach
 
+#: What a root is, as a row of the catalogue names it: where data come from, or go to.
+_ROOTS: Final = ("src", "dst")
 #: Methods whose parameters are what an object is given.
 _CONSTRUCTORS: Final = ("__init__", "__post_init__", "setup")
 
@@ -38,7 +53,10 @@ def group_made_for(
     if len(given) != 1:
         return None
     item = given[0]
-    if _is_absent(call.function.body, call, _root(item)):
+    if _is_absent(call.function.body, call, _root(item)) or _is_chosen(call.group_expr, _root(item)):
+        return None
+    if _is_from_rank_zero(call):
+        # Of the groups of a job only that of all ranks has it for sure.
         return None
     others = [other for other in around if other.group is not None and other.group.constant is not None]
     if not all(_runs_on(other, item) for other in others):
@@ -89,6 +107,16 @@ def _is_absent(block: Block, call: ApiCall, root: str) -> bool:
         _says_none(branch.test, root, holds=any(inner.span.contains(call.statement) for inner in branch.then))
         for branch in _branches_around(block, call)
     )
+
+
+def _is_chosen(group: Expr | None, root: str) -> bool:
+    """Whether a group is written down for the case that what was given is None: `mesh.get_group() if mesh else None`."""
+    return isinstance(group, Conditional) and any(_says_none(group.test, root, holds=holds) for holds in (True, False))
+
+
+def _is_from_rank_zero(call: ApiCall) -> bool:
+    """Whether a call names the first rank of the job by its number."""
+    return any(call.exprs.get(call.api.roles.get(role, "")) == Constant(0) for role in _ROOTS)
 
 
 def _branches_around(block: Block, call: ApiCall) -> Iterator[Branch]:
