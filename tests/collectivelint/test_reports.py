@@ -131,7 +131,7 @@ def test_html_can_be_read_without_its_script(project: Project) -> None:
     ]
     assert '6        name = "50 %, a: <b> & \\f ü"; dist.barrier(group=group)' in text
     # The step of the trail has its source line, and what stands in backticks is code.
-    assert "5 if dist.get_rank(group) == 0: condition, rank" in text
+    assert "5 if dist.get_rank(group) == 0: condition, the rank" in text
     assert "<code>barrier</code> runs on group <code>group</code>" in page
     # The name of a rule leads to its page in the same file; nothing is loaded from elsewhere.
     assert page.count('<a class="rule" href="#CL101">CL101 missing-group</a>') == 2
