@@ -49,7 +49,7 @@ class FunctionFacts:
         "reaching",
         "refused",
         "registrations",
-        "return_guard",
+        "return_arm",
         "returns",
         "roots",
         "seed",
@@ -120,8 +120,8 @@ class FunctionFacts:
         self.events: tuple[Event, ...] = ()
         #: What may fail in it on one rank alone, and is not caught there.
         self.fallible: Cause | None = None
-        #: Set where a condition that differs between ranks decides what is returned.
-        self.return_guard: Value | None = None
+        #: The condition that differs between ranks and decides what is returned, one object for each of its arms.
+        self.return_arm: tuple[Guard, Value] | None = None
         #: By call of a function of the program, for those who ask: the groups in reach there, and the names that are bound.
         self.reaching: dict[Span, tuple[tuple[GroupInReach, ...], frozenset[str]]] = {}
         #: The names that are bound in it, for those who ask.
@@ -203,7 +203,7 @@ class FunctionFacts:
         found.fallible = summary.fallible
         found.seed = summary.seed
         found.refused = self.refused
-        found.return_guard = self.return_guard
+        found.return_arm = self.return_arm
         found.reaching = self.reaching
         found.names = self.names
         found.unresolved = self.unresolved

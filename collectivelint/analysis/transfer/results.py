@@ -12,6 +12,7 @@ from .fallbacks import without_fallback
 if TYPE_CHECKING:
     from ..domain.causes import Cause
     from ..domain.symbol import Symbol
+    from ..effects import Guard
     from .state import Frame
 
 
@@ -21,6 +22,17 @@ def result(frame: Frame, value: Value) -> Value:
         # `if isinstance(model, FSDP): return True`: the condition in other words.
         return Value(frame.conditions[-1])
     return without_fallback(frame, value)
+
+
+def deciding_arm(frame: Frame, value: Value) -> tuple[Guard, Value] | None:
+    """The condition that differs between ranks and decides that a value is returned here, or what was returned before."""
+    if not frame.guards:
+        return frame.facts.return_arm
+    arm, before = frame.guards[-1], frame.facts.return_arm
+    if before is None or before is arm or before[1] is not arm[1] or value != frame.facts.returns:
+        return arm
+    # Both arms return the same: what is around them decides.
+    return frame.guards[-2] if len(frame.guards) > 1 else None
 
 
 def either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:

@@ -53,7 +53,7 @@ from .managers import managed
 from .own_sources import given
 from .parameters import declared_result, parameter_value
 from .raised import classes_of
-from .results import either, result
+from .results import deciding_arm, either, result
 from .retries import is_retry, settled_retries
 from .scopes import Arm, Deciding, Discarding, Under, Unused
 from .state import Context, Frame
@@ -188,17 +188,15 @@ def _exit(frame: Frame, statement: Exit) -> None:
     if statement.kind == "return":
         facts = frame.facts
         value = result(frame, value)
-        if frame.guards:
-            facts.return_guard = frame.guards[-1][1]
+        facts.return_arm = deciding_arm(frame, value)
         if frame.single_rank:
             facts.alone = facts.alone or value
         elif facts.returns is None:
             facts.returns = value
         else:
             fresh = frame.fresh("result", frame.function.span)
-            facts.returns = either(
-                facts.returns, value, fresh, facts.return_guard, frame.cause("branch", statement.span)
-            )
+            guard = facts.return_arm[1] if facts.return_arm is not None else None
+            facts.returns = either(facts.returns, value, fresh, guard, frame.cause("branch", statement.span))
     if statement.kind == "raise":
         frame.emit(Leave("raise", again=again, span=statement.span, raised=classes_of(frame, statement.value)))
     else:
