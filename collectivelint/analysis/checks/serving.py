@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...program.target import Target
 from ..domain.symbol import constant
-from ..effects import Event, Repeat, events, walk
+from ..effects import Choice, Event, Repeat, events, walk
 from ..positions import within
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def is_served(
     """Whether all ranks but one run a collective to be told what to do by that one, which is sent elsewhere.
 
     That is so in an endless loop which receives, and where a function of the program that something else calls back runs
-    the same collective.
+    the same collective. So are the requests themselves, where such a loop stands in the other arm of the condition.
     """
     guard, event = divergence.guard, divergence.event
+    if _is_answered(term, event):
+        return True
     if guard.one is None or guard.one is divergence.holds or event.kind != "collective":
         return False
     return _is_in_serving_loop(term, event) or any(event.op in _ops(handed, known) for handed in facts.handed)
@@ -62,6 +64,31 @@ def _is_in_serving_loop(term: Term, event: Event) -> bool:
     return any(
         serves and isinstance(item, Event) and item.place[0] == place and item.op == event.op
         for item, serves in within(term, False, inside)
+    )
+
+
+def _is_answered(term: Term, event: Event) -> bool:
+    """Whether ranks on the other side of a condition around a collective wait in a loop for what one rank sends, and run it there."""
+
+    def inside(item: Item, number: int, answered: bool) -> bool:
+        if answered or not isinstance(item, Choice) or not item.guard.varies:
+            return answered
+        return _answers(item.orelse if number == 0 else item.then, event.op)
+
+    return any(
+        answered and isinstance(item, Event) and item.op == event.op and item.place[0] == event.place[0]
+        for item, answered in within(term, False, inside)
+    )
+
+
+def _answers(arm: Term, op: str) -> bool:
+    """Whether a term has a loop without an end that receives something, and runs a collective."""
+    return any(
+        isinstance(loop, Repeat)
+        and _is_endless(loop)
+        and _receives(loop.body)
+        and any(other.op == op for other in events(loop.body))
+        for loop in walk(arm)
     )
 
 
