@@ -252,11 +252,13 @@ P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.k
 
 
 def dtypes(signature: Mapping[str, Any]) -> list[str] | None:
-    """The dtypes in a stored signature, which have to be equal also where shapes may differ; None for point-to-point and if not recorded."""
+    """The dtypes in a stored signature, which have to be equal also where shapes may differ; None for point-to-point, where nothing is
+    sent, and if not recorded."""
     if signature.get("op") in P2P:
         return None
-    tensors = signature.get("tensors") or signature.get("sent")
-    return sorted({str(dtype) for _, dtype in tensors}) if tensors else None
+    tensors = signature.get("tensors") or signature.get("sent") or ()
+    # A rank without data may hand in an empty tensor of any kind.
+    return sorted({str(dtype) for shape, dtype in tensors if 0 not in shape}) or None
 
 
 #: Fields of a signature that have to be equal, as far as they are there, and how reports name them.

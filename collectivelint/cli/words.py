@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -51,6 +52,10 @@ def config_keys(_: click.Context, __: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(option.key, help=option.text) for option in options() if option.key.startswith(incomplete)]
 
 
+#: A name is looked for among as many files of a folder.
+_MOST_NEIGHBOURS: Final = 2_000
+
+
 def meant(path: Path) -> str:
     """What was meant by a path that does not exist, as the end of an error: a rule, or a neighbour of nearly this name."""
     from ..registry import discover
@@ -59,6 +64,6 @@ def meant(path: Path) -> str:
     if any(str(path) in (rule.code, rule.name) for rule in rules):
         return f"; `collectivelint rule {path}` explains that rule"
     with suppress(OSError):
-        near = near_words(path.name, [neighbour.name for neighbour in path.parent.iterdir()])
+        near = near_words(path.name, [neighbour.name for neighbour in islice(path.parent.iterdir(), _MOST_NEIGHBOURS)])
         return f"; did you mean `{path.with_name(near[0])}`?" if near else ""
     return ""

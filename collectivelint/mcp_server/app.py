@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,13 @@ def serve(paths: Sequence[Path]) -> None:
     server = MCPServer("collectivelint", instructions=_INSTRUCTIONS, version=__version__, log_level="ERROR")
     # Not in the project, where nothing is written.
     folder = tempfile.TemporaryDirectory(prefix="collectivelint-", ignore_cleanup_errors=True)
+
+    def end(*_: object) -> None:
+        # At once: an analysis that still runs would be waited for.
+        folder.cleanup()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
 
     async def answer(tool: Callable[Concatenate[Call, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a tool, one call at a time; what cannot be answered is an error that the client reads."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: (module, names) of `from`, or the modules of `import`. It may stand behind `:` or `;`, and in text that is no code: a
 #: statement too many is found then, and none too few.
 _STATEMENT: Final = re.compile(
-    rb"(?:^|[;:])[ \t]*(?:from[ \t]+([.\w][.\w \t]*?)[ \t]*\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*)*\)|[^\n#;]*)"
+    rb"(?:^|[;:])[ \t]*(?:from[ \t]+([.\w][.\w \t]*?)\bimport\b[ \t]*(\((?:[^)#]|#[^\n]*(?:\n|\Z))*\)|[^\n#;]*)"
     rb"|import[ \t]+([^\n#;]*))",
     re.MULTILINE,
 )

@@ -11,7 +11,7 @@ from collectivelint import atomic, reading
 from ..traces import jobs, validation
 from ..traces.model import Trace
 from ..verdict import endings, explain, matching
-from .liveness import lives_here
+from .liveness import lives
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,8 @@ def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | 
         if rank.exit is not None and not rank.exit.signal and rank.exit.code:
             how = endings.state(rank, over=True)
             killed[how] = (*killed.get(how, ()), rank.rank)
-    gone = {reader.number for reader in job.readers if not lives_here(reader)}
+    # Of a rank on another host it is not known.
+    gone = {reader.number for reader in job.readers if not lives(reader)}
     silent = tuple(rank.rank for rank in left if rank.exit is None and rank.rank in gone)
     return replace(judged, killed=killed, silent=silent)
 

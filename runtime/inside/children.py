@@ -6,15 +6,16 @@ reads the trace; the parent itself is not disturbed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 class Children:
@@ -55,11 +56,12 @@ class Children:
 
     def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def send(child: Any, number: int) -> Any:
+        def send(child: Any, sig: int) -> Any:
             # One that has ended already was not ended by this signal.
-            if child.poll() is None:
-                self.sends(child.pid, number)
-            return original(child, number)
+            with contextlib.suppress(Exception):
+                if child.poll() is None:
+                    self.sends(child.pid, sig)
+            return original(child, sig)
 
         return send
 
@@ -73,6 +75,9 @@ class Children:
     def ended(self, pid: int, code: int | None) -> None:
         """A child has ended with this code, or was not seen to end (None). Whatever is wrong with that, the process goes on."""
         sent = self._sent.pop(pid, "")
+        if "RANK" in os.environ:
+            # A rank itself: its children load data or compile, and there may be many, on thousands of ranks.
+            return
         try:
             for ring in self._rings(pid):
                 self._write(ring, code, sent)
@@ -82,10 +87,13 @@ class Children:
 
     def _rings(self, pid: int) -> Iterator[Path]:
         """The traces of a child, in the run of the launcher or in the one named after this process."""
-        pattern = f"rank*-{os.uname().nodename.replace(os.sep, '-')}-{pid}"
-        for place in ("", f"run-*-{os.getpid()}/"):
-            yield from self._folder.glob(f"{place}{pattern}.ring")
-            yield from self._folder.glob(f"{place}{pattern}-*.ring")
+        own = f"-{os.uname().nodename.replace(os.sep, '-')}-{pid}"
+        launched = f"-{os.getpid()}"
+        for folder in (self._folder, *(Path(place) for place in _names(self._folder) if place.endswith(launched))):
+            for path in _names(folder):
+                stem = path.removesuffix(".ring")
+                if stem != path and (stem.endswith(own) or f"{own}-" in stem):
+                    yield Path(path)
 
     def _write(self, ring: Path, code: int | None, sent: str) -> None:
         # Here, since most processes have no child that is a rank.
@@ -98,3 +106,9 @@ class Children:
         if not exit_file(ring).exists():
             data = json.dumps({"code": code, "signal": sent, "time": time.time()})
             atomic.write(exit_file(ring), data, follow=False, durable=False)
+
+
+def _names(folder: Path) -> list[str]:
+    """The paths in a folder, which is read once; with thousands of ranks that takes its time."""
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries]

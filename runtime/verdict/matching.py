@@ -118,7 +118,7 @@ def _splits_disagree(events: list[Event]) -> bool:
 def _mismatch(events: list[Event], sequence: int, what: str, verdict: Verdict) -> Divergence:
     sides: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
-        key: tuple[object, ...] = (event.op, repr(dtypes(event.signature)))
+        key: tuple[object, ...] = (event.op, repr(dtypes(event.signature)) if what == "dtype" else "")
         if what != "dtype" or event.op not in LOOSE:
             # Else shapes may differ, which makes no side.
             key += (

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from collectivelint.source.import_statements import ImportStatement, import_statements
+
 if TYPE_CHECKING:
     from tests.conftest import Project, Ran
 
@@ -81,6 +83,14 @@ def test_calls_into_a_package_are_followed(program: Project) -> None:
     assert "comm.py" not in "".join(found)
     assert ran.err == "followed 3 files of company 2.5\n"
     assert "company" not in sys.modules
+
+
+def test_a_statement_in_a_text_that_does_not_end() -> None:
+    text = b"from company import (\n" + b"# a comment\n" * 60 + b"nothing"
+    assert list(import_statements(text + b"\nimport last\n")) == [
+        ImportStatement("company", "", ()),
+        ImportStatement("last", "last", None),
+    ]
 
 
 def test_each_run_follows_packages_as_they_are(program: Project) -> None:

@@ -116,6 +116,28 @@ def test_a_job_of_which_every_process_was_killed(tmp_path: Path) -> None:
     assert (ran.exit_code, ran.output.splitlines()[-1]) == (0, last)
 
 
+def test_nothing_is_said_of_the_end_of_a_rank_on_another_host(tmp_path: Path) -> None:
+    """Whether it runs is not seen from here."""
+    run = folders.create(tmp_path / "trace")
+    code = _KILLED.replace("os.uname().nodename", "'elsewhere'")
+    subprocess.run([sys.executable, "-c", code, run], cwd=tmp_path, check=False)
+    ran = CliRunner().invoke(report, [str(run)])
+    assert ran.output.splitlines()[-1] == "collectivelint: no divergence in 0 calls of 2 ranks"
+
+
+def test_a_process_that_is_sent_a_signal_by_keyword(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, signal, subprocess, sys\nfrom collectivelint.runtime.inside.children import Children\n"
+        "Children(pathlib.Path('.')).hook_subprocess(subprocess)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "child.send_signal(sig=signal.SIGTERM)\nprint(child.wait())"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        == "-15\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "said"), [(-9, "was killed by SIGKILL"), (7, "exited with code 7 without reporting an error")]
 )

@@ -152,6 +152,13 @@ def test_what_may_differ_in_shape_has_one_dtype(op: str, field: str) -> None:
     assert (found.what, [side.ranks for side in found.sides]) == ("dtype", [(1, 2), (0,)])
 
 
+def test_a_rank_without_data_may_send_nothing_of_another_dtype() -> None:
+    sent = ([[[3], "torch.float32"]], [[[0], "torch.int64"]])
+    calls = [("all_to_all_single", WORLD, State.DONE, {"sent": tensors}) for tensors in sent]
+    jobs = trace(*(rank(number, call, end="finished") for number, call in enumerate(calls)))
+    assert compare(jobs, over=True) is None
+
+
 def test_a_handle_left_open_by_ranks_that_skip_the_end_of_python() -> None:
     """`os._exit(0)`: only torchrun knows that they ended well."""
     call = ("all_reduce", WORLD, State.ISSUED)

@@ -252,6 +252,22 @@ def test_where_the_sides_of_a_mismatch_part() -> None:
     )
 
 
+def test_sides_that_meet_from_one_line_have_not_parted() -> None:
+    """Another call before was at two lines, as in `if rank == 0: broadcast(...)`, `else: broadcast(...)`."""
+    group = Group((0, 1), 0, "default_pg")
+    ranks = {}
+    for rank in group.ranks:
+        events = [
+            Event(
+                rank, n, "collective", "all_reduce", group, n + 1, -1,
+                {"tensors": [[[1 if n < 2 else rank + 1], "torch.float32"]]}, False, State.DONE, n + 1.0, n + 1.5, Place("a.py", line, "f"),
+            )
+            for n, line in enumerate([3, 4 + rank, 6])
+        ]  # fmt: skip
+        ranks[rank] = Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", tuple(events))
+    assert "at different lines" not in _made_up_page(Trace(ranks))
+
+
 def test_the_fix_of_the_line_that_ranks_stand_in(tmp_path: Path) -> None:
     file = shutil.copy(Path(__file__).parents[2] / "examples" / "broken" / "checkpoint.py", tmp_path)
     line = Path(file).read_text().splitlines().index("        dist.barrier()") + 1

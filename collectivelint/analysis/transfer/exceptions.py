@@ -137,9 +137,6 @@ def _failures(frame: Frame, kind: Expr | None, block: Block) -> Literal["local",
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
     values = [evaluate(frame, part) for part in parts]
     names = [value.reference.target.name for value in values if value.reference.target is not None]
-    if any(name.rpartition(".")[2] in _NOT_INSTALLED for name in names):
-        # What is installed is so for all ranks of a job.
-        return "ours"
     if any(name in frame.context.catalog.failures for name in names):
         return "local"
     return "any" if any(name.rpartition(".")[2] in _BROAD for name in names) else "ours"
@@ -155,7 +152,6 @@ def _names_failure(expr: Expr) -> bool:
 
 
 _OUT_OF_MEMORY: Final = "out of memory"
-_NOT_INSTALLED: Final = ("ImportError", "ModuleNotFoundError")
 _BROAD: Final = ("Exception", "BaseException", "RuntimeError")
 
 

@@ -63,15 +63,21 @@ def graph(found: Divergence, trace: Trace) -> list[Node]:
 
 
 def parted(found: Divergence, trace: Trace) -> str:
-    """Since which call of their group the first two sides of a mismatch come from different lines; "" where they do not.
+    """Since which call of their group the first two sides of a mismatch are at different lines; "" where they meet from one line.
 
     Then it is the way there in which they differ, and not the arguments of a call.
     """
     calls = [_lines(side, found, trace) for side in found.sides[:2]]
     if found.verdict != "mismatch" or len(calls) < 2:
         return ""
-    first = next((n for n in sorted(calls[0].keys() & calls[1].keys()) if calls[0][n] != calls[1][n]), None)
-    if first is None or first > found.sequence:
+    first = None
+    for number in sorted(calls[0].keys() & calls[1].keys()):
+        if number > found.sequence:
+            break
+        # `if rank == 0: broadcast(...)`, `else: broadcast(...)` is at two lines as well, and ends where they meet again.
+        is_apart = calls[0][number] != calls[1][number]
+        first = (number if first is None else first) if is_apart else None
+    if first is None:
         return ""
     names = [f"{ranks_text(side.ranks)} at {lines[first]}" for side, lines in zip(found.sides, calls, strict=False)]
     return (

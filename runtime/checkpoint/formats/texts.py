@@ -22,7 +22,7 @@ def parsed(file: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = No
     data = file.read_bytes()
     check_size(data)
     # As bytes, json would look for an encoding, and take those that nobody writes.
-    text = data.decode()
+    text = data.decode("utf-8-sig")
     del data
     try:
         return json.loads(text, object_pairs_hook=pairs)
