@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -140,6 +140,10 @@ def _has_unexpected_groups(outcome: launch.Outcome, expected: Mapping[str, Colle
     return bool(found)
 
 
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
+
+
 @click.command("watch")
 @_HINT_AFTER
 @click.option(
@@ -175,7 +179,7 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: 
     shown = LivePage(run, page, _say) if page is not None else None
     if shown is not None:
         # However the watching ends, the page says then that it is not kept any more.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         judged = watch.attend(
             run,
@@ -184,11 +188,11 @@ def watch_command(trace_dir: Path, on_divergence: str, hint_after: float, page: 
             abort=on_divergence == "abort",
             meanwhile=shown.look if shown is not None else lambda: None,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         echo("collectivelint: not watched any more; the job goes on", err=True)
         if shown is not None:
             shown.finish()
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + (stopped.args[0] if stopped.args else signal.SIGINT))
     echo("collectivelint: all traced ranks on this host have ended", err=True)
     closing.tell(judged, [], err=True)
     is_written = shown is None or shown.finish()

@@ -33,7 +33,7 @@ def rule(code: str | None, every: bool, output_format: str) -> None:
         return
     module = next((item for item in found.values() if code.upper() == item.RULE.code or code == item.RULE.name), None)
     if module is None:
-        below = [item.RULE.code for item in found.values() if item.RULE.code.startswith(code.upper())]
+        below = [item.RULE.code for item in found.values() if code and item.RULE.code.startswith(code.upper())]
         hint = (
             f"; name one of {', '.join(below)}" if below else suggestion(code, [item.RULE for item in found.values()])
         )

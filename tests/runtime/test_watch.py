@@ -166,7 +166,7 @@ def test_a_rank_that_has_left_its_group_need_not_have_ended(tmp_path: Path) -> N
                 while stopped.poll() is None and not page.exists():
                     time.sleep(0.05)
                 stopped.terminate()
-                assert stopped.wait(30) == 130
+                assert stopped.wait(30) == 143
             # The job runs, and the page does not wait for another one.
             assert '<html lang="en">' in page.read_text()
             assert re.search(r">running, as of [\d:]+; this page is not written again<", page.read_text())

@@ -2,8 +2,8 @@
 
 Batches and what a model is given differ between the ranks that have other data, and so does all that is made of them,
 until the ranks share it. That changes nothing of what ranks do until a condition asks for it: whether a loss is a number,
-whether a mask selects anything, how large a sum is. Shapes and
-types are no such questions; which inputs there are, and which parameters have a gradient, rarely differs, but does.
+whether a mask selects anything, how large a sum is. Shapes and types are no such questions; which inputs there are, and
+which parameters have a gradient, rarely differs, but does.
 """
 
 from __future__ import annotations

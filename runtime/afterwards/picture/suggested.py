@@ -32,15 +32,12 @@ def suggested(rule: str, places: Iterable[tuple[str, int]]) -> Suggested | None:
     for path, line in dict.fromkeys(places):
         linter = Linter(Resolver({"select": [rule]}, isolated=True))
         try:
-            result = linter.run([Path(path)])
+            for finding in linter.run([Path(path)]).findings:
+                fix = applied(finding)
+                steps = [step.line for step in finding.trail if Path(step.path) == Path(finding.path)]
+                if fix is not None and line in (finding.location.row, *steps):
+                    changes = tuple(text for text in hunks(finding, linter) if not text.startswith("@@"))
+                    return Suggested(fix.message, f"{finding.path}:{finding.location.row}", changes)
         except Exception:  # the page is about the run: it is written whatever the linter makes of a file
             continue
-        for finding in result.findings:
-            fix, steps = (
-                applied(finding),
-                [step.line for step in finding.trail if Path(step.path) == Path(finding.path)],
-            )
-            if fix is not None and line in (finding.location.row, *steps):
-                changes = tuple(text for text in hunks(finding, linter) if not text.startswith("@@"))
-                return Suggested(fix.message, f"{finding.path}:{finding.location.row}", changes)
     return None

@@ -86,7 +86,7 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
         found.entered.add((info.st_dev, info.st_ino))
     entries = sorted(folder.iterdir())
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
-    # Where a link leads to is entered once, where it lies.
+    # Of a folder and a link to it beside it, the folder is entered; of two ways to one place, the first.
     folders.sort(key=lambda entry: entry.is_symlink())
     if any(entry.name == _OCDBT for entry in entries):
         found.unread.append(
