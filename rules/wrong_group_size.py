@@ -162,7 +162,8 @@ def _sized(call: ApiCall) -> tuple[str, ...]:
     return _LISTS.get(operation or "", ())
 
 
-#: Collectives to which every rank has to bring equally many elements, and the parameters with what it brings.
+#: Collectives that take equally many elements of each rank, unless buffers of other sizes are made for them, and the parameters
+#: with what a rank brings.
 _EQUAL: Final = frozenset({"all_gather", "all_reduce", "reduce", "reduce_scatter", "gather"})
 _BROUGHT: Final = ("tensor", "input_tensor", "input")
 
@@ -181,7 +182,7 @@ def _ragged(call: ApiCall) -> Iterator[Report]:
         return
     yield Report.at(
         call,
-        message=f"each rank brings as many elements to `{call.api.op}` as its own data have, but all have to bring equally many",
+        message=f"each rank brings as many elements to `{call.api.op}` as its own data have, and nothing shows that the ranks bring equally many",
         severity="error",
         trail=(
             *(Place(cause.path, cause.span, "source", "how many there are differs between ranks") for cause in causes),

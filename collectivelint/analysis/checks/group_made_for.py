@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...catalog.operations import agreed_roles
 from ...ir.names import plain
 from ...ir.nodes import (
     Attribute,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ...program.resolver import Program
     from ..summary.model import ApiCall, GroupInReach
 
-#: What a root is, as a row of the catalogue names it: where data come from, or go to.
-_ROOTS: Final = ("src", "dst")
 #: Methods whose parameters are what an object is given.
 _CONSTRUCTORS: Final = ("__init__", "__post_init__", "setup")
 
@@ -116,7 +115,9 @@ def _is_chosen(group: Expr | None, root: str) -> bool:
 
 def _is_from_rank_zero(call: ApiCall) -> bool:
     """Whether a call names the first rank of the job by its number."""
-    return any(call.exprs.get(call.api.roles.get(role, "")) == Constant(0) for role in _ROOTS)
+    return any(
+        call.exprs.get(call.api.roles.get(role, "")) == Constant(0) for role in agreed_roles(call.api.operation, "root")
+    )
 
 
 def _branches_around(block: Block, call: ApiCall) -> Iterator[Branch]:
