@@ -2,7 +2,7 @@
 
 ## What it does
 Finds calls of `_all_gather_base` and `_reduce_scatter_base`. Code that also knows the new name, to run on old and new
-versions of torch, is left alone. Confidence is low where the program silences the warning by its name: it is known there.
+versions of torch, is left alone.
 
 ## Why is this bad
 The old names warn at every call, and go away with some release.
@@ -24,6 +24,10 @@ import torch.distributed as dist
 def gather(whole, part, group: dist.ProcessGroup):
     dist.all_gather_into_tensor(whole, part, group=group)
 ```
+
+## Confidence
+Low where no file of the program has the new name: it may be made for a torch that has none. Low, too, where the program silences
+the warning by the old name: it is known there.
 
 ## Fix safety
 Safe: the new names take the same arguments, and are what the old ones call.

@@ -11,7 +11,8 @@ loops that a rank leaves where its own loader has ended (`except StopIteration: 
 length, with a `DistributedSampler` for instance.
 
 A share of items whose number the number of ranks goes into is equally large, and silent; so is a number that ranks have
-reduced. Confidence is low for an object that may be of several classes of which only some give each rank another number of
+reduced. Confidence is low where a rank's own data, loader or queue decide: mostly the shares are cut or padded to one length
+somewhere, or differ by one element that is dropped. It is low, too, for an object that may be of several classes of which only some give each rank another number of
 elements, and for a loader of an `IterableDataset` of the program that ends where this rank's own data do: mostly such streams
 are cut alike. A loop that is left after so many steps, a stream without an end, and files that use `Join`, a
 `DistributedSampler` or `accelerate`'s `prepare` are silent.

@@ -6,7 +6,8 @@
   where neither the size is that of the job nor the file asks for the number of a node: many programs are made for one node. A
   function that sets the address of the first node to this machine is left alone, and so is a file that starts the job on one node
   (`LaunchConfig(max_nodes=1)`).
-- Finds `torch.cuda.set_device` behind `init_process_group` and a collective, in one function. A group that is made for gloo,
+- Finds, with low confidence, `torch.cuda.set_device` behind `init_process_group` and a collective, in one function: where each
+  device of one node has its rank, torch guesses the right one. A group that is made for gloo,
   or with a `device_id`, is left alone. `new_group` takes no device: its first collective does.
 
 ## Why is this bad
@@ -173,4 +174,6 @@ def _late_device(facts: FunctionFacts, call: ApiCall) -> Iterator[Report]:
                 Place(path, late.span, "note", "the device is set"),
             ),
             help="set the device before `init_process_group`, or give that a `device_id`",
+            # One rank a device on one node, with the numbers in order, gets the device that torch guesses.
+            confidence=Confidence.LOW,
         )

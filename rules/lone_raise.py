@@ -5,11 +5,7 @@ Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_proc
 collective, and nothing tells them before that. So does an `except` that raises again there. Found too is what fails on the one
 rank that looks: a match that may be None is used, or the first, last or largest of the files in a folder that may be empty.
 
-A `raise` where a condition on a rank's own data is true (`if not torch.isfinite(loss):`) is found with low confidence.
-
-Confidence is medium where what the rank has found on its disk decides: a folder that is left over from a
-run that was killed is there at every restart. It is low where a configuration decides, which is wrong from the start, and for
-files of a folder that the program may just have written.
+So is a `raise` where a condition on a rank's own data is true (`if not torch.isfinite(loss):`).
 
 ## Why is this bad
 The others wait in the collective. A launcher that ends the job when one process has failed, as torchrun does, ends them;
@@ -48,6 +44,9 @@ def prepare(folder):
         os.makedirs(folder)
     dist.barrier()
 ```
+
+## Confidence
+Low: an exception that nobody catches ends the rank, and a launcher that sees it ends the job, as is mostly meant.
 
 ## References
 - [torch.distributed.elastic: Error propagation](https://docs.pytorch.org/docs/stable/elastic/errors.html)
@@ -98,13 +97,13 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(path, event.place[0], "collective", f"{event.op}, where the other ranks wait"),
                 ),
                 help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
-                confidence=found.confidence,
+                confidence=Confidence.LOW,
             )
-    yield from _not_found(findings, "nothing", Confidence.MEDIUM)
-    yield from _not_found(findings, "empty", Confidence.LOW)
+    yield from _not_found(findings, "nothing")
+    yield from _not_found(findings, "empty")
 
 
-def _not_found(findings: Findings, kind: Literal["nothing", "empty"], confidence: Confidence) -> Iterator[Report]:
+def _not_found(findings: Findings, kind: Literal["nothing", "empty"]) -> Iterator[Report]:
     """One finding for each place where one rank uses what it may not have found."""
     for facts, note, event in lone_failures(findings.analysis, kind):
         place = (
@@ -126,7 +125,7 @@ def _not_found(findings: Findings, kind: Literal["nothing", "empty"], confidence
                 place,
             ),
             help="check the result before it is used",
-            confidence=confidence,
+            confidence=Confidence.LOW,
         )
 
 

@@ -7,8 +7,9 @@ is
   stands in between;
 - `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
   without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks;
-- a path that one rank writes while others read or list it, or removes while others use it, with no collective between the two;
-- a folder that one rank makes while others write their files into it, or that one rank lists, moves or removes while others
+- with low confidence, a path that one rank writes while others read or list it, or removes while others use it, with no
+  collective between the two;
+- with low confidence, a folder that one rank makes while others write their files into it, or that one rank lists, moves or removes while others
   may still write into it;
 - with low confidence, `if not os.path.exists(folder):` followed by unpacking, copying or downloading something there, in a file
   that makes collectives, or one of whose functions is passed a rank and the number of ranks;
@@ -209,7 +210,8 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                 *places_of(path, found.at, found.then.cause, words.then),
             ),
             help="put a barrier of all ranks between the two",
-            confidence=Confidence.MEDIUM,
+            # Mostly much is done between the two, which takes longer.
+            confidence=Confidence.LOW,
         )
 
 

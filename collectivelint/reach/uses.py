@@ -45,8 +45,8 @@ class Uses:
     def leave_open(self, function: Target, question: Question) -> bool:
         """Whether a finding in a function is in doubt, which the API that it is about says.
 
-        It is a collective only in ways that no program which runs the function goes, or its old name warns and the program
-        silences that warning.
+        It is a collective only in ways that no program which runs the function goes; or its old name warns, and the program
+        silences that warning, or has the new name nowhere.
         """
         api = self._catalog.apis.get(question.api)
         if api is None:
@@ -55,7 +55,10 @@ class Uses:
         if api.only_with:
             ways = [way for way in api.only_with if not self._asks(function, question, package, way)]
             return not any(self._is_used(function, package, sign) for way in ways for sign in way)
-        return api.renamed is not None and self._is_silenced(function, api.op)
+        if api.renamed is None:
+            return False
+        # A program that has the new name nowhere may be made for a torch without it.
+        return not self._is_known(api.renamed) or self._is_silenced(function, api.op)
 
     def _asks(self, function: Target, question: Question, package: str, way: Sequence[str]) -> bool:
         """Whether the condition of a finding asks for one way to make a collective of a call: it is right there."""
@@ -101,6 +104,10 @@ class Uses:
         name = plain(expr) if isinstance(expr, (Name, Attribute)) else None
         target = resolve(self._program, function, name) if name is not None else None
         return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{sign}")
+
+    def _is_known(self, name: str) -> bool:
+        """Whether code that is no test has a name."""
+        return any(not is_test(path) for path in self._texts.files(name))
 
     def _is_silenced(self, function: Target, name: str) -> bool:
         """Whether the program ignores warnings whose message has a name in it."""

@@ -23,6 +23,8 @@ _EVENTS: Final = frozenset(
 #: Causes that may differ between ranks, and as a rule do not: batches of one kind, models that use all their parameters, and
 #: streams that are cut so that all ranks get as much, and calls that nothing says can fail.
 _SELDOM: Final = frozenset({"own inputs", "gradient", "stream", "any exception"})
+#: Causes that make numbers of iterations differ where nothing evens them out.
+_COUNTED: Final = frozenset({"own data", "loader", "stream", "queue", "poll", "requests", "exception", "any exception"})
 
 
 class Divergence(Record):
@@ -124,6 +126,9 @@ class Divergence(Record):
         if self.files is not None:
             return Confidence.MEDIUM if self.files.is_practical else Confidence.LOW
         if self.depth > SHOWN:
+            return Confidence.LOW
+        if self.where == "loop" and self.kinds & _COUNTED:
+            # Mostly the shares are cut or padded to one length somewhere, or differ by one element that is dropped.
             return Confidence.LOW
         if self.derived and any(cause.kind == "rank" and cause.path != self.guard.path for cause in self.guard.causes):
             # What objects of another file remember of a rank; others of their class may not.

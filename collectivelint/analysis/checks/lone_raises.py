@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ...catalog.operations import SETTING
-from ...findings.confidence import Confidence
 from ...program.target import Target
 from ...record import Record
 from ..domain.normalise import MOST_ITEMS, continued, tidy
@@ -36,17 +35,6 @@ class LoneRaise(Record):
 
     def _fields(self) -> tuple[object, ...]:
         return (self.guard, self.holds, self.check, self.span, self.event)
-
-    @property
-    def confidence(self) -> Confidence:
-        """What a rank finds on its disk happens; what a configuration says is there from the start.
-
-        An exception about own data ends the job where the launcher sees it, and is mostly meant to.
-        """
-        if self.check is self.guard:
-            return Confidence.LOW
-        seen = any(cause.kind not in ("rank", "branch") for cause in self.check.causes)
-        return Confidence.MEDIUM if seen or is_handler(self.check) else Confidence.LOW
 
 
 def lone_raises(term: Term) -> Iterator[LoneRaise]:
