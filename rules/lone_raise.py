@@ -20,12 +20,12 @@ import os
 import torch.distributed as dist
 
 
-def prepare(folder):
-    if dist.get_rank() == 0:
+def prepare(folder, group: dist.ProcessGroup):
+    if dist.get_rank(group) == 0:
         if os.path.exists(folder):
             raise FileExistsError(folder)  # CL210
         os.makedirs(folder)
-    dist.barrier()
+    dist.barrier(group=group)
 ```
 
 ## Use instead
@@ -35,14 +35,14 @@ import os
 import torch.distributed as dist
 
 
-def prepare(folder):
-    found = [os.path.exists(folder) if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(found, src=0)
+def prepare(folder, group: dist.ProcessGroup):
+    found = [os.path.exists(folder) if dist.get_rank(group) == 0 else None]
+    dist.broadcast_object_list(found, group=group, group_src=0)
     if found[0]:
         raise FileExistsError(folder)
-    if dist.get_rank() == 0:
+    if dist.get_rank(group) == 0:
         os.makedirs(folder)
-    dist.barrier()
+    dist.barrier(group=group)
 ```
 
 ## Confidence

@@ -18,6 +18,7 @@ from .openness import Openness
 from .single_process import SingleProcess
 from .single_rank import SingleRank
 from .texts import Texts
+from .unset_arguments import UnsetArguments
 from .unset_flags import UnsetFlags
 from .uses import Uses
 
@@ -62,7 +63,7 @@ class Reach:
         self.single_rank = SingleRank(program, callers, OneRank(program, catalog), self.single_process)
         self._configured = Configured(program.indexes)
         self._uses = Uses(program, catalog, self._texts, self.entry_points, self._configured)
-        self._flags = UnsetFlags(program, self._texts)
+        self._flags = UnsetFlags(program, self._texts, UnsetArguments(program, callers))
         self._fleeting: set[Question] = set()
 
     def verdict(self, question: Question) -> Verdict:
@@ -84,9 +85,7 @@ class Reach:
         kept = Verdict.LOWERED if question.api and self._uses.leave_open(target, question) else Verdict.KEPT
         if not is_between:
             return kept
-        if self._is_beyond(target, question) or (
-            holds == "where ranks part" and self._flags.close(target, question.lines)
-        ):
+        if self._is_beyond(target, question) or self._flags.close(target, question.lines):
             kept = Verdict.LOWERED
         if holds in _LOCAL and self.single_rank.runs(target):
             # A decorator is part of what it decorates: that it runs on one rank may be what the finding says.

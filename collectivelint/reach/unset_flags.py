@@ -1,4 +1,7 @@
-"""Exits behind a flag that nothing in the program sets: `if hooks.stop: return`, where `stop` is False from the start and stays so."""
+"""Conditions that nothing in the program makes true.
+
+A flag is False from the start and stays so (`if hooks.stop: return`), or no caller gives an optional parameter.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from ..ir.nodes import (
     Attribute,
     Branch,
     Call,
+    Compare,
     Constant,
     Exit,
     Logical,
@@ -26,28 +30,33 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from ..program.target import Target
     from .texts import Texts
+    from .unset_arguments import UnsetArguments
 
 
 class UnsetFlags:
-    """Which exits only a user's own code could take, by a flag that is there for it."""
+    """What only a user's own code could get to, by a flag or a parameter that is there for it."""
 
-    def __init__(self, program: Program, texts: Texts) -> None:
+    def __init__(self, program: Program, texts: Texts, arguments: UnsetArguments) -> None:
         """Nothing is read before it is asked for."""
-        self._program, self._texts = program, texts
+        self._program, self._texts, self._arguments = program, texts, arguments
         self._known: dict[str, bool] = {}
 
     def close(self, function: Target, lines: Sequence[int]) -> bool:
-        """Whether all exits under the conditions at some lines of a function stand behind such flags."""
+        """Whether nothing makes the conditions at some lines of a function true, or all exits under them stand behind such flags."""
         user = self._program.functions(function.path).get(function.name)
-        branches = [] if user is None else [*_branches(user.body)]
-        asked = [branch for branch in branches if branch.test_span.line in lines]
-        exits = [tests for branch in asked for tests in _exits((*branch.then, *branch.orelse), ())]
-        return bool(exits) and all(any(map(self._is_unset, tests)) for tests in exits)
+        branches = [] if user is None else [*_branches(user.body, ())]
+        asked = [(branch, tests) for branch, tests in branches if branch.test_span.line in lines]
+        if asked and all(any(self._is_unset(function, test) for test in tests) for _, tests in asked):
+            return True
+        exits = [tests for branch, _ in asked for tests in _exits((*branch.then, *branch.orelse), ())]
+        return bool(exits) and all(any(self._is_unset(function, test) for test in tests) for tests in exits)
 
-    def _is_unset(self, test: Expr) -> bool:
+    def _is_unset(self, function: Target, test: Expr) -> bool:
         match test:
             case Logical(op="and", values=parts, negated=False):
-                return any(map(self._is_unset, parts))
+                return any(self._is_unset(function, part) for part in parts)
+            case Compare(op="is not" | "!=", left=Name(id=name), right=Constant(value=None)) | Name(id=name):
+                return self._arguments.is_unset(function, name)
             case Attribute(name=name):
                 if name not in self._known:
                     self._known[name] = self._is_never_set(name)
@@ -79,12 +88,17 @@ def _assigned(statement: Assign, name: str) -> Iterator[Expr | None]:
             yield statement.value
 
 
-def _branches(block: Block) -> Iterator[Branch]:
+def _branches(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Branch, tuple[Expr, ...]]]:
+    """The branches of a block without an `else`, each with the conditions that have to be true in it; and other ones, without."""
     for statement in block:
         if isinstance(statement, Branch):
-            yield statement
-        for inner in blocks(statement):
-            yield from _branches(inner)
+            inside = (*tests, statement.test)
+            yield statement, () if statement.orelse else inside
+            yield from _branches(statement.then, inside)
+            yield from _branches(statement.orelse, tests)
+        else:
+            for inner in blocks(statement):
+                yield from _branches(inner, tests)
 
 
 def _exits(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Expr, ...]]:
