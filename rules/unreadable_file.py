@@ -9,6 +9,10 @@ a symbolic link that leads back to itself, a name that is no file (a pipe, a soc
 What cannot be parsed is not checked. A silent gap would look like a clean result: the rule runs whatever `select`, `ignore`
 and `per-file-ignores` say, no comment silences it, and no baseline has it.
 
+## Confidence
+High, unless the file can be read and names no library that the catalogue knows: then nothing about ranks is missed in it, and
+other tools say that it is no Python. That is low.
+
 ## Use instead
 Fix the file, or leave it out with `extend-exclude`.
 
@@ -21,9 +25,11 @@ Fix the file, or leave it out with `extend-exclude`.
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Report, Rule, Span
+from collectivelint.api import Confidence, Report, Rule, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +41,13 @@ RULE: Final = Rule("CL000", "unreadable-file", "a file that cannot be read, deco
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each file that was given and could not be analysed."""
+    if not findings.unreadable:
+        return
+    packages = {name.partition(".")[0] for name in findings.analysis.catalog.apis} - sys.stdlib_module_names
+    known = re.compile(rf"\b(?:{'|'.join(sorted(packages))})\b".encode())
     for path, error in findings.unreadable:
         column = error.column - 1
         span = Span(error.line, column, error.line, column)
-        yield Report(path, span, span, "", error.message, "error")
+        content = findings.content(path)
+        confidence = Confidence.LOW if content and known.search(content) is None else Confidence.HIGH
+        yield Report(path, span, span, "", error.message, "error", confidence=confidence)

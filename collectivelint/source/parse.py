@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Newer syntax is an error to an older interpreter; the message says which one read the file.
 _VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+#: How a notebook begins that Databricks has written as a module: its cells may hold magics.
+_EXPORTED: Final = "# Databricks notebook source\n"
+
 
 def parse(source: Source) -> ast.Module:
     """The tree of a file, its positions those of the text; raise UnreadableError where it cannot be parsed."""
@@ -34,8 +37,11 @@ def parse(source: Source) -> ast.Module:
 
 def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
     """The tree of a text for a newer Python than this one; raise UnreadableError where it is none, or cannot be expressed."""
+    from .magics import plain
     from .newer import TooLongError, lowered
 
+    if code.startswith(_EXPORTED) and parses(without := plain(code)):
+        return _tree(without)
     found, row = _earliest(source, error)
     place = row + (found.lineno or 1), max(found.offset or 1, 1)
     try:

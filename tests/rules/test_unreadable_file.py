@@ -128,3 +128,15 @@ def test_no_baseline_has_it(project: Project) -> None:
     ran = project.run("--output-format", "concise", "--baseline", "old.json", "b.py")
     assert (ran.code, ran.err) == (1, "")
     assert ran.out.startswith("b.py:1:5: CL000 ")
+
+
+def test_a_file_that_names_no_known_library_is_in_doubt(project: Project) -> None:
+    project.write({"old.py": "print 'a'\n", "bad.py": "import torch\nprint 'a'\n", "good.py": "x = 1\n"})
+    confidences = {finding.path: finding.confidence.word for finding in project.lint().findings}
+    assert confidences == {"old.py": "low", "bad.py": "high"}
+
+
+def test_an_exported_notebook_may_hold_magics(project: Project) -> None:
+    cells = "# Databricks notebook source\n%pip install torch\n\n# COMMAND ----------\n\n!nvidia-smi \\\n    -L\n" + _GOOD
+    project.write({"notebook.py": cells, "other.py": cells.replace("Databricks", "Some")})
+    assert project.found() == [("notebook.py", 9, "CL101"), ("other.py", 2, "CL000")]
