@@ -14,7 +14,8 @@ on counts too, with low confidence: around collectives and what is called with t
 error decides about later ones. It is silent where the body only holds the collective itself, which fails on all ranks, where
 the handler runs collectives of its own or keeps the exception, and in tests.
 
-Confidence is low where all that can fail is a file that every rank reads: a healthy shared disk answers all of them alike.
+Confidence is low where another file has caught the exception: mostly it has found out so whether something is installed. It is
+low where all that can fail is a file that every rank reads: a healthy shared disk answers all of them alike.
 
 A handler that raises again is silent: the rank ends, and the launcher ends the job. So is a `finally`, which every rank
 runs. What one exception keeps a rank from is one finding, at the first collective.

@@ -3,8 +3,8 @@
 ## What it does
 Looks at functions that ask for a rank before they use files, and at all functions in files that make collectives. Reported
 is
-- a check that raises if a path exists, where the same function makes or writes that path afterwards, and no collective
-  stands in between;
+- with low confidence, a check that raises if a path exists, where the same function makes or writes that path afterwards, and
+  no collective stands in between;
 - `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
   without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks;
 - with low confidence, a path that one rank writes while others read or list it, or removes while others use it, with no
@@ -37,9 +37,8 @@ import torch.distributed as dist
 
 
 def prepare(folder, group: dist.ProcessGroup):
-    if os.path.exists(folder):  # CL404
-        raise FileExistsError(folder)
-    os.makedirs(folder, exist_ok=True)
+    if not os.path.exists(folder):
+        os.makedirs(folder)  # CL404
     dist.barrier(group=group)
 ```
 
@@ -51,9 +50,6 @@ import torch.distributed as dist
 
 
 def prepare(folder, group: dist.ProcessGroup):
-    if os.path.exists(folder):
-        raise FileExistsError(folder)
-    dist.barrier(group=group)
     os.makedirs(folder, exist_ok=True)
     dist.barrier(group=group)
 ```
@@ -270,7 +266,12 @@ def _first_of_job(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
 
 
 def _confidence(findings: Findings, facts: FunctionFacts, race: Race) -> Confidence:
-    """Low where the callers in the same file have made the path: those of other files may not have."""
+    """Low where the callers in the same file have made the path: those of other files may not have.
+
+    What raises looks when the program starts, and mostly the path is made long after.
+    """
+    if race.kind == "raises":
+        return Confidence.LOW
     analysis, function = findings.analysis, facts.function
     called = analysis.calls_in(function.path, function.qualname.rpartition(".")[2])
     names = dict.fromkeys(caller.qualname for caller, _ in called)

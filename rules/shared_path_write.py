@@ -8,17 +8,15 @@ Looks at functions that are about several ranks. Reported are
 - a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function;
 - a file that all ranks read, change and write back; what a callback that a framework runs on every rank links, moves or
   removes; and what one rank of each node removes from a folder of the whole job;
-- with low confidence, what a function that runs collectives (or is such a callback) writes or copies, itself or in what it
+- what a function that runs collectives (or is such a callback) writes or copies, itself or in what it
   calls, with no condition on ranks around it and no rank in the path; and what it links, renames or removes so.
-The confidence of the first is low where another file writes: that is mostly a cache or a download, which writes what is
-missing only (none of three such findings in real programs was a fault). It is low for what one rank of each node (`LOCAL_RANK == 0`) writes to
-a path without a rank: that is a fault where the nodes share the disk. It is low for what all ranks write: often it is the
-same content, and it takes a rank that reads the file meanwhile. The writes of one function are one finding; what a function
-writes to a path of its own, wherever it is called, is one as well. It is low in programs that have one process unless they
-are launched.
 
-Temporary folders, test code and paths that a caller may have put its rank into are left alone. Of what is reported with low
-confidence so are names that speak of one rank in a condition, a decorator or a call around it (`is_main()`, `save_on_master`,
+So is what one rank of each node (`LOCAL_RANK == 0`) writes to a path without a rank: that is a fault where the nodes share the
+disk. The writes of one function are one finding; what a function writes to a path of its own, wherever it is called, is one as
+well.
+
+Temporary folders, test code and paths that a caller may have put its rank into are left alone. Of what all ranks write so are
+names that speak of one rank in a condition, a decorator or a call around it (`is_main()`, `save_on_master`,
 `with lock:`), paths with such words (`local_dir`, `worker`), and elements of a loop, which the ranks may have shared out.
 
 ## Why is this bad
@@ -57,6 +55,11 @@ class Trainer:
                 self.save("step.pt")
             self.save("step.pt")
 ```
+
+## Confidence
+Medium where one rank alone writes elsewhere in the function: the file is meant for one. Low where what writes stands in another
+file: that is mostly a cache or a download, which writes what is missing only. Medium for what one rank of each node removes from
+a folder of the job. All else is low: often the content is the same, and it takes a rank that reads the file meanwhile.
 
 ## References
 - [torchrun](https://docs.pytorch.org/docs/stable/elastic/run.html)
@@ -122,14 +125,15 @@ def check(findings: Findings) -> Iterator[Report]:
             )
             is_own = all(cause.path == path for cause in note.causes)
             for report in _reported(note, hints, fault, trail):
-                yield report if is_own else replace(report, confidence=Confidence.LOW)
+                yield replace(report, confidence=Confidence.MEDIUM) if is_own else report
         for use, guarded_use in saved_again(facts):
             fault = f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere"
             trail = (
                 Place(path, guarded_use.span, "note", "one rank writes it here"),
                 Place(path, use.span, "note", "all ranks write it here"),
             )
-            yield from _reported(use, hints, fault, trail)
+            for report in _reported(use, hints, fault, trail):
+                yield replace(report, confidence=Confidence.MEDIUM)
         yield from _rewritten(findings, facts)
         yield from _written_by_all(findings, facts)
         yield from _on_each_node(facts)
@@ -157,15 +161,14 @@ def _done_once(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
     for use in facts.files:
         if use.use not in _ONCE or use.few or use.tolerant:
             continue
-        if is_plain(use.path) and (called or (not use.path.uniformity.depends and _has_others(facts))):
-            sure = Confidence.MEDIUM if called else Confidence.HIGH
-        elif runs_on_all(facts) and is_for_all(facts, use, catalog.writer_words, catalog.own_words):
-            sure = Confidence.LOW
-        else:
+        is_shared = is_plain(use.path) and (called or (not use.path.uniformity.depends and _has_others(facts)))
+        if not is_shared and not (
+            runs_on_all(facts) and is_for_all(facts, use, catalog.writer_words, catalog.own_words)
+        ):
             continue
         fault = f"every rank gets to `{use.api}`, with one and the same path"
         trail = (Place(facts.function.path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
-        yield from _reported(use, catalog.hints, fault, trail, _WAIT, sure)
+        yield from _reported(use, catalog.hints, fault, trail, _WAIT)
 
 
 def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
@@ -279,11 +282,10 @@ def _reported(
     fault: str,
     trail: tuple[Place, ...],
     help: str = "let one rank write, and make the other ranks wait for it",  # noqa: A002  # as in a report
-    confidence: Confidence = Confidence.HIGH,
 ) -> Iterator[Report]:
     """The report about a place that every rank gets to, unless a condition around it is named after one rank."""
     if not hinted(site.function, site.span, hints):
-        yield Report.at(site, message=fault, severity="error", trail=trail, help=help, confidence=confidence)
+        yield Report.at(site, message=fault, severity="error", trail=trail, help=help, confidence=Confidence.LOW)
 
 
 def _has_others(facts: FunctionFacts) -> bool:

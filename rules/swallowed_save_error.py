@@ -47,8 +47,8 @@ def save(state, path, group: dist.ProcessGroup):
 Where the job may go on without this checkpoint, count the failures, tell the other ranks, and stop after a few.
 
 ## Confidence
-High for a save. Low for a restore: many programs begin anew on purpose where there is nothing to restore. Medium for what is
-removed too early: more checkpoints may be kept.
+Low for what is only logged: mostly the job is meant to go on without this checkpoint, or to begin anew where there is none.
+Medium for what is removed too early: more checkpoints may be kept.
 
 ## References
 - [torch.save](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
@@ -120,7 +120,7 @@ def check(findings: Findings) -> Iterator[Report]:
                         Place(path, site.span, "note", f"the {what}"),
                     ),
                     help="let it fail, or tell the other ranks and stop after a few times",
-                    confidence=Confidence.HIGH if what == "save" else Confidence.LOW,
+                    confidence=Confidence.LOW,
                 )
 
 

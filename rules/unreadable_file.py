@@ -9,12 +9,13 @@ a symbolic link that leads back to itself, a name that is no file (a pipe, a soc
 What cannot be parsed is not checked. A silent gap would look like a clean result: the rule runs whatever `select`, `ignore`
 and `per-file-ignores` say, no comment silences it, and no baseline has it.
 
-## Confidence
-High, unless the file can be read and names no library that the catalogue knows: then nothing about ranks is missed in it, and
-other tools say that it is no Python. That is low.
-
 ## Use instead
 Fix the file, or leave it out with `extend-exclude`.
+
+## Confidence
+High, but low where the file can be read and names no library that the catalogue knows: nothing about ranks is missed in it, and
+other tools say that it is no Python. Low, too, for a template, whose path or whose line has `{{` in it, and for what prints as
+Python 2 does.
 
 ## Options
 - `exclude`, `extend-exclude`: patterns of files to leave out.
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule("CL000", "unreadable-file", "a file that cannot be read, decoded or parsed")
 
+#: What a template begins a placeholder with.
+_TEMPLATE: Final = "{{"
+#: What Python says of a statement of Python 2.
+_OLD: Final = "Missing parentheses in call to"
+
 
 def check(findings: Findings) -> Iterator[Report]:
     """One finding for each file that was given and could not be analysed."""
@@ -49,5 +55,11 @@ def check(findings: Findings) -> Iterator[Report]:
         column = error.column - 1
         span = Span(error.line, column, error.line, column)
         content = findings.content(path)
-        confidence = Confidence.LOW if content and known.search(content) is None else Confidence.HIGH
+        is_meant = bool(content) and (
+            known.search(content) is None
+            or _TEMPLATE in path
+            or _TEMPLATE.encode() in b"".join(content.splitlines()[error.line - 1 : error.line])
+            or _OLD in error.message
+        )
+        confidence = Confidence.LOW if is_meant else Confidence.HIGH
         yield Report(path, span, span, "", error.message, "error", confidence=confidence)

@@ -131,12 +131,25 @@ def test_no_baseline_has_it(project: Project) -> None:
 
 
 def test_a_file_that_names_no_known_library_is_in_doubt(project: Project) -> None:
-    project.write({"old.py": "print 'a'\n", "bad.py": "import torch\nprint 'a'\n", "good.py": "x = 1\n"})
+    torch = "import torch\n"
+    project.write(
+        {
+            "other.py": "x = = 1\n",
+            "bad.py": f"{torch}x = = 1\n",
+            "old.py": f"{torch}print 'a'\n",
+            "template.py": f"{torch}class {{{{name}}}}:\n    pass\n",
+            "{{name}}.py": f"{torch}x = = 1\n",
+            "good.py": torch,
+        }
+    )
     confidences = {finding.path: finding.confidence.word for finding in project.lint().findings}
-    assert confidences == {"old.py": "low", "bad.py": "high"}
+    low = dict.fromkeys(("other.py", "old.py", "template.py", "{{name}}.py"), "low")
+    assert confidences == {"bad.py": "high", **low}
 
 
 def test_an_exported_notebook_may_hold_magics(project: Project) -> None:
-    cells = "# Databricks notebook source\n%pip install torch\n\n# COMMAND ----------\n\n!nvidia-smi \\\n    -L\n" + _GOOD
+    cells = (
+        "# Databricks notebook source\n%pip install torch\n\n# COMMAND ----------\n\n!nvidia-smi \\\n    -L\n" + _GOOD
+    )
     project.write({"notebook.py": cells, "other.py": cells.replace("Databricks", "Some")})
     assert project.found() == [("notebook.py", 9, "CL101"), ("other.py", 2, "CL000")]

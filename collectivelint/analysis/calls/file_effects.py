@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from ...ir.names import plain
 from ...ir.nodes import Attribute, Call, Constant
+from ..domain.ends import has_others
 from ..domain.paths import is_file_name
 from ..domain.recognise import is_path
 from ..summary.file_use import FileUse
 from ..summary.observed import Writing
-from .options import asked_of, resolved, truth_of
+from .options import asked_of, literals, resolved, truth_of
 from .path_uses import note_given, note_path
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
     known = {name: value.symbol for name, value in arguments.items()}
     when = [resolved(frame, condition.substitute(known)) for condition in writing.when]
     if any(truth_of(condition) is False for condition in when):
+        return
+    if any(has_others(part) is False for condition in frame.conditions for part in literals(condition)):
+        # Where there is one rank it is not written twice.
         return
     given = [arguments[name] for name in writing.depends if name in arguments]
     frame.note("write", expr.span, (writing.cause,), expr.function, callee=callee.function.qualname)

@@ -133,6 +133,9 @@ class Divergence(Record):
         if self.derived and any(cause.kind == "rank" and cause.path != self.guard.path for cause in self.guard.causes):
             # What objects of another file remember of a rank; others of their class may not.
             return Confidence.LOW
+        if self.kinds == {"exception"} and all(cause.path != self.guard.path for cause in self.guard.causes):
+            # What another file has found out that way: mostly whether something is installed, which it is on all ranks.
+            return Confidence.LOW
         if (self.kinds and self.kinds <= _SELDOM) or "override" in self.kinds:
             return Confidence.LOW
         return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS | _SELDOM else Confidence.HIGH

@@ -100,6 +100,9 @@ def compared(op: str, left: Value, right: Value) -> Value:
         value = value.varying(
             varies=left.uniformity.absent, causes=left.uniformity.causes if left.uniformity.absent else ()
         ).sourced(origins=())
+        if ranked and not left.uniformity.absent:
+            # All ranks pass their number, or none does.
+            value = value.varying(depends=frozenset())
     constant: object = UNKNOWN
     if left.constant is not UNKNOWN and right.constant is not UNKNOWN and op in ("==", "is"):
         constant = (left.constant == right.constant) != negated
