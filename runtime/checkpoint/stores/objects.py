@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from .store import Store
 
-#: Bytes of a request for values. What is under way is held twice while an answer is put together, and clients take 70 MB alone.
-BLOCK: Final = 1 << 19
+#: Bytes of a request for values. Each costs the client time of its own, and larger ones take memory, of which the client has 70 MB alone.
+BLOCK: Final = 1 << 20
 #: Requests for the same values at a time.
-_AHEAD: Final = 4
+_AHEAD: Final = 2
 #: Shorter reads go by pages.
 SMALL: Final = 8 * PAGE
 
