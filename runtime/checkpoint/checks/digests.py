@@ -33,7 +33,7 @@ _EXPONENTS: Final = {
     "float16": ("<u2", 0x7FFF, 0x7C00),
 }
 #: Values that are digested at a time where they come from a store: each has requests of its own under way.
-_FROM_STORE: Final = 4
+_FROM_STORE: Final = 2
 #: Small values of a store are read together: so many bytes, so many values.
 _TOGETHER: Final = 1 << 20
 _MOST: Final = 512

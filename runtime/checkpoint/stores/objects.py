@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Bytes of a request for values. Each costs the client time of its own, and larger ones take memory, of which the client has 70 MB alone.
 BLOCK: Final = 1 << 20
 #: Requests for the same values at a time.
-_AHEAD: Final = 2
+_AHEAD: Final = 4
 #: Shorter reads go by pages.
 SMALL: Final = 8 * PAGE
 
