@@ -48,7 +48,7 @@ bench-audit: $(VENV)/.installed  ## Break checkpoints and ask torch and the audi
 
 test-engine: $(VENV)/.installed  ## Checkpoints verified and tables computed by Spark (installs pyspark, 400 MB; needs Java 17)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[report,spark]'
-	$(BIN)/pytest -m slow tests/runtime/checkpoint/test_engine.py tests/runtime/test_analysis.py
+	$(BIN)/pytest -m slow --durations=0 tests/runtime/checkpoint/test_engine.py tests/runtime/test_analysis.py
 
 bench-stores: $(VENV)/.installed  ## Measure verifying in a store (MEGABYTES=512), and by Spark where that is installed
 	$(BIN)/python benchmarks/stores.py

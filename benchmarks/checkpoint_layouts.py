@@ -20,7 +20,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.runtime.checkpoint import show
 from collectivelint.runtime.checkpoint.audit import Report, Wanted, audit, opened
 from collectivelint.runtime.checkpoint.model import CheckpointError
 
@@ -166,7 +165,9 @@ def noticed(path: Path, *, may_not_tell: bool) -> bool:
         report: Report = audit(path, Wanted())
     except CheckpointError:
         return True
-    return not (report.is_sound and report.is_complete) or (may_not_tell and "cannot be told" in show.verdict(report))
+    return not (report.is_sound and report.is_complete) or (
+        may_not_tell and report.coverage.one_save == "cannot be told"
+    )
 
 
 def _cut(file: Path) -> None:

@@ -201,7 +201,9 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
                 found += [*file.checkpoint.problems, *problems, *consolidated.check(side, file, report.coverage.unread)]
                 report.coverage.unread += file.checkpoint.unread
                 if not wanted.headers_only:
-                    found += sweep(file.checkpoint, file.values, file.files, progress, wanted.engine)[1]
+                    swept = sweep(file.checkpoint, file.values, file.files, progress, wanted.engine)
+                    found += swept.problems
+                    report.coverage.unread += swept.unread
         except CheckpointError as error:
             found.append(Problem("CK302", str(wanted.consolidated), _unnamed(error, wanted.consolidated)))
 
@@ -219,8 +221,9 @@ def _part(part: Side, report: Report, progress: Progress, wanted: Wanted) -> Non
         p.where for p in found if p.severity == "error" and p.code in ("CK102", "CK103") and p.where in unit.files
     }
     if not wanted.headers_only:
-        digests, wrong = sweep(unit, part.values, part.files, progress, wanted.engine)
+        digests, wrong, unread = sweep(unit, part.values, part.files, progress, wanted.engine)
         found += wrong
+        coverage.unread += unread
         report.read += sum(values.storage.length for key, values in part.values.items() if key in digests)
         broken |= {values.storage.file for key, values in part.values.items() if key not in digests}
     coverage.tensors += len(unit.tensors)

@@ -163,7 +163,7 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             damaged = [*wrong, *also_wrong]
             for side in (*one.parts, *two.parts):
                 damaged += side.checkpoint.problems
-                damaged += () if headers else sweep(side.checkpoint, side.values, side.files, progress)[1]
+                damaged += () if headers else sweep(side.checkpoint, side.values, side.files, progress).problems
         damaged = [problem for problem in damaged if problem.severity == "error"]
         for problem in damaged:
             click.echo(show.line(problem), err=True)

@@ -24,6 +24,7 @@ from .stores.path import StorePath
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .checks.archived import Said
     from .checks.digests import Digest
     from .files import Files, Progress
     from .model import Piece, Values
@@ -45,7 +46,7 @@ class Spark:
         """See Engine."""
         return self._mapped(Task("headers", _address(files.folder), pieces))
 
-    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[str, ...]]:
+    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
         """See Engine."""
         return self._mapped(Task("entries", _address(files.folder), pieces, known))
 

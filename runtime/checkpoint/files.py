@@ -70,7 +70,7 @@ class Files:
         return b"".join(map(bytes, self.blocks(piece)))
 
     def warm(self, pieces: Iterable[Piece]) -> None:
-        """Announce small reads to come: a store answers all of them at once. The last 24 MB are kept."""
+        """Announce small reads to come: a store answers all of them at once. The last 8 MB are kept."""
         if not isinstance(self._folder, StorePath):
             return
         ranges: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from ..formats.crc import crc32
+from ..formats.leaves import Leaves
+from ..formats.unpickle import Calls
 from ..formats.zip_directory import HEAD, TAIL, Archive
 from ..model import CheckpointError, Piece
 
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
     from ..model import Values
 
 _T = TypeVar("_T")
-#: Of so many chunks the headers are read at once from a store.
-_AT_ONCE: Final = 512
+#: A code, or that something was not read, and what is said of it.
+Said: TypeAlias = "tuple[str, str]"
+UNREAD: Final = "unread"
+#: Of so many chunks the headers are read at once from a store: their pages, four at most, are kept until then.
+_AT_ONCE: Final = 192
 
 
 def described(files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
@@ -31,21 +36,36 @@ def described(files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
     return _each(files, pieces, one)
 
 
-def entries(files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[str, ...]]:
-    """Of each archive what is wrong with its entries but `known`, if that is not "". Then that it cannot be read has been said."""
+def entries(files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
+    """Of each archive what is wrong with its entries but `known`, which is "" for archives of an object; these are unpickled.
 
-    def one(piece: Piece) -> tuple[str, ...]:
-        wrong = []
+    That one with `known` values cannot be read has been said.
+    """
+
+    def one(piece: Piece) -> tuple[Said, ...]:
+        wrong: list[Said] = []
         try:
             archive = Archive(files.open(piece.file), piece)
             for name, entry in archive.entries.items():
                 if name != known and archive.has_checksums and crc32(archive.read(name)) != entry.crc:
-                    wrong.append(f"`{name}` does not have the CRC-32 it was written with")
+                    wrong.append(("CK102", f"`{name}` does not have the CRC-32 it was written with"))
+            wrong += [] if known else _object(archive)
         except CheckpointError as error:
-            wrong += [] if known else [str(error)]
+            wrong += [] if known else [("CK102", str(error))]
         return tuple(wrong)
 
     return _each(files, pieces, one)
+
+
+def _object(archive: Archive) -> Iterator[Said]:
+    """What loading an object would call, and what of it is not read. torch loads it with everything that it calls."""
+    calls = Calls()
+    value = archive.pickled(calls)
+    leaves = Leaves(archive.where("data.pkl").length)
+    for _ in leaves.of(value):
+        pass
+    yield from (("CK104", text) for text in calls.refused)
+    yield from ((UNREAD, text) for text in (*leaves.unread, *calls.doubtful))
 
 
 def _each(files: Files, pieces: Sequence[Piece], function: Callable[[Piece], _T]) -> list[_T]:

@@ -33,7 +33,7 @@ _EXPONENTS: Final = {
     "float16": ("<u2", 0x7FFF, 0x7C00),
 }
 #: Values that are digested at a time where they come from a store: each has requests of its own under way.
-_FROM_STORE: Final = 4
+_FROM_STORE: Final = 2
 #: Small values of a store are read together: so many bytes, so many values.
 _TOGETHER: Final = 1 << 20
 _MOST: Final = 512
@@ -81,6 +81,8 @@ class _Reader:
         self._files, self._progress = files, progress
         self._finite = _Finite()
         self._buffers: deque[bytearray] = deque()
+        #: A store brings its own.
+        self._size = 0 if isinstance(files.folder, StorePath) else BLOCK
 
     def run(self, run: Sequence[Values]) -> list[Digest]:
         """Of storages that lie together."""
@@ -89,7 +91,7 @@ class _Reader:
         try:
             buffer = self._buffers.pop()
         except IndexError:
-            buffer = bytearray(BLOCK)
+            buffer = bytearray(self._size)
         found = [self._one(values, buffer) for values in run]
         self._buffers.append(buffer)
         return found

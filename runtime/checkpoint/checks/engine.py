@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..files import Files, Progress
     from ..model import Piece, Values
+    from .archived import Said
     from .digests import Digest
 
 
@@ -20,8 +21,8 @@ class Engine(Protocol):
     def headers(self, files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
         """The place of the values of each chunk, or the reason why it is unknown."""
 
-    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[str, ...]]:
-        """What is wrong with the entries of each archive; see `archived.entries`."""
+    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
+        """What is wrong with the entries of each archive, by code; see `archived.entries`."""
 
     def digests(self, files: Files, storages: Sequence[Values], progress: Progress) -> list[Digest]:
         """The digest of each storage; they come in the order in which they lie in their files."""
@@ -34,7 +35,7 @@ class Here:
         """See Engine."""
         return archived.described(files, pieces)
 
-    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[str, ...]]:
+    def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
         """See Engine."""
         return archived.entries(files, pieces, known)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from ..model import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from ..model import Checkpoint, Family, Scalar
 
@@ -46,6 +48,7 @@ def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
         for family in unit.families:
             counts = {label: _count(label, family, units) for label in family.labels}
             yield from _too_many(family, counts)
+            yield from _twice(family, unit, units)
             for lacks in _missing(family, counts):
                 missing[(folder_of(family), lacks)].append(family.form)
     for (_, lacks), forms in missing.items():
@@ -111,7 +114,9 @@ def _expected(family: Family, counts: dict[str, _Count]) -> list[range]:
 
 def _missing(family: Family, counts: dict[str, _Count]) -> Iterator[str]:
     spans = _expected(family, counts)
-    if math.prod(map(len, spans)) > MOST_FILES:
+    if (wanted := math.prod(map(len, spans))) > MOST_FILES:
+        # Too many to name; nothing writes so many.
+        yield f"there are {len(family.members)} files, and by their numbers there should be {wanted}"
         return
     absent = [numbers for numbers in itertools.product(*spans) if numbers not in family.members]
     if not absent:
@@ -141,6 +146,23 @@ def _too_many(family: Family, counts: dict[str, _Count]) -> Iterator[Problem]:
         if beyond and counts[label].said:
             text = f"there is a file of {_words(label)} {few(beyond)}, of {counts[label].number} ({counts[label].said})"
             yield Problem("CK205", family.form, f"{text}: left over from another save")
+
+
+def _twice(family: Family, unit: Checkpoint, units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Files of the same rank: by another spelling of its number, or by a link to the file of another rank."""
+    form = re.compile(re.escape(family.form).replace(r"\*", r"(\d{1,9})"))
+    members = set(family.members.values())
+    for other in (file for part in units if part.folder == unit.folder for file in part.files):
+        found = form.fullmatch(other) if other not in members else None
+        known = family.members.get(tuple(map(int, found.groups()))) if found is not None else None
+        if known is not None:
+            yield Problem("CK205", other, f"is of the same rank as {known}: one of them is left over from another save")
+    places: dict[Path, str] = {}
+    for file in sorted(members, key=lambda file: (unit.folder / file).is_symlink()):
+        place = (unit.folder / file).resolve() if (unit.folder / file).is_symlink() else unit.folder / file
+        if place in places:
+            yield Problem("CK103", file, f"is a link to the file of another rank, {places[place]}", "note")
+        places[place] = file
 
 
 def _words(label: str) -> str:

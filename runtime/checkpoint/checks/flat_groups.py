@@ -19,7 +19,7 @@ from ..formats.limits import MOST_DIMENSIONS
 from ..formats.universal import FORMAT as UNIVERSAL
 from ..formats.universal import STATE
 from ..model import Problem
-from . import flat_slots, tiling
+from . import flat_slots, model_ranks, tiling
 from .put_together import Made, Vector, fragments, length
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ def rebuilt(side: Side) -> Side | None:
 
 def check(side: Side) -> Iterator[Problem]:
     """CK103, CK201 and CK202: parameters of which a universal checkpoint has no folder, or the ranks not as many elements as they need."""
+    sides = model_ranks.each(side)
+    for number, one in sides.items():
+        for problem in _check(one):
+            yield problem if len(sides) == 1 else replace(problem, text=f"{problem.text} (mp_rank {number})")
+
+
+def _check(side: Side) -> Iterator[Problem]:
     model = _model(side)
     if model is not None:
         yield from _frozen(model)

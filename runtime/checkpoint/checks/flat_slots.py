@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ...quantities import ranks_text
 from ..formats.names import numbers
 from ..model import Problem, is_contiguous
+from . import model_ranks
 from .optimizer import LIKE_PARAMETER
 from .put_together import length
 
@@ -27,8 +28,6 @@ _STATE: Final = re.compile(
     r"(optimizer_state_dict\.(?:optimizer_state_dict|base_optimizer_state)\.state\.(\d{1,9})\.(\w+))@(\d{1,9})$"
 )
 _COUNT: Final = re.compile(r"optimizer_state_dict\.partition_count@")
-#: Ranks along another dimension, whose parts DeepSpeed's own script does not merge either.
-_MODEL_RANK: Final = "mp_rank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def _world_size(part: Side) -> int | None:
 def ranks_of(part: Side) -> dict[int, int] | None:
     """The number behind `@` in the names of each file of a family -> its rank; None if they are of several ranks of the model."""
     for family in part.checkpoint.families:
-        own = [n for n, label in enumerate(family.labels) if label != _MODEL_RANK]
+        own = [n for n, label in enumerate(family.labels) if label != model_ranks.LABEL]
         tails = numbers(family)
         ranks = {tails[path]: coordinates[own[0]] for coordinates, path in family.members.items()} if own else {}
         if len(own) == 1 and len(set(ranks.values())) == len(ranks):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..formats.index import SUFFIX as INDEX
 from ..formats.universal import FORMAT as UNIVERSAL
 from ..model import Problem
 
@@ -55,6 +56,8 @@ _RULES: Final = (
 )  # fmt: skip
 
 
+#: Files of parts as transformers and diffusers name them.
+_PARTS: Final = re.compile(r"(?:.*/)?(?:model|pytorch_model|diffusion_pytorch_model)-\*-of-\d+\.(?:safetensors|bin)")
 #: What Lightning saves into a folder of shards.
 _LIGHTNING: Final = re.compile(r"state_dict|optimizer_\d+")
 
@@ -71,6 +74,7 @@ def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
             if is_there and not any(re.fullmatch(rule.wanted, name) for name in names):
                 head = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
                 yield Problem("CK103", head + rule.where, rule.text, rule.severity)
+    yield from _unindexed(units)
     yield from _zero(units)
     yield from _lightning(units)
 
@@ -83,6 +87,16 @@ def _names(folder: Path) -> list[str]:
             if not entry.is_dir() or any(entry.iterdir()):
                 names.append(entry.name)
     return names
+
+
+def _unindexed(units: Sequence[Checkpoint]) -> Iterator[Problem]:
+    """Files of parts without an index: some readers take all files there are, others know them by the index only."""
+    for unit in units:
+        for family in unit.families:
+            folder = (unit.folder / family.form).parent
+            if _PARTS.fullmatch(family.form) and not any(file.name.endswith(INDEX) for file in folder.iterdir()):
+                text = "no index names these files: transformers does not load them"
+                yield Problem("CK103", family.form, text, "note")
 
 
 def _zero(units: Sequence[Checkpoint]) -> Iterator[Problem]:

@@ -103,8 +103,14 @@ def of_one_rank(shards: Side, whole: Side) -> Iterator[Problem]:
             continue
         crc = crc_of(mine, (0,) * len(tensor.shape), tensor.shape, whole.files)
         of = [rank for rank, part in local if crcs(part, shards) == [crc]]
-        if of:
-            text = f"holds what rank {of[0]} has; the {len(local)} ranks hold different values of {list(tensor.shape)}"
+        is_converted = shards.checkpoint.tensors[local[0][1]].dtype != tensor.dtype
+        if of or is_converted:
+            what = (
+                f"holds what rank {of[0]} has"
+                if of
+                else f"can hold what one rank has, and was compared with rank {local[0][0]}"
+            )
+            text = f"{what}; the {len(local)} ranks hold different values of {list(tensor.shape)}"
             problems.append(Problem("CK302", name, text))
     # Statistics of a normalisation may differ between replicas, and one rank's be kept; that all weights do is no such thing.
     few = 2 * len(problems) < len(pairs)

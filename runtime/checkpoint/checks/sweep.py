@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..files import no_progress
-from ..model import Problem
+from ..model import Problem, Unread
+from .archived import UNREAD
 from .constant import is_large
 from .engine import HERE
 
@@ -22,14 +23,22 @@ if TYPE_CHECKING:
 _VALUES: Final = "data/0"
 
 
+class Swept(NamedTuple):
+    """The CRC-32 of the values of each chunk, what is wrong, and what was not read."""
+
+    digests: dict[Key, int]
+    problems: list[Problem]
+    unread: list[Unread]
+
+
 def sweep(
     checkpoint: Checkpoint,
     found: Mapping[Key, Values],
     files: Files,
     progress: Progress = no_progress,
     engine: Engine = HERE,
-) -> tuple[dict[Key, int], list[Problem]]:
-    """Read everything once; the CRC-32 of the values of each chunk, and CK102 and CK204."""
+) -> Swept:
+    """Read everything once; CK102, CK104 and CK204."""
     # Several tensors may be views of one storage: it is read once.
     storages = {values.storage: values for values in found.values()}
     order = sorted(storages.values(), key=lambda values: (values.storage.file, values.storage.offset))
@@ -55,8 +64,9 @@ def sweep(
             Problem("CK204", name, _some("holds NaN or Inf", indices, checkpoint.tensors[name]), "note", tuple(indices))
         )
     problems += _constant(checkpoint, found, read)
-    problems += _entries(checkpoint, files, engine)
-    return digests, problems
+    said = list(_entries(checkpoint, files, engine))
+    problems += [Problem(code, name, text) for name, code, text in said if code != UNREAD]
+    return Swept(digests, problems, [Unread(name, text) for name, code, text in said if code == UNREAD])
 
 
 def _some(what: str, indices: Iterable[int], tensor: Tensor) -> str:
@@ -82,8 +92,8 @@ def _constant(checkpoint: Checkpoint, found: Mapping[Key, Values], read: Mapping
             yield Problem("CK204", tensor.name, text, "note", tuple(constant))
 
 
-def _entries(checkpoint: Checkpoint, files: Files, engine: Engine) -> Iterator[Problem]:
-    """What stands in the archives beside the values of tensors, against its CRC-32; nothing of it is unpickled."""
+def _entries(checkpoint: Checkpoint, files: Files, engine: Engine) -> Iterator[tuple[str, str, str]]:
+    """Name, code and text of what is wrong in the archives beside the values of tensors, and in those of objects."""
     pieces = [(item.name, item.piece) for item in checkpoint.objects.values()]
     chunks = [(t.name, c.piece) for t in checkpoint.tensors.values() for c in t.chunks if c.values is None]
     for some, known in ((pieces, ""), (chunks, _VALUES)):
@@ -93,5 +103,5 @@ def _entries(checkpoint: Checkpoint, files: Files, engine: Engine) -> Iterator[P
             if piece is not None and not piece.packed:
                 readable.setdefault(piece, name)
         found = engine.entries(files, list(readable), known)
-        for name, texts in zip(readable.values(), found, strict=True):
-            yield from (Problem("CK102", name, text) for text in texts)
+        for name, said in zip(readable.values(), found, strict=True):
+            yield from ((name, code, text) for code, text in said)

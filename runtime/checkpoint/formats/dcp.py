@@ -29,7 +29,6 @@ _TEMPORARY: Final = re.compile(r"\.metadata\.tmp$|^__\d+\.metadata\.tmp$|\.distc
 _NAMES: Final = {**TENSOR_NAMES, **METADATA_NAMES}
 #: Bytes of metadata that are read at once.
 _LARGE: Final = 16 << 20
-UNSAFE: Final = "a reader would import and call"
 #: The versions of the metadata that torch has had: none until 2.8, then this.
 _VERSIONS: Final = frozenset({None, "", "1.0.0"})
 
@@ -64,16 +63,18 @@ def load(folder: Path) -> Checkpoint:
     for name in names:
         calls = Calls()
         read = _Metadata(name, _record(folder, name, calls))
-        problems += [
-            Problem("CK104", name, f"{UNSAFE} `{path:.80}`, which is not on the list; nothing of it was run")
-            for path in (*calls.unsafe, *calls.unclear)
-        ]
+        # Metadata have no enumerations of anybody's.
+        calls.unsafe += calls.unclear
+        problems += [Problem("CK104", name, text) for text in calls.refused]
         for tensor in read.tensors():
             tensors[tensor.name].append(tensor)
         objects.update({item.name: item for item in read.objects()})
         problems += read.problems
         # Without collectives each rank has an id of its own.
         save_id = read.save_id if len(names) == 1 else ""
+    if NAME in files and any(map(OF_RANK.fullmatch, files)):
+        text = f"metadata of a rank beside {NAME}, which is read instead: left over from another save"
+        problems.append(Problem("CK103", min(filter(OF_RANK.fullmatch, files)), text, "note"))
     found = {name: _joined(parts) for name, parts in tensors.items()}
     # Of equal chunks in the metadata of several ranks one is listed, but all files are used.
     pieces = [chunk.piece for parts in tensors.values() for tensor in parts for chunk in tensor.chunks]

@@ -74,6 +74,8 @@ def kind_of(file: Path) -> tuple[Kind, str]:
         return "torch", ""
     if "latest" in name.lower() and file.suffix in ("", ".txt") and len(begin) <= _MOST:
         return "tracker", ""
+    if name.endswith(".gz") and holds_data(name.removesuffix(".gz")):
+        return "unknown", "compressed: not read"
     if name.endswith(_ASIDE) or _EVENTS in name or (_is_text(begin) and not name.endswith(torch_save.SUFFIXES)):
         return "aside", ""
     known = next((what for magic, what in _MAGIC.items() if begin.startswith(magic)), "")

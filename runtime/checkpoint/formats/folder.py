@@ -24,6 +24,10 @@ _BESIDE: Final = re.compile(
     r"optim|sched|rng|random|scaler|train|extra|sampler|dl_state|custom|args|meta|common|ema|loss", re.IGNORECASE
 )
 
+#: What people call a link to the checkpoint that is loaded.
+_LAST: Final = re.compile(r"latest|last|best|current", re.IGNORECASE)
+#: Folders in folders that are entered.
+_DEEPEST: Final = 64
 #: The root of a database in many files whose names are hashes.
 _OCDBT: Final = "manifest.ocdbt"
 
@@ -84,6 +88,10 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
         if (info.st_dev, info.st_ino) in found.entered:
             return
         found.entered.add((info.st_dev, info.st_ino))
+    if len(folder.relative_to(root).parts) > _DEEPEST:
+        text = f"deeper than {_DEEPEST} folders: not read"
+        found.unread.append(Unread(f"{'/'.join(folder.relative_to(root).parts[:3])}/...", text))
+        return
     entries = sorted(folder.iterdir())
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
     # Of a folder and a link to it beside it, the folder is entered; of two ways to one place, the first.
@@ -141,12 +149,14 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
 
 
 def _no_file(file: Path, name: str) -> Iterator[Problem]:
-    """What is wrong with a name of weights that is no file: a link to nothing, or a pipe."""
-    if file.is_dir() or not holds_data(file.name):
+    """What is wrong with a name that is no file: a link to nothing, or a pipe in the place of weights."""
+    if file.is_dir():
         return
     if file.is_symlink() and not file.exists():
-        yield Problem("CK102", name, f"is a link to {file.readlink()}, which is not there")
-    else:
+        is_needed = holds_data(file.name) or is_of_time(file.name) or _LAST.search(file.name)
+        text = f"is a link to {file.readlink()}, which is not there"
+        yield Problem("CK102", name, text, "error" if is_needed else "note")
+    elif holds_data(file.name):
         yield Problem("CK102", name, "is not a regular file")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from ...quantities import and_more
@@ -9,12 +12,14 @@ from ..model import CheckpointError, Problem
 from . import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from ..model import Content
 
 SUFFIX: Final = ".index.json"
+#: `00001-of-00002`
+_PART: Final = re.compile(r"(\d{1,9})-of-(\d{1,9})")
 
 
 class Index:
@@ -35,6 +40,7 @@ class Index:
         for where in self.weight_map.values():
             if where.startswith(("/", "\\")) or ".." in where.split("/"):
                 raise CheckpointError(f"{file}: names `{where}`, outside of its folder")
+        self.weight_map = {name: posixpath.normpath(where) for name, where in self.weight_map.items()}
 
     @property
     def files(self) -> list[str]:
@@ -48,6 +54,8 @@ class Index:
             more = and_more(len(missing) - 1, "file")
             text = f"names `{missing[0]}`{more}, with {lost} of its {len(self.weight_map)} tensors: missing"
             yield Problem("CK102", self.name, text)
+        else:
+            yield from self._fewer(contents)
         where: dict[str, list[str]] = {}
         for file, content in contents.items():
             for name in content.tensors:
@@ -78,6 +86,22 @@ class Index:
                 )
         if not missing and not elsewhere and not absent and not unnamed and set(contents) >= named:
             yield from self._size(contents)
+
+    def _fewer(self, contents: Iterable[str]) -> Iterator[Problem]:
+        """Files of fewer numbers than their own names count, where the index names none of the rest either."""
+        named = set(self.files)
+        there: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        for name in (*named, *contents):
+            part = _PART.search(name)
+            form = _PART.sub(f"*-of-{part[2]}", name) if part else ""
+            if part and (name in named or (form, int(part[2])) in there):
+                there[(form, int(part[2]))].add(int(part[1]))
+        for (form, count), numbers in there.items():
+            if len(numbers) < count:
+                text = (
+                    f"names {len(numbers)} of the {count} files `{form}`; the rest is missing, and with it what it held"
+                )
+                yield Problem("CK102", self.name, text)
 
     def _size(self, contents: Mapping[str, Content]) -> Iterator[Problem]:
         tensors = [contents[file].tensors[name] for name, file in self.weight_map.items()]

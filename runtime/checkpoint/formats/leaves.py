@@ -31,6 +31,11 @@ class Leaves:
         #: Classes whose contents were not read.
         self.opaque: dict[str, None] = {}
 
+    @property
+    def unread(self) -> list[str]:
+        """What is said of those."""
+        return [f"{what}: its contents were not read" for what in self.opaque]
+
     def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
         """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
         self._left -= 1

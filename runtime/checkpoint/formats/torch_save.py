@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ...quantities import and_more
 from ..files import open_source
 from ..model import CheckpointError, Chunk, Content, Object, Piece, Problem, Tensor, Unread, Values
 from . import legacy
@@ -17,7 +18,7 @@ from .unpickle import Calls, unpickle
 from .zip_directory import Archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from ..model import Scalar, Sizes
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".pt", ".pth", ".pt.tar", ".pth.tar", ".bin", ".ckpt", ".pkl")
 #: Of these a file that does not begin as one of torch.save is damaged.
 CERTAIN: Final = (".pt", ".pth", ".pt.tar", ".pth.tar")
+#: Where the archive has its storages.
+_DATA: Final = "data/"
 _ZIP: Final = b"PK\x03\x04"
 #: A text, beside weights, that is worth keeping.
 _LONGEST: Final = 200
@@ -57,8 +60,10 @@ def read(file: Path, name: str, rank: int | None) -> Content:
             with closing(open_source(file, name)) as source:
                 archive = Archive(source, Piece(name, 0, source.size))
                 archive.check()
-                value = archive.pickled(calls)
-                return _content(value, name, rank, archive.values, archive.where("data.pkl").length, calls)
+                storages: dict[str, str] = {}
+                value = archive.pickled(calls, storages)
+                found = _content(value, name, rank, archive.values, archive.where("data.pkl").length, calls)
+                return replace(found, problems=(*found.problems, *_unused(archive, storages, name)))
         with file.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
@@ -76,6 +81,14 @@ def read(file: Path, name: str, rank: int | None) -> Content:
     raise CheckpointError(
         f"{file}: {'is empty' if not size else 'not a file of torch.save, or damaged at its beginning'}"
     )
+
+
+def _unused(archive: Archive, storages: Mapping[str, str], name: str) -> Iterator[Problem]:
+    """Storages in the archive that nothing which was saved refers to."""
+    keys = (entry.removeprefix(_DATA) for entry in archive.entries if entry.startswith(_DATA))
+    if left := [key for key in keys if key and key not in storages]:
+        text = f"nothing that was saved refers to `{_DATA}{left[0]:.40}`{and_more(len(left) - 1, 'storage')}"
+        yield Problem("CK103", name, text, "note")
 
 
 def _nowhere(_: Stored) -> Values:
@@ -107,16 +120,5 @@ def _content(
             tensors[path] = Tensor(path, values.dtype, values.sizes, (chunk,))
         else:
             objects[path] = Object(path, None, _plain(leaf), name)
-    problems = [
-        Problem(
-            "CK104",
-            name,
-            f"a reader would import and call `{path:.80}`, which is not on the list; nothing of it was run",
-        )
-        for path in calls.unsafe
-    ]
-    unread = [Unread(name, f"{what}: its contents were not read") for what in leaves.opaque]
-    unread += [
-        Unread(name, f"a reader would import and call `{path:.80}`, an enumeration perhaps") for path in calls.unclear
-    ]
-    return Content(tensors, objects, tuple(problems), tuple(unread))
+    problems = tuple(Problem("CK104", name, text) for text in calls.refused)
+    return Content(tensors, objects, problems, tuple(Unread(name, text) for text in (*leaves.unread, *calls.doubtful)))

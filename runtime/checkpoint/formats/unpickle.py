@@ -36,6 +36,7 @@ _HARMFUL: Final = frozenset({
     # These do something when they are imported.
     "antigravity", "this",
 })  # fmt: skip
+IMPORTED: Final = "a reader would import and call"
 _BUILTINS: Final = frozenset({"builtins", "__builtin__"})
 _HARMFUL_BUILTINS: Final = frozenset({
     "eval", "exec", "compile", "__import__", "setattr", "delattr", "open", "input", "breakpoint", "globals",
@@ -52,6 +53,16 @@ class Calls:
 
     unsafe: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> list[str]:
+        """What is said of those that are unsafe."""
+        return [f"{IMPORTED} `{path:.80}`, which is not on the list; nothing of it was run" for path in self.unsafe]
+
+    @property
+    def doubtful(self) -> list[str]:
+        """What is said of those that are unclear: they are not read."""
+        return [f"{IMPORTED} `{path:.80}`, an enumeration perhaps" for path in self.unclear]
 
 
 class _Unpickler(pickle.Unpickler):

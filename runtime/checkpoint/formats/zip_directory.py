@@ -170,11 +170,11 @@ class Archive:
             raise self._error(f"`{name}` is missing")
         return self.entries[name]
 
-    def pickled(self, calls: Calls | None = None) -> object:
-        """What was saved, in stand-ins; `calls` as for `unpickle`."""
+    def pickled(self, calls: Calls | None = None, storages: dict[str, str] | None = None) -> object:
+        """What was saved, in stand-ins; `calls` and `storages` as for `unpickle`."""
         if self.entries.get("byteorder") is not None and self.read("byteorder") != b"little":
             raise self._error("its numbers are big-endian; that is not read")
-        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, calls)
+        return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, calls, storages)
 
     def values(self, stored: Stored) -> Values:
         """Where the values of a tensor of this archive lie."""
@@ -182,6 +182,10 @@ class Archive:
             raise self._error("a tensor that was not made as torch makes them")
         name = f"data/{stored.storage.key}"
         piece = self.where(name)
+        needed = stored.storage.elements * (width(stored.storage.dtype) if stored.storage.dtype else 1)
+        if needed and piece.length > needed:
+            # torch refuses it. One that is too short is found where the tensor is placed.
+            raise self._error(f"`{name}` has {piece.length} bytes, and its storage {needed}")
         return placed(stored, piece, self._entry(name).crc if self.has_checksums else None)
 
     def chunk(self) -> Values:

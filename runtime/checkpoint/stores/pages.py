@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a page: the end of one chunk of a DCP file and the beginning of the next are in one, or in two that are read at once.
 PAGE: Final = 1 << 13
-#: Pages that are kept: 24 MB.
-MOST: Final = 3072
+#: Pages that are kept, 8 MB: those of both ends of as many chunks as are read at once, and of files that are opened.
+MOST: Final = 1024
 #: So many pages that nothing needs are read rather than asking twice.
 _GAP: Final = 6
 #: Pages of one request.

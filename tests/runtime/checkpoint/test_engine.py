@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from collectivelint.runtime.checkpoint import show
+from collectivelint.runtime.checkpoint.audit import Wanted, audit
+from collectivelint.runtime.checkpoint.checks.engine import HERE
+from collectivelint.runtime.checkpoint.cluster import connected
 
 from .conftest import module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from collectivelint.runtime.checkpoint.checks.engine import Engine
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,26 +31,36 @@ pytestmark = [
 damages = module("damages").DAMAGES
 
 
-def verify(*arguments: object, cwd: Path) -> tuple[int, Any, str]:
-    """Exit code, what `--json` says without the time, and stderr."""
-    command = [sys.executable, "-m", "collectivelint", "ckpt", "verify", "--json", *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-    data = json.loads(ran.stdout) if ran.stdout else {}
-    data.pop("seconds", None)
-    return ran.returncode, data, ran.stderr
+def verdict(path: Path, engine: Engine) -> dict[str, Any]:
+    """What `verify --json` says, without the time."""
+    data = show.as_dict(audit(path, Wanted(engine=engine)))
+    del data["seconds"]
+    return data
 
 
-def test_the_verdict_is_that_of_one_machine(made: Path, copy: Callable[[str], Path]) -> None:
+def test_the_verdict_is_that_of_one_machine(
+    made: Path, copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One application reads all of them: starting one takes a minute where much else runs."""
     pytest.importorskip("pyspark")
     broken = copy("tensor_parallel")
     damages["flipped_bit"](broken)
     (broken / "__3_0.distcp").unlink()
-    # Tensors with objects beside them, and a damaged one; by paths that are relative to the folder of the command.
-    for path, code in ((made / "fsdp", 0), (broken, 1)):
-        alone = verify(path.name, cwd=path.parent)
-        spread = verify(path.name, "--engine", "local[2]", cwd=path.parent)
-        assert spread[:2] == alone[:2]
-        assert alone[0] == code
+    harmful = broken.parent / "harmful"
+    dcp.save({"w": torch.ones(4), "extra": Harmful()}, checkpoint_id=harmful, no_dist=True)
+    with connected("local[2]") as spark:
+        # Tensors with objects beside them, a damaged one, and an object that runs something; by relative paths.
+        for path, codes in ((made / "fsdp", set()), (broken, {"CK102"}), (harmful, {"CK102"})):
+            monkeypatch.chdir(path.parent)
+            alone, spread = (verdict(Path(path.name), engine) for engine in (HERE, spark))
+            assert spread == alone
+            errors = {problem["code"] for problem in alone["problems"] if problem["severity"] == "error"}
+            assert (errors, alone["sound"]) == (codes, not codes)
+
+
+class Harmful:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
 
 
 def test_a_store(made: Path, tmp_path: Path) -> None:

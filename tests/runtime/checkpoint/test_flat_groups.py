@@ -70,24 +70,30 @@ def _parts(weights: dict[str, torch.Tensor], stage: int, ranks: int, padding: in
 
 
 def zero(
-    root: Path, stage: int, ranks: int = 2, padding: int = 0, weights: dict[str, torch.Tensor] | None = None
+    root: Path,
+    stage: int,
+    ranks: int = 2,
+    padding: int = 0,
+    weights: dict[str, torch.Tensor] | None = None,
+    model_rank: int = 0,
+    model_ranks: int = 1,
 ) -> Path:
-    """A checkpoint of ZeRO."""
+    """A checkpoint of ZeRO, as far as one rank of the model writes it."""
     weights = weights or _weights()
-    step = root / "global_step2"
-    step.mkdir(parents=True)
+    step, place = root / "global_step2", f"mp_rank_{model_rank:02d}"
+    step.mkdir(parents=True, exist_ok=model_rank > 0)
     model: dict[str, Any] = {
         "param_shapes": [{name: torch.Size(shape) for name, shape in group.items()} for group in SHAPES],
         "frozen_param_shapes": {name: torch.Size(shape) for name, shape in FROZEN.items()},
         "shared_params": {"head": "embed"}, "buffer_names": ["shift"], "optimizer": None,
-        "dp_world_size": ranks, "mp_world_size": 1, "global_steps": 2, "global_samples": 8,
+        "dp_world_size": ranks, "mp_world_size": model_ranks, "global_steps": 2, "global_samples": 8,
     }  # fmt: skip
     names = [*(name for group in SHAPES for name in group), "head"]
     module = {name: torch.empty(0) if stage == 3 else weights.get(name, weights["embed"]).bfloat16() for name in names}
     shift = torch.arange(5.0)
     for rank in range(ranks if stage == 3 else 1):
         fragments = {n: _cut(weights[n].flatten(), ranks)[rank].clone() if stage == 3 else weights[n] for n in FROZEN}
-        of = f"zero_pp_rank_{rank}_mp_rank_00" if stage == 3 else "mp_rank_00"
+        of = f"zero_pp_rank_{rank}_{place}" if stage == 3 else place
         state = {**model, "module": {**module, "shift": shift}, "frozen_param_fragments": fragments}
         torch.save(state, step / f"{of}_model_states.pt")
     parts, moments = (_parts({n: w * f for n, w in weights.items()}, stage, ranks, padding) for f in (1, 2))
@@ -99,7 +105,7 @@ def zero(
         optimizer = {"zero_stage": stage, "partition_count": count, key: parts[rank], inner: {"state": states}}
         if padding:
             optimizer["param_alignment_paddings"] = [[padding] * len(group) for group in SHAPES]
-        torch.save({"optimizer_state_dict": optimizer}, step / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+        torch.save({"optimizer_state_dict": optimizer}, step / f"zero_pp_rank_{rank}_{place}_optim_states.pt")
     (root / "latest").write_text("global_step2")
     return root
 
@@ -338,3 +344,34 @@ def test_boxes_are_runs_in_order(shape: tuple[int, ...]) -> None:
             ]
             assert torch.cat(seen).tolist() == list(range(begin, end))
             assert len(found) <= max(1, 2 * len(shape) - 1)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_ranks_of_the_model(tmp_path: Path, stage: int) -> None:
+    """Each has its own parameters and flat groups, which have to hold them."""
+    root = tmp_path / "zero"
+    for rank in range(2):
+        zero(root, stage, weights=_weights(1.0 + 5000 * rank), model_rank=rank, model_ranks=2)
+    report = looked(root)
+    assert (report.problems, report.coverage.unread) == ([], [])
+    file = root / "global_step2" / "zero_pp_rank_1_mp_rank_01_optim_states.pt"
+    good = file.read_bytes()
+    key = "fp32_flat_groups" if stage == 3 else "single_partition_of_fp32_groups"
+    # What it lacks at its end no other file has.
+    _change(file, lambda state: state[key].__setitem__(0, state[key][0][:-9].clone()))
+    problems = [problem for problem in looked(root).problems if problem.severity == "error"]
+    assert {problem.code for problem in problems} == {"CK201"}
+    assert all(problem.text.endswith("(mp_rank 1)") for problem in problems)
+    file.write_bytes(good)
+    _change(file, lambda state: state[key].pop())
+    assert ("CK103", f"optimizer_state_dict.{key}.1") in _errors(root)
+
+
+def test_one_file_is_not_made_of_several_ranks_of_the_model(tmp_path: Path) -> None:
+    """It is compared with one of them, and the others have other values."""
+    for rank in range(2):
+        zero(tmp_path / "zero", 2, weights=_weights(1.0 + 5000 * rank), model_rank=rank, model_ranks=2)
+    report = looked(tmp_path / "zero", consolidated=_whole(tmp_path / "whole.bin"))
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    assert {problem.code for problem in errors} == {"CK302"}
+    assert "the 2 ranks hold different values of [13, 7]" in next(p.text for p in errors if p.where == "embed")

@@ -161,9 +161,8 @@ _HANDLER = _global(b"logging", b"FileHandler")
 def test_calls_by_what_is_on_the_list(tmp_path: Path, data: bytes) -> None:
     """torch and copyreg call what they are given: the class that a reader would open a file with."""
     file = _archive(tmp_path / "model.pt", b"\x80\x02" + data + b".")
-    assert [(problem.code, "logging.FileHandler" in problem.text) for problem in looked(file).problems] == [
-        ("CK104", True)
-    ]
+    errors = [problem for problem in looked(file).problems if problem.severity == "error"]
+    assert [(problem.code, "logging.FileHandler" in problem.text) for problem in errors] == [("CK104", True)]
 
 
 @pytest.mark.parametrize(
