@@ -17,6 +17,7 @@ from collectivelint.runtime.afterwards.picture import write
 from collectivelint.runtime.afterwards.picture.drawing import graph, ranks_bar
 from collectivelint.runtime.afterwards.picture.kinds import kinds_of
 from collectivelint.runtime.afterwards.picture.model import picture
+from collectivelint.runtime.afterwards.picture.packed import FromTrace
 from collectivelint.runtime.afterwards.picture.source import Source, around, on_the_way
 from collectivelint.runtime.afterwards.picture.suggested import suggested
 from collectivelint.runtime.afterwards.picture.waits import Node
@@ -127,7 +128,7 @@ def _made_up(ranks: int, name: str) -> Trace:
 def _made_up_page(trace: Trace) -> str:
     job = TracedJob("", len(trace.ranks), 0, 0.0, recorded=trace)
     judged = judging.summed(job, "", trace, matching.compare(trace, over=True))
-    drawn = picture(judged, trace, meetings(trace), Statistics(trace), group_usage.uses(trace))
+    drawn = picture(judged, trace, FromTrace(trace, meetings(trace)), Statistics(trace), group_usage.uses(trace))
     return write.page("run", [write.section(drawn)], [], [], [])
 
 

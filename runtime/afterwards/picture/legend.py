@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .words import text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .model import Picture
 
 #: Symbols (classes of page.css) and what they mean: of all lanes, of a divergence, of one that lacks ranks, of lanes that ranks share.
@@ -30,7 +32,7 @@ def lanes(picture: Picture) -> str:
     symbols = _ALWAYS + _DIVERGED * picture.diverged + _LACKS * bool(picture.calls["lacks"])
     symbols += _MANY * (len(picture.ranks) > 64)
     key = "".join(f'<li><i class="k {name}">{_WORDS.get(name, "")}</i>{words}</li>' for name, words in symbols)
-    return _LANES.replace("@KEY@", key).replace("@CLOCK@", _clock(picture.calls["hosts"]))
+    return _LANES.replace("@KEY@", key).replace("@CLOCK@", _clock(picture.calls["hosts"]) + _left_out(picture.calls))
 
 
 def _clock(hosts: list[str]) -> str:
@@ -44,6 +46,15 @@ def _clock(hosts: list[str]) -> str:
             f"; {others:,} other host{'s are' if others > 1 else ' is'} set to it by the ends of the calls of all ranks"
         )
     return f"Seconds since the first recorded call, by {whose}."
+
+
+def _left_out(calls: Mapping[str, Any]) -> str:
+    """Which calls are drawn where they are not all."""
+    drawn, of = sum(calls["counts"]), calls["of"]
+    if drawn >= of:
+        return ""
+    since, until = calls["since"], calls["since"] + calls["end"] * calls["tick"]
+    return f" Drawn are {drawn:,} of {of:,} calls, those from {since:.3f} s to {until:.3f} s; the verdict and the tables are of all."
 
 
 _LANES: Final = """<section class="lanes"><h2>Lanes</h2>
