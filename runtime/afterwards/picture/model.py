@@ -67,7 +67,8 @@ def picture(judged: Judged, trace: Trace, source: packed.Source, numbers: Number
         shown = tuple(cards.of_side(side, since, waits.differing(side, found)) for side in found.sides)
     elif slow is not None:
         # One is the verdict; a slow rank makes others wait and come late, who follow.
-        said, title, to_do = [_sentence(without_folders(str(slow)))], "SLOW RANK", advice.of_slow(slow)
+        said = [_sentence(without_folders(words)) for words in (slow.in_short, slow.way) if words]
+        title, to_do = "SLOW RANK", advice.of_slow(slow)
         notes = (*(_sentence(str(other)) for other in numbers.slow[1:3]), f"No divergence in {looked}.")
         shown = cards.of_slow(slow, since)
     else:
