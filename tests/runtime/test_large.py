@@ -17,6 +17,8 @@ from collectivelint.runtime.traces.model import State
 from collectivelint.runtime.traces.reader import Reader, ring_files
 from collectivelint.runtime.traces.ring import KINDS
 
+from .test_picture import BROWSER, _shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -233,6 +235,12 @@ def test_a_part_of_the_calls_is_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     drawn = re.search(r"Drawn are (\d+) of 480 calls, those from ([\d.]+) s to ([\d.]+) s", page)
     assert drawn is not None
     assert (int(drawn[1]), float(drawn[2])) == (sum(calls["counts"]), round(calls["since"], 3))
+    if BROWSER is not None:
+        shown = dict(re.findall(r'data-(from|to|at)="([\d.]+)"', _shown(tmp_path / "run.html")))
+        moments = [float(shown[name]) for name in ("from", "at", "to")]
+        assert sorted(moments) == moments
+        assert calls["since"] - 1e-5 < moments[0] < moments[2] < calls["since"] + calls["end"] * calls["tick"] + 1e-5
+        assert "all that is drawn</button>" in page
     # The numbers are of all calls.
     assert "rank 0 of 4: 120 calls" in text
 
