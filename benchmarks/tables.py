@@ -149,9 +149,7 @@ def main() -> None:
     options = parser.parse_args()
     ranks = -(-options.ranks // PER_HOST) * PER_HOST
     options.folder.mkdir()
-    run, tables, trace, page = (
-        options.folder / name for name in ("run", "tables", "run.perfetto-trace", "run.html")
-    )
+    run, tables, trace, page = (options.folder / name for name in ("run", "tables", "run.perfetto-trace", "run.html"))
     began = time.perf_counter()
     try:
         if os.fork() == 0:
