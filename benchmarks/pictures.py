@@ -111,8 +111,9 @@ def main() -> None:
         pages(work)
         for name in SIZES:
             page = work / f"{name}.html"
-            # The name of the run has the name of this machine in it.
-            page.write_text(re.sub(r"run-(\d{8}-\d{6})-[\w.-]+-\d+", r"run-\1-node-a-4711", page.read_text()))
+            # The names of the run and of its clock have the name of this machine in them.
+            shown = re.sub(r"run-(\d{8}-\d{6})-[\w.-]+-\d+", r"run-\1-node-a-4711", page.read_text())
+            page.write_text(re.sub(r"by the clock of [\w.-]*\w", "by the clock of node-a", shown))
             for scheme in SCHEMES:
                 picture(browser, page, scheme)
 

@@ -145,11 +145,11 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=600, help="seconds a step may take")
     parser.add_argument("--spark", help="local[2], say")
     parser.add_argument("--folder", type=Path, default=Path(".bench-tables"), help="is made, and removed afterwards")
-    parser.add_argument("--only", nargs="*", default=["parquet", "perfetto", "report", "duckdb"])
+    parser.add_argument("--only", nargs="*", default=["parquet", "perfetto", "report", "html", "duckdb"])
     options = parser.parse_args()
     ranks = -(-options.ranks // PER_HOST) * PER_HOST
     options.folder.mkdir()
-    run, tables, trace = (options.folder / name for name in ("run", "tables", "run.perfetto-trace"))
+    run, tables, trace, page = (options.folder / name for name in ("run", "tables", "run.perfetto-trace", "run.html"))
     began = time.perf_counter()
     try:
         if os.fork() == 0:
@@ -163,6 +163,7 @@ def main() -> None:
             "parquet": ([sys.executable, "-c", READ + STEPS["parquet"], str(run), str(tables)], tables),
             "perfetto": ([sys.executable, "-c", READ + STEPS["perfetto"], str(run), str(trace)], trace),
             "report": ([*report, str(run)], None),
+            "html": ([*report, str(run), "--html", str(page)], page),
             "duckdb": ([*report, str(tables)], None),
             "spark": ([*report, str(tables), "--engine", options.spark or ""], None),
         }

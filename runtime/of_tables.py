@@ -65,18 +65,23 @@ def _as_dict(folder: Path, found: Sequence[Analysed], names: Sequence[str]) -> d
     }
 
 
-def analysed(found: Sequence[Job], folder: Path | None, engine: str | None) -> list[Analysed]:
-    """What an engine finds of each job, nothing where none is asked for. The tables stay in `folder` if one is given."""
+def analysed(
+    found: Sequence[Job], folder: Path | None, engine: str | None, *, is_drawn: bool = False
+) -> list[Analysed]:
+    """What an engine finds of each job, nothing where none is asked for. The tables stay in `folder` if one is given.
+
+    `is_drawn`: with what a page is drawn from.
+    """
     try:
         if folder is not None:
             _write(found, folder)
         if engine is None:
             return []
         if folder is not None:
-            return engines.analysed(folder, engine)
+            return engines.analysed(folder, engine, is_drawn=is_drawn)
         with tempfile.TemporaryDirectory(prefix="collectivelint-") as name:
             _write(found, Path(name))
-            return engines.analysed(Path(name), engine)
+            return engines.analysed(Path(name), engine, is_drawn=is_drawn)
     except (TablesError, OSError) as error:
         _fail(error)
 

@@ -16,11 +16,12 @@ from collectivelint.cli.words import Word
 from collectivelint.printable import one_line
 from collectivelint.settings import Resolver
 
-from . import of_tables
+from . import large, of_tables
 from .afterwards import flight_recorder, group_usage
 from .afterwards.jobs_of import jobs_of
 from .afterwards.picture import write
 from .afterwards.picture.model import picture
+from .afterwards.picture.packed import FromTrace
 from .afterwards.statistics import Statistics
 from .afterwards.tables import engines, schema
 from .beside import closing, judging
@@ -39,6 +40,7 @@ from .verdict.meetings import meetings
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from .afterwards.picture.packed import Source
     from .afterwards.tables.numbers import Analysed
     from .beside.absent import Absent
     from .beside.judging import Judged
@@ -130,8 +132,11 @@ def report(
         if perfetto is not None:
             of_tables.write_perfetto(found, perfetto)
         # An engine needs a fraction of the time and memory, but has no stacks, which a page shows.
-        by_default = engines.DUCKDB if parquet is not None and page is None and engines.has_duckdb() else None
-        analysed = of_tables.analysed(found, parquet, engine or by_default)
+        is_large = any(map(large.is_large, found))
+        is_faster = is_large or (parquet is not None and page is None and engines.has_duckdb())
+        analysed = of_tables.analysed(
+            found, parquet, engine or (engines.DUCKDB if is_faster else None), is_drawn=is_large and page is not None
+        )
     except (TraceError, OSError) as error:
         end = run_end.read(run)
         missing = of_run(run, Trace(), end.unrecorded if end is not None else ())
@@ -194,8 +199,10 @@ def _parts(
     main = jobs.main_of(found)
     parts = []
     for index, (job, name) in enumerate(zip(found, jobs.names(found), strict=True)):
-        trace = job.trace(unreadable)
-        met = meetings(trace) if is_page or not analysed else []
+        is_large = bool(analysed) and large.is_large(job)
+        part = large.part_of(job, analysed[index], unreadable) if is_large else None
+        trace = part.trace if part is not None else job.trace(unreadable)
+        met = meetings(trace) if part is None and (is_page or not analysed) else []
         if analysed:
             groups, numbers = analysed[index].uses, analysed[index].numbers
         else:
@@ -208,7 +215,14 @@ def _parts(
             echo("\n".join([*numbers.text(stopped=stopped), "", *group_usage.text(groups), ""]))
         data = {} if is_text else {"groups": group_usage.as_dicts(groups), **numbers.as_dict()}
         judged = _judged(job, name, trace, ends)
-        section = write.section(picture(judged, trace, met, numbers, groups)) if is_page else None
+        source: Source = FromTrace(trace, met)
+        if part is not None:
+            if judged.divergence is not None:
+                trace = part.around(judged.divergence)
+                judged = _judged(job, name, trace, ends)
+            judged = large.counted(judged, part)
+            source = large.drawn(job, trace, analysed[index], part) if is_page else source
+        section = write.section(picture(judged, trace, source, numbers, groups)) if is_page else None
         # The first one costs most; others may be late because of it.
         slow = [f"rank {one.rank} is slow{f' in {name}' * bool(name)}, see SLOW above" for one in numbers.slow[:1]]
         parts.append(_Part(judged, unexpected, data, section, slow))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Lines shown around that of a finding.
 _AROUND: Final = 2
 _CODE: Final = re.compile(r"`([^`]+)`")
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 
 def render(document: Document) -> str:
@@ -38,8 +39,8 @@ def render(document: Document) -> str:
     names = {finding.code: finding.name for finding in findings}
     places = {
         "PALETTE": palette.of_page(),
-        "SUMMARY": f"<h1>{_code(summary(result, document.fixed))}</h1>"
-        + "".join(f'<p class="faint">{_code(line)}</p>' for line in unshown(result)),
+        "SUMMARY": f"<h1>{_with_options(summary(result, document.fixed))}</h1>"
+        + "".join(f'<p class="faint">{_with_options(line)}</p>' for line in unshown(result)),
         "VERSION": escape(__version__),
         "RULES": "".join(
             f'<label><input type="checkbox" value="{escape(code)}"> {escape(code)} {escape(names[code])} <b>{count}</b></label>'
@@ -60,6 +61,11 @@ def _text(text: str) -> str:
 def _code(text: str) -> str:
     """Text in which what stands in backticks is code."""
     return _CODE.sub(r"<code>\1</code>", _text(text))
+
+
+def _with_options(text: str) -> str:
+    """The same; an option such as `--min-confidence low` is not parted at a hyphen, where it would no longer be one."""
+    return _OPTION.sub(r'<span class="option">\g<0></span>', _code(text))
 
 
 def _files(findings: Iterable[Finding], sources: Sources, rules: Mapping[str, RuleModule]) -> Iterator[str]:

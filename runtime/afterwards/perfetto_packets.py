@@ -41,14 +41,6 @@ class Packets:
         self._is_first = False
         return packet
 
-    def event(self, time: int, like: Any, track: int) -> Any:
-        """A copy of a packet with an event, at a time in nanoseconds since the epoch; its event."""
-        packet = self.packet(like)
-        packet.timestamp = time
-        event = packet.track_event
-        event.track_uuid = track
-        return event
-
     def template(self, kind: str) -> Any:
         """A packet with an event of a kind, to be copied."""
         made = self._protos.TracePacket()
@@ -56,6 +48,15 @@ class Packets:
         made.sequence_flags = self._protos.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
         made.track_event.type = getattr(self._protos.TrackEvent, kind)
         return made
+
+    def write(self, packets: bytes) -> None:
+        """Write packets that are made already, behind those so far."""
+        self.flush()
+        self._stream.write(packets)
+
+    def encoded(self, packet: Any) -> bytes:
+        """A packet as it stands in the file."""
+        return bytes(self._protos.Trace(packet=[packet]).SerializeToString())
 
     def flush(self) -> None:
         """Write the packets; those of several messages make one trace."""

@@ -52,7 +52,7 @@ _LARGEST_EXIT: Final = 1 << 12
 _STATES: Final = tuple(State)
 _CREATE: Final = KINDS.index("create")
 #: No time (in seconds since the epoch) is later.
-_NEVER: Final = float(1 << 40)
+NEVER: Final = float(1 << 40)
 
 
 def ring_files(folder: Path) -> list[Path]:
@@ -74,7 +74,7 @@ def exit_file(ring: Path) -> Path:
 
 
 class Reader:
-    """The trace of one process, also while that goes on writing."""
+    """The trace of one process, also while that goes on writing. `data`: its ring, of `capacity` records; `names`: what these refer to."""
 
     def __init__(self, ring: Path, *, keep: bool = False) -> None:
         """Open it; raise TraceError where it is not a trace.
@@ -82,56 +82,61 @@ class Reader:
         `keep` its files open, so that it is read on when they have been removed.
         """
         self.path = ring
-        self._data = mapped.opened(ring)
-        if len(self._data) < HEADER.size or not self._data[:8] == MAGIC:
+        self.data = mapped.opened(ring)
+        if len(self.data) < HEADER.size or not self.data[:8] == MAGIC:
             raise TraceError(f"{ring}: not a collectivelint trace")
-        _, version, self._capacity, self.number, self.world_size, self.pid, *rest = self._header()
+        _, version, self.capacity, self.number, self.world_size, self.pid, *rest = self._header()
         self.attempt, self.started = rest[:2]
         if not OLDEST_VERSION <= version <= VERSION:
             known = f"this release reads versions {OLDEST_VERSION} to {VERSION}"
             raise TraceError(f"{ring}: version {version} of the format, {known}")
-        size = RECORDS_AT + self._capacity * RECORD.size
+        size = RECORDS_AT + self.capacity * RECORD.size
         if not 0 <= self.number < self.world_size or not abs(self.started) < math.inf:
             raise TraceError(f"{ring}: damaged, rank {self.number} of {self.world_size} started at {self.started}")
-        if self._capacity > _MOST or self._header()[9] >= len(ENDS):
+        if self.capacity > _MOST or self._header()[9] >= len(ENDS):
             raise TraceError(f"{ring}: damaged, its header is not one of ours")
-        if not self._capacity or len(self._data) < size:
-            raise TraceError(f"{ring}: damaged, {len(self._data)} bytes are too few for {self._capacity} records")
-        self.host = _text(self._data[HOST if version > OLDEST_VERSION else slice(HOST.start, ERROR.start)])
+        if not self.capacity or len(self.data) < size:
+            raise TraceError(f"{ring}: damaged, {len(self.data)} bytes are too few for {self.capacity} records")
+        self.host = _text(self.data[HOST if version > OLDEST_VERSION else slice(HOST.start, ERROR.start)])
         #: When the process began; 0.0 if that is not known.
-        self.begun = float(BEGUN.unpack_from(self._data, BEGUN_AT)[0]) if version > OLDEST_VERSION else 0.0
+        self.begun = float(BEGUN.unpack_from(self.data, BEGUN_AT)[0]) if version > OLDEST_VERSION else 0.0
         #: How many ranks there should be on this host; 0 if unknown.
-        self.local = int.from_bytes(self._data[LOCAL], "little")
+        self.local = int.from_bytes(self.data[LOCAL], "little")
         # Last: what makes it a trace is written when its job has been named.
-        self._names = Names(ring.with_suffix(".names"), keep=keep)
-        self._streams = Streams(self._names)
+        self.names = Names(ring.with_suffix(".names"), keep=keep)
+        self._streams = Streams(self.names)
         #: For each group whether this rank is a member.
         self._is_member: dict[int, bool] = {}
         #: Ranks with the same belong to one job, see jobs.py.
-        self.job = (self._names.job, self.world_size)
+        self.job = (self.names.job, self.world_size)
         #: Of a process that has left: read once, since nothing comes after it.
         self._last: float | None = None
 
     def _header(self) -> tuple[Any, ...]:
-        if self._data.size() < len(self._data):
+        if self.data.size() < len(self.data):
             # Reading behind the end of a mapped file ends the process.
             raise TraceError(f"{self.path}: damaged, it was truncated")
-        return HEADER.unpack_from(self._data)
+        return HEADER.unpack_from(self.data)
 
     def update(self) -> None:
         """Read the names on; raise TraceError if the trace cannot be read any more."""
         self._header()
-        self._names.update()
+        self.names.update()
 
     @property
     def wrong(self) -> str:
         """How many lines of the names were left out, since they are none of ours; "" if none was."""
-        count = self._names.wrong
+        count = self.names.wrong
         file = self.path.with_suffix(".names")
         return (
             f"{file}: {count} line{'s are not records' if count > 1 else ' is not a record'} of a trace and ignored"
             * bool(count)
         )
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether its table of streams has room for all streams."""
+        return int(self._header()[10]) <= STREAMS
 
     @property
     def written(self) -> int:
@@ -141,8 +146,8 @@ class Reader:
     def whole(self, last: int | None = None) -> Rank:
         """All events that the ring holds, or only the last, and those that go on."""
         written = self.written
-        first = max(1, written - (min(last, self._capacity) if last is not None else self._capacity) + 1)
-        return self._rank([*self._open(written, first), *range(first, written + 1)])
+        first = max(1, written - (min(last, self.capacity) if last is not None else self.capacity) + 1)
+        return self.of([*self._open(written, first), *range(first, written + 1)])
 
     def head(self) -> Rank:
         """The calls that go on, and the last event."""
@@ -150,24 +155,25 @@ class Reader:
 
     def _open(self, written: int, below: int) -> Iterator[int]:
         """Events before a number that have not ended, and whose end is awaited."""
-        first = max(1, written - self._capacity + 1)
-        states = self._data[RECORDS_AT + STATE_AT :: RECORD.size]
+        first = max(1, written - self.capacity + 1)
+        states = self.data[RECORDS_AT + STATE_AT :: RECORD.size]
         for state in (State.ENTERED, State.WAITING):
             slot = states.find(state)
             # Behind what was written all states are 0.
-            while 0 <= slot < min(self._capacity, written):
-                (number,) = _NUMBER.unpack_from(self._data, RECORDS_AT + slot * RECORD.size)
+            while 0 <= slot < min(self.capacity, written):
+                (number,) = _NUMBER.unpack_from(self.data, RECORDS_AT + slot * RECORD.size)
                 if first <= number < below:
                     yield number
                 slot = states.find(state, slot + 1)
 
-    def _rank(self, numbers: Iterable[int]) -> Rank:
+    def of(self, numbers: Iterable[int]) -> Rank:
+        """The rank with the events of these numbers; those that the ring does not hold are left out."""
         records = [record for number in sorted(set(numbers)) if (record := self._record(number))]
         header = self._header()
         written, end, streams = header[8:11]
-        table = self._data[STREAMS_AT : STREAMS_AT + min(streams, STREAMS) * STREAM.size]
+        table = self.data[STREAMS_AT : STREAMS_AT + min(streams, STREAMS) * STREAM.size]
         # Each name is written before the first record that needs it; so what is read after them has them all.
-        self._names.update()
+        self.names.update()
         self._streams.update(table)
         return Rank(
             rank=self.number,
@@ -177,20 +183,20 @@ class Reader:
             attempt=self.attempt,
             started=self.started,
             end=ENDS[end],
-            error=_text(self._data[ERROR]),
-            events=tuple(self._events(records, written - self._capacity + 1)),
-            lost=max(0, written - self._capacity + 1),
-            callers={key: frozenset(threads) for key, threads in self._names.callers.items()},
-            others=frozenset(self._names.threads),
-            stack=self._names.stack,
+            error=_text(self.data[ERROR]),
+            events=tuple(self._events(records, written - self.capacity + 1)),
+            lost=max(0, written - self.capacity + 1),
+            callers={key: frozenset(threads) for key, threads in self.names.callers.items()},
+            others=frozenset(self.names.threads),
+            stack=self.names.stack,
             streams=self._streams.collectives,
             peers=self._streams.peers,
-            groups=tuple(self._names.groups.values()),
-            destroyed=frozenset(self._names.destroyed),
-            stack_time=self._names.stack_time,
-            activity=self._names.activity,
-            ending=self._names.ending,
-            raised=tuple(self._names.raised),
+            groups=tuple(self.names.groups.values()),
+            destroyed=frozenset(self.names.destroyed),
+            stack_time=self.names.stack_time,
+            activity=self.names.activity,
+            ending=self.names.ending,
+            raised=tuple(self.names.raised),
             exit=self._exit(),
         )
 
@@ -205,15 +211,15 @@ class Reader:
 
     def _record(self, number: int) -> tuple[Any, ...] | None:
         """The record of an event; None if it is another's by now, or just being written, see ring.py."""
-        at = RECORDS_AT + (number - 1) % self._capacity * RECORD.size
-        if _NUMBER.unpack_from(self._data, at)[0] != number:
+        at = RECORDS_AT + (number - 1) % self.capacity * RECORD.size
+        if _NUMBER.unpack_from(self.data, at)[0] != number:
             return None
         if not IN_ORDER:
             fence()
-        record = RECORD.unpack_from(self._data, at)
+        record = RECORD.unpack_from(self.data, at)
         if not IN_ORDER:
             fence()
-        return record if _NUMBER.unpack_from(self._data, at)[0] == number else None
+        return record if _NUMBER.unpack_from(self.data, at)[0] == number else None
 
     @property
     def is_running(self) -> bool:
@@ -231,7 +237,7 @@ class Reader:
 
     def release(self) -> None:
         """Give back the memory of what has been read of the ring."""
-        mapped.release(self._data)
+        mapped.release(self.data)
 
     def ask(self) -> None:
         """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
@@ -243,7 +249,7 @@ class Reader:
             file.write(asked.to_bytes(4, "little"))
 
     def _events(self, records: list[tuple[Any, ...]], first: int) -> Iterator[Event]:
-        names = self._names
+        names = self.names
         for number, group, sequence, signature, place, peer, kind, state, is_async, start, end, *more in records:
             known = names.signatures.get(signature)
             if (
@@ -253,8 +259,8 @@ class Reader:
                 or place not in names.places
                 or kind >= len(KINDS)
                 or state > State.FAILED
-                or not abs(start) + abs(end) < _NEVER
-                or (kind < _CREATE and not self._belongs(group))
+                or not abs(start) + abs(end) < NEVER
+                or (kind < _CREATE and not self.belongs(group))
             ):
                 # Overwritten while we read, torn by the end of the process, or refused and not counted.
                 continue
@@ -277,10 +283,11 @@ class Reader:
                 checksum=more[2],
             )
 
-    def _belongs(self, group: int) -> bool:
+    def belongs(self, group: int) -> bool:
+        """Whether the rank is a member of a group that its names have."""
         found = self._is_member.get(group)
         if found is None:
-            found = self._is_member[group] = self.number in self._names.groups[group].ranks
+            found = self._is_member[group] = self.number in self.names.groups[group].ranks
         return found
 
 

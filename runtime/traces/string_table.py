@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import reading
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 _LARGEST: Final = 1 << 30
 _LONGEST: Final = 1 << 26
 _PIECE: Final = 1 << 20
+#: Every rank names its groups. The lines of those of thousands of ranks, behind their numbers, are parsed once.
+_GROUPS: Final[dict[bytes, Group]] = {}
+_MOST_GROUPS: Final = 64
+_LONG: Final = 4096
+_GROUP: Final = re.compile(rb'\{"id": (0|[1-9][0-9]{0,8}), "group": ')
 
 
 class Names:
@@ -83,11 +89,31 @@ class Names:
             return
         lines = bytes(self._rest + head).split(b"\n")
         self._rest = bytearray(tail)
-        for row in validation.parsed_lines(lines):
+        for row in validation.parsed_lines([line for line in lines if not self._take_group(line)]):
             try:
                 self._add(validation.mapping(row))
             except ValueError:
                 self.wrong += 1
+
+    def _take_group(self, line: bytes) -> bool:
+        """Take a line that is a group of very many ranks; whether it was one."""
+        match = _GROUP.match(line) if len(line) > _LONG else None
+        if match is None:
+            return False
+        text = line[match.end() :]
+        group = _GROUPS.get(text)
+        if group is None:
+            try:
+                group = validation.group(validation.mapping(validation.parsed(line)).get("group"))
+            except ValueError:
+                return False
+            if len(_GROUPS) >= _MOST_GROUPS:
+                _GROUPS.clear()
+            _GROUPS[text] = group
+        number = int(match[1])
+        self.redefined += number in self.groups
+        self.groups[number] = group
+        return True
 
     def close(self) -> None:
         """Give the file back that was kept open."""

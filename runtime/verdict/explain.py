@@ -102,6 +102,11 @@ def _side(side: Side) -> str:
 
 def described(event: Event) -> str:
     """`broadcast(src=0, float32[8,16])`."""
+    return f"{event.op}({', '.join(arguments(event))})"
+
+
+def arguments(event: Event) -> list[str]:
+    """What a call was passed, as far as it has to fit between ranks: `src=0`, `float32[8,16]`."""
     found = []
     if event.peer >= 0:
         name = {"broadcast": "src", "scatter": "src", "recv": "src"}.get(event.op, "dst")
@@ -120,7 +125,7 @@ def described(event: Event) -> str:
         found.append(str(event.argument))
     if "ranks" in event.signature:
         found.append(f"ranks={event.signature['ranks']}")
-    return f"{event.op}({', '.join(found)})"
+    return found
 
 
 def straggler(

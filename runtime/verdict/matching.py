@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..operations import COMPARED, LOOSE, ROOTED, SPLIT, dtypes
 from ..traces.model import Numbering
@@ -20,7 +20,7 @@ from .timeouts import timed_out
 from .wait_graph import Counts, deadlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ..traces.model import Event, Trace
 
@@ -81,7 +81,7 @@ def difference(events: list[Event]) -> str:
     for key in COMPARED:
         if key == "tensors" and op in LOOSE:
             continue
-        values = {_comparable(event, key) for event in events if key in event.signature}
+        values = {_comparable(event.signature, key) for event in events if key in event.signature}
         if len(values) > 1:
             return _named(key, events)
     if len({repr(found) for event in events if (found := dtypes(event.signature)) is not None}) > 1:
@@ -93,9 +93,15 @@ def difference(events: list[Event]) -> str:
     return ""
 
 
-def _comparable(event: Event, key: str) -> str:
+def fitting(op: str, signature: Mapping[str, Any]) -> object:
+    """What calls have in common that fit together, but for the root and split sizes: where it is equal, `difference` finds none."""
+    keys = [key for key in COMPARED if key in signature and not (key == "tensors" and op in LOOSE)]
+    return (op, *((key, _comparable(signature, key)) for key in keys), repr(dtypes(signature)))
+
+
+def _comparable(signature: Mapping[str, Any], key: str) -> str:
     """What of a signature has to be equal; of tensors how many numbers of which kind, not how they are arranged."""
-    value = event.signature[key]
+    value = signature[key]
     return repr([[math.prod(shape), dtype] for shape, dtype in value] if key == "tensors" else value)
 
 

@@ -156,6 +156,21 @@ def test_the_script_of_html_counts_and_opens_the_page_of_a_rule(project: Project
     assert re.findall(r'<details class="page" id="(\w+)"([^>]*)>', ran.stdout) == [("CL101", ""), ("CL201", ' open=""')]
 
 
+def test_options_in_html_are_not_parted_at_a_hyphen(project: Project) -> None:
+    project.write("import torch.distributed as dist\n\ndist.init_process_group()\ndist.barrier()\n")
+    page = project.run(
+        "check", "--isolated", "--no-cache", "--min-confidence", "high", "--output-format", "html", "main.py"
+    ).out
+    options = re.findall(r'<span class="option">(.*?)</span>', page)
+    assert options
+    assert ".option { white-space: nowrap; }" in page
+    # Each that stands outside of code and of the pages of rules is one of them.
+    top = page.partition("<main")[2].partition('<details class="page"')[0] or page
+    assert len(
+        re.findall(r"(?<![\w-])--[a-z]", re.sub(r"<style>.*?</style>|<script>.*?</script>", "", top, flags=re.S))
+    ) >= len(options)
+
+
 def test_html_cannot_be_broken_by_source(project: Project) -> None:
     evil = "</pre><script>alert(1)</script>@PAGES@"
     project.write(f"import torch.distributed as dist\n\ndist.barrier()  # {evil}\n")

@@ -17,6 +17,7 @@ from collectivelint.runtime.afterwards.picture import write
 from collectivelint.runtime.afterwards.picture.drawing import graph, ranks_bar
 from collectivelint.runtime.afterwards.picture.kinds import kinds_of
 from collectivelint.runtime.afterwards.picture.model import picture
+from collectivelint.runtime.afterwards.picture.packed import FromTrace
 from collectivelint.runtime.afterwards.picture.source import Source, around, on_the_way
 from collectivelint.runtime.afterwards.picture.suggested import suggested
 from collectivelint.runtime.afterwards.picture.waits import Node
@@ -127,7 +128,7 @@ def _made_up(ranks: int, name: str) -> Trace:
 def _made_up_page(trace: Trace) -> str:
     job = TracedJob("", len(trace.ranks), 0, 0.0, recorded=trace)
     judged = judging.summed(job, "", trace, matching.compare(trace, over=True))
-    drawn = picture(judged, trace, meetings(trace), Statistics(trace), group_usage.uses(trace))
+    drawn = picture(judged, trace, FromTrace(trace, meetings(trace)), Statistics(trace), group_usage.uses(trace))
     return write.page("run", [write.section(drawn)], [], [], [])
 
 
@@ -222,6 +223,8 @@ def test_more_ranks_than_lanes(tmp_path: Path) -> None:
 def test_a_slow_rank_has_a_card() -> None:
     group = Group((0, 1, 2, 3), 0, "default_pg")
     text = _made_up_page(steps_of(group, slow_steps(group, 100, slow=2, since=40, late=0.1)))
+    said = "Rank 2 is slow: it came last in 60 of 60 calls of all_reduce at train.py:7 since #41, 5.98 s behind in all."
+    assert f"<h1>{said} Its time goes between one of these calls and the next.</h1>" in text
     assert '<h2>rank 2</h2><svg class="bar"' in text
     assert (
         "comes last here: in 60 of 60 calls since #41, 5.98 s behind the other ranks in all of these; its time goes between one of these calls and the next</p>"
@@ -245,6 +248,29 @@ def _of_lines(lines: dict[int, list[int]], differs: int) -> Trace:
         ]  # fmt: skip
         ranks[rank] = Rank(rank, 2, rank, "host", 0, 0.0, "finished", "", tuple(events))
     return Trace(ranks)
+
+
+def test_a_mismatch_at_one_line_says_what_each_side_passed() -> None:
+    text = _made_up_page(_of_lines({0: [3, 4], 1: [3, 4]}, 1))
+    said = "Rank 0 calls all_reduce with float32[1], rank 1 with float32[2], at a.py:4. These meet as call #2 on the default group {0,1}."
+    assert f"<h1>{said}</h1>" in text
+    assert [
+        f"all_reduce({mark})" for mark in ('<b class="bad">float32[1]</b>', '<b class="bad">float32[2]</b>')
+    ] == re.findall(r"<code>(all_reduce.*?)</code> on", text)
+
+
+def test_what_many_sides_of_a_mismatch_passed() -> None:
+    group, place = Group(tuple(range(9)), 0, "default_pg"), Place("a.py", 3, "f")
+    ranks = {}
+    for rank in group.ranks:
+        signature = {"reduce_op": "SUM", "tensors": [[[max(3, rank)], "torch.int64"]]}
+        event = Event(rank, 1, "collective", "all_reduce", group, 1, -1, signature, False, State.DONE, 1.0, 2.0, place)
+        ranks[rank] = Rank(rank, 9, rank, "host", 0, 0.0, "finished", "", (event,))
+    text = _made_up_page(Trace(ranks))
+    assert (
+        "<h1>Ranks 0-3 call all_reduce with int64[3], rank 4 with int64[4], rank 5 with int64[5], 3 other ranks with yet others, at a.py:3."
+        in text
+    )
 
 
 def test_where_the_sides_of_a_mismatch_part() -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from collectivelint.runtime.traces import jobs, ring
+from collectivelint.runtime.traces import jobs, ring, validation
 from collectivelint.runtime.traces.model import State
 from collectivelint.runtime.traces.reader import Reader, read_rank, ring_files
 from collectivelint.runtime.traces.writer import Writer
@@ -316,3 +316,26 @@ def test_jobs_are_told_apart(tmp_path: Path) -> None:
     now = _job(tmp_path, 0, "c", 14.0)
     assert jobs.by_job([*past, now]) == [[now]]
     assert jobs.by_job([*past]) == [past]
+
+
+def test_groups_of_thousands_of_ranks_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[object] = []
+    group = validation.group
+    monkeypatch.setattr(validation, "group", lambda value: parsed.append(value) or group(value))
+    ranks = list(range(3000))
+    for rank in range(3):
+        writer = Writer(tmp_path, rank=rank, world_size=3000, attempt=0, started=5.0, host="host")
+        for _ in range(rank):
+            # The same group has another number on each rank.
+            writer.name("signature", {"op": "barrier"})
+        writer.name("group", {"ranks": ranks, "ordinal": 0, "description": "the-only-one"})
+        # A line of one that is damaged is none, however often it comes.
+        writer.name("group", {"ranks": [*ranks, -1], "ordinal": 0, "description": "damaged"})
+    readers = [Reader(file) for file in ring_files(tmp_path)]
+    names = [reader.names.groups for reader in readers]
+    assert [sorted(some) for some in names] == [[2], [3], [4]]
+    assert all(group is names[0][2] for some in names for group in some.values())
+    assert [reader.wrong.partition(": ")[2] for reader in readers] == [
+        "1 line is not a record of a trace and ignored"
+    ] * 3
+    assert sum(isinstance(value, dict) and value.get("description") == "the-only-one" for value in parsed) == 1

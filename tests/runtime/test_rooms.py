@@ -27,7 +27,7 @@ ROOMS: Final = (
     ("verdict", "inside", "checkpoint.checks"),
     ("beside", "afterwards", "checkpoint", "checkpoint.inside"),
     ("afterwards.picture",),
-    ("of_tables",),
+    ("of_tables", "large"),
     ("activate", "report"),
     ("cli",),
     ("", "__main__", "bootstrap", "testing"),

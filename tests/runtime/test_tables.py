@@ -16,7 +16,7 @@ from collectivelint.runtime.afterwards.tables import schema
 from collectivelint.runtime.afterwards.tables.parquet import write
 from collectivelint.runtime.afterwards.tables.schema import TABLES, VERSION
 from collectivelint.runtime.report import report
-from collectivelint.runtime.traces import jobs
+from collectivelint.runtime.traces import columns, jobs
 from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
 from collectivelint.runtime.traces.reader import Reader
 
@@ -112,23 +112,28 @@ def test_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parquet.ParquetFile(tmp_path / "many" / "events.parquet").num_row_groups > 10
 
 
-def test_ranks_are_read_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 8 ranks with events no two are in memory at the same time."""
+def test_calls_of_ranks_are_read_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 ranks with events no two have them in memory at the same time, and none as an Event each."""
     for number in range(8):
         _rank(tmp_path / "run", number, 10, world_size=8)
     living: list[weakref.ref[Any]] = []
     most = 0
+    of_reader = columns.of_reader
 
-    def read(file: Path) -> Any:
+    def read(reader: Reader, catalog: columns.Catalog) -> columns.Calls:
         nonlocal most
-        reader = Reader(file)
-        living.append(weakref.ref(reader))
+        calls = of_reader(reader, catalog)
+        # A view of this array may outlive it, an array of its own may not.
+        living.append(weakref.ref(calls))
         most = max(most, sum(one() is not None for one in living))
-        return reader.whole()
+        return calls
 
-    monkeypatch.setattr("collectivelint.runtime.afterwards.rank_by_rank.read_rank", read)
-    write(jobs.read(tmp_path / "run", []), tmp_path / "tables", [])
-    assert (len(living), most) == (8, 1)
+    monkeypatch.setattr(columns, "of_reader", read)
+    monkeypatch.setattr("collectivelint.runtime.traces.reader.Event", None)
+    found = jobs.read(tmp_path / "run", [])
+    write(found, tmp_path / "tables", [])
+    # The calls of the rank before are there until those of the next take their place.
+    assert (len(living), most) == (8, 2)
 
 
 def test_pyarrow_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ class Boxes extends Lanes {
     if (this.strip) for (let c = 0; c < n; c++) { const from = Math.round(X(c * end / n)); x.fillRect(from, 28 - 28 * this.strip[c], Math.round(X((c + 1) * end / n)) - from, 28 * this.strip[c]); }
     if (this.data.diverged) { x.fillStyle = C.bad; x.fillRect(X(this.data.at), 0, 2, 28); }
     x.strokeStyle = C.ink; x.lineWidth = 1.5; x.strokeRect(X(this.a) + .75, .75, Math.max(3, X(this.b) - X(this.a) - 1.5), 26.5);
-    x.font = `11px ${FONT}`; x.fillStyle = C.faint; x.textAlign = "left"; x.fillText("0 s", gut, 37); x.textAlign = "right"; x.fillText(this.time(end), right, 37);
+    x.font = `11px ${FONT}`; x.fillStyle = C.faint; x.textAlign = "left"; x.fillText(this.data.since ? `${this.second(0).toFixed(3)} s` : "0 s", gut, 37); x.textAlign = "right"; x.fillText(this.data.since ? `${this.second(end).toFixed(3)} s` : this.time(end), right, 37);
     x.fillText("run", gut - 8, 14);
   }
 }

@@ -53,7 +53,8 @@ class Calls {
     this.call = Uint32Array.from(data.whats, ([op, group, site]) => { const key = `${op} ${group} ${site}`; if (!keys.has(key)) keys.set(key, keys.size); return keys.get(key); });
     this.kind = Uint8Array.from(this.kindOf, colourOf);
     this.texts = data.whats.map(([op, group, site]) => `${data.ops[op]} ${data.groups[group].join(" ")} ${data.sites[site]}`.toLowerCase());
-    this.steps = this.inferred();
+    // Of a part of the run it is not known how many steps were before.
+    this.steps = data.since ? null : this.inferred();
     const late = this.late.filter(Boolean).sort();
     // A lateness that is worth a label: one of the longest hundredth, or of the longest ten.
     this.worth = late.length ? Math.max(late[Math.max(0, late.length - Math.max(10, late.length / 100 | 0))], 1e-3 / data.tick) : Infinity;

@@ -28,7 +28,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One side of a divergence, or a call of a slow rank (`is_call`). `call`, `group` and `place` are "" where there is none."""
+    """One side of a divergence, or a call of a slow rank (`is_call`). `call`, `group` and `place` are "" where there is none.
+
+    `differs`: the parts of `call` that the other sides do not have.
+    """
 
     ranks: str
     state: str
@@ -40,10 +43,11 @@ class Card:
     stack: tuple[Frame, ...]
     members: tuple[int, ...] = ()
     is_call: bool = False
+    differs: tuple[str, ...] = ()
 
 
-def of_side(side: Side, since: float) -> Card:
-    """The card of a side of a divergence. `since`: when the run began, in seconds since the epoch."""
+def of_side(side: Side, since: float, differs: tuple[str, ...] = ()) -> Card:
+    """The card of a side of a divergence. `since`: when the run began, in seconds since the epoch; `differs`: see Card."""
     event = side.event
     stack = tuple(map(frame, side.stack or (event.place.stack if event is not None else ())))
     is_there = event is not None and not side.stack
@@ -58,6 +62,7 @@ def of_side(side: Side, since: float) -> Card:
         source=_source(stack, since),
         stack=stack,
         members=side.ranks,
+        differs=differs,
     )
 
 

@@ -64,6 +64,8 @@ class Lanes extends Calls {
     if (canvas.width !== wide || canvas.height !== tall) { canvas.width = wide; canvas.height = tall; }
     x.setTransform(d, 0, 0, d, 0, 0); x.clearRect(0, 0, w, height); x.textBaseline = "middle"; return [x, w];
   }
+  // A moment in seconds since the job's first call.
+  second(ticks) { return this.data.since + ticks * this.data.tick; }
   time(ticks) { const s = ticks * this.data.tick; return s >= 1 ? `${s.toFixed(3)} s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)} ms` : `${(s * 1e6).toFixed(0)} µs`; }
   // The width of a text in the current font, which is not asked for twice.
   width(x, text) {
@@ -111,7 +113,7 @@ class Lanes extends Calls {
     if (geo.several) this.paintHosts(x);
     if (this.data.diverged) this.paintDivergence(x);
     if (this.picked) this.paintLinks(x);
-    const seconds = ticks => (ticks * this.data.tick).toFixed(6);
+    const seconds = ticks => this.second(ticks).toFixed(6);
     Object.assign(this.cv.dataset, { from: seconds(a), to: seconds(b), at: seconds(this.data.at || 0), lanes: this.lanes.length });
     this.paintStrip();
   }
@@ -120,8 +122,8 @@ class Lanes extends Calls {
     const raw = (b - a) * data.tick / (small ? 3 : 8), power = 10 ** Math.floor(Math.log10(raw)), tick = [1, 2, 5, 10].map(k => k * power).find(k => k >= raw);
     x.font = `11.5px ${FONT}`; x.textAlign = "center";
     const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(tick))));
-    for (let k = Math.ceil(a * data.tick / tick); k * tick <= b * data.tick; k++) {
-      const px = Math.round(X(k * tick / data.tick)) + .5; x.strokeStyle = C.line; x.lineWidth = 1; x.beginPath(); x.moveTo(px, top - 6); x.lineTo(px, bottom); x.stroke();
+    for (let k = Math.ceil(this.second(a) / tick); k * tick <= this.second(b); k++) {
+      const px = Math.round(X((k * tick - data.since) / data.tick)) + .5; x.strokeStyle = C.line; x.lineWidth = 1; x.beginPath(); x.moveTo(px, top - 6); x.lineTo(px, bottom); x.stroke();
       x.fillStyle = C.faint; if (px > gut + 16 && px < right - 22) x.fillText(`${(k * tick).toFixed(digits)} s`, px, 9);
     }
     if (!this.steps) return;

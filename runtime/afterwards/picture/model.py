@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ...beside.judging import Judged
     from ...traces.model import Trace
-    from ...verdict.meetings import Meeting
     from ...verdict.model import Divergence
     from ..group_usage import Use
     from ..statistics import Numbers, Row
@@ -50,8 +49,11 @@ class Picture:
     calls: dict[str, Any]
 
 
-def picture(judged: Judged, trace: Trace, met: Sequence[Meeting], numbers: Numbers, uses: list[Use]) -> Picture:
-    """The picture of a job from its trace and the meetings in it, the verdict on it, its statistics and the usage of its groups."""
+def picture(judged: Judged, trace: Trace, source: packed.Source, numbers: Numbers, uses: list[Use]) -> Picture:
+    """The picture of a job from its trace, the verdict on it, its statistics and the usage of its groups.
+
+    `source`: all of its calls; `trace` may have no more than those that the verdict rests on.
+    """
     found = judged.divergence
     slow = numbers.slow[0] if found is None and numbers.slow else None
     nodes = waits.graph(found, trace) if found is not None else []
@@ -62,14 +64,15 @@ def picture(judged: Judged, trace: Trace, met: Sequence[Meeting], numbers: Numbe
         said = waits.sentences(found, nodes)
         title, to_do = waits.title(found), advice.advice(found)
         notes = (*map(_sentence, found.notes), *_killed(found), *waits.clock(found), f"Compared {looked}.")
-        shown = tuple(cards.of_side(side, since) for side in found.sides)
+        shown = tuple(cards.of_side(side, since, waits.differing(side, found)) for side in found.sides)
     elif slow is not None:
         # One is the verdict; a slow rank makes others wait and come late, who follow.
-        said, title, to_do = [_sentence(without_folders(str(slow)))], "SLOW RANK", advice.of_slow(slow)
+        said = [_sentence(without_folders(words)) for words in (slow.in_short, slow.way) if words]
+        title, to_do = "SLOW RANK", advice.of_slow(slow)
         notes = (*(_sentence(str(other)) for other in numbers.slow[1:3]), f"No divergence in {looked}.")
         shown = cards.of_slow(slow, since)
     else:
-        said, title, to_do, notes = [f"No divergence in {looked}."], "", "", _longest(met)
+        said, title, to_do, notes = [f"No divergence in {looked}."], "", "", _longest(source)
     kind_of = kinds.kinds_of(use.group for use in uses)
     late = sorted(numbers.ranks.items(), key=lambda item: -item[1].late)
     return Picture(
@@ -91,11 +94,8 @@ def picture(judged: Judged, trace: Trace, met: Sequence[Meeting], numbers: Numbe
         uses=tuple(kinds.groups(uses, kind_of)),
         kinds=kind_of,
         ranks=tuple(trace.ranks),
-        calls=packed.packed(
-            trace,
-            found,
-            met,
-            packed.Marked(nodes[0].lacks if nodes else (), slow.rank if slow is not None else None, kind_of),
+        calls=source.packed(
+            found, packed.Marked(nodes[0].lacks if nodes else (), slow.rank if slow is not None else None, kind_of)
         ),
     )
 
@@ -120,11 +120,11 @@ def _fix(rule: str, shown: Sequence[Card]) -> suggested.Suggested | None:
     return suggested.suggested(rule, places) if rule and places else None
 
 
-def _longest(met: Sequence[Meeting]) -> tuple[str, ...]:
+def _longest(source: packed.Source) -> tuple[str, ...]:
     """The collective whose last rank came latest, in a sentence; () where no collective is recorded on all of its ranks."""
-    latest = max(met, key=lambda meeting: meeting.late, default=None)
+    latest = source.latest()
     if latest is None:
         return ()
-    event = latest.events[latest.last]
+    event, late = latest
     place = f"{event.op} at {event.place.path}:{event.place.line}"
-    return (f"The latest arrival: rank {latest.last} came to {place} {latest.late:.3f} s behind the rank before it.",)
+    return (f"The latest arrival: rank {event.rank} came to {place} {late:.3f} s behind the rank before it.",)

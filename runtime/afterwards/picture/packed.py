@@ -7,7 +7,7 @@ import sys
 import zlib
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...traces.model import Numbering, State
 from ...verdict.meetings import offsets
@@ -26,8 +26,8 @@ OPEN, ASYNC, LAST, DIVERGED, PAIR, FAILED = 1, 2, 4, 8, 16, 32
 _TICK_S: Final = 1e-6
 #: So many sides of a divergence have lanes of their own, and so many ranks of each.
 _SIDES, _OF_A_SIDE = 8, 3
-_MOST: Final = 2**32 - 1
-_UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
+MOST: Final = 2**32 - 1
+UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,41 @@ class Marked:
 
 
 @dataclass(slots=True)
-class _Table:
+class Table:
     """Values by index, in the order in which they came."""
 
     numbers: dict[Any, int] = field(default_factory=dict)
 
     def __call__(self, value: Any) -> int:
+        """The index of a value."""
         return self.numbers.setdefault(value, len(self.numbers))
+
+
+class Source(Protocol):
+    """Where the calls of a page come from: a trace in memory, or rings (packed_columns.py)."""
+
+    def latest(self) -> tuple[Event, float] | None:
+        """The call that came last by the most seconds, and how many; None where no call has ended on all ranks."""
+
+    def packed(self, found: Divergence | None, marked: Marked) -> dict[str, Any]:
+        """See `packed`. `found`: the divergence of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromTrace:
+    """The calls of a trace, with the meetings in it."""
+
+    trace: Trace
+    met: Sequence[Meeting]
+
+    def latest(self) -> tuple[Event, float] | None:
+        """See Source."""
+        found = max(self.met, key=lambda meeting: meeting.late, default=None)
+        return (found.events[found.last], found.late) if found is not None else None
+
+    def packed(self, found: Divergence | None, marked: Marked) -> dict[str, Any]:
+        """See Source."""
+        return packed(self.trace, found, self.met, marked)
 
 
 def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marked: Marked) -> dict[str, Any]:
@@ -55,7 +83,8 @@ def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marke
     One entry a call in each column (32 bits, little-endian), rank after rank, each in the order of the starts. Times are in ticks:
     "start" since the previous call of the rank began, "wait" until the last rank was there, "took" until the call ended or the
     record does. "groups": name and kind. "late": how long a call that came last came behind the one before it. "what" is an index into "whats": [op, group, site,
-    stack]. `met`: the meetings of the trace.
+    stack]. "since": where the first call stands, in seconds since the first one of the job, which may have too many for a page;
+    "of": how many it has. `met`: the meetings of the trace.
     """
     shift = offsets(trace)
     times = [
@@ -66,20 +95,15 @@ def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marke
         if time
     ]
     first, last = min(times, default=0.0), max(times, default=0.0)
-    if found is not None:
-        last = max(last, min(last + found.waited, _latest(found, shift) + found.waited))
-    # A call that is stuck is open to the right: it needs room to be seen in.
-    span = last - first
-    last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None and not found.waited else 0.0, 1e-3)
-    tick = max(_TICK_S, (last - first) / (_MOST - 1))
+    last, tick = scale(first, last, found, shift)
     waits, late, at = _arrivals(met, shift, marked.slow)
-    diverged = _diverged(found)
+    diverged = calls_of(found)
     # A stream is hashed with all members of its group: only for the few calls that have the number of one of these.
     numbers = {sequence for _, _, sequence in diverged}
-    ops, sites, stacks, whats = _Table(), _Table(), _Table(), _Table()
+    ops, sites, stacks, whats = Table(), Table(), Table(), Table()
     number = Numbering()
     labels: list[list[str]] = []
-    columns = {name: array(_UINT) for name in ("start", "wait", "took", "late", "what", "sequence", "flags")}
+    columns = {name: array(UINT) for name in ("start", "wait", "took", "late", "what", "sequence", "flags")}
     counts, stuck = [], []
     for rank in trace.ranks.values():
         offset, before = shift[rank.rank] + first, 0
@@ -101,12 +125,12 @@ def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marke
                 else min(ended - start, round(waits.get((event.rank, event.number), 0.0) / tick))
             )
             # A call without a start, of a damaged trace, may come last by more than the run is long.
-            columns["late"].append(min(_MOST, round(late.get((event.rank, event.number), 0.0) / tick)))
+            columns["late"].append(min(MOST, round(late.get((event.rank, event.number), 0.0) / tick)))
             place = event.place
             site = sites(f"{place.path}:{place.line}")
             columns["what"].append(whats((ops(event.op), group, site, stacks(place.stack))))
             # As a ring has it: dumps of the Flight Recorder have numbers of 64 bits.
-            columns["sequence"].append(event.sequence & _MOST)
+            columns["sequence"].append(event.sequence & MOST)
             columns["flags"].append(
                 OPEN * is_open
                 + ASYNC * event.is_async
@@ -119,24 +143,43 @@ def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marke
                 stuck.append(event.start - shift[event.rank])
             before = start
     if found is not None:
-        at = max(stuck, default=_latest(found, shift))
+        at = max(stuck, default=when_reached(found, shift))
     return {
         "tick": tick,
         "end": round((last - first) / tick),
         "at": max(0, round((at - first) / tick)) if at else None,
-        "diverged": found is not None,
-        "named": _named(trace, found, marked.slow),
-        "lacks": _positions(trace, marked.lacks),
-        "waited": found.waited if found is not None else 0.0,
-        "ranks": list(trace.ranks),
-        "hosts": [rank.host for rank in trace.ranks.values()],
+        "since": 0.0,
+        "of": sum(counts),
+        **of_verdict(trace, found, marked),
         "counts": counts,
         "ops": list(ops.numbers),
         "groups": labels,
         "sites": list(sites.numbers),
         "stacks": list(stacks.numbers),
         "whats": list(whats.numbers),
-        "columns": {name: _text(column) for name, column in columns.items()},
+        "columns": {name: text(column) for name, column in columns.items()},
+    }
+
+
+def scale(first: float, last: float, found: Divergence | None, shift: Mapping[int, float]) -> tuple[float, float]:
+    """Where the time of the page ends, and its unit, in seconds; `first` and `last` are the moments of the calls."""
+    if found is not None:
+        last = max(last, min(last + found.waited, when_reached(found, shift) + found.waited))
+    # A call that is stuck is open to the right: it needs room to be seen in.
+    span = last - first
+    last += max(0.02 * span, min(1.0, 0.25 * span) if found is not None and not found.waited else 0.0, 1e-3)
+    return last, max(_TICK_S, (last - first) / (MOST - 1))
+
+
+def of_verdict(trace: Trace, found: Divergence | None, marked: Marked) -> dict[str, Any]:
+    """What the lanes need of the ranks and of the verdict."""
+    return {
+        "diverged": found is not None,
+        "named": _named(trace, found, marked.slow),
+        "lacks": _positions(trace, marked.lacks),
+        "waited": found.waited if found is not None else 0.0,
+        "ranks": list(trace.ranks),
+        "hosts": [rank.host for rank in trace.ranks.values()],
     }
 
 
@@ -158,7 +201,7 @@ def _arrivals(
     return waits, lasts, at
 
 
-def _diverged(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
+def calls_of(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
     """The calls of the divergence: rank, stream and number. A rank that made its last call before it has none."""
     return {
         (rank, side.event.stream, side.event.sequence)
@@ -179,7 +222,7 @@ def _positions(trace: Trace, ranks: Iterable[int | None]) -> list[int]:
     return [positions[rank] for rank in ranks if rank is not None and rank in positions]
 
 
-def _latest(found: Divergence, shift: dict[int, float]) -> float:
+def when_reached(found: Divergence, shift: Mapping[int, float]) -> float:
     """When the last of the ranks that wait came."""
     events: list[Event] = [side.event for side in found.sides if side.event is not None and not side.is_consequence]
     return max(
@@ -188,7 +231,8 @@ def _latest(found: Divergence, shift: dict[int, float]) -> float:
     )
 
 
-def _text(column: array[int]) -> str:
+def text(column: array[int]) -> str:
+    """A column deflated and in base64."""
     if sys.byteorder == "big":
         column.byteswap()
     return base64.b64encode(zlib.compress(column.tobytes(), 6)).decode()

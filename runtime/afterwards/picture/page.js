@@ -152,8 +152,8 @@ const drawn = [];
 // The view of the first job is in the address: `#t=11.2-13.2&q=rank:3`. Without `t` the page chooses.
 let isKept = false, keeping = 0;
 function address() {
-  const { a, b, moved, data, words } = drawn[0], parts = [];
-  if (moved) parts.push(`t=${(a * data.tick).toFixed(6)}-${(b * data.tick).toFixed(6)}`);
+  const { a, b, moved, words } = drawn[0], parts = [];
+  if (moved) parts.push(`t=${drawn[0].second(a).toFixed(6)}-${drawn[0].second(b).toFixed(6)}`);
   if (words.length) parts.push(`q=${words.map(encodeURIComponent).join("+")}`);
   history.replaceState({ y: scrollY }, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
 }
@@ -164,7 +164,7 @@ function keep(view) {
 function restore() {
   const view = drawn[0], wanted = new URLSearchParams(location.hash.slice(1)), [from, to] = (wanted.get("t") || "").split("-").map(Number);
   isKept = false; if ((wanted.get("q") || "") !== view.words.join(" ")) view.filter(wanted.get("q") || "");
-  if (to > from) view.look(from / view.data.tick, to / view.data.tick);
+  if (to > from) view.look((from - view.data.since) / view.data.tick, (to - view.data.since) / view.data.tick);
   isKept = true;
 }
 async function open(root) {

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ...quantities import ranks_text
-from ...verdict.explain import described, headline
+from ...verdict.explain import arguments, described, headline
 from ...verdict.wait_graph import Counts
 from .named import without_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...traces.model import Event, Trace
     from ...verdict.model import Divergence, Side
 
 #: The verbs of states, of several ranks.
 _PLURAL: Final = {"has": "have", "was": "were", "is": "are"}
+#: So many sides of a mismatch are said in a sentence.
+_SAID: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ def sentences(found: Divergence, nodes: list[Node]) -> list[str]:
             ]
         said = [f"{ranks_text(side.ranks)} {_calls(side)}" for side in found.sides]
         return [f"{_capital(' while '.join(said))}.", f"These meet as {meets}."]
+    if found.verdict == "mismatch" and all(passed := [differing(side, found) for side in found.sides]):
+        return _disagree(found, passed)
     if not any(node.lacks for node in nodes):
         return [_capital(headline(found).partition(": ")[2]) + "."]
     said = []
@@ -124,6 +130,31 @@ def sentences(found: Divergence, nodes: list[Node]) -> list[str]:
             words = f"{_PLURAL[verb]} {rest}" if several and verb in _PLURAL else state
             said.append(_capital(f"{node.ranks} {words}."))
     return said
+
+
+def differing(side: Side, found: Divergence) -> tuple[str, ...]:
+    """The arguments of the call of one side of a mismatch that not all sides have: `float32[8]`; () where all are alike."""
+    if found.verdict != "mismatch" or side.event is None:
+        return ()
+    all_ = [arguments(other.event) for other in found.sides if other.event is not None]
+    return tuple(some for some in arguments(side.event) if not all(some in others for others in all_))
+
+
+def _disagree(found: Divergence, passed: Sequence[Sequence[str]]) -> list[str]:
+    """Of one operation at one line, with `passed` by each side."""
+    event = found.sides[0].event
+    assert event is not None
+    several = len(found.sides[0].ranks) > 1
+    said = [
+        f"{ranks_text(side.ranks)} with {' and '.join(some)}" for side, some in zip(found.sides, passed, strict=True)
+    ]
+    more = sum(len(side.ranks) for side in found.sides[_SAID:])
+    first = f"{ranks_text(found.sides[0].ranks)} call{'s' * (not several)} {event.op} with {' and '.join(passed[0])}"
+    others = [*said[1:_SAID], *([f"{more} other rank{'s' * (more > 1)} with yet others"] if more else [])]
+    return [
+        f"{_capital(', '.join([first, *others]))}, at {_site(event)}.",
+        f"These meet as call #{found.sequence} on the {found.group}.",
+    ]
 
 
 def _calls(side: Side) -> str:

@@ -146,7 +146,7 @@ def _card(card: Card, picture: Picture) -> str:
     if card.call:
         label = "" if card.state in ("waits in", "waited in", "calls", "called") or card.is_call else "last call "
         parts.append(
-            f'<p class="call">{label}{code(card.call)} on {group(card.group, picture.kinds.get(card.group, card.group))} '
+            f'<p class="call">{label}{_call(card)} on {group(card.group, picture.kinds.get(card.group, card.group))} '
             f'<span class="faint">#{card.sequence}</span></p>'
         )
     if card.place:
@@ -161,6 +161,14 @@ def _card(card: Card, picture: Picture) -> str:
         )
         parts.append(f'<ol class="stack">{items}</ol>')
     return f'<div class="side">{"".join(parts)}</div>'
+
+
+def _call(card: Card) -> str:
+    """The call of a card; what the other sides do not have in it stands out."""
+    words = code(card.call)
+    for part in card.differs:
+        words = words.replace(text(part), f'<b class="bad">{text(part)}</b>', 1)
+    return words
 
 
 def _source(source: Source) -> Iterator[str]:

@@ -31,8 +31,11 @@ def has_duckdb() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("duckdb", "ibis"))
 
 
-def analysed(folder: Path, engine: str) -> list[Analysed]:
-    """What the report says of each job in a folder of tables. Raises TablesError where that cannot be computed."""
+def analysed(folder: Path, engine: str, *, is_drawn: bool = False) -> list[Analysed]:
+    """What the report says of each job in a folder of tables. Raises TablesError where that cannot be computed.
+
+    `is_drawn`: with what a page is drawn from.
+    """
     check_readable(folder)
     try:
         import ibis
@@ -50,7 +53,7 @@ def analysed(folder: Path, engine: str) -> list[Analysed]:
             for table, columns in TABLES.items():
                 if lacks := [column for column in columns if column not in tables[table].columns]:
                     raise TablesError(f"{file_of(folder, table)}: has no column {', '.join(lacks)}")
-            return numbers.read(tables, _kept_by(connection))
+            return numbers.read(tables, _kept_by(connection), is_drawn=is_drawn)
         except ibis.common.exceptions.IbisError as error:
             raise TablesError(f"--engine {engine}: {spark.cause(error)}") from None
         except Exception as error:

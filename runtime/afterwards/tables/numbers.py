@@ -11,12 +11,13 @@ from ...traces.model import Event, Group, Place, Rank, State, Trace
 from ...verdict.slow_ranks import SlowRank
 from ..group_usage import Use, absent_of, by_calls
 from ..statistics import Head, Lateness, Numbers, Row
-from . import analysis, stragglers
+from . import analysis, arrivals, stragglers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .analysis import Table
+    from .arrivals import Arrivals
 
 
 #: Computes an expression once, under a name, for all that use it.
@@ -25,15 +26,19 @@ Keep: TypeAlias = "Callable[[str, Table], Table]"
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """A job, its numbers and the usage of its groups. The ranks of the job have no events."""
+    """A job, its numbers and the usage of its groups. The ranks of the job have no events, the slow ones' calls no stacks.
+
+    `arrivals`: when the ranks came to each collective, where that was asked for.
+    """
 
     job: Job
     numbers: Numbers
     uses: list[Use]
+    arrivals: Arrivals | None = None
 
 
-def read(tables: Mapping[str, Table], keep: Keep) -> list[Analysed]:
-    """The numbers of each job for the report, in the order of their starts."""
+def read(tables: Mapping[str, Table], keep: Keep, *, is_drawn: bool = False) -> list[Analysed]:
+    """The numbers of each job for the report, in the order of their starts. `is_drawn`: with the arrivals, for a page."""
     read = analysis.Tables(*(tables[name] for name in ("ranks", "groups", "members", "sites", "events")))
     clock = keep("clocks", analysis.clocks(read))
     met = keep("meetings", analysis.meetings(read, clock))
@@ -58,7 +63,8 @@ def read(tables: Mapping[str, Table], keep: Keep) -> list[Analysed]:
         uses = by_calls(_use(group, named, ends) for group in sorted(groups[number], key=lambda group: group["group"]))
         ranks = Trace({head["rank"]: _rank(head, row["attempt"]) for head in heads[number]})
         job = Job(row["store"], row["world_size"], row["attempt"], row["started"], recorded=ranks)
-        found.append(Analysed(job, numbers, uses))
+        arrived = arrivals.read(met, clock, number, named) if is_drawn else None
+        found.append(Analysed(job, numbers, uses, arrived))
     return found
 
 
@@ -136,7 +142,7 @@ def _slow(row: Mapping[str, Any], named: Mapping[int, Group]) -> SlowRank:
     event = _event(row["last"], row["number"], row["op"], group, row["sequence"], row["path"], row["line"])
     before = None
     if row["before_op"] is not None:
-        before = _event(row["last"], 0, row["before_op"], group, 0, row["before_path"], row["before_line"])
+        before = _event(row["last"], row["before"], row["before_op"], group, 0, row["before_path"], row["before_line"])
     return SlowRank(row["last"], event, row["calls"], row["times"], row["late"], row["since"] > 0, before)
 
 

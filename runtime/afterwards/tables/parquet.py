@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -10,22 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectivelint import atomic
 
-from ...traces.model import Numbering
-from ..rank_by_rank import ranks_of
+from ...traces.model import State
+from ...traces.ring import KINDS
+from ..rank_by_rank import calls_of
 from ..statistics import size
 from .schema import KEY, MARKER, TABLES, VERSION, TablesError, check_replaceable, file_of, marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from ...traces.columns import Calls, Column
     from ...traces.jobs import Job
-    from ...traces.model import Event, Group, Place, Rank
+    from ...traces.model import Rank
 
 #: Rows of a table that are held in memory before they are written, and how many of them as Python's objects, which are larger.
 BATCH: Final = 1 << 16
 _PIECE: Final = 1 << 12
 #: Calls that are none on the group: a rank makes it, or calls on a group that it is not in.
-NOT_ON_GROUP: Final = ("create", "outsider")
+_NOT_ON_GROUP: Final = ("create", "outsider")
+_STATES: Final = tuple(state.name.lower() for state in State)
 
 
 def write(jobs: Iterable[Job], folder: Path, unreadable: list[str]) -> None:
@@ -35,6 +37,7 @@ def write(jobs: Iterable[Job], folder: Path, unreadable: list[str]) -> None:
     raised where the folder has other files, or pyarrow is missing.
     """
     try:
+        import numpy as np  # noqa: F401
         import pyarrow as pa  # noqa: F401
     except ImportError:
         raise TablesError("tables need pyarrow: pip install 'collectivelint[report]'") from None
@@ -71,7 +74,33 @@ class _Writers:
         rows.append(row)
         if len(rows) >= _PIECE:
             self._gather(table)
-            if len(self._pieces[table]) * _PIECE >= BATCH:
+            if sum(piece.num_rows for piece in self._pieces[table]) >= BATCH:
+                self._flush(table)
+
+    def columns(
+        self,
+        table: str,
+        columns: Mapping[str, Column],
+        named: Mapping[str, tuple[Sequence[str], Column]],
+        missing: Mapping[str, Column],
+    ) -> None:
+        """Many rows: arrays by column, for texts the values and arrays of their indices, and arrays that are true where there is no value."""
+        import pyarrow as pa
+
+        found = []
+        for field in self._schemas[table]:
+            if field.name in named:
+                texts, indices = named[field.name]
+                found.append(_column(pa, texts, field.type).take(pa.array(indices)))
+            else:
+                found.append(pa.array(columns[field.name], field.type, mask=missing.get(field.name)))
+        for start in range(0, len(found[0]), BATCH):
+            self._pieces[table].append(
+                pa.RecordBatch.from_arrays(
+                    [column.slice(start, BATCH) for column in found], schema=self._schemas[table]
+                )
+            )
+            if sum(piece.num_rows for piece in self._pieces[table]) >= BATCH:
                 self._flush(table)
 
     def _gather(self, table: str) -> None:
@@ -127,71 +156,72 @@ class _Job:
 
     def __init__(self, writers: _Writers, number: int, job: Job) -> None:
         self._writers, self._number, self._job = writers, number, job
-        self._numbering = Numbering()
-        self._groups: set[int] = set()
-        self._sites: dict[Place, int] = {}
-        self._signatures: dict[str, int] = {}
-        #: By the identity of what a rank's events share while it is written, of sites and signatures: their number; the bytes of
-        #: the tensors of a signature, else 0.
-        self._known: dict[int, tuple[int, int]] = {}
+        from ...traces.columns import Catalog
+
+        self._catalog = Catalog()
+        #: How many of its groups, sites and signatures are written.
+        self._written = (0, 0, 0)
+        #: The bytes of the tensors of each signature.
+        self._bytes: list[int] = []
 
     def write(self, unreadable: list[str]) -> None:
         """All rows."""
         job, number = self._job, self._number
         self._writers.add("jobs", number, job.store, job.world_size, job.attempt, job.started)
-        for rank in ranks_of(job, unreadable):
+        for rank, calls in calls_of(job, self._catalog, unreadable):
             self._writers.add(
                 "ranks", number, rank.rank, rank.world_size, rank.pid, rank.host, rank.started, rank.end,
-                rank.error or None, len(rank.events), rank.lost,
+                rank.error or None, len(calls), rank.lost,
             )  # fmt: skip
-            self._known.clear()
-            for event in rank.events:
-                self._event(event)
+            self._name()
+            self._events(rank.rank, calls)
             self._members(rank)
+            self._name()
 
-    def _event(self, event: Event) -> None:
-        known = self._known
-        signature, length = known.get(id(event.signature)) or known.setdefault(
-            id(event.signature), (self._signature(event), size(event.signature))
-        )
-        site, _ = known.get(id(event.place)) or known.setdefault(id(event.place), (self._site(event.place), 0))
-        self._writers.add(
-            "events", self._number, event.rank, event.number, event.kind, event.op, self._group(event.group),
-            event.sequence, None if event.peer < 0 else event.peer, signature, length, event.is_async,
-            event.state.name.lower(), event.start, event.end or None, event.thread, site,
-        )  # fmt: skip
+    def _name(self) -> None:
+        """The rows of what is new in the catalog."""
+        catalog, writers, job = self._catalog, self._writers, self._number
+        groups, sites, signatures = self._written
+        for number, group in enumerate(catalog.groups[groups:], groups):
+            writers.add("groups", job, number, group.description, group.ordinal, group.ranks)
+        for number, place in enumerate(catalog.sites[sites:], sites):
+            writers.add("sites", job, number, place.path, place.line, place.function, place.stack)
+        for number, text in enumerate(catalog.texts[signatures:], signatures):
+            writers.add("signatures", job, number, text)
+            self._bytes.append(size(catalog.signatures[number]))
+        self._written = (len(catalog.groups), len(catalog.sites), len(catalog.signatures))
+
+    def _events(self, rank: int, calls: Calls) -> None:
+        import numpy as np
+
+        named = {
+            "kind": (KINDS, calls["kind"]),
+            "op": (self._catalog.ops, calls["op"]),
+            "state": (_STATES, calls["state"]),
+        }
+        columns = {
+            **{
+                name: calls[name]
+                for name in TABLES["events"]
+                if name in (calls.dtype.names or ()) and name not in named
+            },
+            "job": np.full(len(calls), self._number),
+            "rank": np.full(len(calls), rank),
+            "bytes": np.array(self._bytes, np.int64)[calls["signature"]],
+        }
+        self._writers.columns("events", columns, named, {"peer": calls["peer"] < 0, "end": calls["end"] == 0})
 
     def _members(self, rank: Rank) -> None:
         """The groups that a rank is in or has called on, with all its calls on each, also those that were overwritten."""
+        catalog = self._catalog
+        mine = {catalog.group(group) for group in rank.groups}
         calls: Counter[int] = Counter()
-        for (key, kind), counted in rank.streams.items():
-            if kind not in NOT_ON_GROUP:
-                calls[self._numbering(key)] += counted.calls
-        for (key, *_), counted in rank.peers.items():
-            calls[self._numbering(key)] += counted.calls
-        destroyed = {self._numbering(key) for key in rank.destroyed}
-        mine = {self._group(group) for group in rank.groups}
-        for group in sorted(mine | (calls.keys() | destroyed) & self._groups):
-            self._writers.add("members", self._number, rank.rank, group, calls[group], group in destroyed)
-
-    def _group(self, group: Group) -> int:
-        found = self._numbering(group.key)
-        if found not in self._groups:
-            self._groups.add(found)
-            self._writers.add("groups", self._number, found, group.description, group.ordinal, group.ranks)
-        return found
-
-    def _site(self, place: Place) -> int:
-        found = self._sites.get(place)
-        if found is None:
-            found = self._sites[place] = len(self._sites)
-            self._writers.add("sites", self._number, found, place.path, place.line, place.function, place.stack)
-        return found
-
-    def _signature(self, event: Event) -> int:
-        text = json.dumps(event.signature, sort_keys=True, default=str)
-        found = self._signatures.get(text)
-        if found is None:
-            found = self._signatures[text] = len(self._signatures)
-            self._writers.add("signatures", self._number, found, text)
-        return found
+        counts = [(key, counted) for (key, kind), counted in rank.streams.items() if kind not in _NOT_ON_GROUP]
+        counts += [(key, counted) for (key, *_), counted in rank.peers.items()]
+        for key, counted in counts:
+            # Of a group without a name nothing can be said.
+            if (number := catalog.known(key)) is not None:
+                calls[number] += counted.calls
+        destroyed = {catalog.known(key) for key in rank.destroyed}
+        for number in sorted(mine | calls.keys() | {number for number in destroyed if number is not None}):
+            self._writers.add("members", self._number, rank.rank, number, calls[number], number in destroyed)

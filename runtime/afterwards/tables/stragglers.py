@@ -18,7 +18,7 @@ def slow(tables: Tables, met: Table) -> Table:
     )
     found = found.select(*chosen.columns, "sequence")
     return found.left_join(_before(tables, found), ["job", "group", "last"]).select(
-        *found.columns, "before_op", "before_path", "before_line"
+        *found.columns, "before", "before_op", "before_path", "before_line"
     )
 
 
@@ -102,7 +102,9 @@ def _before(tables: Tables, found: Table) -> Table:
     )
     earlier = earlier.select("job", "group", "last", "number", "op", "site")
     newest = earlier.group_by("job", "group", "last").agg(
-        before_op=earlier["op"].argmax(earlier.number), site=earlier.site.argmax(earlier.number)
+        before=earlier.number.max(),
+        before_op=earlier["op"].argmax(earlier.number),
+        site=earlier.site.argmax(earlier.number),
     )
     sites = tables.sites.select("job", "site", before_path=tables.sites.path, before_line=tables.sites.line)
     return newest.join(sites, ["job", "site"]).drop("site")
