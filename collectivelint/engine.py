@@ -127,11 +127,18 @@ class Linter:
 
             findings += self._rules.check(Analysis(program, project.catalog, ()), project.unreadable).findings
         missed = len(analysed) - len(shard.looked)
-        shown_, hidden = apart(findings, self._least)
+        # Asked several times for each finding, of which a project may have thousands, in few files.
+        settings = cache(lambda path: self.resolver.settings(Path(path)))
+
+        def least(finding: Finding) -> Confidence:
+            """The confidence that a finding needs to be shown."""
+            return least_confidence(settings(finding.path), finding.code, finding.name)
+
+        shown_, hidden = apart(findings, least)
         answers = self._answered(shown_, opened)
         sure = judged(shown_, answers)
-        shown_ = [finding for finding in sure if finding.confidence >= self._least(finding)]
-        lowered = [finding for finding in sure if finding.confidence < self._least(finding)]
+        shown_ = [finding for finding in sure if finding.confidence >= least(finding)]
+        lowered = [finding for finding in sure if finding.confidence < least(finding)]
         hidden = sorted([*hidden, *lowered], key=lambda finding: finding.order) if lowered else hidden
         view.save(shard, analysed, indexes, answers)
         if opened.analysis is not None or self._held is not None:
@@ -169,10 +176,6 @@ class Linter:
             return self._files.source(path).text.encode(errors="replace")
         except UnreadableError:
             return self._files.content(path)
-
-    def _least(self, finding: Finding) -> Confidence:
-        """The confidence that a finding needs to be shown."""
-        return least_confidence(self.resolver.settings(Path(finding.path)), finding.code, finding.name)
 
     def _open(self, paths: Sequence[Path], *, fixing: bool = False) -> Opened:
         """The program around these files; nothing of it is analysed yet."""

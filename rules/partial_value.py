@@ -92,6 +92,8 @@ def check(findings: Findings) -> Iterator[Report]:
 def _norms(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
     """The gradient norms of shards."""
     function = facts.function
+    if not any(isinstance(part, Attribute) and part.name == "parameters" for part in expressions(function.body)):
+        return
     for call, conditions, statement in _calls_in(function.body):
         name = dotted_name(call.function) or ""
         if (
@@ -192,8 +194,9 @@ def _is_sharding(findings: Findings, function: Function, one: Assign) -> bool:
 def _twins(findings: Findings) -> Iterator[Report]:
     """The results that are logged as they are, of functions whose result another call of the same file reduces."""
     results: dict[tuple[str, Target], list[tuple[FunctionFacts, Assign, Call, str]]] = {}
+    reducing = {call.function.path for call in findings.analysis.calls() if call.api.category == "collective"}
     for facts in findings.analysis.functions:
-        for one in assignments(facts.function.body):
+        for one in assignments(facts.function.body) if facts.function.path in reducing else ():
             match one:
                 case Assign(targets=(Name(id=name),), value=Call() as call):
                     target = findings.analysis.program.resolve(facts.function.path, dotted_name(call.function) or "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from .names import CatalogNames
 from .operations import SETTING
 
 if TYPE_CHECKING:
@@ -110,22 +111,19 @@ class Catalog:
     classes: dict[str, str]
     #: Prefix of a class's name -> the class that all of these are.
     families: dict[str, str]
-    #: Names of the default group.
+    #: Names of the default group; modules with rows.
     world: frozenset[str]
-    #: Modules with rows.
     modules: frozenset[str]
     conventions: tuple[Convention, ...]
     #: Name of a method, of whatever object -> the cause for which its result differs between ranks.
     methods: dict[str, str]
     #: Call -> what it does to a path. A method that has rows for some classes or names also has one without these.
     file_uses: dict[str, FileApi]
-    #: Calls that read environment variables.
+    #: Calls that read environment variables; calls that can fail on one rank alone.
     readers: frozenset[str]
-    #: Calls that can fail on one rank alone.
     fallible: frozenset[str]
-    #: Functions that give None where they find nothing.
+    #: Functions that give None where they find nothing; exceptions that mean a failure on one rank.
     maybe_none: frozenset[str]
-    #: Exceptions that mean such a failure.
     failures: frozenset[str]
     #: Functions that call their first argument with the other ones and return its result.
     callers: frozenset[str]
@@ -144,9 +142,8 @@ class Catalog:
     local_states: frozenset[str]
     #: Calls that seed the random numbers of Python with their first argument.
     seeds: frozenset[str]
-    #: Calls with which a program silences warnings, by their `message`.
+    #: Calls with which a program silences warnings, by their `message`; those that report something and do nothing else.
     silencing: frozenset[str]
-    #: Calls that report something and do nothing else.
     reporting: frozenset[str]
     #: Context managers that remove a folder at their end.
     temporary: frozenset[str]
@@ -159,9 +156,8 @@ class Catalog:
     metadata: frozenset[str]
     #: Functions and methods that give as many elements as something holds for in a tensor.
     data_selections: frozenset[str]
-    #: Methods of tensors that give another tensor.
+    #: Methods of tensors that give another tensor; methods after which no asynchronous collective is under way any more.
     copying: frozenset[str]
-    #: Methods after which no asynchronous collective is under way any more.
     synchronising: frozenset[str]
     #: Context managers in which collectives run together at the end.
     coalescing: frozenset[str]
@@ -173,9 +169,8 @@ class Catalog:
     trial_words: frozenset[str]
     #: Collectives that ranks may issue in any order: what is reduced with what is told by a name.
     negotiated: frozenset[str]
-    #: Attributes of process groups.
+    #: Attributes of process groups; attributes that are lists of tables.
     group_members: frozenset[str]
-    #: Attributes that are lists of tables.
     tables: frozenset[str]
     #: Environment variables that hold the number of ranks.
     sizes: frozenset[str]
@@ -276,6 +271,11 @@ class Catalog:
         """The last names of context managers and decorators in which some call is no collective."""
         return frozenset().union(*(api.silent_in | api.rare_in for api in self.apis.values()))
 
+    @cached_property
+    def by_name(self) -> CatalogNames:
+        """Answers for any name of a program."""
+        return CatalogNames(self.conventions, self.classes)
+
     def class_of(self, name: str) -> str | None:
         """The class of the catalogue that `name` is, or whose family it belongs to."""
         if name in self.classes:
@@ -293,7 +293,7 @@ class Catalog:
         """The convention that gives `name` this meaning, or None; `optional`: it is a parameter that is None by default."""
         fitting = self.known_names.get(name)
         if fitting is None:
-            fitting = self.known_names[name] = [rule for rule in self.conventions if rule.fits(name)]
+            fitting = self.known_names[name] = self.by_name.fitting(name)
         for rule in fitting:
             if rule.meaning == meaning and rule.of is None and (optional or rule.when is None):
                 return rule

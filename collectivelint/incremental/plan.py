@@ -222,7 +222,9 @@ class CacheView:
         except OSError:
             return []
         if self._constructors is None:
-            self._constructors = tuple({api.op.encode() for api in self._catalog.of("group_constructor")})
+            names = {api.op.encode() for api in self._catalog.of("group_constructor")}
+            # What has `new_subgroups_by_enumeration` in it has `new_subgroups` as well.
+            self._constructors = tuple(name for name in names if not any(one in name for one in names - {name}))
         if not any(name in text for name in self._constructors):
             return []
         return made_in(program, self._catalog, path)

@@ -34,6 +34,7 @@ class Spread:
         self._beyond = beyond
         self._program, self._looked = program, looked
         self._asked = frozenset(asked)
+        self._changed: set[str] = set()
         self._stale: set[str] = set()
         self._compared: set[str] = set()
         #: By file: the files that have read facts of it, with those facts and the digests they had.
@@ -55,6 +56,7 @@ class Spread:
         `unknown` are files whose findings are not known. `asked` are by file the names that it has asked others for.
         """
         program = self._program
+        self._changed = changed
         bits = sum(program.body(path) | program.circle(path) for path in changed)
         found = {path for path, looked in self._looked.items() if looked & bits}
         for path, names in renamed.items():
@@ -77,15 +79,18 @@ class Spread:
         for path in looked.keys() - self._compared:
             self._compared.add(path)
             now = digests.get(path, {})
-            for reader, names in self._readers.get(path, {}).items():
-                if (self._beyond and path in self._stale) or any(
-                    now.get(name) != digest for name, digest in names.items()
-                ):
-                    found.add(reader)
-            if path in self._stale:
-                # What a circle gives depends on all its members.
+            readers = self._readers.get(path, {})
+            others = {reader for reader, names in readers.items() if not names.items() <= now.items()}
+            found |= readers.keys() if self._beyond and path in self._stale else others
+            if path in self._stale and (self._beyond or others or self._is_in_other_circles(path, looked[path])):
+                # What a circle gives depends on all its members: on those whose facts are others, or the circle itself is.
                 found |= self._circles(path, looked[path])
         return self._added(found)
+
+    def _is_in_other_circles(self, path: str, looked: int) -> bool:
+        """Whether a file has changed, or its functions belong to other circles than they did before."""
+        shift = 2 * len(self._program.bits)
+        return path in self._changed or looked >> shift != self._looked.get(path, 0) >> shift
 
     def _circles(self, path: str, looked: int) -> set[str]:
         """The files that have functions in a circle with those of a file, before or now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,10 @@ _OPENED: Final = re.compile(rb"[\"'](?:[\w./]*[.:/])?\Z")
 _LONGEST_PATH: Final = 300
 #: What words are made of.
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+#: All else becomes a blank: what is left are the words of a text.
+_TO_WORDS: Final = bytes(letter if letter in _LETTERS else 0x20 for letter in range(256))
+#: Words for which all texts are searched; for more of them it pays to list where each word of the program stands.
+_FEW_WORDS: Final = 30
 #: Names that a module gives away are not looked up by their text.
 _ALL: Final = re.compile(rb"__all__[^=\n(]*(?:=|\.extend|\.append)[^\[(\"']*(?:\[[^\]]*\]|\([^)]*\)|[^\n]*)")
 
@@ -38,7 +43,9 @@ class Texts:
 
     def __init__(self, paths: Iterable[str], code: Callable[[str], bytes]) -> None:
         """`code` gives the text of a file without its comments, of a notebook that of its cells."""
-        self._paths, self._code = paths, code
+        self._paths, self._code = tuple(paths), code
+        #: A word -> the positions in `_paths` of the files that have it; made when many have been looked for.
+        self._places: dict[bytes, array[int]] = {}
         self._files: dict[str, list[str]] = {}
         self._imports: dict[str, tuple[Imported, ...]] = {}
         self._renamed: dict[str, frozenset[str]] = {}
@@ -63,11 +70,21 @@ class Texts:
     def files(self, word: str) -> list[str]:
         """The files that have a word in their code."""
         if word not in self._files:
-            wanted = word.encode(errors="surrogateescape")
-            self._files[word] = [
-                path for path in self._paths if wanted in (code := self._code(path)) and has_word(code, wanted)
-            ]
+            self._files[word] = self._having(word.encode(errors="surrogateescape"))
         return self._files[word]
+
+    def _having(self, word: bytes) -> list[str]:
+        if len(self._files) < _FEW_WORDS or not word or not _LETTERS.issuperset(word):
+            return [path for path in self._paths if word in (code := self._code(path)) and has_word(code, word)]
+        if not self._places:
+            for number, path in enumerate(self._paths):
+                for one in set(self._code(path).translate(_TO_WORDS).split()):
+                    places = self._places.get(one)
+                    if places is None:
+                        self._places[one] = array("I", (number,))
+                    else:
+                        places.append(number)
+        return [self._paths[number] for number in self._places.get(word, ())]
 
     def imports(self, path: str) -> tuple[Imported, ...]:
         """What the statements of a file import, wherever they stand in it."""

@@ -6,11 +6,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from collectivelint.engine import Linter
+from collectivelint.incremental.store import FOLDER
+from collectivelint.settings import Resolver
+
 if TYPE_CHECKING:
+    from collectivelint.settings import Settings
     from tests.conftest import Project
 
 _RUN: Final = """
@@ -93,3 +99,22 @@ def test_a_circle_in_which_everybody_calls_everybody(project: Project) -> None:
     )
     project.write(f"{_HEAD}{calls}def start(n):\n    if dist.get_rank() == 0:\n        f0(n)\n")
     assert [code for _, _, code in project.found(select=["CL201"])] == ["CL201"]
+
+
+def test_settings_are_looked_up_for_each_file_and_not_for_each_finding(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"a.py": _HEAD + "if dist.get_rank() == 0:\n    dist.barrier()\n" * 40, "b.py": "import a\n"})
+    folder = Path(FOLDER)
+    assert len(Linter(Resolver({}, isolated=True), cache_folder=folder).run([Path()]).findings) >= 40
+    asked: list[Path] = []
+    settings = Resolver.settings
+
+    def counted(self: Resolver, path: Path) -> Settings:
+        asked.append(path)
+        return settings(self, path)
+
+    monkeypatch.setattr(Resolver, "settings", counted)
+    again = Linter(Resolver({}, isolated=True), cache_folder=folder).run([Path()])
+    assert (len(again.findings) >= 40, again.analysed) == (True, 0)
+    assert len(asked) < 20

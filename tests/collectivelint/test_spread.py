@@ -71,6 +71,30 @@ def test_a_change_spreads_as_far_as_facts_change(project: Project, change: objec
     assert _lint().analysed == 0
 
 
+def _ring(name: str, other: str, leads_to: str, body: str = "") -> str:
+    """A file whose functions call those of two others, which call them in turn."""
+    return (
+        f"import torch.distributed as dist\nimport {other}, {leads_to}\n\n\n"
+        f"def left_{name}(x):\n    {body or 'print(x)'}\n    return {other}.right_{other}(x)\n\n\n"
+        f"def right_{name}(x):\n    return {leads_to}.left_{leads_to}(x) if x else dist.get_rank()\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "most"), [("print(x)  # a comment", 3), ("print(x, 1)", 3), ("dist.barrier()", 6)], ids=str
+)
+def test_a_change_does_not_go_from_one_circle_to_the_next(project: Project, body: str, most: int) -> None:
+    # Of each file and the next one functions form a circle.
+    names = [f"m{number}" for number in range(6)]
+    files = {f"{name}.py": _ring(name, names[max(at - 1, 0)], names[min(at + 1, 5)]) for at, name in enumerate(names)}
+    project.write(files)
+    assert _lint().analysed == 6
+    project.write({"m0.py": _ring("m0", "m0", "m1", body)})
+    found = _lint()
+    assert found == _lint(cached=False)
+    assert found.analysed <= most
+
+
 def test_a_change_is_followed_through_files_that_were_never_asked_about(project: Project) -> None:
     project.write(FILES)
     assert [finding.code for finding in _lint("main.py").findings] == ["CL201"]

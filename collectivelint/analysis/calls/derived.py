@@ -15,10 +15,7 @@ def methods_below(frame: Frame, kind: str, name: str) -> list[Target]:
     catalog, program = frame.context.catalog, frame.context.program
     if catalog.classes.get(kind) != "object" or name.startswith("__"):
         return []
-    last = kind.rpartition(".")[2]
-    package = kind.partition(".")[0].removeprefix("pytorch_")
     found: dict[Target, None] = {}
-    for alias in catalog.classes:
-        if alias.rpartition(".")[2] == last and alias.partition(".")[0].removeprefix("pytorch_") == package:
-            found.update(dict.fromkeys(program.methods(Target("external", "", alias), name)))
+    for alias in catalog.by_name.aliases(kind):
+        found.update(dict.fromkeys(program.methods(Target("external", "", alias), name)))
     return list(found)
