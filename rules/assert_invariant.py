@@ -2,13 +2,13 @@
 
 ## What it does
 Finds `assert` statements whose condition depends on what a collective received or on what was read from a checkpoint.
-Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) or ask for a key (`"step" in state`) are
-left alone, and so are test code, what stands under a condition that speaks of tests or debugging, and files that read a
-checkpoint but call no collective: tools that a person runs on one file.
+Asserts that only narrow a type (`x is not None`, `isinstance(...)`, `assert x`) or check for a key (`"step" in
+state`) are not reported; neither are test code, asserts under a condition about tests or debugging, and files that
+read a checkpoint but call no collective: these are tools that a person runs on one file.
 
 ## Why is this bad
 `python -O` (and PYTHONOPTIMIZE in an image) removes every assert. A check that guards against a damaged checkpoint or
-against counts that do not fit then does not run, and the job goes on with wrong weights instead of stopping.
+against counts that do not match then does not run, and the job continues with wrong weights instead of stopping.
 
 ## Example
 ```python
@@ -40,7 +40,7 @@ def exchange(counts: torch.Tensor, capacity: int, group: dist.ProcessGroup) -> t
 ```
 
 ## Confidence
-Low: it takes `python -O`, which few jobs run with. `--select CL406 --min-confidence low` lists them.
+Low: it matters only under `python -O`, which few jobs use. `--select CL406 --min-confidence low` lists them.
 
 ## Fix safety
 Safe: the check and its message stay, the exception becomes a RuntimeError that `-O` does not remove. Code that catches

@@ -5,13 +5,13 @@ Follows the functions that the program passes to `signal.signal`, `atexit.regist
 pools of threads (`ThreadPoolExecutor.submit`), and `__del__` methods, and reports those that reach a collective.
 
 ## Why is this bad
-Each rank runs such code at a moment of its own: when its signal arrives, when its garbage is collected, when its thread is
-scheduled. The collective then falls between different collectives of the main program on each rank, or it is issued by
-one rank only. At exit the other ranks may already be gone.
+Each rank runs such code at a different time: when its signal arrives, when its garbage is collected, when its thread
+is scheduled. The collective then falls between different collectives of the main program on each rank, or it is
+issued by one rank only. At exit the other ranks may already have ended.
 
-A thread that every rank starts, and that the function which starts it joins before it runs a collective of its own, is
-reported with low confidence: nothing else runs in between unless another thread does. So is a handler that sends the other
-ranks something (`broadcast`) which a loop without an end in the same file receives: it tells them to stop.
+Confidence is low for a thread that every rank starts and that is joined before the function which started it runs a
+collective: nothing else runs in between unless another thread does. It is also low for a handler whose `broadcast` an
+endless loop in the same file receives: such a handler tells the other ranks to stop.
 
 ## Example
 ```python
@@ -90,10 +90,10 @@ def check(findings: Findings) -> Iterator[Report]:
             span=registration.span,
             statement=registration.statement,
             function=facts.function.qualname,
-            message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a moment of"
-            " its own",
+            message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a"
+            " different time",
             severity="warning" if "thread" in registration.kind else "error",
             confidence=Confidence.LOW if is_alone else Confidence.HIGH,
             trail=(*trail, Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")),
-            help="set a flag there, share it in the main program, and run the collective where all ranks do",
+            help="set a flag there, share it with the other ranks in the main program, and run the collective there",
         )

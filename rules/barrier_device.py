@@ -1,12 +1,12 @@
 """Reports a barrier that may run on the wrong GPU.
 
 ## What it does
-Finds barriers on NCCL that do not say which device to use, and those whose `device_ids` holds a rank of the whole job where
-the number of a device on this node belongs. A group that is made for gloo needs none.
+Finds barriers on NCCL without `device_ids`, and those whose `device_ids` holds a global rank instead of the number of
+a device on this node. A group with the gloo backend needs no device.
 
 ## Why is this bad
-NCCL's barrier is an all_reduce of one number. Without a device torch guesses one from the rank, and if two ranks of a node
-end up on one GPU, the job hangs. The rank of the job names a device that the second node does not have.
+NCCL's barrier is an all_reduce of one number. Without a device torch guesses one from the rank, and if two ranks of a
+node use the same GPU, the job hangs. A global rank is the number of a device that the second node does not have.
 
 ## Example
 ```python
@@ -26,10 +26,10 @@ def synchronise(group: dist.ProcessGroup):
     dist.barrier(group=group, device_ids=[dist.get_node_local_rank()])
 ```
 
-With torch 2.3 or newer, `init_process_group(device_id=...)` says it once for all.
+With torch 2.3 or newer, `init_process_group(device_id=...)` sets the device once for all calls.
 
 ## Fix safety
-Unsafe: the number of the process on its node is the number of its device where each process has one of its own.
+Unsafe: the number of the process on its node is the number of its device only if each process has its own device.
 
 ## References
 - [torch.distributed.barrier](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.barrier)
@@ -66,7 +66,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 message=message,
                 severity="warning",
                 trail=(Place(call.function.path, call.span, "collective", "barrier"),),
-                help="name the device of this process: `device_ids=[local_rank]`, or give `init_process_group` a `device_id`",
+                help="pass the device of this process: `device_ids=[local_rank]`, or give `init_process_group` a `device_id`",
                 fix=_naming(findings.analysis, call),
             )
 
@@ -74,7 +74,7 @@ def check(findings: Findings) -> Iterator[Report]:
 def _wrong(call: ApiCall) -> str | None:
     devices = call.values.get("device_ids")
     if devices is None or devices.constant is None:
-        return "`barrier` does not say on which device it runs; NCCL guesses one"
+        return "`barrier` has no `device_ids`, so NCCL guesses the device"
     if any(
         WORLD in part.uniformity.varies and any(cause.kind == "rank" for cause in part.uniformity.causes)
         for part in devices.reference.parts
@@ -98,4 +98,4 @@ def _naming(analysis: Analysis, call: ApiCall) -> FixBuilder | None:
         value = cst.parse_expression(f"[{module}.get_node_local_rank()]")
         return with_argument(node, "device_ids", call.api.params.index("device_ids"), value)
 
-    return call_fix(call, "unsafe", "Name the device of this process", rewrite)
+    return call_fix(call, "unsafe", "Pass the device of this process", rewrite)

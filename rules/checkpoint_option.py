@@ -1,14 +1,15 @@
 """Reports an option of a distributed checkpoint that does not have the intended effect.
 
 ## What it does
-- An argument that has no effect any more: `DefaultSavePlanner(dedup_replicated_tensors=...)`.
+- An argument that no longer has an effect: `DefaultSavePlanner(dedup_replicated_tensors=...)`.
 - `no_dist=True`, reached by all ranks of a distributed function with one folder.
 - `async_save`, followed by another collective of Python objects, or a barrier, on the same group before the save has ended.
 
 ## Why is this bad
-The first changes nothing: replicas are still told apart by name, and one is kept. The second makes every rank write a
-checkpoint of its own over that of the others: what is left is a mixture. In the third a thread runs collectives on the
-group while the function does: the two meet each other's calls, and hang or exchange the wrong data.
+The first changes nothing: tensors with the same name count as replicas, and one of them is kept. With the second,
+every rank overwrites the checkpoint of the other ranks, and the result is a mixture. In the third, a thread runs
+collectives on the group at the same time as the function: their calls are paired with each other, and hang or
+exchange the wrong data.
 
 ## Example
 ```python
@@ -69,7 +70,7 @@ def check(findings: Findings) -> Iterator[Report]:
             if call.api.ignored is not None and call.api.ignored in call.values:
                 yield Report.at(
                     call,
-                    message=f"`{call.api.ignored}` has no effect any more; of tensors of one name one rank's is kept either way",
+                    message=f"`{call.api.ignored}` no longer has an effect; of tensors with the same name, that of one rank is kept either way",
                     severity="warning",
                     trail=(Place(call.function.path, call.span, "note", "the argument is ignored"),),
                     help="leave it out; DTensor parameters tell the checkpoint which part each rank has",
@@ -78,9 +79,11 @@ def check(findings: Findings) -> Iterator[Report]:
             elif _overwrites(facts, call) and not is_test(call.function.path):
                 yield Report.at(
                     call,
-                    message=f"all ranks reach `{call.api.op}` with `no_dist`, and write over each other's checkpoint",
+                    message=f"all ranks reach `{call.api.op}` with `no_dist`, and overwrite each other's checkpoint",
                     severity="error",
-                    trail=(Place(call.function.path, call.span, "note", "every rank saves as if it were alone"),),
+                    trail=(
+                        Place(call.function.path, call.span, "note", "every rank saves as if it were the only one"),
+                    ),
                     help="leave `no_dist` out, or let one rank save",
                     fix=_without(call, "no_dist"),
                 )
@@ -90,7 +93,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     message=f"`{call.api.op}` still runs on its group when `{other.op}` is called on the same group",
                     severity="warning",
                     trail=(
-                        Place(call.function.path, call.span, "collective", "runs on in a thread"),
+                        Place(call.function.path, call.span, "collective", "continues in a thread"),
                         Place(other.path, other.span, "collective", f"{other.op}, on the same group"),
                     ),
                     help="give it a process group of its own, or wait for its result first",

@@ -1,15 +1,16 @@
 """Reports a process group that only some ranks create.
 
 ## What it does
-`new_group`, `new_subgroups`, `split_group` and `init_device_mesh` have to be called by every rank of the job, also by those
-that will not be members, and in the same order. A call that only some ranks reach is reported, and one that ranks
-reach with different lists of ranks: `new_group([0, 1] if rank < 2 else [2, 3])`, or, with medium confidence, the ranks of
-the group that each is in: `new_group(get_process_group_ranks(group))`.
-`new_group(..., use_local_synchronization=True)` is called by the members alone, and is silent.
+`new_group`, `new_subgroups`, `split_group` and `init_device_mesh` have to be called by every rank of the job, also by
+those that will not be members, and in the same order. A call that only some ranks reach is reported, and one that
+ranks reach with different lists of ranks: `new_group([0, 1] if rank < 2 else [2, 3])`, or, with medium confidence,
+the ranks of the group that each is in: `new_group(get_process_group_ranks(group))`. `new_group(...,
+use_local_synchronization=True)` is called by the members only, and is not reported.
 
 ## Why is this bad
-Making a group synchronises with all ranks through the store. The ranks that do not call leave the others waiting, or pair
-their next `new_group` with this one: groups with the wrong members, and a hang much later.
+Creating a group synchronises all ranks through the store. If some ranks do not call it, the others wait for them, or
+the next `new_group` of those ranks is paired with this one: groups get the wrong members, and the job hangs much
+later.
 
 ## Example
 ```python
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
     from collectivelint.api import ApiCall, Cause, Expr, Findings, FunctionFacts, Span, Symbol, Value
 
-_ADVICE: Final = "make every group on every rank, in the same order, and keep only one's own"
+_ADVICE: Final = "create every group on every rank, in the same order; each rank then uses its own"
 RULE: Final = Rule("CL105", "conditional-new-group", "a process group that only some ranks create", holds="of groups")
 
 
@@ -87,7 +88,7 @@ def check(findings: Findings) -> Iterator[Report]:
             cause = _rank_in(call.values["ranks"])
             if cause is not None:
                 where = Place(cause.path, cause.span, "source", "differs between ranks")
-                yield _differing(call, "each rank passes ranks of its own", where)
+                yield _differing(call, "its `ranks` argument differs between ranks", where)
         for call in facts.calls:
             asked = _asked_of_own(facts, call) if _makes_for_all(call) else None
             if asked is not None and (facts.function.path, call.span) not in reported:
@@ -96,8 +97,8 @@ def check(findings: Findings) -> Iterator[Report]:
                 # What follows in the same function is the same fault.
                 break
         for call, other in _in_turn(made):
-            where = Place(other.function.path, other.span, "note", "the other ranks make this one")
-            yield _differing(call, "other ranks make a group of other ranks here", where)
+            where = Place(other.function.path, other.span, "note", "the other ranks create this one")
+            yield _differing(call, "the other branch creates a group of other ranks", where)
 
 
 def _asked_of_own(facts: FunctionFacts, call: ApiCall) -> ApiCall | None:
@@ -126,8 +127,8 @@ def _asked_of_own(facts: FunctionFacts, call: ApiCall) -> ApiCall | None:
 def _differing(call: ApiCall, what: str, where: Place, confidence: Confidence = Confidence.HIGH) -> Report:
     return Report.at(
         call,
-        message=f"`{call.api.op}` makes another group on some ranks than on others: {what}; every rank of the job has to"
-        " make every group",
+        message=f"`{call.api.op}` creates different groups on different ranks: {what}; every rank of the job has to"
+        " create every group",
         severity="error",
         trail=(where, Place(call.function.path, call.span, "collective", call.api.op)),
         help=_ADVICE,

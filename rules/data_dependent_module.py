@@ -1,19 +1,20 @@
 """Reports a submodule that runs only if a rank's own batch has input for it.
 
 ## What it does
-Looks at the methods of a module that call sub-modules with optional inputs (`if images is not None: self.vision(images)`).
-Where such a method makes up for one missing input with a dummy pass of the sub-module, so that all ranks run it, and does
-not for another input, that pass is reported.
+Looks at the methods of a module that call sub-modules with optional inputs (`if images is not None:
+self.vision(images)`). If such a method replaces one missing input with a dummy pass of the sub-module, so that all
+ranks run it, but does not do so for another input, the pass for that other input is reported.
 
-A model without any dummy pass is not: whether batches are mixed, and whether the model is sharded, is not to be seen in it.
+A model without any dummy pass is not reported: its source does not show whether batches are mixed or the model is
+sharded.
 
-A loss that is a new constant where a mask of this rank's own selects nothing
-(`x.sum() if mask.sum() > 0 else torch.tensor(0.0)`) is reported too, in functions that lead to a pass back through the model:
-the gradients of that rank do not go through it, and the others wait in the collectives of theirs.
+A loss that is a new constant if a mask of this rank selects nothing (`x.sum() if mask.sum() > 0 else
+torch.tensor(0.0)`) is reported too, in functions that lead to a backward pass through the model: that rank computes
+no gradients of the model, and the other ranks wait in the collectives of their backward pass.
 
 ## Why is this bad
-FSDP and ZeRO gather the parameters of a sub-module when it runs, and reduce its gradients in the backward pass; both are
-collectives. A rank whose batch has no images leaves them out, and the others wait for it.
+FSDP and ZeRO gather the parameters of a sub-module when it runs, and reduce its gradients in the backward pass; both
+are collectives. A rank whose batch has no images skips these collectives, and the other ranks wait for it.
 
 ## Example
 ```python
@@ -42,11 +43,11 @@ class Model(nn.Module):
 ```
 
 ## Use instead
-A dummy pass in the other case too, whose result is multiplied by zero; or let the ranks agree (all_reduce of a flag) whether
-any of them has something for the sub-module, and run it on all ranks if so.
+A dummy pass in the other case too, whose result is multiplied by zero; or let the ranks agree (all_reduce of a flag)
+whether any of them has input for the sub-module, and run it on all ranks if so.
 
 ## Confidence
-Low: whether a batch or a configuration decides which inputs there are is mostly not to be seen.
+Low: the source rarely shows whether the batch or the configuration decides which inputs exist.
 
 ## References
 - [fully_shard](https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)
@@ -87,13 +88,13 @@ def check(findings: Findings) -> Iterator[Report]:
                     span=found.span,
                     statement=found.statement,
                     function=facts.function.qualname,
-                    message=f"`{found.module}` runs only where this rank's batch has `{found.given}`; where it is sharded,"
-                    " ranks that run it wait for those that do not",
+                    message=f"`{found.module}` runs only if this rank's batch has `{found.given}`; if it is sharded,"
+                    " ranks that run it wait for the ranks that do not",
                     severity="error",
                     trail=(
-                        Place(path, made_up.dummy, "note", f"makes up for missing `{made_up.given}`"),
+                        Place(path, made_up.dummy, "note", f"replaces a missing `{made_up.given}`"),
                         Place(path, found.test, "condition", "condition"),
-                        Place(path, found.span, "collective", f"the passes of `{found.module}`"),
+                        Place(path, found.span, "collective", f"the forward pass of `{found.module}`"),
                     ),
                     help="run it on a dummy input in the other case too, multiplied by zero, or decide on all ranks together",
                     confidence=Confidence.LOW,
@@ -112,13 +113,13 @@ def _lost(findings: Findings) -> Iterator[Report]:
             span=found.constant,
             statement=found.statement,
             function=found.facts.function.qualname,
-            message=f"this value is a constant where `{found.tensor}` of this rank selects nothing: if it is the loss, the"
+            message=f"this value is a constant if `{found.tensor}` selects nothing on this rank: if it is the loss, the"
             " backward pass of this rank skips the model, and the other ranks wait in its collectives",
             severity="error",
             trail=(
                 Place(path, found.test, "condition", "condition"),
-                Place(path, found.constant, "source", "not computed from what the model gives"),
-                Place(path, found.loss.span, "note", "a loss is made of it here"),
+                Place(path, found.constant, "source", "not computed from the model's output"),
+                Place(path, found.loss.span, "note", "becomes part of the loss here"),
             ),
             help="keep it computed from the model's output: `(x * mask).sum() / mask.sum().clamp(min=1)`",
             confidence=Confidence.LOW,

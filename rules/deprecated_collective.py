@@ -2,10 +2,10 @@
 
 ## What it does
 Finds calls of `_all_gather_base` and `_reduce_scatter_base`. Code that also knows the new name, to run on old and new
-versions of torch, is left alone.
+versions of torch, is not reported.
 
 ## Why is this bad
-The old names warn at every call, and go away with some release.
+The old names warn at every call, and a future release will remove them.
 
 ## Example
 ```python

@@ -1,20 +1,22 @@
 """Reports a collective whose result goes to a temporary tensor.
 
 ## What it does
-Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), moved or converted
-there (`all_reduce(total.cuda())`) or made there of a number (`all_reduce(torch.tensor(total))`), and a list of results that
-repeats one tensor (`[torch.zeros(1)] * n`), so that each result overwrites the one before.
-A reduction that returns its result (`torch.distributed.nn.functional.all_reduce`) is reported where that is not used, and a
-collective in place that returns None where that replaces the tensor (`flag = dist.broadcast(flag, src=0)`).
+Finds an in-place collective whose buffer is computed in the call itself (`all_reduce(total / world_size)`), moved or
+converted there (`all_reduce(total.cuda())`) or created there from a number (`all_reduce(torch.tensor(total))`), and a
+list of results that repeats one tensor (`[torch.zeros(1)] * n`), so that each result overwrites the one before. A
+reduction that returns its result (`torch.distributed.nn.functional.all_reduce`) is reported if the result is not
+used, and so is an in-place collective whose None replaces the tensor (`flag = dist.broadcast(flag, src=0)`).
 
-Confidence is low where a tensor is moved to a device, or converted to a type, that only a run knows (`total.to(device)`),
-unless the function has made it on the host: where it is on the device already, that is the tensor itself, and the result is kept.
+Confidence is low where a tensor is moved to a device, or converted to a type, that is known only at run time
+(`total.to(device)`), unless the function created the tensor on the host: if the tensor is on that device already,
+`.to` returns the tensor itself, and the result is kept.
 
-A tensor of constants is left alone: a collective on one only waits. So is what only the sending rank passes.
+A tensor of constants is not reported: a collective on one only synchronises. Neither is a tensor that only the
+sending rank passes.
 
 ## Why is this bad
-The reduced values are gone as soon as the call returns. Every rank goes on with its local value, which looks right in a log
-and is not.
+The reduced values are lost as soon as the call returns. Every rank continues with its local value, which looks right
+in a log but is wrong.
 
 ## Example
 ```python
@@ -97,10 +99,10 @@ def check(findings: Findings) -> Iterator[Report]:
         if call.api.operation == "all_reduce" and call.api.uniform == ("return",) and not call.used and not call.alone:
             yield Report.at(
                 call,
-                message=f"`{call.api.op}` returns its result and leaves its argument as it was, but what it returns is not kept",
+                message=f"`{call.api.op}` returns its result and does not change its argument, but the result is not used",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
-                help="assign what it returns",
+                help="assign its result",
             )
         if _replaces(call):
             yield Report.at(
@@ -108,7 +110,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 message=f"`{call.api.op}` changes its tensor in place and returns None, which replaces the tensor here",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
-                help="call it without assigning what it returns",
+                help="call it without an assignment",
             )
             continue
         sends = not _ROOTS.isdisjoint(call.api.roles)
@@ -128,7 +130,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 message=f"`{call.api.op}` writes its result into {lost}",
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", call.api.op),),
-                help="give the buffer a name, and use it afterwards",
+                help="assign the buffer to a variable first, and read the result from it",
                 confidence=Confidence.HIGH if is_copy else Confidence.LOW,
                 fix=_kept(call, name, expr),
             )
@@ -166,7 +168,7 @@ def _kept(call: ApiCall, name: str, expr: Expr) -> FixBuilder | None:
                     return node.with_deep_changes(given, value=new)
             return None
 
-        return call_fix(call, "display", "Make a tensor for each entry", rewrite)
+        return call_fix(call, "display", "Create a tensor for each entry", rewrite)
     if "result" in call.local_names:
         return None
 
@@ -183,7 +185,7 @@ def _kept(call: ApiCall, name: str, expr: Expr) -> FixBuilder | None:
         first = cst.parse_statement(f"result = {text}").with_changes(leading_lines=line.leading_lines)
         return [first, line.with_deep_changes(given, value=cst.Name("result")).with_changes(leading_lines=[])]
 
-    return statement_fix(call.statement, "display", "Keep the result under a name", named)
+    return statement_fix(call.statement, "display", "Assign the result to a variable", named)
 
 
 def _is_repeated(expr: Expr) -> bool:
@@ -288,12 +290,12 @@ def _lost(findings: Findings, call: ApiCall, expr: Expr) -> str | None:
         case Call() if (
             not call.alone and not _is_warm_up(call, expr) and (name := _making(findings, call, expr)) is not None
         ):
-            return f"the tensor that `{name}` makes here, which is not kept"
+            return f"the temporary tensor that `{name}` creates here, which nothing reads"
         case _ if _is_repeated(expr):
             return "one tensor that the list repeats, so that each entry overwrites the others"
         case Compound(kind="Mult", parts=(Compound(kind="List"), _)):
             return None
         case Compound(kind=kind) if kind in _ARITHMETIC or kind == "Mult":
-            return "the value of an expression that is not kept"
+            return "a temporary value, which nothing reads"
         case _:
             return None

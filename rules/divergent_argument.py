@@ -1,12 +1,12 @@
 """Reports a root that differs between ranks.
 
 ## What it does
-Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, or is a rank
-of the node (`LOCAL_RANK`), outside of any condition that only the root fulfils.
+Finds `src` or `dst` of a collective that differs between the ranks of its group, such as `src=dist.get_rank()`, or is
+a rank of the node (`LOCAL_RANK`), outside of a condition that is true only on the root.
 
 ## Why is this bad
-Each rank takes itself for the root: every rank sends and no rank receives. Some backends hang, others leave every rank with
-its own data, as if there had been no broadcast.
+Each rank is its own root: every rank sends and no rank receives. Some backends hang, others leave every rank with its
+own data, as if there had been no broadcast.
 
 ## Example
 ```python
@@ -63,11 +63,11 @@ def check(findings: Findings) -> Iterator[Report]:
                 continue
             yield Report.at(
                 call,
-                message=f"`{role}` of `{call.api.op}` is this rank itself, so every rank takes itself for the root",
+                message=f"`{role}` of `{call.api.op}` is this rank's own number, so every rank passes a different root",
                 severity="error",
                 trail=(
                     *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in value.uniformity.causes),
                     Place(call.function.path, call.span, "collective", call.api.op),
                 ),
-                help="name one rank that is the same everywhere",
+                help="pass one rank that is the same on all ranks",
             )

@@ -1,15 +1,15 @@
 """Reports a `return`, `break` or `continue` that makes some ranks skip a later collective.
 
 ## What it does
-Finds `return`, `break` and `continue` under a condition that differs between ranks (a rank, the clock, the file system,
-the size of this rank's data, a loss of its own that is no number, a container of what it was
-granted that is empty, ...) where the ranks that stay run a collective afterwards that those that left do not run.
-What the leaving ranks run before they go counts: the same collectives in another place are fine. A `raise` is not
-reported unless it is caught again, because a rank that dies takes the job with it; but a last `else: raise` is, if ranks
-get there only because an earlier branch was for another rank (`if mode == "a" and rank == 0` ... `else: raise`).
+Finds `return`, `break` and `continue` under a condition that differs between ranks (a rank, the clock, the file
+system, the size of this rank's data, a loss of this rank that is NaN, an empty list of granted requests, ...) after
+which the remaining ranks run a collective that the ranks that left do not run. Collectives that the leaving ranks run
+before they leave count: the same collectives in another place are fine. A `raise` is not reported unless it is caught
+again, because the launcher ends the job when a rank fails; but a last `else: raise` is, if ranks reach it only
+because an earlier branch was for another rank (`if mode == "a" and rank == 0` ... `else: raise`).
 
-Confidence is low where the exit stands behind a flag that is False from the start and that nothing in the program sets
-(`if hooks.stop: return`): only a user's own code could.
+Confidence is low if the exit depends on a flag that starts as False and that nothing in the program sets (`if
+hooks.stop: return`): only code outside the program could set it.
 
 ## Why is this bad
 The ranks that left never call the collective. The others wait for them until the process group times out.
@@ -99,13 +99,13 @@ def check(findings: Findings) -> Iterator[Report]:
             span=span,
             statement=span,
             function=facts.function.qualname,
-            message=f"the ranks for which only the rank in `{findings.text(guard.path, guard.span)}` does not match end up"
-            f" here and raise, while the other ranks go on to `{event.op}`",
+            message=f"ranks where only the rank check in `{findings.text(guard.path, guard.span)}` is false reach this"
+            f" `raise`, while the other ranks go on to `{event.op}`",
             severity="error",
             trail=(
                 *(Place(cause.path, cause.span, "source", cause_text(cause)) for cause in guard.causes),
                 Place(guard.path, guard.span, "condition", "condition"),
                 Place(facts.function.path, event.place[0], "collective", f"leads to {event.op}"),
             ),
-            help="ask about the rank inside the branch, so that the other ranks do not fall through to the last one",
+            help="check the rank inside the branch, so that the other ranks do not fall through to the last one",
         )

@@ -1,27 +1,33 @@
 """Reports a collective in a loop whose number of iterations differs between ranks.
 
 ## What it does
-Finds loops whose number of turns depends on something that differs between ranks, and whose body reaches a collective: `while
-not queue.empty()`, a `while` over a clock, a `for` over files this rank sees, over every n-th item from its rank on, its part
-of a `tensor_split` or of `split_between_processes` without padding, over a list that was filtered or filled by a condition of
-this rank, that its own values were packed into, or as often as a number made of them says, over the pieces that a model's
-input is cut into, over names that the layers of a pipeline stage have recorded, over what a function has made of a number on
-which ranks would agree if the call passed a group (`if group is not None: dist.all_reduce(count, op=MAX, group=group)`), and
-loops that a rank leaves where its own loader has ended (`except StopIteration: break`) unless the file makes loaders of equal
-length, with a `DistributedSampler` for instance.
+Finds loops whose body reaches a collective and whose number of iterations depends on something that differs between
+ranks:
 
-A share of items whose number the number of ranks goes into is equally large, and silent; so is a number that ranks have
-reduced. Confidence is low where a rank's own data, loader or queue decide: mostly the shares are cut or padded to one length
-somewhere, or differ by one element that is dropped. It is low, too, for an object that may be of several classes of which only some give each rank another number of
-elements, and for a loader of an `IterableDataset` of the program that ends where this rank's own data do: mostly such streams
-are cut alike. A loop that is left after so many steps, a stream without an end, and files that use `Join`, a
-`DistributedSampler` or `accelerate`'s `prepare` are silent.
+- `while not queue.empty()`, or a `while` over a clock;
+- a `for` over the files that this rank sees, over every n-th item from its rank on, or over its part of a
+  `tensor_split` or of `split_between_processes` without padding;
+- a `for` over a list that was filtered by, filled under a condition on, or packed from this rank's own values, or
+  over a range computed from them;
+- a `for` over the pieces that a model's input is cut into, or over names that the layers of a pipeline stage have
+  recorded;
+- a `for` over a number on which the ranks would agree if the call passed a group (`if group is not None:
+  dist.all_reduce(count, op=MAX, group=group)`);
+- a loop that a rank leaves when its own loader ends (`except StopIteration: break`), unless the file creates loaders
+  of equal length, with a `DistributedSampler` for instance.
 
-Finds as well a `while` loop whose condition is set to what a collective returns (`more = dist.broadcast(more, src=0)`).
-That is None without `async_op=True`: the data are in the tensor. The loop ends after its first turn, while the rank that sends goes on.
+A share of a number of items that is divisible by the number of ranks is not reported, and neither is a number that
+the ranks have reduced, a loop that ends after a fixed number of steps, a stream without an end, and files that use
+`Join`, a `DistributedSampler` or `accelerate`'s `prepare`. Confidence is low if a rank's own data, loader or queue decide: most
+shares are cut or padded to one length somewhere, or differ by one element that is dropped. It is also low for an object that may be of several
+classes, if only some of them give each rank a different number of elements, and for a loader of an `IterableDataset`
+of the program that ends with this rank's own data: most such streams are cut equally.
+
+Also finds a `while` loop whose condition is set to the result of a collective (`more = dist.broadcast(more, src=0)`).
+Without `async_op=True` the result is None, and the data is in the tensor: the loop ends after its first iteration.
 
 ## Why is this bad
-The rank with the longest loop waits in its last turns for ranks that have long left theirs.
+The rank with the longest loop waits in its last iterations for ranks that have left the loop.
 
 ## Example
 ```python
@@ -45,7 +51,7 @@ def evaluate(model, samples, total, group: dist.ProcessGroup):
     dist.all_reduce(total, group=group)
 ```
 
-Where the collective belongs in the loop, let all ranks make as many turns as the longest one: reduce the number of turns
+Where the collective belongs in the loop, let all ranks make as many iterations as the longest one: reduce the number
 with MAX first, and pad.
 
 ## References
@@ -114,10 +120,10 @@ def _ended_by_none(facts: FunctionFacts) -> Iterator[Report]:
             yield Report.at(
                 call,
                 message=f"`{call.api.op}` returns None here, so that the loop over `{min(names)}` ends after its first iteration;"
-                " what was received is in the tensor that was passed",
+                " the received value is in the tensor that was passed",
                 severity="error",
                 trail=(Place(facts.function.path, call.span, "collective", f"{call.api.op}, which returns None"),),
-                help="call it as a statement of its own, and test the tensor",
+                help="make the call a statement of its own, and test the tensor",
             )
 
 

@@ -1,15 +1,15 @@
 """Reports a call that leaves out the group its caller has and uses.
 
 ## What it does
-Finds a call of a function that takes a group, or a mesh, and passes it on to collectives, where the call leaves it out and
-the caller has one: a parameter of its own, or a group that it gives to other collectives of the same function.
+Finds a call of a function that takes a group, or a mesh, and passes it on to collectives, if the call omits it and
+the caller has one: a parameter, or a group that it passes to other collectives of the same function.
 
-A collective that names no group itself is CL101's, unless it is known to be wrong: it is reported here where a condition
-on the way to it, in a caller, picks ranks by their place in a group (`dist.get_rank(group) == 0`).
+A collective that itself has no `group` argument is reported by CL101, unless it is known to be wrong: it is reported
+here if a caller reaches it only under a condition on the rank inside a group (`dist.get_rank(group) == 0`).
 
 ## Why is this bad
-The helper falls back to the default group. With one dimension of parallelism both groups are the same and nothing shows;
-with two, the mean is taken over the wrong ranks, or ranks outside the group are waited for.
+The helper falls back to the default group. With one dimension of parallelism both groups are the same and the error
+does not show; with two, the mean is taken over the wrong ranks, or the call waits for ranks outside the group.
 
 ## Example
 ```python
@@ -40,8 +40,8 @@ def mean_of_all(values, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-Unsafe: the call runs on another group afterwards. Offered where a single group is in reach. A size of the default group
-that belongs to the call's data is asked of that group as well; where it cannot be, there is no fix.
+Unsafe: the call runs on another group afterwards. Offered if a single group is in reach. A `get_world_size()` that
+belongs to the call's data gets the same group; where that is not possible, there is no fix.
 
 ## References
 - [torch.distributed: Groups](https://docs.pytorch.org/docs/stable/distributed.html#groups)
@@ -83,11 +83,11 @@ def check(findings: Findings) -> Iterator[Report]:
     for call, divergence in group_exclusions(findings):
         yield Report.at(
             call,
-            message=f"`{call.api.op}` takes every rank of the job, but {condition_text(findings, divergence)} on the way"
-            " here, which picks ranks by their place in a group",
+            message=f"`{call.api.op}` waits for every rank in the job, but only ranks where"
+            f" {condition_text(findings, divergence)} reach it, and that condition depends on a rank inside a group",
             severity="error",
             trail=tuple(divergence_trail(divergence)),
-            help="name the group whose ranks get here",
+            help="pass the group whose ranks reach it",
         )
     for facts in findings.analysis.functions:
         for helper in facts.helpers:
@@ -98,15 +98,15 @@ def check(findings: Findings) -> Iterator[Report]:
             name = helper.callee.qualname
             yield Report.at(
                 helper,
-                message=f"`{name}` takes `{helper.groups[0]}` and runs `{event.op}` on it; without it "
-                + ("that is the default group" if _runs(facts, helper, event) else "it does not")
-                + f", but `{group.text}` is at hand",
+                message=f"this call of `{name}` passes no `{helper.groups[0]}`, so `{event.op}` in it "
+                + ("runs on the default group" if _runs(facts, helper, event) else "does not run")
+                + f", but the caller has `{group.text}`",
                 severity="error",
                 trail=(
                     Place(helper.function.path, helper.span, "call", f"calls {name}"),
                     Place(event.path, event.span, "collective", f"{event.op}, group `{helper.groups[0]}`"),
                 ),
-                help=f"pass it on: `{helper.groups[0]}={group.text}`",
+                help=f"pass `{helper.groups[0]}={group.text}`",
                 fix=pass_group(findings.analysis, helper, group.text) if group.certain else None,
             )
 

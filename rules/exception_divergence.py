@@ -1,28 +1,29 @@
 """Reports collectives that a rank skips, or runs alone, because of an exception it caught.
 
 ## What it does
-Looks at `try` statements whose body can fail on one rank alone: reading or writing files, network access, running out of
-memory, or a handler for such an error. Reported is
+Looks at `try` statements whose body can fail on one rank alone: reading or writing files, network access, running out
+of memory, or a handler for such an error. It reports
 
 - a collective in the body, or after the statement, that a rank misses because its handler swallows the error, returns,
   breaks or continues;
 - a collective in the handler;
 - a fallback value set in the handler that later decides about a collective.
 
-Where nothing in the body says that it can fail on one rank, a handler of any exception (`except Exception`, `except:`) that goes
-on counts too, with low confidence: around collectives and what is called with them, and around a function of the program whose
-error decides about later ones. It is silent where the body only holds the collective itself, which fails on all ranks, where
-the handler runs collectives of its own or keeps the exception, and in tests.
+If nothing in the body shows that it can fail on one rank, a handler of any exception (`except Exception`, `except:`)
+after which the rank continues is reported with low confidence: around collectives and the calls beside them, and
+around a function of the program whose error decides about later collectives. Not reported are a body with nothing but
+the collective itself, which fails on all ranks, a handler that runs collectives or stores the exception, and tests.
 
-Confidence is low where another file has caught the exception: mostly it has found out so whether something is installed. It is
-low where all that can fail is a file that every rank reads: a healthy shared disk answers all of them alike.
+Confidence is low if another file has caught the exception: most of them find out whether something is installed. It is
+also low if only reading a file that every rank reads can fail: a working shared file system gives every rank the same
+result.
 
-A handler that raises again is silent: the rank ends, and the launcher ends the job. So is a `finally`, which every rank
-runs. What one exception keeps a rank from is one finding, at the first collective.
+A handler that raises again is not reported: the rank ends, and the launcher ends the job. Neither is a `finally`,
+which every rank runs. All collectives that one exception makes a rank skip are one finding, at the first of them.
 
 ## Why is this bad
-The rank that recovered goes on, one collective behind the others. They wait for it, or worse, they pair its next
-collective with their current one and exchange the wrong data.
+The rank that recovered continues, one collective behind the other ranks. They wait for it, or worse, its next
+collective is paired with their current one and the ranks exchange the wrong data.
 
 ## Example
 ```python

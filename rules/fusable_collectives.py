@@ -1,14 +1,14 @@
 """Reports several collectives that one call could replace.
 
 ## What it does
-Finds three or more collectives of the same kind on the same group in a row, with nothing but computations in between, and
-loops whose every turn runs one collective, the same each time. Barriers, collectives of Python objects and asynchronous calls
-are left alone.
+Finds three or more collectives of the same kind on the same group in a row, with nothing but computations in between,
+and loops whose every iteration runs the same single collective. Barriers, collectives of Python objects and
+asynchronous calls are not reported.
 
 ## Why is this bad
-Each collective costs a start, whatever it carries: tens of microseconds on one node, more across many. One call per
-parameter means thousands of starts for tensors of a few kilobytes, where one call for all of them would take as long as
-a few.
+Each collective has a fixed cost, whatever its size: tens of microseconds on one node, more across many. One call per
+parameter means thousands of calls with a few kilobytes each; one call for all of them takes as long as a few of
+these.
 
 ## Example
 ```python
@@ -88,10 +88,10 @@ def check(findings: Findings) -> Iterator[Report]:
                 span=span,
                 statement=statement,
                 function=facts.function.qualname,
-                message=f"{what} on {group_text(first)}; one call can do it",
+                message=f"{what} on {group_text(first)}; one call is enough",
                 severity="warning",
                 trail=tuple(Place(event.path, event.span, "collective", event.op) for event in run),
-                help="put the tensors into one and use one call, or coalesce the calls",
+                help="concatenate the tensors and make one call, or coalesce the calls",
             )
 
 

@@ -1,11 +1,11 @@
 """Reports a process group that is created repeatedly.
 
 ## What it does
-Finds the making of a group in a loop whose turns it does not depend on, or in a `forward` or `step` method.
+Finds a group that is created in a loop without depending on its iteration, or in a `forward` or `step` method.
 
 ## Why is this bad
-A process group holds communicators, memory on the device and threads until it is destroyed, and making one is a
-rendezvous of all ranks. One for each step exhausts memory in the middle of the night.
+A process group holds communicators, memory on the device and threads until it is destroyed, and creating one is a
+rendezvous of all ranks. One group per step exhausts the memory after some hours.
 
 ## Example
 ```python
@@ -62,9 +62,9 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         yield Report.at(
             call,
-            message=f"`{call.api.op}` makes a new group each time it is reached, "
+            message=f"`{call.api.op}` creates a new group "
             + ("in every iteration of the loop" if repeated else f"in every call of `{method}`"),
             severity="warning",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
-            help="make the group once and keep it",
+            help="create the group once and keep it",
         )

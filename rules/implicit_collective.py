@@ -1,23 +1,23 @@
 """Reports a framework call that runs collectives and that only some ranks reach.
 
 ## What it does
-Knows calls that do not look like collectives but are: gathering a sharded state dict, `full_tensor()`, saving a checkpoint
-with DCP, FSDP, DeepSpeed, Accelerate or Lightning, consolidating a sharded optimizer. One that is reached under a
-condition that differs between ranks is reported, with the reason why every rank has to make the call.
+Knows calls that do not look like collectives but are: gathering a sharded state dict, `full_tensor()`, saving a
+checkpoint with DCP, FSDP, DeepSpeed, Accelerate or Lightning, consolidating a sharded optimizer. One that is reached
+under a condition that differs between ranks is reported, with the reason why every rank has to reach it.
 
-Some are collectives with sharded models only (`Accelerator.save_state`). Confidence is low where nothing in the program
-that makes the call shards one, or asks whether its model is sharded. A model that its class only asks whether it is wrapped
-(`isinstance(self.model, FSDP)`) makes medium confidence. So does a schedule of Megatron that runs another number of
-micro-batches on each rank.
+Some are collectives with sharded models only (`Accelerator.save_state`). Confidence is low if nothing in the program
+shards a model or checks whether it is sharded. It is medium if the class only checks whether its model is wrapped
+(`isinstance(self.model, FSDP)`), and for a schedule of Megatron that runs a different number of micro-batches on each
+rank.
 
-State that a framework reads on every rank counts as well: a callback that sets `trainer.should_stop`, or a flag of the
-`control` of the Trainer of transformers, on rank 0 alone ends the training there, while the other ranks go on to the collectives of
-the next step. So does the first read of metrics that are reduced when they are read (`trainer.callback_metrics`), with low
-confidence: in most hooks Lightning has read them before.
+State that a framework reads on every rank counts as well: a callback that sets `trainer.should_stop`, or a flag of
+the `control` of the Trainer of transformers, on rank 0 only ends the training there, while the other ranks go on to
+the collectives of the next step. So does the first read of metrics that are reduced when they are read
+(`trainer.callback_metrics`), with low confidence: in most hooks Lightning has read them before.
 
 ## Why is this bad
-"Only rank 0 saves" is right for a file and wrong for these calls: rank 0 enters a gather and waits for the shards of ranks
-that went around it.
+"Only rank 0 saves" is right for a file and wrong for these calls: rank 0 enters a gather and waits for the shards of
+ranks that skip it.
 
 ## Example
 ```python
@@ -61,7 +61,6 @@ from collectivelint.api import (
     loop_text,
     report_divergence,
     subject_text,
-    why_text,
 )
 
 if TYPE_CHECKING:
@@ -84,18 +83,19 @@ def check(findings: Findings) -> Iterator[Report]:
             reach = f"is reached only where {condition_text(findings, divergence)}; the other ranks leave before it"
         elif divergence.where == "loop":
             loop = loop_text(findings, divergence)
-            reach = f"runs once per iteration of {loop}, whose number may differ between ranks: it depends on {why_text(divergence)}"
+            reach = f"runs once per iteration of {loop}, and ranks may make a different number of iterations"
         else:
             reach = f"is reached only where {condition_text(findings, divergence)}"
         reason = divergence.event.why
+        duty = "has to run it equally often" if divergence.where == "loop" else "has to reach it"
         is_set = divergence.event.operation == "set"
-        advice = "make the call on every rank; keep only single-rank work inside the condition"
+        advice = "let every rank reach it; keep only single-rank work inside the condition"
         if is_set:
-            advice = "decide together: broadcast or reduce the decision, and set it on every rank"
+            advice = "decide together: broadcast or all_reduce the decision, and set it on every rank"
         yield report_divergence(
             facts,
             divergence,
-            f"{subject_text(divergence)} {reach}, but every rank {'reads it' if is_set else 'has to call it'}"
+            f"{subject_text(divergence)} {reach}, but every rank {'reads it' if is_set else duty}"
             + (f": {reason}" if reason else ""),
             loop_advice(divergence) if divergence.where == "loop" else advice,
         )

@@ -1,19 +1,20 @@
 """Reports a process group that is initialised with a local rank, or used before the device is set.
 
 ## What it does
-- Finds `init_process_group` and `DistributedSampler` whose `rank` is a local rank (`LOCAL_RANK`, `get_node_local_rank()`): the number of the process
-  on its node, not in the job; or, with medium confidence, another parameter than the one called `global_rank`. Confidence is low
-  where neither the size is that of the job nor the file asks for the number of a node: many programs are made for one node. A
-  function that sets the address of the first node to this machine is left alone, and so is a file that starts the job on one node
+- Finds `init_process_group` and `DistributedSampler` whose `rank` is a local rank (`LOCAL_RANK`,
+  `get_node_local_rank()`): the number of the process on its node, not in the job; or, with medium confidence, a
+  parameter other than the one called `global_rank`. Confidence is low if neither the world size is that of the job
+  nor the file reads the number of a node: many programs are meant for one node. Not reported are a function that sets
+  the address of the first node to this machine, and a file that starts the job on one node
   (`LaunchConfig(max_nodes=1)`).
-- Finds, with low confidence, `torch.cuda.set_device` behind `init_process_group` and a collective, in one function: where each
-  device of one node has its rank, torch guesses the right one. A group that is made for gloo,
-  or with a `device_id`, is left alone. `new_group` takes no device: its first collective does.
+- Finds, with low confidence, `torch.cuda.set_device` after `init_process_group` and a collective, in one function: if
+  each device of one node has its rank, torch guesses the right one. A group with the gloo backend, or with a
+  `device_id`, is not reported. `new_group` uses no device: the first collective on its group does.
 
 ## Why is this bad
-On one node both ranks are the same and everything works. On two nodes every number is there twice: the processes wait for
-ranks that never come, or take each other's place, and the job hangs before its first step. The first collective on NCCL
-takes the device that is set: if that is still the first one on all ranks, they share one GPU and hang.
+On one node both numbers are the same and everything works. On two nodes every number occurs twice: the processes wait
+for ranks that do not exist, or replace each other, and the job hangs before its first step. The first collective on
+NCCL uses the current device: if that is still device 0 on all ranks, they share one GPU and hang.
 
 ## Example
 ```python
@@ -38,7 +39,7 @@ def setup():
     dist.init_process_group("nccl", rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
 ```
 
-Under torchrun neither has to be given: `init_process_group` reads both from the environment.
+Under torchrun neither `rank` nor `world_size` is needed: `init_process_group` reads both from the environment.
 
 ## References
 - [torch.distributed.init_process_group](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.init_process_group)
@@ -140,10 +141,10 @@ def _local_rank(findings: Findings, call: ApiCall) -> Iterator[Report]:
     sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.uniformity.causes]
     yield Report.at(
         call,
-        message=f"`rank` of `{call.api.op}` is a rank of this node; on two nodes each number is there twice",
+        message=f"`rank` of `{call.api.op}` is a rank of this node; with two nodes each number occurs twice",
         severity="error",
         trail=(*sources, Place(call.function.path, call.span, "call", call.api.op)),
-        help='take the rank of the job, `int(os.environ["RANK"])`, or leave it out',
+        help='pass the global rank, `int(os.environ["RANK"])`, or leave it out',
         confidence=Confidence.HIGH if several else Confidence.LOW,
     )
 
@@ -166,14 +167,14 @@ def _late_device(facts: FunctionFacts, call: ApiCall) -> Iterator[Report]:
         path = call.function.path
         yield Report.at(
             late,
-            message=f"the device is set after `{used[0].op}`, which has taken another one",
+            message=f"the device is set after `{used[0].op}`, which has already used another one",
             severity="error",
             trail=(
-                Place(path, call.span, "note", "the process group is made"),
-                Place(path, used[0].place[0], "collective", f"{used[0].op}, on the device that is set by now"),
+                Place(path, call.span, "note", "the process group is created"),
+                Place(path, used[0].place[0], "collective", f"{used[0].op}, on the device that is set at this point"),
                 Place(path, late.span, "note", "the device is set"),
             ),
-            help="set the device before `init_process_group`, or give that a `device_id`",
+            help="set the device before `init_process_group`, or pass `device_id` to it",
             # One rank a device on one node, with the numbers in order, gets the device that torch guesses.
             confidence=Confidence.LOW,
         )

@@ -1,26 +1,28 @@
 """Reports a collective under a condition that can differ between ranks.
 
 ## What it does
-Follows values that differ between ranks without depending on a rank number: the state of the file system, clocks, random
-numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, sizes of this
-rank's data, and what is in them: whether the loss of this rank's batch is a number, whether a mask selects anything. If such a
-value decides whether a collective is reached, it is reported, also through variables,
-attributes, calls and returned values. A decision that was broadcast or reduced is the same on all ranks, and silent.
+Follows values that differ between ranks without depending on a rank number: the state of the file system, clocks,
+random numbers, process and memory figures, queues, polls of background work, flags set by signal handlers, the size
+and the values of this rank's data: whether the loss of its batch is NaN, whether a mask selects anything. If such a
+value decides whether a collective is reached, it is reported, also through variables, attributes, calls and returned
+values. A decision that was broadcast or reduced is the same on all ranks, and is not reported.
 
-What is in a rank's own data is asked about a batch that trains (`for batch in loader: ... loss.backward()`), about what a
-framework calls `forward` or `training_step` with, and all that is made of them; not about shapes, types and keys, not in
-groups whose ranks share a batch, and with medium confidence: it takes a rank whose data are unlike those of the others.
+A rank's own data is a batch that trains (`for batch in loader: ... loss.backward()`), what a framework passes to
+`forward` or `training_step`, and everything computed from these; not shapes, types and keys, and not in groups whose
+ranks share a batch. Confidence is medium: the hang needs a rank whose data differs from that of the other ranks.
 
 Where the file system alone decides, the confidence is
-- **medium** if the condition itself asks for a path (or whether a look-up has found anything) that is created or removed under
-  one of its answers, or by one rank before it, and not all ranks meet in between; or if one and the same path is looked for
-  again, and the answer used, in every turn of a loop that runs collectives;
-- **low** for all else: an answer that is kept and compared later (a checkpoint to resume from, the epoch to start with), a path
-  that no rank is seen to create or remove then, a folder that is made where its files are listed.
+- **medium** if the condition itself checks for a path (or whether a search found anything) that is created or removed
+  in one of its branches, or by one rank before it, and the ranks do not synchronise in between; or if the same path
+  is checked again, and the result used, in every iteration of a loop that runs collectives;
+- **low** otherwise: a result that is stored and compared later (a checkpoint to resume from, the epoch to start
+  with), a path that no code was found to create or remove meanwhile, a folder that is created where its files are
+  listed.
 
 ## Why is this bad
-The condition seems to be the same everywhere, and mostly it is. Then one node sees the file a second later, or one rank
-reaches the time limit first, and the ranks take different branches: some wait in a collective that the others never call.
+The condition seems to be the same everywhere, and usually it is. Then one node sees the file a second later, or one
+rank reaches the time limit first, and the ranks take different branches: some wait in a collective that the others
+never call.
 
 ## Example
 ```python

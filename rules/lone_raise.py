@@ -1,17 +1,18 @@
-"""Reports an exception that one rank alone raises while the others go on to a collective.
+"""Reports an exception that only one rank raises while the others go on to a collective.
 
 ## What it does
-Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_process:` ...) where the other ranks go on to a
-collective, and nothing tells them before that. So does an `except` that raises again there. Found too is what fails on the one
-rank that looks: a match that may be None is used, or the first, last or largest of the files in a folder that may be empty.
+Finds a `raise` on one rank (under `if rank == 0:`, `if accelerator.is_main_process:` ...) where the other ranks go on
+to a collective, and no communication before it shares the error. An `except` that raises again there counts too, and
+so does code that can fail only on the rank that runs it: using a match that may be None, or the first, last or
+largest of the files in a folder that may be empty.
 
-So is a `raise` where a condition on a rank's own data is true (`if not torch.isfinite(loss):`).
+A `raise` where a condition on a rank's own data is true (`if not torch.isfinite(loss):`) counts as well.
 
 ## Why is this bad
-The others wait in the collective. A launcher that ends the job when one process has failed, as torchrun does, ends them;
-others do not, a handler further up that catches the exception keeps the process alive, and in its clean-up the failed rank
-may itself wait for the others. Then the job idles until the timeout, and its last message is about the collective, not
-about the folder.
+The others wait in the collective. A launcher that ends the job when one process fails, as torchrun does, ends them.
+Other launchers do not, a handler further up may catch the exception and keep the process alive, and the failed rank
+may itself wait for the others in its clean-up. Then the job idles until the timeout, and its last message is about
+the collective, not about the cause.
 
 ## Example
 ```python
@@ -92,11 +93,11 @@ def check(findings: Findings) -> Iterator[Report]:
                     *(
                         ()
                         if found.check is guard
-                        else (Place(found.check.path, found.check.span, "condition", "what the rank checks alone"),)
+                        else (Place(found.check.path, found.check.span, "condition", "the check that one rank makes"),)
                     ),
                     Place(path, event.place[0], "collective", f"{event.op}, where the other ranks wait"),
                 ),
-                help="share what was found (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
+                help="share the result of the check (broadcast_object_list, or all_reduce of a flag), then raise on all ranks",
                 confidence=Confidence.LOW,
             )
     yield from _not_found(findings, "nothing")
@@ -116,7 +117,7 @@ def _not_found(findings: Findings, kind: Literal["nothing", "empty"]) -> Iterato
             span=note.span,
             statement=note.statement,
             function=facts.function.qualname,
-            message=f"{_REASONS[kind]}: only the rank that runs this line raises an exception then, while the other ranks go"
+            message=f"{_REASONS[kind]}: then only the rank that runs this line raises an exception, while the other ranks go"
             f" on to `{event.op}` and wait for it there",
             severity="warning",
             trail=(
@@ -130,10 +131,10 @@ def _not_found(findings: Findings, kind: Literal["nothing", "empty"]) -> Iterato
 
 
 _REASONS: Final = {
-    "nothing": "the result is None where nothing is found",
-    "empty": "there is no such element where the folder has no files",
+    "nothing": "the result is None if nothing is found",
+    "empty": "the element is missing if the folder has no files",
 }
 _NOTES: Final = {
     "nothing": "the result is not checked before it is used",
-    "empty": "whether the folder has files is not checked",
+    "empty": "the folder is not checked for files",
 }

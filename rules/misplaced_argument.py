@@ -5,8 +5,8 @@ Finds a process group at a position or keyword of a collective that is not its g
 the third argument is the reduce operation), and `src` together with `group_src`.
 
 ## Why is this bad
-The collective runs on the default group, and the group is taken for something else: an error on some versions of PyTorch,
-silence on others.
+The collective runs on the default group, and the group is passed as another argument: an error in some versions of
+PyTorch, ignored in others.
 
 ## Example
 ```python
@@ -27,7 +27,7 @@ def scatter(out, parts, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-Safe: the argument is given by its name.
+Safe: the argument is passed as a keyword.
 
 ## References
 - [torch.distributed.reduce_scatter](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.reduce_scatter)
@@ -64,13 +64,13 @@ def check(findings: Findings) -> Iterator[Report]:
         if wrong is not None:
             message = f"a group is passed as `{wrong}` of `{call.api.op}`, which then runs on the default group"
         else:
-            message = f"`{call.api.op}` gets both `{both[0]}` and `group_{both[0]}`; only one of them may be given"
+            message = f"`{call.api.op}` gets both `{both[0]}` and `group_{both[0]}`; only one of them is allowed"
         yield Report.at(
             call,
             message=message,
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", call.api.op),),
-            help="pass the group by its name: `group=`",
+            help="pass one of them" if both else "pass the group as a keyword: `group=`",
             fix=_by_name(call, wrong) if wrong is not None else None,
         )
 
@@ -95,4 +95,4 @@ def _by_name(call: ApiCall, wrong: str) -> FixBuilder:
         tight = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
         return node.with_deep_changes(last, keyword=keyword, equal=tight)
 
-    return call_fix(call, "safe", "Pass the group by its name", rewrite)
+    return call_fix(call, "safe", "Pass the group as a keyword", rewrite)

@@ -1,33 +1,34 @@
-"""Reports a path that one rank makes while another still looks for it.
+"""Reports a path that one rank creates while another one still checks for it.
 
 ## What it does
-Looks at functions that ask for a rank before they use files, and at all functions in files that make collectives. Reported
-is
-- with low confidence, a check that raises if a path exists, where the same function makes or writes that path afterwards, and
-  no collective stands in between;
-- `if not os.path.exists(path):` followed by making that path in a way that fails if it is there (`makedirs` or `mkdir`
-  without `exist_ok=True`, a symbolic link), by all ranks at once, in a function that has to do with several ranks;
-- with low confidence, a path that one rank writes while others read or list it, or removes while others use it, with no
-  collective between the two;
-- with low confidence, a folder that one rank makes while others write their files into it, or that one rank lists, moves or removes while others
-  may still write into it;
-- with low confidence, `if not os.path.exists(folder):` followed by unpacking, copying or downloading something there, in a file
-  that makes collectives, or one of whose functions is passed a rank and the number of ranks;
-- with low confidence, a call whose result one rank of the job assigns before a barrier, and the other ranks after it: what it
-  downloads or builds is not there for the ranks of other nodes, where each node has a disk of its own.
+Looks at functions that check a rank before they use files, and at all functions in files that run collectives. It
+reports
+- with low confidence, a check that raises if a path exists, if the same function creates or writes that path
+  afterwards, with no collective in between;
+- `if not os.path.exists(path):` followed by creating that path in a way that fails if it exists (`makedirs` or
+  `mkdir` without `exist_ok=True`, a symbolic link), on all ranks at the same time, in a function that deals with
+  several ranks;
+- with low confidence, a path that one rank writes while others read or list it, or removes while others use it, with
+  no collective in between;
+- with low confidence, a folder that one rank creates while others write their files into it, or that one rank lists, moves or removes
+  while others may still write into it;
+- with low confidence, `if not os.path.exists(folder):` followed by unpacking, copying or downloading something there,
+  in a file that runs collectives, or has a function that takes a rank and the number of ranks;
+- with low confidence, a call whose result one rank of the job assigns before a barrier, and the other ranks after it:
+  the ranks of other nodes do not find what it downloads or builds if each node has its own disk.
 
-Where a rank passes a path that it has not found to an unknown function (`if not os.path.exists(path): build(path)`), that
-function is taken to make it.
+If a rank passes a path that it has not found to an unknown function (`if not os.path.exists(path): build(path)`),
+that function is assumed to create it.
 
-A check, or a path, that is one rank's own is left alone, and so is a path that the function has made before: on all ranks,
-or on one of them before a collective of all. A check raises only where it can find what is made: not a folder where a file is
-written, not what has to have files in it where a folder is made, not under a condition that excludes the other.
-Where all callers in the same file have made it, the confidence is low; in notebooks, and in programs that have one process
-unless they are launched and ask for no rank, too.
+Not reported are a check on, or a path of, one rank only, and a path that the function has created before: on all
+ranks, or on one of them before a collective of all. A check for a folder does not match a file that is written, a
+check for files does not match a folder that is created, and neither do two places under conditions that exclude each
+other. Confidence is low if all callers in the same file have created the path, in notebooks, and in programs that
+check no rank and have one process unless they are launched.
 
 ## Why is this bad
-The ranks do not run in step. One has made the path when another looks: that one raises, alone, and the others wait for it
-in the next collective. It happens once in many runs, on a busy file system.
+The ranks do not run in step. If one rank creates the path before another rank checks for it, that other rank raises,
+and all others wait for it in the next collective. It happens once in many runs, on a busy file system.
 
 ## Example
 ```python
@@ -109,22 +110,22 @@ class _Words(NamedTuple):
 
 _OUT_OF_TURN: Final = {
     "read": _Words(
-        "other ranks read here what one rank writes, and do not wait until it is there",
+        "other ranks read here what one rank writes, without waiting until it is written",
         "one rank writes it",
         "other ranks read it",
     ),
     "removed": _Words(
-        "one rank removes here what other ranks may still read: nothing synchronises the ranks in between",
+        "one rank removes a path here that other ranks may still read: nothing synchronises the ranks in between",
         "all ranks use it",
         "one rank removes it",
     ),
     "made": _Words(
-        "each rank writes here into a folder that one rank makes, and does not wait until it is there",
-        "one rank makes the folder",
+        "each rank writes here into a folder that one rank creates, without waiting until it exists",
+        "one rank creates the folder",
         "each rank writes into it",
     ),
     "unfinished": _Words(
-        "one rank takes here a folder in which other ranks may still write: nothing synchronises the ranks in between",
+        "one rank uses a folder here into which other ranks may still write: nothing synchronises the ranks in between",
         "each rank writes into it",
         "one rank reads, moves or removes it",
     ),
@@ -153,17 +154,20 @@ def check(findings: Findings) -> Iterator[Report]:
                     message="the temporary folder is removed while other ranks may still use it",
                     severity="error",
                     trail=(
-                        *(Place(cause.path, cause.span, "source", "only some ranks make it") for cause in note.causes),
+                        *(
+                            Place(cause.path, cause.span, "source", "only some ranks create it")
+                            for cause in note.causes
+                        ),
                         Place(path, note.span, "note", "they leave without waiting for the other ranks"),
                     ),
-                    help="let all ranks meet in a barrier at the end of the `with`, in a `finally`",
+                    help="call a barrier on all ranks at the end of the `with`, in a `finally`",
                 )
         for race in races(facts, findings.analysis.catalog.hints):
-            at, message = race.use, "all ranks look for the path and then make it; every rank but the first fails"
+            at, message = race.use, "all ranks check for the path and then create it; every rank but the first fails"
             if race.kind == "raises":
                 at = race.look
                 message = (
-                    "ranks that look only after another one has made the path raise here, and the other ranks go on"
+                    "ranks that check after another rank has created the path raise here, while the other ranks go on"
                 )
             yield Report(
                 path=path,
@@ -173,10 +177,10 @@ def check(findings: Findings) -> Iterator[Report]:
                 message=message,
                 severity="error",
                 trail=(
-                    Place(path, race.look.span, "condition", "every rank looks for the path"),
-                    Place(path, race.use.span, "note", "it is made here, with no collective in between"),
+                    Place(path, race.look.span, "condition", "every rank checks for the path"),
+                    Place(path, race.use.span, "note", "it is created here, with no collective in between"),
                 ),
-                help="put a barrier between them, or let one rank look and share what it found;"
+                help="put a barrier between them, or check on one rank and broadcast the result;"
                 " `exist_ok=True` if that is enough",
                 confidence=_confidence(findings, facts, race),
                 fix=_tolerating(race) if race.kind == "twice" and race.use.use == "make" else None,
@@ -205,8 +209,8 @@ def _out_of_turn(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                 *places_of(path, found.site, found.first.cause, words.first),
                 *places_of(path, found.at, found.then.cause, words.then),
             ),
-            help="put a barrier of all ranks between the two",
-            # Mostly much is done between the two, which takes longer.
+            help="put a barrier of all ranks between them",
+            # Usually much is done between the two, which takes longer.
             confidence=Confidence.LOW,
         )
 
@@ -228,14 +232,14 @@ def _filled(findings: Findings, facts: FunctionFacts, distributed: set[str]) -> 
             span=first,
             statement=statement_at(facts, first),
             function=facts.function.qualname,
-            message="all ranks that do not find the path fill it at once, and a rank that looks later finds it half filled",
+            message="all ranks that do not find the path fill it at the same time, and a rank that checks later finds it incomplete",
             severity="error",
             trail=tuple(
                 place
                 for look, site, use in found[:_MOST]
                 for place in (
-                    Place(path, look.span, "condition", "every rank looks for the path"),
-                    *places_of(path, site, use.cause, "every rank that has not found it fills it"),
+                    Place(path, look.span, "condition", "every rank checks for the path"),
+                    *places_of(path, site, use.cause, "every rank that does not find it fills it"),
                 )
             ),
             help="let one rank fill it, and make the other ranks wait for it",
@@ -252,15 +256,15 @@ def _first_of_job(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
             span=then,
             statement=statement_at(facts, then),
             function=facts.function.qualname,
-            message="one rank of the job goes first, and then all others at once: on other nodes none has gone first,"
-            " where they share no disk",
+            message="one rank of the job goes first, then all others at the same time: on other nodes no rank has"
+            " gone first, unless the nodes share a file system",
             severity="error",
             trail=(
                 Place(path, first, "call", "one rank of the job calls it"),
                 Place(path, barrier, "collective", "the other ranks wait for it"),
-                Place(path, then, "call", "all other ranks call it at once"),
+                Place(path, then, "call", "all other ranks call it at the same time"),
             ),
-            help="let one rank of each node go first: ask for its rank on the node",
+            help="let one rank of each node go first: check the rank on the node",
             confidence=Confidence.LOW,
         )
 
@@ -294,4 +298,4 @@ def _tolerating(race: Race) -> FixBuilder | None:
         given = argument(node, parameter, None)
         return with_keyword(node, parameter, cst.Name("True")) if given is None else None
 
-    return call_fix(race.use, "display", "Let it be there already", rewrite)
+    return call_fix(race.use, "display", "Allow it to exist already", rewrite)

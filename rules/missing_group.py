@@ -4,20 +4,20 @@
 Finds every call of an operation that takes a process group (barrier, all_reduce, all_to_all, send, ...) and gives none:
 the argument is left out, is `None`, or falls back to `None` on some path.
 
-- **high** confidence: the function is made for one group. It is a parameter, or an attribute that the constructor sets
-  to a parameter; no call of the function (of the class) takes another one or that of all ranks, as many take this one as
-  none; and the call does not stand in the branch for a group that is None.
+- **high** confidence: the function is made for one group. The group is a parameter, or an attribute that the
+  constructor sets to a parameter; no call in the function (or class) uses another group or the default group
+  explicitly; at least as many use this group as none; and the call is not in the branch for a group that is None.
 - **low**: otherwise, also where other collectives of the function or class run on a group, and where the program that
-  makes the call also makes a group that leaves some ranks out: some function reaches both, and the message names the place.
-  A program that has several groups mostly means all ranks beside them (of some thirty such findings in real programs, none
-  was a fault). Where all ranks of the job are in the default group the call is right, so these are only counted: `--select
-  CL101`, the rule by its own name, lists them.
+  makes the call also makes a group that leaves some ranks out: some function reaches both, and the message names the
+  place. A program with several groups usually means all ranks where it names no group (of about thirty such findings
+  in real programs, none was a fault). If all ranks of the job are meant, the call is right, so these findings are
+  only counted: `--select CL101` lists them.
 
 ## Why is this bad
-Without a group the call runs on the default group, which is every rank of the job. That is right until a second kind of
-rank appears: a distillation teacher, an evaluation worker, a pipeline stage. Those ranks do not make the call, and the
-others wait for them until the process group times out. A reduction over the default group instead of the data-parallel
-group does not even hang: it silently averages the wrong values.
+Without a group the call runs on the default group, which is every rank of the job. That is right until a second kind
+of rank is added: a distillation teacher, an evaluation worker, a pipeline stage. Those ranks do not make the call,
+and the others wait for them until the process group times out. A reduction over the default group instead of the
+data-parallel group does not even hang: it silently averages the wrong values.
 
 ## Example
 ```python
@@ -48,11 +48,11 @@ class CheckpointManager:
 Where every rank of the job is really meant, say so: `dist.barrier(group=dist.group.WORLD)`.
 
 ## Fix safety
-Naming the default group (`--explicit-world`) is safe: behaviour does not change. Taking the group in reach is unsafe,
-because it changes who takes part; it is offered only where a single one is in reach, and of a mesh with several
-dimensions only where the function names one of them elsewhere. The size and the rank that belong to the data of the call
-(`x /= dist.get_world_size()`) are asked of the same group; where they cannot be, there is no fix. `--group EXPR` writes
-the expression you give, and is taken at its word.
+Naming the default group (`--explicit-world`) is safe: behaviour does not change. Passing the group in reach is
+unsafe, because it changes which ranks take part; it is offered only if a single group is in reach, and for a mesh
+with several dimensions only if the function names one of them elsewhere. The size and the rank that belong to the
+data of the call (`x /= dist.get_world_size()`) get the same group; where that is not possible, there is no fix.
+`--group EXPR` writes the expression you give, without a check.
 
 ## Options
 - `explicit-groups = "always"`: list every call without a group, as `--select CL101` does.
@@ -125,7 +125,9 @@ def _missing(findings: Findings, call: ApiCall, calls: Mapping[tuple[str, str], 
         message = f"the group of `{op}` may be None, which is the default group of every rank in the job"
     trail = [Place(call.function.path, call.span, "collective", f"{op}, default group")]
     names = [item.text for item in call.in_reach if item.is_subgroup]
-    advice = f"in reach: {', '.join(f'`{name}`' for name in names)}" if names else "name the group that takes part"
+    advice = "pass the group whose ranks take part"
+    if names:
+        advice = f"pass {'the group' if len(names) == 1 else 'one of the groups'} in reach: {', '.join(f'`{name}`' for name in names)}"
     if meant is not None:
         owner = "function" if meant.origin == "parameter" else "object"
         message += f", but this {owner} is given `{meant.owner or meant.text}`"

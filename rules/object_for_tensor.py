@@ -1,12 +1,12 @@
 """Reports a collective of Python objects that carries tensors or numbers.
 
 ## What it does
-Finds `all_gather_object`, `broadcast_object_list` and their kin where what they are given is a number (`x.item()`,
-`len(...)`, a literal) or a tensor that was made in the same function.
+Finds `all_gather_object`, `broadcast_object_list` and similar collectives whose argument is a number (`x.item()`,
+`len(...)`, a literal) or a tensor that was created in the same function.
 
 ## Why is this bad
-Objects are pickled, copied to the device, sent in two collectives (the size first) and unpickled on every rank. For a number
-or a tensor one collective of tensors does the same, many times faster, and without running whatever a pickle says.
+Objects are pickled, copied to the device, sent in two collectives (the size first) and unpickled on every rank. For a
+number or a tensor one collective of tensors does the same many times faster, and does not execute code from a pickle.
 
 ## Example
 ```python
@@ -58,10 +58,10 @@ def check(findings: Findings) -> Iterator[Report]:
             continue
         yield Report.at(
             call,
-            message=f"`{call.api.op}` pickles what a collective of tensors can carry",
+            message=f"`{call.api.op}` pickles numbers or tensors, which a collective of tensors sends as they are",
             severity="warning",
             trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, of numbers or tensors"),),
-            help="put it into a tensor, and use the collective of tensors",
+            help="put them into a tensor, and use the collective of tensors",
         )
 
 

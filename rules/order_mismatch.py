@@ -1,14 +1,14 @@
 """Reports collectives that ranks may issue in different order.
 
 ## What it does
-Finds two branches of a rank condition that run the same collectives on the same group in another order, or those of
-the default group and another one that both have ranks on either side, and loops with a collective over a `set`: sets of
-strings or objects are ordered by hash, which differs between processes.
+Finds two branches of a rank condition that run the same collectives on the same group in a different order, or
+collectives of the default group and another one that both have ranks in both branches, and loops with a collective
+over a `set`: sets of strings or objects are ordered by hash, which differs between processes.
 
 With low confidence also a collective once per key of a dict to which a loop of each rank adds keys as they come
-(`scores[metric].append(value)` of a `defaultdict`, `scores.setdefault(metric, [])`): a rank with other data has other keys, or
-the same ones in another order. Not where a collective before it is given the keys, and not for keys that are the names of a
-model's parameters.
+(`scores[metric].append(value)` of a `defaultdict`, `scores.setdefault(metric, [])`): a rank with different data has
+different keys, or the same keys in a different order. Not reported if an earlier collective receives the keys, or if
+the keys are the names of a model's parameters.
 
 ## Why is this bad
 Ranks pair collectives by their order alone. The same operation on swapped tensors does not even hang: each rank gets the
@@ -37,8 +37,8 @@ def reduce_all(grads, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-A loop over a set of strings or numbers goes over `sorted(...)` of it. Unsafe: the order is another one than before, and
-checkpoints or random numbers may depend on it. Other cases have no automatic fix.
+A loop over a set of strings or numbers iterates over `sorted(...)` of it. Unsafe: the order changes, and checkpoints
+or random numbers may depend on it. Other cases have no automatic fix.
 
 ## References
 - [Python: PYTHONHASHSEED](https://docs.python.org/3/using/cmdline.html#envvar-PYTHONHASHSEED)
@@ -116,7 +116,7 @@ def check(findings: Findings) -> Iterator[Report]:
             message=f"`{event.op}` runs in a loop over a set, whose order differs between ranks",
             severity="error",
             trail=(
-                Place(loop.unordered.path, loop.unordered.span, "source", "a set: its order is a matter of hashes"),
+                Place(loop.unordered.path, loop.unordered.span, "source", "a set: its order depends on hashes"),
                 *(Place(site.path, site.span, "call", f"calls {site.callee}") for site in event.chain),
                 Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}"),
             ),
@@ -133,12 +133,12 @@ def check(findings: Findings) -> Iterator[Report]:
             span=span,
             statement=statement,
             function=keyed.facts.function.qualname,
-            message=f"`{event.op}` runs once per key of `{keyed.container}`, to which each rank adds the keys that its own"
-            " data bring: ranks may have other keys, or the same ones in another order",
+            message=f"`{event.op}` runs once per key of `{keyed.container}`, to which each rank adds keys according to its"
+            " own data: ranks may have different keys, or the same keys in a different order",
             severity="error",
             trail=(
-                Place(path, keyed.filled, "source", "a key is added where this rank's data have it"),
-                Place(path, keyed.head, "condition", "once per key"),
+                Place(path, keyed.filled, "source", "a key is added if this rank's data has it"),
+                Place(path, keyed.head, "condition", "one iteration per key"),
                 *(Place(site.path, site.span, "call", f"calls {site.callee}") for site in event.chain),
                 Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}"),
             ),
@@ -161,7 +161,7 @@ def _sorter(facts: FunctionFacts, event: Event) -> FixBuilder | None:
             return None
         return loop.with_changes(iter=cst.Call(cst.Name("sorted"), [cst.Arg(loop.iter)]))
 
-    return statement_fix(loop.span, "unsafe", "Go through it in order", rewrite)
+    return statement_fix(loop.span, "unsafe", "Iterate over it in sorted order", rewrite)
 
 
 def _loop_around(block: Block, span: Span) -> Loop | None:

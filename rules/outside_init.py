@@ -1,8 +1,8 @@
-"""Reports a collective where there is no process group yet, or none any more.
+"""Reports a collective before the process group is initialised, or after it is destroyed.
 
 ## What it does
-Looks at statements that follow each other: a collective before the `init_process_group` of the same block, or after its
-`destroy_process_group()`, with no call in between that could have made or ended the group as well.
+Looks at statements that follow each other: a collective before the `init_process_group` of the same block, or after
+its `destroy_process_group()`, with no call in between that could have created or destroyed the group as well.
 
 ## Why is this bad
 The call raises on every rank, at the start of the job at best, and at its very end, after hours of training and before
@@ -61,5 +61,5 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(call.function.path, end.span, "note", end.api.op),
                     Place(call.function.path, call.span, "collective", call.api.op),
                 ),
-                help="move it to where the group exists",
+                help="move it to where the process group exists",
             )

@@ -1,16 +1,16 @@
 """Reports a collective on a group of listed ranks that all ranks reach.
 
 ## What it does
-Finds a group made from a written list of ranks that leaves out a lower one (`new_group([1, 2])`), and a collective on it
-under no condition that could keep the other ranks away: one around it, an exit before it or an `assert`, unless it speaks
-of the communicated data alone.
+Finds a group made from a written list of ranks that leaves out a lower one (`new_group([1, 2])`), and a collective on
+it that no condition could restrict to its members: neither one around it, nor an exit before it, nor an `assert`; a
+condition on the communicated data does not count.
 
-Finds as well `group is None` where the group was just made by `new_group(ranks)`: that is true on no rank, so that ranks outside go
-on as if they had a group. Confidence is medium, since the list may hold all ranks.
+Also finds `group is None` after `group = new_group(ranks)`: that is true on no rank, so ranks outside the group
+continue as if they were members. Confidence is medium, since the list may hold all ranks.
 
 ## Why is this bad
-A rank outside the group gets `GroupMember.NON_GROUP_MEMBER`: its call warns and returns at once, with its tensors as
-they were. What it goes on with was never reduced.
+A rank outside the group gets `GroupMember.NON_GROUP_MEMBER`: its call warns and returns immediately, with its tensors
+unchanged. The rank continues with values that were never reduced.
 
 ## Example
 ```python
@@ -89,7 +89,7 @@ def check(findings: Findings) -> Iterator[Report]:
             message=f"`{call.api.op}` runs on the group of ranks {sorted(numbers)}, but the other ranks reach it as well",
             severity="error",
             trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, ranks {sorted(numbers)}"),),
-            help="put it under a condition that only the members of the group meet",
+            help="call it only on the members of the group",
             fix=_guarded(call, sorted(numbers)),
         )
 

@@ -1,14 +1,14 @@
 """Reports blocking sends and receives in an order in which neighbours wait for each other.
 
 ## What it does
-Finds a blocking `send` to, or `recv` from, a rank that is computed from this rank's own, followed by the other of the two,
-where all ranks run both in this order. Roles that are told apart by a rank, `isend`, `irecv` and `batch_isend_irecv` are left
-alone.
+Finds a blocking `send` to, or `recv` from, a rank that is computed from this rank's own, followed by the other of the
+two, where all ranks run both in this order. Branches on the rank, `isend`, `irecv` and `batch_isend_irecv` are not
+reported.
 
 ## Why is this bad
-Every rank sends to its neighbour and waits until that one receives, but the neighbour is sending too. With small messages on
-gloo it happens to work, since they are buffered; with NCCL, or larger ones, all ranks wait for ever. Receiving first hangs
-at once.
+Every rank sends to its neighbour and waits until that one receives, but the neighbour is sending too. With small
+messages on gloo it may work, since they are buffered; with NCCL, or larger ones, all ranks wait forever.
+Receiving first hangs immediately.
 
 ## Example
 ```python
@@ -82,7 +82,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(path, first.span, "collective", f"{first.api.op}, on all ranks"),
                     Place(path, second.span, "collective", f"{second.api.op}, which no rank reaches"),
                 ),
-                help="use `batch_isend_irecv`, or `isend`, or let ranks with an odd number begin with the other",
+                help="use `batch_isend_irecv` or `isend`, or let odd ranks call the other one first",
             )
 
 

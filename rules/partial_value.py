@@ -1,16 +1,17 @@
-"""Reports a value of one rank's part that is used as if it were that of the whole.
+"""Reports a value of one rank's part that is used as the value of the whole.
 
 ## What it does
 Finds two values that every rank computes from its own part:
 
-* the gradient norm of a model in `FullyShardedDataParallel`, if `torch.nn.utils.clip_grad_norm_` computes it: the parameters
-  are this rank's shards. The modules that `fully_shard` makes have parameters that know of the others, and are not meant.
-* the result of a function of the program that one call reduces over the ranks, while another call in the same file logs it as
-  it is.
+* the gradient norm of a model in `FullyShardedDataParallel`, if `torch.nn.utils.clip_grad_norm_` computes it: the
+  parameters are this rank's shards. Modules of `fully_shard` are not reported: their parameters are DTensors, whose
+  norm covers all shards.
+* the result of a function of the program that one call reduces over the ranks, while another call in the same file
+  logs it without a reduction.
 
 ## Why is this bad
-Nothing hangs. Each rank scales its shards by another factor, so the step of the model is another one than with one process;
-or the log shows the loss of one rank's part of the data, beside others that are the mean of all ranks.
+Nothing hangs. Each rank scales its shards by a different factor, so the step differs from that of one process; or the
+log shows the loss of one rank's part of the data, beside others that are the mean of all ranks.
 
 ## Example
 ```python
@@ -38,9 +39,9 @@ def step(module, batch, optimizer):
 ```
 
 ## Confidence
-High where the model is always wrapped, medium where a condition decides about it. Not where the call stands under a condition
-that asks for FSDP, or beside one of the model's own `clip_grad_norm_`. Low for values that are reduced elsewhere: ranks
-that have the same data get the same value.
+High if the model is always wrapped, medium if a condition decides about it. Not reported under a condition that
+checks for FSDP, or beside a call of the model's own `clip_grad_norm_`. Low for values that are reduced elsewhere:
+ranks that have the same data get the same value.
 
 ## References
 - [FullyShardedDataParallel.clip_grad_norm_](https://docs.pytorch.org/docs/stable/fsdp.html#torch.distributed.fsdp.FullyShardedDataParallel.clip_grad_norm_)
@@ -118,10 +119,10 @@ def _norms(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
             span=call.span,
             statement=statement,
             function=function.qualname,
-            message=f"each rank computes the norm of its own shards of `{dotted_name(model)}` and scales them by another factor",
+            message=f"each rank computes the norm of its own shards of `{dotted_name(model)}` and scales them by a different factor",
             severity="error",
             trail=(
-                Place(path, span, "source", "the parameters become shards here"),
+                Place(path, span, "source", "the parameters are sharded here"),
                 Place(function.path, call.span, "note", "the norm of this rank's shards"),
             ),
             help=f"call `{dotted_name(model)}.clip_grad_norm_(...)`, which reduces the norm over all ranks",
@@ -217,8 +218,8 @@ def _twins(findings: Findings) -> Iterator[Report]:
                 span=call.span,
                 statement=one.span,
                 function=facts.function.qualname,
-                message=f"`{name}` is logged as this rank has it, but another call of `{dotted_name(call.function)}` reduces"
-                " its result over the ranks",
+                message=f"`{name}` is logged with this rank's value only, but the result of another call of"
+                f" `{dotted_name(call.function)}` is reduced over the ranks",
                 severity="warning",
                 trail=(
                     Place(twin.function.path, reduced.span, "note", "this one is reduced"),

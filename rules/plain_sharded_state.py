@@ -1,14 +1,15 @@
-"""Reports distributed checkpoints of plain tensors that are another part of the model on each rank.
+"""Reports distributed checkpoints of plain tensors that are a different part of the model on each rank.
 
 ## What it does
-Follows the state dict of a model that shards its parameters by hand (their sizes are divided through the number of ranks)
-and what each rank has of its own (the state of a random number generator) to `torch.distributed.checkpoint.save`. DTensor
-parameters, as `fully_shard` and `parallelize_module` make them, are left alone, and so is a state with a rank in its keys.
+Follows the state dict of a model that shards its parameters by hand (their sizes are divided by the number of ranks)
+and state that each rank has for itself (of a random number generator) to `torch.distributed.checkpoint.save`. DTensor
+parameters, as `fully_shard` and `parallelize_module` make them, are not reported; neither is a state with a rank in
+its keys.
 
 ## Why is this bad
-The checkpoint knows a plain tensor by its name only. The same name on several ranks means replicas to it, and of replicas
-one is written: of every sharded parameter one rank's part is kept, not always the same rank's. Saving reports no error, and
-loading gives every rank the same part.
+A checkpoint identifies a plain tensor by its name only. Tensors with the same name on several ranks count as
+replicas, of which one is written: of every sharded parameter the part of one rank is kept, not always of the same
+rank. Saving reports no error, and loading gives every rank the same part.
 
 ## Example
 ```python
@@ -49,7 +50,7 @@ def save(model: ColumnParallel, folder, mesh: DeviceMesh, group: dist.ProcessGro
     dcp.save({"model": {"weight": weight}}, checkpoint_id=folder, process_group=group)
 ```
 
-What each rank has of its own gets a name of its own: `{f"rng_{dist.get_rank()}": torch.get_rng_state()}`.
+State of one rank gets its own name: `{f"rng_{dist.get_rank()}": torch.get_rng_state()}`.
 
 ## References
 - [torch.distributed.checkpoint.save](https://docs.pytorch.org/docs/stable/distributed.checkpoint.html#torch.distributed.checkpoint.state_dict_saver.save)
@@ -76,14 +77,14 @@ RULE: Final = Rule(
 
 _TEXTS: Final = {
     "hand": (
-        "`{op}` takes plain tensors of one name for replicas and keeps one rank's, but each rank has another part",
-        "a parameter of one rank's share of a size",
-        "make them DTensors with their placement, or give each rank's part a name of its own",
+        "`{op}` treats plain tensors of the same name as replicas and keeps that of one rank, but each rank has a different part",
+        "a parameter with this rank's share of a dimension",
+        "make them DTensors with a placement, or give each rank's part its own name",
     ),
     "own": (
-        "`{op}` keeps one rank's value of what each rank has of its own",
+        "`{op}` keeps the value of one rank, but each rank has its own",
         "each rank has its own",
-        "write the rank into its name",
+        "put the rank into its name",
     ),
 }
 
@@ -107,7 +108,7 @@ def check(findings: Findings) -> Iterator[Report]:
             severity="error",
             trail=(
                 Place(cause.path, cause.span, "source", source),
-                Place(call.function.path, call.span, "collective", f"{call.api.op}, keeps one of all ranks' tensors"),
+                Place(call.function.path, call.span, "collective", f"{call.api.op}, keeps the tensor of one rank"),
             ),
             help=advice,
         )

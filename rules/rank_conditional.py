@@ -6,16 +6,16 @@ the program. If the ranks on one side run a collective that those on the other s
 reported where it happens in that function: at the collective, or at the call that leads to it.
 
 Branches that run the same collectives on both sides, complementary conditions (`if not main: barrier()` ... `if main:
-barrier()`), and conditions about membership in the very group that is used are fine and stay silent.
+barrier()`), and conditions about membership in the very group that is used are fine and are not reported.
 
-The confidence is low where all ranks but one serve that one: they wait in a loop without an end for what it sends, or what
-it hands to a server, a thread or another library runs the same collective. So it is where each rank gets there in its own turn of a
-loop that runs nothing else: `for other in ranks: if other == rank: build()`.
+Confidence is low if all ranks but one serve that one: they wait in an endless loop for what it sends, or it passes
+work to a server, a thread or another library that runs the same collective. It is also low if each rank reaches the
+collective in its own iteration of a loop that runs nothing else: `for other in ranks: if other == rank: build()`.
 
 ## Why is this bad
-A collective returns when every rank of its group has called it. The ranks that were sent around it never call, the
-others wait until the process group times out, often half an hour later, and the job dies with a stack trace that shows
-the innocent side.
+A collective returns when every rank of its group has called it. The ranks that the condition excludes never call it,
+and the others wait until the process group times out, often half an hour later. The job then ends with a stack trace
+of the ranks that did everything right.
 
 ## Example
 ```python
@@ -42,8 +42,8 @@ def clean_up(paths, group: dist.ProcessGroup) -> None:
 ```
 
 ## Fix safety
-Unsafe: a barrier that is the last statement of an `if` without `else` is moved behind it, so that every rank reaches it.
-Whether the other ranks are meant to wait there is for you to decide. Other cases have no automatic fix.
+Unsafe: a barrier that is the last statement of an `if` without `else` is moved after it, so that every rank reaches
+it. Check that the other ranks are meant to wait there. Other cases have no automatic fix.
 
 ## References
 - [torch.distributed: Synchronous and asynchronous collective operations](https://docs.pytorch.org/docs/stable/distributed.html#synchronous-and-asynchronous-collective-operations)

@@ -1,17 +1,18 @@
 """Reports one file for the whole model that one rank writes from its own part.
 
 ## What it does
-Follows the state dict of a model whose parameters are sharded to the call that writes it, where only some ranks get to
-that call and the path has no rank in it. Sharded is a model of the program that sizes a parameter by dividing through the
-number of ranks, itself or in a layer inside it, and one that `fully_shard` or `parallelize_module` was applied to. What
-`get_model_state_dict(..., full_state_dict=True)`, `full_tensor()` or a collective has put together is whole again.
+Follows the state dict of a model whose parameters are sharded to the call that writes it, if only some ranks reach
+that call and the path has no rank in it. A model is sharded if it, or a layer inside it, divides the size of a
+parameter by the number of ranks, or if `fully_shard` or `parallelize_module` was applied to it. The result of
+`get_model_state_dict(..., full_state_dict=True)`, `full_tensor()` or a collective is whole again.
 
-Also reported, with medium confidence: the state of the first of several parts where another branch of the function takes that of
-all, and a loop over this rank's own file and one of rank 0 that does not stop where the first can be read.
+Also reported, with medium confidence: the state of the first of several parts if another branch of the function takes
+the state of all, and a loop over this rank's own file and one of rank 0 that does not stop after the first that can
+be read.
 
 ## Why is this bad
-`model.state_dict()` of such a model holds this rank's part alone. The file looks complete, it loads into a model of one
-rank's size or fails with a size mismatch weeks later, and the parts of all other ranks are gone.
+`model.state_dict()` of such a model holds this rank's part only. The file looks complete; it loads into a model of
+one rank's size or fails with a size mismatch weeks later, and the parts of all other ranks are lost.
 
 ## Example
 ```python
@@ -92,7 +93,7 @@ _ADVICE: Final = (
     " torch.distributed.checkpoint with DTensor parameters does"
 )
 _HOW: Final = {
-    "hand": "a parameter of one rank's share of a size",
+    "hand": "a parameter with this rank's share of a dimension",
     "framework": "its parameters are sharded from here on",
 }
 
@@ -107,7 +108,7 @@ def check(findings: Findings) -> Iterator[Report]:
             sharded = use.state.origin.sharded if use.state is not None else None
             if sharded is None or sharded.kind not in _HOW or not use.is_whole:
                 continue
-            conditions = [Place(path, guard.span, "condition", "only some ranks get here") for guard in use.guards[-1:]]
+            conditions = [Place(path, guard.span, "condition", "only some ranks reach it") for guard in use.guards[-1:]]
             yield Report.at(
                 use,
                 message=f"`{use.api}` writes this rank's part of a sharded model as if it were the whole; the parts of the other ranks are lost",
@@ -124,12 +125,12 @@ def check(findings: Findings) -> Iterator[Report]:
                 source, where = note.causes
                 yield Report.at(
                     note,
-                    message="one rank writes what it gets here, a part of a sharded model, as if it were the whole;"
+                    message="the state passed here is one rank's part of a sharded model, and one rank writes it as if it were the whole;"
                     " the parts of the other ranks are lost",
                     severity="error",
                     trail=(
                         Place(source.path, source.span, "source", _HOW[note.callee]),
-                        Place(path, note.span, "call", "passes the state of each rank on"),
+                        Place(path, note.span, "call", "each rank passes its own state"),
                         Place(where.path, where.span, "note", "writes the state of one rank"),
                     ),
                     help=_ADVICE,
@@ -148,10 +149,10 @@ def _one_for_all(facts: FunctionFacts, ranks: Collection[str]) -> Iterator[Repor
             span=call.span,
             statement=statement_at(facts, call.span),
             function=name,
-            message=f"only the state of the first of `{text}` is taken here; another branch takes that of all",
+            message=f"only the state of the first of `{text}` is taken here; another branch takes the state of all of them",
             severity="error",
-            trail=(Place(path, call.span, "note", "the other parts and stages have theirs"),),
-            help="take the state of each, under a name of its own",
+            trail=(Place(path, call.span, "note", "each part has a state of its own"),),
+            help="take the state of each one, under its own name",
             confidence=Confidence.MEDIUM,
         )
     for loop, made in replaced_by_fallback(facts, ranks):
@@ -160,10 +161,10 @@ def _one_for_all(facts: FunctionFacts, ranks: Collection[str]) -> Iterator[Repor
             span=made.span,
             statement=made.span,
             function=name,
-            message="the loop goes on after this rank's own file was read: what is read last replaces it on every rank",
+            message="the loop continues after this rank's own file is read, so the last file replaces it on every rank",
             severity="error",
             trail=(
-                Place(path, loop.head, "source", "the rank's own file first, and then another one"),
+                Place(path, loop.head, "source", "this rank's own file comes first, then another one"),
                 Place(path, made.span, "note", "nothing ends the loop after it"),
             ),
             help="`break` after the first file that can be read",

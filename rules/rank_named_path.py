@@ -1,19 +1,19 @@
 """Reports a shared path that each rank names from its own clock or random numbers.
 
 ## What it does
-Follows a reading of the clock, or a random number that nothing has seeded alike, into the names of paths. Reported is the
-reading, where such a path
+Follows a reading of the clock, or a random number without a common seed, into the names of paths. It reports the
+reading if such a path
 - is a checkpoint that the ranks write or read together (`torch.distributed.checkpoint`, `accelerator.save_state`, ...);
 - is written by one rank and read by others, or the other way round;
-- is a folder that one rank makes and others write to;
+- is a folder that one rank creates and others write to;
 - is used by all ranks and removed or renamed by one of them (with low confidence: it may be the one that has used it).
 
-A path that each rank uses for itself, as a log file, is left alone, and so is a name that was broadcast, or has the day
-without a time: ranks that start together give it the same.
+A path that each rank uses for itself, such as a log file, is not reported; neither is a name that was broadcast, or
+that has the day without a time: ranks that start together build the same name.
 
 ## Why is this bad
-The ranks do not start in the same second. Those that start a second later look for another folder: the checkpoint is in
-pieces, or what one rank has written is not found. It works on one node and fails on a hundred.
+The ranks do not start in the same second. Those that start a second later use a different folder: the checkpoint is
+split over several folders, or what one rank has written is not found. It works on one node and fails on a hundred.
 
 ## Example
 ```python
@@ -44,7 +44,7 @@ def save(state, root, group: dist.ProcessGroup):
 ```
 
 ## Confidence
-Medium: the ranks have to read the clock in different seconds, which happens where they are many.
+Medium: the ranks have to read the clock in different seconds, which is likely only with many ranks.
 
 ## References
 - [torch.distributed.broadcast_object_list](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast_object_list)
@@ -77,8 +77,8 @@ _TOGETHER: Final = frozenset({"checkpoint", "restore"})
 _HOW: Final = {
     "read": "is read here",
     "list": "is listed here",
-    "look": "is looked for here",
-    "make": "is made here",
+    "look": "is checked here",
+    "make": "is created here",
     "move": "is moved here",
     "remove": "is removed here",
 }
@@ -102,13 +102,13 @@ def check(findings: Findings) -> Iterator[Report]:
             span=span,
             statement=statement_at(around, span),
             function=around.function.qualname,
-            message=f"each rank names this path after {_WHAT[cause.kind]}, and they use it together",
+            message=f"each rank builds this path from {_WHAT[cause.kind]}, but the ranks use it together",
             severity="error",
             trail=(
-                Place(cause.path, cause.span, "source", f"each rank asks for {_WHAT[cause.kind]}"),
+                Place(cause.path, cause.span, "source", f"each rank reads {_WHAT[cause.kind]}"),
                 *(Place(path, use.span, "note", _text(use)) for use in pair),
             ),
-            help="let one rank make the name, and broadcast it",
+            help="build the name on one rank, and broadcast it",
             confidence=Confidence.LOW if any(use.use in _REMOVING for use in pair) else Confidence.MEDIUM,
         )
 

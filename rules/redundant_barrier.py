@@ -1,11 +1,13 @@
 """Reports a barrier right after another synchronisation of the same ranks.
 
 ## What it does
-Finds a barrier that follows another barrier, or an `all_gather_object`, on the same group, with nothing in between. A barrier
-behind a collective of tensors is left alone: on a GPU that has only been queued when the call returns.
+Finds a barrier that follows another barrier, or an `all_gather_object`, on the same group, with nothing in between. A
+barrier after a collective of tensors is not reported: on a GPU that collective has only been queued when the call
+returns.
 
 ## Why is this bad
-It is harmless, but it costs: a barrier is a round trip through all ranks, and waits for the slowest of them once more.
+It is harmless but costs time: a barrier is a round trip through all ranks, and waits for the slowest of them once
+more.
 
 ## Example
 ```python
@@ -67,13 +69,13 @@ def check(findings: Findings) -> Iterator[Report]:
             path = facts.function.path
             yield Report.at(
                 second,
-                message=f"all ranks of the group have just synchronised in `{first.api.op}`",
+                message=f"this barrier is redundant: all ranks of the group have just synchronised in `{first.api.op}`",
                 severity="warning",
                 trail=(
                     Place(path, first.span, "collective", f"{first.api.op}, on the same group"),
                     Place(path, second.span, "collective", "barrier"),
                 ),
-                help="leave it out",
+                help="remove it",
                 fix=_builder(second),
             )
 
@@ -108,6 +110,6 @@ def _builder(call: ApiCall) -> FixBuilder:
         removed = edit(source, starts[span.line - 1], starts[min(span.end_line, len(starts) - 1)], "")
         # A comment on the barrier would go with it.
         comment = "#" in source.text[removed.start : removed.end]
-        return Fix("unsafe" if comment else "safe", "Leave the barrier out", (removed,))
+        return Fix("unsafe" if comment else "safe", "Remove the barrier", (removed,))
 
     return build

@@ -1,13 +1,13 @@
 """Reports a saved world size that is taken from the highest shard number.
 
 ## What it does
-Finds `max(numbers) + 1` where the numbers were read from file names, and where the names around it speak of ranks or shards.
-A function that compares how many numbers there are with how many there should be, or which with which, is left alone.
+Finds `max(numbers) + 1` if the numbers were read from file names, and the names around it mention ranks or shards. A
+function that compares the number of shards, or the shard numbers, with the expected ones is not reported.
 
 ## Why is this bad
-A shard that is missing in the middle is not noticed: three files of four still say "four ranks", and what the missing rank
-had is silently left out or filled with something else. A file that an older, larger job left in the folder makes the number
-too high. What is computed from the world size, who owns which rows above all, is then wrong on every rank.
+A shard that is missing in the middle is not noticed: three files of four still say "four ranks", and the data of the
+missing rank is silently omitted or replaced. A file that an older, larger job left in the folder makes the number too
+high. Everything computed from the world size, above all which rank owns which rows, is then wrong on every rank.
 
 ## Example
 ```python
@@ -87,13 +87,13 @@ def check(findings: Findings) -> Iterator[Report]:
         path = note.function.path
         yield Report.at(
             note,
-            message="the number of shards is guessed from the highest one; a missing shard, or an old one, is not noticed",
+            message="the number of shards is guessed from the highest shard number; a missing or stale shard is not noticed",
             severity="warning",
             trail=(
-                *(Place(cause.path, cause.span, "source", "the shards that are there") for cause in note.causes),
+                *(Place(cause.path, cause.span, "source", "the existing shards") for cause in note.causes),
                 Place(path, note.span, "note", "one more than the highest number"),
             ),
-            help="check that no number is missing, or write the world size into the checkpoint",
+            help="check that no shard number is missing, or write the world size into the checkpoint",
             fix=_checked(note),
         )
 

@@ -1,27 +1,28 @@
 """Reports a path that every rank writes, links or removes.
 
 ## What it does
-Looks at functions that are about several ranks. Reported are
+Looks at functions that deal with several ranks. It reports
 - a call that writes a checkpoint, made on all ranks in one place and on one rank in another place of the same function;
-- links, renames and removals of a path without a rank in it, with no condition on ranks around them, in a function that asks
-  for ranks or runs collectives itself;
-- a checkpoint that all ranks write to the path which one rank alone has written, or writes, in the same function;
+- links, renames and removals of a path without a rank in it, with no rank check around them, in a function that
+  checks ranks or runs collectives itself;
+- a checkpoint that all ranks write to a path that only one rank writes elsewhere in the same function;
 - a file that all ranks read, change and write back; what a callback that a framework runs on every rank links, moves or
   removes; and what one rank of each node removes from a folder of the whole job;
-- what a function that runs collectives (or is such a callback) writes or copies, itself or in what it
-  calls, with no condition on ranks around it and no rank in the path; and what it links, renames or removes so.
+- what a function that runs collectives (or is such a callback) writes or copies, itself or in what it calls, with no
+  rank check around it and no rank in the path; and what it links, renames or removes in this way;
+- what one rank of each node (`LOCAL_RANK == 0`) writes to a path without a rank: that is a fault if the nodes share a
+  file system.
 
-So is what one rank of each node (`LOCAL_RANK == 0`) writes to a path without a rank: that is a fault where the nodes share the
-disk. The writes of one function are one finding; what a function writes to a path of its own, wherever it is called, is one as
-well.
+The writes of one function are one finding; so is what a function writes to its own path, wherever it is called.
 
-Temporary folders, test code and paths that a caller may have put its rank into are left alone. Of what all ranks write so are
-names that speak of one rank in a condition, a decorator or a call around it (`is_main()`, `save_on_master`,
-`with lock:`), paths with such words (`local_dir`, `worker`), and elements of a loop, which the ranks may have shared out.
+Temporary folders, test code and paths that may contain the rank of a caller are not reported. Of what all ranks write,
+neither is what stands under a condition, decorator or call whose name suggests one rank (`is_main()`, `save_on_master`,
+`with lock:`), has such words in its path (`local_dir`, `worker`), or is an element of a loop, which may be divided
+among the ranks.
 
 ## Why is this bad
-The ranks share the folder. Those that come second find the link there already, or the file gone, and raise; two that write at
-the same time leave a file with parts of both, which shows only when it is loaded.
+The ranks share the folder. The later ranks find that the link exists already, or that the file is missing, and raise;
+two ranks that write at the same time leave a file with parts of both, which is noticed only when it is loaded.
 
 ## Example
 ```python
@@ -117,23 +118,21 @@ def check(findings: Findings) -> Iterator[Report]:
     for facts in findings.analysis.outside_tests:
         path = facts.function.path
         for note, guarded in write_pairs(facts):
-            fault = f"every rank calls `{note.callee}` here, which writes to one path; elsewhere one rank alone does"
+            fault = f"every rank calls `{note.callee}` here, which writes to one path; elsewhere only one rank calls it"
             trail = (
                 Place(path, guarded.span, "note", "one rank calls it here"),
                 *(Place(cause.path, cause.span, "note", "it writes here") for cause in note.causes),
                 Place(path, note.span, "call", "all ranks call it here"),
             )
             is_own = all(cause.path == path for cause in note.causes)
-            for report in _reported(note, hints, fault, trail):
-                yield replace(report, confidence=Confidence.MEDIUM) if is_own else report
+            yield from _reported(note, hints, fault, trail, sure=Confidence.MEDIUM if is_own else Confidence.LOW)
         for use, guarded_use in saved_again(facts):
-            fault = f"every rank gets to `{use.api}` here, with the path that one rank alone writes elsewhere"
+            fault = f"every rank reaches `{use.api}` here, with a path that only one rank writes elsewhere"
             trail = (
                 Place(path, guarded_use.span, "note", "one rank writes it here"),
                 Place(path, use.span, "note", "all ranks write it here"),
             )
-            for report in _reported(use, hints, fault, trail):
-                yield replace(report, confidence=Confidence.MEDIUM)
+            yield from _reported(use, hints, fault, trail, sure=Confidence.MEDIUM)
         yield from _rewritten(findings, facts)
         yield from _written_by_all(findings, facts)
         yield from _on_each_node(facts)
@@ -141,14 +140,14 @@ def check(findings: Findings) -> Iterator[Report]:
             causes = [cause for guard in use.guards for cause in guard.causes if cause.kind == "rank"]
             yield Report.at(
                 use,
-                message=f"one rank of each node gets to `{use.api}`, with one and the same path: where the nodes share the"
-                " disk, they disturb each other",
+                message=f"one rank of each node reaches `{use.api}` with the same path: if the nodes share a file"
+                " system, these ranks interfere with each other",
                 severity="error",
                 trail=(
                     *(Place(cause.path, cause.span, "source", "a rank of this node") for cause in causes[:1]),
                     Place(path, use.span, "note", "no rank in the path"),
                 ),
-                help="let one rank of the job do it: ask for its rank, not for that on the node",
+                help="let one rank of the job do it: check the global rank, not the rank on the node",
                 confidence=Confidence.LOW,
             )
         yield from _done_once(findings, facts)
@@ -166,8 +165,8 @@ def _done_once(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
             runs_on_all(facts) and is_for_all(facts, use, catalog.writer_words, catalog.own_words)
         ):
             continue
-        fault = f"every rank gets to `{use.api}`, with one and the same path"
-        trail = (Place(facts.function.path, use.span, "note", "no condition on ranks around it, no rank in the path"),)
+        fault = f"every rank reaches `{use.api}` with the same path"
+        trail = (Place(facts.function.path, use.span, "note", "no rank check around it, and no rank in the path"),)
         yield from _reported(use, catalog.hints, fault, trail, _WAIT)
 
 
@@ -182,7 +181,7 @@ def _rewritten(findings: Findings, facts: FunctionFacts) -> Iterator[Report]:
                 span=found.at,
                 statement=statement_at(facts, found.at),
                 function=facts.function.qualname,
-                message="every rank writes the file that all of them have read: one may read what another has half written",
+                message="every rank rewrites a file that every rank reads: a rank may read it while another one writes",
                 severity="error",
                 trail=(
                     Place(found.first.cause.path, found.first.cause.span, "note", "every rank reads it"),
@@ -222,13 +221,13 @@ def _written_by_all(findings: Findings, facts: FunctionFacts) -> Iterator[Report
 
 def _written(facts: FunctionFacts, found: list[tuple[Span, PathUse]]) -> Report:
     path, at = facts.function.path, found[0][0]
-    text = "no condition on ranks around it, no rank in the path"
+    text = "no rank check around it, and no rank in the path"
     return Report(
         path=path,
         span=at,
         statement=statement_at(facts, at),
         function=facts.function.qualname,
-        message="every rank writes here, to one and the same path",
+        message="every rank writes here, to the same path",
         severity="error",
         trail=tuple(place for site, use in found[:_MOST] for place in places_of(path, site, use.cause, text)),
         help="let one rank write, and make the other ranks wait for it",
@@ -245,10 +244,10 @@ def _on_each_node(facts: FunctionFacts) -> Iterator[Report]:
             span=at,
             statement=statement_at(facts, at),
             function=facts.function.qualname,
-            message="one rank of each node removes this, and the nodes share it: all but one find it gone",
+            message="one rank of each node removes this path, which the nodes share: all but the first no longer find it",
             severity="error",
             trail=(
-                Place(shared.cause.path, shared.cause.span, "note", "one rank of the job does this for all"),
+                Place(shared.cause.path, shared.cause.span, "note", "one rank of the job does this"),
                 *places_of(path, at, removal.cause, "one rank of each node removes it"),
             ),
             help=_WAIT,
@@ -282,10 +281,11 @@ def _reported(
     fault: str,
     trail: tuple[Place, ...],
     help: str = "let one rank write, and make the other ranks wait for it",  # noqa: A002  # as in a report
+    sure: Confidence = Confidence.LOW,
 ) -> Iterator[Report]:
     """The report about a place that every rank gets to, unless a condition around it is named after one rank."""
     if not hinted(site.function, site.span, hints):
-        yield Report.at(site, message=fault, severity="error", trail=trail, help=help, confidence=Confidence.LOW)
+        yield Report.at(site, message=fault, severity="error", trail=trail, help=help, confidence=sure)
 
 
 def _has_others(facts: FunctionFacts) -> bool:

@@ -5,9 +5,9 @@ Finds `state = model.state_dict()`, then a change of tensors in place, by a meth
 function of the program that is given the model and does so, and then `model.load_state_dict(state)` in the same function.
 
 ## Why is this bad
-It works as long as the state dict shares its storage with the model: then it holds the new values. A state dict that was
-copied, moved to the CPU, gathered or loaded from a file holds the old ones, and loading it undoes the change without a word.
-Which of the two it is depends on code far away.
+It works as long as the state dict shares its storage with the model: then it holds the new values. A state dict that
+was copied, moved to the CPU, gathered or loaded from a file holds the old ones, and loading it silently undoes the
+change. Which of the two it is depends on code elsewhere.
 
 ## Example
 ```python
@@ -78,8 +78,8 @@ def check(findings: Findings) -> Iterator[Report]:
                     span=call.span,
                     statement=statement.span,
                     function=facts.function.qualname,
-                    message=f"`{loaded[1]}` was taken before `{model}` was changed in place; it has the change only if it"
-                    " shares its storage",
+                    message=f"`{loaded[1]}` was taken before `{model}` was changed in place; it contains the change only if"
+                    " they share storage",
                     severity="warning",
                     trail=(
                         Place(path, since, "source", "the state is taken"),

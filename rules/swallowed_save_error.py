@@ -1,19 +1,18 @@
 """Reports a failed save or restore of a checkpoint that is only logged, or leaves no checkpoint.
 
 ## What it does
-Finds a `try` whose body writes a checkpoint, or restores one, and that catches any exception only to log it: the job goes on
-as if nothing had happened. Handlers that raise again, end the process, set something or return a value that tells the caller
-are left alone, and so are files that have nothing to do with several ranks.
+Finds a `try` whose body writes a checkpoint, or restores one, and that catches any exception only to log it: the job
+continues as if nothing had happened. Handlers that raise again, end the process, set a variable or return a value
+that informs the caller are not reported; neither are files that do not deal with several ranks.
 
 Also finds a method that removes the checkpoint it remembers from its last run before it writes the new one.
 
 ## Why is this bad
-One warning among thousands of lines of log is the only sign that no checkpoint was written, until the
-job has died and starts again from days ago, or from random weights. On several ranks it is worse: the one whose write
-failed goes on, the checkpoint lacks its part, and the others call it complete.
+One warning among thousands of lines of log is the only sign that no checkpoint was written, until the job fails and
+restarts from days ago, or from random weights. With several ranks it is worse: the rank whose write failed continues,
+its part is missing from the checkpoint, and the other ranks treat the checkpoint as complete.
 
-Writing takes minutes, and that is when jobs are killed: what was removed before is missing then, and with one checkpoint to
-keep there is none.
+Writing takes minutes, and a job may be killed meanwhile: if the only checkpoint was removed before, none is left.
 
 ## Example
 ```python
@@ -44,11 +43,12 @@ def save(state, path, group: dist.ProcessGroup):
         torch.save(state, path)
 ```
 
-Where the job may go on without this checkpoint, count the failures, tell the other ranks, and stop after a few.
+If the job may continue without this checkpoint, count the failures, share them with the other ranks, and stop after
+several.
 
 ## Confidence
-Low for what is only logged: mostly the job is meant to go on without this checkpoint, or to begin anew where there is none.
-Medium for what is removed too early: more checkpoints may be kept.
+Low for a failure that is only logged: usually the job is meant to continue without this checkpoint, or to start from
+scratch if there is none. Medium for a checkpoint that is removed too early: the job may keep more than one.
 
 ## References
 - [torch.save](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
@@ -116,10 +116,10 @@ def check(findings: Findings) -> Iterator[Report]:
                     message=f"if this {what} fails, the error is not raised, and the job goes on as if it had succeeded",
                     severity="warning",
                     trail=(
-                        Place(path, _head(attempt), "note", "catches whatever goes wrong, and logs it"),
+                        Place(path, _head(attempt), "note", "catches every error, and logs it"),
                         Place(path, site.span, "note", f"the {what}"),
                     ),
-                    help="let it fail, or tell the other ranks and stop after a few times",
+                    help="let it raise, or share the failure with the other ranks and stop after several",
                     confidence=Confidence.LOW,
                 )
 
@@ -136,10 +136,10 @@ def _removed(facts: FunctionFacts) -> Iterator[Report]:
             message="the last checkpoint is removed before the new one is written: if that fails, there is none",
             severity="warning",
             trail=(
-                *places_of(path, site, removal.cause, "removes what was saved last"),
+                *places_of(path, site, removal.cause, "removes the last checkpoint"),
                 *places_of(path, at, write.cause, "writes the new one"),
             ),
-            help="remove it when all ranks have written the new one",
+            help="remove it after all ranks have written the new one",
             confidence=Confidence.MEDIUM,
         )
 

@@ -1,12 +1,13 @@
 """Reports a metric that is reduced and read on the host in every step.
 
 ## What it does
-Finds loops whose every turn runs a blocking `all_reduce` or `reduce` and then reads the same tensor with `.item()`,
-`.tolist()`, `float(...)` or `int(...)`. A loop that does so only now and then, under a condition, is left alone.
+Finds loops whose every iteration runs a blocking `all_reduce` or `reduce` and then reads the same tensor with
+`.item()`, `.tolist()`, `float(...)` or `int(...)`. A loop that does so only in some iterations, under a condition, is
+not reported.
 
 ## Why is this bad
 The host waits for the device, and every rank for the slowest one, once per step, for a number that is rarely read.
-The queue of work runs empty each time.
+The device's queue of work runs empty each time.
 
 ## Example
 ```python
@@ -71,7 +72,7 @@ def check(findings: Findings) -> Iterator[Report]:
                     Place(path, call.span, "collective", f"{call.api.op}, blocking"),
                     Place(path, read, "note", "the host waits for the result"),
                 ),
-                help="do it every so many steps, or keep the sum on the device and read it at the end",
+                help="do it every N steps, or keep the sum on the device and read it at the end",
             )
 
 

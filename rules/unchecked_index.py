@@ -1,12 +1,13 @@
 """Reports an index that is computed from received data and never checked.
 
 ## What it does
-Finds an index into a tensor or list that is data received from other ranks less an offset, where the function neither
+Finds an index into a tensor or list that is computed as received data minus an offset, if the function neither
 compares nor clamps what it received.
 
 ## Why is this bad
-The sender decides where the receiver writes. A number below the offset becomes a negative index, which is no error: it
-counts from the end, and another row is overwritten. One that is too high is an assertion on the device, far from the cause.
+The sender decides where the receiver writes. A number below the offset becomes a negative index, which is no error:
+it counts from the end, and the wrong row is overwritten. An index that is too high fails an assertion on the device,
+far from the cause.
 
 ## Example
 ```python
@@ -69,14 +70,14 @@ def check(findings: Findings) -> Iterator[Report]:
         path = note.function.path
         yield Report.at(
             note,
-            message="an index is computed from received data and not checked; a negative one counts from the end",
+            message="an index is computed from received data without a check; a negative index counts from the end",
             severity="warning",
             trail=(
                 *(Place(cause.path, cause.span, "source", "received from other ranks") for cause in note.causes),
                 Place(path, note.span, "note", "used as an index"),
             ),
-            help="check that it lies between 0 and the length, and raise where it does not",
-            # What ranks of one program send one another is mostly right.
+            help="check that it lies between 0 and the length, and raise an exception otherwise",
+            # What ranks of one program send one another is usually right.
             confidence=Confidence.LOW,
         )
 

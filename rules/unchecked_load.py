@@ -1,14 +1,14 @@
 """Reports weights that are loaded with `strict=False` where the unmatched names are ignored.
 
 ## What it does
-Finds calls that load a state dict with `strict=False` and ignore what they return: the names that are missing from the
-checkpoint, and those that the model does not have. Also `StateDictOptions(strict=False)`. A result that is looked at, logged
-or returned is enough. Files that have nothing to do with several ranks are left alone.
+Finds calls that load a state dict with `strict=False` and ignore the result: the names that are missing from the
+checkpoint, and those that the model does not have. Also `StateDictOptions(strict=False)`. A result that is checked,
+logged or returned is not reported; neither are files that do not deal with several ranks.
 
 ## Why is this bad
-A parameter whose name does not fit keeps its random start. Sharding, wrappers, adapters and `torch.compile` all change
-names (`module.`, `_orig_mod.`, the number of an expert), and so a resumed job trains on with a model that is partly new:
-the loss jumps, and nothing says why.
+A parameter whose name does not match keeps its random initial values. Sharding, wrappers, adapters and
+`torch.compile` all change names (`module.`, `_orig_mod.`, the number of an expert), and so a resumed job continues
+with a model that is partly untrained: the loss jumps, and no message says why.
 
 ## Example
 ```python
@@ -96,10 +96,12 @@ def check(findings: Findings) -> Iterator[Report]:
                     span=call.span,
                     statement=statement.span,
                     function=facts.function.qualname,
-                    message="names that do not fit are skipped here silently: those parameters keep what they have",
+                    message="names that do not match are silently skipped here: those parameters keep their values",
                     severity="warning",
-                    trail=(Place(path, call.span, "note", "loads leniently, and what it returns is ignored"),),
-                    help="load strictly, or check the missing and unexpected names that it returns",
+                    trail=(
+                        Place(path, call.span, "note", "loads with `strict=False`, and the returned names are ignored"),
+                    ),
+                    help="load with `strict=True`, or check the missing and unexpected names that it returns",
                     confidence=Confidence.MEDIUM,
                 )
 

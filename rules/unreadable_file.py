@@ -1,16 +1,16 @@
 """Reports a file that cannot be read, decoded or parsed.
 
 ## What it does
-Names the file, the position and the reason: a syntax error, bytes that do not fit the encoding, a missing permission,
-a symbolic link that leads back to itself, a name that is no file (a pipe, a socket, a device), a file of more than
-5 MB. All other files are still linted.
+Names the file, the position and the reason: a syntax error, bytes that are invalid in the encoding, a missing
+permission, a symbolic link to itself, a path that is not a file (a pipe, a socket, a device), a file of more than 5
+MB. All other files are still linted.
 
 ## Why is this bad
-What cannot be parsed is not checked. A silent gap would look like a clean result: the rule runs whatever `select`, `ignore`
-and `per-file-ignores` say, no comment silences it, and no baseline has it.
+A file that cannot be parsed is not checked, and a skipped file would look like a clean one. The rule therefore always
+runs: `select`, `ignore` and `per-file-ignores` do not apply to it, and neither comments nor baselines suppress it.
 
 ## Use instead
-Fix the file, or leave it out with `extend-exclude`.
+Fix the file, or exclude it with `extend-exclude`.
 
 ## Confidence
 High, but low where the file can be read and names no library that the catalogue knows: nothing about ranks is missed in it, and
@@ -18,7 +18,7 @@ other tools say that it is no Python. Low, too, for a template, whose path or wh
 Python 2 does.
 
 ## Options
-- `exclude`, `extend-exclude`: patterns of files to leave out.
+- `exclude`, `extend-exclude`: patterns of files to exclude.
 
 ## References
 - [Encoding declarations](https://docs.python.org/3/reference/lexical_analysis.html#encoding-declarations)

@@ -1,13 +1,13 @@
 """Reports a process group that is destroyed in a `finally`.
 
 ## What it does
-Finds `destroy_process_group` in the `finally` of a `try`, or in an `__exit__` that does not ask whether there was an exception,
-itself or in a function that is called there: it also runs when only this rank has failed.
+Finds `destroy_process_group` in the `finally` of a `try`, or in an `__exit__` that does not check for an exception,
+directly or in a function called there: it also runs when only this rank has failed.
 
 ## Why is this bad
-The other ranks are in a collective with this one. With NCCL, destroying the group waits for what is queued on the device,
-which will never end: the rank that failed hangs in its clean-up, its exception is not shown, and torchrun, which would have
-stopped the others, does not learn of it before the watchdog's timeout.
+The other ranks are in a collective with this one. With NCCL, destroying the group waits for the work queued on the
+device, which never ends: the rank that failed hangs in its clean-up, its exception is not shown, and torchrun, which
+would have stopped the other ranks, notices the failure only at the watchdog's timeout.
 
 ## Example
 ```python
@@ -75,7 +75,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 message="the process group is also destroyed when only this rank has failed; that may hang",
                 severity="warning",
                 trail=(*through, Place(found.function.path, found.span, "note", "runs after an exception as well")),
-                help="destroy it where the work has ended well; after an exception let the process end",
+                help="destroy it only after success; after an exception let the process end",
             )
 
 

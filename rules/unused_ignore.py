@@ -1,9 +1,9 @@
 """Reports a suppression comment that suppresses no finding.
 
 ## What it does
-Looks at every `# collectivelint: ignore[...]`, `ignore-file[...]` and `disable[...]` of the linted files. One that did
-not silence any finding of this run is reported, and so is each code in its list that was not needed, and an `enable` that
-ends nothing. Codes of rules that are switched off are left alone.
+Looks at every `# collectivelint: ignore[...]`, `ignore-file[...]` and `disable[...]` of the linted files. A comment
+that suppressed no finding of this run is reported, and so are each code in its list that was not needed, and an
+`enable` that ends nothing. Codes of rules that are switched off are not reported.
 
 ## Why is this bad
 A suppression that outlives its reason hides the next bug on that line.

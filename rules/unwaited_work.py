@@ -1,20 +1,19 @@
 """Reports an asynchronous collective that is never waited for.
 
 ## What it does
-Follows the work handle of a call with `async_op=True`, of `isend` and of `irecv` within its function. Reported is a handle
-that is dropped, one that is kept and never looked at, and one that is assigned in a loop but waited for only behind it:
-then the last call is waited for, and all others are not. A handle that is returned, stored or passed on is left to the
-code that receives it.
+Follows the work handle of a call with `async_op=True`, of `isend` and of `irecv` within its function. It reports a
+handle that is dropped, one that is assigned and never used, and one that is assigned in a loop but waited for only
+after it: then only the last call is waited for. A handle that is returned, stored or passed on is not reported.
 
-The confidence is low where the missing wait changes nothing with NCCL, which runs what a group is given in order and keeps
-buffers alive: a tensor that is only sent (`isend`) and not written to afterwards, unless each turn of a loop drops one more
-handle; and a call that something of the same group, or a synchronisation with the device, waits for before its buffer is
-used.
+Confidence is low if the missing wait changes nothing with NCCL, which runs the calls of a group in order and keeps
+their buffers alive: a tensor that is only sent (`isend`) and not written to afterwards, unless each iteration of a
+loop drops one more handle; and a call that is followed, before its buffer is used, by a wait on the same group or a
+synchronisation with the device.
 
 ## Why is this bad
-The call returns before the data has arrived. What reads the buffer next sees old values, new ones, or half of each; with
-gloo always, with NCCL as soon as another stream or the host reads it. A buffer that is freed meanwhile is overwritten
-later.
+The call returns before the data has arrived. The next reader of the buffer sees old values, new ones, or some of
+each: with gloo always, with NCCL if another stream or the host reads it. A buffer that is freed meanwhile is
+overwritten later.
 
 ## Example
 ```python
@@ -36,10 +35,10 @@ def double(tensor, group: dist.ProcessGroup):
     return tensor * 2
 ```
 
-Or keep the handle, do something else meanwhile, and wait then.
+Or keep the handle, run other work meanwhile, and then wait.
 
 ## Fix safety
-Unsafe, and only for a handle that is dropped: `.wait()` behind the call makes it synchronous.
+Unsafe, and only for a handle that is dropped: `.wait()` after the call makes it synchronous.
 
 ## References
 - [Synchronous and asynchronous collective operations](https://docs.pytorch.org/docs/stable/distributed.html#synchronous-and-asynchronous-collective-operations)

@@ -1,14 +1,15 @@
 """Reports a buffer that is used while an asynchronous collective or copy still works on it.
 
 ## What it does
-Finds a statement between a call with `async_op=True` (or `irecv`) and the `wait()` for its handle, in the same block, that
-reads or writes the buffer which the call fills. Asking for its shape or its device is fine.
+Finds a statement between a call with `async_op=True` (or `irecv`) and the `wait()` for its handle, in the same block,
+that reads or writes the buffer which the call fills. Reading its shape or its device is fine.
 
-Also finds state that was copied to the host with `non_blocking=True` and is written to disk, by the same function or one
-inside it, with nothing that waits for the device in between.
+Also finds state that was copied to the host with `non_blocking=True` and is written to disk, by the same function or
+one inside it, with no synchronisation with the device in between.
 
 ## Why is this bad
-Until the wait returns, the buffer holds old values, new ones, or some of each, and what is written into it may be lost.
+Until the wait returns, the buffer holds old values, new ones, or some of each, and a value that is written into it
+may be lost.
 
 ## Example
 ```python
@@ -76,14 +77,14 @@ def check(findings: Findings) -> Iterator[Report]:
                 span=found.use,
                 statement=found.use,
                 function=facts.function.qualname,
-                message=f"`{found.buffer}` is used before `{found.call.api.op}`, which fills it, has been waited for",
+                message=f"`{found.buffer}` is used before the `{found.call.api.op}` that fills it has been waited for",
                 severity="error",
                 trail=(
                     Place(path, found.call.span, "collective", f"{found.call.api.op} starts to fill `{found.buffer}`"),
                     Place(path, found.use, "note", f"`{found.buffer}` is used"),
                     Place(path, found.wait, "note", "it is waited for"),
                 ),
-                help="wait first",
+                help="wait for the work handle first",
             )
 
 
@@ -97,10 +98,10 @@ def _copied(findings: Findings, facts: FunctionFacts, writers: list[FunctionFact
             span=copy,
             statement=statement_at(facts, copy),
             function=facts.function.qualname,
-            message=f"`{name}` is written to disk, and nothing waits until this copy has arrived",
+            message=f"`{name}` is written to disk, and nothing waits until this asynchronous copy is complete",
             severity="error",
             trail=(
-                Place(path, copy, "source", "starts a copy to the host and goes on"),
+                Place(path, copy, "source", "starts an asynchronous copy to the host"),
                 Place(path, use.span, "note", f"`{name}` is written"),
             ),
             help="leave `non_blocking` out, or call `torch.cuda.synchronize()` before it is written",

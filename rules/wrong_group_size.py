@@ -1,17 +1,17 @@
 """Reports buffers whose size does not match the group or the sender.
 
 ## What it does
-Follows which group's size a list was made with (`[None] * dist.get_world_size()`), and compares it with the group of
-the collective that fills it. Reported is
+Follows the group whose size determines the length of a list (`[None] * dist.get_world_size()`), and compares it with
+the group of the collective that fills it. It reports
 - a list of the size of the default group for a collective on a sub-group, or the other way round, and likewise a tensor
   whose first dimension is a multiple of such a size;
-- a broadcast whose root sends a list that has grown, while the others made a buffer of a fixed size;
+- a broadcast whose root sends a list of varying length, while the others receive into a buffer of a fixed size;
 - with medium confidence, a gather or a reduction of as many elements as a mask selects of a rank's own data;
 - with medium confidence, a sum over a sub-group that is divided by the number of all ranks, before or after the reduction.
 
 ## Why is this bad
-`all_gather` checks the length on some backends and fails; others write what there is and leave the rest as it was, so the
-result silently holds empty or stale entries.
+On some backends `all_gather` checks the length and fails; on others it writes the entries that exist and leaves the
+rest unchanged, so the result silently holds empty or stale entries.
 
 ## Example
 ```python
@@ -36,8 +36,8 @@ def collect(item, group: dist.ProcessGroup):
 ```
 
 ## Fix safety
-`dist.get_world_size()` in the list's length is asked of the group that the collective runs on. Unsafe: the length may be
-meant for something else as well.
+`dist.get_world_size()` in the list's length gets the group that the collective runs on. Unsafe: the list may have
+another use as well.
 
 ## References
 - [torch.distributed.all_gather_object](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.all_gather_object)
@@ -108,14 +108,14 @@ def check(findings: Findings) -> Iterator[Report]:
         if length is not None and length.kind == "mixed":
             yield Report.at(
                 call,
-                message="the root broadcasts as many elements as its list happens to have, but the other ranks receive into a"
+                message="the root broadcasts as many elements as its list has, but the other ranks receive into a"
                 " buffer of a fixed size",
                 severity="error",
                 trail=(
                     Place(length.cause.path, length.cause.span, "source", "the list grows here"),
                     Place(call.function.path, call.span, "collective", "broadcast"),
                 ),
-                help="fill the list up to the size of the buffer, or broadcast its length first",
+                help="pad the list to the size of the buffer, or broadcast its length first",
             )
             continue
         yield from _ragged(call)
@@ -182,13 +182,16 @@ def _ragged(call: ApiCall) -> Iterator[Report]:
         return
     yield Report.at(
         call,
-        message=f"each rank brings as many elements to `{call.api.op}` as its own data have, and nothing shows that the ranks bring equally many",
+        message=f"each rank passes as many elements to `{call.api.op}` as its own data has, and that number can differ between ranks",
         severity="error",
         trail=(
-            *(Place(cause.path, cause.span, "source", "how many there are differs between ranks") for cause in causes),
+            *(
+                Place(cause.path, cause.span, "source", "the number of elements differs between ranks")
+                for cause in causes
+            ),
             Place(call.function.path, call.span, "collective", call.api.op),
         ),
-        help="share the lengths first, and fill up to the largest one; or reduce to a number before",
+        help="exchange the lengths first, and pad to the largest one; or reduce to one number before",
         confidence=Confidence.MEDIUM,
     )
 
@@ -199,10 +202,10 @@ def _averages(findings: Findings) -> Iterator[Report]:
         other = "a group" if note.callee == "the job" else "the job"
         yield Report.at(
             note,
-            message=f"what is summed over {other} is divided by the number of ranks in {note.callee}",
+            message=f"a sum over {other} is divided by the number of ranks in {note.callee}",
             severity="error",
             trail=(
-                *(Place(cause.path, cause.span, "collective", f"summed over {other}") for cause in note.causes),
+                *(Place(cause.path, cause.span, "collective", f"the sum over {other}") for cause in note.causes),
                 Place(note.function.path, note.span, "note", f"divided by the size of {note.callee}"),
             ),
             help="divide by the size of the group that the collective runs on: `dist.get_world_size(group)`",
@@ -231,7 +234,7 @@ def _asking(findings: Findings, call: ApiCall, name: str) -> FixBuilder | None:
 
     def build(context: FixContext) -> Fix | None:
         edits = call_edits(context, statement, sizes[0].span, rewrite)
-        return Fix("unsafe", f"Ask for the size of `{group}`", edits) if edits else None
+        return Fix("unsafe", f"Use the size of `{group}`", edits) if edits else None
 
     return build
 

@@ -1,19 +1,20 @@
 """Reports a group rank that is passed as root where a global rank is expected.
 
 ## What it does
-`src` and `dst` of collectives are global ranks, whatever the group. Reported is, together with a group that is surely not
-all ranks (one dimension of a mesh or of a known parallelism, a written list of ranks), a literal number, a default of 0
-that is left alone, or a rank inside that very group (`dist.get_rank(group)`). Numbers in tests are silent: a test starts
-as many ranks as suits it; so is rank 0 where only ranks get to the call that are rank 0 in the other dimensions. Where the
-object or the function was given the group, the confidence is medium.
+`src` and `dst` of collectives are global ranks, whatever the group. With a group that cannot be all ranks (one
+dimension of a mesh or of a known parallelism, a literal list of ranks), it reports a literal number, an omitted root
+whose default is 0, and a rank inside that group (`dist.get_rank(group)`). Numbers in tests are not reported, since a
+test chooses its number of ranks; neither is rank 0 if only ranks that are rank 0 in the other dimensions reach the
+call. Confidence is medium if the group is passed to the object or the function.
 
-With any group that may have less than all ranks, reported are numbers inside that group: one that a loop counts
-(`for src in range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is compared
-with `dist.get_rank(group)` as well, also where a function of the program hands root and group on; and with medium confidence
-a root that is given to an object whose rank is the one inside its group, or a number that the function compares with
+With any group that may have fewer than all ranks, it reports numbers inside that group: a loop variable (`for src in
+range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is also compared
+with `dist.get_rank(group)`, also if a function of the program passes root and group on; and with medium confidence a
+root that is passed to an object whose rank is the one inside its group, or a number that the function compares with
 `dist.get_rank(group)`.
 
-Likewise a call of the program's own that leaves out a root which its caller was given and hands to other collectives.
+It also reports a call of a function of the program that omits a root which the caller has as a parameter and passes
+to other collectives.
 
 ## Why is this bad
 With data-parallel groups {0, 2} and {1, 3} the ranks of the second group broadcast from rank 0, which is not among them:
@@ -41,7 +42,7 @@ def share(weights, mesh: DeviceMesh):
     dist.broadcast(weights, src=dist.get_global_rank(dp_group, 0), group=dp_group)
 ```
 
-With torch 2.6 or newer `group_src=0` says the same.
+With torch 2.6 or newer, `group_src=0` is equivalent.
 
 ## Fix safety
 Unsafe: another rank becomes the root, the one that has this number inside the group.
@@ -127,7 +128,7 @@ def _passed_roots(findings: Findings) -> Iterator[Report]:
                     continue
                 yield Report.at(
                     helper,
-                    message=f"`{root}` of `{helper.callee.qualname}` becomes a rank of the whole job, but this is a rank inside"
+                    message=f"`{root}` of `{helper.callee.qualname}` is used as a global rank, but this is a rank inside"
                     " the group",
                     severity="error",
                     trail=(Place(helper.function.path, helper.span, "call", f"calls {helper.callee.qualname}"),),
@@ -161,11 +162,11 @@ def _dropped_roots(findings: Findings) -> Iterator[Report]:
                     continue
                 yield Report.at(
                     helper,
-                    message=f"`{helper.callee.qualname}` takes rank 0 for its `{root}` here, but the caller was told"
-                    f" another `{root}` and gives it to its other collectives",
+                    message=f"`{helper.callee.qualname}` uses rank 0 as its `{root}` here, but the caller has a parameter"
+                    f" `{root}` and passes it to its other collectives",
                     severity="error",
                     trail=(Place(helper.function.path, helper.span, "call", f"calls {helper.callee.qualname}"),),
-                    help=f"pass it on: `{root}={root}`",
+                    help=f"pass `{root}={root}`",
                 )
 
 
@@ -213,7 +214,7 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         if (itself and (part is Confidence.HIGH or call.conditional)) or (not itself and is_inside_group(value, key)):
             return _Wrong("this is a rank inside the group", fixed=False)
         if value.given_as is not None and speaks_of_group(findings.analysis, call, key):
-            text = "the ranks of this object are those inside its group"
+            text = "this object counts ranks inside its group"
             return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
         if value.given_as is not None and is_compared_inside(findings.analysis, call, Name(value.given_as), key):
             sure = Confidence.LOW if _may_be_left_out(call) else Confidence.HIGH
@@ -242,7 +243,7 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         text = "it is left at its default, global rank 0, which need not be in the group"
         return _Wrong(text, fixed=True, confidence=part)
     if isinstance(value.constant, int) and not isinstance(value.constant, bool):
-        text = f"{value.constant} is written here, and that rank need not be in the group"
+        text = f"it is {value.constant} here, and global rank {value.constant} need not be in the group"
         return _Wrong(text, fixed=True, confidence=part)
     return None
 
@@ -271,4 +272,4 @@ def _translated(call: ApiCall, role: str) -> FixBuilder | None:
 
         return with_argument(node, name, position, cst.parse_expression(text))
 
-    return call_fix(call, "unsafe", f"Take the group's rank {number}", rewrite)
+    return call_fix(call, "unsafe", f"Pass the group's rank {number}", rewrite)

@@ -21,7 +21,7 @@ def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> 
         return "an exception was caught" if holds else "no exception was caught"
     written = text(guard.path, guard.span)
     if guard.symbol.kind == "turns":
-        return f"the loop over `{written}` {'goes on' if holds else 'has ended'}"
+        return f"the loop over `{written}` {'continues' if holds else 'has ended'}"
     if guard.symbol.kind == "override":
         return f"`{written}` runs {'this' if holds else 'another'} override"
     if guard.subject is not None:
@@ -29,5 +29,5 @@ def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> 
         return f"`{text(guard.path, guard.subject)}` {verb} `{written}`"
     if decorated := _FUNCTION.match(written):
         # What decides stands in the decorator.
-        return f"a decorator of `{decorated[1]}` {'lets' if holds else 'does not let'} them"
+        return f"a decorator of `{decorated[1]}` {'calls' if holds else 'does not call'} it"
     return f"`{written}` is {'true' if holds else 'false'}"

@@ -72,7 +72,7 @@ def lint(
     result.findings = without_known(result.findings, linter, resolver, targets[0], problems)
     shown_, sources = placed(result, linter)
     found = [_finding(finding, sources) for finding in shown_.findings[:limit]]
-    text = " ".join([summary(result), *unshown(result)])
+    text = " ".join([summary(result), *(f"{line}." for line in unshown(result))])
     return Findings(text, len(result.findings), found, problems)
 
 

@@ -6,8 +6,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..analysis.domain.causes import LOCAL
-from ..analysis.domain.show import shown
-from ..analysis.domain.symbol import WORLD
+from ..analysis.domain.show import group_words
+from ..analysis.domain.symbol import name as named
+from ..analysis.domain.value import LOCAL_AXIS
 from ..analysis.effects import Choice, Event, Leave, Repeat, fold
 from ..findings.conditions import in_words
 from ..program.target import Target
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _STEP: Final = "  "
 _WHY: Final = {"rank": "reads the rank number", "branch": "set under a condition that differs between ranks"}
+
+#: How axes read that are no groups of a program.
+_AXES: Final = {LOCAL_AXIS: "the ranks of a node", named("node"): "the nodes"}
 
 
 class Explained(NamedTuple):
@@ -87,7 +91,7 @@ def _lines(term: Term, text: Callable[[str, Span], str], path: str) -> list[str]
             case Event():
                 way = "".join(f", through {site.callee}" for site in item.chain)
                 site = item.chain[0] if item.chain else item
-                return [f"{_STEP}{_line(site.path, site.span, path)}: {item.op} on {group_name(item.group)}{way}"]
+                return [f"{_STEP}{_line(site.path, site.span, path)}: {item.op} on {group_words(item.group)}{way}"]
             case Choice(guard=guard, then=then, orelse=orelse):
                 differs = f", which differs over {axes(guard.varies)}" if guard.varies else ""
                 written = condition(guard, text, holds=bool(then))
@@ -126,14 +130,9 @@ def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) ->
     return f"if {'' if holds else 'not '}`{written}`"
 
 
-def group_name(group: Symbol) -> str:
-    """A group as people call it."""
-    return "the default group" if group is WORLD else f"group `{shown(group)}`"
-
-
 def axes(varies: frozenset[Symbol]) -> str:
-    """The groups over whose ranks something differs."""
-    return ", ".join(sorted(group_name(axis) for axis in varies))
+    """The groups over whose ranks something differs; several unnamed ones that read alike are named once."""
+    return ", ".join(sorted({_AXES.get(axis) or group_words(axis) for axis in varies}))
 
 
 def _cause(cause: Cause) -> str:

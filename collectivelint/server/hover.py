@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..analysis.domain.show import group_words
 from ..analysis.effects import Choice, Event
 from ..analysis.positions import within
 from ..program.target import Target
-from ..report.analysis import axes, condition, group_name
+from ..report.analysis import axes, condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def describe(analysis: Analysis, path: str, line: int, byte_column: int, text: C
 
 
 def _described(event: Event, guards: _Guards, text: Callable[[str, Span], str]) -> str:
-    lines = [f"**{event.op}** on {group_name(event.group)}"]
+    lines = [f"**{event.op}** on {group_words(event.group)}"]
     if event.why:
         lines.append(event.why)
     if event.chain:

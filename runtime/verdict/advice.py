@@ -18,11 +18,11 @@ _BY_RULE: Final = {
     "CL105": "create the groups on every rank and in the same order, outside of conditions on the rank",
     "CL107": "make the call only on ranks that are members of the group",
     "CL108": "give the argument the same value on every rank; broadcast it first if one rank computes it",
-    "CL201": "make the call on every rank, and keep under the condition only what one rank has to do alone",
+    "CL201": "make the call on every rank; keep only single-rank work inside the condition",
     "CL204": "exchange whether a rank failed before the call, or let the exception end the job",
-    "CL205": "agree on the number of iterations before the loop, as by an all_reduce of it with MIN",
+    "CL205": "agree on the number of iterations before the loop, for example by an all_reduce with MIN",
     "CL206": "use the groups in the same order on every rank",
-    "CL207": "make all calls on a group from one thread, or give each thread a group of its own",
+    "CL207": "make all calls on a group from one thread, or give each thread its own group",
     "CL303": "let one neighbour receive while the other sends, or pass both calls to batch_isend_irecv",
 }
 #: By what a mismatch is about.
@@ -30,7 +30,7 @@ _BY_DIFFERENCE: Final = {
     "shape": "give the tensor the same number of elements on every rank: pad it, or exchange the sizes first",
     "dtype": "convert the tensor to one dtype on every rank before the call",
     "split sizes": "exchange the split sizes before the call, so that each rank expects what the others send",
-    "parameter": "build the model alike on every rank: the same parameters, in the same order, used in the same iterations",
+    "parameter": "build the model in the same way on every rank: the same parameters, in the same order, used in the same iterations",
     "result": "repeat the call with the same input: ranks whose results differ again have a faulty device, network or library",
 }
 #: How ranks ended whose program says nothing about it.
@@ -41,12 +41,12 @@ def advice(found: Divergence) -> str:
     """One sentence without its capital and stop; "" where the trace does not say enough for one."""
     if found.skipped is not None:
         which = at(found.skipped.events[0])
-        return f"let every rank make the call {which}: see which condition, loop or handler leads {ranks_text(found.skipped.ranks)} past it"
+        return f"let every rank make the call {which}: find the condition, loop or handler that makes {ranks_text(found.skipped.ranks)} skip it"
     if found.rule:
         return _BY_RULE[found.rule]
     match found.verdict:
         case "mismatch":
-            return _BY_DIFFERENCE.get(found.what, "let all ranks come to the same call: see where their stacks part")
+            return _BY_DIFFERENCE.get(found.what, "let all ranks make the same call: see where their stacks differ")
         case "timeout":
             return "have the slow rank do less before the call, or give the group a longer `timeout`"
         case "unmatched":
@@ -61,9 +61,11 @@ def _of_deadlock(found: Divergence) -> str:
     gone = sorted(rank for side in others if any(how in side.state for how in _ENDED) for rank in side.ranks)
     if gone:
         whose = "their" if len(gone) > 1 else "its"
-        return f"find what ended {ranks_text(gone)}: {whose} output, the launcher's, and the system's log, which names what was killed for lack of memory"
+        return f"find out why {ranks_text(gone)} ended: read {whose} output, that of the launcher, and the system log, which names processes killed for lack of memory"
     return (
-        "compare the stacks of both sides: where they part is what keeps the ranks from the same call" if others else ""
+        "compare the stacks of both sides: where they differ shows why the ranks do not make the same call"
+        if others
+        else ""
     )
 
 

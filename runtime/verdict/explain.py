@@ -52,7 +52,7 @@ def _headline(divergence: Divergence) -> str:
             wait = "wait" if several else "waits"
             # Of a job that has ended that may not be known.
             after = f" after {divergence.waited:.1f} s" if divergence.waited >= 0.05 else ""
-            return f"DEADLOCK{after}: {who} {wait} in {divergence.what} on the {divergence.group}; {rest} will not come"
+            return f"DEADLOCK{after}: {who} {wait} in {divergence.what} on the {divergence.group}; {rest} will never reach it"
         case "timeout":
             wait = (
                 f"TIMEOUT after {divergence.waited:.1f} s: {who} waited in {divergence.what} on the {divergence.group}"

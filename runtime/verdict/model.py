@@ -10,7 +10,7 @@ from ..quantities import ranks_text
 if TYPE_CHECKING:
     from ..traces.model import Activity, Event, Group
 
-#: "mismatch": different calls meet; "deadlock": ranks wait for a call that will not come; "timeout": a call took longer than
+#: "mismatch": different calls meet; "deadlock": ranks wait for a call that some ranks will never reach; "timeout": a call took longer than
 #: its group allows, since some rank was slow; "order": groups are created in different order; "unmatched": calls that other
 #: ranks never made although the job ended; "outsider": a call by a rank that is not in the group.
 Verdict: TypeAlias = Literal["mismatch", "deadlock", "timeout", "order", "unmatched", "outsider"]

@@ -1,4 +1,4 @@
-"""The wait-for graph: threads that wait for a call that will not come.
+"""The wait-for graph: threads that wait for a call that will never be made.
 
 The unit is a thread of a rank, not a rank: a checkpoint may be written in a thread of its own, on a group of its own,
 while the main thread computes, and neither stops the other.
@@ -208,7 +208,7 @@ class Waits:
 
 
 def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
-    """Ranks that wait for a call that will not come: the rank that should make it has ended, or waits in vain itself."""
+    """Ranks that wait for a call that will never be made: the rank that should make it has ended, or waits in vain itself."""
     waits = Waits(trace, over=over)
     # One thread for each call; with point-to-point calls each is its own.
     calls: dict[object, Node] = {}
@@ -263,7 +263,7 @@ def _lives(rank: Rank) -> bool:
 
 
 def _absence(rank: Rank, waits: Waits, first: Event, *, over: bool) -> Side:
-    """Why a rank does not come."""
+    """Why a rank does not make the call."""
     event = waits.of(rank.rank)
     if event is not None:
         return Side((rank.rank,), event, "waits in")

@@ -660,6 +660,19 @@ def test_show_analysis(project: Project) -> None:
     )
 
 
+def test_show_analysis_names_groups_as_people_do(project: Project) -> None:
+    project.write(
+        "import os\n\nimport torch.distributed as dist\nfrom torch.distributed.fsdp import fully_shard\n\n\n"
+        "class Groups:\n    def __init__(self, ranks):\n        self.training = dist.new_group(ranks)\n\n\n"
+        "def train(build, batch, ranks):\n    groups = Groups(ranks)\n    model = build()\n    fully_shard(model)\n"
+        "    model(batch)\n    dist.barrier(group=groups.training)\n    local = int(os.environ['LOCAL_RANK'])\n"
+    )
+    done = project.run("check", "--show-analysis", "train")
+    assert "  line 16: forward on the mesh of `model`\n" in done.out
+    assert "  line 17: barrier on group `Groups.training`\n" in done.out
+    assert "  local: over the ranks of a node; " in done.out
+
+
 def test_show_analysis_beside_a_broken_file(project: Project) -> None:
     project.write({"main.py": _SAVE, "broken.py": "def save(:\n", "bytes.py": b"x = '\xff'\n"})
     done = project.run("check", "--show-analysis", "save", ".")

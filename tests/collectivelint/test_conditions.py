@@ -91,7 +91,7 @@ _NAMED: Final[list[tuple[str, str, str]]] = [
     (
         "for _ in range(random.randint(1, 3)):\n        dist.new_group([0])",
         "CL105",
-        "the loop over `range(random.randint(1, 3))` goes on",
+        "the loop over `range(random.randint(1, 3))` continues",
     ),
     ("try:\n        open(x)\n    except OSError:\n        dist.new_group([0])", "CL105", "an exception was caught"),
 ]

@@ -325,5 +325,5 @@ def wait(path, group):
 """)
     messages = [finding.message for finding in project.lint(select=["CL201", "CL203", "CL205"]).findings]
     assert len(messages) == 2, messages
-    assert "a decorator of `save` lets them" in messages[0]
+    assert "a decorator of `save` calls it" in messages[0]
     assert "while os.path.exists(path): dist" not in messages[1]

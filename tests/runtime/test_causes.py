@@ -56,7 +56,7 @@ def test_a_rank_that_its_launcher_ended_is_a_consequence(trace: Callable[..., Jo
         ([1], "was killed by SIGKILL", False),
         ([2], "was ended by its launcher (SIGTERM)", True),
     ]
-    assert "rank 0 waits in barrier on the default group {0,1,2}; rank 1 will not come\n" in job.err
+    assert "rank 0 waits in barrier on the default group {0,1,2}; rank 1 will never reach it\n" in job.err
     assert (found["verdict"], found["rule"]) == ("deadlock", None)
 
 

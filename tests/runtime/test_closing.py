@@ -34,7 +34,7 @@ def test_the_verdict_stands_last_and_in_red(trace: Callable[..., Job]) -> None:
     lines = _COLOUR.sub("", job.err).splitlines()
     # At once in a line, and in full when the job has said all it had to say.
     first = next(number for number, line in enumerate(lines) if "DEADLOCK" in line)
-    assert lines[first].endswith("rank 2 will not come; stopping the job")
+    assert lines[first].endswith("rank 2 will never reach it; stopping the job")
     last = next(number for number, line in enumerate(lines) if line.startswith("DEADLOCK"))
     assert lines[last - 2] == f"collectivelint: trace in {job.folder}"
     assert f"scenarios.py:{line_of('        dist.barrier()')}" in lines[last + 1]

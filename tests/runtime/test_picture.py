@@ -66,7 +66,7 @@ def test_the_verdict_stands_in_the_page(trace: Callable[..., Job]) -> None:
     line = line_of('        raise ValueError("rank 1 cannot read its shard")', "scenarios.py")
     assert "<h1>Rank 0 waits for rank 1. Rank 1 raised ValueError: rank 1 cannot read its shard at " in text
     assert f"<i>{line}</i>        raise ValueError(&quot;rank 1 cannot read its shard&quot;)</span>" in text
-    assert "lacks rank 1</text>" in text
+    assert "waits for rank 1</text>" in text
     assert "rank 1 <span class=faint>| not rank 0</span>" in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
     if BROWSER is None:
@@ -350,7 +350,7 @@ def test_many_ranks_of_a_side_are_counted_in_the_graph() -> None:
     drawn = graph([Node(Side(ranks, event, "waits in"), (4,), 20_000), missing])
     assert ">19,999 ranks</text>" in drawn
     assert ">rank 4</text>" in drawn
-    assert ">lacks rank 4</text>" in drawn
+    assert ">waits for rank 4</text>" in drawn
 
 
 def test_the_source_of_a_changed_file_is_the_recorded_line(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from collectivelint.runtime.afterwards.tables.schema import TABLES, VERSION
 from collectivelint.runtime.report import report
 from collectivelint.runtime.traces import columns, jobs
 from collectivelint.runtime.traces.model import Event, Group, Place, Rank, State, Trace
-from collectivelint.runtime.traces.reader import Reader
 
 from . import made_up
 from .test_damaged import _rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from collectivelint.runtime.traces.reader import Reader
 
     from .conftest import Job
 

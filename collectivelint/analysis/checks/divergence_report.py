@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from collectivelint.analysis.domain.causes import LOCAL
-from collectivelint.analysis.domain.show import shown
+from collectivelint.analysis.domain.show import group_words
 from collectivelint.analysis.domain.symbol import WORLD
 from collectivelint.analysis.domain.value import PLACES
 from collectivelint.catalog.operations import SETTING
@@ -78,10 +78,8 @@ def _rule(divergence: Divergence) -> str:
 
 def group_text(event: Event) -> str:
     """How a message names the group of a collective."""
-    if event.group is WORLD:
-        return "the default group"
-    plain = all(symbol.kind in _PLAIN for symbol in event.group.walk())
-    return f"group `{shown(event.group)}`" if plain else "its group"
+    plain = event.group is WORLD or all(symbol.kind in _PLAIN for symbol in event.group.walk())
+    return group_words(event.group) if plain else "its group"
 
 
 #: What else the same exit or loop makes ranks miss is listed up to this number of places.
@@ -154,14 +152,14 @@ def divergence_trail(divergence: Divergence) -> Iterator[Place]:
     if files is not None and files.change is not None:
         yield Place(files.change.path, files.change.span, "note", files.reason)
     if guard.subject is not None:
-        yield Place(guard.path, guard.subject, "condition", "what is matched")
+        yield Place(guard.path, guard.subject, "condition", "the matched value")
     yield Place(guard.path, guard.span, "condition", "condition")
     for site in event.chain:
         yield Place(site.path, site.span, "call", f"calls {site.callee}")
     yield Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")
     for further in divergence.further[:_MOST_FURTHER]:
         path = further.chain[0].path if further.chain else further.path
-        yield Place(path, further.place[0], "collective", f"{further.op}, missed as well")
+        yield Place(path, further.place[0], "collective", f"{further.op}, also skipped")
     if divergence.other is not None:
         other = divergence.other
         yield Place(other.path, other.span, "collective", f"{other.op}, what the other ranks run here")

@@ -76,7 +76,7 @@ def file_evidence(
         if race is not None:
             return race
         if _is_needed(facts, guard, site, look, at):
-            reason = "it has to be there after this call: a rank that looks later finds it and leaves the call out"
+            reason = "the path exists after this call: a rank that checks later finds it and skips the call"
             return FileEvidence("race", look.cause, Cause("file system", facts.function.path, at), reason)
     created = [where for _, look in looks for where in _created(facts, look, known)]
     for cause in dict.fromkeys(look.cause for _, look in asked):
@@ -85,14 +85,16 @@ def file_evidence(
             # Who creates it is known: it may be there in the next turn, unless all ranks meet before they look again.
             loops = [(loop, site) for loop, site in loops if is_open(facts, loop, site, created, event)]
         if loops or (not created and any(polling(caller, cause, None) for caller in callers())):
-            return FileEvidence("poll", cause, reason="looked up again in every turn of a loop that runs collectives")
+            return FileEvidence(
+                "poll", cause, reason="it is checked again in every iteration of a loop that runs collectives"
+            )
     if created and not asked:
-        return FileEvidence(
-            "start", causes[0], reason="the answer was kept: what is created meanwhile does not change it"
-        )
+        return FileEvidence("start", causes[0], reason="the result was stored before the path was created")
     if created:
-        return FileEvidence("start", causes[0], reason="no rank is seen to create it before the others have looked")
-    return FileEvidence("start", causes[0], reason="no rank is seen to create or remove it meanwhile")
+        return FileEvidence(
+            "start", causes[0], reason="no code was found that creates it before all ranks have checked"
+        )
+    return FileEvidence("start", causes[0], reason="no code was found that creates or removes it meanwhile")
 
 
 def _race(
@@ -125,7 +127,9 @@ def _race(
         creates = use.use in _CREATING and present is not True and (use.use != "given" or present is False)
         if creates or (use.use in _REMOVING and present is not False):
             verb = "created" if creates else "removed"
-            reason = f"it is {verb} here before all ranks have met: a rank that looks later finds something else"
+            reason = (
+                f"it is {verb} here before all ranks have synchronised: a rank that checks later gets another answer"
+            )
             return FileEvidence("race", look.cause, use.cause, reason)
     return None
 

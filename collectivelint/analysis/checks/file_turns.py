@@ -267,7 +267,7 @@ def _is_hinted(facts: FunctionFacts, at: Span, hints: Collection[str]) -> bool:
 def places_of(path: str, site: Span, cause: Cause, text: str) -> Iterator[Place]:
     """The steps of a trail to a use of a path: the call in the function at hand, and the one further down that it leads to."""
     if (cause.path, cause.span) != (path, site):
-        yield Place(path, site, "call", "leads there")
+        yield Place(path, site, "call", "through this call")
     yield Place(cause.path, cause.span, "note", text)
 
 

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .symbol import WORLD
+
 if TYPE_CHECKING:
     from .symbol import Symbol
 
 _LONGEST: Final = 400
 
 
-def shown(symbol: Symbol) -> str:
-    """The expression for people to read, cut where it is long."""
-    return _text(symbol, _LONGEST)
+def shown(symbol: Symbol, *, places: bool = True) -> str:
+    """The expression for people to read, cut if it is long; `places`: with the place of each value that has one."""
+    return _text(symbol, _LONGEST, places)
 
 
-def _text(symbol: Symbol, room: int) -> str:
+def group_words(group: Symbol) -> str:
+    """A group as the subject of a sentence: "the default group", "group `self.group`", "the mesh of `model`"."""
+    if group is WORLD:
+        return "the default group"
+    if group.kind == "mesh":
+        return f"the mesh of `{shown(group.args[0], places=False)}`"
+    return f"group `{shown(group, places=False)}`"
+
+
+def _text(symbol: Symbol, room: int, places: bool) -> str:
     """The expression in at most about so many characters."""
     if room <= 0:
         return "..."
     kind, head = symbol.kind, symbol.head
     parts: list[str] = []
     for arg in symbol.args:
-        parts.append(_text(arg, room - sum(map(len, parts)) - 3))
+        parts.append(_text(arg, room - sum(map(len, parts)) - 3, places))
     match kind:
         case "constant":
             return repr(head[1]) if not isinstance(head[1], str) or head[0] == "str" else str(head[1])
         case "foreign":
             return f"?{head[0]}"
         case "global":
-            return f"{head[0]}:{head[1]}"
-        case "place" | "caught" | "override":
+            return f"{head[0]}:{head[1]}" if places else str(head[1])
+        case "place" | "caught" | "override" if places:
             return f"{head[0]}@{head[-4]}:{head[-3]}:{head[-2]}:{head[-1]}"
         case "attribute":
             return f"{parts[0]}.{head[0]}"

@@ -27,7 +27,7 @@ def graph(nodes: Sequence[Node]) -> str:
     left_over = f"<p class=faint>and {len(nodes) - _SIDES} more sides</p>" if len(nodes) > _SIDES else ""
     height = 2 * _TOP + _ROW * (len(shown) - 1) + _HEIGHT
     said = "; ".join(
-        f"{node.ranks}: {node.call}" + (f", lacks {ranks_text(node.lacks)}" if node.lacks else "") for node in shown
+        f"{node.ranks}: {node.call}" + (f", waits for {ranks_text(node.lacks)}" if node.lacks else "") for node in shown
     )
     parts = [
         f'<svg class="graph" viewBox="0 0 470 {height}" role="img" aria-label="{_text(said, 600)}"><defs>'
@@ -53,13 +53,13 @@ def graph(nodes: Sequence[Node]) -> str:
         if node.waits and event is not None:
             here = node.members - len(node.lacks)
             group = (
-                f"#{event.sequence}, {here} of {node.members} are there"
+                f"#{event.sequence}, {here} of {node.members} have reached it"
                 if event.kind != "p2p"
                 else f"#{event.sequence}"
             )
             parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">{_text(group, 42)}</text>')
         else:
-            parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">does not come</text>')
+            parts.append(f'<text class="small" x="{_RIGHT + 12}" y="{y + 14}">never reaches the call</text>')
     return "".join(parts) + f"</svg>{left_over}"
 
 
@@ -73,7 +73,7 @@ def _lacks(number: int, other: int, ranks: Collection[int]) -> str:
     label = start + (30 if down > 0 else -20)
     return (
         f'<path class="lacks" d="M{_RIGHT - 2} {start}C{x + 70} {start} {x} {middle} {x} {stop}" marker-end="url(#tip)"/>'
-        f'<text class="lack" x="{_RIGHT + 12}" y="{label}">lacks {_ranks(ranks, 30)}</text>'
+        f'<text class="lack" x="{_RIGHT + 12}" y="{label}">waits for {_ranks(ranks, 30)}</text>'
     )
 
 

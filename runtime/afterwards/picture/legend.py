@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Symbols (classes of page.css) and what they mean: of all lanes, of a divergence, of one that lacks ranks, of lanes that ranks share.
 _ALWAYS: Final = (
-    ("wait", "in a call that lacks ranks, failed or did not end"),
+    ("wait", "in a call that not all ranks have reached, or that failed or did not end"),
     ("work", "in a call that all ranks have reached"),
     ("half", "asynchronous call"),
     ("none", "the rank's own work"),
@@ -21,7 +21,7 @@ _ALWAYS: Final = (
     ("dot", "the selected call on its ranks, filled where it is selected or came last"),
 )
 _DIVERGED: Final = (("red", "call of the divergence"), ("line", "when the last rank reached it"))
-_LACKS: Final = (("cross", "a rank that it lacks"),)
+_LACKS: Final = (("cross", "a rank that has not reached it"),)
 _MANY: Final = (("open", "a lane that ranks share: the height is the share of them that is in a call"),)
 #: What stands in the symbol.
 _WORDS: Final = {"late": "+9 ms", "cross": "&times;", "open": "▸"}

@@ -184,7 +184,7 @@ def _source(source: Source) -> Iterator[str]:
 
 def _waits(picture: Picture) -> Iterator[str]:
     if any(node.lacks for node in picture.nodes):
-        said = "Solid: is (or was) in the call. Dashed: the call lacks these ranks."
+        said = "Solid: is (or was) in the call. Dashed: the call waits for these ranks."
         yield f'<section><h2>Who waits for whom</h2><p class="say">{said}</p>{graph(picture.nodes)}</section>'
 
 
