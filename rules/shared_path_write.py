@@ -13,9 +13,7 @@ Looks at functions that deal with several ranks. It reports
 - what one rank of each node (`LOCAL_RANK == 0`) writes to a path without a rank: that is a fault if the nodes share a
   file system.
 
-The writes of one function are one finding; so is what a function writes to its own path, wherever it is called.
-
-Temporary folders, test code and paths that may contain the rank of a caller are not reported. Of what all ranks write,
+The writes of one function are one finding; so is what a function writes to its own path, wherever it is called. Temporary folders, test code and paths that may contain the rank of a caller are not reported. Of what all ranks write,
 neither is what stands under a condition, decorator or call whose name suggests one rank (`is_main()`, `save_on_master`,
 `with lock:`), has such words in its path (`local_dir`, `worker`), or is an element of a loop, which may be divided
 among the ranks.
@@ -58,9 +56,9 @@ class Trainer:
 ```
 
 ## Confidence
-Medium where one rank alone writes elsewhere in the function: the file is meant for one. Low where what writes stands in another
-file: that is mostly a cache or a download, which writes what is missing only. Medium for what one rank of each node removes from
-a folder of the job. All else is low: often the content is the same, and it takes a rank that reads the file meanwhile.
+Medium if only one rank writes elsewhere in the function, and for what one rank of each node removes from a folder of the job. Low
+if the write is in another file: that is usually a cache or a download, which writes only what is missing. Low for all else: often the
+content is the same, and it does damage only if a rank reads the file meanwhile.
 
 ## References
 - [torchrun](https://docs.pytorch.org/docs/stable/elastic/run.html)
