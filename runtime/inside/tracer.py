@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..environment import OnDivergence
     from ..operations import Operation
+    from .groups import Call
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
@@ -195,30 +196,31 @@ class Tracer:
             return 0
         try:
             known = self._groups.get(id(group)) or self.register(group)
-            if peer >= 0:
-                peer = known.ranks[peer] if peer < len(known.ranks) else -1
-            counter = kind if kind != P2P else (key[0], peer, key[2])
-            stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
-            signature, weight = known.signatures.get(key) or self._signatures.of(writer, known, key)
-            # What has called this is ours as well, and has been called by C++ if there is nothing before it.
-            frame = _frame(1).f_back
+            call = known.calls.get((kind, peer, key)) or self._call(writer, known, kind, key, peer)
+            stream, signature, weight, peer = call
+            try:
+                # What has called this is ours as well.
+                frame: FrameType | None = _frame(2)
+            except ValueError:
+                # Nothing but C++ has called that.
+                frame = None
             if _ident() == MAIN:
                 thread, started, stack = 0, None, key_of(frame)
             else:
                 thread, started, stack = self._off_main(writer, known, frame)
-            place, _ = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
+            found = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
             now = _now()
             while True:
                 calls, before = stream.count, stream.hash
                 # To multiply runs the handlers of signals, which may call.
-                rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+                rolled = (before * 16777619 + weight) & 0xFFFFFFFF
                 if stream.count == calls:
                     break
             # From there on no call: neither another thread nor a handler counts in between.
             stream.count = sequence = calls + 1
             stream.hash = rolled
             number = writer.add(
-                kind, known.id, sequence, signature, place, peer, is_async, now, thread, stream.number, rolled
+                kind, known.id, sequence, signature, found[0], peer, is_async, now, thread, stream.number, rolled
             )
             if stream.count == sequence:
                 self._latest = (number, stream, before)
@@ -237,6 +239,17 @@ class Tracer:
             group.threads.add(thread)
             writer.name("caller", {"group": group.id, "thread": thread})
         return thread, started, (key_of(frame), started and started.key)
+
+    def _call(self, writer: Writer, group: Group, kind: int, key: tuple[Any, ...], peer: int) -> Call:
+        """Of a call that is new on the group, which knows it from then on, unless there are too many signatures."""
+        there = peer if peer < 0 else group.ranks[peer] if peer < len(group.ranks) else -1
+        counter = kind if kind != P2P else (key[0], there, key[2])
+        stream = group.streams.get(counter) or self._stream(writer, group, kind, counter)
+        signature, weight = group.signatures.get(key) or self._signatures.of(writer, group, key)
+        found = (stream, signature, weight + there, there)
+        if key in group.signatures:
+            group.calls[kind, peer, key] = found
+        return found
 
     def _stream(self, writer: Writer, group: Group, kind: int, counter: Any) -> Stream:
         op, peer, tag = counter if kind == P2P else ("", -1, 0)
