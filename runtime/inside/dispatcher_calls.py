@@ -90,14 +90,19 @@ class Kernels:
         except Exception as error:
             say(f"collectivelint: calls from C++ are not recorded: {type(error).__name__}: {error}\n")
 
-    def around(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that calls from C++, with its calls seen."""
+    def around(self, original: Callable[..., Any], tensors: int = -1) -> Callable[..., Any]:
+        """A function that calls from C++, with its calls seen. `tensors`: which of its arguments are those that it broadcasts."""
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
             self.install()
-            with self.called():
-                return original(*args, **kwargs)
+            mine = self._local.mine
+            mine.given = args[tensors] if 0 <= tensors < len(args) else None
+            try:
+                with self.called():
+                    return original(*args, **kwargs)
+            finally:
+                mine.given = None
 
         return call
 
@@ -140,7 +145,7 @@ class Kernels:
                 if mine.parts is not None:
                     mine.parts.append(number)
                 if told is not None:
-                    told(number, values[0])
+                    told(number, values[0], whole=mine.given, waits=False)
             except Exception as error:
                 warn_once(error)
             try:

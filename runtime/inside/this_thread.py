@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NO_HANDLE: Final = (None, 0)
 
@@ -11,7 +14,7 @@ NO_HANDLE: Final = (None, 0)
 class Thread:
     """Of one thread. In one object, since to look it up takes longer than to read from it."""
 
-    __slots__ = ("inside", "latest", "parts", "together")
+    __slots__ = ("given", "inside", "latest", "parts", "together")
 
     def __init__(self) -> None:
         """It is in no call."""
@@ -19,6 +22,8 @@ class Thread:
         self.inside = False
         #: The events of the composite that it is in.
         self.parts: list[int] | None = None
+        #: The tensors that C++ is about to broadcast, as it was given them.
+        self.given: Sequence[Any] | None = None
         #: The last handle with its event, 0 if the caller has the handle. Both are stored at once: a signal's handler may call.
         self.latest: tuple[Any, int] = NO_HANDLE
         #: Events whose handle, which they share, is still to come.

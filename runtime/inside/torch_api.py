@@ -213,16 +213,17 @@ def memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def hook_users(around: Callable[[Around], Around]) -> None:
+def hook_users(around: Callable[[Around, int], Around]) -> None:
     """Exchange what makes C++ call: the constructor of DDP's reducer, and two functions that work on a whole model.
 
-    Raises AttributeError where one of them is missing.
+    `around` gets the function and which of its arguments are the tensors that it broadcasts (-1: none). Raises AttributeError where one
+    of them is missing.
     """
     native: Any = torch._C._distributed_c10d
-    native.Reducer.__init__ = around(native.Reducer.__init__)
-    for name in ("_broadcast_coalesced", "_verify_params_across_processes"):
+    native.Reducer.__init__ = around(native.Reducer.__init__, -1)
+    for name, tensors in (("_broadcast_coalesced", 1), ("_verify_params_across_processes", -1)):
         original = getattr(torch.distributed, name)
-        wrapped = around(original)
+        wrapped = around(original, tensors)
         # Whoever has imported the name already has it under the same name.
         for module in [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module]:
             if vars(module).get(name) is original:

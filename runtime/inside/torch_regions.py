@@ -13,7 +13,6 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
-from torch import _ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,11 +32,12 @@ def prepare(library: Any) -> bool:
         key = torch._C.DispatchKey.__members__[KEY]
         _set(key, *_state(key))
         library.fallback(torch.library.fallthrough_kernel, KEY)
+        # Not at the top: this is imported while torch still is.
+        ops: Any = importlib.import_module("torch._ops")
         # Operators of higher order have a table of their own, where a key that they do not know is an error.
-        _ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)
-        for operator in list(_ops._higher_order_ops.values()):
-            fallthrough: Any = operator.fallthrough
-            fallthrough(key)
+        ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)
+        for operator in list(ops._higher_order_ops.values()):
+            operator.fallthrough(key)
     except Exception:
         return False
     return True
@@ -73,6 +73,14 @@ def hook_backward() -> None:
     with contextlib.suppress(ImportError, AttributeError):
         remote: Any = importlib.import_module("torch.distributed.autograd")
         remote.backward = calling(remote.backward)
+
+
+def behind_backward(done: Callable[[], None]) -> None:
+    """Call `done` behind the backward pass that this thread is in, when DDP's reducer has waited; nothing happens outside of one."""
+    engine: Any = torch.autograd.Variable._execution_engine
+    # The reducer has itself called when the pass ends, and what is asked for then comes behind that.
+    with contextlib.suppress(RuntimeError):
+        engine.queue_callback(lambda: engine.queue_callback(done))
 
 
 def hook_reducer() -> None:

@@ -128,7 +128,21 @@ class Writer:
         words[word] = 0
         if not IN_ORDER:
             fence()
-        _pack(self._map, word * 8 + BODY_AT, group, sequence, signature, place, peer, kind, 0, is_async, start, 0.0, thread)
+        _pack(
+            self._map,
+            word * 8 + BODY_AT,
+            group,
+            sequence,
+            signature,
+            place,
+            peer,
+            kind,
+            0,
+            is_async,
+            start,
+            0.0,
+            thread,
+        )
         if not IN_ORDER:
             fence()
         words[word] = number
