@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..say import say
 from ..traces.folders import join_run
@@ -18,6 +18,7 @@ from ..traces.writer import Writer
 from . import presence, thread_starts
 from .failures import Failures
 from .groups import Group, Stream
+from .places import Places
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .signatures import Signatures
@@ -31,14 +32,10 @@ if TYPE_CHECKING:
     from ..environment import OnDivergence
     from ..operations import Operation
     from .groups import Call
+    from .places import StackKey
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
-#: So many stacks are told apart; where there is no end of them (recursion, generated code), the rest is known by its site.
-_MOST_PLACES: Final = 4096
-#: The key of a call's stack; off the main thread with that of the stack which started the thread.
-_StackKey: TypeAlias = tuple[Any, ...]
-_Kept: TypeAlias = "tuple[Stack, Stack | None]"
 #: Is told a call's number and first argument before it is made.
 Told: TypeAlias = "Callable[..., None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
@@ -66,8 +63,7 @@ class Tracer:
         #: By the id of the library's object.
         self._groups: dict[int, Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
-        #: By the keys of the call's stack and of what started its thread, with the stacks, without which keys mean nothing.
-        self._places: dict[_StackKey, tuple[int, _Kept]] = {}
+        self._places = Places(self._sites, self._lock)
         self._signatures = Signatures(self._lock)
         #: The last event: its number, its stream, and the stream's hash before it.
         self._latest: tuple[int, Stream | None, int] = (0, None, 0)
@@ -208,7 +204,7 @@ class Tracer:
                 thread, started, stack = 0, None, key_of(frame)
             else:
                 thread, started, stack = self._off_main(writer, known, frame)
-            found = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
+            found = self._places.known.get(stack) or self._places.of(writer, stack, Stack.of(frame), started)
             now = _now()
             while True:
                 calls, before = stream.count, stream.hash
@@ -232,7 +228,7 @@ class Tracer:
             self.give_up(error)
             return 0
 
-    def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, _StackKey]:
+    def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, StackKey]:
         """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
         thread, started = thread_starts.number(), thread_starts.starter()
         if thread and thread not in group.threads:
@@ -259,17 +255,6 @@ class Tracer:
             number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
             # A signal's handler may have been before us.
             return group.streams.setdefault(counter, Stream(number))
-
-    def _place(self, writer: Writer, key: _StackKey, stack: Stack, started: Stack | None) -> tuple[int, _Kept]:
-        with self._lock:
-            if len(self._places) >= _MOST_PLACES:
-                stack, started = self._sites.site(stack), None
-                key = stack.key
-                if key in self._places:
-                    return self._places[key]
-            place = self._sites.place(stack, started)
-            found = self._places[key] = (writer.name("place", place), (stack, started))
-            return found
 
     def watch(self, _: Operation) -> Told | None:
         """What is to be told of each call of an operation; None: nothing, see data_checks.py."""
