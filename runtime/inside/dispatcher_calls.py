@@ -76,8 +76,6 @@ class Kernels:
             key = torch_api.ALWAYS
             if not always and torch_regions.prepare(self._library("_")):
                 key = torch_regions.KEY
-                torch_regions.hook_backward()
-                torch_regions.hook_reducer()
                 self.called = torch_regions.called
             self._register("c10d", _C10D, lambda operator, known: self._kernel(operator, known, key), key)
 
@@ -95,7 +93,7 @@ class Kernels:
         def call(*args: Any, **kwargs: Any) -> Any:
             self.install()
             mine = self._local.mine
-            mine.given = args[tensors] if 0 <= tensors < len(args) else None
+            mine.given = args[tensors] if 0 <= tensors < len(args) else ()
             try:
                 with self.called():
                     return original(*args, **kwargs)
@@ -143,7 +141,7 @@ class Kernels:
                 if mine.parts is not None:
                     mine.parts.append(number)
                 if told is not None:
-                    told(number, values[0], whole=mine.given, waits=False)
+                    told(number, values[0], whole=mine.given or None, waits=mine.given is not None)
             except Exception as error:
                 warn_once(error)
             try:

@@ -22,7 +22,7 @@ class Thread:
         self.inside = False
         #: The events of the composite that it is in.
         self.parts: list[int] | None = None
-        #: The tensors that C++ is about to broadcast, as it was given them.
+        #: What C++ is about to broadcast, as it was given it; () in another function that calls from C++, None outside of those.
         self.given: Sequence[Any] | None = None
         #: The last handle with its event, 0 if the caller has the handle. Both are stored at once: a signal's handler may call.
         self.latest: tuple[Any, int] = NO_HANDLE

@@ -24,9 +24,9 @@ KEY: Final = "AutocastIPU"
 
 
 def prepare(library: Any) -> bool:
-    """Have all operators without such kernels pass over the key; False where this torch cannot.
+    """Have kernels at the key called in backward passes and by DDP's reducer, and all other operators pass over it.
 
-    `library` is torch's, of the namespace `_`; it has to live as long as the kernels.
+    `library` is torch's, of the namespace `_`; it has to live as long as the kernels. False where this torch cannot.
     """
     try:
         key = torch._C.DispatchKey.__members__[KEY]
@@ -38,6 +38,8 @@ def prepare(library: Any) -> bool:
         ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)
         for operator in list(ops._higher_order_ops.values()):
             operator.fallthrough(key)
+        _hook_backward()
+        _hook_reducer()
     except Exception:
         return False
     return True
@@ -64,15 +66,15 @@ def _set(key: Any, is_included: bool, is_excluded: bool) -> None:
     torch._C._dispatch_tls_set_dispatch_key_excluded(key, is_excluded)
 
 
-def hook_backward() -> None:
-    """Have the kernels called in every backward pass, also where a library starts it without `torch.autograd.backward`."""
+def _hook_backward() -> None:
+    # Not torch.autograd.backward: libraries use the engine without it.
     engine: Any = torch.autograd.Variable._execution_engine
     kind = type(engine)
-    own = type(kind.__name__, (kind,), {"run_backward": calling(kind.run_backward)})
+    own = type(kind.__name__, (kind,), {"run_backward": _calling(kind.run_backward)})
     torch.autograd.Variable._execution_engine = own()
     with contextlib.suppress(ImportError, AttributeError):
         remote: Any = importlib.import_module("torch.distributed.autograd")
-        remote.backward = calling(remote.backward)
+        remote.backward = _calling(remote.backward)
 
 
 def behind_backward(done: Callable[[], None]) -> None:
@@ -83,13 +85,13 @@ def behind_backward(done: Callable[[], None]) -> None:
         engine.queue_callback(lambda: engine.queue_callback(done))
 
 
-def hook_reducer() -> None:
-    """Have them called where DDP's reducer tells the other ranks in which order gradients come."""
+def _hook_reducer() -> None:
+    # There it tells the other ranks in which order gradients come.
     reducer: Any = torch._C._distributed_c10d.Reducer
-    reducer._rebuild_buckets = calling(reducer._rebuild_buckets)
+    reducer._rebuild_buckets = _calling(reducer._rebuild_buckets)
 
 
-def calling(original: Around) -> Around:
+def _calling(original: Around) -> Around:
     """A function in which the kernels are called."""
 
     @functools.wraps(original)
