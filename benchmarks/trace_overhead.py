@@ -39,7 +39,8 @@ if mode in ("kernels", "backward"):
 if mode == "backward":
     # As in a backward pass there, whoever calls.
     from collectivelint.runtime.inside import torch_regions
-    torch_regions.called().__enter__()
+    inside = torch_regions.called()
+    inside.__enter__()
 tensors = [torch.ones(16)] * 100
 if mode.startswith("gradients"):
     model = torch.nn.Sequential(*(torch.nn.Linear(4, 4, bias=False) for _ in range(100)))
