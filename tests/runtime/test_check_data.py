@@ -210,6 +210,25 @@ def conflicts(*ranks: str, op: str = "all_reduce") -> list[int]:
     return sorted(conflicting_arguments(calls))
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "is_wrong"),
+    [
+        ("a b", "b a", True),
+        ("a b", "a b", False),
+        # A rank has wrapped its model, has a tensor that is no parameter, or other names altogether.
+        ("a b", "model.a model.b", False),
+        ("a -", "- a", False),
+        ("a b", "c d", False),
+        # Another model is longer; the shapes of what is broadcast have been compared before.
+        ("a b", "b a c", False),
+    ],
+)
+def test_lists_of_tensors_conflict_where_a_name_has_moved(here: str, there: str, is_wrong: bool) -> None:
+    names = [tuple(name.replace("-", "") for name in side.split()) for side in (here, there)]
+    events = [call(rank, 1, op="broadcast", argument=Argument("tensors", side)) for rank, side in enumerate(names)]
+    assert conflicting_arguments({1: events}) == ({1} if is_wrong else frozenset())
+
+
 def test_parameters_conflict_only_where_their_names_mean_the_same() -> None:
     assert conflicts("a b c", "a b c") == []
     assert conflicts("a b d", "a c d") == [2]
