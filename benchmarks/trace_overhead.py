@@ -33,9 +33,14 @@ if mode != "plain":
     from collectivelint.runtime.activate import activate
     activate(Path(folder), check_data=mode.endswith("checked"))
 dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
-if mode == "kernels":
+if mode in ("kernels", "backward"):
     # As in a job that uses DDP: calls from C++ have to be seen as well.
     dist._broadcast_coalesced(dist.group.WORLD, [torch.ones(1)], 1024, 0)
+if mode == "backward":
+    # As in a backward pass there, whoever calls.
+    from collectivelint.runtime.inside import torch_regions
+    inside = torch_regions.called()
+    inside.__enter__()
 tensors = [torch.ones(16)] * 100
 if mode.startswith("gradients"):
     model = torch.nn.Sequential(*(torch.nn.Linear(4, 4, bias=False) for _ in range(100)))
@@ -172,10 +177,11 @@ def example_step() -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     begun = time.time()
-    alone = rounds(fake, ["plain", "traced", "kernels", "checked", "gradients", "gradients, checked"])
+    alone = rounds(fake, ["plain", "traced", "kernels", "backward", "checked", "gradients", "gradients, checked"])
     added = alone["traced"] - alone["plain"]
     print(f"fake, all_reduce: plain {alone['plain']:.2f} us, traced {alone['traced']:.2f} us, added {added:.2f} us")
     print(f"  in a job that uses DDP: {alone['kernels']:.2f} us, added {alone['kernels'] - alone['plain']:.2f} us")
+    print(f"  there, in a backward pass: {alone['backward']:.2f} us, added {alone['backward'] - alone['plain']:.2f} us")
     print(
         f"  with --check-data: {alone['checked']:.2f} us, {alone['checked'] - alone['traced']:.2f} us more; for gradients"
     )
@@ -185,7 +191,7 @@ def main() -> None:
         f"gloo, 2 ranks: plain {pair['plain']:.0f} us, traced {pair['traced']:.0f} us, DETAIL {pair['detail']:.0f} us"
     )
     calls, seconds = example_step()
-    share = calls * (alone["kernels"] - alone["plain"]) * 1e-6 / seconds
+    share = calls * (alone["backward"] - alone["plain"]) * 1e-6 / seconds
     print(f"example: {calls:.1f} calls in a step of {seconds * 1e3:.1f} ms; the tracer takes {share:.2%} of it")
     steps = rounds(step, ["ddp", "ddp, checked", "by hand", "by hand, checked"])
     for mode in ("ddp", "by hand"):

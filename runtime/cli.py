@@ -63,7 +63,7 @@ def _say(text: str) -> None:
 @click.option(
     "--check-data",
     is_flag=True,
-    help="Also compare which parameters the ranks pass to a call, and checksums of results that have to be equal.",
+    help="Also compare which parameters the ranks pass to a call, DDP's included, and checksums of results that have to be equal.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="-- COMMAND...")
 @click.pass_context

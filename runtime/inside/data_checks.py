@@ -13,20 +13,20 @@ from torch.utils.weak import TensorWeakRef
 
 from ..checkpoint.formats.crc import crc32
 from ..say import say
-from ..traces.model import State
-from . import torch_api
+from ..traces.model import Argument, State
+from . import torch_api, torch_regions
 from .parameters import Parameters
 from .tracer import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import torch
 
     from ..environment import OnDivergence
     from ..operations import Operation
-    from ..traces.model import Argument
+    from ..traces.writer import Writer
     from .source import Source
     from .tracer import Told
 
@@ -69,17 +69,26 @@ class CheckingTracer(Tracer):
 
         identifies, expects = operation.same_argument, operation.same_result
 
-        def called(number: int, given: Any, result: Any = None) -> None:
-            """`given` are one or more tensors; those that a functional collective has returned are in `result`."""
+        def called(
+            number: int, given: Any, result: Any = None, *, whole: Sequence[Any] | None = None, waits: bool = True
+        ) -> None:
+            """`given` are one or more tensors, of which C++ was given the `whole`; what a functional collective has returned is `result`.
+
+            `waits`: is it seen how long the caller waits? C++ does so by itself, before the backward pass is over.
+            """
             if not number or self._is_broken:
                 return
             try:
                 with torch_api.unobserved():
                     tensors = list(_flat(given))
-                    if identifies and len(tensors) == 1:
+                    if identifies and whole is not None:
+                        self._identify_all(number, whole)
+                    elif identifies and len(tensors) == 1:
                         self._identify(number, tensors[0])
                     if expects:
                         self._expect(number, tensors if result is None else list(_flat(result)))
+                        if not waits and number in self._pending:
+                            torch_regions.behind_backward(lambda: self._complete(number))
             except Exception as error:
                 self._break(error)
 
@@ -111,8 +120,19 @@ class CheckingTracer(Tracer):
         if writer is None or parameters is None or not torch_api.is_plain(tensor):
             return
         argument = parameters.of(tensor)
-        if argument is None:
+        if argument is not None:
+            self._note(writer, number, argument)
+
+    def _identify_all(self, number: int, tensors: Sequence[Any]) -> None:
+        writer, parameters = self._writer, self._parameters
+        if writer is None or parameters is None:
             return
+        found = [parameters.of(tensor) if torch_api.is_plain(tensor) else None for tensor in tensors]
+        if any(found):
+            names = tuple(argument.names[0] if argument is not None else "" for argument in found)
+            self._note(writer, number, Argument("tensors", names))
+
+    def _note(self, writer: Writer, number: int, argument: Argument) -> None:
         known = self._ids.get(argument)
         if known is None:
             stored = {"part": argument.part, "names": argument.names}
@@ -127,7 +147,7 @@ class CheckingTracer(Tracer):
         is_shared = False
         for other, (refs, taken) in list(self._pending.items()):
             if all(ref() is None for ref in refs):
-                # C++ waits for it, as in DDP's reducer, or its result is not used.
+                # Its result is not used, or only by C++.
                 self._pending.pop(other, None)
             elif any(begin < there and here < end for begin, end in spans for here, there in taken):
                 self._pending.pop(other, None)

@@ -1,13 +1,16 @@
 """The layer that sees calls from C++: kernels in front of those of all devices, which go on to them.
 
 For functional collectives and DTensor's own operator they are there from the beginning: DTensor's redistribution and
-torch.compile call those. For the operators of c10d they would add seven microseconds to each call from Python, which
-python_calls.py sees for less; so they come when something is used that calls from C++: DDP's reducer, `_broadcast_coalesced`,
-a method in a form that python_calls.py does not know. CUDA-graph replay, raw NCCL and symmetric memory are seen by none of this.
+torch.compile call those. For the operators of c10d they would add ten microseconds to each call from Python, which
+python_calls.py sees for less; so they come when something is used that calls from C++ (DDP's reducer, `_broadcast_coalesced`,
+a method in a form that python_calls.py does not know), and are called only in there and in backward passes, see torch_regions.py.
+CUDA-graph replay, raw NCCL and symmetric memory are seen by none of this.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,18 +19,17 @@ import torch
 from ..operations import COMPOSITE, OPERATIONS, SILENT
 from ..say import say
 from ..traces.model import State
-from . import torch_api
-from .signatures import nested, reduce_name, shapes
-from .tracer import COLLECTIVE, P2P
+from . import torch_api, torch_regions
+from .operator_arguments import Arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from ..operations import Operation
     from .tracer import Tracer
     from .work_handles import Handles
 
-_PEERS: Final = ("root_rank", "src", "dst")
 _WAIT: Final = "wait_tensor"
 #: Operator -> the operation, and the argument whose tensors are recorded.
 _C10D: Final = {name: (operation, tensors) for operation in OPERATIONS for name, tensors in operation.c10d.items()}
@@ -52,8 +54,9 @@ class Kernels:
         self._libraries: list[Any] = []
         self._lock = threading.Lock()
         self._installed = False
-        #: `inside`: is this thread in a call that has been recorded already? `parts`: the events of the composite that it is in.
-        self.local = _Local()
+        #: Within it the kernels of c10d are called.
+        self.called: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self._local = handles.local
         #: Memory of a tensor -> the event that fills it.
         self._filled: dict[int, int] = {}
 
@@ -64,12 +67,17 @@ class Kernels:
         self._register("_c10d_functional", dict.fromkeys(COMPOSITE), lambda operator, _: self._composite(operator))
         self._register("_c10d_functional", {_WAIT: None}, lambda operator, _: self._wait(operator))
 
-    def install_all(self) -> None:
-        """From here on calls from C++ are seen. Raises as above; then they never are."""
+    def install_all(self, *, always: bool = False) -> None:
+        """From here on calls from C++ are seen, `always` or in what `called` is around. Raises as above; then they never are."""
         with self._lock:
-            if not self._installed:
-                self._installed = True
-                self._register("c10d", _C10D, self._kernel)
+            if self._installed:
+                return
+            self._installed = True
+            key = torch_api.ALWAYS
+            if not always and torch_regions.prepare(self._library("_")):
+                key = torch_regions.KEY
+                self.called = torch_regions.called
+            self._register("c10d", _C10D, lambda operator, known: self._kernel(operator, known, key), key)
 
     def install(self) -> None:
         """The same in the middle of the job, which goes on whatever happens."""
@@ -78,26 +86,48 @@ class Kernels:
         except Exception as error:
             say(f"collectivelint: calls from C++ are not recorded: {type(error).__name__}: {error}\n")
 
-    def _register(self, namespace: str, known: Mapping[str, Any], make: Callable[[Any, Any], Any]) -> None:
+    def around(self, original: Callable[..., Any], tensors: int = -1) -> Callable[..., Any]:
+        """A function that calls from C++, with its calls seen. `tensors`: which of its arguments are those that it broadcasts."""
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.install()
+            mine = self._local.mine
+            mine.given = args[tensors] if 0 <= tensors < len(args) else ()
+            try:
+                with self.called():
+                    return original(*args, **kwargs)
+            finally:
+                mine.given = None
+
+        return call
+
+    def _library(self, namespace: str) -> Any:
         library: Any = torch.library
-        registration = library.Library(namespace, "IMPL")
-        self._libraries.append(registration)
+        self._libraries.append(library.Library(namespace, "IMPL"))
+        return self._libraries[-1]
+
+    def _register(
+        self, namespace: str, known: Mapping[str, Any], make: Callable[[Any, Any], Any], key: str = torch_api.ALWAYS
+    ) -> None:
+        registration = self._library(namespace)
         for name, full in torch_api.operators(namespace):
             if name in known:
                 operator = torch_api.operator(namespace, full)
-                torch_api.register(registration, operator, make(operator, known[name]))
+                torch_api.register(registration, operator, make(operator, known[name]), key)
 
     # ----------------------------------------------------------------------------------------------------- kernels
 
-    def _kernel(self, operator: Any, known: tuple[Operation, str]) -> Callable[..., Any]:
-        arguments = _Arguments(operator, *known)
-        below = torch_api.below()
-        begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self.local
+    def _kernel(self, operator: Any, known: tuple[Operation, str], key: str) -> Callable[..., Any]:
+        arguments = Arguments(operator, *known)
+        below = torch_api.below(key)
+        begin, end, issued, local = self._tracer.begin, self._tracer.end, self._handles.issued, self._local
         redispatch, group_in, handle_in = torch_api.redispatch(operator), torch_api.group_in, torch_api.handle_in
         told = self._tracer.watch(known[0])
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
-            if local.inside:
+            mine = local.mine
+            if mine.inside:
                 return redispatch(keyset & below, *args, **kwargs)
             number = 0
             is_async = False
@@ -108,10 +138,10 @@ class Kernels:
                 is_async = arguments.is_async(values)
                 group = group_in(values[arguments.group])
                 number = begin(arguments.kind, group, arguments.key(values), arguments.peer(values), is_async)
-                if local.parts is not None:
-                    local.parts.append(number)
+                if mine.parts is not None:
+                    mine.parts.append(number)
                 if told is not None:
-                    told(number, values[0])
+                    told(number, values[0], whole=mine.given or None, waits=mine.given is not None)
             except Exception as error:
                 warn_once(error)
             try:
@@ -121,7 +151,7 @@ class Kernels:
                 raise
             try:
                 handle = result[1] if type(result) is tuple else result
-                issued(number, None if handle is None else handle_in(handle), is_async)
+                issued(number, None if handle is None else handle_in(handle), is_async, mine)
             except Exception as error:
                 warn_once(error)
             return result
@@ -129,9 +159,9 @@ class Kernels:
         return kernel
 
     def _functional(self, operator: Any, known: tuple[Operation, str]) -> Callable[..., Any]:
-        arguments = _Arguments(operator, *known)
-        below = torch_api.below()
-        tracer, local, fill = self._tracer, self.local, self._fill
+        arguments = Arguments(operator, *known)
+        below = torch_api.below(torch_api.ALWAYS)
+        tracer, local, fill = self._tracer, self._local, self._fill
         redispatch, told = operator.redispatch, tracer.watch(known[0])
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -145,14 +175,15 @@ class Kernels:
                 number = tracer.begin(arguments.kind, group, arguments.key(values), arguments.peer(values), True)
             except Exception as error:
                 warn_once(error)
-            local.inside = True
+            mine = local.mine
+            mine.inside = True
             try:
                 result = redispatch(keyset & below, *args, **kwargs)
             except BaseException:
                 tracer.end(number, State.FAILED)
                 raise
             finally:
-                local.inside = False
+                mine.inside = False
             tracer.mark(number, State.ISSUED)
             if told is not None and values:
                 told(number, values[0], result)
@@ -164,16 +195,18 @@ class Kernels:
 
     def _composite(self, operator: Any) -> Callable[..., Any]:
         """Several calls in one, which is what is recorded; each fills one tensor of the result."""
-        below, redispatch, local = torch_api.below(), operator.redispatch, self.local
+        below, redispatch, local = torch_api.below(torch_api.ALWAYS), operator.redispatch, self._local
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             self.install()
             parts: list[int] = []
-            local.parts = parts
+            mine = local.mine
+            mine.parts = parts
             try:
-                result = redispatch(keyset & below, *args, **kwargs)
+                with self.called():
+                    result = redispatch(keyset & below, *args, **kwargs)
             finally:
-                local.parts = None
+                mine.parts = None
             for tensor, number in zip(result, parts, strict=False):
                 self._fill(tensor, number)
             return result
@@ -187,7 +220,7 @@ class Kernels:
         self._filled[torch_api.memory(tensor)] = number
 
     def _wait(self, operator: Any) -> Callable[..., Any]:
-        below = torch_api.below()
+        below = torch_api.below(torch_api.ALWAYS)
         tracer, filled = self._tracer, self._filled
         redispatch = operator.redispatch
 
@@ -209,74 +242,6 @@ class Kernels:
 
 #: How many results of functional collectives are remembered that nobody has waited for.
 _MOST: Final = 10_000
-
-
-class _Local(threading.local):
-    inside: bool = False
-    parts: list[int] | None = None
-
-
-class _Arguments:
-    """Where an operator's arguments stand, and what of them is recorded. One for each operator, made once."""
-
-    def __init__(self, operator: Any, operation: Operation, tensors: str) -> None:
-        arguments = torch_api.arguments(operator)
-        self._op = operation.name
-        self._names = [name for name, _ in arguments]
-        self._defaults = tuple(default for _, default in arguments)
-        self.kind = P2P if operation.kind == "p2p" else COLLECTIVE
-        named = "process_group" if "process_group" in self._names else "group_name"
-        self.group = self._names.index(named)
-        self._peer = next((self._names.index(name) for name in _PEERS if name in self._names), None)
-        self._async = self._position("async_op")
-        self._tensors = self._position(tensors)
-        self._reduce_op = self._position("reduce_op")
-        self._tag = self._position("tag")
-        self._splits = [self._position(name) for name in ("output_split_sizes", "input_split_sizes")]
-
-    def _position(self, name: str) -> int | None:
-        return self._names.index(name) if name in self._names else None
-
-    def complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """All arguments in order, defaults included."""
-        values = args + self._defaults[len(args) :]
-        if kwargs:
-            return tuple(kwargs.get(name, value) for name, value in zip(self._names, values, strict=True))
-        return values
-
-    def is_async(self, values: tuple[Any, ...]) -> bool:
-        """Whether the caller gets a handle. Point-to-point operators always give one."""
-        return self._async is None or bool(values[self._async])
-
-    def is_imagined(self, values: tuple[Any, ...]) -> bool:
-        """Whether it is a call on tensors without data, by which torch.compile finds out shapes. Nothing communicates then."""
-        given = None if self._tensors is None else values[self._tensors]
-        while isinstance(given, (list, tuple)) and given:
-            given = given[0]
-        return isinstance(given, torch.Tensor) and given.is_meta
-
-    def peer(self, values: tuple[Any, ...]) -> int:
-        """The root or other side, as a rank of the group; -1 if there is none."""
-        return -1 if self._peer is None else int(values[self._peer])
-
-    def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What tells calls apart, as `signatures.describe` reads it."""
-        given = None if self._tensors is None else values[self._tensors]
-        if given is None:
-            tensors = None
-        elif isinstance(given, torch.Tensor):
-            tensors = ((given.shape, given.dtype),)
-        else:
-            tensors = nested(given) if given and not isinstance(given[0], torch.Tensor) else shapes(given)
-        if self._splits[0] is not None and self._splits[1] is not None:
-            return (self._op, tensors, None, tuple(values[self._splits[0]]), tuple(values[self._splits[1]]))
-        if self.kind == P2P:
-            return (self._op, tensors, 0 if self._tag is None else int(values[self._tag]))
-        if self._reduce_op is None:
-            return (self._op, tensors)
-        given = values[self._reduce_op]
-        reduce_op = given if isinstance(given, str) else torch_api.reduce_number_in(given)
-        return (self._op, tensors) if reduce_op is None else (self._op, tensors, reduce_name(reduce_op))
 
 
 _warned: list[str] = []

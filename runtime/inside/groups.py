@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import weakref
@@ -22,10 +22,13 @@ class Stream:
         self.number, self.count, self.hash = number, 0, 0
 
 
+Call: TypeAlias = "tuple[Stream, int, int, int]"
+
+
 class Group:
     """A group's id in the trace file, its members as global ranks, and its streams by kind, or by operation and peer."""
 
-    __slots__ = ("id", "ranks", "ref", "signatures", "streams", "threads")
+    __slots__ = ("calls", "id", "ranks", "ref", "signatures", "streams", "threads")
 
     def __init__(self, number: int, ranks: tuple[int, ...]) -> None:
         """Nothing has been called on it yet."""
@@ -33,6 +36,9 @@ class Group:
         self.streams: dict[Any, Stream] = {}
         #: Those of the tracer that have been called on this group.
         self.signatures: dict[Any, tuple[int, int]] = {}
+        #: By kind, peer in the group and key of a signature: where calls of that kind are counted, the signature's number, its weight
+        #: in the hash of the stream, and the peer as a global rank.
+        self.calls: dict[tuple[int, int, Any], Call] = {}
         #: Threads other than the main one that have called.
         self.threads: set[int] = set()
         self.ref: weakref.ref[Any] | None = None

@@ -55,10 +55,10 @@ def install(tracer: Tracer) -> tuple[str, ...]:
 
 
 def _prepare(kernels: Kernels, *, at_once: bool) -> None:
-    """Have the kernels installed before the first call that only they see, or now if that cannot be told."""
+    """Have the kernels installed before the first call that only they see, or now and for good if that cannot be told."""
     try:
-        torch_api.hook_users(kernels.install)
+        torch_api.hook_users(kernels.around)
     except AttributeError:
         at_once = True
     if at_once:
-        kernels.install_all()
+        kernels.install_all(always=True)

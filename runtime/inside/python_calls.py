@@ -68,11 +68,19 @@ def _reader(operation: Operation, tensors: Tensors) -> _Reader:
         if kwargs:
             args = _all(args, kwargs)
         given, options = args[position], args[-1]
-        recorded = ((given.shape, given.dtype),) if single else shapes(given)
+        if single:
+            recorded: tuple[Any, ...] = ((given.shape, given.dtype),)
+        elif len(given) == 1:
+            (tensor,) = given
+            recorded = ((tensor.shape, tensor.dtype),)
+        else:
+            recorded = shapes(given)
+        if reduces:
+            # The fewest steps for all_reduce.
+            return (op, recorded, _number(options.reduceOp)), options.rootRank if rooted else -1, options.asyncOp
         if splits:
             return (op, recorded, None, tuple(args[2]), tuple(args[3])), -1, options.asyncOp
-        key = (op, recorded, _number(options.reduceOp)) if reduces else (op, recorded)
-        return key, options.rootRank if rooted else -1, options.asyncOp
+        return (op, recorded), options.rootRank if rooted else -1, options.asyncOp
 
     return read
 
@@ -120,7 +128,7 @@ def _wrapped(
     gather: Callable[[Any, Any], None] | None,
 ) -> Any:
     kind = P2P if operation.kind == "p2p" else COLLECTIVE
-    begin, end, local, issued = tracer.begin, tracer.end, kernels.local, handles.issued
+    begin, end, local, issued = tracer.begin, tracer.end, handles.local, handles.issued
     told = tracer.watch(operation)
     # Waits before it returns: an exception is no refusal.
     failed = tracer.reject if operation.name != "monitored_barrier" else lambda number, *_: end(number, State.FAILED)
@@ -131,20 +139,21 @@ def _wrapped(
             number = begin(kind, group, key, peer, is_async)
         except Exception:
             # Another form of the call: what C++ makes of it has always the same form.
-            kernels.install()
-            return original(group, *args, **kwargs)
+            return kernels.around(original)(group, *args, **kwargs)
         if told is not None:
             told(number, args[0])
-        local.inside = True
+        mine = local.mine
+        mine.inside = True
         try:
-            work = original(group, *args, **kwargs)
+            # To pass keywords takes longer, even where there are none.
+            work = original(group, *args, **kwargs) if kwargs else original(group, *args)
         except BaseException:
             failed(number, key[0], group)
             raise
         finally:
-            local.inside = False
+            mine.inside = False
         try:
-            issued(number, work, is_async)
+            issued(number, work, is_async, mine)
             if gather is not None and len(args) > 1:
                 gather(group, args[1] if isinstance(args[1], (list, tuple)) else (args[1],))
         except Exception as error:

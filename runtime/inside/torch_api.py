@@ -38,6 +38,8 @@ _OPERATORS: Final = (
     "torch._C:DispatchKey.BackendSelect",
     "torch._ops:OpOverload.redispatch",
 )
+#: The dispatch key that every call passes: from Python or C++, in inference mode or not, in any thread.
+ALWAYS: Final = "BackendSelect"
 #: Where each part's things stand. Of alternatives, which "|" separates, one is enough.
 _NEEDED: Final[dict[Part, tuple[str, ...]]] = {
     "calls from C++": (*_OPERATORS, f"{_GROUP}unbox", "torch.distributed.distributed_c10d:Work.unbox"),
@@ -165,17 +167,14 @@ def redispatch(operator: Any) -> Around:
     return found
 
 
-def register(library: Any, operator: Any, kernel: Around) -> None:
-    """Have `kernel(keyset, *arguments)` called before the kernels of all devices, as long as the library lives.
-
-    BackendSelect is the key that every call passes: from Python or C++, in inference mode or not, in any thread.
-    """
-    library.impl(operator, kernel, "BackendSelect", with_keyset=True)
+def register(library: Any, operator: Any, kernel: Around, key: str) -> None:
+    """Have `kernel(keyset, *arguments)` called before the kernels of all devices, as long as the library lives."""
+    library.impl(operator, kernel, key, with_keyset=True)
 
 
-def below() -> Any:
-    """A set of keys: `operator.redispatch(keyset & below(), ...)` goes on to the kernels that come behind ours."""
-    return torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendSelect)
+def below(key: str) -> Any:
+    """A set of keys: `operator.redispatch(keyset & below(), ...)` goes on to the kernels that come behind ours at a key."""
+    return torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.__members__[key])
 
 
 def group_in(box: Any) -> Any:
@@ -214,25 +213,17 @@ def memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def hook_users(first: Callable[[], None]) -> None:
-    """Call `first` before C++ makes its first call: in the reducer of DDP and in two functions that work on a whole model.
+def hook_users(around: Callable[[Around, int], Around]) -> None:
+    """Exchange what makes C++ call: the constructor of DDP's reducer, and two functions that work on a whole model.
 
-    Raises AttributeError where one of them is missing.
+    `around` gets the function and which of its arguments are the tensors that it broadcasts (-1: none). Raises AttributeError where one
+    of them is missing.
     """
-
-    def around(original: Any) -> Any:
-        @functools.wraps(original)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            first()
-            return original(*args, **kwargs)
-
-        return call
-
     native: Any = torch._C._distributed_c10d
-    native.Reducer.__init__ = around(native.Reducer.__init__)
-    for name in ("_broadcast_coalesced", "_verify_params_across_processes"):
+    native.Reducer.__init__ = around(native.Reducer.__init__, -1)
+    for name, tensors in (("_broadcast_coalesced", 1), ("_verify_params_across_processes", -1)):
         original = getattr(torch.distributed, name)
-        wrapped = around(original)
+        wrapped = around(original, tensors)
         # Whoever has imported the name already has it under the same name.
         for module in [module for name, module in list(sys.modules.items()) if name.startswith("torch.") and module]:
             if vars(module).get(name) is original:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..say import say
 from ..traces.folders import join_run
@@ -18,6 +18,7 @@ from ..traces.writer import Writer
 from . import presence, thread_starts
 from .failures import Failures
 from .groups import Group, Stream
+from .places import Places
 from .process_end import when_process_ends
 from .side_thread import MAIN, SideThread
 from .signatures import Signatures
@@ -30,14 +31,11 @@ if TYPE_CHECKING:
 
     from ..environment import OnDivergence
     from ..operations import Operation
+    from .groups import Call
+    from .places import StackKey
     from .source import Source
 
 COLLECTIVE, P2P, CREATE, OUTSIDER = range(len(KINDS))
-#: So many stacks are told apart; where there is no end of them (recursion, generated code), the rest is known by its site.
-_MOST_PLACES: Final = 4096
-#: The key of a call's stack; off the main thread with that of the stack which started the thread.
-_StackKey: TypeAlias = tuple[Any, ...]
-_Kept: TypeAlias = "tuple[Stack, Stack | None]"
 #: Is told a call's number and first argument before it is made.
 Told: TypeAlias = "Callable[..., None]"
 _now, _ident, _frame = time.time, threading.get_ident, sys._getframe
@@ -65,8 +63,7 @@ class Tracer:
         #: By the id of the library's object.
         self._groups: dict[int, Group] = {}
         self._made: dict[tuple[int, ...], int] = {}
-        #: By the keys of the call's stack and of what started its thread, with the stacks, without which keys mean nothing.
-        self._places: dict[_StackKey, tuple[int, _Kept]] = {}
+        self._places = Places(self._sites, self._lock)
         self._signatures = Signatures(self._lock)
         #: The last event: its number, its stream, and the stream's hash before it.
         self._latest: tuple[int, Stream | None, int] = (0, None, 0)
@@ -195,30 +192,31 @@ class Tracer:
             return 0
         try:
             known = self._groups.get(id(group)) or self.register(group)
-            if peer >= 0:
-                peer = known.ranks[peer] if peer < len(known.ranks) else -1
-            counter = kind if kind != P2P else (key[0], peer, key[2])
-            stream = known.streams.get(counter) or self._stream(writer, known, kind, counter)
-            signature, weight = known.signatures.get(key) or self._signatures.of(writer, known, key)
-            # What has called this is ours as well, and has been called by C++ if there is nothing before it.
-            frame = _frame(1).f_back
+            call = known.calls.get((kind, peer, key)) or self._call(writer, known, kind, key, peer)
+            stream, signature, weight, peer = call
+            try:
+                # What has called this is ours as well.
+                frame: FrameType | None = _frame(2)
+            except ValueError:
+                # Nothing but C++ has called that.
+                frame = None
             if _ident() == MAIN:
                 thread, started, stack = 0, None, key_of(frame)
             else:
                 thread, started, stack = self._off_main(writer, known, frame)
-            place, _ = self._places.get(stack) or self._place(writer, stack, Stack.of(frame), started)
+            found = self._places.known.get(stack) or self._places.of(writer, stack, Stack.of(frame), started)
             now = _now()
             while True:
                 calls, before = stream.count, stream.hash
                 # To multiply runs the handlers of signals, which may call.
-                rolled = (before * 16777619 + weight + peer) & 0xFFFFFFFF
+                rolled = (before * 16777619 + weight) & 0xFFFFFFFF
                 if stream.count == calls:
                     break
             # From there on no call: neither another thread nor a handler counts in between.
             stream.count = sequence = calls + 1
             stream.hash = rolled
             number = writer.add(
-                kind, known.id, sequence, signature, place, peer, is_async, now, thread, stream.number, rolled
+                kind, known.id, sequence, signature, found[0], peer, is_async, now, thread, stream.number, rolled
             )
             if stream.count == sequence:
                 self._latest = (number, stream, before)
@@ -230,13 +228,24 @@ class Tracer:
             self.give_up(error)
             return 0
 
-    def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, _StackKey]:
+    def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, StackKey]:
         """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
         thread, started = thread_starts.number(), thread_starts.starter()
         if thread and thread not in group.threads:
             group.threads.add(thread)
             writer.name("caller", {"group": group.id, "thread": thread})
         return thread, started, (key_of(frame), started and started.key)
+
+    def _call(self, writer: Writer, group: Group, kind: int, key: tuple[Any, ...], peer: int) -> Call:
+        """Of a call that is new on the group, which knows it from then on, unless there are too many signatures."""
+        there = peer if peer < 0 else group.ranks[peer] if peer < len(group.ranks) else -1
+        counter = kind if kind != P2P else (key[0], there, key[2])
+        stream = group.streams.get(counter) or self._stream(writer, group, kind, counter)
+        signature, weight = group.signatures.get(key) or self._signatures.of(writer, group, key)
+        found = (stream, signature, weight + there, there)
+        if key in group.signatures:
+            group.calls[kind, peer, key] = found
+        return found
 
     def _stream(self, writer: Writer, group: Group, kind: int, counter: Any) -> Stream:
         op, peer, tag = counter if kind == P2P else ("", -1, 0)
@@ -246,17 +255,6 @@ class Tracer:
             number = writer.stream({"group": group.id, "kind": KINDS[kind], "op": op, "peer": peer, "tag": tag})
             # A signal's handler may have been before us.
             return group.streams.setdefault(counter, Stream(number))
-
-    def _place(self, writer: Writer, key: _StackKey, stack: Stack, started: Stack | None) -> tuple[int, _Kept]:
-        with self._lock:
-            if len(self._places) >= _MOST_PLACES:
-                stack, started = self._sites.site(stack), None
-                key = stack.key
-                if key in self._places:
-                    return self._places[key]
-            place = self._sites.place(stack, started)
-            found = self._places[key] = (writer.name("place", place), (stack, started))
-            return found
 
     def watch(self, _: Operation) -> Told | None:
         """What is to be told of each call of an operation; None: nothing, see data_checks.py."""

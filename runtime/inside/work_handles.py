@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from torch.distributed import Work
 
 from ..traces.model import State
+from .this_thread import NO_HANDLE, Local
 
 if TYPE_CHECKING:
+    from .this_thread import Thread
     from .tracer import Told, Tracer
 
 
 #: Bound here: an enumeration looks its members up each time.
 _DONE, _FAILED, _ISSUED, _WAITING = State.DONE, State.FAILED, State.ISSUED, State.WAITING
-_NONE: Final = (None, 0)
 
 
 class Handles:
@@ -28,20 +28,20 @@ class Handles:
         self._tracer = tracer
         #: id of a handle -> the handle and its events. Handles come and go, and C++ makes new ones at old addresses.
         self._works: dict[int, tuple[weakref.ref[Any], tuple[int, ...]]] = {}
-        self._local = _Local()
+        self.local = Local()
         #: The classes of handles whose `wait` is ours. Those of backends may have one of their own.
         self._classes: set[type] = {Work}
         self._wrap_wait(Work)
 
-    def issued(self, number: int, work: Any, is_async: bool) -> None:
-        """The operation has returned, with or without a handle."""
+    def issued(self, number: int, work: Any, is_async: bool, mine: Thread) -> None:
+        """The operation has returned in a thread, with or without a handle."""
         if not number:
             return
-        mine = self._local.mine
-        if mine.together is not None:
-            mine.together.append(number)
+        together = mine.together
+        if together is not None:
+            together.append(number)
         if work is None:
-            if mine.together is None:
+            if together is None:
                 self._tracer.end(number, _DONE)
             return
         if type(work) not in self._classes:
@@ -69,32 +69,34 @@ class Handles:
         original = vars(handle).get("wait")
         if original is None:
             return
-        works, local, mark, end = self._works, self._local, self._tracer.mark, self._tracer.end
+        works, local, mark, end = self._works, self.local, self._tracer.mark, self._tracer.end
 
         def wait(work: Any, *args: Any, **kwargs: Any) -> Any:
             mine = local.mine
             latest, number = mine.latest
-            numbers: tuple[int, ...] = ()
             if latest is work:
-                mine.latest = _NONE
-            if latest is not work or not number:
-                number = 0
-                known = works.get(id(work))
-                if known is not None and known[0]() is work:
-                    numbers = known[1]
-                    for other in numbers:
-                        mark(other, _WAITING)
-            # Else it is torch's own function, which waits before it returns: the call is still ENTERED.
+                mine.latest = NO_HANDLE
+                if number:
+                    # It is torch's own function, which waits before it returns: the call is still ENTERED.
+                    try:
+                        result = original(work, *args, **kwargs)
+                    except BaseException:
+                        end(number, _FAILED)
+                        raise
+                    end(number, _DONE)
+                    return result
+            known = works.get(id(work))
+            numbers = known[1] if known is not None and known[0]() is work else ()
+            for number in numbers:
+                mark(number, _WAITING)
             try:
                 result = original(work, *args, **kwargs)
             except BaseException:
-                for other in numbers or (number,):
-                    end(other, _FAILED)
+                for number in numbers:
+                    end(number, _FAILED)
                 raise
-            if number:
+            for number in numbers:
                 end(number, _DONE)
-            for other in numbers:
-                end(other, _DONE)
             return result
 
         handle.wait = wait
@@ -136,27 +138,11 @@ class Handles:
 
     def coalescing_begun(self) -> None:
         """Calls from here on share the handle that is still to come."""
-        self._local.mine.together = []
+        self.local.mine.together = []
 
     def coalescing_ended(self, work: Any) -> None:
         """That is the handle; None if there is none."""
-        numbers = tuple(self._local.mine.together or ())
-        self._local.mine.together = None
+        numbers = tuple(self.local.mine.together or ())
+        self.local.mine.together = None
         if work is not None and numbers:
             self._keep(work, numbers)
-
-
-class _Thread:
-    """Of a thread: its last handle with the event (0 if the caller has the handle), and events whose handle is still to come."""
-
-    __slots__ = ("latest", "together")
-
-    def __init__(self) -> None:
-        # The two are stored at once: a signal's handler may call in between.
-        self.latest: tuple[Any, int] = _NONE
-        self.together: list[int] | None = None
-
-
-class _Local(threading.local):
-    def __init__(self) -> None:
-        self.mine = _Thread()

@@ -117,13 +117,19 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What of a model a call was passed. `names`: all that the parameter or buffer has, `("embed.weight", "head.weight")` if tied."""
+    """What of a model a call was passed. `names`: all that the parameter or buffer has, `("embed.weight", "head.weight")` if tied.
+
+    Where `part` is "tensors", a list was passed: DDP's parameters and buffers. Then `names` has one for each, "" for an unknown one.
+    """
 
     part: str
     names: tuple[str, ...]
 
     def __str__(self) -> str:
         """As reports call it: "gradient of `layers.3.weight`"."""
+        if self.part == "tensors":
+            more = f" and {len(self.names) - 2} more" if len(self.names) > 2 else ""
+            return f"tensors {', '.join(f'`{name}`' for name in self.names[:2])}{more}"
         name = " or ".join(f"`{name}`" for name in self.names)
         return f"gradient of {name}" if self.part == "gradient" else f"{self.part} {name}"
 

@@ -35,7 +35,8 @@ exception that left a function of torch.distributed before its call was made, af
 `timeout` or `interrupt`, place is a place or null.
 
 `{"id": 12, "argument": {"part": "gradient", "names": ["layers.3.weight"]}}` is what a call was passed: part is `parameter`, `gradient`
-or `buffer`, names are all that the parameter or buffer has in the model.
+or `buffer`, names are all that the parameter or buffer has in the model; or part is `tensors`, and names are those of a list of
+parameters and buffers in its order, "" for an unknown one.
 
 `NAME.exit`, one JSON object, written by the process that started the rank, if that is a traced Python: `{"code": -15, "signal": "SIGTERM",
 "time": 1.5}`, the exit code of the process (null if it did not end) and the signal that its parent had sent to it ("" if none).

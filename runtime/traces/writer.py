@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 _pack: Final = BODY.pack_into
 _WRITTEN: Final = WRITTEN_AT // 8
+_END: Final = END_AT // 8
+_RECORDS: Final = RECORDS_AT // 8
 _pack_count: Final = struct.Struct("<II").pack_into
 _pack_number: Final = struct.Struct("<I").pack_into
 
@@ -121,15 +123,29 @@ class Writer:
         """Write an event that is about to start; its number. `rolled` is the hash of its stream with this event."""
         # No call in between: neither another thread nor a signal's handler gets the same number.
         self._last = number = self._last + 1
-        at = RECORDS_AT + (number - 1) % CAPACITY * 64
+        word = _RECORDS + (number - 1) % CAPACITY * 8
         words = self._words
-        words[at // 8] = 0
+        words[word] = 0
         if not IN_ORDER:
             fence()
-        _pack(self._map, at + BODY_AT, group, sequence, signature, place, peer, kind, 0, is_async, start, 0.0, thread)
+        _pack(
+            self._map,
+            word * 8 + BODY_AT,
+            group,
+            sequence,
+            signature,
+            place,
+            peer,
+            kind,
+            0,
+            is_async,
+            start,
+            0.0,
+            thread,
+        )
         if not IN_ORDER:
             fence()
-        words[at // 8] = number
+        words[word] = number
         # Of what may have called in the middle, the last.
         words[_WRITTEN] = self._last
         if stream < STREAMS:
@@ -154,10 +170,10 @@ class Writer:
 
     def end(self, number: int, state: State, end: float) -> None:
         """Note that an event has ended; nothing happens if the ring has moved past it."""
-        at = RECORDS_AT + (number - 1) % CAPACITY * 64
-        if self._words[at // 8] == number:
-            self._floats[(at + END_AT) // 8] = end
-            self._bytes[at + STATE_AT] = state
+        word = _RECORDS + (number - 1) % CAPACITY * 8
+        if self._words[word] == number:
+            self._floats[word + _END] = end
+            self._bytes[word * 8 + STATE_AT] = state
 
     def argument(self, number: int, argument: int) -> None:
         """Note the id of what an event's call was passed; nothing happens if the ring has moved past it."""

@@ -5,7 +5,8 @@ with the output layer of the last, and one rank may have wrapped its model. So d
 themselves. Those of gradients do if both ranks passed a gradient of the same name on that group in another call: then a name means
 the same on both. Parameters and buffers may be averaged that each rank has for itself (`members[rank]`); there one of the two names
 has to have been passed by both ranks. A broadcast may copy one model into another; there one of the two names has to be exchanged
-in both directions, with the same root.
+in both directions, with the same root. Where C++ broadcasts a list, as in the constructor of DDP, the same name in another place of
+the list on another rank proves it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def conflicting_arguments(calls: Mapping[int, list[Event]]) -> frozenset[int]:
         swapped[other.rank, one.rank, one.peer] |= _names(other.argument)
     found = set()
     for sequence, one, other in differing:
-        if one.op == "broadcast":
+        if one.argument is not None and one.argument.part == "tensors":
+            is_proved = True
+        elif one.op == "broadcast":
             here, there = swapped[one.rank, other.rank, one.peer], swapped[other.rank, one.rank, one.peer]
             is_proved = bool(_names(one.argument) & there or _names(other.argument) & here)
         elif all(event.argument is not None and event.argument.part == "gradient" for event in (one, other)):
@@ -64,11 +67,34 @@ def _agree(one: Event, other: Event) -> bool:
     here, there = one.argument, other.argument
     if one.op != other.op or here is None or there is None or here == there:
         return True
+    if here.part == there.part == "tensors":
+        return _moved(here, there) is None
+    if "tensors" in (here.part, there.part):
+        return True
     return here.part == there.part and any(
         f".{name}".endswith(f".{another}") or f".{another}".endswith(f".{name}")
         for name in here.names
         for another in there.names
     )
+
+
+def _moved(here: Argument, there: Argument) -> int | None:
+    """The first place of two lists where each has a name of its own, one of which stands elsewhere in the other list; None: nowhere."""
+    if len(here.names) == len(there.names):
+        for place, (one, other) in enumerate(zip(here.names, there.names, strict=True)):
+            if one and other and one != other and (one in there.names or other in here.names):
+                return place
+    return None
+
+
+def passed(arguments: Sequence[Argument]) -> list[str]:
+    """What the sides of a mismatch passed, in words: of lists the first tensor that differs."""
+    first = arguments[0]
+    places = [_moved(first, other) for other in arguments[1:] if other.part == first.part == "tensors"]
+    place = next((place for place in places if place is not None), None)
+    if place is None:
+        return [f"the {argument}" for argument in arguments]
+    return [f"`{argument.names[place]}` as tensor {place + 1} of {len(argument.names)}" for argument in arguments]
 
 
 def results_differ(events: Sequence[Event]) -> bool:

@@ -10,6 +10,7 @@ from collectivelint.printable import one_line
 
 from ..quantities import ranks_text
 from .advice import advice
+from .data import passed
 from .rules import RULES, explanation, orders_text
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def _headline(divergence: Divergence) -> str:
             return f"{wait}; {rest} {'was' if count == 1 else 'were'} slow{place}" if others else wait
         case "mismatch" if divergence.what == "parameter":
             calls = [(ranks_text(side.ranks), side.event) for side in divergence.sides if side.event is not None]
-            said = [f"{ranks} with the {event.argument}" for ranks, event in calls]
-            said[0] = f"{who} call{'s' * (not several)} {calls[0][1].op} with the {calls[0][1].argument}"
+            words = passed([event.argument for _, event in calls if event.argument is not None])
+            said = [f"{ranks} with {what}" for (ranks, _), what in zip(calls, words, strict=True)]
+            said[0] = f"{who} call{'s' * (not several)} {calls[0][1].op} with {words[0]}"
             return f"MISMATCH: {', '.join(said)}: call #{divergence.sequence} on the {divergence.group}"
         case "mismatch" if divergence.what == "result":
             return f"MISMATCH: {who} and {rest} have different results of call #{divergence.sequence} on the {divergence.group}"

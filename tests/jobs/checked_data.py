@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import sys
@@ -53,7 +54,38 @@ def written_early(rank: int, world: int) -> None:
     dist.barrier()
 
 
-WRONG = {"crossed": crossed, "set_order": set_order, "written_early": written_early}
+def ddp_order(rank: int, world: int) -> None:
+    """Layers in another order on each rank, as of a set: DDP goes through them by number."""
+    layers = [(str(number), layer) for number, layer in enumerate(model().children())]
+    module = nn.ModuleDict(dict(sorted(layers, reverse=bool(rank))))
+    nn.parallel.DistributedDataParallel(module)  # in any order of layers
+    dist.barrier()
+
+
+def ddp_written(rank: int, world: int) -> None:
+    """The last rank writes to a gradient when DDP's reducer has sent it and has not waited yet."""
+    module = nn.parallel.DistributedDataParallel(model(), gradient_as_bucket_view=True)
+    weight = next(module.parameters())
+
+    def write() -> None:
+        # Gloo is at work in another thread.
+        time.sleep(1)
+        weight.grad.add_(1)
+
+    if rank == world - 1:
+        weight.register_hook(lambda _: engine.queue_callback(write))
+    module(torch.ones(1, 4)).sum().backward()  # of DDP
+    dist.barrier()
+
+
+engine = torch.autograd.Variable._execution_engine
+WRONG = {
+    "crossed": crossed,
+    "set_order": set_order,
+    "written_early": written_early,
+    "ddp_order": ddp_order,
+    "ddp_written": ddp_written,
+}
 
 
 def alike(rank: int, world: int) -> None:
@@ -195,7 +227,23 @@ def unusual(rank: int, world: int) -> None:
     assert [parameter._version for parameter in module.parameters()] == versions
 
 
+def ddp(rank: int, world: int) -> None:
+    """DDP as people use it, each with other data on each rank; after a step a rank may do with its gradients what it wants."""
+    for options in ({}, {"gradient_as_bucket_view": True}, {"static_graph": True}, {"find_unused_parameters": True}):
+        module = nn.parallel.DistributedDataParallel(nn.Sequential(model(), nn.BatchNorm1d(4)), **options)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        for step in range(4):
+            optimizer.zero_grad(set_to_none=bool(step % 2))
+            with module.no_sync() if step == 2 else contextlib.nullcontext():
+                module(torch.randn(3, 4) + rank).square().sum().backward()
+            if step != 2:
+                optimizer.step()
+            next(module.parameters()).grad.mul_(rank)
+    dist.barrier()
+
+
 RIGHT = {
+    "ddp": ddp,
     "alike": alike,
     "tied": tied,
     "gathered": gathered,

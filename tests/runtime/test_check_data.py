@@ -46,6 +46,12 @@ CHECK = ("--check-data",)
             "rank 0 calls broadcast with the parameter `0.weight`, rank 1 with the parameter `3.weight`: call #1",
         ),
         ("written_early", "# written to", "rank 0 and rank 1 have different results of call #1"),
+        (
+            "ddp_order",
+            "# in any order of layers",
+            "rank 0 calls broadcast with `module.0.weight` as tensor 1 of 4, rank 1 with `module.3.weight` as tensor 1 of 4: call #3",
+        ),
+        ("ddp_written", "# of DDP", "rank 0 and rank 1 have different results of call #4"),
     ],
 )
 def test_data_that_differs_is_reported(trace: Callable[..., Job], name: str, site: str, headline: str) -> None:
@@ -54,8 +60,21 @@ def test_data_that_differs_is_reported(trace: Callable[..., Job], name: str, sit
     assert f"MISMATCH: {headline} on the default group {{0,1}}" in job.err
     assert job.divergence is not None
     assert {line for _, _, line in job.sides()} == {line_of(site, SCRIPT)}
-    assert job.divergence["what"] == ("result" if name == "written_early" else "parameter")
+    assert job.divergence["what"] == ("result" if "written" in name else "parameter")
     assert job.divergence["rule"] is None
+
+
+def test_results_of_the_reducer_of_ddp_are_compared(trace: Callable[..., Job]) -> None:
+    job = trace(SCRIPT, "ddp", ranks=2, options=CHECK)
+    assert (job.code, job.divergence) == (0, None), job.err
+    # In three of the four steps with each of four kinds of DDP.
+    reduced = [
+        [event.checksum for event in rank.events if event.op == "all_reduce"]
+        for rank in jobs.load(job.folder).ranks.values()
+    ]
+    assert len(reduced[0]) >= 12
+    assert 0 not in reduced[0]
+    assert reduced[0] == reduced[1]
 
 
 def test_without_the_option_data_is_not_looked_at(trace: Callable[..., Job]) -> None:
@@ -189,6 +208,25 @@ def conflicts(*ranks: str, op: str = "all_reduce") -> list[int]:
         for number, names in enumerate(zip(*(names.split() for names in ranks), strict=True), 1)
     }
     return sorted(conflicting_arguments(calls))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "is_wrong"),
+    [
+        ("a b", "b a", True),
+        ("a b", "a b", False),
+        # A rank has wrapped its model, has a tensor that is no parameter, or other names altogether.
+        ("a b", "model.a model.b", False),
+        ("a -", "- a", False),
+        ("a b", "c d", False),
+        # Another model is longer; the shapes of what is broadcast have been compared before.
+        ("a b", "b a c", False),
+    ],
+)
+def test_lists_of_tensors_conflict_where_a_name_has_moved(here: str, there: str, is_wrong: bool) -> None:
+    names = [tuple(name.replace("-", "") for name in side.split()) for side in (here, there)]
+    events = [call(rank, 1, op="broadcast", argument=Argument("tensors", side)) for rank, side in enumerate(names)]
+    assert conflicting_arguments({1: events}) == ({1} if is_wrong else frozenset())
 
 
 def test_parameters_conflict_only_where_their_names_mean_the_same() -> None:

@@ -274,8 +274,8 @@ from pathlib import Path
 import torch, torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from collectivelint.runtime.activate import activate
-from collectivelint.runtime.inside import tracer
-tracer._MOST_PLACES = 5
+from collectivelint.runtime.inside import places
+places._MOST = 5
 activate(Path(sys.argv[1]))
 dist.init_process_group("fake", rank=0, world_size=8, store=FakeStore())
 def again(calls):

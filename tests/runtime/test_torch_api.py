@@ -23,7 +23,7 @@ _INSIDE: Final = [
     path
     for pattern in ("inside/*.py", "checkpoint/inside/*.py", "*.py")
     for path in sorted(_RUNTIME.glob(pattern))
-    if path.name != "torch_api.py"
+    if path.name not in ("torch_api.py", "torch_regions.py")
 ]
 #: Private names that are not torch's: of a frame and of the interpreter's threads and pools, and of named tuples.
 _ALLOWED: Final = {"_getframe", "_current_frames", "_replace", "_thread", "_signal", "_WorkItem"}
