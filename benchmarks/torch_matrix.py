@@ -129,7 +129,11 @@ def correct(row: Row, bin_: Path, folder: Path) -> None:
             "correct job: " + next(text for text in job.stderr.splitlines() if "collectivelint" in text)
         )
     report = run([str(bin_ / "collectivelint"), "report", "--output-format", "json", str(folder / "correct")], folder)
-    calls = {(call["op"], int(call["site"].rpartition(":")[2])) for call in json.loads(report.stdout)["calls"]}
+    calls = {
+        (call["op"], int(call["site"].rpartition(":")[2]))
+        for job in json.loads(report.stdout)["jobs"]
+        for call in job["calls"]
+    }
     for number, text in enumerate(JOB.read_text().splitlines(), 1):
         mark = _MARK.search(text)
         if mark is not None and release(row.torch) >= release(mark[2] or "0"):

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from .analysis.checks.group_lifetime import outside_default_group
     from .analysis.checks.group_made_for import group_made_for
     from .analysis.checks.host_copies import unsettled_copies
-    from .analysis.checks.joined_threads import runs_alone
     from .analysis.checks.lone_raises import lone_failures, lone_raises
     from .analysis.checks.lost_graphs import lost_graphs
     from .analysis.checks.optional_passes import optional_passes
@@ -149,7 +148,7 @@ __all__ = [
     "lone_raises", "loop_advice", "loop_text", "lost_graphs", "made_by_callers",
     "misplaced", "name_group", "names_in", "optional_passes",
     "out_of_turn", "outside_default_group", "parts", "pass_group", "places_of", "races", "removed_on_each_node",
-    "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_alone", "runs_on_all", "saved_again", "sharing_fix", "speaks_of_group", "statement_at",
+    "removed_too_early", "replaced_by_fallback", "report_divergence", "runs_on_all", "saved_again", "sharing_fix", "speaks_of_group", "statement_at",
     "statement_fix", "subject_text", "takes_group", "takes_ranks", "terms", "unsettled_copies", "unwaited", "used_before_wait", "walk",
     "what_text", "why_text", "with_argument",
     "with_keyword", "without_keyword", "write_pairs", "written_by_all",
@@ -171,7 +170,6 @@ _HOMES: Final[Mapping[str, str]] = {
     "analysis.checks.group_lifetime": "outside_default_group",
     "analysis.checks.group_made_for": "group_made_for",
     "analysis.checks.host_copies": "unsettled_copies",
-    "analysis.checks.joined_threads": "runs_alone",
     "analysis.checks.own_keys": "keyed_collectives",
     "analysis.checks.rank_numbers": "is_compared_inside is_inside_group speaks_of_group",
     "analysis.checks.rank_zero": "has_rank_zero",

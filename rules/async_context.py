@@ -9,9 +9,9 @@ Each rank runs such code at a different time: when its signal arrives, when its 
 is scheduled. The collective then falls between different collectives of the main program on each rank, or it is
 issued by one rank only. At exit the other ranks may already have ended.
 
-Confidence is low for a thread that every rank starts and that is joined before the function which started it runs a
-collective: nothing else runs in between unless another thread does. It is also low for a handler whose `broadcast` an
-endless loop in the same file receives: such a handler tells the other ranks to stop.
+Confidence is low for threads: most of them have a group of their own, or the main thread runs no collective until they
+end. It is also low for a handler whose `broadcast` an endless loop in the same file receives: such a handler tells the
+other ranks to stop.
 
 ## Example
 ```python
@@ -61,7 +61,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from collectivelint.api import Confidence, Place, Report, Rule, group_text, is_request, runs_alone
+from collectivelint.api import Confidence, Place, Report, Rule, group_text, is_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def check(findings: Findings) -> Iterator[Report]:
         if facts.term:
             terms[facts.function.path].append(facts.term)
     for facts, registration, event in findings.analysis.registered():
-        is_alone = runs_alone(facts, registration) or is_request(event, terms[facts.function.path])
+        is_thread = "thread" in registration.kind
         trail = [Place(site.path, site.span, "call", f"calls {site.callee}") for site in event.chain]
         yield Report(
             path=facts.function.path,
@@ -92,8 +92,11 @@ def check(findings: Findings) -> Iterator[Report]:
             function=facts.function.qualname,
             message=f"{registration.kind} reaches `{event.op}` on {group_text(event)}; each rank runs it at a"
             " different time",
-            severity="warning" if "thread" in registration.kind else "error",
-            confidence=Confidence.LOW if is_alone else Confidence.HIGH,
+            severity="warning" if is_thread else "error",
+            # Threads mostly wait for one another, or have a group of their own.
+            confidence=Confidence.LOW
+            if is_thread or is_request(event, terms[facts.function.path])
+            else Confidence.HIGH,
             trail=(*trail, Place(event.path, event.span, "collective", f"{event.op}, {group_text(event)}")),
             help="set a flag there, share it with the other ranks in the main program, and run the collective there",
         )

@@ -14,8 +14,8 @@ after which the rank continues is reported with low confidence: around collectiv
 around a function of the program whose error decides about later collectives. Not reported are a body with nothing but
 the collective itself, which fails on all ranks, a handler that runs collectives or stores the exception, and tests.
 
-Confidence is low if another file has caught the exception: most of them find out whether something is installed. It is
-also low if only reading a file that every rank reads can fail: a working shared file system gives every rank the same
+Confidence is low if the collective depends on what was found out by catching an exception before: most of these find out
+whether something is installed. It is also low if only reading a file that every rank reads can fail: a working shared file system gives every rank the same
 result.
 
 A handler that raises again is not reported: the rank ends, and the launcher ends the job. Neither is a `finally`,

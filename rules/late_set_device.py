@@ -2,14 +2,11 @@
 
 ## What it does
 - Finds `init_process_group` and `DistributedSampler` whose `rank` is a local rank (`LOCAL_RANK`,
-  `get_node_local_rank()`): the number of the process on its node, not in the job; or, with medium confidence, a
-  parameter other than the one called `global_rank`. Confidence is low if neither the world size is that of the job
-  nor the file reads the number of a node: many programs are meant for one node. Not reported are a function that sets
-  the address of the first node to this machine, and a file that starts the job on one node
-  (`LaunchConfig(max_nodes=1)`).
-- Finds, with low confidence, `torch.cuda.set_device` after `init_process_group` and a collective, in one function: if
-  each device of one node has its rank, torch guesses the right one. A group with the gloo backend, or with a
-  `device_id`, is not reported. `new_group` uses no device: the first collective on its group does.
+  `get_node_local_rank()`): the number of the process on its node, not in the job; or a parameter other than the
+  one called `global_rank`. Not reported are a function that sets the address of the first node to this machine, and a
+  file that starts the job on one node (`LaunchConfig(max_nodes=1)`).
+- Finds `torch.cuda.set_device` after `init_process_group` and a collective, in one function. A group with the gloo
+  backend, or with a `device_id`, is not reported. `new_group` uses no device: the first collective on its group does.
 
 ## Why is this bad
 On one node both numbers are the same and everything works. On two nodes every number occurs twice: the processes wait
@@ -40,6 +37,10 @@ def setup():
 ```
 
 Under torchrun neither `rank` nor `world_size` is needed: `init_process_group` reads both from the environment.
+
+## Confidence
+Low: most programs that do so are made for one node, where both numbers are the same and torch guesses the right device.
+Medium for a parameter other than the one called `global_rank`.
 
 ## References
 - [torch.distributed.init_process_group](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.init_process_group)
@@ -131,13 +132,6 @@ def _local_rank(findings: Findings, call: ApiCall) -> Iterator[Report]:
     size = call.values.get("num_replicas")
     if size is not None and size.extent.size_of is not WORLD:
         return
-    analysis, path = findings.analysis, call.function.path
-    # A program that has the size of the job, or asks for the number of its node, is made for several.
-    names = [name for name, axis in analysis.catalog.environment.items() if axis == "node"]
-    names += [convention.name for convention in analysis.catalog.conventions if convention.axis == "node"]
-    of_job = call.values.get("world_size")
-    is_mixed = of_job is not None and of_job.extent.size_of is WORLD
-    several = is_mixed or any(analysis.program.mentions(path, name) for name in names)
     sources = [Place(cause.path, cause.span, "source", "a rank of this node") for cause in rank.uniformity.causes]
     yield Report.at(
         call,
@@ -145,7 +139,8 @@ def _local_rank(findings: Findings, call: ApiCall) -> Iterator[Report]:
         severity="error",
         trail=(*sources, Place(call.function.path, call.span, "call", call.api.op)),
         help='pass the global rank, `int(os.environ["RANK"])`, or leave it out',
-        confidence=Confidence.HIGH if several else Confidence.LOW,
+        # Most programs that do so are made for one node.
+        confidence=Confidence.LOW,
     )
 
 

@@ -47,7 +47,7 @@ def prepare(folder, group: dist.ProcessGroup):
 ```
 
 ## Confidence
-Low: an exception that nobody catches ends the rank, and a launcher that sees it ends the job, as is mostly meant.
+Low: an exception that is not caught ends the rank, and a launcher that sees it ends the job, as is usually meant.
 
 ## References
 - [torch.distributed.elastic: Error propagation](https://docs.pytorch.org/docs/stable/elastic/errors.html)

@@ -44,7 +44,8 @@ def save(state, root, group: dist.ProcessGroup):
 ```
 
 ## Confidence
-Medium: the ranks have to read the clock in different seconds, which is likely only with many ranks.
+Low: the ranks have to read the clock in different seconds, which is likely only with many ranks, and often only one rank
+uses the name.
 
 ## References
 - [torch.distributed.broadcast_object_list](https://docs.pytorch.org/docs/stable/distributed.html#torch.distributed.broadcast_object_list)
@@ -109,7 +110,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 *(Place(path, use.span, "note", _text(use)) for use in pair),
             ),
             help="build the name on one rank, and broadcast it",
-            confidence=Confidence.LOW if any(use.use in _REMOVING for use in pair) else Confidence.MEDIUM,
+            confidence=Confidence.LOW,
         )
 
 

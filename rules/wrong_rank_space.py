@@ -5,13 +5,12 @@
 dimension of a mesh or of a known parallelism, a literal list of ranks), it reports a literal number, an omitted root
 whose default is 0, and a rank inside that group (`dist.get_rank(group)`). Numbers in tests are not reported, since a
 test chooses its number of ranks; neither is rank 0 if only ranks that are rank 0 in the other dimensions reach the
-call. Confidence is medium if the group is passed to the object or the function.
+call.
 
 With any group that may have fewer than all ranks, it reports numbers inside that group: a loop variable (`for src in
 range(dist.get_world_size(group))`), a neighbour in a ring (`(rank + 1) % size`), a parameter that is also compared
-with `dist.get_rank(group)`, also if a function of the program passes root and group on; and with medium confidence a
-root that is passed to an object whose rank is the one inside its group, or a number that the function compares with
-`dist.get_rank(group)`.
+with `dist.get_rank(group)`, also if a function of the program passes root and group on; a root that is passed to an
+object whose rank is the one inside its group, or a number that the function compares with `dist.get_rank(group)`.
 
 It also reports a call of a function of the program that omits a root which the caller has as a parameter and passes
 to other collectives.
@@ -44,6 +43,11 @@ def share(weights, mesh: DeviceMesh):
 
 With torch 2.6 or newer, `group_src=0` is equivalent.
 
+## Confidence
+High if the ranks of the group are written in the program. Medium for a literal root, or one that is left out, with a group that
+the program makes for one dimension. Low otherwise: most programs that take no care of this run with one such group, which
+has all ranks.
+
 ## Fix safety
 Unsafe: another rank becomes the root, the one that has this number inside the group.
 
@@ -53,7 +57,7 @@ Unsafe: another rank becomes the root, the one that has this number inside the g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from collectivelint.api import (
     GLOBAL_ROOTS,
@@ -110,7 +114,7 @@ def check(findings: Findings) -> Iterator[Report]:
                 severity="error",
                 trail=(Place(call.function.path, call.span, "collective", f"{call.api.op}, group of some ranks"),),
                 help=f"write `{call.api.roles[role]}=dist.get_global_rank(group, n)`, or `{call.api.roles.get(f'group_{role}', f'group_{role}')}=n` with torch 2.6 or newer",
-                confidence=wrong.confidence,
+                confidence=_confidence(findings, call, wrong),
                 fix=_translated(call, role),
             )
 
@@ -133,6 +137,7 @@ def _passed_roots(findings: Findings) -> Iterator[Report]:
                     severity="error",
                     trail=(Place(helper.function.path, helper.span, "call", f"calls {helper.callee.qualname}"),),
                     help=f"pass `{root}=dist.get_global_rank(group, n)`",
+                    confidence=Confidence.LOW,
                 )
 
 
@@ -181,17 +186,36 @@ def _may_be_part(group: Value | None) -> bool:
     )
 
 
-def _part(findings: Findings, call: ApiCall) -> Confidence | None:
-    """How sure it is that the group is not all ranks: one dimension of the parallelism, or listed ranks; None where it is not."""
+def _is_listed(call: ApiCall) -> bool:
+    """Whether the ranks of the group are written in the program, so that it is known not to be all."""
+    group = call.group
+    return (
+        group is not None
+        and group.reference.partial
+        and any(isinstance(part.constant, int) for part in group.reference.parts)
+    )
+
+
+def _confidence(findings: Findings, call: ApiCall, wrong: _Wrong) -> Confidence:
+    """High where the ranks of the group are written; else most programs have one such group, which is all ranks."""
+    if _is_listed(call):
+        return Confidence.HIGH
+    return Confidence.MEDIUM if wrong.fixed and _part(findings, call) == "known" else Confidence.LOW
+
+
+def _part(findings: Findings, call: ApiCall) -> Literal["known", "given"] | None:
+    """What says that the group is not all ranks: listed ranks, or one dimension of the parallelism; None where nothing does.
+
+    What is given may have all ranks in programs without another dimension.
+    """
     group = call.group
     if group is None or group.reference.optional or group.reference.meaning != "group":
         return None
     if group.reference.partial:
-        return Confidence.HIGH if any(isinstance(part.constant, int) for part in group.reference.parts) else None
+        return "known" if _is_listed(call) else None
     if findings.analysis.dimension(call) is None:
         return None
-    # What is given may have all ranks in programs without another dimension.
-    return Confidence.MEDIUM if group.reference.given or group.given_as is not None else Confidence.HIGH
+    return "given" if group.reference.given or group.given_as is not None else "known"
 
 
 class _Wrong(NamedTuple):
@@ -199,7 +223,6 @@ class _Wrong(NamedTuple):
 
     text: str
     fixed: bool
-    confidence: Confidence = Confidence.HIGH
 
 
 def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
@@ -211,24 +234,20 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
     part = _part(findings, call)
     if value is not None and value.constant is UNKNOWN:
         itself = value.reference.kind == "rank" and value.uniformity.varies == {key}
-        if (itself and (part is Confidence.HIGH or call.conditional)) or (not itself and is_inside_group(value, key)):
+        if (itself and (part == "known" or call.conditional)) or (not itself and is_inside_group(value, key)):
             return _Wrong("this is a rank inside the group", fixed=False)
         if value.given_as is not None and speaks_of_group(findings.analysis, call, key):
             text = "this object counts ranks inside its group"
-            return _Wrong(text, fixed=False, confidence=Confidence.MEDIUM)
+            return _Wrong(text, fixed=False)
         if value.given_as is not None and is_compared_inside(findings.analysis, call, Name(value.given_as), key):
-            sure = Confidence.LOW if _may_be_left_out(call) else Confidence.HIGH
-            return _Wrong(
-                "it is compared with this rank's number inside the group as well", fixed=False, confidence=sure
-            )
+            return _Wrong("it is compared with this rank's number inside the group as well", fixed=False)
         return None
     number = 0 if value is None else value.constant
     if part is None and isinstance(number, int) and call.api.category == "collective" and not call.call.spread:
         if not is_compared_inside(findings.analysis, call, Constant(number), key):
             return None
-        sure = Confidence.LOW if _may_be_left_out(call) else Confidence.MEDIUM
         text = f"{number} is compared with this rank's number inside the group"
-        return _Wrong(text, fixed=True, confidence=sure)
+        return _Wrong(text, fixed=True)
     if part is None:
         return None
     if call.group.reference.partial:
@@ -241,17 +260,11 @@ def _wrong(findings: Findings, call: ApiCall, role: str) -> _Wrong | None:
         if call.api.category != "collective" or call.call.spread:
             return None
         text = "it is left at its default, global rank 0, which need not be in the group"
-        return _Wrong(text, fixed=True, confidence=part)
+        return _Wrong(text, fixed=True)
     if isinstance(value.constant, int) and not isinstance(value.constant, bool):
         text = f"it is {value.constant} here, and global rank {value.constant} need not be in the group"
-        return _Wrong(text, fixed=True, confidence=part)
+        return _Wrong(text, fixed=True)
     return None
-
-
-def _may_be_left_out(call: ApiCall) -> bool:
-    """Whether the caller may leave the group out, which is all ranks then: most of the time, and there both numbers are one."""
-    given = {parameter.name for parameter in call.function.params if parameter.default == Constant(None)}
-    return isinstance(call.group_expr, Name) and call.group_expr.id in given
 
 
 def _translated(call: ApiCall, role: str) -> FixBuilder | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from ..ir.names import plain
@@ -80,7 +81,7 @@ class Uses:
         if _ENTRY in sign:
             return self._configured.has(function.path, *sign.split(_ENTRY))
         option = sign.removesuffix(_ON).removesuffix(_MADE)
-        for path in self._near(function, option.rpartition(".")[2]):
+        for path in self._beside(function, option.rpartition(".")[2]):
             key = (path, package, sign)
             if key not in self._known:
                 self._known[key] = any(
@@ -126,6 +127,19 @@ class Uses:
             for expr in expressions(function.body):
                 if id(expr) not in refused:
                     yield function, expr
+
+    def _beside(self, function: Target, word: str) -> Iterator[str]:
+        """Those of `_near` that are in the folder of the function, or of a program that runs it, or below.
+
+        What a library can do that stands elsewhere in the tree says little of one of its examples.
+        """
+        entries = {entry.path for entry in self._entry_points.programs_of(function).entries}
+        folders = {os.path.dirname(path) for path in (function.path, *entries)}
+        return (
+            path
+            for path in self._near(function, word)
+            if any(not folder or path.startswith(f"{folder}/") for folder in folders)
+        )
 
     def _near(self, function: Target, word: str) -> Iterator[str]:
         """The files with a word in them that a program which runs a function reaches.

@@ -133,18 +133,16 @@ class Divergence(Record):
         if self.derived and any(cause.kind == "rank" and cause.path != self.guard.path for cause in self.guard.causes):
             # What objects of another file remember of a rank; others of their class may not.
             return Confidence.LOW
-        if self.kinds == {"exception"} and self._is_answer_of_another_file:
-            # Mostly whether something is installed, which it is on all ranks.
+        is_caught = self.guard.symbol.positive.kind == "caught"
+        if self.kinds == {"exception"} and not is_caught:
+            # What was found out by trying: mostly whether something is installed, which it is on all ranks.
+            return Confidence.LOW
+        if self.where == "exit" and self.event.chain and not is_caught:
+            # What those that stay get to by calls depends on more than is seen here.
             return Confidence.LOW
         if (self.kinds and self.kinds <= _SELDOM) or "override" in self.kinds:
             return Confidence.LOW
         return Confidence.MEDIUM if self.kinds and self.kinds <= _EVENTS | _SELDOM else Confidence.HIGH
-
-    @property
-    def _is_answer_of_another_file(self) -> bool:
-        """Whether the condition asks what another file has found out, and no exception is caught here."""
-        guard = self.guard
-        return guard.symbol.kind != "caught" and all(cause.path != guard.path for cause in guard.causes)
 
     @property
     def is_practical(self) -> bool:
