@@ -11,8 +11,7 @@ Confidence is low where a tensor is moved to a device, or converted to a type, t
 (`total.to(device)`), unless the function created the tensor on the host: if the tensor is on that device already,
 `.to` returns the tensor itself, and the result is kept.
 
-A tensor of constants is not reported: a collective on one only synchronises. Neither is a tensor that only the
-sending rank passes.
+A tensor of constants (a collective on one only synchronises) and one that only the sending rank passes are not reported.
 
 ## Why is this bad
 The reduced values are lost as soon as the call returns. Every rank continues with its local value, which looks right

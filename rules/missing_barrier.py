@@ -10,8 +10,7 @@ reports
   several ranks;
 - with low confidence, a path that one rank writes while others read or list it, or removes while others use it, with
   no collective in between;
-- with low confidence, a folder that one rank creates while others write their files into it, or that one rank lists, moves or removes
-  while others may still write into it;
+- with low confidence, a folder that one rank creates, lists, moves or removes while others write into it;
 - with low confidence, `if not os.path.exists(folder):` followed by unpacking, copying or downloading something there,
   in a file that runs collectives, or has a function that takes a rank and the number of ranks;
 - with low confidence, a call whose result one rank of the job assigns before a barrier, and the other ranks after it:

@@ -118,7 +118,6 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Argument:
     """What of a model a call was passed. `names`: all that the parameter or buffer has, `("embed.weight", "head.weight")` if tied.
-
     Where `part` is "tensors", a list was passed: DDP's parameters and buffers. Then `names` has one for each, "" for an unknown one.
     """
 
