@@ -1,4 +1,4 @@
-"""Records, in torchrun's process, which ranks torchrun ends itself: it signals process groups, which children.py misses."""
+"""Records, in torchrun's process, which ranks torchrun ends by a signal to their group, which children.py misses."""
 
 from __future__ import annotations
 

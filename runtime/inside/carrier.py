@@ -16,7 +16,7 @@ _PREFIX: Final = "collectivelint"
 
 
 class Carrier:
-    """Exchanges the monitor's messages on the lowest rank of a host. A thread calls `carry` every `BEAT` seconds."""
+    """Exchanges the monitor's messages on the lowest rank of a host. Its thread calls `carry` at a fixed interval."""
 
     def __init__(self, folder: Path, rank: int, attempt: int, connect: Callable[[str], Any | None]) -> None:
         """Connect only once the monitor has left a message. `connect`: see source.Source."""

@@ -67,7 +67,7 @@ def hook_outsiders(c10d: Any, tracer: Tracer) -> None:
 
 
 def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
-    """The number of a new event; 0 if it cannot be recorded. Never raises."""
+    """The number of a new event; 0 if recording it fails, which ends the trace but not the job."""
     try:
         return tracer.begin(kind, world, key, -1, False)
     except Exception as error:
