@@ -75,9 +75,9 @@ class CheckingTracer(Tracer):
         ) -> None:
             """Record the tensors of call `number`. `given` is a tensor or nested lists of them.
 
-            `whole` are all tensors passed to C++, of which `given` is a part. `result` is the return value of a
-            functional collective. `waits` is False for calls from C++, whose wait is not seen: they are complete when
-            the backward pass is.
+            `whole` are the tensors that C++ was passed and may have packed into `given`. `result` is the return value
+            of a functional collective. `waits` is False if C++ itself waits for the result, unseen, during the
+            backward pass: the call then counts as complete after that.
             """
             if not number or self._is_broken:
                 return
