@@ -1,4 +1,4 @@
-"""One look at a checkpoint: every check that applies, in one reading of its files."""
+"""The audit of a checkpoint: every check that applies, in one pass over its files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to look at beside the checkpoint itself."""
+    """What to check besides the checkpoint itself, and how."""
 
     #: Read no values: only what metadata and headers say.
     headers_only: bool = False
@@ -58,7 +58,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Coverage:
-    """What was read: tensors, their bytes, and files of how many; what was not; folders that are checkpoints of their own."""
+    """What was read: tensors, their bytes, and files out of how many; what was not; folders checked on their own."""
 
     tensors: int = 0
     bytes: int = 0
@@ -72,7 +72,7 @@ class Coverage:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `read` are bytes of values, `seconds` the time it took."""
+    """The result of an audit. `read` counts bytes of values, `seconds` is the time taken."""
 
     checkpoint: Checkpoint | None
     problems: list[Problem] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Whether there is no error in what was read. Notes are none."""
+        """Whether no error was found in what was read. Notes do not count."""
         return all(problem.severity != "error" for problem in self.problems)
 
     @property
@@ -97,7 +97,7 @@ class Report:
 
 @contextmanager
 def opened(path: Path, progress: Progress = no_progress, engine: Engine = HERE) -> Iterator[tuple[Side, list[Problem]]]:
-    """A checkpoint and its parts with the headers of their chunks, and what was wrong with those. Raises CheckpointError."""
+    """Open a checkpoint; yield it with its parts and chunk headers, and their problems. Raises CheckpointError."""
     with ExitStack() as stack:
         with _uncollected():
             checkpoint = load(path)
@@ -113,7 +113,7 @@ def opened(path: Path, progress: Progress = no_progress, engine: Engine = HERE) 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: none is made where millions of small objects are, and looking takes as long as making them."""
+    """Suspend garbage collection: collecting among millions of small objects doubles the time and finds nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -148,13 +148,13 @@ def audit(path: Path, wanted: Wanted, progress: Progress = no_progress) -> Repor
 
 
 def _unreadable(part: Side) -> frozenset[Key]:
-    """The chunks of a part whose values were not found."""
+    """The chunks of a part whose values could not be located."""
     keys = ((tensor.name, index) for tensor in part.checkpoint.tensors.values() for index in range(len(tensor.chunks)))
     return frozenset(key for key in keys if key not in part.values)
 
 
 def _changed(path: Path, side: Side) -> Iterator[Problem]:
-    """Files of a store that are not what they were when it was listed: what was found may be of two saves."""
+    """Files of a store that changed since they were listed: the results may come from two saves."""
     for part in side.parts:
         try:
             for name in changed(part.checkpoint.folder, part.checkpoint.files):
@@ -169,7 +169,7 @@ def _changed(path: Path, side: Side) -> Iterator[Problem]:
 
 
 def _unnamed(error: CheckpointError | OSError, path: Path) -> str:
-    """What it says of a path, where that is named already."""
+    """The text of an error without its leading path, where the path is shown anyway."""
     if isinstance(error, OSError):
         return f"{error.filename or path}: {error.strerror or error}".removeprefix(f"{path}: ")
     return str(error).removeprefix(f"{path}: ")
@@ -209,7 +209,7 @@ def _look(path: Path, side: Side, wanted: Wanted, report: Report, progress: Prog
 
 
 def _part(part: Side, report: Report, progress: Progress, wanted: Wanted) -> None:
-    """The checks of one part of a checkpoint, and what of it was read."""
+    """Run the checks of one part of a checkpoint, and count what was read of it."""
     unit, found, coverage = part.checkpoint, report.problems, report.coverage
     for tensor in unit.tensors.values():
         found += tiling.check(tensor)

@@ -61,11 +61,13 @@ _HTML: Final = click.option(
 def ckpt() -> None:
     """Verify, list or compare checkpoints.
 
-    Formats: torch.distributed.checkpoint, safetensors (one file, several with an index, those of DCP), files of torch.save
-    (old ones and whole modules too), and folders of such files, one for each rank or one each for model, optimizer and random
-    states. Nothing in a checkpoint is executed, and no process group is created. A file that is not read is listed.
+    Formats: torch.distributed.checkpoint, safetensors (single file, several with an index, or written by DCP),
+    torch.save files (also old ones and whole modules), and folders of such files, one per rank or one each for model,
+    optimizer and random states. Nothing in a checkpoint is executed, and no process group is created. A file that is
+    not read is listed.
 
-    A path may be an address: s3://bucket/run/step_1000, gs://, az://, and whatever else fsspec reaches (extra `stores`).
+    A path may be an address: s3://bucket/run/step_1000, gs://, az://, or any other that fsspec supports (extra
+    `stores`).
     """
     Memory.is_limited = True
     forget()
@@ -123,8 +125,9 @@ def verify(
 ) -> None:
     """Check that a checkpoint is complete and undamaged.
 
-    The files have to come from one save, and to agree with a consolidated file if one is given. Exit codes: 0 sound, and all of
-    it read; 1 damaged, or a part was not read (`--partial` accepts that); 2 nothing to check.
+    The files have to come from one save, and to agree with a consolidated file if one is given. Exit codes: 0 if it is
+    sound and was read completely; 1 if it is damaged, or a part was not read (`--partial` accepts that); 2 if there is
+    nothing to check.
     """
     with _errors():
         resolver = Resolver()
@@ -153,8 +156,8 @@ def verify(
 def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
     """Compare two checkpoints tensor by tensor.
 
-    Formats and sharding may differ. Exit codes: 0 equal; 1 they differ, or a part of them cannot be read or compared; 2 one of
-    them is no checkpoint, or nothing in them can be compared.
+    Formats and sharding may differ. Exit codes: 0 if they are equal; 1 if they differ, or a part of them cannot be read
+    or compared; 2 if one of them is not a checkpoint, or nothing in them can be compared.
     """
     with _errors(), opened(first) as (one, wrong), opened(second) as (two, also_wrong):
         one, two = alike(one, two)

@@ -1,7 +1,7 @@
-"""`--engine`: headers and values are read by the machines of a Spark cluster, and the verdict is made here of what they find.
+"""`--engine`: the machines of a Spark cluster read headers and values, and this process evaluates the results.
 
-A task is a range of one file, or several small ones. What goes to a task and comes back is plain data: where chunks lie, and their
-digests. The machines need Python and what reads the address (s3fs, say); this package travels with the job.
+A task is a range of one file, or several small ones. Only plain data is exchanged: where chunks lie, and their digests.
+The machines need Python and the client for the address (s3fs, say); this package is sent with the job.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CHUNKS: Final = 2000
 
 
 class Spark:
-    """An Engine whose tasks run where `master` says: `spark://host:7077`, `yarn`, `k8s://...`, or `local[2]` on this machine."""
+    """An Engine on Spark; `master` is `spark://host:7077`, `yarn`, `k8s://...`, or `local[2]` on this machine."""
 
     def __init__(self, master: str, context: Any) -> None:
         """`context`: a SparkContext."""
@@ -77,12 +77,12 @@ class Spark:
 
 
 def _address(folder: Path) -> str:
-    """What a machine with another current folder finds it by."""
+    """The address of a folder, absolute for machines with another current directory."""
     return str(folder) if isinstance(folder, StorePath) else os.path.abspath(folder)
 
 
 def _groups(task: Task, order: Sequence[int]) -> Iterator[list[int]]:
-    """Items of a task that lie together, each group of so many bytes or chunks."""
+    """Groups of adjacent items, each up to a fixed number of bytes or chunks."""
     group: list[int] = []
     size = 0
     for n in order:
@@ -98,7 +98,7 @@ def _groups(task: Task, order: Sequence[int]) -> Iterator[list[int]]:
 
 @contextmanager
 def connected(master: str) -> Iterator[Spark]:
-    """An application on a cluster, ended afterwards. Raises NoCheckpointError if there is none."""
+    """An application on a cluster, stopped at the end. Raises NoCheckpointError if the cluster cannot be reached."""
     with tempfile.TemporaryDirectory() as folder, spark.session(master, "spark", NoCheckpointError) as session:
         session.sparkContext.addPyFile(str(_packed(Path(folder))))
         yield Spark(master, session.sparkContext)

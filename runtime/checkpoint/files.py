@@ -1,4 +1,4 @@
-"""A checkpoint that is open: its files, each opened once, and where the values of its chunks lie in them."""
+"""An open checkpoint: its files, each opened once, and where the values of its chunks lie in them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Files:
 
     @property
     def folder(self) -> Path:
-        """What the names of files are relative to."""
+        """The folder that file names are relative to."""
         return self._folder
 
     def close(self) -> None:
@@ -95,12 +95,12 @@ def open_source(file: Path, name: str) -> Source:
 
 
 def no_progress(_: int) -> None:
-    """The progress of a run that shows none."""
+    """A progress callback that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A checkpoint that is open: what it says, its files, and where the values of its chunks lie. `beside` are its other parts."""
+    """An open checkpoint: its description, its files, and where its values lie. `beside` are its other parts."""
 
     checkpoint: Checkpoint
     files: Files

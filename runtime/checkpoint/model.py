@@ -27,7 +27,7 @@ class NoCheckpointError(CheckpointError):
 
 
 class NotReadError(CheckpointError):
-    """A file whose format is known, and is not read."""
+    """A file whose format is known but not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of a file: its path relative to the checkpoint, and where they begin and how many there are.
+    """A range of bytes in a file: its path relative to the checkpoint, offset and length.
 
-    `packed`: they were compressed, or transformed otherwise, and are not read.
+    `packed`: the bytes are compressed or otherwise transformed, and are not read.
     """
 
     file: str
@@ -59,8 +59,8 @@ class Piece:
 class Values:
     """Where the values of a tensor lie in a file, as torch lays them out.
 
-    `storage` are the bytes of the storage, `crc` the CRC-32 that the file itself has of them, if any. `sizes`, `strides`
-    and `start` (in elements) say which of them are the tensor's.
+    `storage` is the piece of the whole storage, `crc` its CRC-32 as stored in the file, if any. `sizes`, `strides` and
+    `start` (in elements) select the tensor's elements in it.
     """
 
     storage: Piece
@@ -82,10 +82,10 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a tensor: where it begins in each dimension, how large it is there, and which rank wrote it.
+    """A part of a tensor: its offset and size in each dimension, and the rank that wrote it.
 
-    `piece` is what the metadata says of its bytes, in a container where the format has one; None if it says nothing. `values`
-    are known where no container has to be read for them.
+    `piece` is where the metadata say its bytes are, in a container if the format has one; None if they do not say.
+    `values` is set where no container has to be read.
     """
 
     offsets: Sizes
@@ -117,10 +117,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Something that is no tensor: a step, a learning rate, the state of a data loader.
+    """A non-tensor value: a step, a learning rate, the state of a data loader.
 
-    `piece` are its bytes where it is an entry of its own, and is not read then. Of a file of torch.save `file` is its name, and `value`
-    what it is, if that is a number, a short text, or whole numbers in a list (the sizes of a tensor).
+    `piece` is its bytes if it is an entry of its own, which is then not read. For a torch.save file, `file` is its
+    name, and `value` the value if it is a number, a short text, or a list of integers (the sizes of a tensor).
     """
 
     name: str
@@ -149,10 +149,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Files whose names differ in numbers only: `zero_pp_rank_*_mp_rank_*_model_states.pt`.
+    """Files whose names differ only in numbers: `zero_pp_rank_*_mp_rank_*_model_states.pt`.
 
-    `labels` are the words before the numbers that vary or count ranks; `members` the files by those numbers; `counts` how many
-    there are by label, where the names say so.
+    `labels` are the words before the numbers that vary or are ranks; `members` maps these numbers to the file; `counts`
+    gives the number of files per label if the names say so.
     """
 
     form: str
@@ -163,7 +163,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a checkpoint is laid out, as far as its structure tells: `DeepSpeed ZeRO-3`, and of how many ranks where its files say so."""
+    """The layout of a checkpoint, as its structure shows: `DeepSpeed ZeRO-3`, and the number of ranks if recorded."""
 
     name: str
     world_size: int | None = None
@@ -175,12 +175,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was found at `path`. `files` are the data files that are there, `problems` what was wrong with reading it.
+    """The checkpoint at `path`. `files` are its data files, `problems` the faults found while reading it.
 
-    `local` says that each tensor of a name belongs to one rank (`rank_0_model.pt`): they are named `NAME@RANK` then. `written` is
-    when the metadata were, in seconds since the epoch, 0 where there are none. `families` are the rank files among `files`. `beside` are
-    the other parts of the same checkpoint: optimizer, random states. `unread` belongs to it and was not read; `apart` are checkpoints of
-    their own in folders below.
+    `local`: each tensor belongs to one rank (`rank_0_model.pt`) and is named `NAME@RANK`. `written` is the time of the
+    metadata in seconds since the epoch, 0 if there are none. `families` are the rank files among `files`. `beside` are
+    the other parts of the same checkpoint: optimizer, random states. `unread` belongs to it and was not read; `apart`
+    are separate checkpoints in folders below.
     """
 
     path: Path
@@ -199,7 +199,7 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """What file names are relative to."""
+        """The folder that file names are relative to."""
         return self.path if self.path.is_dir() else self.path.parent
 
     @property
@@ -243,7 +243,7 @@ def is_contiguous(sizes: Sizes, strides: Sizes) -> bool:
 
 
 def row_major(sizes: Sizes) -> Sizes:
-    """The strides of a tensor without gaps."""
+    """The row-major strides of a tensor, in elements."""
     strides = [1] * len(sizes)
     for index in range(len(sizes) - 2, -1, -1):
         strides[index] = strides[index + 1] * max(1, sizes[index + 1])

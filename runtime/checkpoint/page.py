@@ -1,4 +1,4 @@
-"""A checkpoint as one self-contained page: each tensor as a map of its chunks, on which what is damaged stands out."""
+"""A checkpoint as one self-contained HTML page: each tensor as a map of its chunks, with damaged ones highlighted."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _drawn(
 def _marks(
     tensor: Tensor, files: Mapping[str, int], problems: Sequence[Problem], unreadable: Collection[Key]
 ) -> list[Mark]:
-    """What each chunk is drawn as, the worst that is known of it."""
+    """The mark of each chunk: the most severe problem known for it."""
     marks: list[Mark] = [""] * len(tensor.chunks)
     for problem in sorted(problems, key=lambda problem: problem.severity == "error"):
         for index in problem.chunks:

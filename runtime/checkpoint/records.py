@@ -1,4 +1,4 @@
-"""What the audit of a traced job has left in the trace directory: one JSON file for each save and load."""
+"""Reads the records that the audit of a traced job left in the trace directory: one JSON-lines file per process."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LARGEST: Final = 1 << 30
 
 
 def read(*parts: Path, unreadable: list[str] | None = None) -> list[dict[str, Any]]:
-    """All of a run, the oldest first, and what they come to together.
+    """All records of a run, oldest first, followed by the findings over several ranks.
 
-    Lines that are no such record are left out; `unreadable` gets how many, and which files cannot be read.
+    Invalid lines are skipped; `unreadable` receives a message for their number, and for each file that cannot be read.
     """
     problems = unreadable if unreadable is not None else []
     records: list[dict[str, Any]] = []
@@ -46,7 +46,7 @@ def read(*parts: Path, unreadable: list[str] | None = None) -> list[dict[str, An
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """A record of a save, a load or a file; None if it is none of ours."""
+    """The record of a save, a load or a file; None if the line is not a valid one."""
     try:
         data = validation.mapping(validation.parsed(line))
         validation.text(data.get("kind"))
@@ -75,7 +75,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _of_several(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What only the records of all ranks together tell: one file for several ranks, and parts that only one rank has written."""
+    """Findings over all ranks' records: one file written by several ranks, parts that some ranks never wrote."""
     by_path: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     writers: defaultdict[str, set[object]] = defaultdict(set)
     for record in records:
@@ -107,7 +107,7 @@ def _held(record: dict[str, Any], names: list[str]) -> str:
 
 
 def _unwritten(writers: set[object]) -> str:
-    """What of the other parts was not written."""
+    """The text about the ranks that did not write their part."""
     if len(writers) == 1:
         return "no other rank has written its own"
     return f"only {ranks_text(rank for rank in writers if isinstance(rank, int))} have written theirs"
@@ -126,7 +126,7 @@ def _at_once(records: list[dict[str, Any]]) -> list[int]:
 
 
 def text(records: list[dict[str, Any]]) -> Iterator[str]:
-    """A line for each save that lost something and for each note; how many saves were audited, and that none lost anything."""
+    """A line for each save that lost data and for each note, and a summary of the audited saves."""
     saves = [record for record in records if record.get("kind") == "save" and not record.get("failed")]
     wrong = [record for record in records if record.get("wrong")]
     for record in wrong:
@@ -152,6 +152,6 @@ def _place(record: dict[str, Any]) -> str:
 
 
 def _shown(path: object) -> str:
-    """Below the current folder as a user would type it."""
+    """A path relative to the current folder if it is below it."""
     text, here = str(path), os.path.join(os.getcwd(), "")
     return text.removeprefix(here)

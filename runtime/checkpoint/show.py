@@ -1,4 +1,4 @@
-"""Audits, listings and comparisons as text and as plain data."""
+"""Formats audits, listings and comparisons as text and as plain data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MOST: Final = 12
 
 
 def text(report: Report, wanted: Wanted) -> Iterator[str]:
-    """Problems by code, errors first, what else was checked, and the number of files and tensors read."""
+    """The report as lines: problems with errors first, what was not read, and a verdict."""
     if report.checkpoint is not None:
         yield headline(report.checkpoint)
     shown: Counter[tuple[str, str]] = Counter()
@@ -61,7 +61,7 @@ def text(report: Report, wanted: Wanted) -> Iterator[str]:
 
 
 def verdict(report: Report) -> str:
-    """`Sound: DeepSpeed ZeRO-3 (world size 4), 291 tensors, 2.1 GB, 4 of 4 files read in 1.20 s.`, and what it does not prove."""
+    """The verdict: `Sound: DeepSpeed ZeRO-3 (world size 4), 291 tensors, 2.1 GB, 4 of 4 files read in 1.20 s.`"""
     errors = sum(problem.severity == "error" for problem in report.problems)
     notes = len(report.problems) - errors
     parts = [f"{count} {word}{'s' * (count != 1)}" for count, word in ((errors, "error"), (notes, "note")) if count]
@@ -85,7 +85,7 @@ def line(problem: Problem) -> str:
 
 
 def row(text: str) -> str:
-    """Text with names from files in one line, without what a terminal acts upon."""
+    """Text with names from files as one line, without terminal control characters."""
     return printable(text).replace("\n", r"\n")
 
 
@@ -102,7 +102,7 @@ def headline(checkpoint: Checkpoint) -> str:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """As plain data."""
+    """The report as plain data."""
     checkpoint = report.checkpoint
     return {
         "sound": report.is_sound,
@@ -139,7 +139,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def listing(checkpoint: Checkpoint) -> Iterator[str]:
-    """Each tensor with its dtype, shape, size and where its chunks lie; then the files. The same of the other parts, and what is not read."""
+    """The lines for each tensor (dtype, shape, size, chunks) and each file, of all parts; then what is not read."""
     for unit in (checkpoint, *checkpoint.beside):
         yield headline(unit)
         yield ""
@@ -186,7 +186,7 @@ def _who(chunk: Chunk) -> str:
 
 
 def listed(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The same as plain data."""
+    """The listing as plain data."""
     return {
         "path": str(checkpoint.path),
         "format": checkpoint.format,
@@ -219,7 +219,7 @@ def listed(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def differences(found: Sequence[Difference], first: Checkpoint, second: Checkpoint, how: str) -> Iterator[str]:
-    """Each difference, in words; `how` says by which names they were compared."""
+    """The lines for each difference; `how` says how names were matched."""
     for item in found[:200]:
         names = item.first if item.first == item.second else " / ".join(filter(None, (item.first, item.second)))
         yield row(f"{item.kind:<18}  {names or 'all tensors'}: {item.text}")

@@ -16,7 +16,7 @@ _AHEAD: Final = 16 * BLOCK
 
 
 class Source(Protocol):
-    """What is read from: a file here, or an object of a store. Sizes and offsets are bytes."""
+    """A readable file, local or an object of a store. Sizes and offsets are in bytes."""
 
     size: int
 

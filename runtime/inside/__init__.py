@@ -1,1 +1,1 @@
-"""Inside the job, armed by activate.py: the hooks in a rank's process, and the recorder that they report to."""
+"""Code that runs inside the job, started by activate.py: hooks in each rank's process, and the recorder behind them."""

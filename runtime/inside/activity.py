@@ -1,4 +1,4 @@
-"""What a thread does that is not written in its source line: it compiles a function, or waits for an accelerator."""
+"""Thread activity that the source line does not show: compiling a function, or waiting for an accelerator."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SYNCHRONISES: Final = re.compile(r"\.(item|tolist|cpu|numpy|nonzero|synchronize
 
 
 def activity(frame: FrameType | None, *, has_accelerator: bool) -> dict[str, Any] | None:
-    """What the thread of a frame does, as stored in the trace (`Activity` in traces/model.py); None if that cannot be told.
+    """The activity of a frame's thread as stored in the trace (`Activity` in traces/model.py); None if it is unknown.
 
-    What a compiler runs, such as a kernel that it measures, is a part of compiling.
+    Code that a compiler runs, such as a kernel that it benchmarks, counts as compiling.
     """
     # C++ waits for the accelerator: no frame stands inside of that.
     call = _synchronising(frame) if has_accelerator and frame is not None else ""
@@ -47,7 +47,7 @@ def _compiles(code: CodeType) -> bool:
 
 
 def _synchronising(frame: FrameType) -> str:
-    """The expression that a frame is at, if that waits for the accelerator, else "". Before Python 3.11 its line is looked at."""
+    """The expression that a frame executes if it waits for the accelerator, else "". Before Python 3.11: its line."""
     text = _expression(frame.f_code, frame.f_lasti) or linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     return text.strip() if _SYNCHRONISES.search(text) else ""
 

@@ -1,4 +1,4 @@
-"""In torchrun's process: which of its ranks it ends itself. It signals their process groups, so children.py does not see that."""
+"""Records, in torchrun's process, which ranks torchrun ends by a signal to their group, which children.py misses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hook_close(children: Children, module: Any) -> None:
 
 
 def _codes(context: Any) -> dict[int, int | None]:
-    """The exit code of each process, None while it runs; nothing where torch keeps its processes in another form."""
+    """The exit code of each process by PID, None while it runs; {} if this torch stores its processes differently."""
     try:
         from .torch_api import started_processes
 

@@ -1,4 +1,4 @@
-"""Inside the job: the messages of this host's monitor are carried through the job's own store (see host_link.py)."""
+"""Carries the messages of this host's monitor to other hosts through the job's own store (see host_link.py)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PREFIX: Final = "collectivelint"
 
 
 class Carrier:
-    """What the lowest rank of a host does with its monitor's messages, in a thread: `carry` is called every `BEAT` s."""
+    """Exchanges the monitor's messages on the lowest rank of a host. Its thread calls `carry` at a fixed interval."""
 
     def __init__(self, folder: Path, rank: int, attempt: int, connect: Callable[[str], Any | None]) -> None:
-        """Nothing happens before the monitor has left a message. `connect`: see source.Source."""
+        """Connect only once the monitor has left a message. `connect`: see source.Source."""
         self._connect = connect
         self._out, self._in = link_files(folder, rank, attempt)
         self._rank, self._attempt = rank, attempt

@@ -1,7 +1,7 @@
-"""In a process that starts ranks (torchrun, `mp.spawn`, a script with `subprocess`): how they ended, and which of them it ended itself.
+"""Records how the ranks that this process started have ended, and which of them it ended itself.
 
-Only their parent sees the exit code of a process. What it saw is written beside the ring of the rank (ring.py), for whoever
-reads the trace; the parent itself is not disturbed.
+It runs in torchrun, `mp.spawn` or a script with `subprocess`: only the parent sees the exit code of a process. The exit
+is written beside the ring of the rank (ring.py) for the reader of the trace; the parent itself is not disturbed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Children:
-    """The processes that this one has started. `folder`: of the run, or of many runs."""
+    """The processes that this one has started. `folder` is that of one run, or the parent of several runs."""
 
     def __init__(self, folder: Path) -> None:
         """Nothing is hooked yet."""
@@ -28,11 +28,11 @@ class Children:
         self._sent: dict[int, str] = {}
 
     def hook_subprocess(self, module: Any) -> None:
-        """Record what `poll` and `wait` of `subprocess.Popen` return, and what was sent before."""
+        """Record the exit codes that `poll` and `wait` of `subprocess.Popen` return, and the signal sent before."""
         self._hook(module.Popen, ("poll", "wait"), "send_signal")
 
     def hook_multiprocessing(self, module: Any) -> None:
-        """The same of the class behind `multiprocessing.Process`, of one start method: `wait` calls `poll`."""
+        """Record the same for the `Popen` class of one multiprocessing start method, whose `wait` calls `poll`."""
         self._hook(module.Popen, ("poll",), "_send_signal")
 
     def _hook(self, kind: Any, asks: tuple[str, ...], sends: str) -> None:
@@ -73,7 +73,7 @@ class Children:
             self._sent[pid] = f"signal {number}"
 
     def ended(self, pid: int, code: int | None) -> None:
-        """A child has ended with this code, or was not seen to end (None). Whatever is wrong with that, the process goes on."""
+        """Record the exit code of a child, None if it was not seen to end. Errors are ignored."""
         sent = self._sent.pop(pid, "")
         if "RANK" in os.environ:
             # A rank itself: its children load data or compile, and there may be many, on thousands of ranks.
@@ -86,7 +86,7 @@ class Children:
             return
 
     def _rings(self, pid: int) -> Iterator[Path]:
-        """The traces of a child, in the run of the launcher or in the one named after this process."""
+        """The trace files of a child, in the launcher's run or in the run named after this process."""
         own = f"-{os.uname().nodename.replace(os.sep, '-')}-{pid}"
         launched = f"-{os.getpid()}"
         for folder in (self._folder, *(Path(place) for place in _names(self._folder) if place.endswith(launched))):
@@ -109,6 +109,6 @@ class Children:
 
 
 def _names(folder: Path) -> list[str]:
-    """The paths in a folder, which is read once; with thousands of ranks that takes its time."""
+    """The paths in a folder. It is read once: with thousands of ranks each read is slow."""
     with os.scandir(folder) as entries:
         return [entry.path for entry in entries]

@@ -1,7 +1,8 @@
-"""`--check-data`: which parameter each call was passed, and a checksum of what it has left there.
+"""`--check-data`: records which parameter each call is passed, and a checksum of the result it leaves.
 
-Both are compared between ranks where that says something (verdict/data.py). No tensor is changed, kept alive or waited for;
-nothing of this is seen by autograd, torch.compile or the program's own modes, since memory is read and no operator called.
+Both are compared between ranks where they should be equal (verdict/data.py). No tensor is changed, kept alive or waited
+for. Autograd, torch.compile and the program's own modes see none of this, since memory is read directly and no operator
+is called.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ _Span: TypeAlias = "tuple[int, int]"
 
 
 class CheckingTracer(Tracer):
-    """A tracer that records which data calls are made with, as well."""
+    """A tracer that also records the tensors of each call."""
 
     def __init__(self, folder: Path, source: Source, watch: OnDivergence | None = None) -> None:
-        """As a tracer."""
+        """See Tracer."""
         super().__init__(folder, source, watch)
         self.completed = self._complete
         self._is_broken = False
@@ -51,7 +52,7 @@ class CheckingTracer(Tracer):
         self._ids: dict[Argument, int] = {}
 
     def start(self, rank: int, world_size: int, store: str) -> None:
-        """As a tracer; modules are looked for from here on."""
+        """See Tracer. Modules are searched for from here on."""
         before = self._writer
         super().start(rank, world_size, store)
         if self._writer is not before:
@@ -63,7 +64,7 @@ class CheckingTracer(Tracer):
             self._break(error)
 
     def watch(self, operation: Operation) -> Told | None:
-        """What is to be called before each call of an operation is made; None if nothing of it can be compared."""
+        """A callback to run before each call of an operation; None if neither argument nor result is comparable."""
         if not operation.same_argument and not operation.same_result:
             return None
 
@@ -72,9 +73,11 @@ class CheckingTracer(Tracer):
         def called(
             number: int, given: Any, result: Any = None, *, whole: Sequence[Any] | None = None, waits: bool = True
         ) -> None:
-            """`given` are one or more tensors, of which C++ was given the `whole`; what a functional collective has returned is `result`.
+            """Record the tensors of call `number`. `given` is a tensor or nested lists of them.
 
-            `waits`: is it seen how long the caller waits? C++ does so by itself, before the backward pass is over.
+            `whole` are the tensors that C++ was passed and may have packed into `given`. `result` is the return value
+            of a functional collective. `waits` is False if C++ itself waits for the result, unseen, during the
+            backward pass: the call then counts as complete after that.
             """
             if not number or self._is_broken:
                 return
@@ -95,13 +98,13 @@ class CheckingTracer(Tracer):
         return called
 
     def end(self, number: int, state: State) -> None:
-        """The call has ended: what it leaves is there now."""
+        """Record that the call has ended, and the checksum of its result if it succeeded."""
         super().end(number, state)
         if number:
             self._complete(number, is_there=state is State.DONE)
 
     def _complete(self, number: int, *, is_there: bool = True) -> None:
-        """The program may use the result of a call from here on, or there is none."""
+        """Store the checksum of a call whose result the program may use now, or drop it if there is no result."""
         expected = self._pending.pop(number, None)
         if expected is None or not is_there or self._is_broken:
             return
@@ -158,13 +161,13 @@ class CheckingTracer(Tracer):
                 self._pending.pop(next(iter(self._pending)), None)
 
     def _break(self, error: Exception) -> None:
-        """The job, and the record of its calls, go on without."""
+        """Report the error and stop checking data. The job and the record of its calls go on."""
         self._is_broken = True
         say(f"collectivelint: data is not checked from here on: {type(error).__name__}: {error}\n")
 
 
 def _flat(given: Any) -> Iterator[Any]:
-    """A tensor, or those of a list or of lists."""
+    """Yield a tensor, or each tensor in nested lists."""
     if isinstance(given, (list, tuple)):
         for item in given:
             yield from _flat(item)
@@ -173,9 +176,9 @@ def _flat(given: Any) -> Iterator[Any]:
 
 
 def _is_readable(tensor: Any) -> bool:
-    """Whether a tensor is an ordinary one in this process's own memory, in one piece.
+    """Whether a tensor is a plain, contiguous CPU tensor in memory that is not shared.
 
-    Memory that several ranks share may be written to by another one meanwhile.
+    Another process may write to shared memory at any time.
     """
     return bool(
         torch_api.is_plain(tensor)
@@ -195,7 +198,7 @@ def _size(tensor: torch.Tensor) -> int:
 
 
 def _is_there(tensor: Any, span: _Span) -> bool:
-    """Whether a tensor lives and has the memory that it had."""
+    """Whether a tensor is still alive and still uses the same memory."""
     if tensor is None or tensor.data_ptr() != span[0]:
         return False
     storage = _storage(tensor)

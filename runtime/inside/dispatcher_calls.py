@@ -1,10 +1,10 @@
-"""The layer that sees calls from C++: kernels in front of those of all devices, which go on to them.
+"""The layer that records calls from C++: dispatcher kernels that run before a device's kernels and redispatch to them.
 
-For functional collectives and DTensor's own operator they are there from the beginning: DTensor's redistribution and
+For functional collectives and DTensor's own operator they are installed from the start: DTensor's redistribution and
 torch.compile call those. For the operators of c10d they would add ten microseconds to each call from Python, which
-python_calls.py sees for less; so they come when something is used that calls from C++ (DDP's reducer, `_broadcast_coalesced`,
-a method in a form that python_calls.py does not know), and are called only in there and in backward passes, see torch_regions.py.
-CUDA-graph replay, raw NCCL and symmetric memory are seen by none of this.
+python_calls.py records at a lower cost. So they are installed when something is used that calls from C++ (DDP's
+reducer, `_broadcast_coalesced`, a method in a form that python_calls.py does not know), and run only in there and in
+backward passes, see torch_regions.py. CUDA-graph replay, raw NCCL and symmetric memory are not recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FUNCTIONAL: Final = {
 
 
 def unknown() -> Iterator[str]:
-    """Operators of the installed torch that no operation has, and that nothing is known of."""
+    """Operators of the installed torch that are neither recorded nor known not to communicate."""
     for namespace, known in (("c10d", {*_C10D, *SILENT}), ("_c10d_functional", {*_FUNCTIONAL, *COMPOSITE, *SILENT})):
         yield from sorted({f"{namespace}::{name}" for name, _ in torch_api.operators(namespace) if name not in known})
 
@@ -61,14 +61,14 @@ class Kernels:
         self._filled: dict[int, int] = {}
 
     def install_functional(self) -> None:
-        """From here on functional collectives are seen. Raises whatever torch raises if its operators are not as expected."""
+        """Install the kernels for functional collectives. Raises whatever torch raises if its operators differ."""
         for namespace in ("_c10d_functional", "_dtensor"):
             self._register(namespace, _FUNCTIONAL, self._functional)
         self._register("_c10d_functional", dict.fromkeys(COMPOSITE), lambda operator, _: self._composite(operator))
         self._register("_c10d_functional", {_WAIT: None}, lambda operator, _: self._wait(operator))
 
     def install_all(self, *, always: bool = False) -> None:
-        """From here on calls from C++ are seen, `always` or in what `called` is around. Raises as above; then they never are."""
+        """Install the kernels of c10d, active `always` or only within `called`. Raises as above; never retried."""
         with self._lock:
             if self._installed:
                 return
@@ -80,14 +80,14 @@ class Kernels:
             self._register("c10d", _C10D, lambda operator, known: self._kernel(operator, known, key), key)
 
     def install(self) -> None:
-        """The same in the middle of the job, which goes on whatever happens."""
+        """Install the kernels of c10d in the middle of the job. Errors are reported, not raised."""
         try:
             self.install_all()
         except Exception as error:
             say(f"collectivelint: calls from C++ are not recorded: {type(error).__name__}: {error}\n")
 
     def around(self, original: Callable[..., Any], tensors: int = -1) -> Callable[..., Any]:
-        """A function that calls from C++, with its calls seen. `tensors`: which of its arguments are those that it broadcasts."""
+        """Wrap a function that calls from C++ to record its calls. `tensors`: position of the tensors it broadcasts."""
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -194,7 +194,7 @@ class Kernels:
         return kernel
 
     def _composite(self, operator: Any) -> Callable[..., Any]:
-        """Several calls in one, which is what is recorded; each fills one tensor of the result."""
+        """A kernel for an operator that makes several calls. Each is recorded, and fills one tensor of the result."""
         below, redispatch, local = torch_api.below(torch_api.ALWAYS), operator.redispatch, self._local
 
         def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -248,7 +248,7 @@ _warned: list[str] = []
 
 
 def warn_once(error: Exception) -> None:
-    """A call that could not be recorded is no reason to disturb the job, not even where warnings are errors."""
+    """Report the first call that could not be recorded. No Python warning, which could be turned into an error."""
     if not _warned:
         _warned.append(str(error))
         say(f"collectivelint: a call could not be recorded: {type(error).__name__}: {error}\n")

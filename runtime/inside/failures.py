@@ -1,4 +1,4 @@
-"""Exceptions as the trace keeps them: what failed, and whether it is the rank's own failure or follows from another rank's."""
+"""Exceptions as the trace stores them: what failed, and whether the rank itself or another rank caused the failure."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ class Failures:
     """Writes the exceptions of a process into its trace."""
 
     def __init__(self, sites: Sites, folder: str) -> None:
-        """`sites` tells the user's own frames; `folder` is where the library lies whose calls are traced."""
+        """`sites` recognises the user's own frames; `folder` holds the library whose calls are traced."""
         self._sites = sites
         self._library = folder + os.sep
         self._other = tuple(os.path.join(folder, name, "") for name in _OTHER_FOLDERS)
         self._count = 0
 
     def ended(self, writer: Writer, error: BaseException) -> str:
-        """Record the exception that ends the process; its text."""
+        """Record the exception that ends the process; return its text."""
         said = text(error)
         found = place(error.__traceback__, self._sites)
         writer.name("ended", {"failure": self.failure(error), "error": said, "time": time.time(), "place": found})
         return said
 
     def raised(self, writer: Writer, op: str, group: int, calls: int, error: BaseException) -> None:
-        """Record an exception that leaves a function `op`, on the group of this number, after so many calls on it."""
+        """Record an exception raised by function `op` on group number `group`, after `calls` calls on that group."""
         self._count += 1
         frame = self._sites.find(sys._getframe(1))
         if self._count <= _MOST and frame is not None:
@@ -69,11 +69,11 @@ class Failures:
             writer.name("raised", {**record, "place": where})
 
     def failure(self, error: BaseException) -> Failure:
-        """Whose failure an exception is.
+        """The cause of an exception: the rank's own, an interrupt, a timeout or a lost connection.
 
-        A broken connection and a timeout are torch's own words, raised out of a call of torch. An exception with the same words
-        from another place, a signal handler in the middle of that call for instance, is the program's own. Of one that was
-        raised while another was handled the last broken connection counts.
+        A lost connection and a timeout are recognised by torch's own words, in an exception raised by a call of torch.
+        An exception with the same words from another place, such as a signal handler during that call, is the rank's
+        own. In a chain of exceptions the latest one that matches decides.
         """
         if isinstance(error, KeyboardInterrupt):
             return "interrupt"
@@ -89,13 +89,13 @@ class Failures:
         return "own"
 
     def _is_raised_by_library(self, trace: TracebackType | None) -> bool:
-        """Whether C++ code under a frame of the library has raised it. The frame of a signal handler would be the innermost one."""
+        """Whether the innermost frame is the library's, so its C++ code raised the error, not a signal handler."""
         files = [frame.f_code.co_filename for frame, _ in _walk(trace)][-1:]
         return any(file.startswith((self._library, _HERE)) and not file.startswith(self._other) for file in files)
 
 
 def text(error: BaseException) -> str:
-    """`TypeError: cannot pickle '_thread.lock' object`; an exception that cannot be shown is known by its type."""
+    """The exception as `TypeError: cannot pickle '_thread.lock' object`; only its type if `str` fails."""
     try:
         return f"{type(error).__name__}: {error}"[:_LONGEST]
     except Exception:

@@ -1,7 +1,7 @@
-"""Process groups as they come and go: their creation has no operator, so the functions that do it are hooked.
+"""Records when process groups are created. Creation has no dispatcher operator, so the functions that do it are hooked.
 
-torch decorates them, which helps: the decorated function that other modules have imported keeps its identity, and only the
-function inside its closure is exchanged. Names that were bound early are covered too.
+torch decorates them. The hook replaces only the function inside the decorator's closure, so the decorated function
+keeps its identity, and modules that imported it early call the hook too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def hook_init(c10d: Any, tracer: Tracer, first: Callable[[], Sequence[str]]) -> None:
-    """Call `first` before the first process group is made; record the default group when it is there.
+    """Call `first` before the first process group is created, and record the default group once it exists.
 
-    `first` returns what is not seen with this torch, which rank 0 says.
+    `first` returns what this torch does not let us record; rank 0 reports it.
     """
 
     def init(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ def hook_outsiders(c10d: Any, tracer: Tracer) -> None:
 
 
 def _begun(tracer: Tracer, kind: int, world: Any, key: tuple[Any, ...]) -> int:
-    """The number of a new event; whatever goes wrong with that is not the job's trouble."""
+    """The number of a new event; 0 if recording it fails, which ends the trace but not the job."""
     try:
         return tracer.begin(kind, world, key, -1, False)
     except Exception as error:
@@ -101,7 +101,7 @@ def _create(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], 
 def _key(
     c10d: Any, name: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, ...] | None:
-    """What has to be equal on all ranks; None where only the members make the group, or if it cannot be told."""
+    """The arguments that must be equal on all ranks; None if only the members create the group, or they are unknown."""
     try:
         given = inspect.signature(original).bind(*args, **kwargs).arguments
         if given.get("use_local_synchronization"):
@@ -120,7 +120,7 @@ def _key(
 
 
 def exchange(module: ModuleType, name: str, around: Callable[..., Any]) -> None:
-    """Put `around(original, ...)` in the place of a function, inside its decorators where it has some."""
+    """Replace a function by `around(original, ...)`, inside its decorators if it has any."""
     function = getattr(module, name)
     cell = _innermost(function, name)
     if cell is None:
@@ -143,7 +143,7 @@ def _innermost(function: Any, name: str) -> CellType | None:
 
 
 def _rebind(module: ModuleType, old: Any, new: Any) -> None:
-    """Exchange a function that has no decorator wherever torch.distributed itself refers to it by name."""
+    """Replace an undecorated function under every name that torch.distributed has for it."""
     import sys
 
     for other in (module, sys.modules.get("torch.distributed")):

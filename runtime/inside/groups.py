@@ -1,4 +1,4 @@
-"""The groups of a process as its trace numbers them, and what is counted on each."""
+"""The process groups of a process as its trace numbers them, and the call counters of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 class Stream:
     """Calls that are counted together: those of one kind on a group, or those to or from one peer.
 
-    `hash` rolls over what of each call has to be equal on all ranks: two ranks that made as many calls and have different
-    hashes disagree about one of them.
+    `hash` is a rolling hash of the part of each call that must be equal on all ranks. Two ranks with equal counts and
+    different hashes disagree about at least one call.
     """
 
     __slots__ = ("count", "hash", "number")
 
     def __init__(self, number: int) -> None:
-        """`number`: its place in the trace's table."""
+        """`number` is its index in the trace's table."""
         self.number, self.count, self.hash = number, 0, 0
 
 

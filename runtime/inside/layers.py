@@ -1,4 +1,4 @@
-"""The layers that see the calls of torch.distributed, put in place together; each that this torch does not bear is left out alone."""
+"""Installs the layers that record calls of torch.distributed; a layer that this torch does not support is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def install(tracer: Tracer) -> tuple[str, ...]:
-    """Put the layers in place; what is not seen, in words. Raises where torch lacks what all of them need."""
+    """Install the layers; return what is not recorded, as texts. Raises where torch lacks what all layers need."""
     unseen: dict[str, str] = dict.fromkeys(torch_api.probe(), "")
 
     def put(part: torch_api.Part, layer: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ def install(tracer: Tracer) -> tuple[str, ...]:
 
 
 def _prepare(kernels: Kernels, *, at_once: bool) -> None:
-    """Have the kernels installed before the first call that only they see, or now and for good if that cannot be told."""
+    """Install the kernels before the first call that only they see, or now and for good if that moment is unknown."""
     try:
         torch_api.hook_users(kernels.around)
     except AttributeError:

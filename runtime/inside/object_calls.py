@@ -1,4 +1,4 @@
-"""Functions that pickle an object before they communicate: an exception of pickle leaves them without any call being made."""
+"""Functions that pickle an object before they communicate: if pickling fails, they raise without making a call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _signature: Final = functools.cache(inspect.signature)
 
 
 def hook_objects(c10d: Any, tracer: Tracer) -> None:
-    """Record each exception that leaves one of them when the group has had no call of this rank since it was entered."""
+    """Record each exception raised by one of them if this rank has made no call on the group since entering it."""
     for name in FUNCTIONS:
         if hasattr(c10d, name):
             exchange(c10d, name, functools.partial(_call, c10d, tracer, name))
@@ -47,7 +47,7 @@ def _call(c10d: Any, tracer: Tracer, name: str, original: Callable[..., Any], *a
 
 
 def _group(c10d: Any, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The group that a function is called with; None where that cannot be told, or this rank is not in it."""
+    """The group passed to a function; None if it is unknown, or this rank is not a member."""
     try:
         group = _signature(original).bind(*args, **kwargs).arguments.get("group") or c10d.GroupMember.WORLD
     except (TypeError, ValueError):

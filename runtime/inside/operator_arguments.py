@@ -1,4 +1,4 @@
-"""What is recorded of a call is in the arguments of an operator of the dispatcher: where they stand, and what they say."""
+"""Reads what is recorded of a call from the arguments of a dispatcher operator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PEERS: Final = ("root_rank", "src", "dst")
 
 
 class Arguments:
-    """Those of one operator; made once."""
+    """The argument positions of one operator, computed once."""
 
     def __init__(self, operator: Any, operation: Operation, tensors: str) -> None:
-        """`tensors`: the argument whose tensors are recorded."""
+        """`tensors` names the argument whose tensors are recorded."""
         arguments = torch_api.arguments(operator)
         self._op = operation.name
         self._names = [name for name, _ in arguments]
@@ -50,18 +50,18 @@ class Arguments:
         return self._async is None or bool(values[self._async])
 
     def is_imagined(self, values: tuple[Any, ...]) -> bool:
-        """Whether it is a call on tensors without data, by which torch.compile finds out shapes. Nothing communicates then."""
+        """Whether the call is on meta tensors, with which torch.compile infers shapes. It does not communicate."""
         given = None if self._tensors is None else values[self._tensors]
         while isinstance(given, (list, tuple)) and given:
             given = given[0]
         return isinstance(given, torch.Tensor) and given.is_meta
 
     def peer(self, values: tuple[Any, ...]) -> int:
-        """The root or other side, as a rank of the group; -1 if there is none."""
+        """The root or peer, as a rank of the group; -1 if the operator has none."""
         return -1 if self._peer is None else int(values[self._peer])
 
     def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What tells calls apart, as `signatures.describe` reads it."""
+        """The key of the call's signature, as `signatures.describe` reads it."""
         given = None if self._tensors is None else values[self._tensors]
         if given is None:
             tensors = None

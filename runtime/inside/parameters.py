@@ -1,6 +1,6 @@
-"""Which parameter of the program a tensor is: the one whose memory, or whose gradient's memory, it uses.
+"""Finds the parameter of the program that a tensor is: the one whose memory, or whose gradient's memory, it uses.
 
-Modules are held by weak references, and what they hold is read when it is asked for.
+Modules are held by weak references, and their parameters are read on demand.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEPT: Final = ("_parameters", "_buffers")
 
 
 class _Slot(NamedTuple):
-    """A place of a module that has a parameter or a buffer, with all names of what was there, and its memory, when it was looked at."""
+    """A module attribute that holds a parameter or a buffer: its names, and its memory when it was last indexed."""
 
     module: weakref.ref[Any]
     kept: str
@@ -60,7 +60,7 @@ class Parameters:
         hooks.register_module_buffer_registration_hook(self._buffered)
 
     def of(self, tensor: torch.Tensor) -> Argument | None:
-        """The parameter, gradient or buffer that has the memory of a tensor to itself; None where there is none."""
+        """The parameter, gradient or buffer that alone occupies a tensor's storage; None if there is none."""
         if self._is_stale:
             self._is_stale = False
             self._slots = _indexed([module for ref in list(self._modules.values()) if (module := ref()) is not None])
@@ -126,20 +126,20 @@ class Parameters:
 
 
 def _members(module: Any, kind: str) -> dict[str, Any]:
-    """What a module keeps in one of its dictionaries; none for a module of another build, such as those of TorchScript."""
+    """One of a module's dictionaries; {} for a module without them, such as those of TorchScript."""
     found = vars(module).get(kind)
     return found if isinstance(found, dict) else {}
 
 
 def _held(slot: _Slot) -> torch.Tensor | None:
-    """What is in the slot now, if that is a tensor with memory of its own."""
+    """The tensor in the slot now; None unless it is a plain one with memory of its own."""
     module = slot.module()
     held = _members(module, slot.kept).get(slot.attribute) if module is not None else None
     return held if torch_api.is_plain(held) else None
 
 
 def _indexed(modules: list[Any]) -> dict[int, list[_Slot]]:
-    """All slots by the size of what is there; a parameter that stands in several places has all its names in one."""
+    """All slots by the size of their tensor in bytes. A shared parameter has one slot with all its names."""
     children = _below(modules)
     by_memory: dict[int, _Slot] = {}
     found: defaultdict[int, list[_Slot]] = defaultdict(list)
@@ -161,7 +161,7 @@ def _indexed(modules: list[Any]) -> dict[int, list[_Slot]]:
 
 
 def _below(modules: list[Any]) -> set[int]:
-    """The identities of all modules that another one has."""
+    """The ids of all modules that are submodules of another one."""
     found: set[int] = set()
     pending = [child for module in modules for child in list(_members(module, "_modules").values())]
     while pending:
@@ -173,7 +173,7 @@ def _below(modules: list[Any]) -> set[int]:
 
 
 def _walk(root: Any) -> Iterator[tuple[Any, str]]:
-    """A module and all below it, with what stands before the names of its members."""
+    """A module and all its submodules, each with the prefix of its members' names."""
     visits: Counter[int] = Counter()
     pending = [(root, "")]
     while pending:

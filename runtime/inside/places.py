@@ -1,4 +1,4 @@
-"""The places of a trace: a call's stack, as often as it calls, is described and stored once."""
+"""The call sites of a trace: each distinct stack is described and stored once, however often it calls."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ StackKey: TypeAlias = tuple[Any, ...]
 
 
 class Places:
-    """Those of a trace."""
+    """The call sites of one trace, by the key of their stack."""
 
     def __init__(self, sites: Sites, lock: threading.RLock) -> None:
-        """`lock`: held while a new one is stored."""
+        """`lock` is held while a new call site is stored."""
         self._sites, self._lock = sites, lock
         #: The number of each, with the stacks of the key, without which it means nothing.
         self.known: dict[StackKey, tuple[int, _Kept]] = {}
 
     def clear(self) -> None:
-        """Another trace begins."""
+        """Forget all: another trace begins."""
         self.known.clear()
 
     def of(self, writer: Writer, key: StackKey, stack: Stack, started: Stack | None) -> tuple[int, _Kept]:
-        """The number of a place that is new, of a stack and what started its thread."""
+        """Store a new call site and return its number. `started`: the stack that started the thread."""
         with self._lock:
             if len(self.known) >= _MOST:
                 stack, started = self._sites.site(stack), None

@@ -1,7 +1,7 @@
-"""A rank's process before it is in a process group: its record says that it is there, how far it has come and where it is.
+"""The record of a rank's process before it joins a process group: that it exists, how far it got and where it is.
 
-A process has a record from its start if RANK and WORLD_SIZE are in its environment, else from its init_process_group on. What a rank
-starts inherits RANK: such a process has none unless it calls init_process_group itself.
+A process has a record from its start if RANK and WORLD_SIZE are in its environment, else from its init_process_group
+on. The children of a rank inherit RANK; such a process has no record unless it calls init_process_group itself.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Record:
     """The record of this process."""
 
     def __init__(self, folder: str, rank: int, world_size: int) -> None:
-        """Write it for the first time; raise OSError where that fails and no file could be made."""
+        """Write it for the first time. Raises OSError if the file cannot be created."""
         host, pid = os.uname().nodename, os.getpid()
         environment = os.environ.get
         meets = f"{environment('MASTER_ADDR', '')}:{environment('MASTER_PORT', '')}"
@@ -60,7 +60,7 @@ class _Record:
         self._write(os.O_CREAT)
 
     def note(self, **facts: Any) -> None:
-        """Add facts to the record. Where they cannot be written the earlier ones stay."""
+        """Add facts to the record. If writing fails, the file keeps the earlier ones."""
         with self._lock, suppress(OSError):
             self.facts.update(facts)
             self._write()
@@ -77,10 +77,10 @@ class _Record:
 
 
 class _Answerer:
-    """A thread that says where the main thread is, from before the first import of the job on.
+    """A thread that reports where the main thread is, from before the job's first import on.
 
-    It imports nothing, `threading` least of all: that would take it for the main thread. It takes no signal, and it is not
-    there while the process forks.
+    It imports nothing, `threading` least of all, which would take it for the main thread. It handles no signals, and it
+    is stopped while the process forks.
     """
 
     def __init__(self, record: _Record, folder: str) -> None:
@@ -106,7 +106,7 @@ class _Answerer:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
     def stop(self) -> bool:
-        """End it, and wait for that; whether there was one."""
+        """Stop the thread and wait for it; return whether it was running."""
         running, self._running = self._running, None
         if running is None:
             return False
@@ -151,7 +151,7 @@ _hooked: list[None] = []
 
 
 def start(folder: Path) -> None:
-    """Write the record of this process if it is that of a rank; `folder` is the run's, or one below which ranks make theirs."""
+    """Write the record if this process is a rank; `folder` is the run's, or the parent folder of several runs."""
     rank, world_size = _number("RANK"), _number("WORLD_SIZE")
     if rank is None or not world_size or not os.path.isfile(os.path.join(folder, MANIFEST)):
         return
@@ -221,7 +221,7 @@ def untraced(error: BaseException) -> None:
 
 
 class Joining:
-    """Around a call of init_process_group. Nothing that goes wrong here reaches the job."""
+    """Context manager around a call of init_process_group. Its own errors never reach the job."""
 
     def __init__(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The call that is about to be made."""
@@ -260,7 +260,7 @@ class Joining:
 
 
 def _identity(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int] | None:
-    """Rank and size of the group that is about to be made; None if they are known only afterwards."""
+    """Rank and size of the group that is about to be created; None if they are known only afterwards."""
     import inspect
 
     given = inspect.signature(original).bind(*args, **kwargs).arguments
@@ -276,7 +276,7 @@ def _number(variable: str) -> int | None:
 
 
 def _frames(frame: FrameType | None) -> list[tuple[str, int, str]]:
-    """The project's frames, innermost first; of code that has none, the innermost frame."""
+    """The project's frames, innermost first; if there are none, the innermost frame only."""
     torch = getattr(sys.modules.get("torch"), "__file__", None)
     hidden = (_OURS, os.path.dirname(torch) + os.sep) if torch else (_OURS,)
     found: list[tuple[str, int, str]] = []

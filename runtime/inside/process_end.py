@@ -1,4 +1,4 @@
-"""How a process ends, as far as it can record that itself: with an exception that nothing has caught, or without one."""
+"""Records how a process ends if the process can do so itself: with an uncaught exception, or without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def when_process_ends(fail: Callable[[BaseException], None], finish: Callable[[], None]) -> None:
-    """Have `fail` called with that exception as soon as it is known, and `finish` at the end. Killed processes call nothing."""
+    """Call `fail` with an uncaught exception at once, and `finish` at exit. Killed processes call neither."""
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

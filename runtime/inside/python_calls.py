@@ -1,8 +1,8 @@
-"""The layer that sees calls from Python: the methods of ProcessGroup, which every function of torch.distributed ends in.
+"""The layer that records calls from Python: the methods of ProcessGroup, which all functions of torch.distributed call.
 
-Names that were imported early, object collectives, FSDP2, DCP, DTensor's scatter, point-to-point, threads and inference
-mode all come through here, for about five microseconds a call, record included. What C++ calls does not; see dispatcher_calls.py. A method that
-is called in a form that is not known here is left to the kernels as well.
+It covers names that were imported early, object collectives, FSDP2, DCP, DTensor's scatter, point-to-point, threads and
+inference mode, for about five microseconds a call, record included. Calls from C++ bypass it; see dispatcher_calls.py.
+A method that is called in a form that is not known here is left to the kernels as well.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _GATHERS: Final = frozenset(
 
 
 def _reader(operation: Operation, tensors: Tensors) -> _Reader:
-    """What reads the arguments of a method of an operation. It runs in each call."""
+    """A function that reads the arguments of an operation's method. It runs in each call."""
     op = operation.name
     match tensors:
         case "none":
@@ -95,7 +95,7 @@ def _point_to_point(op: str, *, has_peer: bool) -> _Reader:
 
 
 def _all(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """The arguments in order; only the last may be given by its name."""
+    """The arguments in order. Raises if a keyword other than the last argument is given."""
     ((name, value),) = kwargs.items()
     if name not in ("opts", "tag"):
         raise TypeError(name)
@@ -103,7 +103,7 @@ def _all(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def install(tracer: Tracer, handles: Handles, kernels: Kernels) -> tuple[str, ...]:
-    """Put a wrapper around each method that this torch has; return the operations that it makes without one of them."""
+    """Wrap each method that this torch has; return the operations of this torch that have none."""
     gather = shown.begin(tracer).gather
     missing = []
     for operation in OPERATIONS:

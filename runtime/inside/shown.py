@@ -1,6 +1,6 @@
-"""What the collectives of this process show of tensors: which are one rank's part of several, and which every rank holds alike.
+"""What collectives reveal about tensors: which are one rank's part of a larger one, and which are equal on every rank.
 
-For the audit of checkpoints. Addresses and shapes only: nothing is kept alive, and nothing is read of the values.
+For the audit of checkpoints. Only addresses and shapes are stored: no tensor is kept alive, and no values are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ALIKE: Final = frozenset({"all_reduce", "all_reduce_coalesced", "broadcast"})
 
 
 class Shown:
-    """Of one process."""
+    """The tensors of this process that its collectives have used."""
 
     def __init__(self, tracer: Tracer) -> None:
         """Nothing has been called yet."""
@@ -35,7 +35,7 @@ class Shown:
         self._gathered: dict[tuple[int, Shape], tuple[Any, Ranks]] = {}
 
     def gather(self, group: Any, tensors: Iterable[Any]) -> None:
-        """This rank contributes the tensors to an all_gather on a group."""
+        """Note that this rank contributes the tensors to an all_gather on a group."""
         ranks = self._tracer.ranks_of(group)
         if len(ranks) < 2:
             return
@@ -47,12 +47,12 @@ class Shown:
                 self._gathered[tensor.data_ptr(), tensor.shape] = self._storage(tensor.untyped_storage()), ranks
 
     def gathered(self) -> dict[tuple[int, Shape], Ranks]:
-        """Address and shape of what this rank has contributed to an all_gather and is still there, with the ranks of the group."""
+        """Address and shape of each tensor contributed to an all_gather and still alive -> the ranks of the group."""
         # An address may come again.
         return {key: ranks for key, (storage, ranks) in list(self._gathered.items()) if not storage.expired()}
 
     def alike(self) -> Iterator[tuple[Ranks, Shape]]:
-        """Groups of several ranks, and the shapes of tensors that were reduced or broadcast over them."""
+        """The ranks of each group of several, with the shape of each tensor all-reduced or broadcast on it."""
         for ranks, key in self._tracer.signatures():
             if key[0] in _ALIKE and len(ranks) > 1 and key[1] is not None:
                 for shape, _ in key[1]:
@@ -64,11 +64,11 @@ _all: list[Shown] = []
 
 
 def begin(tracer: Tracer) -> Shown:
-    """From here on it is filled."""
+    """Create the one of this process; the tracer's hooks fill it from here on."""
     _all[:] = [Shown(tracer)]
     return _all[0]
 
 
 def current() -> Shown | None:
-    """What has been shown so far, None in a process that is not traced."""
+    """The one of this process; None if it is not traced."""
     return _all[0] if _all else None

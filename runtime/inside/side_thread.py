@@ -1,4 +1,4 @@
-"""A thread of a rank's own, which does for the tracer what no other process can do."""
+"""A thread inside each rank that does for the tracer what no other process can."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAIN: Final = threading.main_thread().ident
 
 
 class SideThread:
-    """Says where the main thread is when that is asked, which other threads there are, and carries the monitor's messages."""
+    """Reports on request where the main thread is, lists the other threads, and carries the monitor's messages."""
 
     def __init__(
         self, sites: Sites, writer: Callable[[], Writer | None], watch: OnDivergence | None, source: Source
     ) -> None:
-        """`writer()`: of the trace, None when it has come to its end. `watch`: have a process beside the job compare the ranks."""
+        """`writer()` is the trace's, None once it has ended. `watch`: compare the ranks in a process beside the job."""
         self._sites, self._writer, self._watch, self._source = sites, writer, watch, source
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -46,7 +46,7 @@ class SideThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """A thread that sits in C++ when the interpreter is taken down would take the process with it."""
+        """Stop the thread, waiting up to 2 s. One still in C++ at interpreter shutdown would crash the process."""
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2.0)
@@ -80,9 +80,9 @@ class SideThread:
             self._ended.wait(_PULSE)
 
     def _working(self) -> list[int]:
-        """The system's numbers of other threads that run the project's own code, and so may call one day.
+        """The native ids of other threads that run the project's own code, and may therefore make calls.
 
-        Those of libraries (pinning memory, writing logs, waiting in a pool) do not.
+        Threads of libraries (pinning memory, writing logs, idle in a pool) are left out.
         """
         others = [thread for thread in threading.enumerate() if thread.ident not in (MAIN, threading.get_ident())]
         if not others:
@@ -99,7 +99,7 @@ class SideThread:
 
 
 def _start_watcher(folder: Path, on_divergence: OnDivergence) -> None:
-    """Have a process beside the job watch it. It ends with the job."""
+    """Start a process that watches the job and ends with it."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from collectivelint.runtime.beside.watch import main; main()"
     command = [sys.executable, "-c", code, str(folder.resolve()), on_divergence]
     try:

@@ -1,6 +1,6 @@
-"""What of a call is recorded: its operation, tensors, reduce operation, splits; which of it has to be equal on all ranks.
+"""The recorded signature of a call: operation, tensors, reduce operation, splits; and the part equal on all ranks.
 
-A call is known by a key that is cheap to make and to compare. What the key means is worked out once, for each new one.
+A call is identified by a key that is cheap to build and to compare. Each new key is described once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def shapes(tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
 
 
 def nested(lists: Sequence[Sequence[torch.Tensor]]) -> tuple[Any, ...]:
-    """The same for lists of tensors."""
+    """Shape and dtype of each tensor in lists of tensors, flattened."""
     return tuple([(tensor.shape, tensor.dtype) for tensors in lists for tensor in tensors])
 
 
@@ -47,10 +47,10 @@ CREATES: Final = "creates"
 
 
 def describe(key: tuple[Any, ...]) -> dict[str, Any]:
-    """The signature as it is stored.
+    """The signature of a key, as it is stored.
 
-    Of (operation, tensors, reduce operation, output splits, input splits), of (send or recv, tensors, tag), or of (function,
-    CREATES, ranks of the new groups).
+    A key is (operation, tensors, reduce operation, output splits, input splits), (send or recv, tensors, tag), or
+    (function, CREATES, ranks of the new groups).
     """
     op, tensors, *rest = key
     found: dict[str, Any] = {"op": op}
@@ -68,7 +68,7 @@ def describe(key: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same without shapes and splits, of which there may be too many to store."""
+    """The key without shapes and splits, which may be too varied to store."""
     op, tensors, *rest = key
     return (op, tensors, *rest) if tensors == CREATES else (op, None, *rest[:1])
 
@@ -85,12 +85,12 @@ def compared(signature: dict[str, Any]) -> dict[str, Any]:
 
 
 def weight(signature: dict[str, Any]) -> int:
-    """A number for the compared part, the same in every process; what a stream's hash is made of."""
+    """A CRC-32 of the compared part, the same in every process; a stream's hash is built from it."""
     return zlib.crc32(json.dumps(compared(signature), sort_keys=True).encode())
 
 
 def reduce_name(op: Any) -> str:
-    """The name of a reduce operation: of torch's object, of its number (from the dispatcher), or of a string."""
+    """The name of a reduce operation, given as torch's object, as its number (from the dispatcher), or as a string."""
     if isinstance(op, str):
         return {"avg": "AVG", "product": "PRODUCT"}.get(op, op.upper())
     number = op if isinstance(op, int) else int(getattr(op, "op", op))
@@ -107,19 +107,19 @@ def _reduce_names() -> dict[int, str]:
 
 
 class Signatures:
-    """Those of a trace, by key: the number that each has there, and its weight in the hash of a stream."""
+    """The signatures of a trace by key: the number of each, and its weight in the hash of a stream."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        """`lock`: held while a new one is stored."""
+        """`lock` is held while a new signature is stored."""
         self._lock = lock
         self._known: dict[Any, tuple[int, int]] = {}
 
     def clear(self) -> None:
-        """Another trace begins."""
+        """Forget all: another trace begins."""
         self._known.clear()
 
     def of(self, writer: Writer, group: Group, key: tuple[Any, ...]) -> tuple[int, int]:
-        """Number and weight of a signature that is new on the group, which knows it from then on."""
+        """Number and weight of a signature that is new on the group; remembered there unless there are too many."""
         with self._lock:
             found = self._known.get(key)
             if found is None and len(self._known) < _MOST:

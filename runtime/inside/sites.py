@@ -1,4 +1,4 @@
-"""Call sites: the frames of a call, those of the project before those of libraries, and described once for each stack."""
+"""Call sites: the frames of a call, the project's before those of libraries, described once for each stack."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _WALKED: Final = range(64)
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The Python frames of a thread, innermost first: code objects, and the offset of the instruction each one is at.
+    """The Python frames of a thread, innermost first: code objects, and the current instruction offset of each.
 
-    It keeps no frame, and so none of the job's variables. `key` is that of `key_of`.
+    It keeps no frame, and so none of the job's variables alive. `key` is that of `key_of`.
     """
 
     codes: tuple[CodeType, ...]
@@ -52,7 +52,7 @@ class Stack:
         return cls(tuple(codes), tuple(key))
 
     def started_by(self, other: Stack) -> Stack:
-        """This stack and behind it the one that started its thread, no longer than any."""
+        """This stack followed by the one that started its thread, cut to the usual maximum depth."""
         most = len(_WALKED)
         return Stack((self.codes + other.codes)[:most], (self.key + other.key)[: 2 * most])
 
@@ -64,9 +64,9 @@ class Stack:
 
 
 def key_of(frame: FrameType | None) -> tuple[int, ...]:
-    """What tells the stack of a frame from others, as long as its code objects exist.
+    """A key that identifies the stack of a frame while its code objects exist.
 
-    Not by line, and not by hashing code: either takes a microsecond for each frame.
+    It uses neither lines nor hashes of code: either takes a microsecond for each frame.
     """
     key: list[int] = []
     add = key.append
@@ -80,7 +80,7 @@ def key_of(frame: FrameType | None) -> tuple[int, ...]:
 
 
 class _Kind(IntEnum):
-    """Where a file lies."""
+    """The origin of a source file: project, library, torch, or hidden."""
 
     PROJECT = 0
     LIBRARY = 1
@@ -104,10 +104,10 @@ _NOWHERE: Final = _Frame("<no Python frame>", 0, "", _Kind.HIDDEN)
 
 
 class Sites:
-    """Tells the project's frames from those of libraries."""
+    """Distinguishes the project's frames from those of libraries."""
 
     def __init__(self, torch_folder: str) -> None:
-        """`torch_folder` is where torch lies: its frames are named only where a thread has no others."""
+        """`torch_folder` is where torch is installed: its frames are shown only if a thread has no others."""
         self._torch = torch_folder + os.sep
         #: By path.
         self._kinds: dict[str, _Kind] = {}
@@ -149,11 +149,11 @@ class Sites:
         return self.place(Stack.of(frame))
 
     def place(self, stack: Stack, started: Stack | None = None) -> dict[str, Any]:
-        """A call's place as stored in the trace. `started`: the stack that started the thread.
+        """A call site as stored in the trace. `started` is the stack that started the thread.
 
-        The site is the project's innermost frame; where it has none on the stack, the innermost of a library, else of torch.
-        `via` are the frames of libraries between the site and the call, `stack` those from the site outwards: the project's,
-        if it has any. Both innermost first.
+        The site is the project's innermost frame; if the stack has none, the innermost of a library, else of torch.
+        `via` holds the library frames between the site and the call, `stack` those from the site outwards: only the
+        project's, if it has any. Both are innermost first.
         """
         via, outer = self._ordered(stack)
         site = outer[0] if outer else _NOWHERE
@@ -166,19 +166,19 @@ class Sites:
         return found
 
     def site(self, stack: Stack) -> Stack:
-        """The frame of a stack that `place` names, without the others."""
+        """The stack reduced to the frame that `place` reports as the site."""
         kinds = [self._kind(code) for code in stack.codes]
         at = kinds.index(min(kinds)) if kinds else 0
         return Stack(stack.codes[at : at + 1], stack.key[2 * at : 2 * at + 2])
 
     def stack(self, frame: FrameType | None) -> list[str]:
-        """The frames of a thread that can be named, the project's before those of libraries."""
+        """The visible frames of a thread: its site, the innermost library frame as `via ...`, the site's callers."""
         via, outer = self._ordered(Stack.of(frame))
         found = list(map(str, outer))
         return [*found[:1], *(f"via {inner}" for inner in via[:1]), *found[1:]]
 
     def _ordered(self, stack: Stack) -> tuple[list[_Frame], list[_Frame]]:
-        """Frames of libraries inside of the site, and the frames from the site outwards."""
+        """The library frames inside the site, and the frames from the site outwards."""
         frames = [_Frame(code.co_filename, line, _name(code), self._kind(code)) for code, line in stack.lines()]
         visible = [frame for frame in frames if frame.kind <= _Kind.LIBRARY]
         project = [frame for frame in visible if frame.kind is _Kind.PROJECT]
@@ -197,7 +197,7 @@ def _name(code: CodeType) -> str:
 
 
 def shorten(path: str) -> str:
-    """A path as the linter shows it: from the current folder where it lies below, from the folder of installed packages."""
+    """A path as the linter shows it: relative to the folder of installed packages, or to the current folder."""
     for folder in _INSTALLED:
         _, found, package = path.rpartition(f"{os.sep}{folder}{os.sep}")
         if found:

@@ -1,4 +1,4 @@
-"""What stands between "a call was made on a group" and the library whose call it was: torch is one such library."""
+"""The interface between the tracer and the collective library whose calls it records; torch is one such library."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 
 class Source(Protocol):
-    """A library of collectives, asked by the tracer about its groups, which may be objects of any kind that can be referred to weakly.
+    """A library of collectives, which the tracer queries about its groups: any objects that allow weak references.
 
-    Its calls are reported to the tracer: `start` when the process has joined a job, `register` for each group that is made, then
-    `begin` before and `end` behind each call, `mark` where it comes back before it has ended, and `destroy`.
-    The operations and the fields of their signatures are those of `operations`; dtypes are "torch.float32" and the like.
+    The library's hooks report to the tracer: `start` when the process has joined a job, `register` for each group that
+    is created, `begin` before and `end` after each call, `mark` when the call returns before it is complete, and
+    `destroy`. The operations and the fields of their signatures are those of `operations`; dtypes are "torch.float32"
+    and the like.
     """
 
     @property
@@ -18,10 +19,10 @@ class Source(Protocol):
         """Where the library's own code lies; call sites are outside of it."""
 
     def ranks(self, group: Any) -> tuple[int, ...]:
-        """The members as ranks in the whole job, by their rank in the group."""
+        """The members of the group as global ranks, by their rank in the group."""
 
     def description(self, group: Any) -> str:
-        """What the user calls the group; "default_pg" for all ranks of the job, "" for no name."""
+        """The user's name for the group; "default_pg" for all ranks of the job, "" if it has no name."""
 
     def timeout(self, group: Any) -> float:
         """How long (in seconds) a call on the group may take, 0.0 if that is not known."""
@@ -30,7 +31,7 @@ class Source(Protocol):
         """Whether the process computes on a device that Python has to wait for."""
 
     def connect(self, prefix: str) -> Any | None:
-        """A connection of the tracer's own to the job's torch.distributed.Store or its like; None if there is none.
+        """A separate connection to the job's torch.distributed.Store or an equivalent; None if there is none.
 
-        Without, what several hosts have seen is not compared. `prefix` keeps its keys from those of the job.
+        Without one, ranks on different hosts are not compared. `prefix` keeps its keys apart from the job's.
         """

@@ -1,4 +1,4 @@
-"""What the layers keep of each thread: where it is in a call, and whose handle is still to come."""
+"""Per-thread state of the layers: whether the thread is inside a recorded call, and which handles are outstanding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_HANDLE: Final = (None, 0)
 
 
 class Thread:
-    """Of one thread. In one object, since to look it up takes longer than to read from it."""
+    """The state of one thread. It is one object, since a thread-local look-up costs more than an attribute."""
 
     __slots__ = ("given", "inside", "latest", "parts", "together")
 
@@ -31,7 +31,7 @@ class Thread:
 
 
 class Local(threading.local):
-    """`mine` is that of the current thread."""
+    """Thread-local storage; `mine` is the current thread's state."""
 
     def __init__(self) -> None:
         """For each thread once."""

@@ -1,4 +1,4 @@
-"""Threads: their numbers, and which stack started what they do (`Thread.start`, and `submit` of a ThreadPoolExecutor)."""
+"""Threads: their native ids, and the stack that started their work (`Thread.start`, `ThreadPoolExecutor.submit`)."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _local = _Local()
 
 
 def starter() -> Stack | None:
-    """The stack that submitted what the current thread runs to its pool, or else started the thread; None if unknown."""
+    """The stack that submitted the current work item or else started the current thread; None if unknown."""
     return _local.submitter or _starters.get(threading.current_thread())
 
 
 def number() -> int:
-    """The system's number of the current thread if Python has started it, 0 for one of C++: that is autograd at work for another."""
+    """The native id of the current thread; 0 for a C++ thread, where autograd works for another thread."""
     # threading has no public name for the objects that stand for threads of C++.
     is_ours = type(threading.current_thread()).__name__ != "_DummyThread"
     return threading.get_native_id() if is_ours else 0
 
 
 def _starting(frame: FrameType | None) -> Stack:
-    """The stack of a frame; where another started its thread, with that behind it."""
+    """The stack of a frame, followed by the stack that started its thread if there is one."""
     stack, before = Stack.of(frame), starter()
     return stack if before is None else stack.started_by(before)
 
 
 @functools.cache
 def install() -> None:
-    """Note from here on what starts threads. Threads, and what they raise, are as they were."""
+    """Record from here on the stack that starts each thread. The behaviour of threads does not change."""
     start: Any = threading.Thread.start
 
     @functools.wraps(start)

@@ -1,7 +1,7 @@
-"""The only module that names what torch does not promise: each thing behind a function that says what it gives.
+"""The only module that uses torch's private interfaces, each wrapped in a function that documents its result.
 
-`probe` says what the installed torch lacks. A function here raises AttributeError or whatever torch raises where its thing is
-missing or has changed; the layer that needs it is then left out, and the others stay.
+`probe` reports what the installed torch lacks. A function here raises AttributeError or whatever torch raises where its
+interface is missing or has changed; the layer that needs it is then left out, and the others stay.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _is_there(alternatives: str) -> bool:
 
 
 class TorchSource:
-    """torch.distributed, as the tracer asks for it; see source.Source."""
+    """torch.distributed as a library of collectives; see source.Source."""
 
     @property
     def folder(self) -> str:
@@ -122,7 +122,7 @@ class TorchSource:
 
 
 def meeting_place() -> str:
-    """Where the ranks of this job meet, "" if that cannot be told: two jobs at the same time meet in different places."""
+    """The address of the job's store, "" if unknown. Two concurrent jobs have different addresses."""
     dist: Any = torch.distributed
     if not _is_there(*_NEEDED["other hosts"]):
         return ""
@@ -162,7 +162,7 @@ def arguments(operator: Any) -> list[tuple[str, Any]]:
 
 
 def redispatch(operator: Any) -> Around:
-    """What goes on to the kernels below: `(keyset, *arguments)`. The operator's own method calls this in another function."""
+    """A function `(keyset, *arguments)` that calls the next kernels. The operator's own method adds a Python call."""
     found: Around = getattr(getattr(operator, "_handle", None), "redispatch_boxed", operator.redispatch)
     return found
 
@@ -173,12 +173,12 @@ def register(library: Any, operator: Any, kernel: Around, key: str) -> None:
 
 
 def below(key: str) -> Any:
-    """A set of keys: `operator.redispatch(keyset & below(), ...)` goes on to the kernels that come behind ours at a key."""
+    """A set of keys: `operator.redispatch(keyset & below(), ...)` runs the kernels that follow ours at a key."""
     return torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.__members__[key])
 
 
 def group_in(box: Any) -> Any:
-    """The process group that an operator gets: an object of the dispatcher, a name, or the group itself."""
+    """The process group passed to an operator as a dispatcher object, as a name, or as the group itself."""
     if isinstance(box, c10d.ProcessGroup):
         return box
     if isinstance(box, str):
@@ -193,7 +193,7 @@ def handle_in(box: Any) -> Any:
 
 
 def reduce_number_in(box: Any) -> int | None:
-    """The number of the reduce operation in an object of the dispatcher; None where that cannot tell it, as in 2.9."""
+    """The number of the reduce operation in a dispatcher object; None if this torch does not expose it, as in 2.9."""
     tell = getattr(box, "op", None)
     return None if tell is None else int(tell())
 
@@ -203,21 +203,21 @@ unobserved: Final = torch._C.DisableTorchFunction
 
 
 def is_plain(value: Any) -> TypeGuard[torch.Tensor]:
-    """Whether it is a tensor with memory of its own: no subclass, none that is sparse or belongs to a transformation."""
+    """Whether it is a tensor with memory of its own: not a subclass, not sparse, not inside a functorch transform."""
     is_own = type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
     return is_own and not torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
 def memory(tensor: torch.Tensor) -> int:
-    """What tells the memory of a tensor apart while it lives."""
+    """A number that identifies the memory of a tensor while it lives."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def hook_users(around: Callable[[Around, int], Around]) -> None:
-    """Exchange what makes C++ call: the constructor of DDP's reducer, and two functions that work on a whole model.
+    """Wrap what calls from C++: the constructor of DDP's reducer, and two functions that work on a whole model.
 
-    `around` gets the function and which of its arguments are the tensors that it broadcasts (-1: none). Raises AttributeError where one
-    of them is missing.
+    `around` gets the function and the position of the tensors it broadcasts (-1: none). Raises AttributeError if one of
+    them is missing.
     """
     native: Any = torch._C._distributed_c10d
     native.Reducer.__init__ = around(native.Reducer.__init__, -1)
@@ -231,7 +231,7 @@ def hook_users(around: Callable[[Around, int], Around]) -> None:
 
 
 def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> None:
-    """Call `begun` where several calls begin that are made as one, and `ended` with their handle, or with None."""
+    """Call `begun` when a coalesced batch of calls begins, and `ended` with its work handle, or with None."""
     group: Any = c10d.ProcessGroup
     start, end = group._start_coalescing, group._end_coalescing
 
@@ -251,7 +251,7 @@ def hook_coalescing(begun: Callable[[], None], ended: Callable[[Any], None]) -> 
 
 
 def hook_end_of_groups(ends: Callable[[Any], None]) -> None:
-    """Call `ends(group)` before a group is shut down or aborted, whoever has imported destroy_process_group under which name."""
+    """Call `ends(group)` before a group is shut down or aborted, however destroy_process_group was imported."""
     kind: Any = c10d.ProcessGroup
     for owner, name in ((kind, "shutdown"), (kind, "abort"), (c10d, "_shutdown_backend")):  # The last is of 2.4.
         if hasattr(owner, name):
@@ -284,7 +284,7 @@ def offsets_of(tensor: Any) -> tuple[int, ...]:
 
 
 def started_processes(context: Any) -> Iterator[tuple[int, Callable[[], int | None]]]:
-    """Number and exit code (None while it runs) of each process that a context of torchrun's agent has started."""
+    """PID and `exit_code()` (None while it runs) of each process that a context of torchrun's agent has started."""
     for handler in (getattr(context, "subprocess_handlers", None) or {}).values():
         yield handler.proc.pid, handler.proc.poll
     for process in getattr(getattr(context, "_pc", None), "processes", ()):

@@ -1,8 +1,9 @@
-"""Kernels that are called only where a thread asks for them, in what torch does not promise (as torch_api.py).
+"""Kernels that run only where a thread enables them, by private interfaces of torch (as torch_api.py).
 
-A kernel in Python costs a call ten microseconds, also a call that has been recorded before it gets there. What C++ calls comes
-out of a few functions: the backward pass with DDP's reducer, and those that broadcast a whole model. A thread has the kernels
-called while it is in one of those. They stand at a dispatch key that no tensor has and that nothing else is done for.
+A kernel in Python costs a call ten microseconds, even if another layer has already recorded the call. C++ makes calls
+only from a few functions: the backward pass with DDP's reducer, and those that broadcast a whole model. A thread
+enables the kernels while it is in one of those. They are registered at a dispatch key that no tensor has and nothing
+else uses.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ KEY: Final = "AutocastIPU"
 
 
 def prepare(library: Any) -> bool:
-    """Have kernels at the key called in backward passes and by DDP's reducer, and all other operators pass over it.
+    """Enable the key's kernels in backward passes and DDP's reducer, and let all other operators fall through it.
 
-    `library` is torch's, of the namespace `_`; it has to live as long as the kernels. False where this torch cannot.
+    `library` is a torch.library.Library of the namespace `_` that must live as long as the kernels. Returns False if
+    this torch does not support it.
     """
     try:
         key = torch._C.DispatchKey.__members__[KEY]
@@ -47,7 +49,7 @@ def prepare(library: Any) -> bool:
 
 @contextlib.contextmanager
 def called() -> Iterator[None]:
-    """Within it this thread, and what backward passes it starts in others, has the kernels called."""
+    """Context manager: this thread, and the backward passes it starts in other threads, run the kernels."""
     key = torch._C.DispatchKey.__members__[KEY]
     before = _state(key)
     _set(key, True, False)
@@ -78,7 +80,7 @@ def _hook_backward() -> None:
 
 
 def behind_backward(done: Callable[[], None]) -> None:
-    """Call `done` behind the backward pass that this thread is in, when DDP's reducer has waited; nothing happens outside of one."""
+    """Call `done` after this thread's backward pass, when DDP's reducer has waited; does nothing outside of one."""
     engine: Any = torch.autograd.Variable._execution_engine
     # The reducer has itself called when the pass ends, and what is asked for then comes behind that.
     with contextlib.suppress(RuntimeError):
@@ -92,7 +94,7 @@ def _hook_reducer() -> None:
 
 
 def _calling(original: Around) -> Around:
-    """A function in which the kernels are called."""
+    """Wrap a function so that the kernels run in it."""
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Recording: what the interception layer and the group hooks report goes into this process's trace file."""
+"""The recorder: writes what the layers and the group hooks report into this process's trace file."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Tracer:
     completed: Told | None = None
 
     def __init__(self, folder: Path, source: Source, watch: OnDivergence | None = None) -> None:
-        """Nothing is written before `start`: a process that never joins a job leaves no trace.
+        """Write nothing before `start`: a process that never joins a job leaves no trace.
 
-        `folder`: of the run, or of many runs, see folders.py. `source`: the library that is traced. `watch`: have a process
-        beside the job compare the ranks, see activate.py.
+        `folder` is that of one run, or the parent of several (folders.py). `source` is the traced library. `watch`:
+        have a process beside the job compare the ranks, see activate.py.
         """
         self._folder = folder
         self._source = source
@@ -79,9 +79,9 @@ class Tracer:
         return self._writer is not None
 
     def start(self, rank: int, world_size: int, store: str) -> None:
-        """The default group has been made: this process is `rank` of `world_size`; `store` is where the job meets.
+        """Begin the trace of `rank` once the default group exists; `store` is the address where the job's ranks meet.
 
-        A process that makes its default group again as another rank, or in another job, begins a trace of its own for that.
+        A process that creates its default group again as another rank, or in another job, begins a new trace.
         """
         joined = (rank, world_size, store)
         if self._writer is not None and self._joined in (None, joined):
@@ -115,7 +115,7 @@ class Tracer:
         self._writer = None
 
     def give_up(self, error: BaseException) -> None:
-        """The trace cannot be written: the job goes on without us."""
+        """Stop tracing after an error in writing the trace; the job goes on."""
         if self._writer is not None:
             # Its memory stays mapped: who ends the job knows the process by that.
             self._abandoned = self._writer
@@ -125,7 +125,7 @@ class Tracer:
         say(f"collectivelint: this process runs untraced: {type(error).__name__}: {error}\n")
 
     def fail(self, error: BaseException) -> None:
-        """The process is about to end with this exception, which nothing has caught."""
+        """Record the uncaught exception that is about to end the process."""
         if self._writer is not None:
             try:
                 self._error = self._failures.ended(self._writer, error)
@@ -133,7 +133,7 @@ class Tracer:
                 self.give_up(trouble)
 
     def finish(self) -> None:
-        """The process ends, or goes on as a rank of another job."""
+        """End the trace: the process exits, or goes on as a rank of another job."""
         if self._writer is not None:
             self._writer.finish("raised" if self._error else "finished", self._error)
             self._side.stop()
@@ -141,7 +141,7 @@ class Tracer:
     # ------------------------------------------------------------------------------------------------------ groups
 
     def register(self, group: Any) -> Group:
-        """Give a new group its identity: its ranks, and how many groups of the same ranks came before."""
+        """Give a new group its identity: its ranks, and how many groups with the same ranks were created before it."""
         writer = self._writer
         assert writer is not None
         with self._lock:
@@ -182,10 +182,10 @@ class Tracer:
     # ------------------------------------------------------------------------------------------------------ events
 
     def begin(self, kind: int, group: Any, key: tuple[Any, ...], peer: int, is_async: bool) -> int:
-        """A call is about to be made; the number of its event, 0 if nothing is recorded.
+        """Record that a call is about to be made; return the number of its event, 0 if nothing is recorded.
 
-        `key` tells signatures apart (signatures.py); `peer` is a rank of the group. This is the path of every call: what
-        is new is looked up once and then known by number.
+        `key` identifies the signature (signatures.py); `peer` is a rank of the group. Every call takes this path, so
+        anything new is looked up once and then cached.
         """
         writer = self._writer
         if writer is None:
@@ -229,7 +229,7 @@ class Tracer:
             return 0
 
     def _off_main(self, writer: Writer, group: Group, frame: FrameType | None) -> tuple[int, Stack | None, StackKey]:
-        """Of a call from another than the main thread: the thread's number, what started it, and the key of both stacks."""
+        """For a call off the main thread: the thread's number, the stack that started it, the key of both stacks."""
         thread, started = thread_starts.number(), thread_starts.starter()
         if thread and thread not in group.threads:
             group.threads.add(thread)
@@ -237,7 +237,7 @@ class Tracer:
         return thread, started, (key_of(frame), started and started.key)
 
     def _call(self, writer: Writer, group: Group, kind: int, key: tuple[Any, ...], peer: int) -> Call:
-        """Of a call that is new on the group, which knows it from then on, unless there are too many signatures."""
+        """Stream, signature, weight and global peer of a call that is new on the group; cached if its signature is."""
         there = peer if peer < 0 else group.ranks[peer] if peer < len(group.ranks) else -1
         counter = kind if kind != P2P else (key[0], there, key[2])
         stream = group.streams.get(counter) or self._stream(writer, group, kind, counter)
@@ -257,11 +257,11 @@ class Tracer:
             return group.streams.setdefault(counter, Stream(number))
 
     def watch(self, _: Operation) -> Told | None:
-        """What is to be told of each call of an operation; None: nothing, see data_checks.py."""
+        """A callback for each call of an operation, see data_checks.py; None here."""
         return None
 
     def mark(self, number: int, state: State) -> None:
-        """The call has come further, but not to its end."""
+        """Record that the call has reached another state, but not its end."""
         if number and self._writer is not None:
             thread = 0 if _ident() == MAIN else thread_starts.number()
             self._writer.mark(number, state, thread)
@@ -272,7 +272,7 @@ class Tracer:
             self._writer.end(number, state, _now())
 
     def reject(self, number: int, op: str, group: Any) -> None:
-        """The call has been refused before it began, for its arguments: the other ranks have not seen it."""
+        """Undo the count of a call that raised because of its arguments: the other ranks have not seen it."""
         with self._lock:
             latest, stream, before = self._latest
             if number and latest == number and stream is not None and self._writer is not None:
@@ -291,7 +291,7 @@ class Tracer:
         return sum(stream.count for stream in known.streams.values()) if known is not None else 0
 
     def raised(self, op: str, group: Any, error: BaseException | None) -> None:
-        """An exception leaves a function of torch.distributed, and its call on the group has not been made."""
+        """Record an exception of a torch.distributed function that raised before making its call on the group."""
         if self._writer is not None and error is not None:
             known = self._groups.get(id(group)) or self.register(group)
             stream = known.streams.get(COLLECTIVE)

@@ -1,4 +1,4 @@
-"""Work handles: a call has ended when its handle, or the tensor it returned, has been waited for."""
+"""Work handles: a call is complete when its handle, or the tensor it returned, has been waited for."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _DONE, _FAILED, _ISSUED, _WAITING = State.DONE, State.FAILED, State.ISSUED, Stat
 
 
 class Handles:
-    """Which events wait for which handle."""
+    """Maps each work handle to the events that complete when it is waited for."""
 
     def __init__(self, tracer: Tracer) -> None:
-        """Wrap `Work.wait`; that of other handles when the first of them is issued."""
+        """Wrap `Work.wait`. Other classes of handles are wrapped when the first of them is issued."""
         self._tracer = tracer
         #: id of a handle -> the handle and its events. Handles come and go, and C++ makes new ones at old addresses.
         self._works: dict[int, tuple[weakref.ref[Any], tuple[int, ...]]] = {}
@@ -34,7 +34,7 @@ class Handles:
         self._wrap_wait(Work)
 
     def issued(self, number: int, work: Any, is_async: bool, mine: Thread) -> None:
-        """The operation has returned in a thread, with or without a handle."""
+        """Record that the operation has returned in a thread, with or without a work handle."""
         if not number:
             return
         together = mine.together
@@ -109,7 +109,7 @@ class Handles:
                 setattr(handle, name, self._given_away(taken, self._tracer.completed))
 
     def _polled(self, original: Any, completed: Told) -> Any:
-        """An `is_completed` after which the program may use the result without a wait."""
+        """Wrap `is_completed`: once it returns True, the program may use the result without a wait."""
         works = self._works
 
         def is_completed(work: Any) -> bool:
@@ -123,7 +123,7 @@ class Handles:
         return is_completed
 
     def _given_away(self, original: Any, completed: Told) -> Any:
-        """A method that gives the program another way to wait: when it does, and may change the result, is not seen."""
+        """Wrap a method that returns a future, which is another way to wait: its completion is not seen."""
         works = self._works
 
         @functools.wraps(original)
@@ -137,11 +137,11 @@ class Handles:
         return future
 
     def coalescing_begun(self) -> None:
-        """Calls from here on share the handle that is still to come."""
+        """The calls from here on share one handle, which is returned at the end of the batch."""
         self.local.mine.together = []
 
     def coalescing_ended(self, work: Any) -> None:
-        """That is the handle; None if there is none."""
+        """Assign the batch's handle to its calls; None if it has none."""
         numbers = tuple(self.local.mine.together or ())
         self.local.mine.together = None
         if work is not None and numbers:

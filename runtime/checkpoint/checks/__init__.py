@@ -1,1 +1,1 @@
-"""What is checked about a checkpoint, whatever its format: tiling, values, manifests, other checkpoints."""
+"""The checks of a checkpoint in any format: tiling, values, manifests, comparison with other checkpoints."""

@@ -1,4 +1,4 @@
-"""Where the values of chunks lie that are archives of their own, as a distributed checkpoint has them, and whether those are in order."""
+"""Chunks stored as zip archives of their own, as in a distributed checkpoint: where their values lie, and damage."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def described(files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
 
 
 def entries(files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
-    """Of each archive what is wrong with its entries but `known`, which is "" for archives of an object; these are unpickled.
+    """The problems of each archive's entries except `known`, which is "" for objects; these are unpickled.
 
-    That one with `known` values cannot be read has been said.
+    If an archive with a `known` entry cannot be read, that has been reported already.
     """
 
     def one(piece: Piece) -> tuple[Said, ...]:
@@ -58,7 +58,7 @@ def entries(files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Sai
 
 
 def _object(archive: Archive) -> Iterator[Said]:
-    """What loading an object would call, and what of it is not read. torch loads it with everything that it calls."""
+    """The disallowed calls that loading an object makes, and what is not read. torch.load runs all calls."""
     calls = Calls()
     value = archive.pickled(calls)
     leaves = Leaves(archive.where("data.pkl").length)
@@ -69,7 +69,7 @@ def _object(archive: Archive) -> Iterator[Said]:
 
 
 def _each(files: Files, pieces: Sequence[Piece], function: Callable[[Piece], _T]) -> list[_T]:
-    """The answer for each. In the order of the files the end of one and the beginning of the next are read together."""
+    """The function's result for each piece, processed in file order: a store reads neighbours together."""
     order = sorted(range(len(pieces)), key=lambda n: (pieces[n].file, pieces[n].offset))
     found: dict[int, _T] = {}
     for begin in range(0, len(order), _AT_ONCE):

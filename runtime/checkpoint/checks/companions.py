@@ -1,4 +1,4 @@
-"""CK103 for parts that formats write together, whatever their number: a model and its optimizer, shards and what is common to them."""
+"""CK103 for parts that are always written together: a model and its optimizer, shards and the data common to them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
 
 
 def _common(folder: Path) -> Iterator[Problem]:
-    """Megatron's torch_dist: `metadata.json` says that there is a `common.pt`. It is written last, and without it nothing is loaded."""
+    """Megatron's torch_dist: check `common.pt` and `metadata.json`, which is written last and needed for loading."""
     names = {entry.name for entry in folder.iterdir()}
     if "common.pt" in names and dcp.is_one(folder) and not names & {"metadata.json", ".metadata.json"}:
         yield Problem(
@@ -61,7 +61,7 @@ def _common(folder: Path) -> Iterator[Problem]:
 
 
 def _torch_checkpointing(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """torch_checkpointing: each item has a file of each rank, `ITEM_RANK.pt`, and the metadata say how many ranks there are."""
+    """torch_checkpointing: check that each item has a file `ITEM_RANK.pt` for each rank in the metadata."""
     metadata = next((unit for unit in units if any(TORCH_CHECKPOINTING in name for name in unit.objects)), None)
     size = metadata.objects.get("world_size") if metadata is not None else None
     if metadata is None or size is None or not isinstance(size.value, int) or not 0 < size.value < MOST_FILES:
@@ -102,7 +102,7 @@ def _accelerate(folder: Path) -> Iterator[Problem]:
 
 
 def _placeholders(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """ZeRO stage 3: the weights among the states of the model are empty, their values are with the optimizer."""
+    """ZeRO stage 3: the model states hold empty placeholders; report them if no file holds the optimizer's values."""
     flat = any("fp32_flat_groups" in name for unit in units for name in unit.tensors)
     for unit in units:
         if len(unit.tensors) > 1 and not flat and not any(tensor.bytes for tensor in unit.tensors.values()):
@@ -111,7 +111,7 @@ def _placeholders(units: Sequence[Checkpoint]) -> Iterator[Problem]:
 
 
 def _shadowed(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """A whole file with the names of an index beside it: which of them is loaded is for the reader to say."""
+    """Note a whole file with the same names as an index beside it: readers differ in which of them they load."""
     for unit in units:
         if not unit.format.endswith("with index"):
             continue

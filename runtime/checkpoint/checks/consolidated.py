@@ -1,7 +1,7 @@
-"""CK302: a consolidated file has to be what the shards make when they are put together.
+"""CK302: a consolidated file has to equal the shards put together.
 
-What people find when they look is always one of a few things: one rank's part under the name of the whole, one part twice, or the
-parts in the wrong order. Each is told by name.
+Common faults have a message of their own: one rank's part under the name of the whole, one part twice, or the parts in
+the wrong order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
-    """Compare a checkpoint's shards with the consolidated file that was made of them; `unread` gets what cannot be compared."""
+    """Compare shards with the consolidated file made from them; what cannot be compared is added to `unread`."""
     of_one: set[str] = set()
     made = flat_groups.rebuilt(shards)
     if made is not None:
@@ -76,7 +76,7 @@ def check(shards: Side, whole: Side, unread: list[Unread]) -> Iterator[Problem]:
 
 
 def _names(shards: Side, whole: Checkpoint, pairs: list[tuple[str, str]]) -> Iterator[Problem]:
-    """Names that one of them lacks. A consolidated file is of the model: what is beside that in the shards is no loss."""
+    """Report names that only one side has. A consolidated file may lack what is not part of the model."""
     there = {other for _, other in pairs}
     heads = {_head(name, other) for name, other in pairs}
     saved = shards.checkpoint.tensors
@@ -99,7 +99,7 @@ def _names(shards: Side, whole: Checkpoint, pairs: list[tuple[str, str]]) -> Ite
 
 
 def _is_tied(name: str, there: set[str], shards: Side) -> bool:
-    """Whether another name has the same values. A file of safetensors keeps one of them."""
+    """Whether another name has the same values: safetensors keeps only one name of tied weights."""
     mine = crcs(name, shards)
     shape = shards.checkpoint.tensors[name].shape
     return bool(mine) and any(
@@ -126,7 +126,7 @@ def _of(whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> Iterator[Pro
 
 
 def _wrong_shape(whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> str:
-    """Most often it is one rank's part; then say which."""
+    """The message for a wrong shape; if the file holds one rank's part, it says which."""
     apart = [
         d
         for d in range(len(tensor.shape))
@@ -158,7 +158,7 @@ def _lines(dimension: int, tensor: Tensor) -> str:
 
 
 def _part_of(whole: Tensor, tensor: Tensor, file: Side, shards: Side, along: int) -> str:
-    """It may be the checkpoint that has a part only: tensor parallelism by hand, saved as if the parts were replicas."""
+    """The message if the checkpoint, not the file, holds one part only: manual tensor parallelism saved as replicas."""
     mine, part = file.values[(whole.name, 0)], shards.values.get((tensor.name, 0))
     size = tensor.shape[along]
     if part is None or len(tensor.chunks) != 1 or not size or whole.shape[along] % size or part.dtype != mine.dtype:
@@ -177,7 +177,7 @@ def _of_rank(chunk: Chunk) -> str:
 
 
 def _wrong_values(found: Count, whole: Tensor, tensor: Tensor, file: Side, shards: Side) -> str:
-    """Which chunk stands in the place of which, if that is what happened."""
+    """The message for wrong values; if chunks are duplicated or swapped, it says which."""
     stands: list[int | None] = []
     mine = file.values.get((whole.name, 0))
     by_crc: defaultdict[tuple[int, Sizes], list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Chunks that are one number, or one row, throughout: told by both ends and the CRC-32, without reading what lies between."""
+"""Chunks that repeat one number or one row, detected by both ends and the CRC-32, without reading the rest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ENDS: Final = 4096
 
 
 def is_large(values: Values) -> bool:
-    """Whether there is something between its ends. Smaller ones are not checked."""
+    """Whether the chunk is longer than one end. Smaller ones are not checked."""
     return values.storage.length > ENDS
 
 
 def is_constant(values: Values, files: Files) -> bool:
-    """Whether one number is all there is, or one row. Beginning and end are looked at, the CRC-32 says whether the rest is the same."""
+    """Whether the values repeat one number or one row. Both ends are read; the CRC-32, if known, confirms the rest."""
     size = width(values.dtype) or 1
     row = math.prod(values.sizes[1:]) * size
     try:

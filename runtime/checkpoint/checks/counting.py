@@ -1,4 +1,4 @@
-"""How many elements of two tensors differ, and by how much at most: counted over everything that they share, block by block."""
+"""Counts how many elements of two tensors differ and the largest difference, block by block over what both have."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Shared = "tuple[tuple[Sizes, Sizes], tuple[Values, Sizes], tuple[Values, Sizes]]
 
 @dataclass(slots=True)
 class Count:
-    """Elements that differ, and the first of them; by how much at most, None where that has no meaning.
+    """Elements that differ, the first of them, and the largest difference (`most`; None if not a number).
 
-    `bits` are those that are equal as numbers and differ in their bits: -0.0, or another NaN. `unknown` lie in boxes that differ and
-    cannot be counted, `why` says what is missing.
+    `bits` counts elements that are equal as numbers and differ in their bits: -0.0, or another NaN. `unknown` counts
+    elements in boxes that differ but cannot be compared element by element; `why` gives the reason.
     """
 
     elements: int = 0
@@ -77,7 +77,7 @@ def counted(boxes: Iterable[Any], first: Side, second: Side) -> Count:
 
 
 def _add(found: Count, a: Any, b: Any, at: int, box: tuple[Sizes, Sizes], torch: Any) -> None:
-    """Add what differs between two flat pieces; `at` is where they begin in their box."""
+    """Add the differences between two flat pieces; `at` is their offset in the box, in elements."""
     differs = unequal(a, b)
     count = int(differs.sum())
     if a.dtype == b.dtype:
@@ -107,7 +107,7 @@ def _place(index: int, box: tuple[Sizes, Sizes]) -> Sizes:
 
 
 def unequal(a: Any, b: Any) -> Any:
-    """Which elements differ, after conversion to the narrower dtype of the two. What is NaN on both sides is equal."""
+    """A mask of elements that differ, after conversion to the narrower dtype. NaN on both sides counts as equal."""
     if a.dim() > 1:
         return (a != b).any(1)
     if a.dtype == b.dtype:
@@ -123,7 +123,7 @@ def _unequal(a: Any, b: Any) -> Any:
 def side_by_side(
     mine: tuple[Values, Sizes], theirs: tuple[Values, Sizes], sizes: Sizes, first: Side, second: Side
 ) -> Iterator[tuple[Any, Any]]:
-    """The same elements of both sides, in flat tensors of the same length; of dtypes without numbers, rows of their bytes."""
+    """The same elements of both sides, in flat tensors of equal length; rows of bytes for non-numeric dtypes."""
     try:
         import torch
     except ImportError:

@@ -1,7 +1,7 @@
 """Two checkpoints, tensor by tensor, at any sharding and in any format.
 
-Where two chunks share a box, the CRC-32 of that box on both sides says whether they agree there; of a whole chunk the file has it
-already, so that two checkpoints of the same layout are compared by their headers.
+Where two chunks overlap, the CRC-32 of the shared box on both sides tells whether they agree there. For a whole chunk
+the file already stores it, so two checkpoints of the same layout are compared by their headers.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Difference:
 
 
 def paired(first: Checkpoint, second: Checkpoint, sides: tuple[Side, Side] | None = None) -> list[tuple[str, str]]:
-    """Names that mean the same: equal, or equal but for a prefix that all of one side have (`model.`, `module.`).
+    """Pairs of corresponding names: equal, or equal after removing a prefix that all names of one side have (`model.`).
 
-    Where several prefixes would do (`model.` and `ema.`), the values decide, if `sides` are there to look at.
+    If several prefixes fit (`model.` and `ema.`), the values decide, provided that `sides` are given.
     """
     best: list[tuple[str, str]] = []
     least = None
@@ -81,7 +81,7 @@ def _moved(name: str, cut: str, put: str) -> str:
 
 
 def _prefixes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """What has to be cut off the names of the first, and put in front, to get those of the second; all that fit as often."""
+    """Each pair (prefix to remove, prefix to add) that maps the most names of the first side to the second."""
     by_end: dict[str, list[str]] = {}
     for name in second:
         parts = name.split(".")
@@ -105,7 +105,7 @@ _PARTS = 4
 
 
 def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iterator[Difference]:
-    """Every difference, in the order of the first checkpoint; tensors that are only on one side last, then other parts of both."""
+    """Every difference, in the order of the first checkpoint; then tensors only in the second, then other parts."""
     yield from _compared(first, second, progress)
     others = {_part(side, second): side for side in second.beside}
     for side in first.beside if others else ():
@@ -128,7 +128,7 @@ def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iter
 
 
 def _part(side: Side, of: Side) -> str:
-    """What a part beside the weights is called, in both checkpoints."""
+    """The name of a part besides the weights, the same in both checkpoints."""
     families = [family.form for family in side.checkpoint.families]
     return families[0] if families else os.path.relpath(side.checkpoint.path, of.checkpoint.folder)
 
@@ -178,7 +178,7 @@ def _of(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[Differe
 
 
 def count(one: Tensor, two: Tensor, first: Side, second: Side) -> Count | None:
-    """How many elements of two tensors of one shape differ; None if they are the same."""
+    """Count the elements that differ between two tensors of one shape; None if they are equal."""
     where = set(different(one, two, first, second))
     if not where:
         return None
@@ -198,7 +198,7 @@ def different(one: Tensor, two: Tensor, first: Side, second: Side) -> Iterator[t
 def shared(
     one: Tensor, two: Tensor, first: Side, second: Side
 ) -> Iterator[tuple[tuple[Sizes, Sizes], tuple[Values, Sizes], tuple[Values, Sizes]]]:
-    """Each box that a chunk of one side shares with one of the other; the values, and where in them the box begins."""
+    """Each box in which chunks of both sides overlap; for each side the values, and the offset of the box in them."""
     candidates = [(index, chunk) for index, chunk in enumerate(two.chunks) if (two.name, index) in second.values]
     # Of the same layout each chunk has its one counterpart, and there may be thousands.
     same = {(chunk.offsets, chunk.sizes): (index, chunk) for index, chunk in candidates}
@@ -226,7 +226,7 @@ def _same_numbers(
 
 
 def placeholder(one: Tensor, two: Tensor) -> str:
-    """Says which of two tensors has no elements while the other has some: its values are elsewhere. "" if neither."""
+    """Which of two tensors is an empty placeholder while the other has elements; "" if neither."""
     if bool(math.prod(one.shape)) == bool(math.prod(two.shape)):
         return ""
     empty = "first" if not math.prod(one.shape) else "second"
@@ -234,7 +234,7 @@ def placeholder(one: Tensor, two: Tensor) -> str:
 
 
 def incomparable(first: Checkpoint, second: Checkpoint) -> str:
-    """Why two checkpoints that share no name are not compared."""
+    """The reason why two checkpoints without a common name cannot be compared."""
     flat = next((n for c in (first, second) for n in c.tensors if _FLAT.search(n)), "")
     why = f"; `{flat}` is many parameters in one" if flat else ""
     counts = f"none of {len(first.tensors)} names is among the {len(second.tensors)} of the other"
@@ -242,7 +242,7 @@ def incomparable(first: Checkpoint, second: Checkpoint) -> str:
 
 
 def correspondence(pairs: list[tuple[str, str]]) -> str:
-    """By which names tensors were compared: `by equal names`, or `a.w` of the first as `model.a.w` of the second."""
+    """How names were matched: `by equal names`, or `a.w` of the first as `model.a.w` of the second."""
     moved = next(((name, other) for name, other in pairs if name != other), None)
     if moved is None:
         return "by equal names"

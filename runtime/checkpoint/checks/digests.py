@@ -1,6 +1,6 @@
-"""One reading of values, in order and in several threads: the CRC-32, whether there are NaN or Inf, whether they are one number throughout.
+"""One pass over values, in file order and several threads: CRC-32, NaN and Inf, constant chunks.
 
-Memory does not grow with the checkpoint; the system, or the store, reads ahead while a block is digested.
+Memory use does not grow with the checkpoint; the system, or the store, reads ahead while a block is digested.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MOST: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Of the bytes of a storage; without a CRC-32, `error` is what kept it from being read."""
+    """The digest of a storage's bytes; `crc` is None if it could not be read, and `error` says why."""
 
     crc: int | None
     error: str = ""
@@ -50,7 +50,7 @@ class Digest:
 
 
 class _Finite:
-    """Whether there are NaN or Inf among floating-point values. Needs numpy; where that is missing, they are not looked for."""
+    """Whether floating-point values are all finite. Needs numpy; without it NaN and Inf are not searched for."""
 
     def __init__(self) -> None:
         try:
@@ -85,7 +85,7 @@ class _Reader:
         self._size = 0 if isinstance(files.folder, StorePath) else BLOCK
 
     def run(self, run: Sequence[Values]) -> list[Digest]:
-        """Of storages that lie together."""
+        """The digests of storages that are adjacent in their file."""
         if len(run) > 1:
             self._files.warm(values.storage for values in run)
         try:
@@ -114,7 +114,7 @@ class _Reader:
 
 
 def _begins_constant(values: Values, block: memoryview) -> bool:
-    """Whether the second row is as the first, as far as one block tells: else the values are not one number or one row."""
+    """Whether the second row equals the first in the first block; if not, the values are not constant."""
     row = math.prod(values.sizes[1:]) * (width(values.dtype) or 1)
     return not 0 < 2 * row <= len(block) or block[:row] == block[row : 2 * row]
 
@@ -122,7 +122,7 @@ def _begins_constant(values: Values, block: memoryview) -> bool:
 def digests(
     files: Files, storages: Sequence[Values], progress: Progress = no_progress, threads: int = 0
 ) -> list[Digest]:
-    """Read storages, which should be in the order in which they lie in their files; the digest of each. `progress` is called with the number of bytes read."""
+    """The digest of each storage. Pass them in file order. `progress` gets the number of bytes read."""
     is_far = isinstance(files.folder, StorePath)
     threads = threads or (_FROM_STORE if is_far else min(8, (os.cpu_count() or 1) + 1))
     reader = _Reader(files, progress)
@@ -132,7 +132,7 @@ def digests(
 
 
 def _runs(storages: Iterable[Values]) -> Iterator[list[Values]]:
-    """Small storages of a file that lie together, and large ones alone."""
+    """Groups of small storages that are adjacent in a file, and large ones alone."""
     run: list[Values] = []
     for values in storages:
         begin = run[0].storage if run else values.storage

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What reads many chunks. All methods give an answer for each, in order, and raise CheckpointError if none can be had at all."""
+    """Reads many chunks. Methods return one result per chunk, in order, or raise CheckpointError for all."""
 
     def headers(self, files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
         """The place of the values of each chunk, or the reason why it is unknown."""
 
     def entries(self, files: Files, pieces: Sequence[Piece], known: str) -> list[tuple[Said, ...]]:
-        """What is wrong with the entries of each archive, by code; see `archived.entries`."""
+        """The problems of each archive's entries, as (code, text); see `archived.entries`."""
 
     def digests(self, files: Files, storages: Sequence[Values], progress: Progress) -> list[Digest]:
-        """The digest of each storage; they come in the order in which they lie in their files."""
+        """The digest of each storage; storages have to be passed in file order."""
 
 
 class Here:
-    """This process, with some threads."""
+    """The engine that reads in this process, with several threads."""
 
     def headers(self, files: Files, pieces: Sequence[Piece]) -> list[Values | str]:
         """See Engine."""

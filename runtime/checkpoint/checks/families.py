@@ -1,7 +1,7 @@
-"""CK103 and CK205 between files: of kin, one is missing, there is one too many, or one is of another step.
+"""CK103 and CK205 between files of one family: one is missing, one is too many, or one is of another step.
 
-How many there should be is said in a name (`world_size_2`), inside (`dp_world_size`), or by the kin themselves: where one rank has a
-file of the optimizer, it has one of the model.
+The expected number comes from a file name (`world_size_2`), from a file's content (`dp_world_size`), or from related
+files: where one rank has an optimizer file, it has a model file.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ MOST_FILES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """How many numbers a label has, and what says so; "" if that are the files themselves."""
+    """How many numbers a label has, and the source of that count; "" if it is the files themselves."""
 
     number: int
     said: str
 
 
 def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """What is wrong between the files of a checkpoint and its parts."""
+    """Report missing, surplus and duplicate files in all families of a checkpoint."""
     missing: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for unit in units:
         for family in unit.families:
@@ -149,7 +149,7 @@ def _too_many(family: Family, counts: dict[str, _Count]) -> Iterator[Problem]:
 
 
 def _twice(family: Family, unit: Checkpoint, units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """Files of the same rank: by another spelling of its number, or by a link to the file of another rank."""
+    """Report two files of one rank: its number spelt differently, or a link to another rank's file."""
     form = re.compile(re.escape(family.form).replace(r"\*", r"(\d{1,9})"))
     members = set(family.members.values())
     for other in (file for part in units if part.folder == unit.folder for file in part.files):
@@ -166,7 +166,7 @@ def _twice(family: Family, unit: Checkpoint, units: Sequence[Checkpoint]) -> Ite
 
 
 def _words(label: str) -> str:
-    """`mp_rank.1` is the second number behind that word."""
+    """A label in words: `mp_rank.1` is the second number of mp_rank."""
     word, _, more = label.partition(".")
     return f"{'second' if more == '1' else 'third'} number of {word}" if more else word or "number"
 

@@ -1,8 +1,8 @@
-"""DeepSpeed's flat groups as the parameters they are made of.
+"""DeepSpeed's flat groups, mapped back to the parameters they consist of.
 
-Each rank has a part of one long vector. Stages 1 and 2 put the parameters of a group one behind the other and cut that; stage 3 cuts each
-parameter into as many parts as there are ranks, and puts a rank's parts one behind the other. `param_shapes` says in which order. Nothing
-is copied: a part of a parameter becomes chunks that lie in the flat tensors.
+Each rank has a part of one long vector. Stages 1 and 2 concatenate the parameters of a group and cut the result into
+one part per rank; stage 3 cuts each parameter into one part per rank and concatenates a rank's parts. `param_shapes`
+gives the order. Nothing is copied: a part of a parameter becomes chunks that lie in the flat tensors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MODULE: Final = "module."
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What the states of the model say: sizes of the parameters by group and name, other tensors, names that are tied."""
+    """What the model states record: parameter sizes by group and name, frozen parameters, tied names."""
 
     side: Side
     groups: tuple[Mapping[str, Sizes], ...]
@@ -44,14 +44,14 @@ class _Model:
 
     @property
     def sizes(self) -> dict[str, Sizes]:
-        """Of all trained parameters."""
+        """The sizes of all trained parameters."""
         return {name: sizes for group in self.groups for name, sizes in group.items()}
 
 
 def rebuilt(side: Side) -> Side | None:
-    """A checkpoint of ZeRO, or a universal one, as global tensors, with `optimizer.state.NAME.SLOT` beside them.
+    """A ZeRO or universal checkpoint as global tensors, with `optimizer.state.NAME.SLOT` beside them.
 
-    None if it is none of these, where a rank's flat groups are missing, or where there are several ranks of the model.
+    None for any other checkpoint, if a rank's flat groups are missing, or if there are several model-parallel ranks.
     """
     model = _model(side)
     if model is None:
@@ -75,7 +75,7 @@ def rebuilt(side: Side) -> Side | None:
 
 
 def check(side: Side) -> Iterator[Problem]:
-    """CK103, CK201 and CK202: parameters of which a universal checkpoint has no folder, or the ranks not as many elements as they need."""
+    """CK103, CK201 and CK202: missing parameters of a universal checkpoint, flat groups of the wrong size."""
     sides = model_ranks.each(side)
     for number, one in sides.items():
         for problem in _check(one):
@@ -111,7 +111,7 @@ def _check(side: Side) -> Iterator[Problem]:
 
 
 def _lacking(model: _Model, flat: Flat) -> Iterator[Problem]:
-    """Groups of parameters that have no flat group on any rank; stage 3 divides its flat groups otherwise."""
+    """Report groups of parameters without a flat group on any rank. Not for stage 3, which has other groups."""
     for group, shapes in enumerate(() if flat.is_stage_3 else model.groups):
         if group not in flat.by_group and shapes:
             first, *others = shapes
@@ -121,7 +121,7 @@ def _lacking(model: _Model, flat: Flat) -> Iterator[Problem]:
 
 
 def _beyond(model: _Model, flat: Flat) -> Iterator[Problem]:
-    """Flat groups of which the states of the model name no parameters."""
+    """Report flat groups for which the model states name no parameters."""
     for group, values in flat.by_group.items():
         count = sum(map(length, values))
         if not flat.is_stage_3 and 0 < len(model.groups) <= group and count:
@@ -130,7 +130,7 @@ def _beyond(model: _Model, flat: Flat) -> Iterator[Problem]:
 
 
 def _frozen(model: _Model) -> Iterator[Problem]:
-    """Frozen parameters whose fragments some ranks lack, or that are too short."""
+    """Report frozen parameters with fragments that are missing on some ranks or too short."""
     made, places = Made(), flat_slots.ranks_of(model.side)
     objects = model.side.checkpoint.objects
     world_size = next((item.value for name, item in objects.items() if name.startswith("dp_world_size@")), None)
@@ -152,7 +152,7 @@ def _frozen(model: _Model) -> Iterator[Problem]:
 
 
 def _left(model: _Model, flat: Flat, paddings: Mapping[int, Sizes]) -> Iterator[Problem]:
-    """Elements that no parameter has. DeepSpeed's own script refuses them, beyond what it pads with."""
+    """Report elements beyond all parameters and padding, which DeepSpeed's own script rejects."""
     ranks = len(next(iter(flat.by_group.values())))
     groups = [model.sizes] if flat.is_stage_3 else list(model.groups)
     for group, shapes in enumerate(groups):
@@ -205,7 +205,7 @@ def _model(side: Side) -> _Model | None:
 
 
 def _paddings(side: Side) -> dict[int, Sizes]:
-    """Elements behind each parameter of a group, where the files say so."""
+    """The padding behind each parameter of a group in elements, if the files record it."""
     found: dict[int, Sizes] = {}
     for part in side.parts:
         for name, item in part.checkpoint.objects.items():
@@ -216,7 +216,7 @@ def _paddings(side: Side) -> dict[int, Sizes]:
 
 
 def _placed(model: _Model, flat: Flat, paddings: Mapping[int, Sizes]) -> Iterator[tuple[str, Sizes, Iterator[Run]]]:
-    """Each parameter with its shape and the runs of its elements."""
+    """Each parameter with its shape and the runs of its elements in the flat tensors."""
     ranks = range(len(next(iter(flat.by_group.values()))))
     if flat.is_stage_3:
         vectors = [Vector([(rank, values[rank]) for values in flat.by_group.values()]) for rank in ranks]
@@ -245,7 +245,7 @@ def _placed(model: _Model, flat: Flat, paddings: Mapping[int, Sizes]) -> Iterato
 
 
 def _reshaped(universal: Side, model: _Model, made: Made, states: Made) -> None:
-    """The tensors of a universal checkpoint; those of stage 3 are flat in it."""
+    """Add the tensors of a universal checkpoint in their original shape; stage 3 stores them flat."""
     shapes = model.sizes
     for name, tensor in universal.checkpoint.tensors.items():
         values = universal.values.get((name, 0))
@@ -259,7 +259,7 @@ def _reshaped(universal: Side, model: _Model, made: Made, states: Made) -> None:
 
 
 def _beside(model: _Model, made: Made) -> None:
-    """What is in no flat group: frozen parameters, buffers, second names."""
+    """Add the tensors that are in no flat group: frozen parameters, buffers, tied names."""
     places = flat_slots.ranks_of(model.side) or {0: 0}
     tensors, values = model.side.checkpoint.tensors, model.side.values
     for name, shape in model.frozen.items():

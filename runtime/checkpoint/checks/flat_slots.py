@@ -1,4 +1,4 @@
-"""The flat tensors of DeepSpeed's ZeRO: the values and the moments of the optimizer, each by group and rank."""
+"""The flat tensors of DeepSpeed's ZeRO by group and rank: parameter values and optimizer moments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COUNT: Final = re.compile(r"optimizer_state_dict\.partition_count@")
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """The flat tensors of a slot ("" for the values) by group, of each rank in order, and how stage 3 cuts them."""
+    """The flat tensors of a slot ("" for the values): by group, one per rank in order; and whether stage 3 cut them."""
 
     by_group: Mapping[int, Sequence[Values]]
     is_stage_3: bool
@@ -40,7 +40,7 @@ class Flat:
 
 @dataclass(slots=True)
 class _Found:
-    """What the files hold: the flat tensors by slot, group and rank, without the rank in their names; None where one is not read."""
+    """The flat tensors found in the files by slot, group and rank; None where one is not read. `names` have no rank."""
 
     tensors: defaultdict[str, defaultdict[int, dict[int, Values | None]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
@@ -53,7 +53,7 @@ class _Found:
 
 
 def _found(side: Side) -> _Found:
-    """The flat tensors of all ranks; nothing where the file of one is missing, or there are several ranks of the model."""
+    """The flat tensors of all ranks; empty if a rank's file is missing, or there are several model-parallel ranks."""
     found = _Found()
     for part in side.parts:
         places = ranks_of(part)
@@ -79,7 +79,7 @@ def _found(side: Side) -> _Found:
 
 
 def slots(side: Side) -> dict[str, Flat]:
-    """The flat tensors by slot; {} where one of a rank is missing."""
+    """The flat tensors by slot; {} if one of a rank is missing."""
     found = _found(side)
     ranks = range(found.ranks)
     whole: dict[str, dict[int, list[Values]]] = {}
@@ -105,7 +105,7 @@ def slots(side: Side) -> dict[str, Flat]:
 
 
 def check(side: Side) -> Iterator[Problem]:
-    """CK103 and CK202: flat tensors that the file of a rank lacks and others have, and moments that are too short for their values."""
+    """CK103 and CK202: flat tensors missing on some ranks only, and moments shorter than their values."""
     found = _found(side)
     lost: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
     for slot, groups in found.tensors.items():
@@ -132,14 +132,14 @@ def check(side: Side) -> Iterator[Problem]:
 
 
 def _world_size(part: Side) -> int | None:
-    """How many ranks the flat groups are of, as one of their files says."""
+    """The number of ranks that the flat groups are divided over, as one of their files records it; None if unknown."""
     value = next((item.value for name, item in part.checkpoint.objects.items() if _COUNT.match(name)), None)
     counts = value if isinstance(value, tuple) else (value,)
     return max((count for count in counts if type(count) is int), default=None)
 
 
 def ranks_of(part: Side) -> dict[int, int] | None:
-    """The number behind `@` in the names of each file of a family -> its rank; None if they are of several ranks of the model."""
+    """The number after `@` in the names of each file -> its rank; None if there are several model-parallel ranks."""
     for family in part.checkpoint.families:
         own = [n for n, label in enumerate(family.labels) if label != model_ranks.LABEL]
         tails = numbers(family)
@@ -150,6 +150,6 @@ def ranks_of(part: Side) -> dict[int, int] | None:
 
 
 def read_by(part: Side, places: Mapping[int, int]) -> set[int]:
-    """The ranks of whose file something was read."""
+    """The ranks with a file from which something was read."""
     tails = {name.rpartition("@")[2] for name in (*part.checkpoint.tensors, *part.checkpoint.objects)}
     return {rank for number, rank in places.items() if str(number) in tails}

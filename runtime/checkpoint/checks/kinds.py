@@ -1,7 +1,7 @@
 """CK103: kinds of files that are missing although the same save wrote kinds that come with them.
 
-A file that is alone says nothing about the rest: weights are copied without their optimizer all the time. Reported is only what a library
-never writes without the other.
+A file that is alone says nothing about the rest: weights are often copied without their optimizer. Only combinations
+are reported that a library always writes together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Where a file of each form in `there` is in a folder, one of `wanted` is as well, or `where` is missing. Whole names."""
+    """If a folder has all forms in `there`, it needs one of `wanted`, or `where` is missing. Whole names match."""
 
     there: tuple[str, ...]
     wanted: str
@@ -80,7 +80,7 @@ def check(root: Path, units: Sequence[Checkpoint]) -> Iterator[Problem]:
 
 
 def _names(folder: Path) -> list[str]:
-    """What is in a folder; folders in which there is nothing are left out."""
+    """The names in a folder, without empty subfolders."""
     names = []
     for entry in folder.iterdir():
         with suppress(OSError):
@@ -90,7 +90,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _unindexed(units: Sequence[Checkpoint]) -> Iterator[Problem]:
-    """Files of parts without an index: some readers take all files there are, others know them by the index only."""
+    """Note files of parts without an index: some readers take all files there are, others need the index."""
     for unit in units:
         for family in unit.families:
             folder = (unit.folder / family.form).parent

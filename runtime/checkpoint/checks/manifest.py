@@ -1,8 +1,8 @@
-"""CK303: `collectivelint-manifest.json`, what a save wrote, beside what it wrote.
+"""CK303: compares `collectivelint-manifest.json`, which records what a save wrote, with the files.
 
-The format itself records neither how many ranks there were nor the digest of a chunk, and keeps the old metadata when a save
-breaks off while it overwrites: one new shard beside old ones loads without a word. The manifest is written last, in one step, and
-belongs to one save.
+The format itself records neither the number of ranks nor the digest of a chunk, and keeps the old metadata if a save
+fails while overwriting: one new shard among old ones then loads without an error. The manifest is written last,
+atomically, and belongs to one save.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION: Final = 1
 
 
 def make(side: Side, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a checkpoint as it lies there. `facts`: world size, mesh, step, versions, if known."""
+    """The manifest of a checkpoint in its present state. `facts`: world size, mesh, step, versions, if known."""
     tensors: dict[str, Any] = {}
     for name, tensor in side.checkpoint.tensors.items():
         chunks = []
@@ -50,7 +50,7 @@ def make(side: Side, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
-    """Write it in one step: there is the old one, or the new one. Raises OSError."""
+    """Write the manifest atomically and return its path. Raises OSError."""
     target = folder / NAME
     text = json.dumps(manifest, separators=(",", ":"))
     if isinstance(target, StorePath):
@@ -62,7 +62,7 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> Path:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Read one; raises CheckpointError where it is none."""
+    """Read a manifest. Raises CheckpointError if the file is not one."""
     try:
         found: dict[str, Any] = texts.parsed(file)
     except OSError as error:

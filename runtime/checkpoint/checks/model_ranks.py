@@ -1,6 +1,7 @@
-"""DeepSpeed with several ranks of the model (`mp_rank_00`, `mp_rank_01`): each has parameters, shapes and flat groups of its own.
+"""DeepSpeed with several model-parallel ranks (`mp_rank_00`, `mp_rank_01`), each with its own flat groups.
 
-What one of them has is a checkpoint of ZeRO as that of a job without them. Nothing says along which dimension their parameters are cut.
+The files of one of them form a ZeRO checkpoint like that of a job without model parallelism. Nothing records along
+which dimension the parameters are cut.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LABEL: Final = "mp_rank"
 
 
 def each(side: Side) -> dict[int, Side]:
-    """What each rank of the model has, by its number; {0: all} where there is one, or none is known."""
+    """The checkpoint of each model-parallel rank, by its number; {0: all} if there is only one or none is known."""
     found = sorted({n for part in side.parts for family in part.checkpoint.families for n in _of(family)})
     if len(found) < 2:
         return {0: side}
@@ -32,7 +33,7 @@ def each(side: Side) -> dict[int, Side]:
 
 
 def _of(family: Family) -> list[int]:
-    """The number of the rank of the model of each file; [] where their names have none."""
+    """The model-parallel rank of each file; [] if the file names have none."""
     if LABEL not in family.labels:
         return []
     place = family.labels.index(LABEL)
@@ -40,7 +41,7 @@ def _of(family: Family) -> list[int]:
 
 
 def _cut(part: Side, number: int) -> Side:
-    """The files of one rank of the model, as if it were the only one; a part without such files as it is."""
+    """The files of one model-parallel rank, as if it were the only one; other parts unchanged."""
     checkpoint = part.checkpoint
     if len(checkpoint.families) != 1 or not _of(checkpoint.families[0]):
         return part
@@ -67,6 +68,6 @@ def _cut(part: Side, number: int) -> Side:
 
 
 def _renamed(name: str, tails: Mapping[str, str]) -> str:
-    """A name with the number of its file among those of the rank of the model; "" if it is of another one."""
+    """A name renumbered among the files of its model-parallel rank; "" if it belongs to another rank."""
     plain, at, tail = name.rpartition("@")
     return f"{plain}{at}{tails[tail]}" if tail in tails else ""

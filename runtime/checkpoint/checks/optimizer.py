@@ -62,7 +62,7 @@ def _shapes(prefix: str, parameters: Mapping[str, Mapping[str, Tensor]], known: 
 
 
 def _is_part(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
-    """Whether it is the shape of one rank's part: smaller in one dimension, by a whole factor that ranks may have."""
+    """Whether the shape is that of one rank's part: smaller in one dimension, by an integer factor."""
     if len(state) != len(parameter):
         return False
     apart = [(n, m) for n, m in zip(state, parameter, strict=True) if n != m]
@@ -74,7 +74,7 @@ _MOST_PARTS: Final = 64
 
 
 class _Parameters:
-    """The parameters of a checkpoint by the name that an optimizer has for them."""
+    """Looks up the parameters of a checkpoint by the name that the optimizer uses."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
@@ -87,7 +87,7 @@ class _Parameters:
                     self._ending[".".join(parts[first:])].append(name)
 
     def __call__(self, name: str, prefix: str) -> Tensor | None:
-        """The parameter of that name: as it is, or behind the one prefix that the model has."""
+        """The parameter of that name: unchanged, or with the model's common prefix."""
         if name in self._tensors:
             return self._tensors[name]
         if name.isdigit():

@@ -1,4 +1,4 @@
-"""Global tensors put together from elements of flat ones: where each run of them lies in the tensor. Nothing is copied."""
+"""Global tensors assembled from runs of elements in flat tensors. Nothing is copied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run: TypeAlias = "tuple[int, int, int, Values]"
 
 
 class Made:
-    """Tensors whose chunks are put together."""
+    """Collects assembled tensors and where their values lie."""
 
     def __init__(self) -> None:
         """There are none yet."""
@@ -30,7 +30,7 @@ class Made:
         self.values: dict[Key, Values] = {}
 
     def add(self, name: str, shape: Sizes, runs: Iterable[Run]) -> None:
-        """A tensor of runs: each becomes the chunks that it makes in row-major order."""
+        """Add a tensor made of runs; each run becomes one or more chunks, in row-major order."""
         chunks: list[Chunk] = []
         dtype = ""
         for begin, count, rank, values in runs:
@@ -44,13 +44,13 @@ class Made:
         self.tensors[name] = Tensor(name, dtype or "float32", shape, tuple(chunks))
 
     def copy(self, name: str, tensor: Tensor, values: Values | None) -> None:
-        """A tensor that is whole as it is."""
+        """Add a tensor unchanged."""
         self.tensors[name] = replace(tensor, name=name)
         if values is not None:
             self.values[(name, 0)] = values
 
     def side(self, of: Checkpoint, files: Files, beside: tuple[Side, ...] = ()) -> Side:
-        """All of them as a checkpoint in place of another."""
+        """The collected tensors as a checkpoint that replaces `of`."""
         tensors = dict(self.tensors)
         whole = replace(of, tensors=tensors, objects={}, local=False, families=(), beside=())
         return Side(whole, files, self.values, beside)
@@ -63,15 +63,15 @@ class Made:
 
 
 class Vector:
-    """One long vector in several flat tensors, each with the rank that has it."""
+    """One long vector stored in several flat tensors, each with its rank."""
 
     def __init__(self, parts: Sequence[tuple[int, Values]]) -> None:
-        """The parts follow one another."""
+        """`parts` are (rank, values), in the order of the vector."""
         self._parts = parts
         self._starts = list(itertools.accumulate((length(values) for _, values in parts), initial=0))
 
     def runs(self, at: int, begin: int, count: int) -> Iterator[Run]:
-        """The elements `at` and behind, which are those of a parameter from `begin` on."""
+        """The runs of `count` elements from `at` in the vector; they are a parameter's elements from `begin` on."""
         index = max(0, bisect.bisect_right(self._starts, at) - 1)
         while index < len(self._parts) and self._starts[index] < at + count:
             low, high = max(at, self._starts[index]), min(at + count, self._starts[index + 1])
@@ -88,14 +88,14 @@ def length(values: Values) -> int:
 
 
 def fragments(parts: Sequence[Values], size: int, count: int) -> Iterator[Run]:
-    """Parts of `size` elements, one of each rank, of a tensor of `count` elements; one that is shorter leaves a hole."""
+    """The runs of a tensor of `count` elements, cut into `size` elements per rank; a shorter part leaves a hole."""
     for rank, part in enumerate(parts):
         if rank * size < count:
             yield rank * size, min(length(part), count - rank * size), rank, part
 
 
 def boxes(shape: Sizes, begin: int, end: int) -> Iterator[tuple[Sizes, Sizes]]:
-    """The boxes (offsets, sizes) that elements `begin` to `end` of a tensor in row-major order make; each lies together."""
+    """Split elements `begin` to `end` of a tensor in row-major order into contiguous boxes (offsets, sizes)."""
     if begin >= end:
         return
     if not shape:

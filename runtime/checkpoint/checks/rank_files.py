@@ -1,4 +1,4 @@
-"""Checkpoints with a file for each rank: what the ranks hold under one name, and what that makes when it is put together."""
+"""Checkpoints with one file per rank: the ranks' tensors of each name, and the global tensor they form."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def crcs(name: str, shards: Side) -> list[int | None]:
-    """The CRC-32 of each chunk of a tensor; [] where one is not known."""
+    """The CRC-32 of each chunk of a tensor; [] if any is unknown."""
     found = [shards.values.get((name, index)) for index in range(len(shards.checkpoint.tensors[name].chunks))]
     known = [values.crc for values in found if values is not None]
     return known if len(known) == len(found) and None not in known else []
 
 
 def joined(shards: Side, whole: Checkpoint | None) -> Side:
-    """A checkpoint with a file for each rank as one of global tensors, put together as the consolidated file's shapes say."""
+    """A checkpoint with one file per rank as global tensors, joined as the shapes of the consolidated file require."""
     parts: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     sharded = sharded_tensors.joined(shards.checkpoint, sharded_tensors.found([shards.checkpoint]))
     known = {name for _, names in sharded.values() for name in names}
@@ -70,9 +70,9 @@ def joined(shards: Side, whole: Checkpoint | None) -> Side:
 
 
 def alike(first: Side, second: Side) -> tuple[Side, Side]:
-    """Two checkpoints to be compared: where one has a file for each rank and the other has not, the ranks' parts are put together.
+    """Prepare two checkpoints for comparison: if only one of them has a file per rank, join its parts.
 
-    The flat groups of ZeRO are, always.
+    The flat groups of ZeRO are always mapped to parameters.
     """
     first, second = (flat_groups.rebuilt(side) or side for side in (first, second))
     if first.checkpoint.local == second.checkpoint.local:
@@ -87,7 +87,7 @@ def _agree(shards: Side, names: list[str]) -> bool:
 
 
 def of_one_rank(shards: Side, whole: Side) -> Iterator[Problem]:
-    """Names under which the ranks hold different values of one shape, and the file those of one of them."""
+    """Report tensors of one shape with different values on the ranks, of which the consolidated file has one rank's."""
     parts: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in shards.checkpoint.tensors:
         plain, _, rank = name.rpartition("@")
@@ -123,10 +123,10 @@ def _shapes(parts: dict[str, list[tuple[int, str]]], whole: Checkpoint) -> dict[
 
 
 def _dimension(local: list[Sizes], whole: Sizes | None) -> int | None:
-    """Along which dimension local tensors make the whole one; None if they are replicas of it.
+    """The dimension along which local tensors form the whole one; None if they are replicas.
 
-    A consolidated file that is itself one rank's part says nothing: then the dimension in which the ranks' parts may differ in size
-    is taken, or the first.
+    If the shape of the consolidated file fits neither, it is the one dimension in which the local sizes differ, else
+    None.
     """
     first = local[0]
     if len(local) < 2 or not first or any(len(shape) != len(first) for shape in local):
@@ -143,7 +143,7 @@ def _dimension(local: list[Sizes], whole: Sizes | None) -> int | None:
 
 
 def replicas(shards: Side) -> Iterator[Problem]:
-    """In a checkpoint with a file for each rank: names that not all ranks have, or that have another dtype on some."""
+    """In a checkpoint with one file per rank, report names that some ranks lack or hold with another dtype."""
     parts: defaultdict[str, dict[int, Tensor]] = defaultdict(dict)
     ranks: set[int] = set()
     for name, tensor in shards.checkpoint.tensors.items():

@@ -20,9 +20,10 @@ _SMALL: Final = 64
 
 
 def repeated(checkpoint: Checkpoint, found: Mapping[Key, Values], files: Files) -> Iterator[Problem]:
-    """CK203: different chunks of one tensor that hold the same bytes, and not one number or one row throughout.
+    """CK203: different chunks of one tensor that hold the same bytes, unless they are constant.
 
-    Of a tensor or two that may be right: experts that begin alike, heads that are replicated. Of most it is one rank's data.
+    A few such tensors may be correct: experts with equal initial values, replicated heads. If most are, it is one
+    rank's data.
     """
     problems = []
     sharded = 0

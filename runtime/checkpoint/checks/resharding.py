@@ -1,8 +1,8 @@
-"""CK401: which tensors another number of ranks can load by position, and which carry values that mean something on each rank.
+"""CK401: which tensors another number of ranks can load by position, and which hold rank-dependent values.
 
-A buffer of slot indices, say, whose values on rank r lie in [r * n, (r + 1) * n): cut in other places it loads without a word, and
-its values point into the part of another rank. Such buffers are declared in the configuration, or found: integers each of whose
-chunks holds values of its own range only.
+An example is a buffer of slot indices whose values on rank r lie in [r * n, (r + 1) * n): cut at other positions it
+loads without an error, and its values point into the part of another rank. Such buffers are declared in the
+configuration, or detected: integer tensors whose chunks each hold only values of the chunk's own range.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _INTEGERS: Final = frozenset({"int64", "int32"})
 
 @dataclass(frozen=True, slots=True)
 class PerRank:
-    """A tensor whose values mean something on each rank; `parts` are (begin, values), in order."""
+    """A tensor whose values depend on the rank; `parts` are (begin, values), in order."""
 
     tensor: Tensor
     parts: tuple[tuple[int, Any], ...]
 
 
 def check(side: Side, world_size: int, declared: Sequence[str]) -> Iterator[Problem]:
-    """What happens when `world_size` ranks load it. `declared` are patterns of names."""
+    """Report problems of loading with `world_size` ranks. `declared` are glob patterns of tensor names."""
     uneven: defaultdict[int, list[str]] = defaultdict(list)
     for tensor in side.checkpoint.tensors.values():
         along = _dimension(tensor)
@@ -60,7 +60,7 @@ def check(side: Side, world_size: int, declared: Sequence[str]) -> Iterator[Prob
 
 
 def _dimension(tensor: Tensor) -> int | None:
-    """The one dimension that it is sharded along."""
+    """The one dimension that a tensor is sharded along; None if there is none or several."""
     if len(tensor.chunks) < 2:
         return None
     apart = [d for d in range(len(tensor.shape)) if len({chunk.offsets[d] for chunk in tensor.chunks}) > 1]
@@ -84,7 +84,7 @@ def _per_rank(tensor: Tensor, along: int, side: Side, *, named: bool) -> PerRank
 
 
 def _is_own(data: Any, chunk: Chunk) -> bool:
-    """Whether all values lie in the chunk's own range, and are not just a few small numbers."""
+    """Whether all values lie in the chunk's own range and are not all equal."""
     begin, end = chunk.offsets[0], chunk.offsets[0] + chunk.sizes[0]
     return len(data) > 1 and begin <= min(data) and max(data) < end and min(data) != max(data)
 
@@ -96,7 +96,7 @@ def _numbers(values: Values, chunk: Chunk, side: Side) -> Any:
 
 
 def _moved(found: PerRank, world_size: int) -> Iterator[Problem]:
-    """What is on which rank when the values are cut by position into `world_size` parts."""
+    """Report a tensor whose values move to another rank when it is cut by position into `world_size` parts."""
     tensor, saved = found.tensor, len(found.parts)
     length = tensor.shape[0]
     safe = [size for size in range(1, 2 * saved + 1) if not _outside(found, length, size)]

@@ -1,4 +1,4 @@
-"""CK205: files that record different steps; and the evidence that all files are of one save."""
+"""CK205: files that record different steps; and the evidence that all files come from one save."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check(root: Path, sides: Sequence[Side]) -> Iterator[Problem]:
 
 
 def _apart(key: str, files: dict[str, float]) -> tuple[str, str]:
-    """The file that is not of the step that most are of."""
+    """The file whose step differs from the most frequent one, with the message."""
     values = list(files.values())
     usual = max(values, key=lambda value: (values.count(value), value))
     odd = next(file for file, value in files.items() if value != usual)
@@ -73,7 +73,7 @@ def _steps(side: Side) -> Iterator[tuple[str, str, float]]:
 
 
 def number(tensor: Tensor, values: Values | None, side: Side) -> float | None:
-    """The value of a tensor of one element; None if it is none, or cannot be read."""
+    """The value of a one-element tensor; None if it has another shape or dtype, or cannot be read."""
     if values is None or values.dtype not in _NUMBERS or tensor.shape not in ((), (1,)):
         return None
     form = struct.Struct(_NUMBERS[values.dtype])
@@ -99,7 +99,7 @@ def _named(root: Path, side: Side, files: dict[str, float]) -> Iterator[Problem]
 
 
 def _trainer(root: Path) -> Iterator[Problem]:
-    """The state of a Trainer says the step in a file of its own."""
+    """Compare the step in the Trainer's state file with the name of its folder."""
     found = _IN_NAME.findall(root.name)
     try:
         step = texts.parsed(root / _TRAINER).get("global_step")

@@ -1,4 +1,4 @@
-"""ShardedTensors in files of torch.save, as FSDP1 leaves them: each rank's shards, and what says where all of them lie."""
+"""ShardedTensors in torch.save files, as FSDP1 writes them: each rank's shards, and the layout of all shards."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SHARD: Final = re.compile(r"(.+)\.1\.shards_metadata\.\d+\.shard_offsets((?:@\d
 
 @dataclass(slots=True)
 class Sharded:
-    """A ShardedTensor in all files of a checkpoint: what it is called there by where it begins, and whose each shard is.
+    """A ShardedTensor over all files of a checkpoint: the stored name of each shard by its offsets, and its rank.
 
-    `layouts` are its size, and where all shards begin and their sizes, as each file says; `local_sizes` those that a file gives for a
-    shard in it.
+    `layouts` holds, for each file, the tensor's size and the offsets and sizes of all shards; `local_sizes` those that
+    a file gives for a shard in it.
     """
 
     shape: Sizes
@@ -87,7 +87,7 @@ def check(units: Sequence[Checkpoint]) -> Iterator[Problem]:
 
 
 def _fit(unit: Checkpoint) -> Iterator[Problem]:
-    """Shards of the metadata that do not tile their tensor, and shards in a file that are not as large as that says."""
+    """Report shards that do not tile their tensor, and shards whose size in a file differs from the metadata."""
     for name, tensor in found([unit]).items():
         # Files that say the same are of one tensor; stages of a pipeline may each have one of that name.
         for shape, shards in sorted({(size, tuple(sorted(some))) for size, some in tensor.layouts.values()}):
@@ -101,7 +101,7 @@ def _fit(unit: Checkpoint) -> Iterator[Problem]:
 
 
 def joined(checkpoint: Checkpoint, tensors: Mapping[str, Sharded]) -> dict[str, tuple[Tensor, list[str]]]:
-    """Each as one tensor, and what its chunks are called in the files."""
+    """Each ShardedTensor as one tensor, with the stored names of its chunks."""
     made = {}
     for name, tensor in tensors.items():
         chunks, names = [], []

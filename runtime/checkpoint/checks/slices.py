@@ -1,4 +1,4 @@
-"""Parts of tensors: the bytes of a box in row-major order, whatever lies between them in the file, and their CRC-32."""
+"""Slices of stored tensors: the bytes of a box in row-major order, whatever its strides, and their CRC-32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep over all bytes (CK102, CK204): every one is read once, and compared with what the files have of it."""
+"""The full read of a checkpoint (CK102, CK204): every byte is read once and checked against the stored checksums."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sweep(
     progress: Progress = no_progress,
     engine: Engine = HERE,
 ) -> Swept:
-    """Read everything once; CK102, CK104 and CK204."""
+    """Read every value once; report CK102, CK104 and CK204."""
     # Several tensors may be views of one storage: it is read once.
     storages = {values.storage: values for values in found.values()}
     order = sorted(storages.values(), key=lambda values: (values.storage.file, values.storage.offset))
@@ -93,7 +93,7 @@ def _constant(checkpoint: Checkpoint, found: Mapping[Key, Values], read: Mapping
 
 
 def _entries(checkpoint: Checkpoint, files: Files, engine: Engine) -> Iterator[tuple[str, str, str]]:
-    """Name, code and text of what is wrong in the archives beside the values of tensors, and in those of objects."""
+    """Name, code and text of each fault in the archives: entries besides the values of tensors, and objects."""
     pieces = [(item.name, item.piece) for item in checkpoint.objects.values()]
     chunks = [(t.name, c.piece) for t in checkpoint.tensors.values() for c in t.chunks if c.values is None]
     for some, known in ((pieces, ""), (chunks, _VALUES)):

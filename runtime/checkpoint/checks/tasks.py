@@ -1,4 +1,4 @@
-"""What a machine of a cluster is asked for, as plain data, and how it answers."""
+"""The tasks sent to a machine of a cluster, as plain data, and their execution there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Task:
 
 
 def run(task: Task) -> list[Any] | None:
-    """The answers for the items, in order; None if the folder is not there on this machine."""
+    """The result for each item, in order; None if this machine does not have the folder."""
     Memory.is_limited = True
     folder = path_of(task.folder)
     try:

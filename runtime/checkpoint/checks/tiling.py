@@ -62,7 +62,7 @@ def _overlap(chunks: Sequence[Chunk], some: list[int], dimensions: int) -> tuple
 
 
 def _apart(chunks: Sequence[Chunk], some: list[int], dimension: int) -> list[list[int]] | None:
-    """The chunks by their interval in a dimension; None if two different intervals meet."""
+    """The chunks grouped by their interval in a dimension; None if two different intervals overlap."""
     groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for index in some:
         chunk = chunks[index]
@@ -74,7 +74,7 @@ def _apart(chunks: Sequence[Chunk], some: list[int], dimension: int) -> list[lis
 
 
 def _swept(chunks: Sequence[Chunk], some: list[int], dimensions: int) -> tuple[int, int] | None:
-    """Sweep along the dimension with the most beginnings; those that are open are compared in the others."""
+    """Sweep along the dimension with the most distinct offsets; compare only chunks that overlap in it."""
     along = max(range(dimensions), key=lambda d: len({chunks[index].offsets[d] for index in some}))
     open_: list[int] = []
     for index in sorted(some, key=lambda index: chunks[index].offsets[along]):
@@ -93,7 +93,7 @@ def _meet(one: Chunk, other: Chunk, dimension: int) -> bool:
 
 
 def _hole(chunks: Sequence[Chunk], some: list[int], shape: Sizes) -> str:
-    """The first part that no chunk has, as a slice: `[4096:8192, :]`; "" if it has no such form."""
+    """The first region without a chunk, as a slice: `[4096:8192, :]`; "" if it is not a simple slice."""
     if not some:
         return "anything"
     for dimension, size in enumerate(shape):
@@ -119,7 +119,7 @@ def _hole(chunks: Sequence[Chunk], some: list[int], shape: Sizes) -> str:
 
 
 def _hole_in(chunks: Sequence[Chunk], group: list[int], shape: Sizes, known: int, begin: int) -> str:
-    """The hole in one row of a grid, with the place of the row put back."""
+    """The hole in one row of a grid of chunks, as a slice of the whole tensor."""
     for dimension, size in enumerate(shape):
         if dimension == known:
             continue

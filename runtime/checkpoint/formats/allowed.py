@@ -1,6 +1,6 @@
-"""The list of what a file of torch.save may import and call: weights, state of optimizers and of generators, plain values.
+"""The allowlist of names that a torch.save file may import and call: weights, optimizer states, plain values.
 
-What is not on it, and is called, is reported: a stock reader would import and run it.
+A call of any other name is reported: a stock reader would import and run it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _first(data: object, *_: object) -> object:
 
 @Function
 def _typed(make: Any, _kind: object, args: object, state: object = None) -> object:
-    """A tensor of a class of its own: the plain one, or what its attributes hold (`_local_tensor` of a DTensor)."""
+    """A tensor of a subclass: the plain tensor, or its attributes (`_local_tensor` of a DTensor)."""
     # A reader calls the first argument with the third: a class that is not on the list notes that.
     is_callable = make is Stored or isinstance(make, (Function, Class))
     made = make(*args) if is_callable and isinstance(args, tuple) else Made(make, args)
@@ -47,7 +47,7 @@ def _typed(make: Any, _kind: object, args: object, state: object = None) -> obje
 
 @Function
 def _nothing(*args: object) -> Made:
-    """A tensor without values of its own: on the device `meta`, or a wrapper of others."""
+    """A tensor without values of its own: on the meta device, or a wrapper of other tensors."""
     return Made.__new__(class_of("torch.Tensor without values", None), *args)
 
 
@@ -64,7 +64,7 @@ def _of_version_1(storage: object, start: object, sizes: object, strides: object
 
 @Function
 def _empty(cls: object, *args: object) -> object:
-    """`copyreg`: an object that is filled by its state."""
+    """`copyreg`: an object whose state is set afterwards."""
     if not isinstance(cls, Class):
         raise pickle.UnpicklingError("it makes an object of what is no class")
     base = args[0] if args else None
@@ -157,11 +157,11 @@ Call: TypeAlias = "Literal['value', 'unclear', 'unsafe']"
 
 
 def kind_of(path: str, args: tuple[Any, ...]) -> Call:
-    """What a call of a class that is not on the list is. "value": a known library's enumeration. "unclear": one of a class by its own
-    name, of one number or word, as any other enumeration is pickled, and as code that runs may be.
+    """Classify a call of a class that is not on the allowlist, by its `path` and arguments.
 
-    Which classes are enumerations is not known without importing them. None of the standard library, and by a word none of torch
-    or numpy: their classes that do something when they are made are known too well.
+    "value": an enumeration of a known library. "unclear": a class called with one number or word, as enumerations are
+    pickled, but possibly code. "unsafe": all others, such as any class of the standard library, or one of torch or
+    numpy called with a word. Which classes are enumerations cannot be known without importing them.
     """
     root, _, name = path.partition(".")
     parts = name.split(".")

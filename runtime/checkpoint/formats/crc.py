@@ -1,4 +1,4 @@
-"""The CRC-32 of archives: by zlib-ng where it is installed (extra `runtime`), which takes a tenth of the time."""
+"""The CRC-32 of archives, by zlib-ng if it is installed (extra `runtime`), in a tenth of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directories of torch.distributed.checkpoint: `.metadata` says which chunks there are and where they lie in `__R_N.distcp`."""
+"""Directories of torch.distributed.checkpoint: `.metadata` lists the chunks and where they lie in `__R_N.distcp`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _VERSIONS: Final = frozenset({None, "", "1.0.0"})
 
 
 def is_one(folder: Path) -> bool:
-    """Whether that is such a directory, or what is left of one."""
+    """Whether the folder is such a directory, or the remains of one."""
     return any(NAME in name or SHARD.fullmatch(name) or OF_RANK.fullmatch(name) for name in _names(folder))
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a save that did not finish leaves files of such names."""
+    """Whether this is the name of a file that an unfinished save leaves behind."""
     return _TEMPORARY.search(name) is not None
 
 
@@ -121,7 +121,7 @@ def _record(folder: Path, name: str, calls: Calls) -> Any:
 
 
 class _Metadata:
-    """One file of metadata, as it was unpickled; anything may be in it."""
+    """One unpickled metadata file; its content is untrusted."""
 
     def __init__(self, name: str, record: Any) -> None:
         self._name = name
@@ -202,7 +202,7 @@ def _rank_of(file: str) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _is_inside(path: str) -> bool:
-    """Whether that is a file below the folder it is relative to."""
+    """Whether a relative path stays inside its folder."""
     parts = PurePosixPath(path).parts
     return (
         bool(parts)
@@ -214,7 +214,7 @@ def _is_inside(path: str) -> bool:
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    """What the metadata of several ranks say of one tensor."""
+    """Merge the chunks that the metadata of several ranks list for one tensor."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -228,7 +228,7 @@ def _about_files(
     folder: Path,
     names: list[str],
 ) -> Iterator[Problem]:
-    """CK103 and CK205 as far as names, sizes and times say: gaps, leftovers, files that are newer than the metadata."""
+    """CK103 and CK205 from names, sizes and times: gaps, leftovers, files newer than the metadata."""
     used: defaultdict[str, int] = defaultdict(int)
     for piece in pieces:
         if piece is not None:

@@ -1,4 +1,4 @@
-"""What the files of a folder are: by their names, and by how they begin."""
+"""Recognises the files of a folder by their names and their first bytes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def holds_data(name: str) -> bool:
 
 
 def kind_of(file: Path) -> tuple[Kind, str]:
-    """What a file is, and of one that is not understood why; raises OSError."""
+    """The kind of a file, and for an unknown one the reason. Raises OSError."""
     name = file.name
     if SHARD.fullmatch(name) or name == METADATA or OF_RANK.fullmatch(name):
         return "of DCP", ""

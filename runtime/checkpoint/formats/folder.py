@@ -1,4 +1,4 @@
-"""A folder: the parts of the checkpoint in it and below, what is not read, and what are checkpoints of their own."""
+"""Reads a folder: the parts of the checkpoint in it and below, unread files, and separate checkpoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OCDBT: Final = "manifest.ocdbt"
 
 @dataclass(slots=True)
 class _Found:
-    """What a walk through the folder has found; names are relative to it."""
+    """The result of walking through a folder; names are relative to it."""
 
     dcp: list[Path] = field(default_factory=list)
     indexes: list[Path] = field(default_factory=list)
@@ -76,7 +76,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _order(path: Path, unit: Checkpoint) -> tuple[bool, bool, int, bool, str]:
-    """The weights first; what is near the top, and consists of several files, before the rest."""
+    """A sort key: weights first; then parts near the top and with several files before the rest."""
     name = (unit.path if unit.path != path or not unit.files else path / min(unit.files)).relative_to(path).as_posix()
     # The parameters of a universal checkpoint lie deeper than the placeholders beside them.
     return unit.format != universal.FORMAT, bool(_BESIDE.search(name)), name.count("/"), len(unit.files) < 2, name
@@ -149,7 +149,7 @@ def _walk(root: Path, folder: Path, found: _Found) -> None:
 
 
 def _no_file(file: Path, name: str) -> Iterator[Problem]:
-    """What is wrong with a name that is no file: a link to nothing, or a pipe in the place of weights."""
+    """Report a name that is not a regular file: a broken link, or a pipe in the place of weights."""
     if file.is_dir():
         return
     if file.is_symlink() and not file.exists():
@@ -167,7 +167,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _units(path: Path, found: _Found) -> Iterator[Checkpoint]:
-    """Each part of the checkpoint; what cannot be read at all is a problem."""
+    """Read each part of the checkpoint; a part that cannot be read becomes a problem."""
     for folder in found.dcp:
         try:
             yield dcp.load(folder)

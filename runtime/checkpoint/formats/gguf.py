@@ -1,6 +1,6 @@
-"""GGUF files: the names, shapes and types of their tensors, and whether their bytes lie where the header says.
+"""GGUF files: names, shapes and types of tensors, and whether their bytes lie where the header says.
 
-Numbers that are packed by several in a block (`Q4_K`) are not looked at; their bytes are.
+Quantized types that pack numbers in blocks (`Q4_K`) are not decoded; their bytes are checked.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The header of a safetensors file, refused where the format's own reader refuses it: JSON in its strict form, known dtypes, and bytes
-that follow one another from the first to the last."""
+"""The header of a safetensors file, rejected where the format's own reader rejects it.
+
+It has to be strict JSON with known dtypes, and the tensors' bytes have to be consecutive from first to last.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ def _refuse(file: Path, reason: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names occur once. Of other fields of a tensor the format says nothing."""
+    """A JSON object as a dict. Raises ValueError for a name that occurs twice with different values."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -1,4 +1,4 @@
-"""Indexes of files (`model.safetensors.index.json`): which tensor is in which file, and whether it is."""
+"""Index files (`model.safetensors.index.json`): which file holds which tensor, and whether it does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Index:
     """An index: `weight_map` by the names of tensors, `total_size` in bytes if it says so."""
 
     def __init__(self, file: Path) -> None:
-        """Read it; raises CheckpointError where it is none."""
+        """Read it. Raises CheckpointError if the file is not an index."""
         self.name = file.name
         try:
             data: dict[str, Any] = texts.parsed(file, _unique)
@@ -88,7 +88,7 @@ class Index:
             yield from self._size(contents)
 
     def _fewer(self, contents: Iterable[str]) -> Iterator[Problem]:
-        """Files of fewer numbers than their own names count, where the index names none of the rest either."""
+        """File families with fewer files than their names count, if the index does not name the others either."""
         named = set(self.files)
         there: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         for name in (*named, *contents):

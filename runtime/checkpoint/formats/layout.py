@@ -1,4 +1,4 @@
-"""The layout of a checkpoint: which framework's, told by the structure of its files and never by the name of its folder."""
+"""The framework whose layout a checkpoint has, recognised by the structure of its files, not by folder names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FORMATS: Final = {
 
 
 def recognised(path: Path, units: Sequence[Checkpoint]) -> Layout:
-    """The layout of the parts of a checkpoint at `path`, and how many ranks its files say that it is of."""
+    """The layout of a checkpoint's parts at `path`, and the number of ranks that its files record."""
     inner = _deepspeed(units) or _megatron(units) or _verl(units) or _torch_checkpointing(units) or _plain(units[0])
     outer = ""
     if any(_key(name) == _LIGHTNING for unit in units for name in unit.objects):
@@ -75,7 +75,7 @@ def _megatron(units: Sequence[Checkpoint]) -> Layout | None:
 
 
 def _verl(units: Sequence[Checkpoint]) -> Layout | None:
-    """verl and what was made after it: model, optimizer and the rest of each rank, in files with the world size in their names."""
+    """verl and its derivatives: model, optimizer and extra state per rank, in files named with the world size."""
     found = [(m[1], family) for family in _families(units) if (m := _VERL.search(family.form))]
     if {"model"} < {kind for kind, _ in found}:
         return Layout("verl, FSDP", found[0][1].counts.get("rank"))
@@ -102,7 +102,7 @@ def _families(units: Sequence[Checkpoint]) -> Iterator[Family]:
 
 
 def _number(units: Sequence[Checkpoint], key: str) -> int | None:
-    """The number that the files have under a key, None if there is none, or several that differ."""
+    """The integer that the files store under a key; None if there is none, or they differ."""
     found = {item.value for unit in units for name, item in unit.objects.items() if _key(name) == key}
     value = found.pop() if len(found) == 1 else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

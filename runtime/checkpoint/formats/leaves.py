@@ -1,4 +1,4 @@
-"""The leaves of what a pickle holds: tensors and plain values, by their path through mappings, lists and objects."""
+"""The leaves of an unpickled object: tensors and plain values, by their path through mappings, lists and objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Leaves:
     """The leaves of nested dicts and lists, named as torch.distributed.checkpoint names them."""
 
     def __init__(self, size: int) -> None:
-        """`size` (bytes) of the pickle: what it shares makes more of a few bytes, but no model makes that much more."""
+        """`size` of the pickle in bytes; it limits the leaves, since shared references can multiply a few bytes."""
         self._left = max(100_000, 4 * size)
         self._names = size + MOST_NAMES
         #: Classes whose contents were not read.
@@ -33,11 +33,11 @@ class Leaves:
 
     @property
     def unread(self) -> list[str]:
-        """What is said of those."""
+        """A message for each kind of content that was not read."""
         return [f"{what}: its contents were not read" for what in self.opaque]
 
     def of(self, value: Any, path: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
-        """Path and value of each; raises CheckpointError if there are too many. What contains itself is not entered again."""
+        """Path and value of each leaf. Raises CheckpointError if there are too many. Cycles are not followed."""
         self._left -= 1
         self._names -= len(path)
         if self._left < 0 or self._names < 0:
@@ -67,7 +67,7 @@ class Leaves:
                 yield path, value
 
     def _object(self, made: Made, path: str, inside: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-        """What an object was made with, its attributes, and what was put into it."""
+        """The leaves of an object: constructor arguments, attributes, and items added to it."""
         found = number(made)
         attributes = made.attributes
         if found is not None:

@@ -1,4 +1,4 @@
-"""What no checkpoint has more of: numbers that cost time or memory without end where a file makes them up."""
+"""Upper bounds on the numbers in a checkpoint: a malicious file could otherwise cost unlimited time or memory."""
 
 from __future__ import annotations
 

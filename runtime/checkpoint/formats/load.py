@@ -1,4 +1,4 @@
-"""Tells the formats apart."""
+"""Detects the format of a checkpoint and loads its metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> Checkpoint:
-    """What lies at a path: headers and metadata are read, no values. Raises NoCheckpointError, or CheckpointError if it cannot be read."""
+    """The checkpoint at a path, without values. Raises NoCheckpointError, or CheckpointError if unreadable."""
     try:
         is_there = path.exists() if isinstance(path, StorePath) else os.path.lexists(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Objects of classes that are not imported: they keep what a pickle gives them, and do nothing."""
+"""Stand-ins for objects of classes that are not imported: they store what a pickle passes to them and run nothing."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _NUMBERS: Final = {
 
 
 class Class(type):
-    """A class that a pickle names, by its `path`. Its calls go into `calls`; None if the class is on the list of what is allowed."""
+    """Stand-in for a class that a pickle names. Calls are added to `calls`; None if the class is allowed."""
 
     path: str
     calls: list[tuple[str, tuple[Any, ...]]] | None
 
     def __call__(cls, *args: Any) -> Any:
-        """Keep the call: an unpickler would import the class and run its code."""
+        """Record the call, which an unpickler would run, and create a stand-in object."""
         cls.note(args)
         kind: Any = cls
         return kind.__new__(kind, *args)
 
     def note(cls, args: tuple[Any, ...]) -> None:
-        """Keep that it is called."""
+        """Record that the class is called."""
         if cls.calls is not None:
             cls.calls.append((cls.path, args))
 
 
 class Made(metaclass=Class):
-    """An object: the arguments it was made with, its state, and what was put into it as into a mapping or a list."""
+    """Stand-in for an object: its constructor arguments, its state, and items added as to a mapping or a list."""
 
     __slots__ = ("args", "elements", "items", "state")
     path = ""
@@ -53,7 +53,7 @@ class Made(metaclass=Class):
     elements: list[Any]
 
     def __new__(cls, *args: Any, **_: Any) -> Self:
-        """Without effect, with any arguments. Whole modules are made so, of classes of their own, but nothing of the standard library."""
+        """Create it without running anything. Records the call for classes of the standard library only."""
         if cls.path.partition(".")[0] in sys.stdlib_module_names:
             cls.note(args)
         made = object.__new__(cls)
@@ -61,36 +61,36 @@ class Made(metaclass=Class):
         return made
 
     def __setstate__(self, state: object) -> None:
-        """Keep it: mostly the attributes, or (attributes or None, those in slots)."""
+        """Store the state: usually the attributes, or (attributes or None, attributes in slots)."""
         self.state = state
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """As a mapping is filled."""
+        """Store an item, as in a mapping."""
         self.items[key] = value
 
     def append(self, item: Any) -> None:
-        """As a list, or a set, is filled."""
+        """Store an element, as in a list or a set."""
         self.elements.append(item)
 
     add = append
 
     def extend(self, items: list[Any]) -> None:
-        """As a list is filled with several."""
+        """Store several elements, as in a list."""
         self.elements += items
 
     def __str__(self) -> str:
-        """`ZeroStageEnum(3)`, as it stands in the path of what is below it."""
+        """The object as it appears in a path: `ZeroStageEnum(3)`."""
         return f"{self.path.rpartition('.')[2]}({', '.join(str(a) for a in self.args if isinstance(a, (str, int, float)))})"
 
     @property
     def attributes(self) -> dict[Any, Any]:
-        """The state where that is a mapping; {} otherwise."""
+        """The attributes in the state; {} if it has none."""
         parts = self.state if isinstance(self.state, tuple) else (self.state,)
         return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
 
     @property
     def is_opaque(self) -> bool:
-        """Whether what it holds has a form of its own: bytes as state, or a class that is known for it."""
+        """Whether its content has an encoding of its own: bytes as state, or a class known for it."""
         return self.path in OPAQUE or (
             isinstance(self.state, (bytes, bytearray, str)) and not self.path.startswith("numpy.")
         )
@@ -101,13 +101,13 @@ OPAQUE: Final = frozenset({"torch.storage._load_from_bytes"})
 
 
 def class_of(path: str, calls: list[tuple[str, tuple[Any, ...]]] | None) -> type[Made]:
-    """The class of that path; calls go into the list, or are allowed if that is None."""
+    """Create the stand-in for the class of that path; its calls are added to `calls`, or allowed if that is None."""
     made: Any = Class("Made", (Made,), {"__slots__": (), "__module__": __name__, "path": path, "calls": calls})
     return cast("type[Made]", made)
 
 
 def number(made: Made) -> float | None:
-    """The value of one of numpy's scalars; None if it is none."""
+    """The value of a numpy scalar; None for any other object."""
     match made.args:
         case (Made(args=(str(kind), *_)), bytes(data)) if made.path.endswith("multiarray.scalar") and kind in _NUMBERS:
             form = struct.Struct(_NUMBERS[kind])

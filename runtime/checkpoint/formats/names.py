@@ -1,6 +1,7 @@
-"""The numbers in names of files: ranks, steps, and how many files there are.
+"""The numbers in file names: ranks, steps, and file counts.
 
-Files that differ in such numbers only are kin, whatever a framework calls them. What a number means is told by the words before it.
+Files that differ only in such numbers form a family, whatever the framework. The words before a number give its
+meaning.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def is_of_time(name: str) -> bool:
 
 
 def is_of_rank(label: str) -> bool:
-    """Whether a number is that of a process, in the whole job or along a dimension of it."""
+    """Whether the label is that of a rank, in the whole job or along a dimension of it."""
     return _RANK.search(label) is not None or _RANDOM.search(label) is not None
 
 
@@ -49,7 +50,7 @@ def is_per_process(label: str) -> bool:
 
 
 def _fields(path: str) -> list[tuple[str, int, re.Match[str]]]:
-    """Each number of a path: the two words before it, its value, and where it stands.
+    """Each number of a path: its label (the two words before it), its value, and its position.
 
     `zero_pp_rank_0_mp_rank_00` -> pp_rank 0, mp_rank 0; `mp_rank_02_001` -> mp_rank 2, mp_rank.1 1.
     """
@@ -68,7 +69,7 @@ def _fields(path: str) -> list[tuple[str, int, re.Match[str]]]:
 
 
 def families(paths: Iterable[str]) -> list[Family]:
-    """The families among relative paths. A path alone is one if it has the number of a rank that is 0, or says how many there are."""
+    """The families among relative paths. A single file is one if it has rank 0, or its name gives a count."""
     kin: defaultdict[tuple[object, ...], list[tuple[str, list[tuple[str, int, re.Match[str]]]]]] = defaultdict(list)
     for path in sorted(paths):
         fields = _fields(path)
@@ -133,7 +134,7 @@ def _family(members: list[tuple[str, list[tuple[str, int, re.Match[str]]]]], *, 
 
 
 def numbers(family: Family) -> Mapping[str, int]:
-    """The files of a family with the rank that each is of: its number, or its place among all where it has several numbers."""
+    """The files of a family with their rank: the number in the name, or the sorted position if it has several."""
     if len(family.labels) == 1:
         return {path: coordinates[0] for coordinates, path in family.members.items()}
     return {path: n for n, (_, path) in enumerate(sorted(family.members.items()))}

@@ -1,4 +1,4 @@
-"""safetensors files: what one holds, and tensors whose parts torch.distributed.checkpoint wrote into several."""
+"""safetensors files: single ones, and tensors that torch.distributed.checkpoint wrote in parts to several files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _sharding(metadata: Mapping[str, str], file: Path) -> dict[str, tuple[int, .
 
 
 def joined(parts: Iterable[Mapping[str, Tensor]], problems: list[Problem]) -> dict[str, Tensor]:
-    """The tensors that the parts of several files make."""
+    """The tensors assembled from the parts in several files."""
     by_name: dict[str, list[Tensor]] = {}
     for tensors in parts:
         for name, tensor in tensors.items():

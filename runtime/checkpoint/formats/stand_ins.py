@@ -1,6 +1,6 @@
-"""What the names in a pickle stand for when it is read by unpickle.py: things of ours that keep what they are given, and do nothing.
+"""Stand-ins for the names in a pickle read by unpickle.py: they store what is passed to them and run nothing.
 
-torch is not imported: a dtype is its name, a storage the number of a file entry.
+torch is not imported: a dtype is represented by its name, a storage by the number of a file entry.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """An object of torch's: its attributes, and what it was made with."""
+    """Stand-in for an object of torch: its attributes, and its constructor arguments."""
 
     def __init__(self, *args: object) -> None:
         """Keep the arguments."""
         self.args = args
 
     def __hash__(self) -> int:
-        """Used as a key of a mapping: by identity is enough, it is never looked up."""
+        """Hash by identity, for use as a key of a mapping."""
         return id(self)
 
     def __eq__(self, other: object) -> bool:
@@ -104,20 +104,20 @@ STORAGES: Final = {
 
 
 class Function:
-    """Stands for a function: a pickle can call it, and cannot change it for the next file, as it could a function of ours."""
+    """Stand-in for a function: a pickle can call it, but not modify it, as it could a function of this package."""
 
     __slots__ = ("_does",)
 
     def __init__(self, does: Callable[..., object]) -> None:
-        """Keep what it does."""
+        """`does` is the function that a call runs."""
         self._does = does
 
     def __call__(self, *args: object) -> object:
-        """Do it."""
+        """Call the function."""
         return self._does(*args)
 
     def __setstate__(self, _: object) -> None:
-        """Refuse."""
+        """Refuse to be modified by a pickle."""
         raise pickle.UnpicklingError("it changes a function")
 
 
@@ -127,7 +127,7 @@ class Attributed(dict[Any, Any]):
     __slots__ = ()
 
     def __setstate__(self, _: object) -> None:
-        """Leave them out."""
+        """Ignore added attributes."""
 
 
 @Function
@@ -150,21 +150,21 @@ def tuple_of(value: object = ()) -> tuple[object, ...]:
 
 @Function
 def ordered(*args: object) -> Attributed:
-    """A mapping of what an OrderedDict is made of."""
+    """A mapping from the arguments of an OrderedDict."""
     return Attributed(args[0] if args and isinstance(args[0], (list, tuple)) else ())
 
 
 @Function
 def list_of(*args: object) -> list[Any]:
-    """A list; a set as well, since what is in it need not be hashable."""
+    """A list; also for a set, since its elements need not be hashable."""
     return list(args[0]) if args and isinstance(args[0], (list, tuple)) else []
 
 
 @Function
 def member(owner: object, name: object, *_: object) -> object:
-    """`getattr`, as nested classes are named, methods, and under early releases of Python 3.11 members of enumerations.
+    """`getattr`, which pickles use for nested classes, methods, and enumeration members in early Python 3.11.
 
-    Nothing is fetched from anywhere.
+    It looks nothing up.
     """
     if not isinstance(name, str) or name.startswith("__"):
         raise harmful("builtins", "getattr")
@@ -174,7 +174,7 @@ def member(owner: object, name: object, *_: object) -> object:
 
 
 def harmful(module: str, name: str) -> pickle.UnpicklingError:
-    """The refusal of a name that is there to do harm."""
+    """The error that refuses a dangerous name."""
     return pickle.UnpicklingError(f"it mentions `{module}.{name}`, which no checkpoint needs; nothing of it was run")
 
 

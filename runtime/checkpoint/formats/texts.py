@@ -1,4 +1,4 @@
-"""JSON files beside weights, read with a bound on their size and on what they become in memory."""
+"""JSON files beside weights, read with limits on their size and on the memory they expand to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_ITEMS: Final = 1 << 23
 
 
 def parsed(file: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """What a JSON file holds, objects made by `pairs`; raises OSError, and ValueError where it is none or too large."""
+    """The content of a JSON file; `pairs` creates its objects. Raises OSError; ValueError if invalid or too large."""
     if file.stat().st_size > _LARGEST:
         raise ValueError(f"larger than {_LARGEST >> 20} MB")
     data = file.read_bytes()
@@ -31,6 +31,6 @@ def parsed(file: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = No
 
 
 def check_size(data: bytes) -> None:
-    """Raises ValueError for JSON that becomes more than a program should hold."""
+    """Raise ValueError for JSON that would expand to too much memory."""
     if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_ITEMS:
         raise ValueError(f"holds more than {_MOST_ITEMS} items")

@@ -47,7 +47,7 @@ def kind_of(file: Path) -> str:
 
 
 def is_begun(begin: bytes) -> bool:
-    """Whether a file of any name begins as one of torch.save: its archive with the pickle, or its magic number."""
+    """Whether the first bytes are those of torch.save: its archive with the pickle, or its magic number."""
     return legacy.MAGIC in begin[:64] or (begin.startswith(_ZIP) and b"/data.pkl" in begin[30:512])
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def followed(file: Path, name: str, folders: Sequence[Path], *, has_data: bool) -> tuple[str, Problem | None]:
-    """The name of the folder that such a file means, "" if none; and what is wrong with it. `folders` stand beside it.
+    """The folder named by a tracker file, "" if none, and its problem. `folders` are the ones beside it.
 
-    It names a folder, or the number of one. Where there is no folder at all beside it, and data instead, it was copied with them.
+    It contains the name of a folder, or its number. If there is no folder beside it but data, it was copied with the
+    data.
     """
     text = file.read_text(errors="replace").strip()
     found = next((folder.name for folder in folders if folder.name == text), "")

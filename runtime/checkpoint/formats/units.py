@@ -1,4 +1,4 @@
-"""The parts of a checkpoint: a folder of DCP, files of an index, the files of ranks, a file alone. Each is a checkpoint of its own kind."""
+"""The parts of a checkpoint: a DCP folder, the files of an index, a family of rank files, or a single file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TORCH: Final = "torch.save"
 
 
 def read(file: Path, name: str, rank: int | None = None) -> Content:
-    """What one file holds; raises CheckpointError. `name` is the file's in the checkpoint."""
+    """The content of one file. Raises CheckpointError. `name` is the file's in the checkpoint."""
     if not name.endswith((safetensors.SUFFIX, gguf.SUFFIX)):
         return torch_save.read(file, name, rank)
     try:
@@ -39,7 +39,7 @@ def format_of(name: str) -> str:
 
 
 def single(file: Path) -> Checkpoint:
-    """A file alone; raises CheckpointError."""
+    """Read a single file. Raises CheckpointError."""
     content = read(file, file.name)
     sizes = {file.name: file.stat().st_size}
     return Checkpoint(
@@ -48,7 +48,7 @@ def single(file: Path) -> Checkpoint:
 
 
 class Read:
-    """Several files, as far as they can be read."""
+    """The content of several files, without those that cannot be read."""
 
     def __init__(self, folder: Path, ranks: Mapping[str, int | None]) -> None:
         """Read them, each with the rank that it is of; raises OSError."""
@@ -75,12 +75,12 @@ class Read:
 
     @property
     def objects(self) -> dict[str, Object]:
-        """What is no tensor, of all of them."""
+        """The non-tensor objects of all files."""
         return {name: item for content in self.contents.values() for name, item in content.objects.items()}
 
 
 def _without(error: CheckpointError, file: Path, name: str) -> str:
-    """What it says of a file that is named already."""
+    """The text of an error without its leading file name, where that is shown anyway."""
     return str(error).removeprefix(f"{file}: ").removeprefix(f"{name}: ")
 
 
@@ -120,7 +120,7 @@ def parts(folder: Path, names: Iterable[str]) -> Checkpoint:
 
 
 def kin(folder: Path, family: Family) -> Checkpoint:
-    """A family of files: each rank's own tensors, `NAME@RANK`, or tensors that are in one file each."""
+    """A family of files: each rank's own tensors as `NAME@RANK`, or tensors that are in one file each."""
     ranks = numbers(family)
     is_single = len(family.labels) == 1
     found = Read(folder, {name: rank if is_single else None for name, rank in ranks.items()})

@@ -1,4 +1,4 @@
-"""Universal checkpoints of DeepSpeed: below `zero/` a folder for each parameter, with a file for its values and each of its states."""
+"""Universal checkpoints of DeepSpeed: `zero/` has a folder per parameter, with a file each for value and states."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Pickles read without executing anything in them.
+"""Reads pickles without executing anything in them.
 
-Every name that a pickle mentions stands for something of ours that does nothing but keep what it is given (stand_ins.py, made.py). What
-is called, and is not on the list of what is allowed (allowed.py), is reported; names that are there to do harm are refused. What a
-pickle may take of memory is limited, since a few bytes can ask for any amount.
+Every name in a pickle is mapped to a stand-in that only stores what is passed to it (stand_ins.py, made.py). Calls of
+names that are not on the allowlist (allowed.py) are reported; dangerous names are refused. The memory that a pickle may
+use is limited, since a few bytes can request any amount.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _HARMFUL_BUILTINS: Final = frozenset({
 
 @dataclass(slots=True)
 class Calls:
-    """Names that an unpickler would import and call, and that are not on the list of what is allowed.
+    """Names outside the allowlist that an unpickler would import and call.
 
-    `unclear` are called as members of enumerations are made.
+    `unclear` ones are called as members of enumerations are.
     """
 
     unsafe: list[str] = field(default_factory=list)
@@ -56,12 +56,12 @@ class Calls:
 
     @property
     def refused(self) -> list[str]:
-        """What is said of those that are unsafe."""
+        """A message for each unsafe name."""
         return [f"{IMPORTED} `{path:.80}`, which is not on the list; nothing of it was run" for path in self.unsafe]
 
     @property
     def doubtful(self) -> list[str]:
-        """What is said of those that are unclear: they are not read."""
+        """A message for each unclear name, which is not read."""
         return [f"{IMPORTED} `{path:.80}`, an enumeration perhaps" for path in self.unclear]
 
 
@@ -118,11 +118,11 @@ def unpickle(
     storages: dict[str, str] | None = None,
     size: int = 1 << 24,
 ) -> Any:
-    """The contents of a pickle as stand-ins; raises CheckpointError, which names `where`, if it is damaged or harmful.
+    """The content of a pickle as stand-ins. Raises CheckpointError naming `where` if it is damaged or harmful.
 
-    Of a stream its next pickle. `calls` gets what an unpickler would import and call, and is not on the list of what is allowed
-    (`names`); where there is none these are refused as well. `storages` gets the dtypes of the storages by their keys. `size` (bytes) is
-    what a stream has.
+    From a stream it reads the next pickle; `size` is the stream's length in bytes. `names` is the allowlist. Calls
+    outside it are added to `calls`; without `calls` they raise as well. `storages` receives the dtype of each storage
+    by its key.
     """
     size = len(data) if isinstance(data, bytes) else size
     try:
@@ -172,7 +172,7 @@ _LARGEST_PROBED: Final = 2 << 20
 
 
 def _next(stream: IO[bytes]) -> bytes:
-    """What comes next in a stream, as far as it is tried; it stays there."""
+    """The next bytes of a stream, up to the size that is probed; the position is restored."""
     at = stream.tell()
     data = stream.read(_LARGEST_PROBED + 1)
     stream.seek(at)
@@ -180,9 +180,9 @@ def _next(stream: IO[bytes]) -> bytes:
 
 
 def _takes_too_long(data: bytes, names: Mapping[tuple[str, str], object]) -> bool:
-    """Whether reading it does not end in time, tried in a child process.
+    """Whether reading the pickle exceeds the CPU limit, tried in a child process.
 
-    A key of 130 bytes, a tuple of one tuple twice and so on, takes years to hash, and nothing interrupts that.
+    A key of 130 bytes (a tuple of one tuple twice, and so on) takes years to hash, and that cannot be interrupted.
     """
     if not hasattr(os, "fork") or len(data) > _LARGEST_PROBED or sum(map(data.count, _SHARING)) < _FEWEST:
         return False
@@ -202,14 +202,14 @@ def _takes_too_long(data: bytes, names: Mapping[tuple[str, str], object]) -> boo
 
 
 class Memory:
-    """Whether the memory that a pickle takes is limited. That is for the whole process, and so not for one that does other work."""
+    """Whether a pickle's memory is limited. The limit is process-wide: off in processes with other work."""
 
     is_limited = False
 
 
 @contextmanager
 def _bounded(more: int) -> Iterator[None]:
-    """Let this process take only so much more memory (in bytes) than it has."""
+    """Limit this process to `more` bytes of memory in addition to what it uses now."""
     if not Memory.is_limited:
         yield
         return

@@ -1,8 +1,8 @@
-"""The zip archives that torch.save writes, each chunk of a distributed checkpoint being one: where the bytes of their entries
-lie, and the CRC-32 that the archive has of them.
+"""The zip archives written by torch.save, also one for each chunk of a distributed checkpoint: places and checksums.
 
-Only the directory at the end is read, and the header of an entry. `zipfile` would do, in five times the time, and there may be
-100,000 chunks. Entries are stored, not compressed: where one claims to be, nothing is unpacked, so no bomb goes off.
+Only the directory at the end is read, and the header of an entry. `zipfile` would take five times as long, and there
+may be 100,000 chunks. Entries are stored, not compressed: one that claims to be compressed is never unpacked, so a zip
+bomb has no effect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LONGEST: Final = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the archive: how many bytes, their CRC-32, and where its header begins in the archive."""
+    """An entry of the archive: its size in bytes, its CRC-32, and the offset of its header in the archive."""
 
     size: int
     crc: int
@@ -51,7 +51,7 @@ class Archive:
     """A zip archive at `piece` of an open file."""
 
     def __init__(self, source: Source, piece: Piece) -> None:
-        """Read the directory; raises CheckpointError if there is none or it cannot be."""
+        """Read the directory. Raises CheckpointError if it is missing or damaged."""
         self._source, self._piece = source, piece
         self._head = b""
         self._head = self._bytes(0, min(HEAD, piece.length))
@@ -70,7 +70,7 @@ class Archive:
         return CheckpointError(f"{self._piece.file} at byte {self._piece.offset}: {text}")
 
     def _check_places(self) -> None:
-        """Entries that share bytes: one of them is not what was written."""
+        """Reject entries that share bytes: one of them is damaged."""
         places = sorted((entry.header, entry.header + _LOCAL.size + entry.size) for entry in self.entries.values())
         if any(end > begin for (_, end), (begin, _) in pairwise(places)):
             raise self._error("damaged: two entries share bytes")
@@ -123,7 +123,7 @@ class Archive:
             yield name.partition("/")[2] or name, Entry(plain, crc, header)
 
     def _large(self, extra: bytes, *values: int) -> list[int]:
-        """Numbers beyond 4 GiB stand in an extra field, in the order of those that are marked as such."""
+        """Numbers beyond 4 GiB, read from the extra field, in the order of the fields marked as such."""
         while len(extra) >= 4:
             kind, size = struct.unpack_from("<HH", extra)
             if kind == 1:
@@ -171,7 +171,7 @@ class Archive:
         return self.entries[name]
 
     def pickled(self, calls: Calls | None = None, storages: dict[str, str] | None = None) -> object:
-        """What was saved, in stand-ins; `calls` and `storages` as for `unpickle`."""
+        """The saved object as stand-ins; `calls` and `storages` as for `unpickle`."""
         if self.entries.get("byteorder") is not None and self.read("byteorder") != b"little":
             raise self._error("its numbers are big-endian; that is not read")
         return unpickle(self.read("data.pkl"), TENSOR_NAMES, self._piece.file, calls, storages)
@@ -189,7 +189,7 @@ class Archive:
         return placed(stored, piece, self._entry(name).crc if self.has_checksums else None)
 
     def chunk(self) -> Values:
-        """The only tensor of this archive, as a distributed checkpoint has one in each."""
+        """The only tensor of this archive, as in each chunk of a distributed checkpoint."""
         stored = self.pickled()
         if not isinstance(stored, Stored):
             raise self._error("no tensor is in it")

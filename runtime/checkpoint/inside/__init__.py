@@ -1,1 +1,1 @@
-"""Inside the job: checkpoints are compared between ranks as they are written, and with what is loaded."""
+"""Hooks inside the job that compare checkpoints between ranks as they are written, and with what is loaded."""

@@ -1,4 +1,4 @@
-"""In the job: the auditor of checkpoints as they are written and read. An error here is reported once, and the job goes on."""
+"""Audits checkpoints inside the job as they are written and read. An error here is reported once; the job goes on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Auditor:
-    """Which module gets which hooks, when it has been imported."""
+    """Installs the hooks of each module once it has been imported."""
 
     def __init__(self, folder: Path, sites: Sites) -> None:
-        """`folder`: of the run, or of many runs, see folders.py."""
+        """`folder` is that of one run, or the parent of several runs, see folders.py."""
         self._context = Context(folder, sites)
         self._files = FileHooks(self._context)
         # Not in a process that trains: its other threads need memory too.

@@ -1,4 +1,4 @@
-"""In the job: what the hooks of one process share, and the notes that they leave beside the trace."""
+"""State shared by the hooks of one process in the job, and the records that they write beside the trace."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _MOST: Final = 10_000
 
 
 class Context:
-    """Of one process: which save or load runs in which thread, what is known of names, and where notes go."""
+    """The hooks' state in one process: the save or load of each thread, known tensors, the output folder."""
 
     def __init__(self, folder: Path, sites: Sites) -> None:
-        """`folder`: of the run, or of many runs, see folders.py."""
+        """`folder` is that of one run, or the parent of several runs, see folders.py."""
         self._folder, self._sites = folder, sites
         #: Is everything read again that was written, and compared what is loaded?
         self.read_back = os.environ.get(READ_BACK, "") not in ("", "0")
@@ -47,7 +47,7 @@ class Context:
         self._count = 0
 
     def guarded(self, function: Callable[[], Any], otherwise: Any = None) -> Any:
-        """Our trouble is not the job's."""
+        """Call the function; if it raises, report the error and return `otherwise`. Never disturbs the job."""
         try:
             return function()
         except Exception as error:
@@ -55,7 +55,7 @@ class Context:
             return otherwise
 
     def complain(self, error: Exception) -> None:
-        """Say once that something went wrong here."""
+        """Report the first error of the auditor."""
         if not self._warned:
             self._warned = True
             say(f"collectivelint: a checkpoint could not be audited: {type(error).__name__}: {error}\n")
@@ -68,9 +68,10 @@ class Context:
         finished: Callable[[Running, Any], None],
         failed: Callable[[Running], None] | None = None,
     ) -> Callable[..., Any]:
-        """A function of DCP that saves or loads, with `finished(running, result)` or `failed(running)` called at its end.
+        """Wrap a DCP function that saves or loads, to call `finished(running, result)` or `failed(running)` at its end.
 
-        `storage` is its parameter with what writes or reads; `planner` makes one for a call without.
+        `storage` is the name of its parameter for the storage writer or reader; `planner` creates a planner for a call
+        without one.
         """
         signature = inspect.signature(original)
 
@@ -95,7 +96,7 @@ class Context:
     def _begun(
         self, signature: inspect.Signature, args: Any, kwargs: Any, storage: str, planner: Callable[[], Any]
     ) -> tuple[Running | None, Any, Any]:
-        """What a save or load works with, and its arguments with a planner among them; None if they are not understood."""
+        """The state of a new save or load (None if its arguments are not understood), and its arguments."""
         try:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
@@ -111,7 +112,7 @@ class Context:
         return running, bound.args, bound.kwargs
 
     def site(self) -> Mapping[str, Any]:
-        """Where the user's code is, or was when it asked for an asynchronous save."""
+        """The user's call site, or that of the request for an asynchronous save; {} if unknown."""
         asked = self.asked_at.get()
         if asked is not None:
             return asked
@@ -121,7 +122,7 @@ class Context:
         return self._sites.describe(frame) if frame is not None else {}
 
     def note_site(self, path: Any, site: Mapping[str, Any]) -> None:
-        """Say where a save was asked for that another process will do."""
+        """Record where a save was requested, for the process that performs it."""
         if path is not None:
             atomic.write(self._asked_file(path), json.dumps(dict(site)), follow=False)
 
@@ -130,7 +131,7 @@ class Context:
         return join_run(self._folder) / f"checkpoint-{os.uname().nodename}-asked-{name:08x}.json"
 
     def _asked_elsewhere(self, path: Any) -> Mapping[str, Any]:
-        """Where the save to a path was asked for, if another process has noted that."""
+        """Where the save to a path was requested, if another process has recorded that; else {}."""
         try:
             found = json.loads(reading.read_bytes(self._asked_file(path), follow=False))
         except (OSError, ValueError, TypeError, RecursionError):
@@ -138,7 +139,7 @@ class Context:
         return found if isinstance(found, dict) else {}
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Leave a line beside the trace, for the launcher and the report; one file for each process."""
+        """Append a line to this process's file beside the trace, for the launcher and the report."""
         self._count += 1
         if self._count > _MOST:
             return

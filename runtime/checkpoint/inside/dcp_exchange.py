@@ -1,4 +1,4 @@
-"""In the job: a save or load under way, and how DCP talks to the other ranks meanwhile."""
+"""State of a running save or load inside the job, and the data added to DCP's own messages between ranks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Running:
     """A save or a load under way on this rank."""
 
     def __init__(self, planner: Any, storage: Any, group: Any, site: Mapping[str, Any]) -> None:
-        """`storage` writes or reads, `group` is the save's, `site` the call."""
+        """`storage` is the writer or reader, `group` the process group of the save, `site` the call site."""
         self.planner, self.storage, self.group, self.site = planner, storage, group, site
         self.plan: Any = None
         self.begun = time.time()
@@ -37,7 +37,7 @@ class Running:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """A tensor of a distributed checkpoint: its global shape, None where only the ranks know it, and the sizes of the parts."""
+    """A tensor of a distributed checkpoint: its global shape (None if only the ranks know it) and its parts' sizes."""
 
     shape: tuple[int, ...] | None
     parts: frozenset[tuple[int, ...]]
@@ -58,9 +58,10 @@ def talking(
     plan: Callable[..., Any] | None = None,
     written: Callable[..., Any] | None = None,
 ) -> Any:
-    """DCP's way to talk to the other ranks, with something riding on its plans and on its results.
+    """A subclass of DCP's `_DistWrapper` that adds data to the plans and results which ranks exchange.
 
-    `plan(running, ranks, local, reduce)` and `written(running, local, reduce)` return what to call instead of `local` and `reduce`.
+    `plan(running, ranks, local, reduce)` and `written(running, local, reduce)` return the replacements of `local` and
+    `reduce`.
     """
 
     class _DistWrapper(base):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""In the job, with --read-back: what was loaded is compared with the checksums of the chunks it came from."""
+"""`--read-back`, inside the job: compares what was loaded with the checksums of the chunks it came from."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class LoadHooks:
-    """What is exchanged in torch.distributed.checkpoint.state_dict_loader."""
+    """The hooks of torch.distributed.checkpoint.state_dict_loader."""
 
     def __init__(self, context: Context) -> None:
-        """Nothing is exchanged yet."""
+        """Create it without installing hooks."""
         self._context = context
 
     def hook(self, loader: Any) -> None:
-        """Exchange the function that every form of loading ends in; only if that was asked for, since it reads all values again."""
+        """Wrap the function behind every form of loading. Only on request, since all values are read again."""
         shared = self._context
         torch_api.exchange_load(
             loader,
@@ -36,7 +36,7 @@ class LoadHooks:
         )
 
     def _loaded(self, running: Running, _: Any) -> None:
-        """Each chunk that was read whole into one place, against the checksum it was written with."""
+        """Compare each chunk that was read as a whole with its stored checksum, and report differences."""
         from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 
         metadata = getattr(running.planner, "metadata", None)

@@ -1,8 +1,8 @@
-"""In the job: what ranks hold under one name is compared before torch.distributed.checkpoint drops all copies but one.
+"""Compares the ranks' values of each name, inside the job, before torch.distributed.checkpoint drops duplicates.
 
-Nothing is sent that DCP does not send anyway: digests ride on the plans it gathers, as an attribute that neither planners nor the
-metadata know, and checksums of what was written on the results it gathers. A rank that is not audited sends none, one that is not
-audited ignores them.
+No extra messages are sent: digests are added to the plans that DCP gathers, as an attribute that neither planners nor
+the metadata know, and checksums of written chunks to the results it gathers. A rank without the auditor sends none and
+ignores those of other ranks.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _RIDER: Final = "_collectivelint"
 
 
 class SaveHooks:
-    """What is exchanged in torch.distributed.checkpoint.state_dict_saver."""
+    """The hooks of torch.distributed.checkpoint.state_dict_saver."""
 
     def __init__(self, context: Context) -> None:
-        """Nothing is exchanged yet."""
+        """Create it without installing hooks."""
         self._context = context
 
     def hook(self, saver: Any) -> None:
-        """Exchange the function that every form of saving ends in, and what it talks to the other ranks with."""
+        """Wrap the function behind every form of saving, and the class that communicates with other ranks."""
         shared = self._context
         torch_api.exchange_save(
             saver,
@@ -51,7 +51,7 @@ class SaveHooks:
         )
 
     def _sited(self, base: Any) -> Any:
-        """An asynchronous save runs in a thread, and was asked for somewhere else."""
+        """Subclass an executor so that a save in its thread or process knows the call site that requested it."""
         shared = self._context
 
         class Executor(base):  # type: ignore[misc]
@@ -80,7 +80,7 @@ class SaveHooks:
     # --------------------------------------------------------------------------------------------------------- plan
 
     def _plan(self, running: Running, ranks: Any, map_fun: Any, reduce_fun: Any) -> Any:
-        """What this rank says of its plan, and what the coordinator makes of all of them before it drops duplicates."""
+        """Add this rank's digests to its plan; on the coordinator, compare all before it drops duplicates."""
 
         def local() -> Any:
             plan = map_fun()
@@ -130,7 +130,7 @@ class SaveHooks:
         self._learn(running.save, by_position, whole)
 
     def _learn(self, save: Save, held: list[dict[Key, Digest]], plans: Iterable[Any]) -> None:
-        """Of which names a rank holds a part only, and how large that is: see file_writes.py."""
+        """Remember names of which each rank holds only a part, and the parts' sizes; used by file_writes.py."""
         for loss in save.losses:
             if loss.is_serious and loss.kind == "plain" and not loss.replicated_by:
                 self._context.known[loss.key[0]] = Known(None, frozenset(digest.sizes for _, digest in loss.variants))
@@ -153,7 +153,7 @@ class SaveHooks:
     # ------------------------------------------------------------------------------------------------- what was written
 
     def _written(self, running: Running, map_fun: Any, reduce_fun: Any) -> Any:
-        """What this rank says of what it has written, and what the coordinator notes of all of them."""
+        """Add the checksums of written chunks to this rank's results; on the coordinator, collect all."""
 
         def local() -> Any:
             results = map_fun()
@@ -167,7 +167,7 @@ class SaveHooks:
         return local, reduce
 
     def _attach_checksums(self, running: Running, results: Iterable[Any]) -> None:
-        """The CRC-32 that each chunk has in its file now: a few microseconds each."""
+        """Attach the CRC-32 of each chunk as it is in the file now. Takes a few microseconds per chunk."""
         folder = running.path
         if folder is None:
             return
@@ -203,7 +203,7 @@ class SaveHooks:
                     running.written[key_of(result.index)] = crcs
 
     def _finished(self, running: Running, metadata: Any) -> None:
-        """The coordinator, after the metadata are there: the manifest, and a record beside the trace."""
+        """On the coordinator, once the metadata are written: write the manifest, and a record beside the trace."""
         save, folder = running.save, running.path
         if save is None:
             return
@@ -218,7 +218,7 @@ class SaveHooks:
         self._context.record("save", {**digests.as_dict(save), **_span(running)})
 
     def _failed(self, running: Running) -> None:
-        """A save that raised: when it ran, since it may have failed because another rank wrote the same folder."""
+        """Record when a failed save ran: it may have failed because another rank wrote to the same folder."""
         if running.save is not None:
             self._context.record("save", {**digests.as_dict(running.save), **_span(running), "failed": True})
 
@@ -269,7 +269,7 @@ def _global_rank(group: Any, position: int) -> int:
 
 
 def _items(planner: Any, plan: Any) -> Any:
-    """The items of a plan. With cached plans an empty one is sent, and the planner has the full one."""
+    """The items of a plan; if DCP's plan cache sent an empty plan, those of the planner's own."""
     if getattr(plan, "usable", True):
         return plan.items
     own = getattr(planner, "plan", None)

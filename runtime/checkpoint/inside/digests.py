@@ -1,7 +1,7 @@
-"""The digests that the ranks of a save exchange with their plans, and their comparison: plain data, no torch.
+"""The digests that the ranks of a save exchange with their plans, and their comparison. Plain data, no torch.
 
-Each rank digests what another rank may hold under the same name and offset. Where digests differ, one rank's values are about to be
-kept and the others' lost, and the save has not begun to write yet.
+Each rank digests whatever another rank may hold under the same name and offset. If digests differ, one rank's values
+are about to be kept and the others' lost; the save has not begun to write yet.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Key: TypeAlias = "tuple[str, tuple[int, ...] | None]"
 
 
 class Digest(NamedTuple):
-    """What a rank holds under a key. Sent as a plain tuple, so that a rank without us can read it.
+    """What a rank holds under a key. Sent as a plain tuple, which a rank without collectivelint can unpickle.
 
-    `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `crc` is the CRC-32 of the values in row-major order, None
-    where nothing else can hold them.
+    `kind`: "plain" for a tensor, "sharded" for a part of a DTensor, "object". `crc` is the CRC-32 of the values in
+    row-major order, None if no other rank can hold them or they cannot be read.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Digest(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Of the values."""
+        """The size of the values in bytes."""
         size = 1
         for n in self.sizes:
             size *= n
@@ -47,7 +47,7 @@ _STATISTICS: Final = (".running_mean", ".running_var")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A key that ranks hold different things under. `variants`: the ranks that agree, and what they hold; the kept one first."""
+    """A key with different values on different ranks. `variants`: (ranks, digest) of each value, the kept one first."""
 
     key: Key
     variants: tuple[tuple[tuple[int, ...], Digest], ...]
@@ -59,12 +59,12 @@ class Loss:
 
     @property
     def kind(self) -> str:
-        """Of what was declared: "plain", "sharded" or "object"."""
+        """How the value was declared: "plain", "sharded" or "object"."""
         return self.variants[0][1].kind
 
     @property
     def is_serious(self) -> bool:
-        """Whether it is a weight. The state of a generator, a meter, or the statistics of a normalisation are each rank's own, rightly."""
+        """Whether it is a weight. Generator states, meters and normalisation statistics may differ between ranks."""
         first = self.variants[0][1]
         if first.kind == "object" or not first.sizes or self.key[0].endswith(_STATISTICS):
             return False
@@ -74,7 +74,7 @@ class Loss:
 
 @dataclass(slots=True)
 class Save:
-    """One save, as the rank that coordinates it has seen it."""
+    """The summary of one save on the coordinator rank."""
 
     path: str
     site: Mapping[str, Any]
@@ -90,7 +90,7 @@ class Save:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether it loses weights, or has written something else than it should."""
+        """Whether the save loses weights, or has written wrong data."""
         return bool(self.errors) or any(loss.is_serious for loss in self.losses)
 
 
@@ -101,7 +101,7 @@ def compare(
     kept: Mapping[Key, int],
     ranks: Sequence[int],
 ) -> Save:
-    """What a save is about to do. `held`: by position in the group, `kept`: the position that writes a key, `ranks`: of positions."""
+    """Compare the ranks' digests. By position in the group: `held` digests, `ranks`; `kept`: the writer of each key."""
     save = Save(path, site, len(held))
     by_key: defaultdict[Key, list[tuple[int, Digest]]] = defaultdict(list)
     for position, digests in enumerate(held):
@@ -137,7 +137,7 @@ _MOST_NOTED: Final = 100
 
 
 def text(save: Save) -> str:
-    """The report; "" if no value was lost."""
+    """The report of a save; "" if nothing was lost or differs."""
     serious = [loss for loss in save.losses if loss.is_serious]
     paragraphs = [
         _lost(save, [loss for loss in serious if loss.kind == "plain" and not loss.replicated_by]),
@@ -170,7 +170,7 @@ _REPLICAS: Final = (
 
 
 def notes(save: Save) -> list[str]:
-    """What differs between ranks and is no weight, and what was not compared; a line for each kind."""
+    """One line for each kind of difference that loses no weights, and one for what was not compared."""
     found = [
         f"{headline}: {_names([loss.key[0] for loss in losses], _MOST_NOTED)}" for headline, losses in _noted(save)
     ]

@@ -1,9 +1,9 @@
-"""In the job: state dicts that a rank writes with torch.save or safetensors.
+"""Audits state dicts that a rank writes with torch.save or safetensors, inside the job.
 
-Such a file knows nothing of other ranks. What it should hold is known from the distributed checkpoints of the same job: a name that is
-sharded there, or of which ranks held different parts, and that has the size of one rank's part here, is one rank's part. What is
-part of a DTensor, or has been gathered from all ranks, needs no such help (parts.py); whether every rank writes a file of its own
-is known when the job is over.
+Such a file has no information about other ranks; the job's distributed checkpoints do. A tensor is taken for one rank's
+part if its name is sharded there, or had different parts on the ranks, and it has the size of a part. Parts of a
+DTensor, or tensors contributed to an all_gather, are recognised without that (parts.py). Whether every rank writes a
+file of its own is known only at the end of the job.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _NUMBER: Final = re.compile(r"(?:(?<![a-zA-Z0-9])|(?<=rank))0*(\d+)(?![a-zA-Z0-9
 
 
 class FileHooks:
-    """What is exchanged in torch.serialization and in safetensors."""
+    """The hooks of torch.serialization and of safetensors."""
 
     def __init__(self, context: Context) -> None:
-        """Nothing is exchanged yet."""
+        """Create it without installing hooks."""
         self._context = context
         self._local = threading.local()
         self._search = Search()
 
     def hook_torch(self, serialization: Any) -> None:
-        """What torch.save writes to a path."""
+        """Audit what torch.save writes to a path."""
         local = self._local
 
         def opened(target: Any) -> None:
@@ -53,7 +53,7 @@ class FileHooks:
         torch_api.exchange_torch_save(serialization, opened, saved)
 
     def hook_safetensors(self, module: Any) -> None:
-        """`save_model` ends in `save_file` too."""
+        """Audit what `save_file` writes; `save_model` calls it too."""
         original = module.save_file
 
         @functools.wraps(original)
@@ -63,7 +63,7 @@ class FileHooks:
         module.save_file = save_file
 
     def _around(self, path: str, obj: Any, write: Callable[[], Any]) -> Any:
-        """A file is written: what of it is a part, as far as this rank knows, and from when to when it was written."""
+        """Write a file; record which of its tensors are one rank's parts, and when it was written."""
         record = self._context.guarded(lambda: self._looked(path, obj))
         begun = time.time()
         result = write()
@@ -109,19 +109,19 @@ class FileHooks:
         }
 
     def _is_known_part(self, name: str, tensor: Any) -> bool:
-        """Whether a distributed checkpoint of this job had it in parts, of which this is one."""
+        """Whether the tensor has the shape of one rank's part of that name in a distributed checkpoint of this job."""
         known = self._context.known.get(_end(name, self._context.known))
         return known is not None and known.is_part(tuple(tensor.shape))
 
 
 def _is_of_rank(path: str, rank: int) -> bool:
-    """Whether the path says that it is this rank's, as `rank_3/model.pt` does. Whether others have one shows at the end."""
+    """Whether the path contains this rank's number, as `rank_3/model.pt` does."""
     numbers = _NUMBER.findall("/".join(Path(path).parts[-2:]))
     return str(rank) in numbers
 
 
 def _end(name: str, known: Mapping[str, object]) -> str:
-    """The name under which it is known: itself, or the one that ends with it (`model.NAME`)."""
+    """The known name of a tensor: the name itself, or the only one that ends with it (`model.NAME`)."""
     if name in known:
         return name
     found = [other for other in known if other.endswith(f".{name}")]

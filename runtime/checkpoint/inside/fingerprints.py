@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def digests_of(planner: Any, items: Sequence[tuple[Any, Any]], world_size: int) -> list[Digest]:
-    """Of items of a plan, each with what the state dict has under its name.
+    """The digests of items of a plan, each paired with the state dict's value of that name.
 
-    Reading all of a large state once is what the audit costs: CPUs that no rank of this host needs share it.
+    The cost of the audit is reading the whole state once. It is spread over the CPUs that no rank of this host needs.
     """
     found = [_described(planner, item) for item, _ in items]
     wanted = [n for n, (_, value) in enumerate(items) if _is_read(value, found[n], world_size)]
@@ -66,7 +66,10 @@ def _is_read(value: Any, digest: Digest, world_size: int) -> bool:
 
 
 def _checksums(resolve: Sequence[Callable[[], Any]], threads: int) -> Iterator[int | None]:
-    """Of tensors, taken by so many threads, or by this one. A planner may make copies, so few are there at the same time."""
+    """The checksums of tensors, computed by `threads` threads, or by the calling one if 0.
+
+    Few tensors are resolved at a time, since a planner may make copies.
+    """
     if not threads:
         yield from (_crc(_resolved(get)) for get in resolve)
         return
@@ -81,7 +84,7 @@ def _checksums(resolve: Sequence[Callable[[], Any]], threads: int) -> Iterator[i
 
 
 def _resolved(get: Callable[[], Any]) -> Any:
-    """The tensor, on this thread: planners need not know of others. None where it cannot be had."""
+    """The tensor, or None on error. Runs on the calling thread, since planners need not be thread-safe."""
     try:
         return get()
     except Exception:
@@ -89,7 +92,7 @@ def _resolved(get: Callable[[], Any]) -> Any:
 
 
 def _crc(tensor: Any) -> int | None:
-    """None where it cannot be read: a tensor without values (meta) fails in the save as well, and says more there."""
+    """The CRC-32 of a tensor; None if it cannot be read (meta): the save itself then fails with a better message."""
     try:
         return crc_of(tensor) if tensor is not None else None
     except Exception:
@@ -110,9 +113,10 @@ def _may_repeat(value: Any, world_size: int) -> bool:
 
 
 def crc_of(tensor: Any) -> int:
-    """The CRC-32 of a tensor's bytes in row-major order, taken where they lie. Raises TypeError where there are none to take.
+    """The CRC-32 of a tensor's bytes in row-major order. Raises TypeError if it has no bytes of its own.
 
-    A subclass may have several storages, or none (quantized weights, wrappers): what it holds is not at its address.
+    A subclass may have several storages, or none (quantized weights, wrappers), so its address does not hold its
+    values.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""Digests of Python objects: equal for equal values on two ranks, which pickles are not.
+"""Digests of Python objects that are equal for equal values on two ranks, unlike pickles.
 
-No code of the objects' classes runs. Of a class that pickles itself in its own way only the name is digested.
+No code of the objects' classes runs. For a class with its own way of pickling only the name is digested.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _TooLargeError(Exception):
 
 
 def digest(value: object, crc_of: Callable[[Any], int]) -> int | None:
-    """The CRC-32 of a text of the value; None if it has more items than are looked at. `crc_of` digests a tensor in it."""
+    """The CRC-32 of the value; None if it has too many items. `crc_of` digests tensors inside it."""
     try:
         return crc32(_Walk(crc_of).text(value, 0).encode("utf-8", "surrogatepass"))
     except _TooLargeError:
@@ -44,7 +44,7 @@ def digest(value: object, crc_of: Callable[[Any], int]) -> int | None:
 
 
 class _Walk:
-    """The text of one value."""
+    """Serialises one value as text, with a limit on the number of items."""
 
     def __init__(self, crc_of: Callable[[Any], int]) -> None:
         self._crc_of, self._left = crc_of, _MOST
@@ -106,7 +106,7 @@ class _Walk:
         return self._instance(value, kind, depth)
 
     def _instance(self, value: Any, kind: Any, depth: int) -> str:
-        """An object by its attributes, if these are what is pickled of it."""
+        """An object as the text of its attributes if it is pickled by them, else ""."""
         is_default = (
             kind.__reduce_ex__ is object.__reduce_ex__
             and kind.__reduce__ is object.__reduce__
@@ -118,6 +118,6 @@ class _Walk:
 
 
 def _is_of(module: str, name: str, kind: type) -> bool:
-    """Whether it is a class of a module that need not have been imported."""
+    """Whether `kind` is a subclass of a module's class, without importing the module."""
     base = getattr(sys.modules.get(module), name, None)
     return base is not None and issubclass(kind, base)

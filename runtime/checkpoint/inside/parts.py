@@ -1,7 +1,8 @@
-"""Which tensors of a file are one rank's part of a tensor that is sharded in this job, told by what is alive in the process.
+"""Finds tensors in a file that are one rank's part of a sharded tensor, by comparing with live tensors.
 
-A file of torch.save or safetensors says nothing of other ranks. The memory that it is written from does: it is the local shard of
-a DTensor, or was contributed to an all_gather; or it holds the same values as such a tensor, as copies to the CPU do.
+A file of torch.save or safetensors has no information about other ranks, but the memory it is written from has: it is
+the local shard of a DTensor, or was contributed to an all_gather; or it has the same values as such a tensor, as a copy
+on the CPU does.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ _Place: TypeAlias = "tuple[int, tuple[int, ...]]"
 
 
 class Part(NamedTuple):
-    """What a tensor is one rank's part of, in words, and how many ranks hold another part."""
+    """A description of the whole that a tensor is one rank's part of, and how many ranks hold a part."""
 
     of: str
     holders: int
 
 
 class Search:
-    """Of one process."""
+    """Searches for parts, with a limit on the total time in a process."""
 
     def __init__(self) -> None:
-        """Nothing has been looked for."""
+        """Start the time limit."""
         self._begun, self._spent = time.monotonic(), 0.0
 
     def parts(self, tensors: Mapping[str, Any]) -> dict[str, Part]:
-        """Those of the plain tensors of a file that are parts. None is, where looking for them has taken too long already."""
+        """The plain tensors that are parts, by name; {} once searching has taken too long."""
         begun = time.monotonic()
         if self._spent > _SECONDS + _SHARE * (begun - self._begun):
             return {}
@@ -116,7 +117,7 @@ def _parts(tensors: Mapping[str, Any]) -> dict[str, Part]:
 
 
 def _gathered(seen: shown.Shown) -> dict[_Place, Part]:
-    """What this rank has contributed to an all_gather, but for what the same ranks hold alike anyway."""
+    """What this rank has contributed to an all_gather, except tensors that the ranks all-reduce or broadcast."""
     alike = set(seen.alike())
     return {
         (address, shape): Part(f"what {ranks_text(ranks)} gather from each other", len(ranks))
@@ -126,7 +127,7 @@ def _gathered(seen: shown.Shown) -> dict[_Place, Part]:
 
 
 def _is_plain(tensor: Any) -> bool:
-    """Whether it may be a weight, and its values are at its address. Those of FSDP have no memory between their uses."""
+    """Whether it may be a weight with values at its address; FSDP frees its parameters' memory between uses."""
     import torch
 
     return (
@@ -141,13 +142,13 @@ def _is_plain(tensor: Any) -> bool:
 
 
 class _Comparison:
-    """Of the values of pairs of tensors, as long as it costs little."""
+    """Compares the values of pairs of tensors, up to a limit of pairs and bytes."""
 
     def __init__(self) -> None:
         self._pairs, self._bytes = _MOST_COMPARED, _MOST_BYTES
 
     def are_equal(self, one: Any, other: Any) -> bool:
-        """Whether two tensors of one shape and dtype hold the same; not if that is one number, as fresh state is anywhere."""
+        """Whether two tensors of one shape and dtype have equal values; False if constant, like fresh state."""
         import torch
 
         self._pairs -= 1
@@ -161,7 +162,7 @@ class _Comparison:
 
 
 def _head(tensor: Any) -> Any:
-    """The first row, or what fits of it, on the CPU."""
+    """Up to 64 elements of the first row, on the CPU."""
     tensor = tensor.detach()
     while tensor.dim() > 1:
         tensor = tensor[0]

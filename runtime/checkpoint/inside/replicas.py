@@ -1,4 +1,4 @@
-"""Which plain tensors every rank should hold alike: those of DistributedDataParallel, and those that a job keeps equal by hand."""
+"""Plain tensors that should be equal on every rank: those of DistributedDataParallel, or synchronised by the job."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BY_DDP: Final = "by DistributedDataParallel"
 
 
 def marked(losses: Sequence[Loss]) -> list[Loss]:
-    """The losses, with a reason at each plain tensor that is one rank's replica rather than its part.
+    """The losses, with a reason at each plain tensor that is a replica rather than one rank's part.
 
-    That is where two ranks hold different values that one module of DistributedDataParallel keeps equal; or, in a job without one, where all
-    tensors that differ have shapes that the job reduces or broadcasts over such ranks.
+    It is a replica if two ranks hold different values that one DistributedDataParallel module keeps equal; or, in a job
+    without such modules, if all tensors that differ have shapes that the job reduces or broadcasts over these ranks.
     """
     plain = [loss for loss in losses if loss.is_serious and loss.kind == "plain"]
     if not plain:
@@ -68,7 +68,7 @@ def _is_of(loss: Loss, names: dict[str, tuple[int, ...]]) -> bool:
 
 
 def _data_parallel() -> Iterator[tuple[tuple[int, ...], dict[str, tuple[int, ...]]]]:
-    """Of each module of DistributedDataParallel the ranks, and the shapes of parameters and buffers by name."""
+    """For each DistributedDataParallel module its ranks, and the shapes of its parameters and buffers by name."""
     import torch.distributed as dist
 
     base = getattr(sys.modules.get("torch.nn.parallel.distributed"), "DistributedDataParallel", None)

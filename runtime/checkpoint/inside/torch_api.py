@@ -1,7 +1,7 @@
-"""What torch.serialization and torch.distributed.checkpoint do not promise, exchanged here and named nowhere else.
+"""Replaces private functions of torch.serialization and torch.distributed.checkpoint, used nowhere else.
 
-Not in runtime/inside/torch_api.py, which needs torch.distributed: torch itself is still being imported when these modules are there.
-Each function gets the module, and raises AttributeError where the installed torch does not have what it exchanges.
+Not in runtime/inside/torch_api.py, which needs torch.distributed: torch itself is still being imported when these
+modules appear. Each function gets the module, and raises AttributeError if the installed torch lacks what it replaces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXECUTORS: Final = ("_ThreadBasedAsyncCheckpointExecutor", "_ProcessBasedAsyncC
 def exchange_save(
     saver: Any, save: Callable[[Any], Any], ranks: Callable[[Any], Any], executor: Callable[[Any], Any]
 ) -> None:
-    """Of state_dict_saver: the function that every form of saving ends in, the class by which ranks talk, the executors."""
+    """Wrap, in state_dict_saver, the function behind every form of saving, the communication class, the executors."""
     saver._save_state_dict = save(saver._save_state_dict)
     saver._DistWrapper = ranks(saver._DistWrapper)
     for name in _EXECUTORS:
@@ -27,7 +27,7 @@ def exchange_save(
 
 
 def exchange_load(loader: Any, load: Callable[[Any], Any], ranks: Callable[[Any], Any]) -> None:
-    """Of state_dict_loader: the function that every form of loading ends in, and the class by which ranks talk."""
+    """Wrap, in state_dict_loader, the function behind every form of loading, and the communication class."""
     loader._load_state_dict = load(loader._load_state_dict)
     loader._DistWrapper = ranks(loader._DistWrapper)
 
@@ -45,9 +45,9 @@ def pool(executor: Any) -> Any:
 def exchange_torch_save(
     serialization: Any, opened: Callable[[Any], None], saved: Callable[[Any, Callable[[], Any]], Any]
 ) -> None:
-    """Call `opened(path or file)` when torch.save opens it, then `saved(obj, write)` in the place of what writes it.
+    """Call `opened(path or file)` when torch.save opens it, then `saved(obj, write)` instead of the original writer.
 
-    Every form of torch.save to a path ends in these two functions, which are looked up when they are called.
+    Every form of torch.save to a path calls these two functions, which are looked up at call time.
     """
     open_writer, save = serialization._open_zipfile_writer, serialization._save
 

@@ -24,7 +24,7 @@ SMALL: Final = 8 * PAGE
 
 
 class StoreFile:
-    """A file of a store as a Source. Nothing is open there: each read is a request of its own."""
+    """A file of a store as a Source. It holds no connection: each read is a separate request."""
 
     def __init__(self, store: Store, path: str, name: str, size: int) -> None:
         """`path` is its address, `name` what messages call it."""
@@ -85,20 +85,20 @@ class StoreFile:
         """Nothing is open."""
 
     def requests(self, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The bytes, first and behind the last, that have to be asked for so that these ranges are kept as pages."""
+        """The byte ranges (begin, end) to request so that these ranges are cached as pages."""
         inside = ((offset, length) for offset, length in ranges if 0 <= offset < self.size and length > 0)
         clipped = ((offset, min(length, self.size - offset)) for offset, length in inside)
         return [(first * PAGE, last * PAGE) for first, last in self._store.pages.missing(self._path, clipped)]
 
     def keep(self, begin: int, end: int) -> bytes:
-        """Read whole pages, and keep them."""
+        """Read whole pages and cache them."""
         data = self._fetch(begin, end)
         self._store.pages.put(self._path, begin // PAGE, data)
         return data
 
     @property
     def store(self) -> Store:
-        """Where it lies."""
+        """The store of the file."""
         return self._store
 
     def _fetch(self, begin: int, end: int) -> bytes:
@@ -116,7 +116,7 @@ class StoreFile:
 
 
 def warm(wanted: Iterable[tuple[StoreFile, Iterable[tuple[int, int]]]]) -> None:
-    """Read ranges of several files as pages, all at once. One that fails is read again by what needs it, which says so."""
+    """Read ranges of several files as pages, in parallel. Errors are ignored: the later read reports them."""
     futures = [
         file.store.submit(file.keep, begin, end) for file, ranges in wanted for begin, end in file.requests(ranges)
     ]
@@ -132,11 +132,11 @@ class Stream(io.RawIOBase):
         self._file, self._position = file, 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -161,6 +161,6 @@ class Stream(io.RawIOBase):
 
 
 def opened(file: StoreFile, siblings: Sequence[StoreFile]) -> io.BufferedReader:
-    """A stream of a file. Both ends of its siblings are read with its own: they are opened next."""
+    """A stream of a file. Both ends of it and its siblings are prefetched, since those are opened next."""
     warm((one, [(0, PAGE), (max(0, one.size - PAGE), PAGE)]) for one in (file, *siblings))
     return io.BufferedReader(Stream(file), PAGE)

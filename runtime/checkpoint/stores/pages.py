@@ -1,4 +1,4 @@
-"""Small parts of files in a store: pages, the last used of which are kept, so that headers cost few requests."""
+"""A cache of pages of files in a store, least recently used first out, so that headers cost few requests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pages:
                 self._kept.popitem(last=False)
 
     def missing(self, path: str, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """The runs of pages, first and behind the last, to be read for these ranges of (offset, length)."""
+        """The runs of pages (begin, end) that have to be read for these ranges of (offset, length)."""
         with self._lock:
             wanted = sorted(
                 {

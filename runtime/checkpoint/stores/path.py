@@ -1,4 +1,4 @@
-"""Addresses of a store as paths: `s3://bucket/run/step_1000` is used as a folder on a disk is. fsspec is imported when one is."""
+"""Store addresses as paths: `s3://bucket/run/step_1000` works like a local folder. fsspec is imported on first use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIBLINGS: Final = 128
 
 
 class StorePath(PosixPath):
-    """A path whose first part is a protocol. What would write through it fails, but `create`; all methods raise OSError."""
+    """A path whose first part is a protocol. Read-only except for `create`; all methods raise OSError."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class StorePath(PosixPath):
 
     @property
     def store(self) -> Store:
-        """Where it lies."""
+        """The store that the path is in."""
         return store_of("//".join((*self.parts[:2], "")[:2]))
 
     @property
@@ -83,7 +83,7 @@ class StorePath(PosixPath):
         yield from [self / name for name in self.store.list(str(self)) if name]
 
     def unreachable(self) -> list[str]:
-        """Names in the folder, which was listed, of objects that no path leads to."""
+        """Names of objects in the listed folder that no path can express."""
         return self.store.unreachable.get(str(self), [])
 
     def source(self, name: str) -> StoreFile:
@@ -94,7 +94,7 @@ class StorePath(PosixPath):
         return StoreFile(self.store, str(self), name, found.size)
 
     def open(self, mode: str = "r", *_: Any, **__: Any) -> Any:
-        """A stream of bytes; raises OSError for every mode but reading them."""
+        """A binary stream for reading. Raises OSError for every mode other than "rb"."""
         if mode != "rb":
             raise OSError(errno.EROFS, "a store is only read from", str(self))
         return opened(self.source(self.name), [path.source(path.name) for path in self._siblings()])
@@ -121,7 +121,7 @@ class StorePath(PosixPath):
 
 
 def path_of(text: str) -> Path:
-    """The path that a user means: an address of a store, or a path on this machine."""
+    """The path for a user's argument: an address of a store, or a path on this machine."""
     if not _ADDRESS.match(text):
         return Path(text)
     protocol, _, rest = text.partition("://")
@@ -129,7 +129,7 @@ def path_of(text: str) -> Path:
 
 
 def each(folder: Path, function: Callable[[str], _T], names: Iterable[str]) -> Iterator[_T]:
-    """The function of each file of a folder, in order; several at a time where each waits for a store."""
+    """Apply the function to each name, in order; for a store several at a time."""
     if not isinstance(folder, StorePath):
         yield from map(function, names)
         return
@@ -138,7 +138,7 @@ def each(folder: Path, function: Callable[[str], _T], names: Iterable[str]) -> I
 
 
 def changed(folder: Path, files: Iterable[str]) -> list[str]:
-    """The files of a folder that are not what they were when it was listed."""
+    """The files of a folder in a store that have changed since it was listed."""
     if not isinstance(folder, StorePath):
         return []
     now: dict[str, Mapping[str, Info]] = {}

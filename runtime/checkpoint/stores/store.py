@@ -1,4 +1,4 @@
-"""A store that fsspec reaches: listings, each read once, and ranges of bytes, read in parallel and again where that fails."""
+"""An fsspec store: cached listings, and ranges of bytes, read in parallel and retried on failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOST: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A file or folder of a store: bytes, seconds since the epoch of its last change, and a text that changes with its content."""
+    """A file or folder of a store: bytes, modification time (seconds since the epoch), content version."""
 
     is_folder: bool
     size: int = 0
@@ -72,15 +72,15 @@ class Store:
         self._fs.invalidate_cache()
 
     def close(self) -> None:
-        """End the threads, once they have read what they were asked for."""
+        """Stop the reader threads; reads that have not started are cancelled."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, function: Callable[..., bytes], *arguments: object) -> Future[bytes]:
-        """Have it called by one of the threads that read."""
+        """Run the function in one of the reader threads."""
         return self._pool.submit(function, *arguments)
 
     def list(self, folder: str, *, again: bool = False) -> Mapping[str, Info]:
-        """What is in a folder, by name; it is asked for once, unless `again`."""
+        """The content of a folder by name; cached, unless `again`."""
         if again or folder not in self._listed:
             path = self._fs._strip_protocol(folder)
             try:
@@ -115,7 +115,7 @@ class Store:
         return self._listed[folder]
 
     def _is_marker(self, path: str) -> bool:
-        """Whether all that lies below an object is an empty one that some clients make for a folder."""
+        """Whether everything below an object is an empty marker that some clients create for a folder."""
         try:
             below = self._fs.find(f"{path}/", detail=True)
         except Exception:
@@ -127,11 +127,11 @@ class Store:
         )
 
     def listed(self, folder: str) -> Mapping[str, Info]:
-        """What is in a folder that was listed; nothing if it was not."""
+        """The cached listing of a folder; {} if it was not listed."""
         return self._listed.get(folder, {})
 
     def info(self, path: str) -> Info:
-        """Of a file or folder; without a request where its folder was listed."""
+        """The entry of a file or folder; without a request if its folder was listed."""
         folder, _, name = path.rpartition("/")
         if folder in self._listed:
             found = self._listed[folder].get(name)
@@ -221,7 +221,7 @@ def _seconds(value: object) -> float:
 
 
 def _refuse(error: Exception, path: str, more: str = "") -> NoReturn:
-    """What any client raises, as an OSError with one line of text."""
+    """Raise a client's exception as an OSError with one line of text."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
     if isinstance(error, FileNotFoundError):
