@@ -1,4 +1,4 @@
-"""Collectives of one group: it is passed once, when the object is created, and no call can leave it out."""
+"""Collectives bound to one group: it is passed once, to the constructor, so no call can omit it."""
 
 # The functions of torch.distributed say nothing of what they return; some are newer than the torch that is checked against.
 # mypy: disable-error-code="no-any-return, attr-defined"
@@ -102,7 +102,7 @@ class GroupOps:
     def barrier(
         self, async_op: bool = False, device_ids: list[int] | None = None, timeout: timedelta | None = None
     ) -> dist.Work | None:
-        """Wait until all ranks are here."""
+        """Wait until all ranks of the group have called it."""
         if timeout is None:
             # The parameter is newer than the oldest torch that is supported.
             return dist.barrier(self.group, async_op, device_ids)
