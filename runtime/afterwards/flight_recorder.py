@@ -45,7 +45,7 @@ class _Plain(pickle.Unpickler):
 
 
 def load(folder: Path) -> Trace:
-    """Read the dumps of a folder, one for each rank; raise TraceError where there are none or they cannot be read."""
+    """Read the dumps of a folder, one for each rank. Raises TraceError if it has none or they cannot be read."""
     dumps = {}
     for file in sorted(folder.iterdir()):
         match = _FILE.search(file.name)
