@@ -87,8 +87,8 @@ class Place:
 class Group:
     """A process group: its members as global ranks; `ordinal` counts groups of exactly these members from 0.
 
-    torch's own name is no identity: its counter differs between ranks that create groups in different orders. `timeout`
-    is what its calls may take, in seconds, 0.0 if that is not known.
+    torch's own name is no identity: it differs between ranks that create groups in different orders. `timeout` is in
+    seconds, 0.0 if unknown.
     """
 
     ranks: tuple[int, ...]
@@ -119,8 +119,7 @@ class Group:
 class Argument:
     """The part of a model that a call was passed. `names`: all of its names, `("embed.weight", "head.weight")` if tied.
 
-    If `part` is "tensors", a list was passed (DDP's parameters and buffers) and `names` has one for each, "" if
-    unknown.
+    If `part` is "tensors", a list was passed (as DDP does); `names` has one name for each tensor, "" if unknown.
     """
 
     part: str
@@ -232,12 +231,11 @@ class Rank:
     """One process of the job and its events, oldest first.
 
     `lost` is the number of events that the ring has overwritten; `error` the exception it ended with. `callers` are
-    threads other than the main one that have called on a group and may again; `others` those that run the project's own
-    code and may do so later. `stack` is where the main thread was when last asked, at `stack_time`, and `activity` what
-    it did there. `streams` counts all calls, including lost events and those not read; point-to-point calls, which may
-    have thousands of streams, are in `peers`. `groups` are those that the rank is a member of, in order of creation;
-    `destroyed` those of them that it destroyed. `ending` has more about `error`, `exit` what the launcher saw; both may
-    be None.
+    threads other than the main one that have called on a group; `others` those that run the project's own code and may
+    call later. `stack` is where the main thread was when last asked, at `stack_time`, and `activity` what it did there.
+    `streams` counts all calls, including lost events and those not read; point-to-point calls, which may have thousands
+    of streams, are in `peers`. `groups` are those that the rank is a member of, in order of creation; `destroyed` those
+    of them that it destroyed. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
     """
 
     rank: int

@@ -57,7 +57,7 @@ class SlowRank:
 
     @property
     def in_short(self) -> str:
-        """The same without group and `way`: `rank 3 is slow: it came last in 96 of 100 calls of ..., 4.80 s behind in all`."""
+        """In short: `rank 3 is slow: it came last in 96 of 100 calls of ..., 4.80 s behind in all`."""
         return one_line(f"{self._often}{self._since}, {self.late:.2f} s behind in all")
 
     @property
