@@ -4,9 +4,11 @@ Different parameter names in one call prove nothing by themselves, since correct
 the embedding of its first stage with the output layer of the last, and one rank may have wrapped its model. They prove
 a mismatch in these cases:
 
-- Gradients: both ranks passed a gradient of the same name on that group in another call, so a name means the same on both.
-- Averaged parameters and buffers, of which each rank may have its own (`members[rank]`): both ranks passed one of the names.
-- Broadcasts, which may copy one model into another: one of the names is exchanged in both directions, with the same root.
+- Gradients: both ranks passed a gradient of the same name on that group in another call, so a name means the same on
+  both.
+- Averaged parameters and buffers, of which each rank may have its own (`members[rank]`): both ranks passed one of the
+  names.
+- Broadcasts, which may copy one model into another: one of the names is exchanged in both directions, with one root.
 - Lists broadcast from C++, as in the constructor of DDP: the same name is at another index of the list on another rank.
 """
 
